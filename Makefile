@@ -1,0 +1,80 @@
+PYTHON ?= python3
+VENV ?= .venv
+
+python := $(VENV)/bin/python
+sources := pyproject.toml CMakeLists.txt LICENSE README.md \
+           $(shell find src kernels geometries ! -name __pycache__ ! -name '*.pyc' ! -name '_native*.so')
+
+# The first pins what is installed, the second (for a newer pip) what builds the package in isolation.
+export PIP_CONSTRAINT := constraints.txt
+export PIP_BUILD_CONSTRAINT := constraints.txt
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+unexport PYTHONPATH
+
+# $(call requirements,PATH.IN.PYPROJECT ...): the requirements listed there, one a line.
+requirements = $(python) -c 'import functools, sys, tomllib; \
+    table = tomllib.load(open("pyproject.toml", "rb")); \
+    [print(*functools.reduce(dict.get, path.split("."), table), sep="\n") for path in sys.argv[1:]]' $(1)
+
+.PHONY: help venv install demo test lint dev
+
+help:
+	@echo "make demo     install and run the main job: simulate a scan, reconstruct it, write a picture to demo/"
+	@echo "make test     install and run the tests"
+	@echo "make lint     check style, types and layers"
+	@echo "make install  install sinograd and what its tests need into $(VENV)"
+	@echo "make dev      compile the native module into src/sinograd, for PYTHONPATH=src"
+
+demo: $(VENV)/.core $(VENV)/.installed
+	@$(VENV)/bin/sinograd demo -o demo --force
+
+test: install
+	@$(python) -m pytest
+
+lint: $(VENV)/.test
+	@$(python) -m ruff check
+	@$(python) -m ruff format --check
+	@$(VENV)/bin/basedpyright --pythonpath $(python)
+	@PYTHONPATH=src $(VENV)/bin/lint-imports
+
+install: $(VENV)/.test $(VENV)/.installed
+
+dev: $(VENV)/.build
+	@PATH="$(abspath $(VENV))/bin:$$PATH" cmake -S . -B build -G Ninja \
+	    -DPython_EXECUTABLE="$(abspath $(python))" \
+	    -Dnanobind_DIR="$$($(python) -m nanobind --cmake_dir)" $(CMAKE_FLAGS) > /dev/null
+	@PATH="$(abspath $(VENV))/bin:$$PATH" cmake --build build
+	@# Renamed into place: a running process keeps the module it has loaded.
+	@for module in build/_native*.so; do \
+	    cp $$module build/new && mv -f build/new src/sinograd/$${module#build/} || exit 1; done
+
+venv: $(python)
+
+$(python):
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit( \
+	    "sinograd needs Python 3.11 or newer, $(PYTHON) is " + sys.version.split()[0])'
+	@echo "Making the virtual environment $(VENV)"
+	@$(PYTHON) -m venv $(VENV) || { rm -f $@; exit 1; }
+
+$(VENV)/.core: pyproject.toml constraints.txt | $(python)
+	@echo "Installing the requirements of sinograd"
+	@$(call requirements,project.dependencies) > $(VENV)/core.txt
+	@$(python) -m pip install --quiet -r $(VENV)/core.txt
+	@touch $@
+
+$(VENV)/.test: pyproject.toml constraints.txt $(VENV)/.core
+	@echo "Installing the requirements of the tests"
+	@$(call requirements,project.optional-dependencies.test) > $(VENV)/test.txt
+	@$(python) -m pip install --quiet -r $(VENV)/test.txt
+	@touch $@
+
+$(VENV)/.build: pyproject.toml constraints.txt | $(python)
+	@echo "Installing the build tools"
+	@$(call requirements,build-system.requires) > $(VENV)/build.txt
+	@$(python) -m pip install --quiet cmake ninja -r $(VENV)/build.txt
+	@touch $@
+
+$(VENV)/.installed: $(sources) constraints.txt | $(VENV)/.core
+	@echo "Compiling and installing sinograd"
+	@$(python) -m pip install --quiet --no-deps --force-reinstall .
+	@touch $@

@@ -1,0 +1,62 @@
+// The line primitives in portable C++. Compiled once per instruction set; SINOGRAD_ISA names it.
+#include "lines.h"
+
+#include "lines_table.h"
+
+namespace sinograd {
+namespace SINOGRAD_ISA {
+namespace {
+
+template <class T>
+void gather(T* single, int64_t count, const LineJob<T>* jobs, int64_t job_count, int64_t length, T* scratch) {
+  T* blend = scratch + kLinePad;
+  for (const LineJob<T>* job = jobs; job != jobs + job_count; ++job) {
+    int64_t first, last;
+    overlap<T>(job->map, count, length, first, last);
+    if (first >= last) continue;
+    int64_t position = job->map.start + first * job->map.step;
+    const int64_t low = fixed_index<T>(position);
+    const int64_t high = fixed_index<T>(job->map.start + (last - 1) * job->map.step) + 1;
+    const T *line0 = job->line0, *line1 = job->line1;
+    const T w0 = job->w0, w1 = job->w1;
+    for (int64_t i = low; i <= high; ++i) blend[i] = w0 * line0[i] + w1 * line1[i];
+    for (int64_t k = first; k < last; ++k, position += job->map.step) {
+      const int64_t i = fixed_index<T>(position);
+      single[k] += blend[i] + fixed_fraction<T>(position) * (blend[i + 1] - blend[i]);
+    }
+  }
+}
+
+template <class T>
+void scatter(const T* single, int64_t count, const LineJob<T>* jobs, int64_t job_count, int64_t length, T* scratch) {
+  T* spread = scratch + kLinePad;
+  for (const LineJob<T>* job = jobs; job != jobs + job_count; ++job) {
+    int64_t first, last;
+    overlap<T>(job->map, count, length, first, last);
+    if (first >= last) continue;
+    int64_t position = job->map.start + first * job->map.step;
+    const int64_t low = fixed_index<T>(position);
+    const int64_t high = fixed_index<T>(job->map.start + (last - 1) * job->map.step) + 1;
+    for (int64_t i = low; i <= high; ++i) spread[i] = T(0);
+    for (int64_t k = first; k < last; ++k, position += job->map.step) {
+      const int64_t i = fixed_index<T>(position);
+      const T upper = fixed_fraction<T>(position) * single[k];
+      spread[i] += single[k] - upper;
+      spread[i + 1] += upper;
+    }
+    T *line0 = job->line0, *line1 = job->line1;
+    const T w0 = job->w0, w1 = job->w1;
+    for (int64_t i = low; i <= high; ++i) {
+      line0[i] += w0 * spread[i];
+      line1[i] += w1 * spread[i];
+    }
+  }
+}
+
+}  // namespace
+
+const LineKernels<float> kFloatLines = {gather<float>, scatter<float>};
+const LineKernels<double> kDoubleLines = {gather<double>, scatter<double>};
+
+}  // namespace SINOGRAD_ISA
+}  // namespace sinograd

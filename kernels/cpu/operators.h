@@ -1,0 +1,55 @@
+// The operators on the CPU. Arrays are contiguous: volumes [z][y][x], projections [view][row][column], in
+// tensors' layout; whatever layout a kernel works in is its own affair. Two-dimensional geometries use the
+// planar functions. Results do not depend on the number of threads.
+#pragma once
+
+#include <cstdint>
+
+#include "grid.h"
+#include "voxel_projection.h"
+
+namespace sinograd {
+
+// Called between blocks of views with no lock held; throws to stop.
+using Interruption = void (*)();
+
+struct Views {
+  const double* data;  // [count][kViewDoubles] (voxel-driven) or [count][4 or 5][3] (ray-driven)
+  int64_t count;
+  bool curved;
+  bool divergent;
+  Weighting weighting;
+};
+
+// volume += backprojection. Rows of the detector parallel to z.
+template <class T>
+void backproject_axial(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid, Interruption stop);
+// projections += its transpose.
+template <class T>
+void backproject_axial_adjoint(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid, Interruption stop);
+template <class T>
+void joseph_axial(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid, Interruption stop);
+template <class T>
+void joseph_axial_adjoint(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid, Interruption stop);
+
+// The same for flat detectors in any position.
+template <class T>
+void backproject_general(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid, Interruption stop);
+template <class T>
+void backproject_general_adjoint(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid, Interruption stop);
+template <class T>
+void joseph_general(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid, Interruption stop);
+template <class T>
+void joseph_general_adjoint(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid, Interruption stop);
+
+// One slice: images [y][x], sinograms [view][column]; grid.z and detector.rows are not used.
+template <class T>
+void backproject_planar(const T* sinogram, T* image, Views views, DetectorShape detector, Grid grid, Interruption stop);
+template <class T>
+void backproject_planar_adjoint(const T* image, T* sinogram, Views views, DetectorShape detector, Grid grid, Interruption stop);
+template <class T>
+void joseph_planar(const T* image, T* sinogram, Views views, DetectorShape detector, Grid grid, Interruption stop);
+template <class T>
+void joseph_planar_adjoint(const T* sinogram, T* image, Views views, DetectorShape detector, Grid grid, Interruption stop);
+
+}  // namespace sinograd

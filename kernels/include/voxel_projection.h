@@ -1,0 +1,79 @@
+// Where a voxel falls on the detector: the coordinates of the voxel-driven operators.
+//
+// Views come as 16 doubles, computed once in Python (sinograd/ops/lowering.py):
+//   flat detectors    0-11   matrix [3][4]: world (x, y, z, 1) -> (column * w, row * w, w), w = 1 on the detector
+//                            (a parallel beam has the last row 0 0 0 1)
+//                     12-14  source position, 15 its distance to the axis
+//   curved detectors  0-2    source, 3-4 curvature centre (x, y), 5 radius, 6-7 unit normal at the middle column,
+//                     8      middle column, 9 radius / column spacing along the arc,
+//                     10     z of the middle row, 11 row spacing, 12 middle row, 15 distance of source to axis
+#pragma once
+
+#include <cmath>
+#include <cstdint>
+
+#include "grid.h"
+
+namespace sinograd {
+
+enum class Weighting : int { none = 0, fan = 1, fdk = 2 };
+
+constexpr int kViewDoubles = 16;
+
+// The image of a line of voxels along z.
+struct ColumnImage {
+  double column;  // detector column
+  double middle;  // detector row of the middle of the line
+  double step;    // rows a voxel
+  double weight;
+};
+
+struct FlatView {
+  const double* m;
+
+  double depth(double x, double y, double z) const { return m[8] * x + m[9] * y + m[10] * z + m[11]; }
+
+  double weight(Weighting weighting, double x, double y, double w) const {
+    if (weighting == Weighting::fdk) return (m[11] / w) * (m[11] / w);
+    if (weighting == Weighting::fan) {
+      const double dx = x - m[12], dy = y - m[13];
+      return m[15] * m[15] / (dx * dx + dy * dy);
+    }
+    return 1.0;
+  }
+
+  // For detectors whose rows' axis is parallel to z: m[2] and m[10] are zero.
+  ColumnImage column(Weighting weighting, double x, double y, const Axis& z) const {
+    const double w = m[8] * x + m[9] * y + m[11];
+    const double inverse = 1.0 / w;
+    ColumnImage image;
+    image.column = (m[0] * x + m[1] * y + m[3]) * inverse;
+    image.middle = (m[4] * x + m[5] * y + m[6] * z.centre + m[7]) * inverse;
+    image.step = m[6] * z.spacing * inverse;
+    image.weight = weight(weighting, x, y, w);
+    return image;
+  }
+};
+
+struct CurvedView {
+  const double* c;
+
+  ColumnImage column(Weighting weighting, double x, double y, const Axis& z) const {
+    const double dx = x - c[0], dy = y - c[1];
+    const double squared = dx * dx + dy * dy;
+    // source + t (dx, dy) on the circle: the farther of the two points
+    const double ox = c[0] - c[3], oy = c[1] - c[4];
+    const double half = ox * dx + oy * dy;
+    const double t = (-half + std::sqrt(half * half - squared * (ox * ox + oy * oy - c[5] * c[5]))) / squared;
+    const double px = ox + t * dx, py = oy + t * dy;
+    const double angle = std::atan2(c[6] * py - c[7] * px, c[6] * px + c[7] * py);
+    ColumnImage image;
+    image.column = c[8] + angle * c[9];
+    image.middle = (c[2] + t * (z.centre - c[2]) - c[10]) / c[11] + c[12];
+    image.step = t * z.spacing / c[11];
+    image.weight = weighting == Weighting::none ? 1.0 : c[15] * c[15] / squared;
+    return image;
+  }
+};
+
+}  // namespace sinograd

@@ -1,0 +1,131 @@
+"""`sinograd demo`: the whole job on a simulated scan, with the truth to compare with."""
+
+from __future__ import annotations
+
+import math
+import time
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from sinograd.cli.describe import show
+from sinograd.cli.errors import reported
+from sinograd.cli.pipeline import Reconstruction, Request, reconstruct_file
+from sinograd.cli.progress import Progress
+from sinograd.cli.reconstruct import summary
+
+if TYPE_CHECKING:
+    import torch
+
+    from sinograd.geometry import ConeBeam, Grid
+
+FILES = ("scan.h5", "truth.h5", "volume.h5", "slices.png")
+BONE_MM = 5.0  # diameter and height of the phantom
+
+
+class Size(StrEnum):
+    """How large the demo's volume is."""
+
+    tiny = "tiny"
+    small = "small"
+    full = "full"
+
+
+VOXELS = {Size.tiny: 32, Size.small: 128, Size.full: 256}
+
+
+@reported
+def demo(
+    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the demo's files.")] = Path(
+        "demo"
+    ),
+    size: Annotated[Size, typer.Option(help="Volume of 32, 128 or 256 voxels a side.")] = Size.full,
+    photons: Annotated[
+        float, typer.Option(min=1.0, help="Photons per detector pixel and view, unattenuated.")
+    ] = 2e4,
+    seed: Annotated[int, typer.Option(help="Seed of the phantom and of the noise.")] = 0,
+    force: Annotated[bool, typer.Option("--force", help="Replace the files of an earlier demo.")] = False,
+) -> None:
+    """Simulate a cone-beam scan of a bone with photon noise, reconstruct it and compare it with the truth."""
+    _check_folder(output, force)
+    request = Request(output / "scan.h5", output / "volume.h5", force=force)
+    start = time.perf_counter()
+    with Progress() as progress:
+        try:
+            truth, grid, bone = _simulate(request.scan, VOXELS[size], photons, seed, force)
+        except KeyboardInterrupt:
+            raise KeyboardInterrupt(f"while simulating; no partial {request.scan.name} was left") from None
+        simulated = time.perf_counter() - start
+        result = reconstruct_file(request, progress)
+    lines = [
+        ("simulated", f"{simulated:.2f} seconds, {photons:g} photons per pixel and view"),
+        *summary(request, result),
+    ]
+    lines += _compare(result, truth, grid, bone, output, force)
+    show([*lines, ("total", f"{time.perf_counter() - start:.1f} seconds")])
+
+
+def scanner(voxels: int) -> tuple[ConeBeam, Grid]:
+    """An x-ray microscope with magnification 3 that sees the whole bone, and a grid of `voxels` a side."""
+    from sinograd.geometry import ConeBeam, FlatDetector, Grid, full_scan
+
+    grid = Grid((voxels,) * 3, 1.04 * BONE_MM / voxels)
+    pixel = 3 * grid.spacing[0]
+    columns = math.ceil(1.125 * voxels)
+    geometry = ConeBeam.circular(
+        source_to_origin=30.0,
+        source_to_detector=90.0,
+        angles=full_scan(round(1.5 * voxels)),
+        detector=FlatDetector((columns, columns), pixel),
+    )
+    return geometry, grid
+
+
+def _check_folder(folder: Path, force: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise NotADirectoryError(f"{folder} is a file, expected a folder for the demo's files")
+    there = [name for name in FILES if (folder / name).exists()]
+    if there and not force:
+        raise FileExistsError(f"{folder} already holds {', '.join(there)}: use --force to replace them")
+    folder.mkdir(parents=True, exist_ok=True)
+
+
+def _simulate(
+    path: Path, voxels: int, photons: float, seed: int, force: bool
+) -> tuple[torch.Tensor, Grid, float]:
+    """Write the scan and the truth; return the truth, its grid and the attenuation of bone."""
+    import torch
+
+    from sinograd.io import Scan, make_provenance, write_scan, write_volume
+    from sinograd.phantoms import bone
+    from sinograd.physics import add_photon_noise
+
+    geometry, grid = scanner(voxels)
+    phantom = bone(seed, size=BONE_MM)
+    generator = torch.Generator().manual_seed(seed)
+    noisy = add_photon_noise(phantom.project(geometry), photons=photons, generator=generator)
+    provenance = make_provenance("sinograd demo", {"voxels": voxels, "photons": photons, "seed": seed})
+    metadata = {"vendor": "sinograd", "sample": f"simulated bone, seed {seed}", "photons": photons}
+    write_scan(Scan(noisy, geometry, metadata, grid, provenance=provenance), path, force=force)
+    truth = phantom.voxelize(grid)
+    write_volume(truth, path.with_name("truth.h5"), grid, force=force, provenance=provenance)
+    return truth, grid, phantom.value.max().item()
+
+
+def _compare(
+    result: Reconstruction, truth: torch.Tensor, grid: Grid, bone: float, folder: Path, force: bool
+) -> list[tuple[str, str]]:
+    """Write the picture beside the truth; error inside the cylinder that every view sees."""
+    from sinograd.io import save_preview
+
+    _, y, x = grid.axes()
+    seen = (x**2 + y[:, None] ** 2).sqrt() < result.scan.geometry.field_of_view / 2
+    error = (result.volume - truth).double()[:, seen]
+    rmse = error.square().mean().sqrt().item()
+    picture = folder / "slices.png"
+    psnr = 20 * math.log10(bone / rmse)
+    quality = f"RMSE {rmse:.4g} 1/mm = {rmse / bone:.1%} of bone's {bone:g}, PSNR {psnr:.1f} dB"
+    save_preview(result.volume, grid, picture, truth=truth, title=f"Simulated bone: {quality}", force=force)
+    return [("error", quality), ("truth", str(folder / "truth.h5")), ("picture", str(picture))]

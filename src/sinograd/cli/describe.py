@@ -1,0 +1,93 @@
+"""Scans, geometries and grids in words, for the terminal."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sinograd.geometry import Geometry, Grid
+    from sinograd.io import Scan
+
+Lines = list[tuple[str, str]]
+
+
+def show(lines: Lines) -> None:
+    """Print name and value in two columns."""
+    import typer
+
+    width = max((len(name) for name, _ in lines), default=0)
+    for name, value in lines:
+        typer.echo(f"{name:<{width}}  {value}")
+
+
+def scan_lines(scan: Scan) -> Lines:
+    """The file and its projections."""
+    counts = " x ".join(f"{n} {axis}" for n, axis in zip(scan.shape, scan.axes, strict=True))
+    dtype = str(scan.projections.dtype).removeprefix("torch.")
+    return [("scan", scan.name), ("projections", f"{counts}, {dtype} {scan.kind}, {size(scan.nbytes)}")]
+
+
+def geometry_lines(geometry: Geometry) -> Lines:
+    """Kind, distances, angles and field of view of a geometry."""
+    kind = {"ConeBeam": "cone beam", "FanBeam": "fan beam", "ParallelBeam": "parallel beam"}
+    detector = geometry.detector
+    pixels = " x ".join(str(n) for n in detector.shape)
+    pitch = " x ".join(f"{s:.5g}" for s in dict.fromkeys(detector.spacing))
+    lines = [("geometry", kind.get(type(geometry).__name__, type(geometry).__name__))]
+    if geometry.divergent:
+        lines.append(("distances", _distances(geometry)))
+        fan, cone = math.degrees(geometry.fan_angle), math.degrees(geometry.cone_angle)
+        lines.append(
+            ("opening", f"fan {fan:.2f} deg" + (f", cone {cone:.2f} deg" if geometry.ndim == 3 else ""))
+        )
+    lines.append(("angles", _angles(geometry)))
+    lines.append(("detector", f"{type(detector).__name__}, {pixels} of {pitch} mm"))
+    lines.append(("field of view", f"{geometry.field_of_view:.4g} mm diameter in every view"))
+    return lines
+
+
+def grid_text(grid: Grid) -> str:
+    """For example "256 x 256 x 256 voxels of 0.5 mm"."""
+    spacing = " x ".join(
+        f"{s:.5g}" for s in (grid.spacing if len(set(grid.spacing)) > 1 else grid.spacing[:1])
+    )
+    element = "voxels" if grid.ndim == 3 else "pixels"
+    where = "" if not any(grid.center) else f", centre {', '.join(f'{c:.5g}' for c in grid.center)} mm"
+    return f"{' x '.join(str(n) for n in grid.shape)} {element} of {spacing} mm{where}"
+
+
+def size(count: float) -> str:
+    """Bytes in words."""
+    if count < 1000:
+        return f"{count:.0f} bytes"
+    power = min(int(math.log10(count)) // 3, 4)
+    return f"{count / 1000**power:.3g} {('', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+def _distances(geometry: Geometry) -> str:
+    """Source to axis and to detector in the first view, from the vectors every geometry has."""
+    vectors = geometry.vectors
+    source, centre = vectors[:, 0], vectors[:, 1]
+    to_axis = source[:, :2].norm(dim=-1)
+    to_detector = (centre - source).norm(dim=-1)
+    same = all(bool(((d - d[0]).abs() <= 1e-6 * d[0].abs()).all()) for d in (to_axis, to_detector))
+    return (
+        f"source to axis {to_axis[0]:.6g} mm, to detector centre {to_detector[0]:.6g} mm"
+        + ("" if same else " in the first view")
+        + f", magnification {geometry.magnification:.5g}"
+    )
+
+
+def _angles(geometry: Geometry) -> str:
+    angles = geometry.angles
+    if angles is None:
+        return f"{len(geometry)} views given by vectors"
+    degrees = angles.rad2deg()
+    text = f"{len(degrees)} views from {degrees.min():.6g} to {degrees.max():.6g} deg"
+    if len(degrees) > 1:
+        steps = degrees.diff().abs()
+        text += f", steps {steps.min():.4g}" + (
+            f" to {steps.max():.4g} deg" if steps.max() - steps.min() > 1e-6 else " deg"
+        )
+    return text

@@ -1,0 +1,186 @@
+"""`sinograd doctor`: is this installation complete, and does it compute the right numbers?"""
+
+from __future__ import annotations
+
+import importlib.metadata
+import os
+import platform
+import re
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import typer
+
+from sinograd.cli.errors import reported
+
+CORE = (
+    "torch",
+    "numpy",
+    "scipy",
+    "h5py",
+    "PyYAML",
+    "typer",
+    "rich",
+    "matplotlib",
+    "olefile",
+    "tifffile",
+    "pydicom",
+)
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One line of the report; `failed` findings make the command exit with 1."""
+
+    name: str
+    text: str
+    failed: bool = False
+
+
+@reported
+def doctor() -> None:
+    """Check the installation: versions, native module, extras, GPU, and a short test of the numbers."""
+    failed = False
+    for finding in findings():
+        mark = typer.style("FAIL", fg="red") if finding.failed else "ok  "
+        typer.echo(f"{mark}  {finding.name:<16} {finding.text}")
+        failed |= finding.failed
+    if failed:
+        raise typer.Exit(1)
+
+
+def findings() -> Iterator[Finding]:
+    """The report, line by line."""
+    yield _software()
+    yield from _packages()
+    native = _native()
+    yield native
+    yield _threads()
+    yield from _extras()
+    yield _cuda()
+    if not native.failed:
+        yield _tested("adjoint", _adjoint_error, "difference {:.1e}, at most 1e-06", 1e-6)
+        yield _tested("FDK of a ball", _ball_error, "amplitude off by {:.2%}, at most 2%", 0.02)
+
+
+def _software() -> Finding:
+    from sinograd.io import software_version
+
+    folder = Path(__file__).parents[1]
+    python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"
+    return Finding("sinograd", f"{software_version()} in {folder}; {python}")
+
+
+def _packages() -> Iterator[Finding]:
+    versions, missing = [], []
+    for name in CORE:
+        version = _version(name)
+        (missing if version is None else versions).append(name if version is None else f"{name} {version}")
+    yield Finding("packages", ", ".join(versions))
+    if missing:
+        yield Finding(
+            "packages", f"missing: {', '.join(missing)}; pip install {' '.join(missing)}", failed=True
+        )
+
+
+def _native() -> Finding:
+    try:
+        from sinograd import _native
+    except ImportError as error:
+        return Finding("native module", f"cannot be loaded ({error}); pip install . builds it", failed=True)
+    using, able = _native.instruction_set(), _native.instruction_sets()
+    forced = (
+        f", forced by SINOGRAD_SIMD={os.environ['SINOGRAD_SIMD']}" if "SINOGRAD_SIMD" in os.environ else ""
+    )
+    text = f"{using}{forced} (this machine runs {', '.join(able)}), sources {_native.source_hash()[:12]}"
+    return Finding("native module", text)
+
+
+def _threads() -> Finding:
+    import torch
+
+    return Finding("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors")
+
+
+def _extras() -> Iterator[Finding]:
+    """What each optional extra lacks, from the requirements that sinograd was installed with."""
+    try:
+        requirements = importlib.metadata.requires("sinograd") or []
+    except importlib.metadata.PackageNotFoundError:
+        yield Finding("extras", "unknown: sinograd runs from its sources, pip has not installed it")
+        return
+    extras: dict[str, list[str]] = defaultdict(list)
+    for requirement in requirements:
+        extra = re.search(r"extra\s*==\s*['\"]([^'\"]+)", requirement)
+        name = re.match(r"[A-Za-z0-9._-]+", requirement)
+        if extra and name:
+            extras[extra[1]].append(name[0])
+    for extra, names in extras.items():
+        missing = [name for name in names if _version(name) is None]
+        how = f"not installed: {', '.join(missing)} (pip install 'sinograd[{extra}]')"
+        yield Finding(f"extra {extra}", how if missing else ", ".join(names))
+
+
+def _cuda() -> Finding:
+    import torch
+
+    if not torch.cuda.is_available():
+        return Finding("CUDA", "none; everything runs on the CPU")
+    return Finding("CUDA", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
+
+
+def _tested(name: str, test: object, text: str, limit: float) -> Finding:
+    assert callable(test)
+    try:
+        value = float(test())  # pyright: ignore[reportArgumentType]
+    except Exception as error:
+        return Finding(name, f"{type(error).__name__}: {error}", failed=True)
+    return Finding(name, text.format(value), failed=not value <= limit)
+
+
+def _adjoint_error() -> float:
+    """|<A x, y> - <x, A^T y>| over the norm of the products, for a small cone beam in float32."""
+    import torch
+
+    import sinograd as sg
+
+    generator = torch.Generator().manual_seed(0)
+    grid = sg.Grid((12, 16, 20), 1.0)
+    detector = sg.FlatDetector((18, 24), 1.5)
+    geometry = sg.ConeBeam.circular(
+        source_to_origin=80, source_to_detector=120, angles=sg.full_scan(10), detector=detector
+    )
+    transform = sg.XRayTransform(geometry, grid)
+    x = torch.randn(grid.shape, generator=generator)
+    y = torch.randn(geometry.projection_shape, generator=generator)
+    forward = (transform(x).double() * y.double()).flatten()
+    back = (x.double() * transform.T(y).double()).sum()
+    return ((forward.sum() - back).abs() / forward.norm()).item()
+
+
+def _ball_error() -> float:
+    """Relative error of the mean inside a ball that was projected exactly and reconstructed."""
+    import torch
+
+    import sinograd as sg
+    from sinograd.phantoms import Ellipsoids
+
+    attenuation, radius = 0.02, 10.0
+    grid = sg.Grid((25, 32, 32), 1.0)
+    detector = sg.FlatDetector((48, 56), 1.0)
+    geometry = sg.ConeBeam.circular(
+        source_to_origin=120, source_to_detector=180, angles=sg.full_scan(90), detector=detector
+    )
+    volume = sg.fdk(Ellipsoids(attenuation, radius).project(geometry), geometry, grid)
+    z, y, x = torch.meshgrid(*grid.axes(), indexing="ij")
+    inside = (x**2 + y**2 < 6**2) & (z.abs() < 3)
+    return abs(volume[inside].mean().item() / attenuation - 1)
+
+
+def _version(name: str) -> str | None:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return None

@@ -1,0 +1,32 @@
+"""`sinograd info`: what a scan file holds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from sinograd.cli.describe import geometry_lines, grid_text, scan_lines, show
+from sinograd.cli.errors import reported
+
+
+@reported
+def info(
+    scan: Annotated[
+        Path, typer.Argument(help="Scan file: sinograd .h5, FIPS / Helsinki .mat.", show_default=False)
+    ],
+) -> None:
+    """Show what a scan file holds: projections (not their values), geometry, grid and metadata."""
+    from sinograd.io import read
+
+    found = read(scan)
+    found.check_shape()
+    grid = found.grid if found.grid is not None else found.geometry.default_grid()
+    source = "suggested by the file" if found.grid is not None else "covers the field of view"
+    lines = [*scan_lines(found), *geometry_lines(found.geometry), ("grid", f"{grid_text(grid)} ({source})")]
+    lines += [(name, str(value)) for name, value in found.metadata.items()]
+    provenance = {k: v for k, v in found.provenance.items() if k in ("software", "command", "time")}
+    if provenance:
+        lines.append(("made by", ", ".join(str(value) for value in provenance.values())))
+    show(lines)

@@ -1,0 +1,76 @@
+"""Progress on the terminal, and how far the work came when it is interrupted."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
+
+
+class Progress:
+    """Bars with an estimate of the time left, on stderr and only where that is a terminal.
+
+    Used as a context manager; `stage` opens the next bar and returns the callback that moves it. `position`
+    tells in words how far the current stage is.
+    """
+
+    def __init__(self, *, quiet: bool = False) -> None:
+        self._stage = "starting"
+        self._done = 0
+        self._total = 0
+        self._bars: Any = None
+        if not quiet and sys.stderr.isatty():
+            self._bars = _bars()
+
+    def __enter__(self) -> Progress:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            self._bars.stop()
+
+    def stage(self, name: str, total: int) -> Callable[[int, int], None]:
+        """Start the stage `name` of `total` views; the callback takes (views done, views in all)."""
+        self._stage, self._done, self._total = name, 0, total
+        task = None if self._bars is None else self._bars.add_task(name, total=total)
+
+        def advance(done: int, total: int) -> None:
+            self._done, self._total = done, total
+            if task is not None:
+                self._bars.update(task, completed=done, total=total)
+
+        return advance
+
+    def position(self) -> str:
+        """For example "while reconstructing, after 120 of 360 views"."""
+        if self._total == 0:
+            return f"while {self._stage}"
+        return f"while {self._stage}, after {self._done} of {self._total} views"
+
+
+def _bars() -> Any:
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as Bars
+
+    return Bars(
+        TextColumn("{task.description:<14}"),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TextColumn("views"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console(stderr=True),
+    )

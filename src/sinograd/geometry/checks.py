@@ -1,0 +1,141 @@
+"""What an argument must be: each check returns the value in its one stored form, or says what is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from numbers import Integral, Real
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import torch
+from torch import Tensor
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+Values: TypeAlias = "Tensor | ArrayLike"
+"""Numbers in any array form: a tensor, a numpy array, a (nested) sequence."""
+
+
+def number(value: object, name: str) -> float:
+    """A finite real number as float; bools and text are refused."""
+    if isinstance(value, Tensor) and value.ndim == 0 and value.dtype != torch.bool:
+        value = value.item()
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
+    result = float(value)
+    if not math.isfinite(result):
+        raise ValueError(f"{name} must be finite, got {result}")
+    return result
+
+
+def positive(value: object, name: str) -> float:
+    """A finite number above zero."""
+    result = number(value, name)
+    if result <= 0:
+        raise ValueError(f"{name} must be positive, got {result:g}")
+    return result
+
+
+def count(value: object, name: str) -> int:
+    """An integer of at least 1; bools and floats are refused."""
+    if isinstance(value, bool) or not isinstance(value, Integral):
+        raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
+    if value < 1:
+        raise ValueError(f"{name} must be at least 1, got {value}")
+    return int(value)
+
+
+def is_sequence(value: object) -> bool:
+    """Whether value is a list, a tuple or an array of at least one dimension (text is not)."""
+    if isinstance(value, str | bytes):
+        return False
+    return isinstance(value, Sequence) or getattr(value, "ndim", 0) > 0
+
+
+def entries(value: object, name: str, meaning: str) -> tuple[object, ...]:
+    """The entries of a sequence as a tuple; `meaning` says in the error what was expected."""
+    if not is_sequence(value):
+        raise TypeError(f"{name} must be {meaning}, got {value!r} ({type(value).__name__})")
+    return tuple(value)  # pyright: ignore[reportArgumentType]
+
+
+def shape(value: object, name: str, meaning: str, lengths: tuple[int, ...]) -> tuple[int, ...]:
+    """A tuple of counts with one of the allowed lengths."""
+    items = entries(value, name, meaning)
+    if len(items) not in lengths:
+        raise ValueError(f"{name} must be {meaning}, got {len(items)} numbers: {items}")
+    return tuple(count(item, f"{name}[{i}]") for i, item in enumerate(items))
+
+
+def spacing(value: object, name: str, ndim: int) -> tuple[float, ...]:
+    """Positive mm per element for each of ndim axes; one number serves all axes."""
+    if not is_sequence(value):
+        return (positive(value, name),) * ndim
+    items = entries(value, name, "a number or one number for each axis")
+    if len(items) != ndim:
+        raise ValueError(f"{name} must be one number or {ndim}, one for each axis, got {len(items)}: {items}")
+    return tuple(positive(item, f"{name}[{i}]") for i, item in enumerate(items))
+
+
+def values(value: object, name: str, form: tuple[int | str, ...]) -> Tensor:
+    """Finite numbers as a float64 CPU tensor (a copy) of the given form.
+
+    form: the size of each dimension; a str is a free size and serves as its name in the error.
+    """
+    tensor = value.detach() if isinstance(value, Tensor) else _from_array(value, name, form)
+    if tensor.dtype == torch.bool or tensor.is_complex():
+        raise TypeError(f"{name} must be real numbers, got {tensor.dtype}")
+    fits = tensor.ndim == len(form) and all(
+        isinstance(want, str) or want == got for want, got in zip(form, tensor.shape, strict=True)
+    )
+    if not fits:
+        raise ValueError(f"{name} must be {_form_text(form)}, got {list(tensor.shape)}")
+    if tensor.numel() == 0:
+        raise ValueError(f"{name} is empty, expected {_form_text(form)} with at least one view")
+    tensor = tensor.to("cpu", torch.float64, copy=True).contiguous()
+    bad = ~torch.isfinite(tensor)
+    if bad.any():
+        first = bad.nonzero()[0].tolist()
+        raise ValueError(f"{name} must be finite, got {tensor[tuple(first)].item()} at {first}")
+    return tensor
+
+
+def angles(value: object) -> Tensor:
+    """Gantry angles in radians: float64 [views], at least one."""
+    return values(value, "angles", ("views",))
+
+
+def per_view(value: object, name: str, views: int) -> float | Tensor:
+    """One number for all views (float), or one for each (tensor [views])."""
+    return values(value, name, (views,)) if is_sequence(value) else number(value, name)
+
+
+def per_view_pair(value: object, name: str, views: int) -> tuple[float, float] | Tensor:
+    """One (row, column) pair for all views (0 means (0, 0)), or one for each (tensor [views, 2])."""
+    if not is_sequence(value):
+        if number(value, name) == 0:
+            return (0.0, 0.0)
+        raise ValueError(f"{name} must be a pair (row, column) or [views, 2], got {value!r}")
+    items = entries(value, name, "a pair (row, column)")
+    if len(items) == 2 and not is_sequence(items[0]):
+        return (number(items[0], f"{name}[0]"), number(items[1], f"{name}[1]"))
+    return values(value, name, (views, 2))
+
+
+def _from_array(value: object, name: str, form: tuple[int | str, ...]) -> Tensor:
+    # through numpy, which also takes reversed, read-only and byte-swapped arrays
+    try:
+        array = np.asarray(value)
+    except (TypeError, ValueError) as error:
+        raise TypeError(f"{name} must be numbers {_form_text(form)}: {error}") from error
+    if array.dtype.kind not in "iuf":
+        raise TypeError(
+            f"{name} must be real numbers {_form_text(form)}, got {array.dtype} from {value!r:.80}"
+        )
+    return torch.from_numpy(np.array(array, dtype=np.float64, order="C"))
+
+
+def _form_text(form: tuple[int | str, ...]) -> str:
+    return "[" + ", ".join(str(size) for size in form) + "]"

@@ -1,0 +1,111 @@
+"""Geometries as YAML files, and the scanners that come with the package."""
+
+from __future__ import annotations
+
+import os
+import re
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from .beam import Geometry
+
+_SUFFIXES = (".yaml", ".yml")
+
+
+def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
+    """Read a geometry: a scanner by name ("walnut") or a YAML file by path.
+
+    Args:
+        name_or_path: anything ending in .yaml or .yml, or with a folder in it, is a path; else a name.
+
+    Raises:
+        FileNotFoundError: no such file or scanner (the known names are listed).
+        ValueError, TypeError: not YAML, or an unknown, missing or wrong key; names the file.
+    """
+    text = os.fspath(name_or_path)
+    is_path = text.endswith(_SUFFIXES) or Path(text).name != text
+    source: Traversable | None = Path(text) if is_path else _scanners().get(text)
+    if source is None:
+        known = ", ".join(scanner_names())
+        raise FileNotFoundError(
+            f"no scanner named {text!r}; known: {known}; or give the path of a .yaml file"
+        )
+    if not source.is_file():
+        raise FileNotFoundError(f"no geometry file at {source}")
+    try:
+        data = yaml.load(source.read_text(encoding="utf-8"), Loader=_Loader)
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ValueError(f"{source} is not a YAML file: {error}") from error
+    try:
+        return Geometry.from_dict(data)
+    except (TypeError, ValueError) as error:
+        raise type(error)(f"{source}: {error}") from error
+
+
+def save_geometry(geometry: Geometry, path: str | os.PathLike[str], force: bool = False) -> None:
+    """Write a geometry as YAML, angles in degrees; `load_geometry` gives it back to rounding.
+
+    Args:
+        path: file name ending in .yaml or .yml.
+        force: overwrite an existing file.
+
+    Raises:
+        FileExistsError: the file exists and force is not set.
+        ValueError: another suffix.
+        OSError: the folder is missing or full; nothing is left behind under the final name.
+    """
+    target = Path(path)
+    if not isinstance(geometry, Geometry):
+        raise TypeError(f"geometry must be a Geometry, got {type(geometry).__name__}")
+    if target.suffix not in _SUFFIXES:
+        raise ValueError(f"a geometry file ends in .yaml or .yml, got {str(target)!r}")
+    if target.exists() and not force:
+        raise FileExistsError(f"{target} exists; give force=True to overwrite it")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"folder {target.parent} does not exist")
+    text = yaml.safe_dump(geometry.to_dict(), sort_keys=False, default_flow_style=None, width=110)
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def scanner_names() -> list[str]:
+    """Names of the scanners that come with the package, sorted."""
+    return sorted(_scanners())
+
+
+def _scanners() -> dict[str, Traversable]:
+    """Installed as geometry/scanners; in the source tree the folder geometries at the top."""
+    folder: Traversable = resources.files("sinograd.geometry").joinpath("scanners")
+    if not folder.is_dir():
+        folder = Path(__file__).parents[3] / "geometries"
+    if not folder.is_dir():
+        return {}
+    return {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
+
+
+class _Loader(yaml.SafeLoader):
+    """Plain YAML that also reads 1e-3 as a number and refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        twice = [key for i, key in enumerate(keys) if key in keys[:i]]
+        if twice:
+            raise yaml.constructor.ConstructorError(
+                None, None, f"key {twice[0]!r} is given twice", node.start_mark
+            )
+        return super().construct_mapping(node, deep)
+
+
+_Loader.add_implicit_resolver(
+    "tag:yaml.org,2002:float",
+    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
+    list("-+.0123456789"),
+)

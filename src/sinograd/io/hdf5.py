@@ -1,0 +1,164 @@
+"""sinograd's own scan file: HDF5, projections chunked by view. This page is its specification.
+
+    /             attributes: format = "sinograd-scan", version = 1, kind = "line integrals"
+    /projections  float32, [views, rows, columns] or, for a 2-D geometry, [views, columns]; one view is one
+                  chunk, not compressed; attribute axes = "views rows columns" or "views columns"
+    /geometry     text: YAML of `geometry.to_dict()` (mm; angles in degrees), as `geometry.save` writes it
+    /grid         text, may be missing: YAML of the suggested grid's `to_dict()`
+    /metadata     text: JSON object of what is known about the scan (vendor, sample, voltage ...)
+    /provenance   text: JSON object of how the file was made (software, command, options, time)
+
+Line integrals are attenuation x length and have no unit. Texts are UTF-8 scalar datasets. Index increases
+with +u (columns) and +v (rows); the README has the conventions. Readers ignore what they do not know, and
+refuse a version greater than theirs.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from sinograd.geometry import Geometry, Grid
+from sinograd.io.files import replacing
+from sinograd.io.layout import ArrayLayout, is_hdf5, opened, text, write_hdf5
+from sinograd.io.provenance import make_provenance, to_json
+from sinograd.io.scan import Scan
+
+NAME = "sinograd HDF5"
+SUFFIXES = (".h5", ".hdf5")
+FORMAT = "sinograd-scan"
+VERSION = 1
+# Geometries given by vectors are long texts, and PyYAML's C part is ten times faster where it is installed.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+class Hdf5Projections:
+    """Projections that stay in their HDF5 file: every access opens it, reads some views and closes it.
+
+    It holds no open file, so it can be pickled and used in DataLoader workers.
+    """
+
+    def __init__(self, path: Path, dataset: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.path = path
+        self.dataset = dataset
+        self.shape = shape
+        self.dtype = dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, views: Any) -> np.ndarray:
+        order = np.arange(self.shape[0])[np.asarray(views) if isinstance(views, list) else views]
+        first_use, place = np.unique(order, return_inverse=True)
+        with opened(self.path) as file:
+            dataset = file[self.dataset]
+            if tuple(dataset.shape) != self.shape:
+                raise ValueError(
+                    f"{self.path} changed since it was read: /{self.dataset} {dataset.shape} != {self.shape}"
+                )
+            if len(first_use) == 0:
+                return np.empty((0, *self.shape[1:]), self.dtype)
+            steps = np.unique(np.diff(first_use))
+            regular = len(steps) <= 1
+            step = int(steps[0]) if len(steps) == 1 else 1
+            block = dataset[slice(first_use[0], first_use[-1] + 1, step) if regular else first_use]
+        if len(order.shape) == 1 and np.array_equal(order, first_use):
+            return block
+        return block[place.reshape(order.shape)]
+
+    def __repr__(self) -> str:
+        return f"Hdf5Projections({str(self.path)!r}, shape={self.shape}, dtype={self.dtype})"
+
+
+def matches(path: Path, head: bytes) -> bool:
+    """Whether a file is one of sinograd's own, or HDF5 too damaged to tell."""
+    if not is_hdf5(head):
+        return False
+    try:
+        with opened(path) as file:
+            return str(file.attrs.get("format", "")).startswith("sinograd-")
+    except ValueError:
+        return True
+
+
+def read(path: Path) -> Scan:
+    """Read a sinograd scan file; the projections stay in it. Errors: ValueError naming the file."""
+    with opened(path) as file:
+        found = file.attrs.get("format")
+        if found != FORMAT:
+            more = " (read it with sinograd.read_volume)" if found == "sinograd-volume" else ""
+            raise ValueError(f"{path} is not a scan: its format is {found!r}, expected {FORMAT!r}{more}")
+        version = int(file.attrs.get("version", 0))
+        if not 1 <= version <= VERSION:
+            raise ValueError(f"{path} has version {version}; this sinograd reads versions 1 to {VERSION}")
+        if "projections" not in file:
+            raise ValueError(f"{path} has no dataset /projections")
+        dataset = file["projections"]
+        if dataset.dtype.kind not in "fiu":
+            raise ValueError(f"{path}: /projections must hold real numbers, got {dataset.dtype}")
+        projections = Hdf5Projections(path.resolve(), "projections", tuple(dataset.shape), dataset.dtype)
+        kind = str(file.attrs.get("kind", "line integrals"))
+        names = [name for name in ("geometry", "grid", "metadata", "provenance") if name in file]
+        records = {name: _mapping(text(file, name, path), path, name) for name in names}
+    if "geometry" not in records:
+        raise ValueError(f"{path} has no dataset /geometry")
+    try:
+        geometry = Geometry.from_dict(records["geometry"])
+        grid = Grid.from_dict(records["grid"]) if "grid" in records else None
+    except (TypeError, ValueError) as error:
+        raise ValueError(f"{path}: {error}") from error
+    return Scan(
+        projections, geometry, records.get("metadata", {}), grid, kind, path, records.get("provenance", {})
+    )
+
+
+def write_scan(scan: Scan, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Write a scan to a new `.h5` file, view by view; projections are stored as float32.
+
+    Raises ValueError for another suffix or a scan whose shapes do not fit, FileExistsError when the file
+    exists and `force` is not set, OSError when the disk is full. The file appears when it is whole, or not at
+    all.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise ValueError(f"cannot write the scan {path}: its name must end in {' or '.join(SUFFIXES)}")
+    scan.check_shape()
+    projections = ArrayLayout(
+        scan.shape,
+        np.dtype("<f4"),
+        lambda start, stop: scan.load(slice(start, stop)).detach().cpu().numpy(),
+        chunked=True,
+        attributes={"axes": " ".join(scan.axes)},
+    )
+    provenance = dict(scan.provenance) or make_provenance("write_scan")
+    texts = {
+        "geometry": _yaml(scan.geometry.to_dict()),
+        "metadata": to_json(scan.metadata),
+        "provenance": to_json(provenance),
+    }
+    if scan.grid is not None:
+        texts["grid"] = _yaml(scan.grid.to_dict())
+    attributes = {"format": FORMAT, "version": VERSION, "kind": scan.kind}
+    with replacing(path, force=force, needed=projections.nbytes) as temporary:
+        write_hdf5(temporary, attributes, {"projections": projections}, texts)
+
+
+def _yaml(record: dict[str, Any]) -> str:
+    return yaml.dump(record, Dumper=_DUMPER, sort_keys=False, default_flow_style=None, width=110)
+
+
+def _mapping(content: str, path: Path, name: str) -> dict[str, Any]:
+    """YAML or JSON text as a dictionary."""
+    try:
+        value = json.loads(content) if content.lstrip().startswith("{") else yaml.load(content, _LOADER)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: /{name} cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: /{name} must be a mapping, got {type(value).__name__}")
+    return value

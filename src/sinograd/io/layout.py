@@ -1,0 +1,120 @@
+"""HDF5 files laid out by HDF5 and filled by plain file writes.
+
+The HDF5 library cannot recover from a full disk: it keeps the file open with data it can neither write nor
+drop, and can crash the process when it ends. So HDF5 only lays the file out (a few kilobytes, arrays
+allocated but not written), and the numbers go to their places with ordinary writes, whose errors are ordinary
+ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    import h5py
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """One array to write: `read(start, stop)` gives the elements start..stop of its first axis.
+
+    With `chunked` every element of the first axis is a chunk of its own; else the array is contiguous.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[int, int], np.ndarray]
+    chunked: bool = False
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of one element of the first axis."""
+        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole array."""
+        return self.shape[0] * self.item_bytes
+
+
+def write_hdf5(
+    path: Path, attributes: Mapping[str, Any], arrays: Mapping[str, ArrayLayout], texts: Mapping[str, str]
+) -> None:
+    """Write a new HDF5 file: attributes of the root, arrays, and UTF-8 texts as scalar datasets."""
+    import h5py
+
+    offsets: dict[str, list[int]] = {}
+    with h5py.File(path, "w") as file:
+        file.attrs.update(attributes)
+        for name, text in texts.items():
+            file.create_dataset(name, data=text, dtype=h5py.string_dtype())
+        for name, array in arrays.items():
+            offsets[name] = _allocate(file, name, array)
+    with open(path, "rb+") as raw:
+        for name, array in arrays.items():
+            per_item = len(offsets[name]) > 1
+            step = 1 if per_item else max(1, (64 << 20) // max(array.item_bytes, 1))
+            for start in range(0, array.shape[0], step):
+                stop = min(start + step, array.shape[0])
+                block = np.ascontiguousarray(array.read(start, stop), dtype=array.dtype)
+                raw.seek(offsets[name][start] if per_item else offsets[name][0] + start * array.item_bytes)
+                raw.write(block.data)
+
+
+def _allocate(file: h5py.File, name: str, array: ArrayLayout) -> list[int]:
+    """Create a dataset whose place in the file is fixed now; return the byte offset of each of its chunks."""
+    from h5py import h5d, h5p, h5s, h5t
+
+    plan = h5p.create(h5p.DATASET_CREATE)
+    plan.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+    plan.set_fill_time(h5d.FILL_TIME_NEVER)
+    if array.chunked:
+        plan.set_chunk((1, *array.shape[1:]))
+    h5d.create(file.id, name.encode(), h5t.py_create(array.dtype), h5s.create_simple(array.shape), plan)
+    dataset = file[name]
+    dataset.attrs.update(array.attributes)
+    if not array.chunked:
+        return [dataset.id.get_offset()]
+    later_axes = (0,) * (len(array.shape) - 1)
+    return [dataset.id.get_chunk_info_by_coord((i, *later_axes)).byte_offset for i in range(array.shape[0])]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file for reading; ValueError when it is truncated or damaged."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError) as error:
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise
+        raise ValueError(f"{path} is a truncated or damaged HDF5 file: {error}") from error
+
+
+def is_hdf5(head: bytes) -> bool:
+    """Whether a file that starts with `head` is HDF5 (without a user block)."""
+    return head.startswith(SIGNATURE)
+
+
+def text(file: h5py.File, name: str, path: Path) -> str:
+    """The text dataset `name`; ValueError when it is missing or not text."""
+    if name not in file:
+        raise ValueError(f"{path} has no dataset /{name}")
+    value = file[name][()]
+    if not isinstance(value, bytes | str):
+        raise ValueError(f"{path}: the dataset /{name} must be one UTF-8 text, got {type(value).__name__}")
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{path}: the dataset /{name} is not UTF-8 text: {error}") from error

@@ -1,0 +1,5 @@
+"""Modules that hold parameters over the functions of `sinograd.recon`."""
+
+from sinograd.layers.filtered_backprojection import FBP, FDK
+
+__all__ = ["FBP", "FDK"]

@@ -1,0 +1,99 @@
+"""`FDK` and `FBP` as layers: `fdk` and `fbp` with their plan made once and, if wanted, parameters that train."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+import torch
+from torch import Tensor, nn
+
+from sinograd.geometry import ConeBeam, FanBeam, Geometry, Grid, ParallelBeam
+from sinograd.recon.fbp import check_fbp
+from sinograd.recon.fdk import check_fdk
+from sinograd.recon.filtered_backprojection import Plan, Progress, filtered_backprojection, make_plan
+
+TRAINABLE = ("taps", "weights")
+
+
+class _FilteredBackprojection(nn.Module):
+    taps: Tensor
+    weights: Tensor
+
+    def __init__(
+        self, geometry: Geometry, grid: Grid, plan: Plan, window: str, cutoff: float, trainable: Collection[str]
+    ) -> None:
+        super().__init__()
+        trainable = (trainable,) if isinstance(trainable, str) else tuple(trainable)
+        unknown = [name for name in trainable if name not in TRAINABLE]
+        if unknown:
+            raise ValueError(f"trainable: expected some of {', '.join(TRAINABLE)}, got {', '.join(map(repr, unknown))}")
+        self.geometry, self.grid, self.window, self.cutoff = geometry, grid, window, cutoff
+        self._plan = plan
+        for name, start in (("taps", plan.default_taps(window, cutoff)), ("weights", plan.weights)):
+            if name in trainable:
+                self.register_parameter(name, nn.Parameter(start.to(torch.get_default_dtype())))
+            else:
+                self.register_buffer(name, start, persistent=False)
+
+    def _apply(self, fn, recurse: bool = True):  # noqa: ANN001, ANN202
+        """Buffers stay float64 whatever the module is cast to; parameters follow."""
+        buffers = dict(self._buffers)
+        super()._apply(fn, recurse)
+        self._buffers.update(buffers)
+        return self
+
+    def forward(self, projections: Tensor, progress: Progress | None = None) -> Tensor:
+        """Line integrals [..., views, (rows,) columns] to attenuation in 1/mm, [..., (Z,) Y, X]."""
+        return filtered_backprojection(
+            projections, self._plan, self.geometry, self.grid, self.taps, self.weights, progress
+        )
+
+    def extra_repr(self) -> str:
+        trained = [name for name, _ in self.named_parameters()]
+        return (
+            f"{self.geometry!r}, {self.grid!r}, window={self.window!r}, cutoff={self.cutoff!r}"
+            + (f", trainable={tuple(trained)!r}" if trained else "")
+        )
+
+
+class FDK(_FilteredBackprojection):
+    """Cone-beam reconstruction as a layer; see `recon.fdk`.
+
+    Args:
+        geometry: a cone beam on a circular orbit.
+        grid: the voxels; `geometry.default_grid()` if not given.
+        window: "ram-lak", "shepp-logan", "cosine", "hamming" or "hann": where the filter starts.
+        cutoff: where the window ends, as a fraction of the Nyquist frequency.
+        trainable: "taps" (the filter, [2 columns - 1], in 1/mm) and "weights" (redundancy weights,
+            [views, columns]) become parameters; without it the layer has none.
+
+    Raises and warns as `recon.fdk`, when it is made.
+    """
+
+    def __init__(
+        self,
+        geometry: ConeBeam,
+        grid: Grid | None = None,
+        *,
+        window: str = "ram-lak",
+        cutoff: float = 1.0,
+        trainable: Collection[str] = (),
+    ) -> None:
+        grid = check_fdk(geometry, grid)
+        super().__init__(geometry, grid, make_plan(geometry, "FDK"), window, cutoff, trainable)
+
+
+class FBP(_FilteredBackprojection):
+    """Fan- and parallel-beam reconstruction as a layer; see `recon.fbp` and, for the arguments, `FDK`."""
+
+    def __init__(
+        self,
+        geometry: FanBeam | ParallelBeam,
+        grid: Grid | None = None,
+        *,
+        window: str = "ram-lak",
+        cutoff: float = 1.0,
+        trainable: Collection[str] = (),
+    ) -> None:
+        grid = check_fbp(geometry, grid)
+        super().__init__(geometry, grid, make_plan(geometry, "filtered backprojection"), window, cutoff, trainable)

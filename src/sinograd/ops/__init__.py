@@ -1,0 +1,19 @@
+"""Differentiable operators over the compiled kernels."""
+
+from sinograd.ops.backprojection import add_backprojection, backproject, backproject_adjoint
+from sinograd.ops.joseph import joseph, joseph_adjoint
+from sinograd.ops.linear_operator import Adjoint, LinearOperator
+from sinograd.ops.voxel_backprojection import Backprojection
+from sinograd.ops.xray_transform import XRayTransform
+
+__all__ = [
+    "Adjoint",
+    "Backprojection",
+    "LinearOperator",
+    "XRayTransform",
+    "add_backprojection",
+    "backproject",
+    "backproject_adjoint",
+    "joseph",
+    "joseph_adjoint",
+]

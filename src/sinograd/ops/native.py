@@ -1,0 +1,114 @@
+"""Calls into the compiled kernels: layout, dtype and the choice between axial, general and planar kernels."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sinograd.ops.lowering import is_axial, is_curved, voxel_views
+
+WEIGHTINGS = ("none", "fan", "fdk")
+PATHS = ("auto", "axial", "general")
+
+
+@dataclass(frozen=True)
+class Call:
+    """One operator between volumes [..., (z,) y, x] and projections [..., views, (rows,) columns].
+
+    Lengths in mm, `vectors` as in `sinograd.ops.lowering`. One-dimensional detectors mean one slice (z = 0).
+    """
+
+    vectors: Tensor
+    divergent: bool
+    detector: tuple[int, ...]
+    grid_shape: tuple[int, ...]
+    spacing: tuple[float, ...]
+    center: tuple[float, ...]
+    weighting: str = "none"
+    path: str = "auto"
+
+    def __post_init__(self) -> None:
+        if self.weighting not in WEIGHTINGS:
+            raise ValueError(f"weighting: expected one of {', '.join(WEIGHTINGS)}, got {self.weighting!r}")
+        if self.weighting != "none" and not self.divergent:
+            raise ValueError(f"weighting: a parallel beam has no distance to weight by: expected 'none', got {self.weighting!r}")
+        if self.path not in PATHS:
+            raise ValueError(f"path: expected one of {', '.join(PATHS)}, got {self.path!r}")
+
+    @property
+    def volume_shape(self) -> tuple[int, ...]:
+        return self.grid_shape
+
+    @property
+    def projection_shape(self) -> tuple[int, ...]:
+        return (len(self.vectors), *self.detector)
+
+    def add(self, name: str, source: Tensor, target: Tensor) -> None:
+        """Adds the operator `name` ("joseph", "backproject_adjoint", ...) of every batch element of source to target."""
+        vectors, flip = self.vectors, False
+        detector = self.detector if len(self.detector) == 2 else (1, *self.detector)
+        kind = self._kind(detector)
+        if kind == "axial" and bool((vectors[:, 3, 2] < 0).all()):
+            vectors, flip = vectors.clone(), True
+            vectors[:, 3] *= -1
+        voxel_driven = name.startswith("backproject")
+        views = voxel_views(vectors, self.divergent, detector) if voxel_driven else vectors.contiguous()
+        # rows that run downwards are turned over, so that the kernels only meet rows that run upwards
+        projections_in = name in ("backproject", "joseph_adjoint")
+        source = source.flip(-2) if flip and projections_in else source.contiguous()
+        result = torch.zeros_like(target) if flip and not projections_in else target
+        function = _function(name.replace("joseph", f"joseph_{kind}").replace("backproject", f"backproject_{kind}"))
+        shape, spacing, centre = self._grid()
+        for one, out in zip(
+            _batch(source, self._ndim(projections_in)), _batch(result, self._ndim(not projections_in)), strict=True
+        ):
+            function(
+                one,
+                out,
+                views,
+                detector,
+                shape,
+                spacing,
+                centre,
+                curved=is_curved(vectors),
+                divergent=self.divergent,
+                weighting=WEIGHTINGS.index(self.weighting),
+            )
+        if result is not target:
+            target += result.flip(-2)
+
+    def _kind(self, detector: tuple[int, ...]) -> str:
+        if len(self.detector) == 1:
+            return "planar"
+        if self.path != "auto":
+            return self.path
+        if is_axial(self.vectors, self.divergent, detector):
+            return "axial"
+        if is_curved(self.vectors):
+            raise ValueError("vectors: a curved detector's rows must run parallel to z, and no ray be steeper than 45 degrees")
+        return "general"
+
+    def _grid(self) -> tuple[list[int], list[float], list[float]]:
+        """Shape, spacing and centre in the order z, y, x."""
+        missing = 3 - len(self.grid_shape)
+        centre = [*reversed(self.center)]
+        return [1] * missing + [*self.grid_shape], [1.0] * missing + [*self.spacing], [0.0] * missing + centre
+
+    def _ndim(self, projections: bool) -> int:
+        return 1 + len(self.detector) if projections else len(self.grid_shape)
+
+
+def _function(name: str) -> Any:
+    from sinograd import _native
+
+    return getattr(_native, name)
+
+
+def _batch(tensor: Tensor, ndim: int) -> Tensor:
+    """[batch, ...] view of a contiguous tensor whose last `ndim` dimensions are one volume or set of projections."""
+    lead = math.prod(tensor.shape[: tensor.ndim - ndim])
+    return tensor.detach().view(lead, *tensor.shape[tensor.ndim - ndim :])

@@ -1,0 +1,51 @@
+"""`Backprojection`: the voxel-driven backprojector of filtered backprojection, by itself."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from sinograd.geometry import Geometry, Grid
+from sinograd.ops.backprojection import backproject, backproject_adjoint
+from sinograd.ops.linear_operator import LinearOperator
+from sinograd.ops.native import WEIGHTINGS
+
+
+class Backprojection(LinearOperator):
+    """Sums every view at the image of every voxel's centre (bilinear interpolation).
+
+    `B(p)` maps [..., views, rows, columns] to [..., Z, Y, X] (in 2-D [..., views, columns] to [..., Y, X]); `B.T` is
+    the exact adjoint. It is not the adjoint of `XRayTransform`. A call allocates its result and a block of views.
+
+    Args:
+        geometry: parallel, fan or cone beam.
+        grid: the voxels, all of them in front of the source.
+        weighting: "none"; "fdk", the squared ratio of the isocentre's to the voxel's depth along the detector's
+            normal (flat detectors; FDK and fan-beam filtered backprojection); "fan", the squared ratio of the
+            distances from the source to the axis and to the voxel in the plane of the orbit (equiangular detectors;
+            on a curved detector "fdk" means this, too).
+
+    Raises:
+        ValueError: dimensions of geometry and grid differ, the grid reaches the source, or the weighting is unknown
+            or not defined for the geometry.
+    """
+
+    _domain_is_volume = False
+
+    def __init__(self, geometry: Geometry, grid: Grid, weighting: str = "none") -> None:
+        super().__init__(geometry, grid)
+        if weighting not in WEIGHTINGS:
+            raise ValueError(f"weighting: expected one of {', '.join(WEIGHTINGS)}, got {weighting!r}")
+        if weighting != "none" and not geometry.divergent:
+            raise ValueError(f"weighting: a parallel beam has no distance to weight by: expected 'none', got {weighting!r}")
+        self.weighting = weighting
+
+    def _apply_operator(self, x: Tensor) -> Tensor:
+        g, grid = self.geometry, self.grid
+        return backproject(x, g.vectors, g.divergent, grid.shape, grid.spacing, grid.center, self.weighting)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        g, grid = self.geometry, self.grid
+        return backproject_adjoint(y, g.vectors, g.divergent, g.detector.shape, grid.spacing, grid.center, self.weighting)
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, weighting={self.weighting!r}"

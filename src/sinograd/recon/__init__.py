@@ -1,0 +1,8 @@
+"""Reconstruction: plain functions over the operators."""
+
+from sinograd.recon.coverage import Coverage, CoverageWarning, coverage
+from sinograd.recon.fbp import fbp
+from sinograd.recon.fdk import fdk
+from sinograd.recon.ramp import WINDOWS, filter_rows, ramp_taps
+
+__all__ = ["WINDOWS", "Coverage", "CoverageWarning", "coverage", "fbp", "fdk", "filter_rows", "ramp_taps"]

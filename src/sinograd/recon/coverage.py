@@ -1,0 +1,108 @@
+"""Which rays of an object a scan did not measure, in numbers."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from dataclasses import dataclass
+
+import torch
+
+from sinograd.geometry import Geometry
+from sinograd.recon.angular import AngularSampling, angular_sampling
+from sinograd.recon.orbit import Orbit, circular_orbit
+from sinograd.recon.redundancy import conjugate, detector_edges, ray_confidence
+
+# Rays and directions the report samples; the share of missing rays above which a reconstruction warns.
+ANGLES, FANS = 1440, 65
+TOLERATED = 1e-3
+
+
+class CoverageWarning(UserWarning):
+    """Some rays through the field of view were measured from neither side."""
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """What a circular scan measured of the rays in the plane of its orbit.
+
+    Attributes:
+        missing: share of the rays through the field of view that were measured from neither side, 0 to 1.
+        directions_deg: arcs (from, to) of ray directions, degrees in [0, 180) counter-clockwise from +x, in which
+            rays are missing.
+        gaps_deg: unmeasured arcs (from, to) of source angles, degrees.
+        arc_deg: degrees of source angle measured.
+    """
+
+    missing: float
+    directions_deg: tuple[tuple[float, float], ...]
+    gaps_deg: tuple[tuple[float, float], ...]
+    arc_deg: float
+
+    @property
+    def complete(self) -> bool:
+        """Whether every ray was measured (but for one in a thousand, at the edges)."""
+        return self.missing <= TOLERATED
+
+    def __str__(self) -> str:
+        arcs = ", ".join(f"{low:.1f} to {high:.1f}" for low, high in self.directions_deg)
+        gaps = ", ".join(f"{low:.1f} to {high:.1f} ({high - low:.1f})" for low, high in self.gaps_deg)
+        text = f"{100 * (1 - self.missing):.1f} % of the rays through the field of view were measured"
+        text += f"; source angles {self.arc_deg:.1f} deg" + (f", gaps at {gaps} deg" if gaps else "")
+        return text + (f"; rays are missing in the directions {arcs} deg (from +x, mod 180)" if arcs else "")
+
+
+def coverage(geometry: Geometry) -> Coverage:
+    """The coverage of a circular or parallel scan.
+
+    Raises:
+        ValueError: the geometry has no circular orbit.
+    """
+    orbit = circular_orbit(geometry, "coverage")
+    return measure_coverage(orbit, angular_sampling(orbit.angles))
+
+
+def measure_coverage(orbit: Orbit, sampling: AngularSampling) -> Coverage:
+    """The coverage of an orbit, by sampling its rays."""
+    edges = detector_edges(orbit)
+    reach = max(abs(edges[0]), abs(edges[1])) * (1 - 1 / orbit.fan.shape[1])
+    a, gamma = torch.meshgrid(
+        (torch.arange(ANGLES, dtype=torch.float64) + 0.5) * (2 * math.pi / ANGLES),
+        torch.linspace(-reach, reach, FANS, dtype=torch.float64),
+        indexing="ij",
+    )
+    seen = ray_confidence(a, gamma, sampling, edges) > 0
+    seen |= ray_confidence(*conjugate(a, gamma, orbit.divergent), sampling, edges) > 0
+    missing = float((~seen).double().mean())
+    direction = torch.remainder(torch.rad2deg(a + math.pi / 2 - (gamma if orbit.divergent else 0)), 180.0)
+    gaps = tuple((_round(low), _round(high)) for low, high in sampling.gaps)
+    measured = 360.0 if sampling.closed else sum(math.degrees(end - start) for start, end in sampling.arcs)
+    arcs = _arcs(direction[~seen].tolist()) if missing > TOLERATED else ()
+    return Coverage(missing, arcs, gaps, measured)
+
+
+def warn_of_missing_rays(orbit: Orbit, sampling: AngularSampling) -> None:
+    """A `CoverageWarning` with numbers where rays are missing."""
+    found = measure_coverage(orbit, sampling)
+    if not found.complete:
+        warnings.warn(
+            f"{found}. Expect streaks and shape distortions along the missing directions.", CoverageWarning, stacklevel=4
+        )
+
+
+def _round(angle: float) -> float:
+    return round(math.degrees(angle), 2)
+
+
+def _arcs(directions: list[float], step: float = 1.0) -> tuple[tuple[float, float], ...]:
+    """Runs of occupied one-degree bins, joined across 180."""
+    bins = sorted({int(d / step) for d in directions})
+    runs: list[list[float]] = []
+    for b in bins:
+        if runs and b * step - runs[-1][1] < 1e-9:
+            runs[-1][1] = (b + 1) * step
+        else:
+            runs.append([b * step, (b + 1) * step])
+    if len(runs) > 1 and runs[0][0] == 0 and runs[-1][1] == 180:
+        runs[0][0] = runs.pop()[0] - 180
+    return tuple((low, high) for low, high in runs)

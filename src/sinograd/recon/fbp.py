@@ -1,0 +1,58 @@
+"""`fbp`: filtered backprojection of fan and parallel beams."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from sinograd.geometry import FanBeam, Geometry, Grid, ParallelBeam
+from sinograd.ops.validity import check_pair
+from sinograd.recon.fdk import run_plan
+from sinograd.recon.filtered_backprojection import Progress, make_plan
+
+
+def fbp(
+    projections: Tensor,
+    geometry: FanBeam | ParallelBeam,
+    grid: Grid | None = None,
+    *,
+    window: str = "ram-lak",
+    cutoff: float = 1.0,
+    taps: Tensor | None = None,
+    weights: Tensor | None = None,
+    progress: Progress | None = None,
+) -> Tensor:
+    """Reconstructs an image from fan-beam or parallel-beam projections (a volume from 3-D parallel ones).
+
+    A. C. Kak, M. Slaney, "Principles of Computerized Tomographic Imaging", IEEE Press, 1988, chapter 3, with
+    redundancy weights for the rays that were measured (full, over-, short scan, half fan, gaps, uneven angles).
+    Differentiable to any order in projections, taps and weights.
+
+    Args:
+        projections: line integrals [..., views, columns] (3-D parallel: [..., views, rows, columns]), float32 or
+            float64.
+        geometry: a fan beam on a circular orbit or a parallel beam.
+        grid: the voxels; `geometry.default_grid()` if not given.
+        window, cutoff, taps, weights, progress: as in `fdk`.
+
+    Returns:
+        Attenuation in 1/mm, [..., Y, X] (3-D parallel: [..., Z, Y, X]).
+
+    Raises:
+        TypeError: a cone beam, or a wrong dtype.
+        ValueError: wrong shapes, NaN in the projections, an orbit for which filtered backprojection is not defined.
+
+    Warns:
+        CoverageWarning: rays are missing; says which.
+    """
+    grid = check_fbp(geometry, grid)
+    plan = make_plan(geometry, "filtered backprojection")
+    return run_plan(projections, plan, geometry, grid, window, cutoff, taps, weights, progress)
+
+
+def check_fbp(geometry: Geometry, grid: Grid | None) -> Grid:
+    """The grid to use, after checking that filtered backprojection takes the geometry."""
+    if not isinstance(geometry, (FanBeam, ParallelBeam)):
+        raise TypeError(f"geometry: fbp takes a FanBeam or ParallelBeam, got {type(geometry).__name__} (fdk takes cone beams)")
+    grid = geometry.default_grid() if grid is None else grid
+    check_pair(geometry, grid)
+    return grid

@@ -1,0 +1,197 @@
+"""Filtered backprojection over views, shared by `fdk` and `fbp`: weight, filter, backproject.
+
+Flat detectors: for rays (a, u) of a source on a circle of radius R, a detector plane at distance D from the source
+and W the depth of a voxel along the detector's normal, parallel-beam inversion becomes
+
+    f = sum over views of  da D / W^2  (h * (w R cos(gamma) cos(kappa) p)) (u)
+
+with h the ramp filter in u, w the redundancy weight, gamma the ray's angle from the ray through the axis and kappa
+its elevation. It holds wherever the principal point lies, so shifted and turned detectors and sources need no
+resampling. Curved detectors: da / L^2 and the equiangular kernel, L the in-plane distance to the voxel. Kak & Slaney
+(1988), chapters 3.4 and 3.6; Feldkamp, Davis, Kress (1984).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sinograd.geometry import Geometry, Grid
+from sinograd.ops.arguments import check_shape
+from sinograd.ops.backprojection import add_backprojection, backproject
+from sinograd.ops.lowering import is_curved
+from sinograd.recon.angular import angular_sampling
+from sinograd.recon.coverage import warn_of_missing_rays
+from sinograd.recon.orbit import Orbit, circular_orbit
+from sinograd.recon.ramp import filter_rows, ramp_taps
+from sinograd.recon.redundancy import redundancy_weights
+
+# Bytes of filtered projections held at a time when no gradient is wanted.
+BLOCK_BYTES = 24 << 20
+
+Progress = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything about a scan that does not depend on its projections.
+
+    Attributes:
+        orbit: the scan's circle.
+        steps: [views], rad.
+        weights: redundancy weights, [views, columns].
+        padding: columns of zeros before and after each row that make the detector symmetric about the axis.
+        vectors: the geometry's vectors with the padding, [views, 4 or 5, 3].
+        tap_spacing: mm between columns, and the radius of a curved detector.
+    """
+
+    orbit: Orbit
+    steps: Tensor
+    weights: Tensor
+    padding: tuple[int, int]
+    vectors: Tensor
+    tap_spacing: tuple[float, float | None]
+
+    @property
+    def columns(self) -> int:
+        """Columns of a padded row."""
+        return self.orbit.fan.shape[1] + sum(self.padding)
+
+    def default_taps(self, window: str, cutoff: float) -> Tensor:
+        """Ramp taps for a padded row, [2 columns - 1], float64."""
+        spacing, radius = self.tap_spacing
+        return ramp_taps(self.columns, spacing, window, cutoff, radius)
+
+
+def make_plan(geometry: Geometry, algorithm: str) -> Plan:
+    """The plan of a scan; warns where rays are missing.
+
+    Raises:
+        ValueError: filtered backprojection is not defined for the geometry, or the detector does not see the axis.
+    """
+    orbit = circular_orbit(geometry, algorithm)
+    sampling = angular_sampling(orbit.angles)
+    low, high = float(orbit.fan.amin(1).max()), float(orbit.fan.amax(1).min())
+    if not low < 0 < high:
+        raise ValueError(f"geometry: {algorithm} needs the rotation axis on the detector in every view; it lies beside it")
+    warn_of_missing_rays(orbit, sampling)
+    padding = _symmetric_padding(geometry, orbit)
+    spacing = geometry.vectors[:, 2].norm(dim=1)
+    if float(spacing.max() - spacing.min()) > 1e-6 * float(spacing.max()):
+        raise ValueError(f"geometry: {algorithm} needs the same column spacing in every view")
+    radius = None
+    if is_curved(geometry.vectors):
+        radius = float((geometry.vectors[0, 1] - geometry.vectors[0, 4]).norm())
+    return Plan(
+        orbit,
+        sampling.steps,
+        redundancy_weights(orbit, sampling),
+        padding,
+        _pad_vectors(geometry.vectors, padding),
+        (float(spacing[0]), radius),
+    )
+
+
+def filtered_backprojection(
+    projections: Tensor,
+    plan: Plan,
+    geometry: Geometry,
+    grid: Grid,
+    taps: Tensor,
+    weights: Tensor | None,
+    progress: Progress | None,
+) -> Tensor:
+    """[..., views, (rows,) columns] to [..., (z,) y, x]; differentiable in projections, taps and weights."""
+    axes = ("views", "rows", "columns") if geometry.ndim == 3 else ("views", "columns")
+    check_shape("projections", projections, "geometry.projection_shape", geometry.projection_shape, axes)
+    if weights is not None and tuple(weights.shape) != tuple(plan.weights.shape):
+        raise ValueError(f"weights: expected [views, columns] {list(plan.weights.shape)}, got {list(weights.shape)}")
+    inputs = [t for t in (projections, taps, weights) if t is not None]
+    views = geometry.views
+    if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
+        filtered = _filter_views(projections, plan, geometry.ndim, taps, weights, slice(0, views))
+        volume = backproject(
+            filtered, plan.vectors, geometry.divergent, grid.shape, grid.spacing, grid.center, plan.orbit.weighting
+        )
+        if progress is not None:
+            progress(views, views)
+        return volume
+    lead = projections.shape[: projections.ndim - geometry.ndim]
+    volume = projections.new_zeros((*lead, *grid.shape))
+    view_bytes = math.prod(lead) * geometry.rows * plan.columns * projections.element_size()
+    block = max(1, BLOCK_BYTES // max(view_bytes, 1))
+    for start in range(0, views, block):
+        part = slice(start, min(start + block, views))
+        filtered = _filter_views(projections, plan, geometry.ndim, taps, weights, part)
+        _check_finite(filtered, part)
+        add_backprojection(
+            volume, filtered, plan.vectors[part], geometry.divergent, grid.spacing, grid.center, plan.orbit.weighting
+        )
+        if progress is not None:
+            progress(part.stop, views)
+    return volume
+
+
+def _filter_views(
+    projections: Tensor, plan: Plan, ndim: int, taps: Tensor, weights: Tensor | None, part: slice
+) -> Tensor:
+    """Weighted, padded and filtered views `part`."""
+    orbit, dtype = plan.orbit, projections.dtype
+    rows = projections[..., part, :, :] if ndim == 3 else projections[..., part, None, :]
+    redundancy = plan.weights[part] if weights is None else weights[part]
+    per_column = redundancy * (orbit.numerator[part] * (plan.steps * orbit.scale)[part, None])
+    weight = per_column.to(dtype)[:, None, :]
+    if orbit.divergent:
+        squared = orbit.horizontal[part, None, :] ** 2 + orbit.heights[part, :, None] ** 2
+        weight = weight * squared.rsqrt().to(dtype)
+    weighted = rows * weight
+    if any(plan.padding):
+        weighted = torch.nn.functional.pad(weighted, plan.padding)
+    filtered = filter_rows(weighted, taps)
+    return filtered if ndim == 3 else filtered.squeeze(-2)
+
+
+def _check_finite(filtered: Tensor, part: slice) -> None:
+    """A NaN anywhere in a row spreads over the filtered row, so that one element a row tells."""
+    if not bool(torch.isfinite(filtered[..., 0]).all()):
+        bad = ~torch.isfinite(filtered[..., 0])
+        raise ValueError(
+            f"projections: expected finite values, got NaN or infinity in {int(bad.sum())} rows of views "
+            f"{part.start} to {part.stop - 1}"
+        )
+
+
+def _symmetric_padding(geometry: Geometry, orbit: Orbit) -> tuple[int, int]:
+    """Columns to add before and after each row so that it reaches as far on both sides of the axis."""
+    columns = orbit.fan.shape[1]
+    first, last = float(orbit.fan[:, 0].median()), float(orbit.fan[:, -1].median())
+    if orbit.divergent and not is_curved(geometry.vectors):
+        first, last = math.tan(first), math.tan(last)
+    if columns == 1 or first == last:
+        return 0, 0
+    step = abs(last - first) / (columns - 1)
+    missing = round((abs(last) - abs(first)) / step)
+    # fewer than two columns are not worth a copy
+    return (max(missing, 0), max(-missing, 0)) if abs(missing) > 1 else (0, 0)
+
+
+def _pad_vectors(vectors: Tensor, padding: tuple[int, int]) -> Tensor:
+    """The vectors of the padded detector: its middle moves along the rows."""
+    shift = (padding[1] - padding[0]) / 2
+    if shift == 0:
+        return vectors
+    padded = vectors.clone()
+    centre, u = vectors[:, 1], vectors[:, 2]
+    if not is_curved(vectors):
+        padded[:, 1] = centre + shift * u
+        return padded
+    outward = centre - vectors[:, 4]
+    radius, spacing = outward.norm(dim=1, keepdim=True), u.norm(dim=1, keepdim=True)
+    angle, tangent = shift * spacing / radius, u / spacing
+    padded[:, 1] = vectors[:, 4] + angle.cos() * outward + angle.sin() * radius * tangent
+    padded[:, 2] = spacing * (angle.cos() * tangent - angle.sin() * outward / radius)
+    return padded

@@ -1,0 +1,151 @@
+"""What filtered backprojection needs to know of a geometry, all of it taken from the per-view vectors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sinograd.geometry import Geometry
+from sinograd.ops.lowering import is_axial, is_curved
+
+# Largest relative spread of the sources' distances to the axis, and of their heights, for an orbit to be a circle.
+CIRCLE_TOLERANCE = 0.02
+HEIGHT_TOLERANCE = 1e-3
+
+
+@dataclass(frozen=True)
+class Orbit:
+    """A circular orbit (or the directions of a parallel beam) and the in-plane rays of its detector columns.
+
+    Attributes:
+        angles: [views], rad: source angle a, with the source at R (sin a, -cos a).
+        fan: [views, columns], rad: angle of each column's ray from the ray through the axis, positive along +u; for
+            parallel beams the signed distance of the ray to the axis, mm.
+        numerator: [views, columns]: the ray's distance weight before the division by the ray's length, mm^2;
+            R cos(gamma) times the horizontal source-pixel distance. Ones for parallel beams.
+        horizontal: [views, columns], mm: horizontal source-pixel distance; ones for parallel beams.
+        heights: [views, rows], mm: pixel heights above the source; zeros for parallel beams.
+        scale: [views]: what remains of the distance weighting beside the kernel's.
+        weighting: the weighting of the backprojection kernel.
+        divergent: fan or cone beam.
+    """
+
+    angles: Tensor
+    fan: Tensor
+    numerator: Tensor
+    horizontal: Tensor
+    heights: Tensor
+    scale: Tensor
+    weighting: str
+    divergent: bool
+
+
+def circular_orbit(geometry: Geometry, algorithm: str) -> Orbit:
+    """The orbit of a geometry.
+
+    Raises:
+        ValueError: filtered backprojection is not defined: the orbit is no circle about z (a helix, arbitrary
+            vectors), the detector's rows are not parallel to the axis, or a curved detector is not centred on the
+            source.
+    """
+    detector = (geometry.rows, geometry.columns)
+    vectors = geometry.vectors
+    if not is_axial(vectors, geometry.divergent, detector):
+        raise ValueError(
+            f"geometry: {algorithm} needs a detector whose rows run parallel to the rotation axis (no tilt, no in-plane "
+            "rotation, no rays steeper than 45 degrees)"
+        )
+    if geometry.divergent:
+        return _divergent_orbit(vectors, detector, algorithm)
+    return _parallel_orbit(vectors, detector, algorithm)
+
+
+def _divergent_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str) -> Orbit:
+    source, centre, u = vectors[:, 0], vectors[:, 1], vectors[:, 2]
+    _check_circle(source, algorithm)
+    pixels = _column_positions(vectors, detector[1])  # [views, columns, 3] on the middle row
+    ray = (pixels - source[:, None])[..., :2]
+    horizontal = ray.norm(dim=2)
+    distance = source[:, :2].norm(dim=1)  # source to axis
+    inward = -source[:, :2] / distance[:, None]
+    across = torch.stack([inward[:, 1], -inward[:, 0]], 1)  # +u of a detector that faces the axis
+    along = (ray * inward[:, None]).sum(2)
+    fan = torch.atan2((ray * across[:, None]).sum(2), along)
+    rows = torch.arange(detector[0], dtype=torch.float64) - (detector[0] - 1) / 2
+    heights = (centre - source)[:, 2:] + rows * vectors[:, 3, 2:]
+    if is_curved(vectors):
+        radius = (centre - vectors[:, 4])[:, :2].norm(dim=1)
+        if bool(((vectors[:, 4] - source)[:, :2].norm(dim=1) > 1e-6 * radius).any()):
+            raise ValueError(
+                f"geometry: {algorithm} needs a curved detector whose centre of curvature is the source: its radius "
+                f"{float(radius[0]):g} mm is not the source's distance to it"
+            )
+        weighting, scale = "fan", 1 / distance**2
+    else:
+        normal = torch.stack([u[:, 1], -u[:, 0]], 1) / u[:, :2].norm(dim=1, keepdim=True)
+        isocentre = (-source[:, :2] * normal).sum(1)  # depth of the isocentre along the detector's normal
+        plane = ((centre - source)[:, :2] * normal).sum(1)
+        weighting, scale = "fdk", (plane / isocentre**2).abs()
+    return Orbit(
+        angles=torch.atan2(source[:, 0], -source[:, 1]),
+        fan=fan,
+        numerator=distance[:, None] * along,
+        horizontal=horizontal,
+        heights=heights,
+        scale=scale,
+        weighting=weighting,
+        divergent=True,
+    )
+
+
+def _parallel_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str) -> Orbit:
+    direction = vectors[:, 0]
+    if bool((direction[:, 2].abs() > 1e-9).any()):
+        raise ValueError(f"geometry: {algorithm} needs rays at right angles to the rotation axis")
+    pixels = _column_positions(vectors, detector[1])
+    across = torch.stack([direction[:, 1], -direction[:, 0]], 1)
+    fan = (pixels[..., :2] * across[:, None]).sum(2)
+    ones = torch.ones(len(vectors), detector[1], dtype=torch.float64)
+    # rays that meet the detector at an angle lie closer together than its columns
+    closeness = (across * vectors[:, 2, :2]).sum(1).abs() / vectors[:, 2, :2].norm(dim=1)
+    return Orbit(
+        angles=torch.atan2(-direction[:, 0], direction[:, 1]),
+        fan=fan,
+        numerator=ones,
+        horizontal=ones,
+        heights=torch.zeros(len(vectors), detector[0], dtype=torch.float64),
+        scale=1 / closeness,
+        weighting="none",
+        divergent=False,
+    )
+
+
+def _check_circle(source: Tensor, algorithm: str) -> None:
+    distance, height = source[:, :2].norm(dim=1), source[:, 2]
+    middle = float(distance.median())
+    climb = float(height.max() - height.min())
+    if climb > HEIGHT_TOLERANCE * middle:
+        raise ValueError(
+            f"geometry: {algorithm} is defined for a circular orbit, not for a helix: the source moves {climb:g} mm along z"
+        )
+    spread = float(distance.max() - distance.min())
+    if middle <= 0 or spread > CIRCLE_TOLERANCE * middle:
+        raise ValueError(
+            f"geometry: {algorithm} is defined for a circular orbit about z: the source's distance to the axis runs "
+            f"from {float(distance.min()):g} to {float(distance.max()):g} mm"
+        )
+
+
+def _column_positions(vectors: Tensor, columns: int) -> Tensor:
+    """World positions of the columns on the middle row, [views, columns, 3]."""
+    centre, u = vectors[:, 1], vectors[:, 2]
+    i = torch.arange(columns, dtype=torch.float64) - (columns - 1) / 2
+    if not is_curved(vectors):
+        return centre[:, None] + i[:, None] * u[:, None]
+    outward = centre - vectors[:, 4]
+    radius, spacing = outward.norm(dim=1), u.norm(dim=1)
+    angle = (i * (spacing / radius)[:, None])[..., None]
+    tangent = u * (radius / spacing)[:, None]
+    return vectors[:, 4, None] + angle.cos() * outward[:, None] + angle.sin() * tangent[:, None]

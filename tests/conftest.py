@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("MPLBACKEND", "Agg")
+
+import pytest
+import torch
+from hypothesis import settings
+
+pytest.register_assert_rewrite("contract")
+
+# The same examples in every run, however slow the machine.
+settings.register_profile("sinograd", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("sinograd")
+
+
+@pytest.fixture(autouse=True)
+def seed() -> None:
+    """Every test draws the same random numbers, alone or in company."""
+    torch.manual_seed(0)
+
+
+@pytest.fixture(scope="session")
+def project_root() -> Path:
+    """The checkout that the tests belong to."""
+    return Path(__file__).resolve().parents[1]
+
+
+@pytest.fixture(scope="session")
+def shared_data(project_root: Path) -> Path:
+    """The folder of real scans beside the checkout; it is not part of the repository."""
+    folder = project_root.parent / "shared" / "data"
+    if not folder.is_dir():
+        pytest.skip(f"needs the real scans, and {folder} does not exist")
+    return folder

@@ -1,0 +1,88 @@
+"""Safe writing: a file appears whole or not at all, and nothing is replaced unasked. Truth: the file system."""
+
+from __future__ import annotations
+
+import errno
+import os
+import shutil
+from collections import namedtuple
+from pathlib import Path
+
+import pytest
+
+from sinograd.io.files import check_destination, replacing
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def test_a_finished_file_takes_its_name(tmp_path: Path) -> None:
+    with replacing(tmp_path / "out.bin") as temporary:
+        assert temporary.parent == tmp_path and temporary.suffix == ".bin"
+        temporary.write_bytes(b"whole")
+        assert not (tmp_path / "out.bin").exists()
+    assert [path.name for path in tmp_path.iterdir()] == ["out.bin"]
+    assert (tmp_path / "out.bin").read_bytes() == b"whole"
+
+
+@pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt()])
+def test_an_unfinished_file_leaves_nothing_and_keeps_the_old_one(tmp_path: Path, error: BaseException) -> None:
+    target = tmp_path / "out.bin"
+    target.write_bytes(b"old")
+    with pytest.raises(type(error)), replacing(target, force=True) as temporary:
+        temporary.write_bytes(b"part")
+        raise error
+    assert [path.name for path in tmp_path.iterdir()] == ["out.bin"]
+    assert target.read_bytes() == b"old"
+
+
+def test_existing_files_need_force(tmp_path: Path) -> None:
+    target = tmp_path / "out.bin"
+    target.write_bytes(b"old")
+    with pytest.raises(FileExistsError, match=r"out\.bin already exists: use --force"):
+        check_destination(target)
+    with replacing(target, force=True) as temporary:
+        temporary.write_bytes(b"new")
+    assert target.read_bytes() == b"new"
+
+
+def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
+    target = tmp_path / "out.bin"
+    with pytest.raises(FileExistsError), replacing(target) as temporary:
+        temporary.write_bytes(b"mine")
+        target.write_bytes(b"theirs")
+    assert target.read_bytes() == b"theirs"
+    assert len(list(tmp_path.iterdir())) == 1
+
+
+def test_wrong_places(tmp_path: Path) -> None:
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(FileNotFoundError, match="the folder .*missing does not exist"):
+        check_destination(tmp_path / "missing" / "out.bin")
+    with pytest.raises(NotADirectoryError, match="is not a folder"):
+        check_destination(tmp_path / "file" / "out.bin")
+    with pytest.raises(IsADirectoryError, match="it is a folder"):
+        check_destination(tmp_path, force=True)
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="the superuser may write everywhere")
+def test_a_folder_without_permission(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(PermissionError, match="no permission"):
+        check_destination(tmp_path / "out.bin")
+
+
+def test_too_little_disk_is_found_before_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(10_000_000, 8_000_000, 2_000_000))
+    check_destination(tmp_path / "out.bin", needed=900_000)
+    with pytest.raises(OSError, match=r"6,048,576 bytes needed, 2,000,000 bytes free") as caught:
+        check_destination(tmp_path / "out.bin", needed=5_000_000)
+    assert caught.value.errno == errno.ENOSPC
+
+
+def test_a_disk_that_fills_up_while_writing(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="the disk is full: writing .*out.bin stopped") as caught:
+        with replacing(tmp_path / "out.bin") as temporary:
+            temporary.write_bytes(b"part")
+            raise OSError(errno.ENOSPC, "No space left on device")
+    assert caught.value.errno == errno.ENOSPC
+    assert not list(tmp_path.iterdir())

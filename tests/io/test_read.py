@@ -1,0 +1,53 @@
+"""`read` finds the format, and says what is wrong with files that are none. Truth: files made for each case."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pytest
+
+from sinograd.io import Scan, read, write_scan
+
+
+def test_the_content_decides_not_the_name(cone_scan: Scan, tmp_path: Path) -> None:
+    write_scan(cone_scan, tmp_path / "scan.h5")
+    (tmp_path / "scan.h5").rename(tmp_path / "scan.dat")
+    assert read(str(tmp_path / "scan.dat")).shape == (6, 4, 5)
+
+
+def test_missing_and_unsuitable_paths(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"nothing\.h5 does not exist"):
+        read(tmp_path / "nothing.h5")
+    with pytest.raises(IsADirectoryError, match="is a folder, and no known scan format is one"):
+        read(tmp_path)
+    (tmp_path / "empty.mat").touch()
+    with pytest.raises(ValueError, match=r"empty\.mat is empty \(0 bytes\)"):
+        read(tmp_path / "empty.mat")
+
+
+@pytest.mark.parametrize("name", ["scan.xyz", "scan.mat", "scan.h5", "scan"])
+def test_unknown_content_lists_the_known_formats(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"these are not projections" * 100)
+    with pytest.raises(ValueError, match="these are not p.*FIPS / Helsinki MATLAB") as caught:
+        read(tmp_path / name)
+    assert "sinograd HDF5 (.h5, .hdf5)" in str(caught.value)
+    assert name in str(caught.value)
+
+
+def test_other_hdf5_files_are_unknown(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "other.h5", "w") as file:
+        file["data"] = np.zeros(3)
+    with pytest.raises(ValueError, match="Known formats: sinograd HDF5"):
+        read(tmp_path / "other.h5")
+
+
+def test_truncated_hdf5_at_any_length(cone_scan: Scan, tmp_path: Path) -> None:
+    whole, cut = tmp_path / "scan.h5", tmp_path / "cut.h5"
+    write_scan(cone_scan, whole)
+    content = whole.read_bytes()
+    for length in [*range(1, 120, 7), *range(120, len(content), 211), len(content) - 1]:
+        cut.write_bytes(content[:length])
+        with pytest.raises(ValueError, match=r"cut\.h5"):
+            read(cut).validate()
