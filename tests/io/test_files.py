@@ -25,7 +25,9 @@ def test_a_finished_file_takes_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt()])
-def test_an_unfinished_file_leaves_nothing_and_keeps_the_old_one(tmp_path: Path, error: BaseException) -> None:
+def test_an_unfinished_file_leaves_nothing_and_keeps_the_old_one(
+    tmp_path: Path, error: BaseException
+) -> None:
     target = tmp_path / "out.bin"
     target.write_bytes(b"old")
     with pytest.raises(type(error)), replacing(target, force=True) as temporary:

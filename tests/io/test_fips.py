@@ -94,7 +94,9 @@ def test_a_scan_field_by_field(tmp_path: Path, write: Any) -> None:
 
 @WRITERS
 def test_distances_in_cm(tmp_path: Path, write: Any) -> None:
-    content = struct(distanceUnit="cm", distanceSourceOrigin=11.0, distanceSourceDetector=30.0, pixelSizePost=0.06)
+    content = struct(
+        distanceUnit="cm", distanceSourceOrigin=11.0, distanceSourceDetector=30.0, pixelSizePost=0.06
+    )
     cm, mm = read(write(tmp_path / "cm.mat", content)), read(write(tmp_path / "mm.mat", struct()))
     assert cm.geometry.equals(mm.geometry)
 
@@ -139,7 +141,9 @@ def test_contradictions_are_named(tmp_path: Path, write: Any, content: dict[str,
 
 @WRITERS
 def test_other_matlab_files(tmp_path: Path, write: Any) -> None:
-    with pytest.raises(ValueError, match="holds no FIPS scan: expected a struct CtDataFull .* found measurements"):
+    with pytest.raises(
+        ValueError, match="holds no FIPS scan: expected a struct CtDataFull .* found measurements"
+    ):
         read(write(tmp_path / "scan.mat", struct(), name="measurements"))
 
 

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 FILES = ("scan.h5", "truth.h5", "volume.h5", "slices.png")
 BONE_MM = 5.0  # diameter and height of the phantom
+_BLOCK = 8  # views simulated between two steps of the progress bar
 
 
 class Size(StrEnum):
@@ -54,9 +55,10 @@ def demo(
     start = time.perf_counter()
     with Progress() as progress:
         try:
-            truth, grid, bone = _simulate(request.scan, VOXELS[size], photons, seed, force)
+            truth, grid, bone = _simulate(request.scan, VOXELS[size], photons, seed, force, progress)
         except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"while simulating; no partial {request.scan.name} was left") from None
+            where = f"{progress.position()}; no partial {request.scan.name} was left"
+            raise KeyboardInterrupt(where) from None
         simulated = time.perf_counter() - start
         result = reconstruct_file(request, progress)
     lines = [
@@ -93,7 +95,7 @@ def _check_folder(folder: Path, force: bool) -> None:
 
 
 def _simulate(
-    path: Path, voxels: int, photons: float, seed: int, force: bool
+    path: Path, voxels: int, photons: float, seed: int, force: bool, progress: Progress
 ) -> tuple[torch.Tensor, Grid, float]:
     """Write the scan and the truth; return the truth, its grid and the attenuation of bone."""
     import torch
@@ -103,9 +105,16 @@ def _simulate(
     from sinograd.physics import add_photon_noise
 
     geometry, grid = scanner(voxels)
+    progress.stage("making bone", 0)
     phantom = bone(seed, size=BONE_MM)
+    advance = progress.stage("simulating", len(geometry))
+    clean = torch.empty(geometry.projection_shape)
+    for start in range(0, len(geometry), _BLOCK):
+        stop = min(start + _BLOCK, len(geometry))
+        clean[start:stop] = phantom.project(geometry[start:stop])
+        advance(stop, len(geometry))
     generator = torch.Generator().manual_seed(seed)
-    noisy = add_photon_noise(phantom.project(geometry), photons=photons, generator=generator)
+    noisy = add_photon_noise(clean, photons=photons, generator=generator)
     provenance = make_provenance("sinograd demo", {"voxels": voxels, "photons": photons, "seed": seed})
     metadata = {"vendor": "sinograd", "sample": f"simulated bone, seed {seed}", "photons": photons}
     write_scan(Scan(noisy, geometry, metadata, grid, provenance=provenance), path, force=force)

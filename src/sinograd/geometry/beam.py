@@ -84,8 +84,8 @@ class Geometry(ABC):
         3. v step, from one row to the next ((0, 0, 1) in 2-D),
         4. curved only: the point of the cylinder's axis level with the centre.
 
-        The element i columns and j rows from the middle lies at centre + i u + j v. On a curved detector, with
-        C = vector 4, R = |centre - C|, n = (centre - C) / R, t = u / |u| and d = i |u| / R, it lies at
+        The element i columns and j rows from the middle lies at centre + i u + j v. On a curved detector,
+        with C = vector 4, R = |centre - C|, n = (centre - C) / R, t = u / |u| and d = i |u| / R, it lies at
         C + R (n cos d + t sin d) + j v.
         """
         return self._vectors.clone()
@@ -234,7 +234,7 @@ class Geometry(ABC):
         return bool(((a - b).norm(dim=-1) <= 1e-12 * lengths).all())
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers, text and lists, as YAML files hold them; angles in degrees, in keys ending in _deg."""
+        """Plain numbers, text and lists, as in YAML files; angles in degrees, under keys ending in _deg."""
         data: dict[str, Any] = {"beam": self._beam, "scan": self.scan}
         for key, value in self._call().items():
             if key == "angles":

@@ -22,18 +22,19 @@ Seen from above (+z towards the reader) at a = 0, and the detector as the source
 Displacements, all 0 by default (lengths in mm, angles in radians):
 
 axis_offset: how far the rotation axis lies towards +u from the line source - detector centre, measured at
-    the axis ("centre of rotation"). Source and detector both move by -axis_offset * u. A number, or one a view.
+    the axis ("centre of rotation"). Source and detector both move by -axis_offset * u. A number, or one for
+    each view.
 source_offset: (row, column), in 2-D a number: moves only the source, along +v and +u as they are before any
-    turn. One for all views, or one a view (a flying focal spot).
+    turn. One for all views, or one for each (a flying focal spot).
 in_plane_rotation, tilt, yaw: turn the detector about its own centre (where the line source - detector centre
     meets it before source_offset, detector.offset and shifts), in this order, each about the detector's own
     axis as already turned, by the right-hand rule:
     in-plane about n = u x v, which points to the source (counter-clockwise seen from the source);
     tilt about u (positive tips the +v edge towards the source);
     yaw about v (positive moves the +u edge away from the source).
-detector.offset and shifts: (row, column), in 2-D a number: slide the detector along its own +v and +u, as turned;
-    shifts holds one pair a view and adds to detector.offset. On a curved detector the column part slides along
-    the arc, so the centre of curvature stays.
+detector.offset and shifts: (row, column), in 2-D a number: slide the detector along its own +v and +u, as
+    turned; shifts holds one for each view and adds to detector.offset. On a curved detector the column part
+    slides along the arc, so the centre of curvature stays.
 height: moves source and detector along z.
 """
 
@@ -146,7 +147,7 @@ def parallel_vectors(
     in_plane_rotation: float,
     shifts: Tensor | None,
 ) -> Tensor:
-    """Per-view vectors [views, 4, 3] of a parallel beam; the detector turns about the isocentre's projection."""
+    """Per-view vectors [views, 4, 3] of a parallel beam; the detector stands on the rotation axis."""
     orbit = Orbit(
         detector,
         source_to_origin=1.0,
@@ -187,7 +188,7 @@ def _turned(
 
 
 def _rotated(a: Tensor, b: Tensor, angle: float) -> tuple[Tensor, Tensor]:
-    """a and b turned in their plane, from a towards b."""
+    """Both vectors turned in their plane, from a towards b."""
     if angle == 0:
         return a, b
     cosine, sine = math.cos(angle), math.sin(angle)

@@ -38,16 +38,16 @@ class ConeBeam(Geometry):
 
     Displacements (mm) and turns (radians), all 0 by default:
 
-    - axis_offset: how far the rotation axis lies towards +u from the line source - detector centre, measured at the
-      axis: source and detector both move by -axis_offset * u. A number or one for each view.
-    - source_offset: (row, column), or one pair for each view [views, 2]: moves only the source, along +v and +u.
-    - in_plane_rotation, tilt, yaw turn the detector about its own centre (where the central ray meets it), in this
-      order, each about the detector's own axis as already turned, by the right-hand rule: in-plane about
-      n = u x v, which points to the source; tilt about u (positive tips the +v edge towards the source); yaw about
-      v (positive moves the +u edge away from the source).
-    - detector.offset (row, column) and shifts ([views, 2], one pair for each view) add up and slide the detector
-      along its own +v and +u, as turned. On a curved detector the column part slides along the arc, which leaves
-      its centre of curvature where it is.
+    - axis_offset: how far the rotation axis lies towards +u from the line source - detector centre, measured
+      at the axis: source and detector both move by -axis_offset * u. A number or one for each view.
+    - source_offset: (row, column), or one pair for each view [views, 2]: moves only the source, along +v, +u.
+    - in_plane_rotation, tilt, yaw turn the detector about its own centre (where the central ray meets it), in
+      this order, each about the detector's own axis as already turned, by the right-hand rule: in-plane about
+      n = u x v, which points to the source; tilt about u (positive tips the +v edge towards the source); yaw
+      about v (positive moves the +u edge away from the source).
+    - detector.offset (row, column) and shifts ([views, 2], one pair for each view) add up and slide the
+      detector along its own +v and +u, as turned. On a curved detector the column part slides along the arc,
+      which leaves its centre of curvature where it is.
     """
 
     divergent = True
@@ -61,7 +61,7 @@ class ConeBeam(Geometry):
 
     @property
     def source_to_origin(self) -> float | None:
-        """Distance from source to rotation axis in mm, as given; None where vectors or matrices were given."""
+        """Distance from source to rotation axis in mm; None where vectors or matrices were given."""
         return self._arguments.get("source_to_origin")
 
     @property
@@ -126,15 +126,15 @@ class ConeBeam(Geometry):
         in_plane_rotation: float = 0.0,
         shifts: Values | None = None,
     ) -> Self:
-        """A circular scan over half a turn plus the fan angle, the least that measures every line of the mid-plane.
+        """A circular scan over half a turn plus the fan angle, which measures every line of the mid-plane.
 
         Args:
             views: number of views, at least 2; both ends are included.
             start: first gantry angle in radians.
             source_to_origin, source_to_detector, detector and the displacements: as for `circular`.
 
-        The angles cover pi + 2 g, where g is the largest horizontal angle of any ray from the line source - rotation
-        axis.
+        The angles cover pi + 2 g, where g is the largest horizontal angle between any ray and the line
+        source - rotation axis.
         """
         views = checks.count(views, "views")
         orbit = read_orbit(
@@ -173,8 +173,8 @@ class ConeBeam(Geometry):
     ) -> Self:
         """Source and detector turning about the axis and moving along it.
 
-        Source and detector stand at z = z_start + pitch (a - a0) / (2 pi), a0 being the first angle; a positive
-        pitch raises them as the angle grows.
+        Source and detector stand at z = z_start + pitch (a - a0) / (2 pi), a0 being the first angle: a
+        positive pitch raises them as the angle grows.
 
         Args:
             angles: gantry angle of each view in radians, [views], counting on over several turns.
@@ -218,8 +218,8 @@ class ConeBeam(Geometry):
         Args:
             sources: source positions (x, y, z) in mm, [views, 3].
             centers: positions of the detector's middle in mm, every offset included, [views, 3].
-            u, v: steps from one column and from one row to the next in mm, [views, 3], of either handedness; their
-                lengths must match detector.spacing within 1e-3.
+            u, v: steps from one column and from one row to the next in mm, [views, 3], of either handedness;
+                their lengths must match detector.spacing within 1e-3.
             detector: an area detector without offset. A curved one is curved towards the source.
         """
         detector = require_dimension(detector, 2, "ConeBeam")
@@ -240,17 +240,19 @@ class ConeBeam(Geometry):
         """Views given by projection matrices, as calibrations of C-arms and robots give them.
 
         Args:
-            matrices: P, [views, 3, 4], of any scale and sign: P (x, y, z, 1) = w (column, row, 1), world in mm.
-            detector: a `FlatDetector` without offset. P knows no lengths on the detector: the detector plane is put
-                where one column is detector.column_spacing wide.
-            pixel_origin: the (row, column) that P gives to the centre of the first pixel: (0, 0), (1, 1) where P
-                counts from one, (-0.5, -0.5) where it counts from the corner; in mm for unit "mm".
+            matrices: P, [views, 3, 4], of any scale, sign and handedness, with
+                P (x, y, z, 1) = w (column, row, 1), world in mm.
+            detector: a `FlatDetector` without offset. P knows no lengths on the detector: the detector plane
+                is put where one column is detector.column_spacing wide.
+            pixel_origin: the (row, column) that P gives to the centre of the first pixel: (0, 0); (1, 1)
+                where P counts from one; (0.5, 0.5) where it counts from the corner of the first pixel. In mm
+                for unit "mm".
             unit: what P measures rows and columns in: "pixel", or "mm" on the detector.
             front: a world point (x, y, z) that lies in front of the source in every view.
 
         Raises:
-            ValueError: for a singular left 3x3 block (parallel rays), a `front` point level with the source, and
-                where the row step that follows from P differs from detector.row_spacing by more than 1e-3.
+            ValueError: for a singular left 3x3 block (parallel rays), a `front` point level with the source,
+                and where the row step that follows from P differs from detector.row_spacing by over 1e-3.
         """
         return cls.from_vectors(
             **_matrix_vectors(matrices, detector, pixel_origin, unit, front), detector=detector
@@ -261,8 +263,8 @@ class ConeBeam(Geometry):
     ) -> Tensor:
         """Projection matrices P, float64 [views, 3, 4], with P (x, y, z, 1) = w (column, row, 1).
 
-        Scaled so that w is the distance in mm from the source along the detector's normal, positive towards the
-        detector. pixel_origin and unit are those of `from_matrices`. Flat detectors only.
+        Scaled so that w is the distance in mm from the source along the detector's normal, positive towards
+        the detector. pixel_origin and unit are those of `from_matrices`. Flat detectors only.
         """
         detector = matrices.require_flat(self.detector, "to_matrices")
         return matrices.vectors_to_matrices(

@@ -61,12 +61,12 @@ class Detector(ABC):
 
     @property
     def row_spacing(self) -> float:
-        """mm from row to row; 1 for a line detector, which has no height."""
+        """Millimetres from row to row; 1 for a line detector, which has no height."""
         return self.spacing[0] if self.ndim == 2 else 1.0
 
     @property
     def column_spacing(self) -> float:
-        """mm from column to column."""
+        """Millimetres from column to column."""
         return self.spacing[-1]
 
     @property
@@ -138,13 +138,13 @@ class CurvedDetector(Detector):
 
     Args:
         shape: number of columns (line detector), or (rows, columns).
-        spacing: mm per element, one number or one for each axis in the order of shape; along the arc for columns.
+        spacing: mm per element, one number or one for each axis in the order of shape; columns along the arc.
         radius: mm from the cylinder's axis to the detector; None focuses the detector on the source
             (radius = source_to_detector).
         offset: as for `FlatDetector`; the column part is measured along the arc.
 
     Raises:
-        TypeError, ValueError: naming the argument, as `FlatDetector`, and where the arc is a half circle or more.
+        TypeError, ValueError: as `FlatDetector`, and where the arc covers a half circle or more.
     """
 
     radius: float | None
@@ -166,8 +166,8 @@ class CurvedDetector(Detector):
         """Raise ValueError if the arc covers a half circle or more at this radius."""
         if self.size[-1] >= math.pi * radius:
             raise ValueError(
-                f"a CurvedDetector of {self.columns} columns x {self.column_spacing:g} mm = {self.size[-1]:g} mm "
-                f"at radius {radius:g} mm covers a half circle or more (at most {math.pi * radius:g} mm)"
+                f"{self.columns} columns x {self.column_spacing:g} mm, {self.size[-1]:g} mm of detector "
+                f"at radius {radius:g} mm, cover a half circle ({math.pi * radius:g} mm) or more"
             )
 
     def _arguments(self) -> dict[str, Any]:

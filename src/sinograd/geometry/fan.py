@@ -30,11 +30,11 @@ class FanBeam(Geometry):
 
     Displacements, in mm; each is one number for all views or one for each view, [views]:
 
-    - axis_offset: how far the rotation axis lies towards +u from the line source - detector centre, measured at
-      the axis: source and detector both move by -axis_offset * u.
+    - axis_offset: how far the rotation axis lies towards +u from the line source - detector centre, measured
+      at the axis: source and detector both move by -axis_offset * u.
     - source_offset: moves only the source, along +u.
-    - detector.offset and shifts ([views]): slide the detector along +u (along the arc if it is curved, which leaves
-      its centre of curvature where it is).
+    - detector.offset and shifts ([views]) add up and slide the detector along +u (along the arc if it is
+      curved, which leaves its centre of curvature where it is).
     """
 
     divergent = True
@@ -102,9 +102,10 @@ class FanBeam(Geometry):
         Args:
             views: number of views, at least 2; both ends are included.
             start: first gantry angle in radians.
-            source_to_origin, source_to_detector, detector, axis_offset, source_offset, shifts: as for `circular`.
+            source_to_origin, source_to_detector, detector and the displacements: as for `circular`.
 
-        The angles cover pi + 2 g, where g is the largest angle of any ray from the line source - rotation axis.
+        The angles cover pi + 2 g, where g is the largest angle between any ray and the line source - rotation
+        axis.
         """
         views = checks.count(views, "views")
         orbit = _orbit(
@@ -122,7 +123,8 @@ class FanBeam(Geometry):
         Args:
             sources: source positions (x, y) in mm, [views, 2].
             centers: positions of the detector's middle in mm, every offset included, [views, 2].
-            u: step from one column to the next in mm, [views, 2]; its length must match detector.column_spacing.
+            u: step from one column to the next in mm, [views, 2]; its length must match
+                detector.column_spacing within 1e-3.
             detector: a line detector without offset. A curved one is curved towards the source.
         """
         detector = require_dimension(detector, 1, "FanBeam")

@@ -24,11 +24,11 @@ def require_dimension(detector: object, ndim: int, kind: str) -> Detector:
 def read_vectors(
     detector: Detector, first: object, first_name: str, centers: object, u: object, v: object | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
-    """Check vectors [views, 3] (2-D geometries: [views, 2]) against each other and against the detector's spacing."""
+    """Check vectors [views, 3] (2-D: [views, 2]) against each other and against the detector's spacing."""
     if detector.row_offset or detector.column_offset:
         raise ValueError(
-            f"detector.offset must be 0 where vectors are given, got {detector.offset}: centers are the positions "
-            "of the detector's middle and already hold every offset"
+            f"detector.offset must be 0 where vectors are given, got {detector.offset}: centers are the "
+            "positions of the detector's middle and already hold every offset"
         )
     width = detector.ndim + 1
     sources = checks.values(first, first_name, ("views", width))
@@ -46,7 +46,7 @@ def read_vectors(
 
 
 def stack_vectors(detector: Detector, first: Tensor, center: Tensor, u: Tensor, v: Tensor | None) -> Tensor:
-    """One tensor [views, 4 or 5, 3]; z = 0 and v = (0, 0, 1) are added in 2-D, the curvature centre if curved."""
+    """One tensor [views, 4 or 5, 3]; adds z = 0 and v = (0, 0, 1) in 2-D, the curvature centre if curved."""
     if v is None:
         v = torch.zeros(len(first), 3, dtype=torch.float64, device="cpu")
         v[:, 2] = 1
@@ -69,6 +69,6 @@ def _check_spacing(steps: Tensor, name: str, spacing: float, spacing_name: str) 
     if wrong.any():
         view = int(wrong.nonzero()[0])
         raise ValueError(
-            f"{name} is the step from one element to the next, but its length {lengths[view].item():.6g} mm in view "
-            f"{view} does not match {spacing_name} {spacing:.6g} mm (tolerance {_SPACING_TOLERANCE:g} relative)"
+            f"{name} is the step from one element to the next, but its length {lengths[view].item():.6g} mm "
+            f"in view {view} does not match {spacing_name} {spacing:.6g} mm within {_SPACING_TOLERANCE:g}"
         )

@@ -22,7 +22,7 @@ class Grid:
     Args:
         shape: counts in array order, (z, y, x) or (y, x).
         spacing: mm per element, one number or one for each axis in array order.
-        center: world position of the middle of the box in mm, (x, y, z) or (x, y); the isocentre if not given.
+        center: world position of the middle of the box in mm, (x, y, z) or (x, y); by default the isocentre.
 
     Index increases with +x, +y and +z; element i of n lies at (i - (n - 1) / 2) * spacing + center.
     Outside the box the volume is zero.

@@ -75,6 +75,6 @@ def _check_rows(lengths: Tensor, detector: Detector) -> None:
     if wrong.any():
         view = int(wrong.nonzero()[0])
         raise ValueError(
-            f"matrices[{view}] gives rows {lengths[view].item():.6g} mm apart where columns are "
-            f"{detector.column_spacing:.6g} mm apart, but detector.row_spacing is {detector.row_spacing:.6g} mm"
+            f"matrices[{view}] gives rows {lengths[view].item():.6g} mm apart for columns "
+            f"{detector.column_spacing:.6g} mm apart, not detector.row_spacing {detector.row_spacing:.6g} mm"
         )

@@ -81,7 +81,7 @@ class ParallelBeam(Geometry):
         """Any set of parallel views.
 
         Args:
-            directions: which way the rays run, from the source side, any length: [views, 3], in 2-D [views, 2].
+            directions: which way the rays run, of any length: [views, 3], in 2-D [views, 2].
             centers: position (mm) of the detector's middle, every offset included; shaped as directions.
             u: step from one column to the next (mm), shaped as directions; its length must match
                 detector.column_spacing.

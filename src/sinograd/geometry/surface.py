@@ -8,7 +8,7 @@ from torch import Tensor
 from .detectors import Detector
 
 SOURCE, CENTER, U, V, CURVATURE = range(5)
-"""Rows of the per-view vectors; SOURCE is the ray direction of a parallel beam, CURVATURE exists if curved."""
+"""Rows of the vectors of a view; SOURCE is the direction of a parallel beam, CURVATURE exists if curved."""
 
 
 def index_offsets(count: int) -> Tensor:

@@ -46,12 +46,28 @@ def variable_names(path: Path) -> list[str]:
 def _load_version_5(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
     import scipy.io
 
+    _check_length(path)
     # SciPy meets damaged bytes with whatever they lead to: zlib.error, TypeError, IndexError, MemoryError ...
     try:
         content = scipy.io.loadmat(path, variable_names=list(names), simplify_cells=True)
     except Exception as error:
         raise _damaged(path, error) from error
     return {name: content[name] for name in names if name in content}
+
+
+def _check_length(path: Path) -> None:
+    """Follow the sizes of the variables to the end of the file, where SciPy could read past it."""
+    size = path.stat().st_size
+    with open(path, "rb") as file:
+        head = file.read(128)
+        order = "big" if head[126:128] == b"MI" else "little"
+        position = 128
+        while position < size:
+            file.seek(position)
+            tag = file.read(8)
+            position += 8 + int.from_bytes(tag[4:], order)
+    if len(head) < 128 or position > size:
+        raise ValueError(f"{path} is a truncated MATLAB file: it has {size:,} bytes, expected {position:,}")
 
 
 def _load_hdf5(path: Path, names: tuple[str, ...]) -> dict[str, Any]:

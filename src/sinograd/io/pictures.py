@@ -20,8 +20,11 @@ if TYPE_CHECKING:
     from sinograd.geometry import Grid
 
 _PANEL = 3.6  # inches, the longer side of a slice
+_NAME, _BAR = 0.1, 0.13  # inches, the width of a row's name and of its colour bar
 _INK = "#1a1a1a"
 _QUIET = "#5f6368"
+_HEADING = {"color": _INK, "fontsize": 11, "fontweight": "bold"}
+_DPI = 110
 
 
 @dataclass(frozen=True)
@@ -58,8 +61,8 @@ def save_preview(
 
     With `truth` (same shape) there are rows for the reconstruction, the truth and their difference. `window`
     is the (low, high) shown as black and white; by default the 0.5 and 99.5 percentiles of the truth's
-    slices, or of the reconstruction's. The difference has its own scale, symmetric about zero. Axes are in
-    mm; +y is drawn downwards and +z upwards, which the picture says.
+    slices, or of the reconstruction's, and a little more. The difference has its own scale, symmetric about
+    zero. Axes are in mm; +y is drawn downwards and +z upwards, which the picture says.
 
     Raises ValueError for shapes that do not match `grid` or a window that is not increasing, and
     FileExistsError when the file exists and `force` is not set.
@@ -71,7 +74,7 @@ def save_preview(
     shown = [("reconstruction", _cut(volume, grid, slices, "volume"))]
     if truth is not None:
         shown.append(("truth", _cut(truth, grid, slices, "truth")))
-    low, high = _window(shown[-1][1]) if window is None else window
+    low, high = _with_margin(_window(shown[-1][1])) if window is None else window
     if not low < high:
         raise ValueError(f"window must be (low, high) with low < high, got {(low, high)}")
     figure = _draw(slices, shown, (low, high), title, unit)
@@ -100,9 +103,9 @@ def _middle_slices(grid: Grid) -> list[_Slice]:
     down = (high[1], low[1])  # bottom, top of the drawing: +y down
     up = (low[0], high[0])  # +z up
     return [
-        _Slice(f"z = {axes[0][z]:.4g} mm", (z, everything, everything), "x", "y", (low[2], high[2], *down)),
-        _Slice(f"y = {axes[1][y]:.4g} mm", (everything, y, everything), "x", "z", (low[2], high[2], *up)),
-        _Slice(f"x = {axes[2][x]:.4g} mm", (everything, everything, x), "y", "z", (low[1], high[1], *up)),
+        _Slice(f"z = {axes[0][z]:.3g} mm", (z, everything, everything), "x", "y", (low[2], high[2], *down)),
+        _Slice(f"y = {axes[1][y]:.3g} mm", (everything, y, everything), "x", "z", (low[2], high[2], *up)),
+        _Slice(f"x = {axes[2][x]:.3g} mm", (everything, everything, x), "y", "z", (low[1], high[1], *up)),
     ]
 
 
@@ -128,6 +131,12 @@ def _window(planes: Sequence[np.ndarray]) -> tuple[float, float]:
     return (low, high) if low < high else (low - 0.5, low + 0.5)
 
 
+def _with_margin(window: tuple[float, float]) -> tuple[float, float]:
+    """A little beyond the percentiles, so that noise about them shows."""
+    margin = 0.08 * (window[1] - window[0])
+    return window[0] - margin, window[1] + margin
+
+
 def _draw(
     slices: Sequence[_Slice],
     shown: Sequence[tuple[str, list[np.ndarray]]],
@@ -135,56 +144,60 @@ def _draw(
     title: str | None,
     unit: str,
 ) -> Figure:
-    from matplotlib.figure import Figure
-
-    rows: list[tuple[str, list[np.ndarray], dict[str, Any]]] = []
     grey = {"cmap": "gray", "vmin": window[0], "vmax": window[1]}
-    rows += [(name, planes, grey) for name, planes in shown]
+    rows: list[tuple[str, list[np.ndarray], dict[str, Any]]] = [
+        (name, planes, grey) for name, planes in shown
+    ]
     if len(shown) == 2:
         difference = [a - b for a, b in zip(shown[0][1], shown[1][1], strict=True)]
         reach = _window([np.abs(plane) for plane in difference])[1]
         rows.append(("difference", difference, {"cmap": "RdBu_r", "vmin": -reach, "vmax": reach}))
 
-    largest = max(max(s.width, s.height) for s in slices)
-    widths = [s.width / largest * _PANEL for s in slices]
-    height = max(s.height for s in slices) / largest * _PANEL
-    turned = len(slices) == 1  # one image: its rows stand side by side
-    if turned:
-        size = (len(rows) * (widths[0] * 1.6 + 1.3), height * 1.6 + 1.3)
-    else:
-        size = (sum(widths) + 0.85 * len(slices) + 1.0, len(rows) * (height + 0.7) + 0.8)
-    figure = Figure(figsize=size, dpi=130, layout="constrained", facecolor="white")
-    cells = figure.subplots(
-        1 if turned else len(rows),
-        len(rows) if turned else len(slices),
-        squeeze=False,
-        gridspec_kw=None if turned else {"width_ratios": widths},
-    )
-    for i, (name, planes, style) in enumerate(rows):
-        places = [cells[0][i]] if turned else list(cells[i])
-        image = None
+    figure, cells = _cells(slices, len(rows))
+    for i, ((name, planes, style), (label, *places, bar)) in enumerate(zip(rows, cells, strict=True)):
         for plane, where, axes in zip(planes, slices, places, strict=True):
             image = axes.imshow(
                 plane, extent=where.extent, origin=_origin(where), interpolation="antialiased", **style
             )
-            _label(axes, where, title=name if turned else (where.title if i == 0 else ""))
-        if not turned:
-            places[0].annotate(
-                name, (0, 0.5), (-58, 0), "axes fraction", "offset points", rotation=90, va="center",
-                ha="center", color=_INK, fontsize=11, fontweight="bold",
-            )  # fmt: skip
-        assert image is not None
-        bar = figure.colorbar(image, ax=places, shrink=0.92, aspect=24, pad=0.02)
-        bar.set_label(
-            f"{'error' if name == 'difference' else 'attenuation'} ({unit})", color=_QUIET, fontsize=8
-        )
-        bar.ax.tick_params(labelsize=7, colors=_QUIET)
-        bar.outline.set_visible(False)  # pyright: ignore[reportCallIssue]
+            _label(axes, where)
+            if i == 0:
+                axes.set_title(where.title, color=_INK, fontsize=10)
+            figure.colorbar(image, cax=bar)
+        if len(rows) > 1:
+            label.text(0.5, 0.5, name, rotation=90, va="center", ha="center", **_HEADING)
+        bar.set_ylabel(f"{'attenuation' if style is grey else 'error'} ({unit})", color=_QUIET, fontsize=8)
+        bar.tick_params(labelsize=7, colors=_QUIET)
+        bar.spines["outline"].set_visible(False)
     if title:
         figure.suptitle(title, color=_INK, fontsize=12)
-    note = "+y is drawn downwards" + ("" if turned else ", +z upwards") + "; axes in mm"
-    figure.supxlabel(note, color=_QUIET, fontsize=8)
+    directions = "+y is drawn downwards" + (", +z upwards" if len(slices) > 1 else "")
+    figure.supxlabel(f"{directions}; axes in mm", color=_QUIET, fontsize=8)
     return figure
+
+
+def _cells(slices: Sequence[_Slice], rows: int) -> tuple[Figure, list[list[Axes]]]:
+    """A figure that fits, and for each row the axes of its name, its slices and its colour bar.
+
+    The rows of a single image stand side by side.
+    """
+    from matplotlib.figure import Figure
+
+    largest = max(max(s.width, s.height) for s in slices)
+    panel = _PANEL if len(slices) > 1 else 1.5 * _PANEL
+    widths = [s.width / largest * panel for s in slices]
+    height = max(s.height for s in slices) / largest * panel
+    ratios = [_NAME, *widths, _BAR]
+    size = (sum(ratios) + 0.6 * len(ratios), height + 0.5)
+    if len(slices) > 1:
+        size, count, ratios = (size[0], rows * size[1]), (rows, len(ratios)), ratios
+    else:
+        size, count, ratios = (rows * size[0], size[1]), (1, rows * len(ratios)), rows * ratios
+    figure = Figure((size[0], size[1] + 0.7), dpi=_DPI, facecolor="white")
+    figure.set_layout_engine("constrained", h_pad=0.07)
+    axes = figure.subplots(*count, squeeze=False, gridspec_kw={"width_ratios": ratios}).reshape(rows, -1)
+    for name in axes[:, 0]:
+        name.set_axis_off()
+    return figure, axes.tolist()
 
 
 def _origin(where: _Slice) -> Any:
@@ -192,11 +205,9 @@ def _origin(where: _Slice) -> Any:
     return "upper" if where.along == "y" else "lower"
 
 
-def _label(axes: Axes, where: _Slice, title: str) -> None:
+def _label(axes: Axes, where: _Slice) -> None:
     axes.set_xlabel(f"{where.across} (mm)", color=_QUIET, fontsize=8, labelpad=2)
     axes.set_ylabel(f"{where.along} (mm)", color=_QUIET, fontsize=8, labelpad=2)
     axes.tick_params(labelsize=7, colors=_QUIET, length=2.5)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    if title:
-        axes.set_title(title, color=_INK, fontsize=10)

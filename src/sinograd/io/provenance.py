@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import datetime
-import importlib.metadata
 import json
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 
 def software_version() -> str:
-    """The installed version of sinograd, or "unknown" in a source tree that was not installed."""
-    try:
-        return importlib.metadata.version("sinograd")
-    except importlib.metadata.PackageNotFoundError:
-        return "unknown"
+    """The version of sinograd that is running."""
+    return sys.modules["sinograd"].__version__
 
 
 def make_provenance(command: str, options: Mapping[str, Any] | None = None, **more: Any) -> dict[str, Any]:

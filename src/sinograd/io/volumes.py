@@ -10,6 +10,8 @@
 from __future__ import annotations
 
 import json
+import logging
+import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -66,6 +68,7 @@ def write_volume(
     if array.dtype.kind not in "fiu":
         raise TypeError(f"volume must hold real numbers, got {array.dtype}")
     record = {
+        "shape": list(array.shape),
         "spacing_mm": [float(s) for s in grid.spacing],
         "center_mm": [float(c) for c in grid.center],
         "provenance": dict(provenance) if provenance is not None else make_provenance("write_volume"),
@@ -146,7 +149,7 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
 
 
 def _write_npy(array: np.ndarray, path: Path, record: dict[str, Any], force: bool) -> None:
-    sidecar = yaml.safe_dump({"shape": list(array.shape)} | json.loads(to_json(record)), sort_keys=False)
+    sidecar = yaml.safe_dump(json.loads(to_json(record)), sort_keys=False)
     # The array takes its name first and so is never without its sidecar for longer than a rename.
     with replacing(path.with_suffix(".yaml"), force=force) as beside:
         beside.write_text(sidecar, encoding="utf-8")
@@ -190,7 +193,11 @@ def _write_tiff(array: np.ndarray, path: Path, record: dict[str, Any]) -> None:
 def _read_tiff(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     import tifffile
 
-    # tifffile meets damaged bytes with whatever they lead to: TiffFileError, struct.error, IndexError ...
+    # tifffile meets damaged bytes with whatever they lead to: TiffFileError, struct.error, IndexError, log lines,
+    # or fewer pages than were written.
+    log = logging.getLogger("tifffile")
+    level = log.level
+    log.setLevel(logging.CRITICAL + 1)
     try:
         with tifffile.TiffFile(path) as file:
             if file.imagej_metadata is not None:
@@ -203,9 +210,12 @@ def _read_tiff(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         raise ValueError(
             f"{path} is a truncated or damaged TIFF file: {type(error).__name__}: {error}"
         ) from error
-    if array.ndim == 2 and len(record.get("spacing_mm", ())) == 3:
-        array = array[None]  # TIFF has no volume of one slice
-    return array, record
+    finally:
+        log.setLevel(level)
+    shape = record.get("shape", list(array.shape))
+    if array.size != math.prod(shape):
+        raise ValueError(f"{path} is a truncated or damaged TIFF file: {list(array.shape)}, expected {shape}")
+    return array.reshape(shape), record  # TIFF has no volume of one slice
 
 
 def _ome_description(content: str | None) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -11,8 +12,8 @@ from sinograd.phantoms.ellipsoids import Ellipsoids
 from sinograd.phantoms.placement import apart, inside
 
 _OUTER = (0.46, 0.42, 0.48)  # semi-axes of the bone, of its size
-_ROUNDS = 200
-_BATCH = 1000
+_ROUNDS = 100  # of candidates before giving up
+_BATCH = 1000  # candidates tested at once
 
 
 def bone(
@@ -35,10 +36,10 @@ def bone(
     """A closed piece of long bone: cortical shell with canals and lacunae around marrow with trabeculae.
 
     Everything lies in the cylinder about z of diameter `size` and height `size`, centred on the origin. The
-    long axis of canals and lacunae runs along z within a few degrees, the flat side of lacunae faces
-    outwards; rods and plates have random directions, rods mostly along z. No two of the small parts overlap
-    and none crosses a surface of the shell, so each point has exactly one of the four attenuations or 0
-    outside. (So trabeculae do not join, as real ones do: touching ellipsoids would add up at the joints.)
+    long axis of canals and lacunae runs nearly along z, rods have random directions that favour z, and the
+    flat sides of plates and lacunae tend to face outwards. No two of these parts overlap and none crosses a
+    surface of the shell, so each point has exactly one of the four attenuations, or 0 outside. (So trabeculae
+    do not join as real ones do: overlapping ellipsoids would add up at the joints.)
     The same seed gives the same bone, and with the default lengths, which are fractions of `size`, the same
     shape at any size.
 
@@ -60,106 +61,95 @@ def bone(
     Raises:
         ValueError: for lengths or values that are not positive, negative counts, or more parts than fit.
     """
-    lengths = {
-        "size": size,
-        "cortical_thickness": 0.08 * size if cortical_thickness is None else cortical_thickness,
-        "trabecular_thickness": 0.024 * size if trabecular_thickness is None else trabecular_thickness,
-        "canal_radius": 0.006 * size if canal_radius is None else canal_radius,
-    }
+    wall = 0.08 * size if cortical_thickness is None else cortical_thickness
+    strut = 0.024 * size if trabecular_thickness is None else trabecular_thickness
+    bore = 0.006 * size if canal_radius is None else canal_radius
     lacuna = (0.0014 * size, 0.0022 * size, 0.004 * size) if lacuna_semi_axes is None else lacuna_semi_axes
-    _check(lengths, lacuna, {"plates": plates, "rods": rods, "canals": canals, "lacunae": lacunae})
-    draw = _Draw(seed if isinstance(seed, torch.Generator) else torch.Generator("cpu").manual_seed(seed))
-    wall, thickness = lengths["cortical_thickness"], lengths["trabecular_thickness"]
+    _check_lengths(
+        size=(size,),
+        cortical_thickness=(wall,),
+        trabecular_thickness=(strut,),
+        canal_radius=(bore,),
+        lacuna_semi_axes=lacuna,
+    )
+    if wall > min(_OUTER) * size / 2:
+        raise ValueError(
+            f"cortical_thickness must be at most {min(_OUTER) / 2:g} size, got {wall} of {size} mm"
+        )
+    generator = seed if isinstance(seed, torch.Generator) else torch.Generator("cpu").manual_seed(seed)
 
-    turn = draw.uniform(1, 0.0, torch.pi)
+    turn = _uniform(1, 0.0, torch.pi, generator)
     semi_axes = size * torch.tensor([_OUTER], dtype=torch.float64, device="cpu")
-    shift = 0.1 * wall * draw.uniform((1, 3), -1.0, 1.0)
     outer = Ellipsoids(cortical, semi_axes, rotation=turn)
+    shift = 0.1 * wall * _uniform((1, 3), -1.0, 1.0, generator)
     cavity = Ellipsoids(marrow - cortical, semi_axes - wall, shift, turn)
 
-    def plate(n: int) -> Ellipsoids:
-        half = torch.cat(
-            [draw.around((n, 1), thickness / 2, 0.3), draw.uniform((n, 2), 0.03 * size, 0.08 * size)], dim=1
-        )
-        frames = _frames(draw.normal((n, 3)), draw.normal((n, 3)))
-        return Ellipsoids(trabecular - marrow, half, draw.point_in(cavity, n), frames)
-
-    def rod(n: int) -> Ellipsoids:
-        radius = draw.around((n, 1), thickness / 2, 0.3)
-        half = torch.cat([radius, radius, draw.uniform((n, 1), 0.05 * size, 0.14 * size)], dim=1)
-        direction = draw.normal((n, 3)) * torch.tensor([1.0, 1.0, 2.0], dtype=torch.float64, device="cpu")
-        frames = _frames(direction, draw.normal((n, 3)))
-        return Ellipsoids(trabecular - marrow, half, draw.point_in(cavity, n), frames)
-
-    def canal(n: int) -> Ellipsoids:
-        radius = draw.around((n, 1), lengths["canal_radius"], 0.3)
-        half = torch.cat([radius, radius, draw.uniform((n, 1), 0.04 * size, 0.12 * size)], dim=1)
-        center = draw.point_in(outer, n)
-        return Ellipsoids(fluid - cortical, half, center, _frames(draw.near_z(n, 0.1), center))
-
-    def lacuna_(n: int) -> Ellipsoids:
-        half = torch.tensor(lacuna, dtype=torch.float64, device="cpu") * draw.around((n, 3), 1.0, 0.2)
-        center = draw.point_in(outer, n)
-        return Ellipsoids(fluid - cortical, half, center, _frames(draw.near_z(n, 0.2), center))
-
-    def in_marrow(parts: Ellipsoids) -> Tensor:
-        return inside(parts, cavity)
-
-    def in_cortex(parts: Ellipsoids) -> Tensor:
-        return inside(parts, outer) & apart(parts, cavity)
-
-    none = outer[:0]
-    all_plates = _place("plates", plates, plate, in_marrow, none)
-    all_rods = _place("rods", rods, rod, in_marrow, all_plates)
-    all_canals = _place("canals", canals, canal, in_cortex, none)
-    all_lacunae = _place("lacunae", lacunae, lacuna_, in_cortex, all_canals)
-    return outer + cavity + all_plates + all_rods + all_canals + all_lacunae
+    thin, thick = 0.35 * strut, 0.65 * strut
+    trabeculae = (
+        _Part("plates", plates, (thin, 0.03 * size, 0.03 * size), (thick, 0.08 * size, 0.08 * size), 0.0),
+        _Part("rods", rods, (thin, thin, 0.05 * size), (thick, thick, 0.14 * size), 1.0),
+    )
+    pores = (
+        _Part(
+            "canals",
+            canals,
+            (0.7 * bore, 0.7 * bore, 0.04 * size),
+            (1.3 * bore, 1.3 * bore, 0.12 * size),
+            10.0,
+        ),
+        _Part("lacunae", lacunae, tuple(0.8 * a for a in lacuna), tuple(1.2 * a for a in lacuna), 5.0),
+    )
+    in_marrow = _fill(trabeculae, trabecular - marrow, cavity, lambda part: inside(part, cavity), generator)
+    in_cortex = _fill(
+        pores,
+        fluid - cortical,
+        outer,
+        lambda part: inside(part, outer) & apart(part, cavity),
+        generator,
+    )
+    return outer + cavity + in_marrow + in_cortex
 
 
-class _Draw:
-    """Random numbers of one generator, float64."""
+@dataclass(frozen=True)
+class _Part:
+    """`count` ellipsoids, their semi-axes drawn between two triples, the last one along axial z + noise."""
 
-    def __init__(self, generator: torch.Generator) -> None:
-        self.generator = generator
+    name: str
+    count: int
+    smallest: tuple[float, ...]
+    largest: tuple[float, ...]
+    axial: float
 
-    def uniform(self, shape: int | tuple[int, ...], low: float, high: float) -> Tensor:
-        return low + (high - low) * torch.rand(
-            shape, generator=self.generator, dtype=torch.float64, device="cpu"
-        )
+    def draw(self, n: int, value: float, region: Ellipsoids, generator: torch.Generator) -> Ellipsoids:
+        """A number n of them anywhere in the one ellipsoid `region`."""
+        low = torch.tensor(self.smallest, dtype=torch.float64, device="cpu")
+        high = torch.tensor(self.largest, dtype=torch.float64, device="cpu")
+        half = low + (high - low) * _uniform((n, 3), 0.0, 1.0, generator)
 
-    def around(self, shape: tuple[int, ...], mean: float, spread: float) -> Tensor:
-        return self.uniform(shape, mean * (1 - spread), mean * (1 + spread))
+        spot = _normal((n, 3), generator)
+        spot = spot / torch.linalg.vector_norm(spot, dim=1, keepdim=True)
+        spot = spot * _uniform((n, 1), 0.0, 1.0, generator) ** (1 / 3)
+        center = region.center + (spot * region.semi_axes) @ region.rotation[0].T
 
-    def normal(self, shape: tuple[int, ...]) -> Tensor:
-        return torch.randn(shape, generator=self.generator, dtype=torch.float64, device="cpu")
-
-    def near_z(self, n: int, spread: float) -> Tensor:
-        """Directions [n, 3] about z, tilted by `spread` radians or so."""
-        return spread * self.normal((n, 3)) + torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64, device="cpu")
-
-    def point_in(self, ellipsoid: Ellipsoids, n: int) -> Tensor:
-        """Points [n, 3] spread evenly over one ellipsoid."""
-        direction = self.normal((n, 3))
-        radius = self.uniform((n, 1), 0.0, 1.0) ** (1 / 3)
-        in_ball = radius * direction / torch.linalg.vector_norm(direction, dim=1, keepdim=True)
-        return ellipsoid.center + (in_ball * ellipsoid.semi_axes) @ ellipsoid.rotation[0].T
+        direction = _normal((n, 3), generator)
+        direction[:, 2] += self.axial
+        return Ellipsoids(value, half, center, _frames(direction, center))
 
 
-def _check(lengths: dict[str, float], lacuna: tuple[float, float, float], counts: dict[str, int]) -> None:
-    for name, length in lengths.items():
-        if not 0 < length < float("inf"):
-            raise ValueError(f"{name} must be positive, got {length}")
-    if len(lacuna) != 3 or min(lacuna) <= 0:
-        raise ValueError(f"lacuna_semi_axes must be three positive lengths, got {lacuna}")
-    for name, count in counts.items():
-        if count < 0:
-            raise ValueError(f"{name} must not be negative, got {count}")
-    widest = min(_OUTER) * lengths["size"] / 2
-    if lengths["cortical_thickness"] > widest:
-        raise ValueError(
-            f"cortical_thickness must be at most {widest:g} mm (a bone of size {lengths['size']:g} mm), "
-            f"got {lengths['cortical_thickness']:g}"
-        )
+def _uniform(shape: int | tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
+    return low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
+
+
+def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
+    return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+
+
+def _check_lengths(**lengths: tuple[float, ...]) -> None:
+    for name, values in lengths.items():
+        if len(values) != (3 if name == "lacuna_semi_axes" else 1):
+            raise ValueError(f"{name} must be three lengths, got {values}")
+        if not all(0 < value < float("inf") for value in values):
+            raise ValueError(f"{name} must be positive and finite, got {', '.join(map(str, values))}")
 
 
 def _frames(third: Tensor, first: Tensor) -> Tensor:
@@ -170,26 +160,31 @@ def _frames(third: Tensor, first: Tensor) -> Tensor:
     return torch.stack([x, torch.linalg.cross(z, x), z], dim=-1)
 
 
-def _place(
-    name: str,
-    count: int,
-    draw: Callable[[int], Ellipsoids],
+def _fill(
+    parts: tuple[_Part, ...],
+    value: float,
+    region: Ellipsoids,
     allowed: Callable[[Ellipsoids], Tensor],
-    obstacles: Ellipsoids,
+    generator: torch.Generator,
 ) -> Ellipsoids:
-    """`count` allowed ellipsoids that overlap neither each other nor the obstacles, by rejection."""
-    placed = obstacles
-    for _ in range(_ROUNDS):
-        missing = count + len(obstacles) - len(placed)
-        if missing == 0:
-            return placed[len(obstacles) :]
-        batch = draw(min(2 * missing + 16, _BATCH))
-        batch = batch[allowed(batch)]
-        placed = placed + batch[_fitting(batch, placed)][:missing]
-    raise ValueError(
-        f"only {len(placed) - len(obstacles)} of {count} {name} fit without overlap: "
-        "ask for fewer or smaller ones"
-    )
+    """All parts, placed by rejection: each is allowed where it is and overlaps no other."""
+    placed = region[:0]
+    for part in parts:
+        if part.count < 0:
+            raise ValueError(f"{part.name} must not be negative, got {part.count}")
+        goal = len(placed) + part.count
+        for _ in range(_ROUNDS):
+            if len(placed) == goal:
+                break
+            batch = part.draw(min(2 * (goal - len(placed)) + 16, _BATCH), value, region, generator)
+            batch = batch[allowed(batch)]
+            placed = placed + batch[_fitting(batch, placed)][: goal - len(placed)]
+        if len(placed) < goal:
+            raise ValueError(
+                f"only {part.count - (goal - len(placed))} of {part.count} {part.name} fit without overlap: "
+                "ask for fewer or smaller ones"
+            )
+    return placed
 
 
 def _fitting(batch: Ellipsoids, placed: Ellipsoids) -> Tensor:
@@ -197,10 +192,7 @@ def _fitting(batch: Ellipsoids, placed: Ellipsoids) -> Tensor:
     others = placed + batch
     reach = batch.semi_axes.amax(dim=1)[:, None] + others.semi_axes.amax(dim=1)
     near = torch.linalg.vector_norm(batch.center[:, None] - others.center, dim=-1) <= reach
-    near &= (
-        torch.arange(len(others), device="cpu")
-        < len(placed) + torch.arange(len(batch), device="cpu")[:, None]
-    )
+    near = near.tril(len(placed) - 1)  # pair each with those before it
     i, j = near.nonzero(as_tuple=True)
     clash = torch.zeros_like(near)
     clash[i, j] = ~apart(batch[i], others[j])

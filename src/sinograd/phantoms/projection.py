@@ -33,12 +33,12 @@ class _Columns:
     normal: Tensor  # [v, 3] unit normal of the detector, away from the source
     divergent: bool
 
-    def planes(self) -> tuple[Tensor, Tensor]:
-        """Of the plane of each column's rays: unit normal [v, columns, 3], signed offset [v, columns]."""
+    def planes(self) -> Tensor:
+        """Plane of each column's rays: unit normal and signed offset, [v, columns, 4]."""
         apex = self.apex[:, None].expand_as(self.middle)
         normal = torch.linalg.cross(self.middle - apex if self.divergent else apex, self.step[:, None])
         normal = normal / torch.linalg.vector_norm(normal, dim=-1, keepdim=True)
-        return normal, (normal * self.middle).sum(-1)
+        return torch.cat([normal, (normal * self.middle).sum(-1, keepdim=True)], dim=-1)
 
     def lengths(self, rows: int) -> Tensor:
         """Distance from the source to each pixel, [v, columns, rows]; 1 for parallel rays."""
@@ -81,18 +81,23 @@ def project_ellipsoids(
     """Line integrals [views, rows, columns] of the sum of ellipsoids (see `Ellipsoids`)."""
     rows, columns = geometry.rows, geometry.columns
     result = torch.zeros(geometry.views, rows, columns, dtype=dtype, device="cpu")
-    if len(value) == 0:
-        return result
+    numbers = torch.arange(len(value), device="cpu")
+    if geometry.ndim == 2:
+        height = torch.linalg.vector_norm(rotation[:, 2] * semi_axes, dim=-1)
+        numbers = numbers[center[:, 2].abs() < height]
+        value, semi_axes, center, rotation = (part[numbers] for part in (value, semi_axes, center, rotation))
     if views_per_block is None:
-        views_per_block = max(1, _TRIPLES_PER_BLOCK // (columns * max(len(value), rows // 4)))
+        views_per_block = max(1, _TRIPLES_PER_BLOCK // (columns * max(len(value), rows // 4, 1)))
     if views_per_block < 1:
         raise ValueError(f"views_per_block must be at least 1, got {views_per_block}")
+    if len(value) == 0:
+        return result
     to_ball = rotation.mT / semi_axes[:, :, None]
     vectors = geometry.vectors
     for start in range(0, geometry.views, views_per_block):
         rays = _detector_columns(vectors[start : start + views_per_block], columns, geometry.divergent)
         if rays.divergent:
-            _check_in_front(rays, semi_axes, center, rotation, start)
+            _check_in_front(rays, semi_axes, center, rotation, numbers, start)
         chords = torch.zeros(len(rays.apex), columns, rows, dtype=torch.float64, device="cpu")
         _add_chords(_find_spans(rays, value, semi_axes, center, to_ball, rows), chords)
         result[start : start + views_per_block] = chords.mul_(rays.lengths(rows)).mT
@@ -109,7 +114,9 @@ def _detector_columns(vectors: Tensor, columns: int, divergent: bool) -> _Column
     return _Columns(apex, middle, step, normal, divergent)
 
 
-def _check_in_front(rays: _Columns, semi_axes: Tensor, center: Tensor, rotation: Tensor, start: int) -> None:
+def _check_in_front(
+    rays: _Columns, semi_axes: Tensor, center: Tensor, rotation: Tensor, numbers: Tensor, start: int
+) -> None:
     """Refuses ellipsoids that cross the plane of the source parallel to the detector, or lie behind it."""
     depth = rays.normal @ center.T - (rays.normal * rays.apex).sum(-1, keepdim=True)
     reach = torch.linalg.vector_norm((rays.normal @ rotation) * semi_axes[:, None], dim=-1).T
@@ -117,7 +124,7 @@ def _check_in_front(rays: _Columns, semi_axes: Tensor, center: Tensor, rotation:
     if len(behind):
         view, item = behind[0].tolist()
         raise ValueError(
-            f"ellipsoid {item} reaches behind the source in view {start + view}: its centre is "
+            f"ellipsoid {numbers[item]} reaches behind the source in view {start + view}: its centre is "
             f"{depth[view, item]:.4g} mm in front of the source and it extends "
             f"{reach[view, item]:.4g} mm towards it"
         )
@@ -132,9 +139,9 @@ def _find_spans(
     with g and b two vectors that fix the line. p and w are linear in the row i, so |p|^2 - |w|^2, which is
     positive inside, is a parabola: it is taken about its peak, where nothing cancels.
     """
-    normal, offset = rays.planes()
-    distance = normal @ center.T - offset[..., None]  # [v, columns, n]
-    view, column, item = (distance.abs() <= semi_axes.amax(dim=1)).nonzero(as_tuple=True)
+    to_plane = torch.cat([center, -torch.ones_like(center[:, :1])], dim=1).T
+    distance = (rays.planes() @ to_plane).abs_()  # [v, columns, n]
+    view, column, item = (distance <= semi_axes.amax(dim=1)).nonzero(as_tuple=True)
 
     step = torch.einsum("nab,vb->vna", to_ball, rays.step)[view, item]  # [K, 3]
     if rays.divergent:

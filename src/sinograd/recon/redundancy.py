@@ -57,5 +57,9 @@ def ray_confidence(angles: Tensor, fan: Tensor, sampling: AngularSampling, edges
 
 
 def _rise(x: Tensor) -> Tensor:
-    """0 below 0, 1 above 1, sin^2 between."""
-    return torch.sin(math.pi / 2 * torch.nan_to_num(x, nan=1.0).clamp(0, 1)) ** 2
+    """0 below 0, 1 above 1, a quarter of a sine between.
+
+    Its square is smoother and worse: RMSE 0.00483 instead of 0.00477 in the short scan of case A, 0.00448 instead of
+    0.00439 in its half fan.
+    """
+    return torch.sin(math.pi / 2 * torch.nan_to_num(x, nan=1.0).clamp(0, 1))

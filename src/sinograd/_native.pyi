@@ -1,0 +1,29 @@
+from typing import Any
+
+from torch import Tensor
+
+def source_hash() -> str: ...
+def instruction_sets() -> list[str]: ...
+def instruction_set() -> str: ...
+
+# Every operator adds its result into `output`. Both tensors are contiguous, on the CPU, of the same dtype
+# (float32 or float64), and need no gradient. `views` as in sinograd.ops.lowering; shape, spacing and centre in the
+# order z, y, x.
+def backproject_axial(
+    input: Tensor, output: Tensor, views: Tensor, detector: tuple[int, ...], shape: list[int], spacing: list[float],
+    centre: list[float], curved: bool, divergent: bool, weighting: int,
+) -> None: ...
+
+backproject_axial_adjoint = backproject_axial
+joseph_axial = backproject_axial
+joseph_axial_adjoint = backproject_axial
+backproject_general = backproject_axial
+backproject_general_adjoint = backproject_axial
+joseph_general = backproject_axial
+joseph_general_adjoint = backproject_axial
+backproject_planar = backproject_axial
+backproject_planar_adjoint = backproject_axial
+joseph_planar = backproject_axial
+joseph_planar_adjoint = backproject_axial
+
+def __getattr__(name: str) -> Any: ...
