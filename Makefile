@@ -1,5 +1,6 @@
 PYTHON ?= python3
 VENV ?= .venv
+PEERS ?= .venv-peers
 
 python := $(VENV)/bin/python
 sources := pyproject.toml CMakeLists.txt LICENSE README.md \
@@ -16,7 +17,7 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
     table = tomllib.load(open("pyproject.toml", "rb")); \
     [print(*functools.reduce(dict.get, path.split("."), table), sep="\n") for path in sys.argv[1:]]' $(1)
 
-.PHONY: help venv install demo test lint dev
+.PHONY: help venv install demo test lint dev peers
 
 help:
 	@echo "make demo     install and run the main job: simulate a scan, reconstruct it, write a picture to demo/"
@@ -24,6 +25,7 @@ help:
 	@echo "make lint     check style, types and layers"
 	@echo "make install  install sinograd and what its tests need into $(VENV)"
 	@echo "make dev      compile the native module into src/sinograd, for PYTHONPATH=src"
+	@echo "make peers    install what benchmarks/run.py --against compares with into $(PEERS) (about 2 GB)"
 
 demo: $(VENV)/.core $(VENV)/.installed
 	@$(VENV)/bin/sinograd demo -o demo --force
@@ -47,6 +49,8 @@ dev: $(VENV)/.build
 	@# Renamed into place: a running process keeps the module it has loaded.
 	@for module in build/_native*.so; do \
 	    cp $$module build/new && mv -f build/new src/sinograd/$${module#build/} || exit 1; done
+
+peers: $(PEERS)/.peers
 
 venv: $(python)
 
@@ -77,4 +81,10 @@ $(VENV)/.build: pyproject.toml constraints.txt | $(python)
 $(VENV)/.installed: $(sources) constraints.txt | $(VENV)/.core
 	@echo "Compiling and installing sinograd"
 	@$(python) -m pip install --quiet --no-deps --force-reinstall .
+	@touch $@
+
+$(PEERS)/.peers: benchmarks/peers.txt constraints.txt
+	@echo "Installing the peers of the benchmarks into $(PEERS)"
+	@test -x $(PEERS)/bin/python || $(PYTHON) -m venv $(PEERS) || { rm -rf $(PEERS); exit 1; }
+	@$(PEERS)/bin/python -m pip install --quiet -r benchmarks/peers.txt
 	@touch $@

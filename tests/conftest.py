@@ -16,6 +16,16 @@ settings.register_profile("sinograd", deadline=None, derandomize=True, print_blo
 settings.load_profile("sinograd")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--device", default="cpu", help="device that operators are tested on: cpu, cuda, cuda:1 ...")
+
+
+@pytest.fixture(scope="session")
+def device(pytestconfig: pytest.Config) -> torch.device:
+    """The device that operators are tested on."""
+    return torch.device(pytestconfig.getoption("device"))
+
+
 @pytest.fixture(autouse=True)
 def seed() -> None:
     """Every test draws the same random numbers, alone or in company."""

@@ -50,16 +50,12 @@ def differing(first: Path, second: Path, *patterns: str) -> list[str]:
 
 
 def test_import_loads_no_reader_plotter_or_trainer():
-    loaded = python(
-        "import sys, torch; before = set(sys.modules); import sinograd; print(*set(sys.modules) - before)"
-    )
+    loaded = python("import sys, torch; before = set(sys.modules); import sinograd; print(*set(sys.modules) - before)")
     assert not {name.split(".")[0] for name in loaded.split()} & LAZY
 
 
 def test_import_takes_less_than_a_second_of_processor_time_beyond_torch():
-    code = (
-        "import time, torch; start = time.process_time(); import sinograd; print(time.process_time() - start)"
-    )
+    code = "import time, torch; start = time.process_time(); import sinograd; print(time.process_time() - start)"
     assert min(float(python(code)) for _ in range(3)) < 1.0
 
 

@@ -141,6 +141,7 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
     {
       DetectorLines<T> lines(kAdjointViewBlock, detector);
       AlignedBuffer<T> columns(kTileX * stride);
+      columns.zero();
       AlignedBuffer<T> scratch(line_scratch(detector.rows));
       LineJob<T> jobs[kAdjointViewBlock];
 #pragma omp for schedule(dynamic)
@@ -150,14 +151,15 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
         for (int64_t y = 0; y < grid.y.count; ++y)
           for (int64_t x0 = 0; x0 < grid.x.count; x0 += kTileX) {
             const int64_t nx = std::min(kTileX, grid.x.count - x0);
-            transpose(volume + y * grid.x.count + x0, grid.y.count * grid.x.count, columns.data(), stride,
+            transpose(volume + y * grid.x.count + x0, grid.y.count * grid.x.count, columns.data() + kLinePad, stride,
                       grid.z.count, nx);
             for (int64_t x = 0; x < nx; ++x) {
               int64_t count = 0;
               for (int64_t v = first; v < last; ++v)
                 count += column_job(View{views.data + v * kViewDoubles}, views.weighting, grid.x.position(x0 + x),
                                     grid.y.position(y), grid.z, detector, lines, v - first, jobs[count]);
-              kernels.scatter(columns.data() + x * stride, grid.z.count, jobs, count, detector.rows, scratch.data());
+              kernels.scatter(columns.data() + kLinePad + x * stride, grid.z.count, jobs, count, detector.rows,
+                              scratch.data());
             }
           }
         for (int64_t v = first; v < last; ++v) {

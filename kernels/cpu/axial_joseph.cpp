@@ -150,7 +150,7 @@ void project_block(const LineKernels<T>& kernels, VoxelLines<T>& voxels, T* proj
   }
 }
 
-// Lines along v of a block of views, multiplied by the length of each ray between planes.
+// Lines along v of a block of views (their pads stay zero), multiplied by the length of each ray between planes.
 template <class T>
 void load_scaled(const T* projections, const Views& views, DetectorShape detector, const Grid& grid, int64_t first,
                  int64_t last, T* lines, Fan* fans) {
@@ -161,8 +161,8 @@ void load_scaled(const T* projections, const Views& views, DetectorShape detecto
     fans[i] = make_fan(ray_view(views, view), double(u) - 0.5 * double(detector.columns - 1), grid);
     const T* source = projections + view * detector.rows * detector.columns + u;
     for (int64_t v = 0; v < detector.rows; ++v)
-      lines[i * stride + v] = source[v * detector.columns] *
-                              T(ray_length(fans[i], double(v) - 0.5 * double(detector.rows - 1)));
+      lines[i * stride + kLinePad + v] = source[v * detector.columns] *
+                                         T(ray_length(fans[i], double(v) - 0.5 * double(detector.rows - 1)));
   }
 }
 
@@ -185,7 +185,7 @@ void scatter_planes(const LineKernels<T>& kernels, VoxelLines<T>& voxels, const 
             const int64_t i = v * detector.columns + u;
             if (fans[i].along_x != along_x) continue;
             const int64_t n = fan_jobs(fans[i], voxels, detector.rows, slab, slab + kSlab, jobs);
-            kernels.scatter(lines + i * stride, detector.rows, jobs, n, grid.z.count, scratch.data());
+            kernels.scatter(lines + i * stride + kLinePad, detector.rows, jobs, n, grid.z.count, scratch.data());
           }
   }
 }
@@ -225,6 +225,7 @@ void joseph_axial_adjoint(const T* projections, T* volume, Views views, Detector
   voxels.lines.zero();
   const int64_t block = std::min(kAdjointViewBlock, views.count);
   AlignedBuffer<T> lines(block * detector.columns * line_stride(detector.rows));
+  lines.zero();
   AlignedBuffer<Fan> fans(block * detector.columns);
   for (int64_t first = 0; first < views.count; first += kAdjointViewBlock) {
     stop();

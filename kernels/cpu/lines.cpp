@@ -1,11 +1,42 @@
-// The line primitives in portable C++. Compiled once per instruction set; SINOGRAD_ISA names it.
+// The line primitives. Compiled once per instruction set; SINOGRAD_ISA names it. Portable C++ defines what they do;
+// vector versions take the float32 lines they are made for and leave it the rest.
 #include "lines.h"
 
 #include "lines_table.h"
 
+#if defined(__AVX512F__)
+#include "lines_avx512.h"
+#elif defined(__AVX2__)
+#include "lines_avx2.h"
+#endif
+
 namespace sinograd {
 namespace SINOGRAD_ISA {
 namespace {
+
+#if defined(__AVX2__)
+inline bool gather_vectors(float* single, int64_t first, int64_t last, const LineJob<float>& job, float* blend) {
+  if (!can_gather(job.map.step)) return false;
+  gather_job(single, first, last, job, blend);
+  return true;
+}
+
+inline bool scatter_vectors(const float* single, int64_t low, int64_t high, const LineJob<float>& job) {
+  if (!can_scatter(job.map.step)) return false;
+  scatter_job(single, low, high, job);
+  return true;
+}
+#endif
+
+template <class T>
+bool gather_vectors(T*, int64_t, int64_t, const LineJob<T>&, T*) {
+  return false;
+}
+
+template <class T>
+bool scatter_vectors(const T*, int64_t, int64_t, const LineJob<T>&) {
+  return false;
+}
 
 template <class T>
 void gather(T* single, int64_t count, const LineJob<T>* jobs, int64_t job_count, int64_t length, T* scratch) {
@@ -13,7 +44,7 @@ void gather(T* single, int64_t count, const LineJob<T>* jobs, int64_t job_count,
   for (const LineJob<T>* job = jobs; job != jobs + job_count; ++job) {
     int64_t first, last;
     overlap<T>(job->map, count, length, first, last);
-    if (first >= last) continue;
+    if (first >= last || gather_vectors(single, first, last, *job, blend)) continue;
     int64_t position = job->map.start + first * job->map.step;
     const int64_t low = fixed_index<T>(position);
     const int64_t high = fixed_index<T>(job->map.start + (last - 1) * job->map.step) + 1;
@@ -37,6 +68,7 @@ void scatter(const T* single, int64_t count, const LineJob<T>* jobs, int64_t job
     int64_t position = job->map.start + first * job->map.step;
     const int64_t low = fixed_index<T>(position);
     const int64_t high = fixed_index<T>(job->map.start + (last - 1) * job->map.step) + 1;
+    if (scatter_vectors(single, low, high, *job)) continue;
     for (int64_t i = low; i <= high; ++i) spread[i] = T(0);
     for (int64_t k = first; k < last; ++k, position += job->map.step) {
       const int64_t i = fixed_index<T>(position);

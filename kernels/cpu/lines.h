@@ -11,8 +11,9 @@
 
 namespace sinograd {
 
-// Lines must have kLinePad readable (and, to scatter, writable) elements on both sides, zero before and after.
-constexpr int64_t kLinePad = 16;
+// Every line has kLinePad elements on both sides, which vectors may read. The pairs of a gather hold zeros in them,
+// the single line of a scatter as well; a scatter leaves something in those just outside its pairs.
+constexpr int64_t kLinePad = 32;
 
 // Elements from one line to the next: the line, its two pads, and a whole number of 64-byte blocks.
 constexpr int64_t line_stride(int64_t length) { return (length + 2 * kLinePad + 15) / 16 * 16; }

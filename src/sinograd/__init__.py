@@ -13,8 +13,11 @@ from sinograd.geometry import (
     save_geometry,
     short_scan,
 )
+from sinograd.io import Scan, read, read_volume, save_preview, write_scan, write_volume
 from sinograd.layers import FBP, FDK
 from sinograd.ops import Backprojection, LinearOperator, XRayTransform
+from sinograd.phantoms import Ellipsoids, bone, shepp_logan_2d, shepp_logan_3d
+from sinograd.physics import add_photon_noise
 from sinograd.recon import CoverageWarning, coverage, fbp, fdk
 
 __version__ = "0.1.0"
@@ -26,18 +29,29 @@ __all__ = [
     "ConeBeam",
     "CoverageWarning",
     "CurvedDetector",
+    "Ellipsoids",
     "FanBeam",
     "FlatDetector",
     "Geometry",
     "Grid",
     "LinearOperator",
     "ParallelBeam",
+    "Scan",
     "XRayTransform",
+    "add_photon_noise",
+    "bone",
     "coverage",
     "fbp",
     "fdk",
     "full_scan",
     "load_geometry",
+    "read",
+    "read_volume",
     "save_geometry",
+    "save_preview",
+    "shepp_logan_2d",
+    "shepp_logan_3d",
     "short_scan",
+    "write_scan",
+    "write_volume",
 ]

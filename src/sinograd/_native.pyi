@@ -10,8 +10,16 @@ def instruction_set() -> str: ...
 # (float32 or float64), and need no gradient. `views` as in sinograd.ops.lowering; shape, spacing and centre in the
 # order z, y, x.
 def backproject_axial(
-    input: Tensor, output: Tensor, views: Tensor, detector: tuple[int, ...], shape: list[int], spacing: list[float],
-    centre: list[float], curved: bool, divergent: bool, weighting: int,
+    input: Tensor,
+    output: Tensor,
+    views: Tensor,
+    detector: tuple[int, ...],
+    shape: list[int],
+    spacing: list[float],
+    centre: list[float],
+    curved: bool,
+    divergent: bool,
+    weighting: int,
 ) -> None: ...
 
 backproject_axial_adjoint = backproject_axial

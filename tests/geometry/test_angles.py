@@ -10,9 +10,7 @@ from sinograd.geometry import full_scan, short_scan
 
 def test_full_scan_excludes_the_end() -> None:
     """Quarter turns, hand-computed."""
-    expected = torch.tensor(
-        [0.5, 0.5 + math.pi / 2, 0.5 + math.pi, 0.5 + 3 * math.pi / 2], dtype=torch.float64
-    )
+    expected = torch.tensor([0.5, 0.5 + math.pi / 2, 0.5 + math.pi, 0.5 + 3 * math.pi / 2], dtype=torch.float64)
     assert torch.allclose(full_scan(4, start=0.5), expected, rtol=1e-15)
     assert full_scan(1).tolist() == [0.0]
     assert full_scan(3).dtype == torch.float64

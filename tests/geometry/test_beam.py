@@ -50,9 +50,7 @@ def scans(draw: st.DrawFn, views: int | None = None) -> Geometry:
     shape = columns if line else (draw(st.integers(1, 8)), columns)
     offset = draw(mm) * scale if line else (draw(mm) * scale, draw(mm) * scale)
     curved = beam != "parallel" and draw(st.booleans())
-    detector = (CurvedDetector if curved else FlatDetector)(
-        shape, draw(st.floats(0.1, 2)) * scale, offset=offset
-    )
+    detector = (CurvedDetector if curved else FlatDetector)(shape, draw(st.floats(0.1, 2)) * scale, offset=offset)
     pair = st.tuples(mm, mm)
 
     def displacement(size: int | None) -> object:
@@ -84,9 +82,7 @@ def scans(draw: st.DrawFn, views: int | None = None) -> Geometry:
         options["yaw"] = draw(turn)
     if beam == "cone" and draw(st.booleans()):
         z_start = draw(st.none() | mm)
-        return ConeBeam.helical(
-            angles=angles, detector=detector, pitch=draw(mm) * scale, z_start=z_start, **options
-        )
+        return ConeBeam.helical(angles=angles, detector=detector, pitch=draw(mm) * scale, z_start=z_start, **options)
     if views > 1 and draw(st.booleans()):
         return kind.short_scan(views=views, start=draw(mm), detector=detector, **options)
     return kind.circular(angles=angles, detector=detector, **options)
@@ -361,9 +357,7 @@ def test_stays_on_the_cpu_in_float64() -> None:
             *geometry.rays(),
             *geometry.default_grid().axes(),
         ]
-        short = FanBeam.short_scan(
-            source_to_origin=100, source_to_detector=150, views=4, detector=FlatDetector(4, 1.0)
-        )
+        short = FanBeam.short_scan(source_to_origin=100, source_to_detector=150, views=4, detector=FlatDetector(4, 1.0))
         tensors += [short.vectors, Geometry.from_dict(short.to_dict()).vectors, short[1:].vectors]
         assert "full_scan(4)" in repr(geometry)
     finally:

@@ -90,9 +90,7 @@ def test_points_move_with_index() -> None:
 @given(angle=gantry, offset=lengths)
 def test_axis_offset_is_where_the_axis_is_seen(angle: float, offset: float) -> None:
     """The axis is seen offset * magnification to the +u side, at every angle (centre of rotation)."""
-    assert hit(cone([angle], axis_offset=offset), (0, 0, 0)) == pytest.approx(
-        (2.5, 3.5 + 1.5 * offset), abs=1e-8
-    )
+    assert hit(cone([angle], axis_offset=offset), (0, 0, 0)) == pytest.approx((2.5, 3.5 + 1.5 * offset), abs=1e-8)
 
 
 @given(angle=gantry, offset=lengths)
@@ -105,9 +103,7 @@ def test_axis_offset_is_source_offset_and_detector_offset(angle: float, offset: 
 
 
 @given(angle=gantry, row=lengths, column=lengths)
-def test_detector_offset_and_shifts_move_the_picture_the_other_way(
-    angle: float, row: float, column: float
-) -> None:
+def test_detector_offset_and_shifts_move_the_picture_the_other_way(angle: float, row: float, column: float) -> None:
     """A detector moved by one pixel along +u sees the same point one column lower; likewise rows."""
     expected = pytest.approx((2.5 - row, 3.5 - column), abs=1e-8)
     detector = FlatDetector((6, 8), (2.0, 1.0), offset=(2 * row, column))
@@ -150,9 +146,7 @@ def test_order_of_the_turns() -> None:
     assert close(vectors[U], [0, 0, 1])
     assert close(vectors[V], [-2 * math.cos(0.3), -2 * math.sin(0.3), 0])
     vectors = cone(tilt=math.pi / 4, yaw=0.3).vectors[0]
-    assert close(vectors[V], [0, -2 * math.sin(math.pi / 4), 2 * math.cos(math.pi / 4)]), (
-        "yaw keeps the turned v"
-    )
+    assert close(vectors[V], [0, -2 * math.sin(math.pi / 4), 2 * math.cos(math.pi / 4)]), "yaw keeps the turned v"
 
 
 def test_tilt_zero_is_plain() -> None:

@@ -40,9 +40,7 @@ units = st.sampled_from(["pixel", "mm"])
 
 @settings(max_examples=60)
 @given(geometry=cones(), origin=origins, unit=units, factor=st.sampled_from([1.0, -1.0, 1e-4, -300.0]))
-def test_matrices_round_trip(
-    geometry: ConeBeam, origin: tuple[float, float], unit: str, factor: float
-) -> None:
+def test_matrices_round_trip(geometry: ConeBeam, origin: tuple[float, float], unit: str, factor: float) -> None:
     """Through matrices of any scale, sign, handedness, origin and unit and back: the same to 1e-9."""
     matrices = geometry.to_matrices(pixel_origin=origin, unit=unit) * factor  # type: ignore[arg-type]
     again = ConeBeam.from_matrices(matrices, geometry.detector, pixel_origin=origin, unit=unit)  # type: ignore[arg-type]
@@ -54,9 +52,7 @@ def test_matrices_round_trip(
 
 @settings(max_examples=60)
 @given(geometry=cones(), origin=origins, unit=units)
-def test_matrices_project_pixels_onto_their_index(
-    geometry: ConeBeam, origin: tuple[float, float], unit: str
-) -> None:
+def test_matrices_project_pixels_onto_their_index(geometry: ConeBeam, origin: tuple[float, float], unit: str) -> None:
     """P of a detector element's own position is its (column, row), counted as asked; w is positive there."""
     matrices = geometry.to_matrices(pixel_origin=origin, unit=unit)  # type: ignore[arg-type]
     pixels = geometry.pixel_positions()
@@ -77,27 +73,21 @@ def test_a_matrix_written_by_hand() -> None:
     k = torch.tensor([[focal, 0, middle_column], [0, focal / 2, middle_row], [0, 0, 1]], dtype=torch.float64)
     # camera axes: x = world x, y = world z, depth = world y + distance
     pose = torch.tensor([[1, 0, 0, 0], [0, 0, 1, 0], [0, 1, 0, distance]], dtype=torch.float64)
-    expected = ConeBeam.circular(
-        source_to_origin=100, source_to_detector=150, angles=[0.0], detector=DETECTOR
-    )
+    expected = ConeBeam.circular(source_to_origin=100, source_to_detector=150, angles=[0.0], detector=DETECTOR)
     assert ConeBeam.from_matrices((k @ pose)[None], DETECTOR).equals(expected)
     assert torch.allclose(expected.to_matrices()[0], k @ pose, atol=1e-12)
 
 
 def test_front_decides_the_side_of_the_detector() -> None:
     """With the object on the other side of the source the detector is there too."""
-    geometry = ConeBeam.circular(
-        source_to_origin=100, source_to_detector=150, angles=[0.0], detector=DETECTOR
-    )
+    geometry = ConeBeam.circular(source_to_origin=100, source_to_detector=150, angles=[0.0], detector=DETECTOR)
     behind = ConeBeam.from_matrices(geometry.to_matrices(), DETECTOR, front=(0, -200, 0))
     assert torch.allclose(behind.vectors[0, 1], torch.tensor([0.0, -250.0, 0.0], dtype=torch.float64))
 
 
 def test_wrong_matrices_are_named() -> None:
     """Parallel projections, sources level with the front, other pixel sizes, wrong shapes."""
-    geometry = ConeBeam.circular(
-        source_to_origin=100, source_to_detector=150, angles=[0.0, 1.0], detector=DETECTOR
-    )
+    geometry = ConeBeam.circular(source_to_origin=100, source_to_detector=150, angles=[0.0, 1.0], detector=DETECTOR)
     good = geometry.to_matrices()
     parallel = good.clone()
     parallel[1, 2, :3] = 0
@@ -106,7 +96,8 @@ def test_wrong_matrices_are_named() -> None:
     with pytest.raises(ValueError, match=r"matrices\[0\]: front .* is level with the source"):
         ConeBeam.from_matrices(good, DETECTOR, front=(5, -100, 3))
     with pytest.raises(
-        ValueError, match=r"matrices\[0\] gives rows 2 mm apart, not detector.row_spacing 2.1 mm"
+        ValueError,
+        match=r"matrices\[0\] gives rows 2 mm apart for columns 1 mm apart, not detector.row_spacing 2.1 mm",
     ):
         ConeBeam.from_matrices(good, FlatDetector((6, 8), (2.1, 1.0)))
     with pytest.raises(ValueError, match=r"matrices must be \[views, 3, 4\], got \[3, 4\]"):

@@ -62,10 +62,7 @@ def test_repr_and_dict_give_the_detector_back(detector: Detector) -> None:
 def test_repr_is_short() -> None:
     """Prints as the call a person would write."""
     assert repr(FlatDetector(560, 0.2)) == "FlatDetector(shape=560, spacing=0.2)"
-    assert (
-        repr(FlatDetector((2, 3), (1, 2), (0, 4)))
-        == "FlatDetector(shape=(2, 3), spacing=(1, 2), offset=(0, 4))"
-    )
+    assert repr(FlatDetector((2, 3), (1, 2), (0, 4))) == "FlatDetector(shape=(2, 3), spacing=(1, 2), offset=(0, 4))"
     assert repr(CurvedDetector((2, 3), 1, 50)) == "CurvedDetector(shape=(2, 3), spacing=1, radius=50)"
 
 

@@ -13,9 +13,7 @@ def fan(**change) -> FanBeam:
 
 def test_needs_a_line_detector() -> None:
     """It says what came."""
-    with pytest.raises(
-        ValueError, match=r"FanBeam needs a 1-D detector, shape \(columns,\), got shape \(1, 8\)"
-    ):
+    with pytest.raises(ValueError, match=r"FanBeam needs a 1-D detector, shape \(columns,\), got shape \(1, 8\)"):
         fan(detector=FlatDetector((1, 8), 1.0))
     with pytest.raises(TypeError, match="FanBeam needs a 1-D detector"):
         fan(detector=None)
@@ -38,14 +36,10 @@ def test_from_vectors_lies_in_the_plane() -> None:
     )
     assert geometry.vectors[0].tolist() == [[0, -100, 0], [3, 50, 0], [1, 0, 0], [0, 0, 1], [3, 10, 0]]
     with pytest.raises(ValueError, match=r"u must be \[1, 2\], got \[1, 3\]"):
-        FanBeam.from_vectors(
-            sources=[[0, -100]], centers=[[3, 50]], u=[[1, 0, 0]], detector=FlatDetector(8, 1.0)
-        )
+        FanBeam.from_vectors(sources=[[0, -100]], centers=[[3, 50]], u=[[1, 0, 0]], detector=FlatDetector(8, 1.0))
 
 
 def test_short_scan_needs_two_views() -> None:
     """Both ends are measured."""
     with pytest.raises(ValueError, match="views must be at least 2 for a short scan, got 1"):
-        FanBeam.short_scan(
-            source_to_origin=100, source_to_detector=150, views=1, detector=FlatDetector(8, 1.0)
-        )
+        FanBeam.short_scan(source_to_origin=100, source_to_detector=150, views=1, detector=FlatDetector(8, 1.0))

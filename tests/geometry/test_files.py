@@ -96,9 +96,7 @@ def test_vectors_are_stored(tmp_path: Path) -> None:
         angles=full_scan(50, 0.1),
         detector=FlatDetector((6, 8), 1.0),
     ).vectors.unbind(1)
-    geometry = ConeBeam.from_vectors(
-        sources=source, centers=center, u=u, v=v, detector=FlatDetector((6, 8), 1.0)
-    )
+    geometry = ConeBeam.from_vectors(sources=source, centers=center, u=u, v=v, detector=FlatDetector((6, 8), 1.0))
     save_geometry(geometry, tmp_path / "vectors.yaml")
     assert torch.equal(load_geometry(tmp_path / "vectors.yaml").vectors, geometry.vectors)
 
@@ -116,9 +114,7 @@ def test_never_overwrites_unasked(scan: ParallelBeam, tmp_path: Path) -> None:
     assert os.listdir(tmp_path) == ["scan.yaml"]
 
 
-def test_failed_write_leaves_the_old_file(
-    scan: ParallelBeam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_failed_write_leaves_the_old_file(scan: ParallelBeam, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A full disk while writing: the old file is whole, and no part is left."""
     path = tmp_path / "scan.yaml"
     save_geometry(scan, path)

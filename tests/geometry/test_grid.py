@@ -62,10 +62,7 @@ def test_repr_and_dict_give_the_grid_back(shape: list[int], data: st.DataObject)
 def test_repr_is_short() -> None:
     """Prints as the call a person would write."""
     assert repr(Grid((8, 8), 0.5)) == "Grid(shape=(8, 8), spacing=0.5)"
-    assert (
-        repr(Grid((1, 2, 3), (1, 1, 2), (0, 0, 5)))
-        == "Grid(shape=(1, 2, 3), spacing=(1, 1, 2), center=(0, 0, 5))"
-    )
+    assert repr(Grid((1, 2, 3), (1, 1, 2), (0, 0, 5))) == "Grid(shape=(1, 2, 3), spacing=(1, 1, 2), center=(0, 0, 5))"
 
 
 def test_equals_forgives_rounding_only() -> None:

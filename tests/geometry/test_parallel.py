@@ -28,9 +28,7 @@ def test_from_vectors_normalises_directions() -> None:
     steps = {"centers": [[0, 0, 5]], "u": [[1, 0, 0]], "detector": FlatDetector((4, 8), 1.0)}
     geometry = ParallelBeam.from_vectors(directions=[[0, 3, 4]], v=[[0, 0, 1]], **steps)
     assert geometry.vectors[0, 0].tolist() == [0, 0.6, 0.8]
-    flat = ParallelBeam.from_vectors(
-        directions=[[0, 3]], centers=[[1, 2]], u=[[1, 0]], detector=FlatDetector(8, 1)
-    )
+    flat = ParallelBeam.from_vectors(directions=[[0, 3]], centers=[[1, 2]], u=[[1, 0]], detector=FlatDetector(8, 1))
     assert flat.vectors[0].tolist() == [[0, 1, 0], [1, 2, 0], [1, 0, 0], [0, 0, 1]]
     with pytest.raises(ValueError, match=r"directions\[0\] is zero"):
         ParallelBeam.from_vectors(directions=[[0, 0, 0]], v=[[0, 0, 1]], **steps)

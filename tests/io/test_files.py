@@ -1,4 +1,4 @@
-"""Safe writing: a file appears whole or not at all, and nothing is replaced unasked. Truth: the file system."""
+"""A file appears whole or not at all, and nothing is replaced unasked. Truth: the file system."""
 
 from __future__ import annotations
 
@@ -25,9 +25,7 @@ def test_a_finished_file_takes_its_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("error", [ValueError("broken"), KeyboardInterrupt()])
-def test_an_unfinished_file_leaves_nothing_and_keeps_the_old_one(
-    tmp_path: Path, error: BaseException
-) -> None:
+def test_an_unfinished_file_leaves_nothing_and_keeps_the_old_one(tmp_path: Path, error: BaseException) -> None:
     target = tmp_path / "out.bin"
     target.write_bytes(b"old")
     with pytest.raises(type(error)), replacing(target, force=True) as temporary:
@@ -58,7 +56,7 @@ def test_a_file_that_appears_meanwhile_is_not_replaced(tmp_path: Path) -> None:
 
 def test_wrong_places(tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(b"")
-    with pytest.raises(FileNotFoundError, match="the folder .*missing does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"the folder .*missing does not exist"):
         check_destination(tmp_path / "missing" / "out.bin")
     with pytest.raises(NotADirectoryError, match="is not a folder"):
         check_destination(tmp_path / "file" / "out.bin")
@@ -81,10 +79,14 @@ def test_too_little_disk_is_found_before_writing(tmp_path: Path, monkeypatch: py
     assert caught.value.errno == errno.ENOSPC
 
 
-def test_a_disk_that_fills_up_while_writing(tmp_path: Path) -> None:
-    with pytest.raises(OSError, match="the disk is full: writing .*out.bin stopped") as caught:
-        with replacing(tmp_path / "out.bin") as temporary:
-            temporary.write_bytes(b"part")
-            raise OSError(errno.ENOSPC, "No space left on device")
+@pytest.mark.parametrize(
+    "error", [OSError(errno.ENOSPC, "No space left"), OSError("600000 requested and 123692 written")]
+)
+def test_a_disk_that_fills_up_while_writing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError) -> None:
+    full = pytest.raises(OSError, match=r"the disk is full: writing .*out\.bin stopped")
+    with full as caught, replacing(tmp_path / "out.bin") as temporary:
+        temporary.write_bytes(b"part")
+        monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(10_000_000, 10_000_000, 0))
+        raise error
     assert caught.value.errno == errno.ENOSPC
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""FIPS / Helsinki .mat files, version 5 and 7.3. Truth: the real scans, and files written here field by field."""
+"""FIPS / Helsinki .mat files, version 5 and 7.3. Truth: real scans, and files written field by field."""
 
 from __future__ import annotations
 
@@ -56,10 +56,8 @@ def write_v73(path: Path, content: dict[str, Any], name: str = "CtDataFull") -> 
                 put(inner, key, item)
             return
         text = isinstance(value, str)
-        if text:
-            array = np.frombuffer(value.encode("utf-16-le"), "<u2")[None]
-        else:
-            array = np.atleast_2d(value)
+        array = np.frombuffer(value.encode("utf-16-le"), "<u2") if text else value
+        array = np.atleast_2d(array)
         dataset = group.create_dataset(name, data=np.ascontiguousarray(array.T))
         dataset.attrs["MATLAB_class"] = np.bytes_("char" if text else "double")
         if text:
@@ -94,9 +92,7 @@ def test_a_scan_field_by_field(tmp_path: Path, write: Any) -> None:
 
 @WRITERS
 def test_distances_in_cm(tmp_path: Path, write: Any) -> None:
-    content = struct(
-        distanceUnit="cm", distanceSourceOrigin=11.0, distanceSourceDetector=30.0, pixelSizePost=0.06
-    )
+    content = struct(distanceUnit="cm", distanceSourceOrigin=11.0, distanceSourceDetector=30.0, pixelSizePost=0.06)
     cm, mm = read(write(tmp_path / "cm.mat", content)), read(write(tmp_path / "mm.mat", struct()))
     assert cm.geometry.equals(mm.geometry)
 
@@ -141,9 +137,7 @@ def test_contradictions_are_named(tmp_path: Path, write: Any, content: dict[str,
 
 @WRITERS
 def test_other_matlab_files(tmp_path: Path, write: Any) -> None:
-    with pytest.raises(
-        ValueError, match="holds no FIPS scan: expected a struct CtDataFull .* found measurements"
-    ):
+    with pytest.raises(ValueError, match=r"holds no FIPS scan: expected a struct CtDataFull .* found measurements"):
         read(write(tmp_path / "scan.mat", struct(), name="measurements"))
 
 

@@ -166,9 +166,7 @@ def failing_after(views: int, error: BaseException, scan: Scan) -> Scan:
         (KeyboardInterrupt("stop"), "stop"),
     ],
 )
-def test_a_write_that_stops_leaves_nothing(
-    cone_scan: Scan, tmp_path: Path, error: BaseException, message: str
-) -> None:
+def test_a_write_that_stops_leaves_nothing(cone_scan: Scan, tmp_path: Path, error: BaseException, message: str) -> None:
     with pytest.raises(type(error), match=message):
         write_scan(failing_after(3, error, cone_scan), tmp_path / "scan.h5")
     assert not list(tmp_path.iterdir())

@@ -1,4 +1,4 @@
-"""`read` finds the format, and says what is wrong with files that are none. Truth: files made for each case."""
+"""`read` finds the format and says what is wrong with files that are none. Truth: files of each kind."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def test_missing_and_unsuitable_paths(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", ["scan.xyz", "scan.mat", "scan.h5", "scan"])
 def test_unknown_content_lists_the_known_formats(tmp_path: Path, name: str) -> None:
     (tmp_path / name).write_bytes(b"these are not projections" * 100)
-    with pytest.raises(ValueError, match="these are not p.*FIPS / Helsinki MATLAB") as caught:
+    with pytest.raises(ValueError, match=r"these are not p.*FIPS / Helsinki MATLAB") as caught:
         read(tmp_path / name)
     assert "sinograd HDF5 (.h5, .hdf5)" in str(caught.value)
     assert name in str(caught.value)

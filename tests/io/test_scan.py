@@ -43,9 +43,7 @@ def test_validate_names_shapes(cone_scan: Scan) -> None:
     with pytest.raises(ValueError, match=r"projections \[6, 4, 7\] .* \[6, 4, 5\]: columns 7 != 5"):
         wrong.validate()
     flat = dataclasses.replace(cone_scan, projections=torch.zeros(6, 5))
-    with pytest.raises(
-        ValueError, match=r"expects projections \[views, rows, columns\] = \[6, 4, 5\], got 2"
-    ):
+    with pytest.raises(ValueError, match=r"expects projections \[views, rows, columns\] = \[6, 4, 5\], got 2"):
         flat.validate()
     empty = dataclasses.replace(cone_scan, projections=torch.zeros(0, 4, 5))
     with pytest.raises(ValueError, match=r"the scan is empty: projections \[0, 4, 5\]"):
@@ -56,9 +54,7 @@ def test_validate_names_shapes(cone_scan: Scan) -> None:
 def test_validate_finds_numbers_that_are_not_finite(cone_scan: Scan, value: float) -> None:
     projections = torch.zeros(6, 4, 5)
     projections[3, 1, 2] = projections[4, 0, 0] = value
-    with pytest.raises(
-        ValueError, match="got 2 NaN or infinite values, the first at view 3, row 1, column 2"
-    ):
+    with pytest.raises(ValueError, match="got 2 NaN or infinite values, the first at view 3, row 1, column 2"):
         dataclasses.replace(cone_scan, projections=projections).validate()
 
 

@@ -133,9 +133,7 @@ def test_existing_files_need_force(tmp_path: Path, name: str) -> None:
 
 def test_a_full_disk_is_found_before_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(1 << 40, 1 << 40, 1 << 20))
-    with pytest.raises(
-        OSError, match="not enough free disk space, 5,048,576 bytes needed, 1,048,576 bytes free"
-    ):
+    with pytest.raises(OSError, match="not enough free disk space, 5,048,576 bytes needed, 1,048,576 bytes free"):
         check_volume_path(tmp_path / "out.h5", Grid((100, 100, 100)))
 
 

@@ -29,9 +29,7 @@ def test_counts_and_values() -> None:
 
 def test_every_point_has_one_of_the_attenuations() -> None:
     """No overlap doubles bone or makes it negative: with point samples only five values appear."""
-    volume = bone(1, rods=150, lacunae=400).voxelize(
-        Grid((64, 64, 64), 5 / 64), supersampling=1, dtype=torch.float64
-    )
+    volume = bone(1, rods=150, lacunae=400).voxelize(Grid((64, 64, 64), 5 / 64), supersampling=1, dtype=torch.float64)
     allowed = torch.tensor([0.0, 0.023, 0.027, 0.120, 0.128], dtype=torch.float64)
     assert (volume[..., None] - allowed).abs().amin(dim=-1).max() < 1e-12
     share = [(volume - a).abs().lt(1e-9).double().mean().item() for a in allowed]
@@ -44,10 +42,7 @@ def test_pores_lie_in_the_cortex() -> None:
     pores = phantom[38:]
     points = torch.nn.functional.normalize(torch.randn(300, 3, dtype=torch.float64), dim=1)
     points = pores.center[:, None] + (points * pores.semi_axes[:, None]) @ pores.rotation.mT
-    level = [
-        (((points - phantom.center[i]) @ phantom.rotation[i] / phantom.semi_axes[i]) ** 2).sum(-1)
-        for i in (0, 1)
-    ]
+    level = [(((points - phantom.center[i]) @ phantom.rotation[i] / phantom.semi_axes[i]) ** 2).sum(-1) for i in (0, 1)]
     assert level[0].max() < 1
     assert level[1].min() > 1
 
@@ -69,12 +64,8 @@ def test_size_scales_the_shape_and_not_the_attenuation() -> None:
 
 
 def test_lengths_are_what_was_asked_for() -> None:
-    phantom = bone(
-        7, **FEW, cortical_thickness=0.5, trabecular_thickness=0.1, lacuna_semi_axes=(0.01, 0.02, 0.03)
-    )
-    assert torch.allclose(
-        phantom.semi_axes[0] - phantom.semi_axes[1], torch.full((3,), 0.5, dtype=torch.float64)
-    )
+    phantom = bone(7, **FEW, cortical_thickness=0.5, trabecular_thickness=0.1, lacuna_semi_axes=(0.01, 0.02, 0.03))
+    assert torch.allclose(phantom.semi_axes[0] - phantom.semi_axes[1], torch.full((3,), 0.5, dtype=torch.float64))
     rods, lacunae = phantom.semi_axes[8:38], phantom.semi_axes[44:]
     assert rods[:, 0].mean().item() == pytest.approx(0.05, rel=0.1)
     assert lacunae.mean(dim=0).tolist() == pytest.approx([0.01, 0.02, 0.03], rel=0.1)

@@ -73,9 +73,7 @@ def test_voxels_are_means_over_points_of_the_definition(supersampling: int) -> N
         *(phantom.value, phantom.semi_axes, phantom.center, phantom.rotation), strict=True
     ):
         expected += value * ((((points - center) @ turn / axis) ** 2).sum(-1) <= 1)
-    expected = (
-        expected.unflatten(0, (-1, 9)).unflatten(2, (-1, 11)).unflatten(4, (-1, 13)).mean(dim=(0, 2, 4))
-    )
+    expected = expected.unflatten(0, (-1, 9)).unflatten(2, (-1, 11)).unflatten(4, (-1, 13)).mean(dim=(0, 2, 4))
 
     actual = phantom.voxelize(grid, supersampling=supersampling, dtype=torch.float64)
     assert torch.allclose(actual, expected, atol=1e-12)
@@ -97,9 +95,7 @@ def test_outside_the_grid_is_nothing() -> None:
 
 def test_scaling() -> None:
     """Attenuation x length is what does not change when an object is rescaled."""
-    phantom = Ellipsoids(
-        [0.5, -0.2], [[2.0, 0.7, 1.1], [1.0, 2.0, 0.4]], [[0.3, -0.4, 0.2], [-0.5, 0.6, -0.7]]
-    )
+    phantom = Ellipsoids([0.5, -0.2], [[2.0, 0.7, 1.1], [1.0, 2.0, 0.4]], [[0.3, -0.4, 0.2], [-0.5, 0.6, -0.7]])
     larger = phantom.scaled(10.0)
     small, large = Grid((8, 8, 8), 0.5), Grid((8, 8, 8), 5.0)
     assert torch.equal(larger.voxelize(large), phantom.voxelize(small))
@@ -141,7 +137,5 @@ def test_bad_calls() -> None:
 
 
 def _any_rotation() -> torch.Tensor:
-    turn, _ = torch.linalg.qr(
-        torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5))
-    )
+    turn, _ = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=torch.Generator().manual_seed(5)))
     return turn * torch.linalg.det(turn)

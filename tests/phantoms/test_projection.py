@@ -24,9 +24,7 @@ CIRCLE = dict(source_to_origin=100.0, source_to_detector=150.0, angles=full_scan
 
 GEOMETRIES: dict[str, Geometry] = {
     "cone": ConeBeam.circular(**CIRCLE, detector=FLAT),
-    "cone, tilted": ConeBeam.circular(
-        **CIRCLE, detector=FLAT, tilt=0.1, in_plane_rotation=0.2, yaw=0.1, axis_offset=3
-    ),
+    "cone, tilted": ConeBeam.circular(**CIRCLE, detector=FLAT, tilt=0.1, in_plane_rotation=0.2, yaw=0.1, axis_offset=3),
     "cone, curved": ConeBeam.circular(**CIRCLE, detector=CurvedDetector((20, 24), (5.0, 4.5))),
     "helical": ConeBeam.helical(**CIRCLE, detector=FLAT, pitch=20.0),
     "fan": FanBeam.circular(**CIRCLE, detector=FlatDetector(60, 2.0, offset=5.0), axis_offset=2.0),

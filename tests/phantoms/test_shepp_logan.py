@@ -12,10 +12,7 @@ from sinograd.phantoms import shepp_logan_2d, shepp_logan_3d
 def test_values_of_the_modified_phantom() -> None:
     """Toft's contrast: outside 0, skull 1, brain 0.2, ventricles 0, and 0.3 in the tumours."""
     image = shepp_logan_2d(100.0).voxelize(Grid((201, 201)), supersampling=1)
-    at = {
-        (x, y): round(image[y + 100, x + 100].item(), 6)
-        for x, y in [(0, 95), (0, 90), (0, 0), (22, 0), (0, 35)]
-    }
+    at = {(x, y): round(image[y + 100, x + 100].item(), 6) for x, y in [(0, 95), (0, 90), (0, 0), (22, 0), (0, 35)]}
     assert at == {(0, 95): 0.0, (0, 90): 1.0, (0, 0): 0.2, (22, 0): 0.0, (0, 35): 0.3}
 
 

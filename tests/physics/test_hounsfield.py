@@ -11,9 +11,7 @@ def test_definition() -> None:
     attenuation = torch.tensor([0.0206, 0.0, 0.0412], dtype=torch.float64)
     hounsfield = hounsfield_from_attenuation(attenuation, 0.0206)
     assert torch.allclose(hounsfield, torch.tensor([0.0, -1000.0, 1000.0], dtype=torch.float64), atol=1e-9)
-    with_air = hounsfield_from_attenuation(
-        torch.tensor([2.5e-5, 0.0206], dtype=torch.float64), 0.0206, 2.5e-5
-    )
+    with_air = hounsfield_from_attenuation(torch.tensor([2.5e-5, 0.0206], dtype=torch.float64), 0.0206, 2.5e-5)
     assert torch.allclose(with_air, torch.tensor([-1000.0, 0.0], dtype=torch.float64), atol=1e-9)
 
 

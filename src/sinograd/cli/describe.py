@@ -38,9 +38,7 @@ def geometry_lines(geometry: Geometry) -> Lines:
     if geometry.divergent:
         lines.append(("distances", _distances(geometry)))
         fan, cone = math.degrees(geometry.fan_angle), math.degrees(geometry.cone_angle)
-        lines.append(
-            ("opening", f"fan {fan:.2f} deg" + (f", cone {cone:.2f} deg" if geometry.ndim == 3 else ""))
-        )
+        lines.append(("opening", f"fan {fan:.2f} deg" + (f", cone {cone:.2f} deg" if geometry.ndim == 3 else "")))
     lines.append(("angles", _angles(geometry)))
     lines.append(("detector", f"{type(detector).__name__}, {pixels} of {pitch} mm"))
     lines.append(("field of view", f"{geometry.field_of_view:.4g} mm diameter in every view"))
@@ -49,9 +47,7 @@ def geometry_lines(geometry: Geometry) -> Lines:
 
 def grid_text(grid: Grid) -> str:
     """For example "256 x 256 x 256 voxels of 0.5 mm"."""
-    spacing = " x ".join(
-        f"{s:.5g}" for s in (grid.spacing if len(set(grid.spacing)) > 1 else grid.spacing[:1])
-    )
+    spacing = " x ".join(f"{s:.5g}" for s in (grid.spacing if len(set(grid.spacing)) > 1 else grid.spacing[:1]))
     element = "voxels" if grid.ndim == 3 else "pixels"
     where = "" if not any(grid.center) else f", centre {', '.join(f'{c:.5g}' for c in grid.center)} mm"
     return f"{' x '.join(str(n) for n in grid.shape)} {element} of {spacing} mm{where}"

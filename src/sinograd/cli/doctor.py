@@ -7,7 +7,7 @@ import os
 import platform
 import re
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -80,9 +80,7 @@ def _packages() -> Iterator[Finding]:
         (missing if version is None else versions).append(name if version is None else f"{name} {version}")
     yield Finding("packages", ", ".join(versions))
     if missing:
-        yield Finding(
-            "packages", f"missing: {', '.join(missing)}; pip install {' '.join(missing)}", failed=True
-        )
+        yield Finding("packages", f"missing: {', '.join(missing)}; pip install {' '.join(missing)}", failed=True)
 
 
 def _native() -> Finding:
@@ -91,9 +89,7 @@ def _native() -> Finding:
     except ImportError as error:
         return Finding("native module", f"cannot be loaded ({error}); pip install . builds it", failed=True)
     using, able = _native.instruction_set(), _native.instruction_sets()
-    forced = (
-        f", forced by SINOGRAD_SIMD={os.environ['SINOGRAD_SIMD']}" if "SINOGRAD_SIMD" in os.environ else ""
-    )
+    forced = f", forced by SINOGRAD_SIMD={os.environ['SINOGRAD_SIMD']}" if "SINOGRAD_SIMD" in os.environ else ""
     text = f"{using}{forced} (this machine runs {', '.join(able)}), sources {_native.source_hash()[:12]}"
     return Finding("native module", text)
 
@@ -131,10 +127,9 @@ def _cuda() -> Finding:
     return Finding("CUDA", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
 
 
-def _tested(name: str, test: object, text: str, limit: float) -> Finding:
-    assert callable(test)
+def _tested(name: str, test: Callable[[], float], text: str, limit: float) -> Finding:
     try:
-        value = float(test())  # pyright: ignore[reportArgumentType]
+        value = test()
     except Exception as error:
         return Finding(name, f"{type(error).__name__}: {error}", failed=True)
     return Finding(name, text.format(value), failed=not value <= limit)

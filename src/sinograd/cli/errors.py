@@ -47,9 +47,7 @@ def _say(text: str) -> None:
 def _message(error: Exception) -> str | None:
     """The line for an error that the user can act on, None for a bug."""
     if isinstance(error, MemoryError) or "can't allocate memory" in str(error):
-        return (
-            "not enough memory for this scan and grid: fewer or larger voxels (--shape, --voxel-mm) need less"
-        )
+        return "not enough memory for this scan and grid: fewer or larger voxels (--shape, --voxel-mm) need less"
     if isinstance(error, OSError):
         if error.filename is not None and error.strerror:
             return f"{error.filename}: {error.strerror}"

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from sinograd.cli.describe import geometry_lines, grid_text, scan_lines, show
+from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show
 from sinograd.cli.errors import reported
+
+if TYPE_CHECKING:
+    from sinograd.io import Scan
 
 
 @reported
 def info(
-    scan: Annotated[
-        Path, typer.Argument(help="Scan file: sinograd .h5, FIPS / Helsinki .mat.", show_default=False)
-    ],
+    scan: Annotated[Path, typer.Argument(help="Scan file: sinograd .h5, FIPS / Helsinki .mat.", show_default=False)],
 ) -> None:
     """Show what a scan file holds: projections (not their values), geometry, grid and metadata."""
     from sinograd.io import read
@@ -25,8 +26,19 @@ def info(
     grid = found.grid if found.grid is not None else found.geometry.default_grid()
     source = "suggested by the file" if found.grid is not None else "covers the field of view"
     lines = [*scan_lines(found), *geometry_lines(found.geometry), ("grid", f"{grid_text(grid)} ({source})")]
+    lines += _coverage(found)
     lines += [(name, str(value)) for name, value in found.metadata.items()]
     provenance = {k: v for k, v in found.provenance.items() if k in ("software", "command", "time")}
     if provenance:
         lines.append(("made by", ", ".join(str(value) for value in provenance.values())))
     show(lines)
+
+
+def _coverage(scan: Scan) -> Lines:
+    """Which rays were measured, where that is defined."""
+    import sinograd as sg
+
+    try:
+        return [("coverage", str(sg.coverage(scan.geometry)))]
+    except ValueError as error:
+        return [("coverage", f"unknown: {error}")]

@@ -153,9 +153,7 @@ def _reconstruct(
     advance = progress.stage("reconstructing", len(geometry))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", sg.CoverageWarning)
-        volume = algorithm(
-            projections, geometry, grid, window=request.window, cutoff=request.cutoff, progress=advance
-        )
+        volume = algorithm(projections, geometry, grid, window=request.window, cutoff=request.cutoff, progress=advance)
     for warning in caught:
         if issubclass(warning.category, sg.CoverageWarning):
             typer.secho(f"warning: {warning.message}", fg="yellow", err=True)

@@ -20,6 +20,7 @@ class Progress:
         self._done = 0
         self._total = 0
         self._bars: Any = None
+        self._task: Any = None
         if not quiet and sys.stderr.isatty():
             self._bars = _bars()
 
@@ -32,19 +33,30 @@ class Progress:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self._bars is not None:
+            if kind is None:
+                self._close()
             self._bars.stop()
 
     def stage(self, name: str, total: int) -> Callable[[int, int], None]:
-        """Start the stage `name` of `total` views; the callback takes (views done, views in all)."""
+        """Start the stage `name`; the callback takes (views done, views in all).
+
+        A stage of 0 views is one whose length is not known.
+        """
+        self._close()
         self._stage, self._done, self._total = name, 0, total
-        task = None if self._bars is None else self._bars.add_task(name, total=total)
+        if self._bars is not None:
+            self._task = self._bars.add_task(name, total=total or None, count="")
+        return self._advance
 
-        def advance(done: int, total: int) -> None:
-            self._done, self._total = done, total
-            if task is not None:
-                self._bars.update(task, completed=done, total=total)
+    def _advance(self, done: int, total: int) -> None:
+        self._done, self._total = done, total
+        if self._bars is not None:
+            self._bars.update(self._task, completed=done, total=total, count=f"{done}/{total} views")
 
-        return advance
+    def _close(self) -> None:
+        """A stage of unknown length is done."""
+        if self._task is not None and self._total == 0:
+            self._bars.update(self._task, total=1, completed=1)
 
     def position(self) -> str:
         """For example "while reconstructing, after 120 of 360 views"."""
@@ -57,7 +69,6 @@ def _bars() -> Any:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
-        MofNCompleteColumn,
         TextColumn,
         TimeElapsedColumn,
         TimeRemainingColumn,
@@ -67,8 +78,7 @@ def _bars() -> Any:
     return Bars(
         TextColumn("{task.description:<14}"),
         BarColumn(bar_width=40),
-        MofNCompleteColumn(),
-        TextColumn("views"),
+        TextColumn("{task.fields[count]:>14}"),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

@@ -28,9 +28,7 @@ class Window(StrEnum):
 
 @reported
 def reconstruct(
-    scan: Annotated[
-        Path, typer.Argument(help="Scan file: sinograd .h5, FIPS / Helsinki .mat.", show_default=False)
-    ],
+    scan: Annotated[Path, typer.Argument(help="Scan file: sinograd .h5, FIPS / Helsinki .mat.", show_default=False)],
     output: Annotated[
         Path,
         typer.Option("-o", "--output", help="Volume to write: .h5, .tif or .npy.", show_default=False),
@@ -38,28 +36,24 @@ def reconstruct(
     preview: Annotated[
         Path | None, typer.Option(help="Also write a PNG of the middle slices here.", show_default=False)
     ] = None,
-    window: Annotated[
-        Window, typer.Option(help="Window of the ramp filter, from sharp to smooth.")
-    ] = Window.ram_lak,
+    window: Annotated[Window, typer.Option(help="Window of the ramp filter, from sharp to smooth.")] = Window.ram_lak,
     cutoff: Annotated[
         float,
         typer.Option(min=0.0, max=1.0, help="Cut-off of the filter, as a fraction of the Nyquist frequency."),
     ] = 1.0,
     voxel_mm: Annotated[
         float | None,
-        typer.Option(
-            help="Voxel size. Default: detector pixel over magnification, or what the scan suggests."
-        ),
+        typer.Option(help="Voxel size. Default: detector pixel over magnification, or what the scan suggests."),
     ] = None,
     shape: Annotated[
         str | None,
-        typer.Option(
-            metavar="Z,Y,X", help="Number of voxels (Y,X in 2-D). Default: covers the field of view."
-        ),
+        typer.Option(metavar="Z,Y,X", help="Number of voxels (Y,X in 2-D). Default: covers the field of view."),
     ] = None,
     center_mm: Annotated[
         str | None,
-        typer.Option(metavar="X,Y,Z", help="Centre of the volume (X,Y in 2-D). Default: the isocentre."),
+        typer.Option(
+            metavar="X,Y,Z", help="Centre of the volume (X,Y in 2-D). Default: what the scan suggests or sees."
+        ),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,

@@ -257,9 +257,7 @@ class Geometry(ABC):
             TypeError, ValueError: naming the key, for unknown or missing keys and wrong values.
         """
         if not isinstance(data, Mapping):
-            raise TypeError(
-                f"a geometry is a mapping of keys to values, got {data!r} ({type(data).__name__})"
-            )
+            raise TypeError(f"a geometry is a mapping of keys to values, got {data!r} ({type(data).__name__})")
         kind = Geometry._kinds.get(str(data.get("beam")))
         if kind is None or not issubclass(kind, cls):
             allowed = ", ".join(name for name, known in Geometry._kinds.items() if issubclass(known, cls))
@@ -324,9 +322,7 @@ def _view_indices(index: Index, views: int) -> Tensor:
         chosen = index.nonzero()[:, 0].tolist()
     else:
         items = index.tolist() if isinstance(index, Tensor) else index
-        items = (
-            checks.entries(items, "view index", "a list of ints") if checks.is_sequence(items) else (items,)
-        )
+        items = checks.entries(items, "view index", "a list of ints") if checks.is_sequence(items) else (items,)
         chosen = [_view_index(item, views) for item in items]
     if not chosen:
         raise ValueError(f"no views chosen by {index!r} of {views}; a geometry has at least one")
@@ -335,9 +331,7 @@ def _view_indices(index: Index, views: int) -> Tensor:
 
 def _view_index(item: Any, views: int) -> int:
     if isinstance(item, bool):
-        raise TypeError(
-            f"a view is chosen by its number, or several by a bool tensor [{views}]; got {item!r}"
-        )
+        raise TypeError(f"a view is chosen by its number, or several by a bool tensor [{views}]; got {item!r}")
     position = operator.index(item)
     if not -views <= position < views:
         raise IndexError(f"view {position} is out of range for {views} views")

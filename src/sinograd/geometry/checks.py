@@ -131,9 +131,7 @@ def _from_array(value: object, name: str, form: tuple[int | str, ...]) -> Tensor
     except (TypeError, ValueError) as error:
         raise TypeError(f"{name} must be numbers {_form_text(form)}: {error}") from error
     if array.dtype.kind not in "iuf":
-        raise TypeError(
-            f"{name} must be real numbers {_form_text(form)}, got {array.dtype} from {value!r:.80}"
-        )
+        raise TypeError(f"{name} must be real numbers {_form_text(form)}, got {array.dtype} from {value!r:.80}")
     return torch.from_numpy(np.array(array, dtype=np.float64, order="C"))
 
 

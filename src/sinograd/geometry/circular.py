@@ -178,9 +178,7 @@ def _frame(angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return u, v, torch.stack([sine, -cosine, zero], dim=1)
 
 
-def _turned(
-    u: Tensor, v: Tensor, n: Tensor, in_plane: float, tilt: float, yaw: float
-) -> tuple[Tensor, Tensor, Tensor]:
+def _turned(u: Tensor, v: Tensor, n: Tensor, in_plane: float, tilt: float, yaw: float) -> tuple[Tensor, Tensor, Tensor]:
     u, v = _rotated(u, v, in_plane)
     v, n = _rotated(v, n, tilt)
     n, u = _rotated(n, u, yaw)

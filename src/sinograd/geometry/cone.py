@@ -198,9 +198,7 @@ class ConeBeam(Geometry):
         feed = checks.number(pitch, "pitch")
         first = None if z_start is None else checks.number(z_start, "z_start")
         vectors = orbit.vectors(turns, helix_heights(turns, feed, first))
-        return cls._make(
-            "helical", vectors, {**vars(orbit), "angles": turns, "pitch": feed, "z_start": first}
-        )
+        return cls._make("helical", vectors, {**vars(orbit), "angles": turns, "pitch": feed, "z_start": first})
 
     def _arguments_of_views(self, chosen: Tensor) -> dict[str, Any]:
         arguments = super()._arguments_of_views(chosen)
@@ -210,9 +208,7 @@ class ConeBeam(Geometry):
         return arguments
 
     @classmethod
-    def from_vectors(
-        cls, *, sources: Values, centers: Values, u: Values, v: Values, detector: Detector
-    ) -> Self:
+    def from_vectors(cls, *, sources: Values, centers: Values, u: Values, v: Values, detector: Detector) -> Self:
         """Any set of cone-beam views.
 
         Args:
@@ -254,9 +250,7 @@ class ConeBeam(Geometry):
             ValueError: for a singular left 3x3 block (parallel rays), a `front` point level with the source,
                 and where the row step that follows from P differs from detector.row_spacing by over 1e-3.
         """
-        return cls.from_vectors(
-            **_matrix_vectors(matrices, detector, pixel_origin, unit, front), detector=detector
-        )
+        return cls.from_vectors(**_matrix_vectors(matrices, detector, pixel_origin, unit, front), detector=detector)
 
     def to_matrices(
         self, *, pixel_origin: Sequence[float] = (0.0, 0.0), unit: Literal["pixel", "mm"] = "pixel"
@@ -267,9 +261,7 @@ class ConeBeam(Geometry):
         the detector. pixel_origin and unit are those of `from_matrices`. Flat detectors only.
         """
         detector = matrices.require_flat(self.detector, "to_matrices")
-        return matrices.vectors_to_matrices(
-            self._vectors, detector, matrices.pixel_frame(detector, pixel_origin, unit)
-        )
+        return matrices.vectors_to_matrices(self._vectors, detector, matrices.pixel_frame(detector, pixel_origin, unit))
 
 
 def _matrix_vectors(

@@ -79,9 +79,7 @@ class FanBeam(Geometry):
             TypeError, ValueError: naming the argument, what was expected and what came.
         """
         turns = checks.angles(angles)
-        orbit = _orbit(
-            len(turns), detector, source_to_origin, source_to_detector, axis_offset, source_offset, shifts
-        )
+        orbit = _orbit(len(turns), detector, source_to_origin, source_to_detector, axis_offset, source_offset, shifts)
         return cls._make("circular", orbit.vectors(turns), {**_arguments(orbit), "angles": turns})
 
     @classmethod
@@ -108,9 +106,7 @@ class FanBeam(Geometry):
         axis.
         """
         views = checks.count(views, "views")
-        orbit = _orbit(
-            views, detector, source_to_origin, source_to_detector, axis_offset, source_offset, shifts
-        )
+        orbit = _orbit(views, detector, source_to_origin, source_to_detector, axis_offset, source_offset, shifts)
         still = orbit.vectors(torch.zeros(views, dtype=torch.float64, device="cpu"))
         turns = short_scan(views, 2 * surface.reach(still, orbit.detector), checks.number(start, "start"))
         arguments = {**_arguments(orbit), "angles": turns, "views": views, "start": float(start)}
@@ -154,6 +150,4 @@ def _orbit(
 
 
 def _arguments(orbit: Orbit) -> dict[str, Any]:
-    return {
-        key: value for key, value in vars(orbit).items() if key not in ("tilt", "yaw", "in_plane_rotation")
-    }
+    return {key: value for key, value in vars(orbit).items() if key not in ("tilt", "yaw", "in_plane_rotation")}

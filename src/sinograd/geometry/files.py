@@ -31,9 +31,7 @@ def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
     source: Traversable | None = Path(text) if is_path else _scanners().get(text)
     if source is None:
         known = ", ".join(scanner_names())
-        raise FileNotFoundError(
-            f"no scanner named {text!r}; known: {known}; or give the path of a .yaml file"
-        )
+        raise FileNotFoundError(f"no scanner named {text!r}; known: {known}; or give the path of a .yaml file")
     if not source.is_file():
         raise FileNotFoundError(f"no geometry file at {source}")
     try:
@@ -98,9 +96,7 @@ class _Loader(yaml.SafeLoader):
         keys = [self.construct_object(key, deep=True) for key, _ in node.value]
         twice = [key for i, key in enumerate(keys) if key in keys[:i]]
         if twice:
-            raise yaml.constructor.ConstructorError(
-                None, None, f"key {twice[0]!r} is given twice", node.start_mark
-            )
+            raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} is given twice", node.start_mark)
         return super().construct_mapping(node, deep)
 
 

@@ -48,12 +48,8 @@ class Grid:
             center = (0.0,) * ndim
         items = checks.entries(center, "Grid center", f"({', '.join(names)})")
         if len(items) != ndim:
-            raise ValueError(
-                f"Grid center must be ({', '.join(names)}) for shape {counts}, got {len(items)}: {items}"
-            )
-        position = tuple(
-            checks.number(c, f"Grid center {axis}") for c, axis in zip(items, names, strict=True)
-        )
+            raise ValueError(f"Grid center must be ({', '.join(names)}) for shape {counts}, got {len(items)}: {items}")
+        position = tuple(checks.number(c, f"Grid center {axis}") for c, axis in zip(items, names, strict=True))
         object.__setattr__(self, "shape", counts)
         object.__setattr__(self, "spacing", checks.spacing(spacing, "Grid spacing", ndim))
         object.__setattr__(self, "center", position)
@@ -86,9 +82,7 @@ class Grid:
         if not isinstance(other, Grid) or self.shape != other.shape:
             return False
         tolerance = 1e-12 * max(self.size + tuple(abs(c) for c in self.center))
-        return all(
-            math.isclose(a, b, rel_tol=1e-12) for a, b in zip(self.spacing, other.spacing, strict=True)
-        ) and all(
+        return all(math.isclose(a, b, rel_tol=1e-12) for a, b in zip(self.spacing, other.spacing, strict=True)) and all(
             math.isclose(a, b, abs_tol=tolerance) for a, b in zip(self.center, other.center, strict=True)
         )
 

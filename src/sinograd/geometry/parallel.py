@@ -69,9 +69,7 @@ class ParallelBeam(Geometry):
         }
         for name in ("tilt", "in_plane_rotation"):
             if detector.ndim == 1 and arguments[name] != 0:
-                raise ValueError(
-                    f"{name} {arguments[name]:g} needs a 2-D detector, got shape {detector.shape}"
-                )
+                raise ValueError(f"{name} {arguments[name]:g} needs a 2-D detector, got shape {detector.shape}")
         self._fill("circular", parallel_vectors(**arguments), arguments)
 
     @classmethod

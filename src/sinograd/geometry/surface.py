@@ -91,7 +91,9 @@ def seen_radius(vectors: Tensor, detector: Detector, divergent: bool) -> float:
     rays = points - vectors[:, None, SOURCE] if divergent else vectors[:, None, SOURCE].expand_as(points)
     # signed distance from the axis to each edge ray, in the x-y plane
     distance = (rays[..., 1] * points[..., 0] - rays[..., 0] * points[..., 1]) / rays[..., :2].norm(dim=-1)
-    axis_is_seen = (distance.amin(dim=1) <= 0) & (distance.amax(dim=1) >= 0)
+    nearest, farthest = distance.amin(dim=1), distance.amax(dim=1)
+    rounding = 1e-9 * (farthest - nearest)  # an edge on the axis counts as seen
+    axis_is_seen = (nearest <= rounding) & (farthest >= -rounding)
     return torch.where(axis_is_seen, distance.abs().amax(dim=1), 0.0).min().item()
 
 

@@ -27,9 +27,7 @@ def collapse(per_axis: tuple[float, ...]) -> float | tuple[float, ...]:
     return per_axis[0] if len(set(per_axis)) == 1 else per_axis
 
 
-def only_keys(
-    data: Mapping[str, Any], what: str, *, required: Collection[str], optional: Collection[str] = ()
-) -> None:
+def only_keys(data: Mapping[str, Any], what: str, *, required: Collection[str], optional: Collection[str] = ()) -> None:
     """Refuse a mapping with unknown or missing keys, naming them and the allowed ones."""
     if not isinstance(data, Mapping):
         raise TypeError(f"{what} must be a mapping, got {data!r} ({type(data).__name__})")

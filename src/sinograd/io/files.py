@@ -37,8 +37,7 @@ def check_destination(path: str | os.PathLike[str], *, force: bool = False, need
     if needed and free < needed + HEADROOM:
         raise OSError(
             errno.ENOSPC,
-            f"cannot write {path}: not enough free disk space, "
-            f"{needed + HEADROOM:,} bytes needed, {free:,} bytes free",
+            f"cannot write {path}: not enough free disk space, {needed + HEADROOM:,} bytes needed, {free:,} bytes free",
         )
     return path
 
@@ -59,9 +58,11 @@ def replacing(path: str | os.PathLike[str], *, force: bool = False, needed: int 
         check_destination(path, force=force)
         os.replace(temporary, path)
     except OSError as error:
-        if error.errno in _FULL and error.filename != str(path):
+        # NumPy's short writes say neither errno nor why.
+        short = error.errno is None and shutil.disk_usage(path.parent).free < HEADROOM
+        if error.errno in _FULL or short:
             message = f"the disk is full: writing {path} stopped and nothing partial was left"
-            raise OSError(error.errno, message) from error
+            raise OSError(errno.ENOSPC, message) from error
         raise
     finally:
         temporary.unlink(missing_ok=True)

@@ -56,14 +56,10 @@ def read(path: Path) -> Scan:
 
 def _check_kind(path: Path, data: dict[str, Any], parameters: dict[str, Any]) -> None:
     if str(data.get("type", "2D")).upper() != "2D":
-        raise ValueError(
-            f"{path}: type {data['type']!r} is not supported, expected '2D' (one fan-beam slice)"
-        )
+        raise ValueError(f"{path}: type {data['type']!r} is not supported, expected '2D' (one fan-beam slice)")
     beam = str(parameters.get("geometryType", "cone")).lower()
     if beam not in ("cone", "fan"):
-        raise ValueError(
-            f"{path}: parameters.geometryType {beam!r} is not supported, expected 'Cone' or 'Fan'"
-        )
+        raise ValueError(f"{path}: parameters.geometryType {beam!r} is not supported, expected 'Cone' or 'Fan'")
     if "sinogram" not in data:
         found = ", ".join(sorted(data))
         raise ValueError(f"{path}: the struct has no field `sinogram`, found {found}")
@@ -76,13 +72,10 @@ def _sinogram(path: Path, data: dict[str, Any], parameters: dict[str, Any], view
     if sinogram.ndim < 2 and views:
         sinogram = sinogram.reshape(views, -1) if sinogram.size % views == 0 else np.atleast_2d(sinogram)
     if sinogram.ndim != 2 or sinogram.size == 0:
-        raise ValueError(
-            f"{path}: sinogram must be [views, columns] and not empty, got {list(sinogram.shape)}"
-        )
+        raise ValueError(f"{path}: sinogram must be [views, columns] and not empty, got {list(sinogram.shape)}")
     if sinogram.shape[0] != views:
         raise ValueError(
-            f"{path}: sinogram {list(sinogram.shape)} has {sinogram.shape[0]} views, "
-            f"parameters.angles has {views}"
+            f"{path}: sinogram {list(sinogram.shape)} has {sinogram.shape[0]} views, parameters.angles has {views}"
         )
     for name in ("numDetectorsPost", "numDetectors"):
         if name in parameters and int(_number(path, parameters, name)) != sinogram.shape[1]:
@@ -93,9 +86,7 @@ def _sinogram(path: Path, data: dict[str, Any], parameters: dict[str, Any], view
     return sinogram
 
 
-def _geometry(
-    path: Path, parameters: dict[str, Any], angles: np.ndarray, columns: int
-) -> tuple[FanBeam, float]:
+def _geometry(path: Path, parameters: dict[str, Any], angles: np.ndarray, columns: int) -> tuple[FanBeam, float]:
     """The fan beam, and the pixel size at the axis in mm."""
     unit = str(_field(path, parameters, "distanceUnit")).strip().lower()
     if unit not in _MM:
@@ -136,9 +127,7 @@ def _metadata(parameters: dict[str, Any]) -> dict[str, Any]:
         "exposure": joined("exposureTime", "exposureTimeUnit"),
         "filter": joined("xRayFilter", "xRayFilterThickness"),
     }
-    return {
-        name: value for name, value in found.items() if isinstance(value, str | int | float) and value != ""
-    }
+    return {name: value for name, value in found.items() if isinstance(value, str | int | float) and value != ""}
 
 
 def _field(path: Path, parameters: dict[str, Any], name: str) -> Any:

@@ -15,7 +15,6 @@ refuse a version greater than theirs.
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import Any
@@ -25,7 +24,7 @@ import yaml
 
 from sinograd.geometry import Geometry, Grid
 from sinograd.io.files import replacing
-from sinograd.io.layout import ArrayLayout, is_hdf5, opened, text, write_hdf5
+from sinograd.io.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
 from sinograd.io.provenance import make_provenance, to_json
 from sinograd.io.scan import Scan
 
@@ -34,7 +33,6 @@ SUFFIXES = (".h5", ".hdf5")
 FORMAT = "sinograd-scan"
 VERSION = 1
 # Geometries given by vectors are long texts, and PyYAML's C part is ten times faster where it is installed.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
@@ -57,7 +55,7 @@ class Hdf5Projections:
         order = np.arange(self.shape[0])[np.asarray(views) if isinstance(views, list) else views]
         first_use, place = np.unique(order, return_inverse=True)
         with opened(self.path) as file:
-            dataset = file[self.dataset]
+            dataset = numbers(file, self.dataset, self.path)
             if tuple(dataset.shape) != self.shape:
                 raise ValueError(
                     f"{self.path} changed since it was read: /{self.dataset} {dataset.shape} != {self.shape}"
@@ -67,7 +65,7 @@ class Hdf5Projections:
             steps = np.unique(np.diff(first_use))
             regular = len(steps) <= 1
             step = int(steps[0]) if len(steps) == 1 else 1
-            block = dataset[slice(first_use[0], first_use[-1] + 1, step) if regular else first_use]
+            block: np.ndarray = dataset[slice(first_use[0], first_use[-1] + 1, step) if regular else first_use]
         if len(order.shape) == 1 and np.array_equal(order, first_use):
             return block
         return block[place.reshape(order.shape)]
@@ -94,18 +92,12 @@ def read(path: Path) -> Scan:
         if found != FORMAT:
             more = " (read it with sinograd.read_volume)" if found == "sinograd-volume" else ""
             raise ValueError(f"{path} is not a scan: its format is {found!r}, expected {FORMAT!r}{more}")
-        version = int(file.attrs.get("version", 0))
-        if not 1 <= version <= VERSION:
-            raise ValueError(f"{path} has version {version}; this sinograd reads versions 1 to {VERSION}")
-        if "projections" not in file:
-            raise ValueError(f"{path} has no dataset /projections")
-        dataset = file["projections"]
-        if dataset.dtype.kind not in "fiu":
-            raise ValueError(f"{path}: /projections must hold real numbers, got {dataset.dtype}")
+        check_version(file, VERSION, path)
+        dataset = numbers(file, "projections", path)
         projections = Hdf5Projections(path.resolve(), "projections", tuple(dataset.shape), dataset.dtype)
         kind = str(file.attrs.get("kind", "line integrals"))
         names = [name for name in ("geometry", "grid", "metadata", "provenance") if name in file]
-        records = {name: _mapping(text(file, name, path), path, name) for name in names}
+        records = {name: mapping(file, name, path) for name in names}
     if "geometry" not in records:
         raise ValueError(f"{path} has no dataset /geometry")
     try:
@@ -113,9 +105,7 @@ def read(path: Path) -> Scan:
         grid = Grid.from_dict(records["grid"]) if "grid" in records else None
     except (TypeError, ValueError) as error:
         raise ValueError(f"{path}: {error}") from error
-    return Scan(
-        projections, geometry, records.get("metadata", {}), grid, kind, path, records.get("provenance", {})
-    )
+    return Scan(projections, geometry, records.get("metadata", {}), grid, kind, path, records.get("provenance", {}))
 
 
 def write_scan(scan: Scan, path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -151,14 +141,3 @@ def write_scan(scan: Scan, path: str | os.PathLike[str], *, force: bool = False)
 
 def _yaml(record: dict[str, Any]) -> str:
     return yaml.dump(record, Dumper=_DUMPER, sort_keys=False, default_flow_style=None, width=110)
-
-
-def _mapping(content: str, path: Path, name: str) -> dict[str, Any]:
-    """YAML or JSON text as a dictionary."""
-    try:
-        value = json.loads(content) if content.lstrip().startswith("{") else yaml.load(content, _LOADER)
-    except (ValueError, yaml.YAMLError) as error:
-        raise ValueError(f"{path}: /{name} cannot be read: {error}") from error
-    if not isinstance(value, dict):
-        raise ValueError(f"{path}: /{name} must be a mapping, got {type(value).__name__}")
-    return value

@@ -8,6 +8,7 @@ ones.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,10 +16,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import yaml
 
 if TYPE_CHECKING:
     import h5py
 
+# Geometries given by vectors are long texts, and PyYAML's C part is ten times faster where it is installed.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -55,8 +59,8 @@ def write_hdf5(
     offsets: dict[str, list[int]] = {}
     with h5py.File(path, "w") as file:
         file.attrs.update(attributes)
-        for name, text in texts.items():
-            file.create_dataset(name, data=text, dtype=h5py.string_dtype())
+        for name, content in texts.items():
+            file.create_dataset(name, data=content, dtype=h5py.string_dtype())
         for name, array in arrays.items():
             offsets[name] = _allocate(file, name, array)
     with open(path, "rb+") as raw:
@@ -72,7 +76,8 @@ def write_hdf5(
 
 def _allocate(file: h5py.File, name: str, array: ArrayLayout) -> list[int]:
     """Create a dataset whose place in the file is fixed now; return the byte offset of each of its chunks."""
-    from h5py import h5d, h5p, h5s, h5t
+    import h5py
+    from h5py import h5d, h5p, h5s, h5t  # pyright: ignore[reportAttributeAccessIssue]
 
     plan = h5p.create(h5p.DATASET_CREATE)
     plan.set_alloc_time(h5d.ALLOC_TIME_EARLY)
@@ -81,6 +86,7 @@ def _allocate(file: h5py.File, name: str, array: ArrayLayout) -> list[int]:
         plan.set_chunk((1, *array.shape[1:]))
     h5d.create(file.id, name.encode(), h5t.py_create(array.dtype), h5s.create_simple(array.shape), plan)
     dataset = file[name]
+    assert isinstance(dataset, h5py.Dataset)
     dataset.attrs.update(array.attributes)
     if not array.chunked:
         return [dataset.id.get_offset()]
@@ -107,14 +113,48 @@ def is_hdf5(head: bytes) -> bool:
     return head.startswith(SIGNATURE)
 
 
+def check_version(file: h5py.File, newest: int, path: Path) -> None:
+    """ValueError unless the file's version is 1 to `newest`."""
+    version = int(np.asarray(file.attrs.get("version", 0)))
+    if not 1 <= version <= newest:
+        raise ValueError(f"{path} has version {version}; this sinograd reads versions 1 to {newest}")
+
+
+def numbers(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    """The dataset `name` of real numbers, not yet read; ValueError when it is missing or something else."""
+    found = _dataset(file, name, path)
+    if found.dtype.kind not in "fiu":
+        raise ValueError(f"{path}: the dataset /{name} must hold real numbers, got {found.dtype}")
+    return found
+
+
 def text(file: h5py.File, name: str, path: Path) -> str:
     """The text dataset `name`; ValueError when it is missing or not text."""
-    if name not in file:
-        raise ValueError(f"{path} has no dataset /{name}")
-    value = file[name][()]
+    value = _dataset(file, name, path)[()]
     if not isinstance(value, bytes | str):
         raise ValueError(f"{path}: the dataset /{name} must be one UTF-8 text, got {type(value).__name__}")
     try:
         return value.decode() if isinstance(value, bytes) else value
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: the dataset /{name} is not UTF-8 text: {error}") from error
+
+
+def mapping(file: h5py.File, name: str, path: Path) -> dict[str, Any]:
+    """The text dataset `name`, JSON or YAML, as a dictionary; ValueError when it is none."""
+    content = text(file, name, path)
+    try:
+        value = json.loads(content) if content.lstrip().startswith("{") else yaml.load(content, _LOADER)
+    except (ValueError, yaml.YAMLError) as error:
+        raise ValueError(f"{path}: /{name} cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise ValueError(f"{path}: /{name} must be a mapping, got {type(value).__name__}")
+    return value
+
+
+def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    import h5py
+
+    found = file.get(name)
+    if not isinstance(found, h5py.Dataset):
+        raise ValueError(f"{path} has no dataset /{name}")
+    return found

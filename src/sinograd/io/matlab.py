@@ -34,7 +34,7 @@ def variable_names(path: Path) -> list[str]:
         head = file.read(128)
     if head.startswith(b"MATLAB 7.3"):
         with opened(path) as file:
-            return sorted(name for name in file if not name.startswith("#"))
+            return sorted(str(name) for name in file if not str(name).startswith("#"))
     import scipy.io
 
     try:

@@ -109,15 +109,11 @@ def _middle_slices(grid: Grid) -> list[_Slice]:
     ]
 
 
-def _cut(
-    volume: torch.Tensor | np.ndarray, grid: Grid, slices: Sequence[_Slice], name: str
-) -> list[np.ndarray]:
+def _cut(volume: torch.Tensor | np.ndarray, grid: Grid, slices: Sequence[_Slice], name: str) -> list[np.ndarray]:
     if tuple(volume.shape) != tuple(grid.shape):
         raise ValueError(f"{name} {list(volume.shape)} does not match grid.shape {tuple(grid.shape)}")
     planes = [volume[s.index] for s in slices]
-    return [
-        np.asarray(p.detach().cpu() if isinstance(p, torch.Tensor) else p, dtype=np.float32) for p in planes
-    ]
+    return [np.asarray(p.detach().cpu() if isinstance(p, torch.Tensor) else p, dtype=np.float32) for p in planes]
 
 
 def _window(planes: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -145,9 +141,7 @@ def _draw(
     unit: str,
 ) -> Figure:
     grey = {"cmap": "gray", "vmin": window[0], "vmax": window[1]}
-    rows: list[tuple[str, list[np.ndarray], dict[str, Any]]] = [
-        (name, planes, grey) for name, planes in shown
-    ]
+    rows: list[tuple[str, list[np.ndarray], dict[str, Any]]] = [(name, planes, grey) for name, planes in shown]
     if len(shown) == 2:
         difference = [a - b for a, b in zip(shown[0][1], shown[1][1], strict=True)]
         reach = _window([np.abs(plane) for plane in difference])[1]
@@ -156,9 +150,7 @@ def _draw(
     figure, cells = _cells(slices, len(rows))
     for i, ((name, planes, style), (label, *places, bar)) in enumerate(zip(rows, cells, strict=True)):
         for plane, where, axes in zip(planes, slices, places, strict=True):
-            image = axes.imshow(
-                plane, extent=where.extent, origin=_origin(where), interpolation="antialiased", **style
-            )
+            image = axes.imshow(plane, extent=where.extent, origin=_origin(where), interpolation="antialiased", **style)
             _label(axes, where)
             if i == 0:
                 axes.set_title(where.title, color=_INK, fontsize=10)

@@ -29,9 +29,7 @@ def read(path: str | os.PathLike[str]) -> Scan:
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
     if path.is_dir():
-        raise IsADirectoryError(
-            f"{path} is a folder, and no known scan format is one. Known: {known_formats()}"
-        )
+        raise IsADirectoryError(f"{path} is a folder, and no known scan format is one. Known: {known_formats()}")
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
     if not head:
@@ -54,6 +52,4 @@ def _unknown(path: Path, head: bytes) -> str:
             f"{path} is not a {named[0]} file, or is damaged: it starts with {head[:16]!r}. "
             f"Known formats: {known_formats()}"
         )
-    return (
-        f"{path} is in no known scan format (it starts with {head[:16]!r}). Known formats: {known_formats()}"
-    )
+    return f"{path} is in no known scan format (it starts with {head[:16]!r}). Known formats: {known_formats()}"

@@ -136,9 +136,7 @@ class Scan:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {axis}" for n, axis in zip(self.shape, self.axes, strict=False))
-        held = (
-            "in memory" if isinstance(self.projections, np.ndarray | torch.Tensor) else "read when asked for"
-        )
+        held = "in memory" if isinstance(self.projections, np.ndarray | torch.Tensor) else "read when asked for"
         stored = f"{str(self.projections.dtype).removeprefix('torch.')}, {self.nbytes / 1e6:,.1f} MB"
         lines = [
             f"Scan {self.name}",

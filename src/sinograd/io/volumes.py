@@ -23,7 +23,7 @@ import yaml
 
 from sinograd.geometry import Grid
 from sinograd.io.files import check_destination, replacing
-from sinograd.io.layout import ArrayLayout, is_hdf5, opened, text, write_hdf5
+from sinograd.io.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
 from sinograd.io.provenance import make_provenance, to_json
 
 SUFFIXES = (".h5", ".hdf5", ".tif", ".tiff", ".npy")
@@ -109,9 +109,7 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[torch.Tensor, Grid, dict[
     try:
         grid = Grid(array.shape, tuple(record["spacing_mm"]), tuple(record["center_mm"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
-            f"{path} has no usable spacing_mm and center_mm for shape {array.shape}: {error}"
-        ) from error
+        raise ValueError(f"{path} has no usable spacing_mm and center_mm for shape {array.shape}: {error}") from error
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     return torch.from_numpy(array), grid, dict(record.get("provenance") or {})
@@ -136,16 +134,15 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
             raise ValueError(f"{path} is not an HDF5 file")
     with opened(path) as file:
         found = file.attrs.get("format")
-        if found != FORMAT or "volume" not in file:
+        if found != FORMAT:
             more = " (read it with sinograd.read)" if found == "sinograd-scan" else ""
             raise ValueError(f"{path} is not a volume: its format is {found!r}, expected {FORMAT!r}{more}")
-        dataset = file["volume"]
-        record = {
-            name: dataset.attrs[name].tolist()
-            for name in ("spacing_mm", "center_mm")
-            if name in dataset.attrs
-        }
-        return dataset[()], record | {"provenance": json.loads(text(file, "provenance", path))}
+        check_version(file, VERSION, path)
+        dataset = numbers(file, "volume", path)
+        names = [name for name in ("spacing_mm", "center_mm") if name in dataset.attrs]
+        record: dict[str, Any] = {name: np.asarray(dataset.attrs[name]).tolist() for name in names}
+        record["provenance"] = mapping(file, "provenance", path)
+        return np.asarray(dataset), record
 
 
 def _write_npy(array: np.ndarray, path: Path, record: dict[str, Any], force: bool) -> None:
@@ -193,8 +190,8 @@ def _write_tiff(array: np.ndarray, path: Path, record: dict[str, Any]) -> None:
 def _read_tiff(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     import tifffile
 
-    # tifffile meets damaged bytes with whatever they lead to: TiffFileError, struct.error, IndexError, log lines,
-    # or fewer pages than were written.
+    # tifffile meets damaged bytes with whatever they lead to: TiffFileError, struct.error, IndexError,
+    # log lines, or fewer pages than were written.
     log = logging.getLogger("tifffile")
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
@@ -207,9 +204,7 @@ def _read_tiff(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
             array = file.asarray()
             record = json.loads(content) if content else {}
     except Exception as error:
-        raise ValueError(
-            f"{path} is a truncated or damaged TIFF file: {type(error).__name__}: {error}"
-        ) from error
+        raise ValueError(f"{path} is a truncated or damaged TIFF file: {type(error).__name__}: {error}") from error
     finally:
         log.setLevel(level)
     shape = record.get("shape", list(array.shape))
@@ -224,6 +219,4 @@ def _ome_description(content: str | None) -> str | None:
 
     if content is None:
         return None
-    return next(
-        (e.text for e in ElementTree.fromstring(content).iter() if e.tag.endswith("}Description")), None
-    )
+    return next((e.text for e in ElementTree.fromstring(content).iter() if e.tag.endswith("}Description")), None)

@@ -20,7 +20,13 @@ class _FilteredBackprojection(nn.Module):
     weights: Tensor
 
     def __init__(
-        self, geometry: Geometry, grid: Grid, plan: Plan, window: str, cutoff: float, trainable: Collection[str]
+        self,
+        geometry: Geometry,
+        grid: Grid,
+        plan: Plan,
+        window: str,
+        cutoff: float,
+        trainable: Collection[str],
     ) -> None:
         super().__init__()
         trainable = (trainable,) if isinstance(trainable, str) else tuple(trainable)
@@ -35,7 +41,7 @@ class _FilteredBackprojection(nn.Module):
             else:
                 self.register_buffer(name, start, persistent=False)
 
-    def _apply(self, fn, recurse: bool = True):  # noqa: ANN001, ANN202
+    def _apply(self, fn, recurse: bool = True):
         """Buffers stay float64 whatever the module is cast to; parameters follow."""
         buffers = dict(self._buffers)
         super()._apply(fn, recurse)
@@ -50,9 +56,8 @@ class _FilteredBackprojection(nn.Module):
 
     def extra_repr(self) -> str:
         trained = [name for name, _ in self.named_parameters()]
-        return (
-            f"{self.geometry!r}, {self.grid!r}, window={self.window!r}, cutoff={self.cutoff!r}"
-            + (f", trainable={tuple(trained)!r}" if trained else "")
+        return f"{self.geometry!r}, {self.grid!r}, window={self.window!r}, cutoff={self.cutoff!r}" + (
+            f", trainable={tuple(trained)!r}" if trained else ""
         )
 
 

@@ -17,7 +17,9 @@ def check_tensor(name: str, tensor: Tensor, ndim: int) -> None:
     if tensor.dtype not in DTYPES:
         raise TypeError(f"{name}: expected dtype float32 or float64, got {str(tensor.dtype).removeprefix('torch.')}")
     if tensor.device.type != "cpu":
-        raise ValueError(f"{name}: expected a tensor on the CPU, got one on {tensor.device}: this version has CPU kernels only")
+        raise ValueError(
+            f"{name}: expected a tensor on the CPU, got one on {tensor.device}: this version has CPU kernels only"
+        )
     if tensor.ndim < ndim:
         raise ValueError(f"{name}: expected at least {ndim} dimensions, got shape {list(tensor.shape)}")
 

@@ -74,17 +74,17 @@ def add_backprojection(
 
 
 @backproject.register_fake
-def _(projections, vectors, divergent, grid_shape, spacing, center, weighting="none", path="auto"):  # noqa: ANN001, ANN202
+def _(projections, vectors, divergent, grid_shape, spacing, center, weighting="none", path="auto"):
     return projections.new_empty((*projections.shape[: -len(grid_shape)], *grid_shape))
 
 
 @backproject_adjoint.register_fake
-def _(volume, vectors, divergent, detector, spacing, center, weighting="none", path="auto"):  # noqa: ANN001, ANN202
+def _(volume, vectors, divergent, detector, spacing, center, weighting="none", path="auto"):
     return volume.new_empty((*volume.shape[: -len(spacing)], vectors.shape[0], *detector))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    tensor, vectors, divergent, shape, spacing, center, weighting, path = inputs
+    tensor, vectors, divergent, _, spacing, center, weighting, path = inputs
     ctx.save_for_backward(vectors)
     ctx.call = (divergent, spacing, center, weighting, path)
     ctx.input_shape = tensor.shape[-len(spacing) :]

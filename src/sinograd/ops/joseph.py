@@ -26,7 +26,15 @@ def joseph(
     path: str = "auto",
 ) -> Tensor:
     """Line integrals [..., views, rows, columns] (or [..., views, columns]) of a volume, zero outside its grid."""
-    call = Call(vectors, divergent, (*detector,), (*volume.shape[-len(spacing) :],), (*spacing,), (*center,), path=path)
+    call = Call(
+        vectors,
+        divergent,
+        (*detector,),
+        (*volume.shape[-len(spacing) :],),
+        (*spacing,),
+        (*center,),
+        path=path,
+    )
     out = volume.new_zeros(volume.shape[: -len(spacing)] + call.projection_shape)
     call.add("joseph", volume, out)
     return out
@@ -45,7 +53,13 @@ def joseph_adjoint(
     """The exact transpose of `joseph`: [..., z, y, x] or [..., y, x]."""
     ndim = len(grid_shape)
     call = Call(
-        vectors, divergent, (*projections.shape[1 - ndim :],), (*grid_shape,), (*spacing,), (*center,), path=path
+        vectors,
+        divergent,
+        (*projections.shape[1 - ndim :],),
+        (*grid_shape,),
+        (*spacing,),
+        (*center,),
+        path=path,
     )
     out = projections.new_zeros(projections.shape[:-ndim] + call.volume_shape)
     call.add("joseph_adjoint", projections, out)
@@ -53,17 +67,17 @@ def joseph_adjoint(
 
 
 @joseph.register_fake
-def _(volume, vectors, divergent, detector, spacing, center, path="auto"):  # noqa: ANN001, ANN202
+def _(volume, vectors, divergent, detector, spacing, center, path="auto"):
     return volume.new_empty((*volume.shape[: -len(spacing)], vectors.shape[0], *detector))
 
 
 @joseph_adjoint.register_fake
-def _(projections, vectors, divergent, grid_shape, spacing, center, path="auto"):  # noqa: ANN001, ANN202
+def _(projections, vectors, divergent, grid_shape, spacing, center, path="auto"):
     return projections.new_empty((*projections.shape[: -len(grid_shape)], *grid_shape))
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-    tensor, vectors, divergent, shape, spacing, center, path = inputs
+    tensor, vectors, divergent, _, spacing, center, path = inputs
     ctx.save_for_backward(vectors)
     ctx.call = (divergent, spacing, center, path)
     ctx.input_shape = tensor.shape[-len(spacing) :]

@@ -35,7 +35,7 @@ class LinearOperator(nn.Module):
         return self.geometry.projection_shape if self._domain_is_volume else self.grid.shape
 
     @property
-    def T(self) -> Adjoint:  # noqa: N802
+    def T(self) -> Adjoint:
         """The adjoint operator; `A.T.T` is `A`."""
         return Adjoint(self)
 
@@ -63,6 +63,7 @@ class LinearOperator(nn.Module):
             check_shape("projections", tensor, "geometry.projection_shape", self.geometry.projection_shape, axes)
 
     def extra_repr(self) -> str:
+        """Geometry and grid, for printing."""
         return f"{self.geometry!r}, {self.grid!r}"
 
 
@@ -84,7 +85,7 @@ class Adjoint(nn.Module):
         return self.operator.domain_shape
 
     @property
-    def T(self) -> LinearOperator:  # noqa: N802
+    def T(self) -> LinearOperator:
         """The operator whose adjoint this is."""
         return self.operator
 

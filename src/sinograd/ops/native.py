@@ -35,20 +35,24 @@ class Call:
         if self.weighting not in WEIGHTINGS:
             raise ValueError(f"weighting: expected one of {', '.join(WEIGHTINGS)}, got {self.weighting!r}")
         if self.weighting != "none" and not self.divergent:
-            raise ValueError(f"weighting: a parallel beam has no distance to weight by: expected 'none', got {self.weighting!r}")
+            raise ValueError(
+                f"weighting: a parallel beam has no distance to weight by: expected 'none', got {self.weighting!r}"
+            )
         if self.path not in PATHS:
             raise ValueError(f"path: expected one of {', '.join(PATHS)}, got {self.path!r}")
 
     @property
     def volume_shape(self) -> tuple[int, ...]:
+        """Shape of a volume without batch dimensions."""
         return self.grid_shape
 
     @property
     def projection_shape(self) -> tuple[int, ...]:
+        """Shape of projections without batch dimensions."""
         return (len(self.vectors), *self.detector)
 
     def add(self, name: str, source: Tensor, target: Tensor) -> None:
-        """Adds the operator `name` ("joseph", "backproject_adjoint", ...) of every batch element of source to target."""
+        """Adds the operator `name` ("joseph", "backproject_adjoint", ...) of each batch element to target."""
         vectors, flip = self.vectors, False
         detector = self.detector if len(self.detector) == 2 else (1, *self.detector)
         kind = self._kind(detector)
@@ -64,7 +68,9 @@ class Call:
         function = _function(name.replace("joseph", f"joseph_{kind}").replace("backproject", f"backproject_{kind}"))
         shape, spacing, centre = self._grid()
         for one, out in zip(
-            _batch(source, self._ndim(projections_in)), _batch(result, self._ndim(not projections_in)), strict=True
+            _batch(source, self._ndim(projections_in)),
+            _batch(result, self._ndim(not projections_in)),
+            strict=True,
         ):
             function(
                 one,
@@ -89,7 +95,9 @@ class Call:
         if is_axial(self.vectors, self.divergent, detector):
             return "axial"
         if is_curved(self.vectors):
-            raise ValueError("vectors: a curved detector's rows must run parallel to z, and no ray be steeper than 45 degrees")
+            raise ValueError(
+                "vectors: a curved detector's rows must run parallel to z, and no ray be steeper than 45 degrees"
+            )
         return "general"
 
     def _grid(self) -> tuple[list[int], list[float], list[float]]:

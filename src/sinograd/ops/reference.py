@@ -72,7 +72,9 @@ def backproject_reference(
             start = source if divergent else voxels
             depth = (ray * normal).sum(-1)
             hit = start + ray * (((centre - start) * normal).sum(-1) / depth)[..., None]
-            at = torch.linalg.lstsq(torch.stack([v, u], 1), (hit - centre).reshape(-1, 3).T).solution.T.reshape(*hit.shape[:-1], 2)
+            at = torch.linalg.lstsq(torch.stack([v, u], 1), (hit - centre).reshape(-1, 3).T).solution.T.reshape(
+                *hit.shape[:-1], 2
+            )
             weight = ((-source * normal).sum() / depth) ** 2
         if weighting == "fan":
             weight = (source[:2] ** 2).sum() / (ray[..., :2] ** 2).sum(-1)

@@ -34,5 +34,5 @@ def _check_in_front(geometry: Geometry, grid: Grid) -> None:
         corner = [round(c, 6) for c in grid.corners()[int(depth[view].argmin())].tolist()]
         raise ValueError(
             f"grid reaches behind the source: in view {view} its corner {corner} mm lies {-float(nearest[view]):g} mm "
-            f"behind the source at {[round(c, 6) for c in source[view].tolist()]} mm; expected every voxel in front of it"
+            f"behind the source at {[round(c, 6) for c in source[view].tolist()]} mm; expected all of it in front"
         )

@@ -36,7 +36,9 @@ class Backprojection(LinearOperator):
         if weighting not in WEIGHTINGS:
             raise ValueError(f"weighting: expected one of {', '.join(WEIGHTINGS)}, got {weighting!r}")
         if weighting != "none" and not geometry.divergent:
-            raise ValueError(f"weighting: a parallel beam has no distance to weight by: expected 'none', got {weighting!r}")
+            raise ValueError(
+                f"weighting: a parallel beam has no distance to weight by: expected 'none', got {weighting!r}"
+            )
         self.weighting = weighting
 
     def _apply_operator(self, x: Tensor) -> Tensor:
@@ -45,7 +47,10 @@ class Backprojection(LinearOperator):
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         g, grid = self.geometry, self.grid
-        return backproject_adjoint(y, g.vectors, g.divergent, g.detector.shape, grid.spacing, grid.center, self.weighting)
+        return backproject_adjoint(
+            y, g.vectors, g.divergent, g.detector.shape, grid.spacing, grid.center, self.weighting
+        )
 
     def extra_repr(self) -> str:
+        """Geometry, grid and weighting, for printing."""
         return f"{super().extra_repr()}, weighting={self.weighting!r}"

@@ -73,9 +73,7 @@ def bone(
         lacuna_semi_axes=lacuna,
     )
     if wall > min(_OUTER) * size / 2:
-        raise ValueError(
-            f"cortical_thickness must be at most {min(_OUTER) / 2:g} size, got {wall} of {size} mm"
-        )
+        raise ValueError(f"cortical_thickness must be at most {min(_OUTER) / 2:g} size, got {wall} of {size} mm")
     generator = seed if isinstance(seed, torch.Generator) else torch.Generator("cpu").manual_seed(seed)
 
     turn = _uniform(1, 0.0, torch.pi, generator)

@@ -67,9 +67,7 @@ class Ellipsoids:
     def __getitem__(self, index: int | slice | Sequence[int] | Tensor) -> Ellipsoids:
         """The chosen ellipsoids (one of them for an integer)."""
         chosen = [index] if isinstance(index, int) else index
-        return Ellipsoids(
-            self.value[chosen], self.semi_axes[chosen], self.center[chosen], self.rotation[chosen]
-        )
+        return Ellipsoids(self.value[chosen], self.semi_axes[chosen], self.center[chosen], self.rotation[chosen])
 
     def __add__(self, other: Ellipsoids) -> Ellipsoids:
         """Both objects together; values add where they overlap."""
@@ -142,9 +140,7 @@ class Ellipsoids:
             [Z, Y, X], or [Y, X] for a two-dimensional grid (the plane z = 0); 1/mm.
         """
         _check_floating(dtype)
-        values = voxelize_ellipsoids(
-            self.value, self.semi_axes, self.center, self.rotation, grid, supersampling, dtype
-        )
+        values = voxelize_ellipsoids(self.value, self.semi_axes, self.center, self.rotation, grid, supersampling, dtype)
         return values.reshape(grid.shape)
 
 

@@ -130,9 +130,7 @@ def _check_in_front(
         )
 
 
-def _find_spans(
-    rays: _Columns, value: Tensor, semi_axes: Tensor, center: Tensor, to_ball: Tensor, rows: int
-) -> _Spans:
+def _find_spans(rays: _Columns, value: Tensor, semi_axes: Tensor, center: Tensor, to_ball: Tensor, rows: int) -> _Spans:
     """Where each ellipsoid is seen.
 
     In the ball's coordinates a ray runs along p and passes its centre at the distance |w| / |p|, w = g x b,

@@ -60,9 +60,7 @@ def voxelize_ellipsoids(
     return result
 
 
-def _fraction_inside(
-    quadratic: Tensor, local: tuple[Tensor, Tensor, Tensor], offsets: list[Tensor]
-) -> Tensor:
+def _fraction_inside(quadratic: Tensor, local: tuple[Tensor, Tensor, Tensor], offsets: list[Tensor]) -> Tensor:
     """The share of each voxel's sample points p with p^T quadratic p <= 1, [z, y, x].
 
     local: z, y, x of the voxel centres relative to the ellipsoid's; offsets: of the sample points in a

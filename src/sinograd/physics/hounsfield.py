@@ -25,6 +25,4 @@ def attenuation_from_hounsfield(hounsfield: Tensor, water: float, air: float = 0
 
 def _check(water: float, air: float) -> None:
     if not 0 <= air < water < float("inf"):
-        raise ValueError(
-            f"water must be a finite attenuation in 1/mm above air, got water {water}, air {air}"
-        )
+        raise ValueError(f"water must be a finite attenuation in 1/mm above air, got water {water}, air {air}")

@@ -101,9 +101,7 @@ def photon_counts(
 
     expected = transmission_from_line_integrals(line_integrals) * unattenuated
     if expected.numel() and not bool(expected.max() <= _MOST_PHOTONS):
-        raise ValueError(
-            f"a reading of {expected.max().item():g} photons is expected; at most 1e15 can be drawn"
-        )
+        raise ValueError(f"a reading of {expected.max().item():g} photons is expected; at most 1e15 can be drawn")
     counts = torch.poisson(expected, generator=generator)
     if bool((deviation > 0).any()):
         noise = torch.empty_like(counts).normal_(generator=generator)

@@ -12,6 +12,7 @@ from sinograd.geometry import Geometry
 from sinograd.recon.angular import AngularSampling, angular_sampling
 from sinograd.recon.orbit import Orbit, circular_orbit
 from sinograd.recon.redundancy import conjugate, detector_edges, ray_confidence
+from sinograd.recon.virtual_detector import upright_detector
 
 # Rays and directions the report samples; the share of missing rays above which a reconstruction warns.
 ANGLES, FANS = 1440, 65
@@ -58,7 +59,8 @@ def coverage(geometry: Geometry) -> Coverage:
     Raises:
         ValueError: the geometry has no circular orbit.
     """
-    orbit = circular_orbit(geometry, "coverage")
+    detector = upright_detector(geometry, "coverage")
+    orbit = circular_orbit(detector.vectors, detector.shape, geometry.divergent, "coverage", geometry.scan == "helical")
     return measure_coverage(orbit, angular_sampling(orbit.angles))
 
 
@@ -86,7 +88,9 @@ def warn_of_missing_rays(orbit: Orbit, sampling: AngularSampling) -> None:
     found = measure_coverage(orbit, sampling)
     if not found.complete:
         warnings.warn(
-            f"{found}. Expect streaks and shape distortions along the missing directions.", CoverageWarning, stacklevel=4
+            f"{found}. Expect streaks and shape distortions along the missing directions.",
+            CoverageWarning,
+            stacklevel=4,
         )
 
 

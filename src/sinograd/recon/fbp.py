@@ -52,7 +52,9 @@ def fbp(
 def check_fbp(geometry: Geometry, grid: Grid | None) -> Grid:
     """The grid to use, after checking that filtered backprojection takes the geometry."""
     if not isinstance(geometry, (FanBeam, ParallelBeam)):
-        raise TypeError(f"geometry: fbp takes a FanBeam or ParallelBeam, got {type(geometry).__name__} (fdk takes cone beams)")
+        raise TypeError(
+            f"geometry: fbp takes a FanBeam or ParallelBeam, got {type(geometry).__name__} (fdk takes cone beams)"
+        )
     grid = geometry.default_grid() if grid is None else grid
     check_pair(geometry, grid)
     return grid

@@ -55,7 +55,9 @@ def fdk(
 def check_fdk(geometry: Geometry, grid: Grid | None) -> Grid:
     """The grid to use, after checking that FDK takes the geometry."""
     if not isinstance(geometry, ConeBeam):
-        raise TypeError(f"geometry: fdk takes a ConeBeam, got {type(geometry).__name__} (fbp takes fan and parallel beams)")
+        raise TypeError(
+            f"geometry: fdk takes a ConeBeam, got {type(geometry).__name__} (fbp takes fan and parallel beams)"
+        )
     grid = geometry.default_grid() if grid is None else grid
     check_pair(geometry, grid)
     return grid

@@ -29,6 +29,7 @@ from sinograd.recon.coverage import warn_of_missing_rays
 from sinograd.recon.orbit import Orbit, circular_orbit
 from sinograd.recon.ramp import filter_rows, ramp_taps
 from sinograd.recon.redundancy import redundancy_weights
+from sinograd.recon.virtual_detector import VirtualDetector, upright_detector
 
 # Bytes of filtered projections held at a time when no gradient is wanted.
 BLOCK_BYTES = 24 << 20
@@ -41,14 +42,16 @@ class Plan:
     """Everything about a scan that does not depend on its projections.
 
     Attributes:
+        detector: the upright detector that is filtered.
         orbit: the scan's circle.
         steps: [views], rad.
         weights: redundancy weights, [views, columns].
         padding: columns of zeros before and after each row that make the detector symmetric about the axis.
-        vectors: the geometry's vectors with the padding, [views, 4 or 5, 3].
+        vectors: those of the upright detector with the padding, [views, 4 or 5, 3].
         tap_spacing: mm between columns, and the radius of a curved detector.
     """
 
+    detector: VirtualDetector
     orbit: Orbit
     steps: Tensor
     weights: Tensor
@@ -73,25 +76,30 @@ def make_plan(geometry: Geometry, algorithm: str) -> Plan:
     Raises:
         ValueError: filtered backprojection is not defined for the geometry, or the detector does not see the axis.
     """
-    orbit = circular_orbit(geometry, algorithm)
+    detector = upright_detector(geometry, algorithm)
+    vectors = detector.vectors
+    orbit = circular_orbit(vectors, detector.shape, geometry.divergent, algorithm, geometry.scan == "helical")
     sampling = angular_sampling(orbit.angles)
     low, high = float(orbit.fan.amin(1).max()), float(orbit.fan.amax(1).min())
     if not low < 0 < high:
-        raise ValueError(f"geometry: {algorithm} needs the rotation axis on the detector in every view; it lies beside it")
+        raise ValueError(
+            f"geometry: {algorithm} needs the rotation axis on the detector in every view; it lies beside it"
+        )
     warn_of_missing_rays(orbit, sampling)
-    padding = _symmetric_padding(geometry, orbit)
-    spacing = geometry.vectors[:, 2].norm(dim=1)
+    padding = _symmetric_padding(vectors, orbit)
+    spacing = vectors[:, 2].norm(dim=1)
     if float(spacing.max() - spacing.min()) > 1e-6 * float(spacing.max()):
         raise ValueError(f"geometry: {algorithm} needs the same column spacing in every view")
     radius = None
-    if is_curved(geometry.vectors):
-        radius = float((geometry.vectors[0, 1] - geometry.vectors[0, 4]).norm())
+    if is_curved(vectors):
+        radius = float((vectors[0, 1] - vectors[0, 4]).norm())
     return Plan(
+        detector,
         orbit,
         sampling.steps,
         redundancy_weights(orbit, sampling),
         padding,
-        _pad_vectors(geometry.vectors, padding),
+        _pad_vectors(vectors, padding),
         (float(spacing[0]), radius),
     )
 
@@ -115,21 +123,33 @@ def filtered_backprojection(
     if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
         filtered = _filter_views(projections, plan, geometry.ndim, taps, weights, slice(0, views))
         volume = backproject(
-            filtered, plan.vectors, geometry.divergent, grid.shape, grid.spacing, grid.center, plan.orbit.weighting
+            filtered,
+            plan.vectors,
+            geometry.divergent,
+            grid.shape,
+            grid.spacing,
+            grid.center,
+            plan.orbit.weighting,
         )
         if progress is not None:
             progress(views, views)
         return volume
     lead = projections.shape[: projections.ndim - geometry.ndim]
     volume = projections.new_zeros((*lead, *grid.shape))
-    view_bytes = math.prod(lead) * geometry.rows * plan.columns * projections.element_size()
+    view_bytes = math.prod(lead) * plan.detector.shape[0] * plan.columns * projections.element_size()
     block = max(1, BLOCK_BYTES // max(view_bytes, 1))
     for start in range(0, views, block):
         part = slice(start, min(start + block, views))
         filtered = _filter_views(projections, plan, geometry.ndim, taps, weights, part)
         _check_finite(filtered, part)
         add_backprojection(
-            volume, filtered, plan.vectors[part], geometry.divergent, grid.spacing, grid.center, plan.orbit.weighting
+            volume,
+            filtered,
+            plan.vectors[part],
+            geometry.divergent,
+            grid.spacing,
+            grid.center,
+            plan.orbit.weighting,
         )
         if progress is not None:
             progress(part.stop, views)
@@ -141,7 +161,10 @@ def _filter_views(
 ) -> Tensor:
     """Weighted, padded and filtered views `part`."""
     orbit, dtype = plan.orbit, projections.dtype
-    rows = projections[..., part, :, :] if ndim == 3 else projections[..., part, None, :]
+    if ndim == 3:
+        rows = plan.detector.read(projections[..., part, :, :], part)
+    else:
+        rows = projections[..., part, None, :]
     redundancy = plan.weights[part] if weights is None else weights[part]
     per_column = redundancy * (orbit.numerator[part] * (plan.steps * orbit.scale)[part, None])
     weight = per_column.to(dtype)[:, None, :]
@@ -165,11 +188,11 @@ def _check_finite(filtered: Tensor, part: slice) -> None:
         )
 
 
-def _symmetric_padding(geometry: Geometry, orbit: Orbit) -> tuple[int, int]:
+def _symmetric_padding(vectors: Tensor, orbit: Orbit) -> tuple[int, int]:
     """Columns to add before and after each row so that it reaches as far on both sides of the axis."""
     columns = orbit.fan.shape[1]
     first, last = float(orbit.fan[:, 0].median()), float(orbit.fan[:, -1].median())
-    if orbit.divergent and not is_curved(geometry.vectors):
+    if orbit.divergent and not is_curved(vectors):
         first, last = math.tan(first), math.tan(last)
     if columns == 1 or first == last:
         return 0, 0

@@ -1,4 +1,4 @@
-"""What filtered backprojection needs to know of a geometry, all of it taken from the per-view vectors."""
+"""What filtered backprojection needs to know of an orbit, all of it taken from the per-view vectors."""
 
 from __future__ import annotations
 
@@ -7,8 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sinograd.geometry import Geometry
-from sinograd.ops.lowering import is_axial, is_curved
+from sinograd.ops.lowering import is_curved
 
 # Largest relative spread of the sources' distances to the axis, and of their heights, for an orbit to be a circle.
 CIRCLE_TOLERANCE = 0.02
@@ -42,29 +41,23 @@ class Orbit:
     divergent: bool
 
 
-def circular_orbit(geometry: Geometry, algorithm: str) -> Orbit:
-    """The orbit of a geometry.
+def circular_orbit(
+    vectors: Tensor, detector: tuple[int, int], divergent: bool, algorithm: str, helical: bool = False
+) -> Orbit:
+    """The orbit of the views of an upright detector ([views, 4 or 5, 3]) of (rows, columns).
 
     Raises:
         ValueError: filtered backprojection is not defined: the orbit is no circle about z (a helix, arbitrary
-            vectors), the detector's rows are not parallel to the axis, or a curved detector is not centred on the
-            source.
+            vectors), or a curved detector is not centred on the source.
     """
-    detector = (geometry.rows, geometry.columns)
-    vectors = geometry.vectors
-    if not is_axial(vectors, geometry.divergent, detector):
-        raise ValueError(
-            f"geometry: {algorithm} needs a detector whose rows run parallel to the rotation axis (no tilt, no in-plane "
-            "rotation, no rays steeper than 45 degrees)"
-        )
-    if geometry.divergent:
-        return _divergent_orbit(vectors, detector, algorithm)
-    return _parallel_orbit(vectors, detector, algorithm)
+    if not divergent:
+        return _parallel_orbit(vectors, detector, algorithm)
+    _check_circle(vectors[:, 0], algorithm, helical)
+    return _divergent_orbit(vectors, detector, algorithm)
 
 
 def _divergent_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str) -> Orbit:
     source, centre, u = vectors[:, 0], vectors[:, 1], vectors[:, 2]
-    _check_circle(source, algorithm)
     pixels = _column_positions(vectors, detector[1])  # [views, columns, 3] on the middle row
     ray = (pixels - source[:, None])[..., :2]
     horizontal = ray.norm(dim=2)
@@ -122,13 +115,14 @@ def _parallel_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str) 
     )
 
 
-def _check_circle(source: Tensor, algorithm: str) -> None:
+def _check_circle(source: Tensor, algorithm: str, helical: bool) -> None:
     distance, height = source[:, :2].norm(dim=1), source[:, 2]
     middle = float(distance.median())
     climb = float(height.max() - height.min())
-    if climb > HEIGHT_TOLERANCE * middle:
+    if climb > (0 if helical else HEIGHT_TOLERANCE * middle):
         raise ValueError(
-            f"geometry: {algorithm} is defined for a circular orbit, not for a helix: the source moves {climb:g} mm along z"
+            f"geometry: {algorithm} is defined for a circular orbit, not for a helix: "
+            f"the source moves {climb:g} mm along z"
         )
     spread = float(distance.max() - distance.min())
     if middle <= 0 or spread > CIRCLE_TOLERANCE * middle:

@@ -1,0 +1,51 @@
+"""Inputs and truths of the cases: a Shepp-Logan phantom of radius 115 mm, its voxels and its exact projections."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+from cases import Case
+from libraries.ours import geometry_of, grid_of
+
+from sinograd.phantoms import shepp_logan_3d
+
+PHANTOM = shepp_logan_3d(radius=115.0)  # attenuation 0 to 1 per mm
+
+
+class Inputs:
+    """Arrays of the cases as .npy files in a folder, made when first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._paths: dict[object, Path] = {}
+
+    def path(self, case: Case) -> Path:
+        """The file that the case's work starts from."""
+        return self._volume(case) if case.reads_volume else self._projections(case)
+
+    def truth(self, case: Case) -> np.ndarray:
+        """The phantom on the case's voxels: the mean over 2 points an axis (4 in 2-D) of each."""
+        return np.load(self._volume(case))
+
+    def exact(self, case: Case) -> np.ndarray:
+        """Exact line integrals through the phantom, float32."""
+        return np.load(self._projections(case))
+
+    def _volume(self, case: Case) -> Path:
+        key = (case.volume_shape, case.spacing)
+        if key not in self._paths:
+            samples = 2 if case.rows else 4
+            self._keep(key, PHANTOM.voxelize(grid_of(case), supersampling=samples).numpy())
+        return self._paths[key]
+
+    def _projections(self, case: Case) -> Path:
+        key = replace(case, name="", work="", weighting="")
+        if key not in self._paths:
+            self._keep(key, PHANTOM.project(geometry_of(case)).numpy())
+        return self._paths[key]
+
+    def _keep(self, key: object, array: np.ndarray) -> None:
+        self._paths[key] = self.folder / f"{len(self._paths)}.npy"
+        np.save(self._paths[key], array)

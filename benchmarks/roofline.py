@@ -1,0 +1,44 @@
+"""How far each axial kernel is from what the processor could do. README.md says how this is counted."""
+
+from __future__ import annotations
+
+from report import TITLES
+
+# 512-bit vector instructions that one core can start a clock: (vendor, family) of /proc/cpuinfo.
+SLOTS = {("AuthenticAMD", "25"): 2, ("AuthenticAMD", "26"): 4, ("GenuineIntel", "6"): 2}
+# Vector instructions for 16 samples of case A in AVX-512, loads and stores not counted. The general kernel is judged
+# by the best loop known for it.
+INSTRUCTIONS = {"backprojection": 14.0, "forward": 14.5, "adjoint": 32.0, "general-backprojection": 44.0}
+
+HEADER = (
+    "kernel",
+    "vector instructions for 16 samples",
+    "limit, clocks",
+    "measured, clocks",
+    "share of the limit",
+    "in the loop, clocks",
+    "time in setting up",
+)
+
+
+def row(run: dict, case: str, rate_per_core: float, lines: dict | None) -> tuple[str, ...]:
+    """The roofline of one kernel in one run; `lines` is its entry from `lines.py`."""
+    slots = SLOTS.get((run["vendor"], run["family"]))
+    clock = run["clock_ghz"]
+    instructions = INSTRUCTIONS.get(case) if run["versions"]["ours"]["instruction set"] == "avx512" else None
+    limit = instructions / slots if instructions and slots else None
+    measured = clock * 1e9 * 16 / rate_per_core if clock else None
+    loop = clock * 1e9 * 16 * lines["sample"] if clock and lines else None
+    return (
+        TITLES[case],
+        _number(instructions),
+        _number(limit),
+        _number(measured),
+        f"{limit / measured:.0%}" if limit and measured else "",
+        _number(loop),
+        f"{lines['setup_share']:.0%}" if lines else "",
+    )
+
+
+def _number(value: float | None) -> str:
+    return "" if value is None else f"{value:.3g}"

@@ -1,0 +1,119 @@
+// The line primitives for float32 in AVX2: eight samples at a time from windows of sixteen elements; indices and
+// fractions from one 32-bit fixed-point vector that equals the low 32 bits of the exact positions.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cmath>
+#include <cstdint>
+
+#include "lines.h"
+
+namespace sinograd {
+namespace avx2 {
+
+constexpr int kBits = FixedPoint<float>::bits;
+constexpr int64_t kOne = int64_t(1) << kBits;
+
+inline __m256 blend8(const LineJob<float>& job, int64_t i) {
+  const __m256 w0 = _mm256_set1_ps(job.w0), w1 = _mm256_set1_ps(job.w1);
+  return _mm256_fmadd_ps(_mm256_loadu_ps(job.line1 + i), w1, _mm256_mul_ps(_mm256_loadu_ps(job.line0 + i), w0));
+}
+
+inline __m256i lane_numbers() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
+
+// Elements index (0 to 15) of a table of sixteen.
+inline __m256 look_up(__m256 low, __m256i index, __m256 high) {
+  const __m256 a = _mm256_permutevar8x32_ps(low, index), b = _mm256_permutevar8x32_ps(high, index);
+  return _mm256_blendv_ps(a, b, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+}
+
+// All lanes below `count`, as a mask for maskload and maskstore.
+inline __m256i first_lanes(int64_t count) {
+  return _mm256_cmpgt_epi32(_mm256_set1_epi32(int32_t(count < 8 ? count : 8)), lane_numbers());
+}
+
+inline void add_first(float* target, __m256i mask, __m256 value) {
+  _mm256_maskstore_ps(target, mask, _mm256_add_ps(_mm256_maskload_ps(target, mask), value));
+}
+
+// Steps below two elements: the blended pair in memory, windows of 16 elements read from it.
+inline void gather_job(float* single, int64_t first, int64_t last, const LineJob<float>& job, float* blend) {
+  const int64_t step = job.map.step;
+  int64_t position = job.map.start + first * step;
+  const int64_t begin = position >> kBits, end = ((job.map.start + (last - 1) * step) >> kBits) + 2;
+  for (int64_t i = begin; i < end; i += 8) _mm256_storeu_ps(blend + i, blend8(job, i));
+  const __m256i offsets = _mm256_mullo_epi32(lane_numbers(), _mm256_set1_epi32(int32_t(step)));
+  const __m256i fraction_bits = _mm256_set1_epi32(int32_t(kOne - 1)), one = _mm256_set1_epi32(1);
+  const __m256 scale = _mm256_set1_ps(1.0f / float(kOne));
+  for (int64_t k = first; k < last; k += 8, position += 8 * step) {
+    const float* window = blend + (position >> kBits);
+    const __m256 low = _mm256_loadu_ps(window), high = _mm256_loadu_ps(window + 8);
+    const __m256i lanes = _mm256_add_epi32(_mm256_set1_epi32(int32_t(position & (kOne - 1))), offsets);
+    const __m256i index = _mm256_srli_epi32(lanes, kBits);
+    const __m256 fraction = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_and_si256(lanes, fraction_bits)), scale);
+    const __m256 below = look_up(low, index, high), above = look_up(low, _mm256_add_epi32(index, one), high);
+    const __m256 value = _mm256_fmadd_ps(fraction, _mm256_sub_ps(above, below), below);
+    if (last - k >= 8)
+      _mm256_storeu_ps(single + k, _mm256_add_ps(_mm256_loadu_ps(single + k), value));
+    else
+      add_first(single + k, first_lanes(last - k), value);
+  }
+}
+
+// The transpose, read from the pair's side: element j collects the samples less than one element away. Candidates
+// are found with the inverse step in floating point, a little generously; their weights come from exact positions.
+template <int candidates>
+inline void scatter_windows(const float* single, int64_t low, int64_t high, const LineJob<float>& job) {
+  const int64_t step = job.map.step;
+  const double inverse = 1.0 / double(step);
+  const __m256 spread = _mm256_mul_ps(_mm256_cvtepi32_ps(lane_numbers()), _mm256_set1_ps(float(double(kOne) * inverse)));
+  const __m256i steps = _mm256_set1_epi32(int32_t(step)), next = _mm256_set1_epi32(1);
+  const __m256i elements = _mm256_slli_epi32(lane_numbers(), kBits);
+  const __m256 w0 = _mm256_set1_ps(job.w0), w1 = _mm256_set1_ps(job.w1);
+  const __m256 one = _mm256_set1_ps(1.0f), scale = _mm256_set1_ps(-1.0f / float(kOne));
+  for (int64_t j = low; j <= high; j += 8) {
+    // the first sample beyond element j - 1
+    const double from = double((j - 1) * kOne - job.map.start) * inverse + 0.999;
+    const int64_t base = int64_t(std::floor(from));
+    __m256i index = _mm256_cvttps_epi32(_mm256_add_ps(spread, _mm256_set1_ps(float(from - double(base)))));
+    const uint32_t origin = uint32_t(job.map.start + base * step - j * kOne);
+    __m256i away = _mm256_sub_epi32(
+        _mm256_add_epi32(_mm256_set1_epi32(int32_t(origin)), _mm256_mullo_epi32(index, steps)), elements);
+    const __m256 below = _mm256_loadu_ps(single + base), above = _mm256_loadu_ps(single + base + 8);
+    __m256 sum = _mm256_setzero_ps();
+    for (int c = 0; c < candidates; ++c) {
+      const __m256 distance = _mm256_cvtepi32_ps(_mm256_abs_epi32(away));
+      const __m256 weight = _mm256_max_ps(_mm256_fmadd_ps(distance, scale, one), _mm256_setzero_ps());
+      sum = _mm256_fmadd_ps(weight, look_up(below, index, above), sum);
+      away = _mm256_add_epi32(away, steps);
+      index = _mm256_add_epi32(index, next);
+    }
+    if (high - j >= 7) {
+      _mm256_storeu_ps(job.line0 + j, _mm256_fmadd_ps(sum, w0, _mm256_loadu_ps(job.line0 + j)));
+      _mm256_storeu_ps(job.line1 + j, _mm256_fmadd_ps(sum, w1, _mm256_loadu_ps(job.line1 + j)));
+    } else {
+      const __m256i mask = first_lanes(high - j + 1);
+      add_first(job.line0 + j, mask, _mm256_mul_ps(sum, w0));
+      add_first(job.line1 + j, mask, _mm256_mul_ps(sum, w1));
+    }
+  }
+}
+
+// Whether the vector versions handle this step; the portable code takes the others.
+inline bool can_gather(int64_t step) { return step < 2 * kOne; }
+inline bool can_scatter(int64_t step) { return step >= kOne * 6 / 10 && step < 2 * kOne; }
+
+inline void scatter_job(const float* single, int64_t low, int64_t high, const LineJob<float>& job) {
+  // samples less than one element from an element: an open interval of 2 / step, 0.002 of generosity
+  const double within = 2.0 * double(kOne) / double(job.map.step) + 0.002;
+  if (within < 2.0)
+    scatter_windows<2>(single, low, high, job);
+  else if (within < 3.0)
+    scatter_windows<3>(single, low, high, job);
+  else
+    scatter_windows<4>(single, low, high, job);
+}
+
+}  // namespace avx2
+}  // namespace sinograd

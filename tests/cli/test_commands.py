@@ -1,0 +1,135 @@
+"""`sinograd info`, `demo`, `doctor`, `--version`. Truth: the scan file, and the demo's own truth."""
+
+from __future__ import annotations
+
+import functools
+import importlib.metadata
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import sinograd as sg
+from sinograd.cli import doctor as doctor_module
+from sinograd.io import read, read_volume
+from sinograd.phantoms import bone
+
+
+def test_info(sinograd: Any, scan_file: Path, wedge_file: Path) -> None:
+    result = sinograd("info", scan_file)
+    assert result.exit_code == 0
+    lines = dict(line.split(None, 1) for line in result.stdout.splitlines())
+    assert lines["geometry"] == "cone beam"
+    assert lines["distances"].startswith("source to axis 60 mm, to detector centre 90 mm, magnification 1.5")
+    assert lines["angles"] == "24 views from 0 to 345 deg, steps 15 deg"
+    assert lines["detector"] == "FlatDetector, 20 x 24 of 0.75 mm"
+    assert lines["grid"] == "8 x 16 x 16 voxels of 0.5 mm (suggested by the file)"
+    assert lines["sample"] == "ball"
+    assert "100.0 % of the rays" in lines["coverage"]
+    wedge = sinograd("info", wedge_file).stdout
+    assert "fan beam" in wedge and "covers the field of view" in wedge and "rays are missing" in wedge
+
+
+@pytest.fixture
+def few_trabeculae(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The demo's phantom with fewer parts, which is made and projected sooner."""
+    simple = functools.partial(bone, plates=3, rods=10, canals=3, lacunae=5)
+    monkeypatch.setattr("sinograd.phantoms.bone", simple)
+
+
+@pytest.mark.usefixtures("few_trabeculae")
+def test_demo(sinograd: Any, tmp_path: Path) -> None:
+    folder = tmp_path / "demo"
+    result = sinograd("demo", "-o", folder, "--size", "tiny")
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in folder.iterdir()} == {"scan.h5", "truth.h5", "volume.h5", "slices.png"}
+    scan = read(folder / "scan.h5").validate()
+    assert isinstance(scan.geometry, sg.ConeBeam)
+    truth, grid, _ = read_volume(folder / "truth.h5")
+    volume, same_grid, _ = read_volume(folder / "volume.h5")
+    assert grid.equals(same_grid)
+    assert torch.corrcoef(torch.stack([truth.ravel(), volume.ravel()]))[0, 1] > 0.95
+    assert volume.sum() == pytest.approx(truth.sum().item(), rel=0.05)
+    error = next(line for line in result.stdout.splitlines() if line.startswith("error"))
+    assert "of bone's 0.128" in error and "PSNR" in error
+
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    again = sinograd("demo", "-o", folder, "--size", "tiny")
+    assert again.exit_code == 2
+    assert "already holds scan.h5, truth.h5, volume.h5, slices.png: use --force" in again.stderr
+    assert before == {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert sinograd("demo", "-o", folder, "--size", "tiny", "--force").exit_code == 0
+
+
+def test_demo_into_a_file(sinograd: Any, tmp_path: Path) -> None:
+    (tmp_path / "demo").touch()
+    result = sinograd("demo", "-o", tmp_path / "demo")
+    assert result.exit_code == 2 and "is a file, expected a folder" in result.stderr
+
+
+@pytest.mark.usefixtures("few_trabeculae")
+def test_an_interrupted_demo(sinograd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("sinograd.physics.add_photon_noise", interrupted)
+    result = sinograd("demo", "-o", tmp_path, "--size", "tiny")
+    assert result.exit_code == 130
+    assert "after 48 of 48 views; no partial scan.h5 was left" in result.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_doctor(sinograd: Any) -> None:
+    result = sinograd("doctor")
+    assert result.exit_code == 0, result.output
+    for word in ("Python", "torch", "h5py", "native module", "threads", "CUDA", "adjoint", "FDK of a ball"):
+        assert word in result.stdout
+    assert "FAIL" not in result.stdout
+
+
+def test_doctor_finds_wrong_numbers(sinograd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    fdk = sg.fdk
+    monkeypatch.setattr(sg, "fdk", lambda *arguments, **options: 1.1 * fdk(*arguments, **options))
+    result = sinograd("doctor")
+    assert result.exit_code == 1
+    assert "FAIL  FDK of a ball    amplitude off by " in result.stdout
+    monkeypatch.setattr(sg, "fdk", lambda *_: 1 / 0)
+    result = sinograd("doctor")
+    assert result.exit_code == 1 and "ZeroDivisionError" in result.stdout
+
+
+def test_doctor_without_the_native_module(sinograd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(sg, "_native", raising=False)
+    monkeypatch.setitem(sys.modules, "sinograd._native", None)
+    result = sinograd("doctor")
+    assert result.exit_code == 1
+    assert "FAIL  native module    cannot be loaded" in result.stdout
+    assert "adjoint" not in result.stdout
+
+
+def test_doctor_tells_how_to_get_extras(monkeypatch: pytest.MonkeyPatch) -> None:
+    requirements = ["torch>=2", "h5py>=3; extra == 'here'", 'no-such-thing>=1; extra == "there"']
+    monkeypatch.setattr(importlib.metadata, "requires", lambda name: requirements)
+    texts = {finding.name: finding.text for finding in doctor_module._extras()}
+    assert texts == {
+        "extra here": "h5py",
+        "extra there": "not installed: no-such-thing (pip install 'sinograd[there]')",
+    }
+
+
+def test_version_and_help(sinograd: Any) -> None:
+    assert sinograd("--version").stdout == f"sinograd {sg.__version__}\n"
+    for command in ((), ("reconstruct",), ("info",), ("demo",), ("doctor",)):
+        assert "Usage" in sinograd(*command, "--help").output
+
+
+def test_the_entry_point() -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    code = "import sys; from sinograd.cli import main; sys.argv[1:] = ['info', 'nothing.h5']; main()"
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert done.stderr == "sinograd: error: nothing.h5 does not exist\n"

@@ -1,0 +1,40 @@
+"""Progress bars on a terminal. Truth: what a text stream that calls itself a terminal received."""
+
+from __future__ import annotations
+
+import io
+import sys
+
+import pytest
+
+from sinograd.cli.progress import Progress
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_bars_and_position(monkeypatch: pytest.MonkeyPatch) -> None:
+    terminal = Terminal()
+    monkeypatch.setattr(sys, "stderr", terminal)
+    monkeypatch.setenv("TERM", "xterm")
+    with Progress() as progress:
+        assert progress.position() == "while starting"
+        advance = progress.stage("reconstructing", 24)
+        advance(7, 24)
+        assert progress.position() == "while reconstructing, after 7 of 24 views"
+        advance(24, 24)
+        progress.stage("writing", 0)
+        assert progress.position() == "while writing"
+    text = terminal.getvalue()
+    assert "reconstructing" in text and "24/24 views" in text and "writing" in text
+
+
+def test_nothing_is_drawn_elsewhere(monkeypatch: pytest.MonkeyPatch) -> None:
+    for stream, quiet in ((io.StringIO(), False), (Terminal(), True)):
+        monkeypatch.setattr(sys, "stderr", stream)
+        with Progress(quiet=quiet) as progress:
+            progress.stage("reading", 3)(3, 3)
+            assert progress.position() == "while reading, after 3 of 3 views"
+        assert stream.getvalue() == ""

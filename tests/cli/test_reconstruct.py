@@ -1,0 +1,240 @@
+"""`sinograd reconstruct`. Truth: sg.fdk and sg.fbp called directly, phantom values, the real HTC scan."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import warnings
+from collections import namedtuple
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+import sinograd as sg
+from sinograd.cli.pipeline import choose_grid
+from sinograd.cli.reconstruct import Window
+from sinograd.geometry import Grid
+from sinograd.io import read, read_volume
+from sinograd.recon import WINDOWS
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def one_line(text: str) -> str:
+    """The text of stderr, which must be one line without a traceback."""
+    lines = text.strip().splitlines()
+    assert len(lines) == 1, text
+    assert lines[0].startswith("sinograd: ")
+    return lines[0]
+
+
+def test_a_cone_beam_is_what_fdk_gives(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
+    result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5", "--preview", tmp_path / "out.png")
+    assert result.exit_code == 0, result.output
+    scan = read(scan_file)
+    volume, grid, provenance = read_volume(tmp_path / "out.h5")
+    assert scan.grid is not None and grid.equals(scan.grid)
+    torch.testing.assert_close(volume, sg.fdk(scan.load(), scan.geometry, grid), rtol=0, atol=0)
+    assert volume[4, 8, 8] == pytest.approx(0.05, rel=0.05)
+    assert (tmp_path / "out.png").stat().st_size > 10_000
+    assert "24 views x 20 rows x 24 columns" in result.stdout
+    assert "8 x 16 x 16 voxels of 0.5 mm" in result.stdout
+    assert provenance["options"]["window"] == "ram-lak"
+    assert provenance["scan"]["metadata"] == {"sample": "ball"}
+    assert provenance["algorithm"] == "FDK"
+
+
+def test_options(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
+    arguments = ("--window", "hann", "--cutoff", 0.8, "--voxel-mm", 0.4, "--shape", "4,10,12")
+    result = sinograd(
+        "reconstruct", scan_file, "-o", tmp_path / "out.tif", *arguments, "--center-mm", "0.5,-1,2", "--quiet"
+    )
+    assert (result.exit_code, result.output) == (0, "")
+    volume, grid, _ = read_volume(tmp_path / "out.tif")
+    assert grid.equals(Grid((4, 10, 12), 0.4, (0.5, -1, 2)))
+    scan = read(scan_file)
+    expected = sg.fdk(scan.load(), scan.geometry, grid, window="hann", cutoff=0.8)
+    torch.testing.assert_close(volume, expected, rtol=0, atol=0)
+
+
+def test_a_fan_beam_with_missing_views_warns(sinograd: Any, wedge_file: Path, tmp_path: Path) -> None:
+    result = sinograd("reconstruct", wedge_file, "-o", tmp_path / "out.npy", "--quiet")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    assert result.stderr.startswith("warning: ") and "rays" in result.stderr
+    volume, grid, provenance = read_volume(tmp_path / "out.npy")
+    scan = read(wedge_file)
+    assert grid.equals(scan.geometry.default_grid())
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", sg.CoverageWarning)
+        torch.testing.assert_close(volume, sg.fbp(scan.load(), scan.geometry), rtol=0, atol=0)
+    assert provenance["algorithm"] == "FBP"
+
+
+def test_the_real_scan(sinograd: Any, shared_data: Path, tmp_path: Path) -> None:
+    """HTC 2022: a disc of 70 mm with openings; the file lacks arcs of views, which must be said."""
+    file = shared_data / "htc2022" / "tb_549views.mat"
+    result = sinograd("reconstruct", file, "-o", tmp_path / "out.h5", "--preview", tmp_path / "out.png")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.startswith("warning: ") and "gaps at" in result.stderr
+    image, grid, _ = read_volume(tmp_path / "out.h5")
+    assert grid.shape == (512, 512)
+    y, x = grid.axes()
+    radius = (x**2 + (y[:, None] + 1.4) ** 2).sqrt()
+    rim, air = image[(radius > 31) & (radius < 34)].mean(), image[(radius > 36) & (radius < 38)].mean()
+    assert 0.030 < rim < 0.042 and abs(air) < 0.15 * rim
+    # As in the published segmentation, whose row 0 is at +y.
+    values = {place: image[abs(y - place[1]).argmin(), abs(x - place[0]).argmin()] for place in OPEN + SOLID}
+    assert all(values[place] < 0.4 * rim for place in OPEN), values
+    assert all(values[place] > 0.6 * rim for place in SOLID), values
+
+
+OPEN = [
+    (-18.0, -20.0),
+    (2.0, -22.0),
+    (-9.0, -13.0),
+    (9.0, -4.0),
+    (-22.0, -1.0),
+    (0.0, 20.0),
+    (21.0, 8.0),
+]  # x, y
+SOLID = [(-10.0, -4.7), (13.0, 7.0), (0.0, 30.0), (0.0, -33.0), (32.0, 0.0), (-31.0, 0.0)]
+
+
+def test_existing_files_stay(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
+    for name in ("out.h5", "out.png"):
+        (tmp_path / name).write_bytes(b"precious")
+        arguments = ("reconstruct", scan_file, "-o", tmp_path / "out.h5", "--preview", tmp_path / "out.png")
+        result = sinograd(*arguments)
+        assert result.exit_code == 2
+        assert f"{name} already exists: use --force" in one_line(result.stderr)
+        assert (tmp_path / name).read_bytes() == b"precious"
+        (tmp_path / name).rename(tmp_path / "aside")
+    assert sinograd(*arguments).exit_code == 0
+    assert sinograd(*arguments, "--force").exit_code == 0
+
+
+def test_the_destination_is_checked_before_the_work(
+    sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sg, "fdk", lambda *_, **__: pytest.fail("reconstructed"))
+    full = sinograd("reconstruct", scan_file, "-o", tmp_path / "missing" / "out.h5")
+    assert full.exit_code == 2 and "missing does not exist" in one_line(full.stderr)
+    unknown = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.mhd")
+    assert unknown.exit_code == 2 and "its name must end in .h5" in one_line(unknown.stderr)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: Usage(10**9, 10**9, 10**6))
+    full = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5")
+    assert full.exit_code == 2 and "1,056,768 bytes needed, 1,000,000 bytes free" in one_line(full.stderr)
+
+
+def test_a_disk_that_fills_up(sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(file: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("os.fsync", full)
+    result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5")
+    assert result.exit_code == 2 and "the disk is full: writing" in one_line(result.stderr)
+    assert [path.name for path in tmp_path.iterdir()] == ["scan.h5"]
+
+
+def test_an_interrupt_says_how_far_it_came(
+    sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(projections: torch.Tensor, *_: object, progress: Any, **__: object) -> None:
+        progress(7, 24)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(sg, "fdk", interrupted)
+    result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5")
+    assert result.exit_code == 130
+    message = one_line(result.stderr)
+    assert "interrupted while reconstructing, after 7 of 24 views; no partial out.h5 was left" in message
+    assert [path.name for path in tmp_path.iterdir()] == ["scan.h5"]
+
+
+def test_bugs_keep_their_traceback(
+    sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An error that another library or a wrong line raises is not presented as bad input."""
+
+    def broken(*_: object, **__: object) -> None:
+        raise ValueError("shapes (3,) and (4,) not aligned")
+
+    monkeypatch.setattr(sg, "fdk", broken)
+    result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5")
+    assert isinstance(result.exception, ValueError)
+
+
+def test_too_little_memory(sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def large(*_: object, **__: object) -> None:
+        raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
+
+    monkeypatch.setattr(sg, "fdk", large)
+    result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5")
+    assert result.exit_code == 2 and "not enough memory" in one_line(result.stderr)
+
+
+def test_scans_that_cannot_be_read(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
+    (tmp_path / "cut.h5").write_bytes(scan_file.read_bytes()[:3000])
+    (tmp_path / "notes.txt").write_text("not a scan")
+    for name, message in (
+        ("nothing.h5", "does not exist"),
+        ("cut.h5", "is a truncated or damaged HDF5 file"),
+        ("notes.txt", "is in no known scan format"),
+        (".", "is a folder"),
+    ):
+        for command in (
+            ("reconstruct", tmp_path / name, "-o", tmp_path / "out.h5"),
+            ("info", tmp_path / name),
+        ):
+            result = sinograd(*command)
+            assert result.exit_code == 2
+            assert message in one_line(result.stderr)
+
+
+def test_a_scan_with_nan(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
+    import h5py
+
+    with h5py.File(scan_file, "r+") as file:
+        file["projections"][5, 6, 7] = float("nan")
+    result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5")
+    assert result.exit_code == 2
+    assert "got 1 NaN or infinite value, the first at view 5, row 6, column 7" in one_line(result.stderr)
+    assert str(scan_file) in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--shape", "4,x"), "expected numbers with commas"),
+        (("--shape", "4,4"), "--shape must have 3 numbers for this scan, got 2"),
+        (("--shape", "4,4,0"), "Grid shape"),
+        (("--center-mm", "1,2"), "--center-mm must have 3 numbers"),
+        (("--voxel-mm", "-1"), "--voxel-mm must be positive, got -1"),
+        (("--cutoff", "1.5"), "less than or equal to 1"),
+        (("--window", "box"), "box"),
+    ],
+)
+def test_wrong_options(
+    sinograd: Any, scan_file: Path, tmp_path: Path, arguments: tuple[str, str], message: str
+) -> None:
+    result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5", *arguments)
+    assert result.exit_code == 2
+    assert message in result.stderr
+    assert "Traceback" not in result.stderr
+
+
+def test_choose_grid(scan_file: Path) -> None:
+    """The voxel size alone keeps the region, the shape alone keeps the voxel size."""
+    scan = read(scan_file)
+    assert choose_grid(scan).equals(Grid((8, 16, 16), 0.5))
+    assert choose_grid(scan, voxel_mm=0.25).equals(Grid((16, 32, 32), 0.25))
+    assert choose_grid(scan, voxel_mm=0.3).equals(Grid((14, 27, 27), 0.3))
+    assert choose_grid(scan, shape=(1, 4, 4)).equals(Grid((1, 4, 4), 0.5))
+    assert choose_grid(scan, center_mm=(1, 2, 3)).equals(Grid((8, 16, 16), 0.5, (1, 2, 3)))
+
+
+def test_the_windows_are_those_of_the_filter() -> None:
+    assert {window.value for window in Window} == set(WINDOWS)
