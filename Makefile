@@ -25,7 +25,7 @@ help:
 	@echo "make lint     check style, types and layers"
 	@echo "make install  install sinograd and what its tests need into $(VENV)"
 	@echo "make dev      compile the native module into src/sinograd, for PYTHONPATH=src"
-	@echo "make peers    install what benchmarks/run.py --against compares with into $(PEERS) (about 2 GB)"
+	@echo "make peers    install what benchmarks/run.py --against compares with into $(PEERS) (about 3 GB)"
 
 demo: $(VENV)/.core $(VENV)/.installed
 	@$(VENV)/bin/sinograd demo -o demo --force

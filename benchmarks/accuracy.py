@@ -24,11 +24,15 @@ def score(result: np.ndarray, truth: np.ndarray, spacing: float) -> dict[str, fl
 
 
 def against_truth(case: Case, result: np.ndarray, inputs: Inputs) -> dict[str, float]:
-    """The score of a reconstruction, the relative error of a forward projection, nothing for other work."""
+    """The score of a reconstruction, the relative errors of a forward projection, nothing for other work."""
     if case.work in ("fdk", "fbp"):
         return score(result, inputs.truth(case), case.spacing)
     if case.work == "forward":
-        return {"relative_error": relative(result, inputs.exact(case))}
+        step, means = inputs.pixel_means(case)
+        return {
+            "error_of_lines": relative(result, inputs.exact(case)),
+            "error_of_pixel_means": relative(result[::step], means),
+        }
     return {}
 
 

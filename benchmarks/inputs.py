@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -32,6 +33,20 @@ class Inputs:
     def exact(self, case: Case) -> np.ndarray:
         """Exact line integrals through the phantom, float32."""
         return np.load(self._projections(case))
+
+    def pixel_means(self, case: Case) -> tuple[int, np.ndarray]:
+        """Line integrals averaged over 4 x 4 points of each pixel, for every n-th view: n and the array."""
+        step, fine = math.gcd(case.views, 12), 4
+        points = replace(
+            case,
+            views=case.views // step,
+            columns=fine * case.columns,
+            rows=fine * case.rows,
+            pixel=case.pixel / fine,
+        )
+        views, rows, columns = points.projection_shape
+        exact = self.exact(points).reshape(views, rows // fine, fine, columns // fine, fine)
+        return step, exact.mean(axis=(2, 4), dtype=np.float64)
 
     def _volume(self, case: Case) -> Path:
         key = (case.volume_shape, case.spacing)

@@ -16,7 +16,8 @@ TITLES = {
     "fan-fbp": "fan-beam FBP, 512², 720 views",
     "parallel-fbp": "parallel-beam FBP, 511², 720 views",
 }
-# The relative error of case A's forward projection that others reached on the same data; not measured here.
+# Relative errors of case A's forward projection, of the kind "error of pixel means", noted before for others: measured
+# elsewhere, with another number of points a pixel perhaps.
 FORWARD_ERRORS = {"itk-rtk, Joseph": 0.0106, "LEAP, separable footprint": 0.0071}
 
 TIMING_HEADER = ("work", "library", "seconds: median (min to max)", "G/s a core", "sinograd is faster by", "accuracy")
@@ -58,7 +59,9 @@ def times(ratio: dict) -> str:
 def accuracy_text(part: dict) -> str:
     """Everything known about a result, in a few words."""
     words = [
-        f"{key.replace('_', ' ')} {value:.3g}" for key, value in part.get("accuracy", {}).items() if key != "mean_ratio"
+        f"{key.replace('_', ' ')} {value:#.3g}"
+        for key, value in part.get("accuracy", {}).items()
+        if key != "mean_ratio"
     ]
     if "mean_ratio" in part.get("accuracy", {}):
         words.append(f"mean ratio {part['accuracy']['mean_ratio']:.5f}")

@@ -55,6 +55,8 @@ def main(
     peers = [str(peer) for peer in against or ()]
     cases = [CASES[case].at_size(size) if size else CASES[case] for case in GROUPS[name]]
     _check_offered(name, cases, peers)
+    if peers and not peers_python.exists():
+        raise typer.BadParameter(f"{peers_python} does not exist: run `make peers` first")
     if os.getloadavg()[0] > 0.5:
         print(f"The machine is busy (load average {os.getloadavg()[0]:.1f}): figures will be off.", file=sys.stderr)
     run = {**machine.describe(), "name": str(name), "threads": threads, "repeat": repeat, "size": size}

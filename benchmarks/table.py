@@ -50,7 +50,7 @@ def performance(runs: Sequence[dict]) -> Iterator[str]:
     if accuracy:
         yield from ("", *_table(("accuracy", "sinograd", "peers in the same run"), accuracy))
         others = ", ".join(f"{name} {value}" for name, value in report.FORWARD_ERRORS.items())
-        yield from ("", f"Relative error of Joseph forward, case A, found on the same data elsewhere: {others}.")
+        yield from ("", f"Error of Joseph forward, case A, measured elsewhere on the same object: {others}.")
     used = {id(run): run for key in ("timings", "accuracy", "memory") for run, _ in newest(runs, key).values()}
     for run in used.values():
         yield from ("", _environment(run))

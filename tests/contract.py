@@ -9,8 +9,9 @@ A test class subclasses `OperatorContract` and says how its operator is made and
         def reference(self, operator, x): ... # its slow truth in float64
         def custom_ops(self, operator): ...   # the torch custom ops under it, with arguments; none by default
 
-Cases are whatever `make` understands. `case` and, with so few elements that each can be tried, `tiny_case` are
-parametrized by the conftest.py beside the test class.
+Cases are whatever `make` understands; the conftest.py beside the test class parametrizes `case`, `tiny_case` (so
+few elements that each can be tried) and `large_case` (more than one thread's share). Variants of an operator that
+differ in numbers only subclass `ExactnessContract`.
 
 An operator is a `torch.nn.Module` with `operator(x)`, `operator.T`, `operator.domain_shape` and
 `operator.range_shape` that takes float32 and float64.
@@ -64,20 +65,14 @@ def per_dtype(test: Any) -> Any:
     return pytest.mark.parametrize("dtype", DTYPES, ids=["float32", "float64"])(test)
 
 
-class OperatorContract:
-    """The tests; see the head of this module."""
-
-    domain: str
-    range: str
+class ExactnessContract:
+    """The numbers: adjoint, reference, bits and gradients."""
 
     def make(self, case: Any) -> Any:
         raise NotImplementedError("a contract says how to make its operator")
 
     def reference(self, operator: Any, x: Tensor) -> Tensor:
         raise NotImplementedError("a contract says what its operator computes")
-
-    def custom_ops(self, operator: Any) -> list[tuple[Any, tuple[Any, ...]]]:
-        return []
 
     @pytest.fixture
     def operator(self, case: Any) -> Any:
@@ -88,12 +83,14 @@ class OperatorContract:
         return self.make(tiny_case)
 
     @pytest.fixture
+    def large_operator(self, large_case: Any) -> Any:
+        return self.make(large_case)
+
+    @pytest.fixture
     def threads(self) -> Iterator[None]:
         before = torch.get_num_threads()
         yield
         torch.set_num_threads(before)
-
-    # The numbers, for every case.
 
     @per_dtype
     def test_adjoint(self, operator: Any, dtype: torch.dtype, device: torch.device) -> None:
@@ -119,14 +116,15 @@ class OperatorContract:
             assert distance(one(2.5 * x - 0.75 * y), 2.5 * one(x) - 0.75 * one(y)) <= 1e-13
             assert one(torch.zeros_like(x)).abs().max() == 0
 
+    @per_dtype
     def test_same_bits_however_often_and_at_any_number_of_threads(
-        self, operator: Any, threads: None, device: torch.device
+        self, large_operator: Any, threads: None, dtype: torch.dtype, device: torch.device
     ) -> None:
-        for one in (operator, operator.T):
-            x = noise(one.domain_shape, 0, torch.float32, device)
+        for one in (large_operator, large_operator.T):
+            x = noise(one.domain_shape, 0, dtype, device)
             kept = x.clone()
             results = []
-            for count in (1, 2, 2):
+            for count in (1, 2, 2, 3):
                 torch.set_num_threads(count)
                 results.append(one(x))
             assert all(torch.equal(results[0], other) for other in results[1:])
@@ -140,8 +138,6 @@ class OperatorContract:
             assert torch.equal(gradient, one.T(y))
             (second,) = torch.autograd.grad(gradient, y, x)
             assert torch.equal(second, one(x))
-
-    # The interface, element by element, for few.
 
     def test_gradcheck(self, tiny_operator: Any, device: torch.device) -> None:
         """Every derivative of first and second order against finite differences."""
@@ -160,6 +156,16 @@ class OperatorContract:
 
         forward, backward = matrix(tiny_operator), matrix(tiny_operator.T)
         assert (forward - backward.T).abs().max() <= 1e-15 * forward.abs().max()
+
+
+class OperatorContract(ExactnessContract):
+    """The numbers and the interface: batches, memory layouts, dtypes, messages, modules, tracing."""
+
+    domain: str
+    range: str
+
+    def custom_ops(self, operator: Any) -> list[tuple[Any, tuple[Any, ...]]]:
+        return []
 
     def test_custom_ops(self, tiny_operator: Any) -> None:
         """torch's own checks: schema, autograd registration, shapes without data, tracing with dynamic shapes."""

@@ -35,10 +35,10 @@ struct DetectorLines {
 };
 
 // The job of one voxel column in one view; false where its image misses the detector.
-template <class T, class View>
-bool column_job(const View& view, Weighting weighting, double x, double y, const Axis& z, DetectorShape detector,
+template <Weighting weighting, class T, class View>
+bool column_job(const View& view, double x, double y, const Axis& z, DetectorShape detector,
                 DetectorLines<T>& lines, int64_t line_view, LineJob<T>& job) {
-  const ColumnImage image = view.column(weighting, x, y, z);
+  const ColumnImage image = view.template column<weighting>(x, y, z);
   if (!(image.column > -1.0 && image.column < double(detector.columns))) return false;
   if (!make_line_map<T>(image.middle, image.step, z.count, job.map)) return false;
   const double below = std::floor(image.column);
@@ -72,7 +72,7 @@ void store_tile(const T* columns, int64_t stride, T* volume, const Grid& grid, c
 }
 
 // Adds views [first, last), already in `lines`, to one tile.
-template <class T, class View>
+template <Weighting weighting, class T, class View>
 void backproject_tile(const LineKernels<T>& kernels, DetectorLines<T>& lines, T* volume, const Views& views,
                       int64_t first, int64_t last, DetectorShape detector, const Grid& grid, const Tile& tile,
                       T* columns, T* scratch) {
@@ -84,7 +84,7 @@ void backproject_tile(const LineKernels<T>& kernels, DetectorLines<T>& lines, T*
       int64_t count = 0;
       for (int64_t v = first; v < last; ++v) {
         LineJob<T>& job = jobs[count];
-        if (!column_job(View{views.data + v * kViewDoubles}, views.weighting, grid.x.position(tile.x0 + x),
+        if (!column_job<weighting>(View{views.data + v * kViewDoubles}, grid.x.position(tile.x0 + x),
                         grid.y.position(tile.y0 + y), grid.z, detector, lines, v - first, job))
           continue;
         job.map.start += tile.z0 * job.map.step;
@@ -95,7 +95,7 @@ void backproject_tile(const LineKernels<T>& kernels, DetectorLines<T>& lines, T*
   store_tile(columns, stride, volume, grid, tile);
 }
 
-template <class T, class View>
+template <Weighting weighting, class T, class View>
 void backproject(const T* projections, T* volume, const Views& views, DetectorShape detector, const Grid& grid,
                  Interruption stop) {
   const LineKernels<T>& kernels = line_kernels<T>();
@@ -120,7 +120,7 @@ void backproject(const T* projections, T* volume, const Views& views, DetectorSh
         tile.nx = std::min(kTileX, grid.x.count - tile.x0);
         tile.ny = std::min(kTileY, grid.y.count - tile.y0);
         tile.nz = std::min(kTileZ, grid.z.count - tile.z0);
-        backproject_tile<T, View>(kernels, lines, volume, views, first, last, detector, grid, tile, columns.data(),
+        backproject_tile<weighting, T, View>(kernels, lines, volume, views, first, last, detector, grid, tile, columns.data(),
                                   scratch.data());
       }
     }
@@ -128,7 +128,7 @@ void backproject(const T* projections, T* volume, const Views& views, DetectorSh
 }
 
 // One thread owns a block of views and meets every voxel column; nothing is shared, so the order is fixed.
-template <class T, class View>
+template <Weighting weighting, class T, class View>
 void backproject_adjoint(const T* volume, T* projections, const Views& views, DetectorShape detector, const Grid& grid,
                          Interruption stop) {
   const LineKernels<T>& kernels = line_kernels<T>();
@@ -156,7 +156,7 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
             for (int64_t x = 0; x < nx; ++x) {
               int64_t count = 0;
               for (int64_t v = first; v < last; ++v)
-                count += column_job(View{views.data + v * kViewDoubles}, views.weighting, grid.x.position(x0 + x),
+                count += column_job<weighting>(View{views.data + v * kViewDoubles}, grid.x.position(x0 + x),
                                     grid.y.position(y), grid.z, detector, lines, v - first, jobs[count]);
               kernels.scatter(columns.data() + kLinePad + x * stride, grid.z.count, jobs, count, detector.rows,
                               scratch.data());
@@ -179,18 +179,18 @@ template <class T>
 void backproject_axial(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid,
                        Interruption stop) {
   if (views.curved)
-    backproject<T, CurvedView>(projections, volume, views, detector, grid, stop);
+    with_weighting(views.weighting, [&](auto w) { backproject<w(), T, CurvedView>(projections, volume, views, detector, grid, stop); });
   else
-    backproject<T, FlatView>(projections, volume, views, detector, grid, stop);
+    with_weighting(views.weighting, [&](auto w) { backproject<w(), T, FlatView>(projections, volume, views, detector, grid, stop); });
 }
 
 template <class T>
 void backproject_axial_adjoint(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid,
                                Interruption stop) {
   if (views.curved)
-    backproject_adjoint<T, CurvedView>(volume, projections, views, detector, grid, stop);
+    with_weighting(views.weighting, [&](auto w) { backproject_adjoint<w(), T, CurvedView>(volume, projections, views, detector, grid, stop); });
   else
-    backproject_adjoint<T, FlatView>(volume, projections, views, detector, grid, stop);
+    with_weighting(views.weighting, [&](auto w) { backproject_adjoint<w(), T, FlatView>(volume, projections, views, detector, grid, stop); });
 }
 
 #define SINOGRAD_INSTANTIATE(T)                                                                       \

@@ -34,17 +34,16 @@ struct Corners {
   T w00, w01, w10, w11;
 };
 
-template <class T>
-inline bool image_of_voxel(const FlatView& view, Weighting weighting, double x, double y, double z,
+template <Weighting weighting, class T>
+inline bool image_of_voxel(const FlatView& view, double x, double y, double z,
                            DetectorShape detector, int64_t stride, Corners<T>& corners) {
   const double* m = view.m;
-  const double w = view.depth(x, y, z);
-  const double inverse = 1.0 / w;
+  const double inverse = reciprocal(view.depth(x, y, z));
   const double column = (m[0] * x + m[1] * y + m[2] * z + m[3]) * inverse;
   const double row = (m[4] * x + m[5] * y + m[6] * z + m[7]) * inverse;
   if (!(column > -1.0 && column < double(detector.columns) && row > -1.0 && row < double(detector.rows))) return false;
   const double c = std::floor(column), r = std::floor(row);
-  const double weight = view.weight(weighting, x, y, w);
+  const double weight = view.weight<weighting>(x, y, inverse);
   const double upper = (row - r) * weight, lower = weight - upper;
   corners.offset = int64_t(r) * stride + int64_t(c);
   corners.w01 = T(lower * (column - c));
@@ -54,10 +53,8 @@ inline bool image_of_voxel(const FlatView& view, Weighting weighting, double x, 
   return true;
 }
 
-}  // namespace
-
-template <class T>
-void backproject_general(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid,
+template <Weighting weighting, class T>
+void backproject(const T* projections, T* volume, const Views& views, DetectorShape detector, const Grid& grid,
                          Interruption stop) {
   PaddedImages<T> images(std::min(kViewBlock, views.count), detector);
   images.pixels.zero();
@@ -77,7 +74,7 @@ void backproject_general(const T* projections, T* volume, Views views, DetectorS
         const FlatView view{views.data + v * kViewDoubles};
         const T* image = images.pixel(v - first, 0, 0);
         for (int64_t x = 0; x < grid.x.count; ++x)
-          if (image_of_voxel(view, views.weighting, grid.x.position(x), y, z, detector, images.stride, at)) {
+          if (image_of_voxel<weighting>(view, grid.x.position(x), y, z, detector, images.stride, at)) {
             const T* pixel = image + at.offset;
             row[x] += (at.w00 * pixel[0] + at.w01 * pixel[1]) +
                       (at.w10 * pixel[images.stride] + at.w11 * pixel[images.stride + 1]);
@@ -88,8 +85,8 @@ void backproject_general(const T* projections, T* volume, Views views, DetectorS
 }
 
 // One thread owns a view.
-template <class T>
-void backproject_general_adjoint(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid,
+template <Weighting weighting, class T>
+void backproject_adjoint(const T* volume, T* projections, const Views& views, DetectorShape detector, const Grid& grid,
                                  Interruption stop) {
   const int64_t round = 2 * omp_get_max_threads();
   for (int64_t first = 0; first < views.count; first += round) {
@@ -107,7 +104,7 @@ void backproject_general_adjoint(const T* volume, T* projections, Views views, D
           const double z = grid.z.position(line / grid.y.count), y = grid.y.position(line % grid.y.count);
           const T* row = volume + line * grid.x.count;
           for (int64_t x = 0; x < grid.x.count; ++x)
-            if (image_of_voxel(view, views.weighting, grid.x.position(x), y, z, detector, images.stride, at)) {
+            if (image_of_voxel<weighting>(view, grid.x.position(x), y, z, detector, images.stride, at)) {
               T* pixel = image + at.offset;
               pixel[0] += at.w00 * row[x];
               pixel[1] += at.w01 * row[x];
@@ -121,6 +118,21 @@ void backproject_general_adjoint(const T* volume, T* projections, Views views, D
       }
     }
   }
+}
+
+}  // namespace
+
+template <class T>
+void backproject_general(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid,
+                         Interruption stop) {
+  with_weighting(views.weighting, [&](auto w) { backproject<w(), T>(projections, volume, views, detector, grid, stop); });
+}
+
+template <class T>
+void backproject_general_adjoint(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid,
+                                 Interruption stop) {
+  with_weighting(views.weighting,
+                 [&](auto w) { backproject_adjoint<w(), T>(volume, projections, views, detector, grid, stop); });
 }
 
 #define SINOGRAD_INSTANTIATE(T)                                                                         \

@@ -4,7 +4,7 @@
 #include <cstdlib>
 #include <stdexcept>
 
-#include "lines_table.h"
+#include "isa_table.h"
 
 namespace sinograd {
 
@@ -32,30 +32,69 @@ std::string instruction_set() {
 
 namespace {
 
-struct Table {
-  const LineKernels<float>* floats;
-  const LineKernels<double>* doubles;
-};
-
-Table table() {
+// The table of the instruction set in use.
 #if defined(__x86_64__)
+#define SINOGRAD_CHOOSE(table) (choose(portable::table, avx2::table, avx512::table))
+template <class Table>
+const Table& choose(const Table& portable, const Table& avx2, const Table& avx512) {
   const std::string name = instruction_set();
-  if (name == "avx512") return {&avx512::kFloatLines, &avx512::kDoubleLines};
-  if (name == "avx2") return {&avx2::kFloatLines, &avx2::kDoubleLines};
+  return name == "avx512" ? avx512 : name == "avx2" ? avx2 : portable;
+}
+#else
+#define SINOGRAD_CHOOSE(table) (portable::table)
 #endif
-  return {&portable::kFloatLines, &portable::kDoubleLines};
+
+template <class T>
+const PlanarKernels<T>& planar_kernels();
+template <>
+const PlanarKernels<float>& planar_kernels<float>() {
+  return SINOGRAD_CHOOSE(kFloatPlanar);
+}
+template <>
+const PlanarKernels<double>& planar_kernels<double>() {
+  return SINOGRAD_CHOOSE(kDoublePlanar);
 }
 
 }  // namespace
 
 template <>
 const LineKernels<float>& line_kernels<float>() {
-  return *table().floats;
+  return SINOGRAD_CHOOSE(kFloatLines);
 }
 
 template <>
 const LineKernels<double>& line_kernels<double>() {
-  return *table().doubles;
+  return SINOGRAD_CHOOSE(kDoubleLines);
 }
+
+template <class T>
+void backproject_planar(const T* sinogram, T* image, Views views, DetectorShape detector, Grid grid, Interruption stop) {
+  planar_kernels<T>().backproject(sinogram, image, views, detector, grid, stop);
+}
+
+template <class T>
+void backproject_planar_adjoint(const T* image, T* sinogram, Views views, DetectorShape detector, Grid grid,
+                                Interruption stop) {
+  planar_kernels<T>().backproject_adjoint(image, sinogram, views, detector, grid, stop);
+}
+
+template <class T>
+void joseph_planar(const T* image, T* sinogram, Views views, DetectorShape detector, Grid grid, Interruption stop) {
+  planar_kernels<T>().joseph(image, sinogram, views, detector, grid, stop);
+}
+
+template <class T>
+void joseph_planar_adjoint(const T* sinogram, T* image, Views views, DetectorShape detector, Grid grid,
+                           Interruption stop) {
+  planar_kernels<T>().joseph_adjoint(sinogram, image, views, detector, grid, stop);
+}
+
+#define SINOGRAD_INSTANTIATE(T)                                                                        \
+  template void backproject_planar<T>(const T*, T*, Views, DetectorShape, Grid, Interruption);         \
+  template void backproject_planar_adjoint<T>(const T*, T*, Views, DetectorShape, Grid, Interruption); \
+  template void joseph_planar<T>(const T*, T*, Views, DetectorShape, Grid, Interruption);              \
+  template void joseph_planar_adjoint<T>(const T*, T*, Views, DetectorShape, Grid, Interruption);
+SINOGRAD_INSTANTIATE(float)
+SINOGRAD_INSTANTIATE(double)
 
 }  // namespace sinograd

@@ -2,7 +2,7 @@
 // vector versions take the float32 lines they are made for and leave it the rest.
 #include "lines.h"
 
-#include "lines_table.h"
+#include "isa_table.h"
 
 #if defined(__AVX512F__)
 #include "lines_avx512.h"

@@ -22,8 +22,6 @@ template <class T>
 using Input = nb::ndarray<const T, nb::c_contig, nb::device::cpu>;
 template <class T>
 using Output = nb::ndarray<T, nb::c_contig, nb::device::cpu>;
-template <class T>
-using Operator = void (*)(const T*, T*, Views, DetectorShape, Grid, Interruption);
 
 // An interrupt (Ctrl-C) becomes a Python exception between two blocks of views.
 void raise_interrupts() {

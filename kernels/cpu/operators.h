@@ -21,6 +21,9 @@ struct Views {
   Weighting weighting;
 };
 
+template <class T>
+using Operator = void (*)(const T* input, T* output, Views views, DetectorShape detector, Grid grid, Interruption stop);
+
 // volume += backprojection. Rows of the detector parallel to z.
 template <class T>
 void backproject_axial(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid, Interruption stop);

@@ -1,86 +1,111 @@
-// One slice: the same two operator pairs for images [y][x] and sinograms [view][column].
+// One slice: the same two operator pairs for images [y][x] and sinograms [view][column]. Compiled once per
+// instruction set; the coordinates of a row of pixels are computed first, in loops that compilers vectorise.
 #include <omp.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "aligned_buffer.h"
-#include "operators.h"
+#include "isa_table.h"
 #include "ray.h"
 
 namespace sinograd {
+namespace SINOGRAD_ISA {
 namespace {
 
 constexpr int64_t kViewBlock = 32;
 
-// The two detector columns beside a pixel's image, and their weights; false where it misses the detector.
+constexpr int64_t kRun = 256;
+
+// The images of a run of pixels along x: the detector column below each (-1 or `columns` where the pixel misses the
+// detector: zeros lie there) and the weights of that column and the next.
 template <class T>
-struct Pair {
-  int64_t below;
-  T w0, w1;
+struct Run {
+  int32_t below[kRun];
+  T w0[kRun], w1[kRun];
 };
 
-template <class T, class View>
-inline bool image_of_pixel(const View& view, Weighting weighting, double x, double y, int64_t columns, Pair<T>& pair) {
-  const ColumnImage image = view.column(weighting, x, y, Axis{1, 1.0, 0.0});
-  if (!(image.column > -1.0 && image.column < double(columns))) return false;
-  const double below = std::floor(image.column);
-  pair.below = int64_t(below);
-  pair.w0 = T((1.0 - (image.column - below)) * image.weight);
-  pair.w1 = T((image.column - below) * image.weight);
-  return true;
+// Pixels [first, first + count) of a row: three plain loops over local arrays, which compilers vectorise.
+template <Weighting weighting, class T, class View>
+void image_run(const View& view, const Axis& x, double y, int64_t columns, int64_t first, int64_t count, Run<T>& run) {
+  double column[kRun], weight[kRun];
+  const double start = x.position(first), spacing = x.spacing, last = double(columns);
+  const int n = int(count);
+  const View local = view;
+  for (int i = 0; i < n; ++i) {
+    const ColumnImage image = local.template column<weighting>(start + double(i) * spacing, y, Axis{1, 1.0, 0.0});
+    column[i] = image.column;
+    weight[i] = image.weight;
+  }
+  for (int i = 0; i < n; ++i) {
+    double at = column[i] < -1.0 ? -1.0 : column[i];
+    at = at > last ? last : at;
+    const double below = std::floor(at), above = at - below;
+    run.below[i] = int32_t(below);
+    run.w0[i] = T((1.0 - above) * weight[i]);
+    run.w1[i] = T(above * weight[i]);
+  }
 }
 
-// Rows of the sinogram with an element of zeros on either side.
+// Rows of the sinogram with zeros around them: columns -1, `columns` and `columns` + 1.
+constexpr int64_t padded_columns(int64_t columns) { return columns + 3; }
+
 template <class T>
 void pad_rows(const T* sinogram, int64_t views, int64_t columns, T* padded) {
   for (int64_t v = 0; v < views; ++v) {
-    T* row = padded + v * (columns + 2);
-    row[0] = row[columns + 1] = T(0);
+    T* row = padded + v * padded_columns(columns);
+    row[0] = row[columns + 1] = row[columns + 2] = T(0);
     std::copy_n(sinogram + v * columns, columns, row + 1);
   }
 }
 
-template <class T, class View>
+template <Weighting weighting, class T, class View>
 void backproject(const T* sinogram, T* image, const Views& views, int64_t columns, const Grid& grid, Interruption stop) {
-  AlignedBuffer<T> padded(kViewBlock * (columns + 2));
+  AlignedBuffer<T> padded(kViewBlock * padded_columns(columns));
   for (int64_t first = 0; first < views.count; first += kViewBlock) {
     stop();
     const int64_t last = std::min(first + kViewBlock, views.count);
     pad_rows(sinogram + first * columns, last - first, columns, padded.data());
 #pragma omp parallel for schedule(dynamic)
     for (int64_t y = 0; y < grid.y.count; ++y) {
-      T* row = image + y * grid.x.count;
-      for (int64_t v = first; v < last; ++v) {
-        const View view{views.data + v * kViewDoubles};
-        const T* line = padded.data() + (v - first) * (columns + 2) + 1;
-        Pair<T> pair;
-        for (int64_t x = 0; x < grid.x.count; ++x)
-          if (image_of_pixel(view, views.weighting, grid.x.position(x), grid.y.position(y), columns, pair))
-            row[x] += pair.w0 * line[pair.below] + pair.w1 * line[pair.below + 1];
+      Run<T> run;
+      for (int64_t x = 0; x < grid.x.count; x += kRun) {
+        const int64_t count = std::min(kRun, grid.x.count - x);
+        T* row = image + y * grid.x.count + x;
+        for (int64_t v = first; v < last; ++v) {
+          const T* line = padded.data() + (v - first) * padded_columns(columns) + 1;
+          image_run<weighting>(View{views.data + v * kViewDoubles}, grid.x, grid.y.position(y), columns, x, count,
+                    run);
+#pragma omp simd
+          for (int64_t i = 0; i < count; ++i)
+            row[i] += run.w0[i] * line[run.below[i]] + run.w1[i] * line[run.below[i] + 1];
+        }
       }
     }
   }
 }
 
-template <class T, class View>
+template <Weighting weighting, class T, class View>
 void backproject_adjoint(const T* image, T* sinogram, const Views& views, int64_t columns, const Grid& grid) {
 #pragma omp parallel
   {
-    AlignedBuffer<T> padded(columns + 2);
+    AlignedBuffer<T> padded(padded_columns(columns));
     T* line = padded.data() + 1;
+    Run<T> run;
 #pragma omp for schedule(dynamic)
     for (int64_t v = 0; v < views.count; ++v) {
-      const View view{views.data + v * kViewDoubles};
       padded.zero();
-      Pair<T> pair;
       for (int64_t y = 0; y < grid.y.count; ++y)
-        for (int64_t x = 0; x < grid.x.count; ++x)
-          if (image_of_pixel(view, views.weighting, grid.x.position(x), grid.y.position(y), columns, pair)) {
-            const T value = image[y * grid.x.count + x];
-            line[pair.below] += pair.w0 * value;
-            line[pair.below + 1] += pair.w1 * value;
+        for (int64_t x = 0; x < grid.x.count; x += kRun) {
+          const int64_t count = std::min(kRun, grid.x.count - x);
+          const T* row = image + y * grid.x.count + x;
+          image_run<weighting>(View{views.data + v * kViewDoubles}, grid.x, grid.y.position(y), columns, x, count,
+                    run);
+          for (int64_t i = 0; i < count; ++i) {
+            line[run.below[i]] += run.w0[i] * row[i];
+            line[run.below[i] + 1] += run.w1[i] * row[i];
           }
+        }
       for (int64_t u = 0; u < columns; ++u) sinogram[v * columns + u] += line[u];
     }
   }
@@ -116,14 +141,12 @@ void planes_inside(const Ray& ray, const Grid& grid, int64_t& first, int64_t& la
   while (last > first && !(ray.j0 + double(last - 1) * ray.dj > -1.0 && ray.j0 + double(last - 1) * ray.dj < count)) --last;
 }
 
-}  // namespace
-
 template <class T>
 void backproject_planar(const T* sinogram, T* image, Views views, DetectorShape detector, Grid grid, Interruption stop) {
   if (views.curved)
-    backproject<T, CurvedView>(sinogram, image, views, detector.columns, grid, stop);
+    with_weighting(views.weighting, [&](auto w) { backproject<w(), T, CurvedView>(sinogram, image, views, detector.columns, grid, stop); });
   else
-    backproject<T, FlatView>(sinogram, image, views, detector.columns, grid, stop);
+    with_weighting(views.weighting, [&](auto w) { backproject<w(), T, FlatView>(sinogram, image, views, detector.columns, grid, stop); });
 }
 
 template <class T>
@@ -131,9 +154,9 @@ void backproject_planar_adjoint(const T* image, T* sinogram, Views views, Detect
                                 Interruption stop) {
   stop();
   if (views.curved)
-    backproject_adjoint<T, CurvedView>(image, sinogram, views, detector.columns, grid);
+    with_weighting(views.weighting, [&](auto w) { backproject_adjoint<w(), T, CurvedView>(image, sinogram, views, detector.columns, grid); });
   else
-    backproject_adjoint<T, FlatView>(image, sinogram, views, detector.columns, grid);
+    with_weighting(views.weighting, [&](auto w) { backproject_adjoint<w(), T, FlatView>(image, sinogram, views, detector.columns, grid); });
 }
 
 template <class T>
@@ -197,12 +220,12 @@ void joseph_planar_adjoint(const T* sinogram, T* image, Views views, DetectorSha
   }
 }
 
-#define SINOGRAD_INSTANTIATE(T)                                                                        \
-  template void backproject_planar<T>(const T*, T*, Views, DetectorShape, Grid, Interruption);         \
-  template void backproject_planar_adjoint<T>(const T*, T*, Views, DetectorShape, Grid, Interruption); \
-  template void joseph_planar<T>(const T*, T*, Views, DetectorShape, Grid, Interruption);              \
-  template void joseph_planar_adjoint<T>(const T*, T*, Views, DetectorShape, Grid, Interruption);
-SINOGRAD_INSTANTIATE(float)
-SINOGRAD_INSTANTIATE(double)
+}  // namespace
 
+const PlanarKernels<float> kFloatPlanar = {backproject_planar<float>, backproject_planar_adjoint<float>,
+                                           joseph_planar<float>, joseph_planar_adjoint<float>};
+const PlanarKernels<double> kDoublePlanar = {backproject_planar<double>, backproject_planar_adjoint<double>,
+                                             joseph_planar<double>, joseph_planar_adjoint<double>};
+
+}  // namespace SINOGRAD_ISA
 }  // namespace sinograd

@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 #include "grid.h"
 
@@ -28,14 +29,21 @@ struct ColumnImage {
   double weight;
 };
 
+// 1 / w to 4e-15: a float32 division and one Newton step, several times faster than a float64 division.
+inline double reciprocal(double w) {
+  const double guess = double(1.0f / float(w));
+  return guess * (2.0 - w * guess);
+}
+
 struct FlatView {
   const double* m;
 
   double depth(double x, double y, double z) const { return m[8] * x + m[9] * y + m[10] * z + m[11]; }
 
-  double weight(Weighting weighting, double x, double y, double w) const {
-    if (weighting == Weighting::fdk) return (m[11] / w) * (m[11] / w);
-    if (weighting == Weighting::fan) {
+  template <Weighting weighting>
+  double weight(double x, double y, double inverse_depth) const {
+    if constexpr (weighting == Weighting::fdk) return (m[11] * inverse_depth) * (m[11] * inverse_depth);
+    if constexpr (weighting == Weighting::fan) {
       const double dx = x - m[12], dy = y - m[13];
       return m[15] * m[15] / (dx * dx + dy * dy);
     }
@@ -43,14 +51,14 @@ struct FlatView {
   }
 
   // For detectors whose rows' axis is parallel to z: m[2] and m[10] are zero.
-  ColumnImage column(Weighting weighting, double x, double y, const Axis& z) const {
-    const double w = m[8] * x + m[9] * y + m[11];
-    const double inverse = 1.0 / w;
+  template <Weighting weighting>
+  ColumnImage column(double x, double y, const Axis& z) const {
+    const double inverse = reciprocal(m[8] * x + m[9] * y + m[11]);
     ColumnImage image;
     image.column = (m[0] * x + m[1] * y + m[3]) * inverse;
     image.middle = (m[4] * x + m[5] * y + m[6] * z.centre + m[7]) * inverse;
     image.step = m[6] * z.spacing * inverse;
-    image.weight = weight(weighting, x, y, w);
+    image.weight = weight<weighting>(x, y, inverse);
     return image;
   }
 };
@@ -58,7 +66,8 @@ struct FlatView {
 struct CurvedView {
   const double* c;
 
-  ColumnImage column(Weighting weighting, double x, double y, const Axis& z) const {
+  template <Weighting weighting>
+  ColumnImage column(double x, double y, const Axis& z) const {
     const double dx = x - c[0], dy = y - c[1];
     const double squared = dx * dx + dy * dy;
     // source + t (dx, dy) on the circle: the farther of the two points
@@ -75,5 +84,16 @@ struct CurvedView {
     return image;
   }
 };
+
+// Calls f with the weighting as a compile-time constant: f(std::integral_constant<Weighting, ...>).
+template <class F>
+inline void with_weighting(Weighting weighting, F&& f) {
+  if (weighting == Weighting::fdk)
+    f(std::integral_constant<Weighting, Weighting::fdk>());
+  else if (weighting == Weighting::fan)
+    f(std::integral_constant<Weighting, Weighting::fan>());
+  else
+    f(std::integral_constant<Weighting, Weighting::none>());
+}
 
 }  // namespace sinograd

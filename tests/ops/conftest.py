@@ -165,7 +165,6 @@ SCANS: dict[str, Scan] = {
     "one column": cone(FlatDetector((9, 1), 1.6)),
     "one pixel, one view": cone(FlatDetector((1, 1), 1.6), views=1),
     "one of each, tilted": cone(FlatDetector((1, 1), 1.6), Grid((1, 1, 1), 3.0), views=1, tilt=0.1),
-    "more than a block of everything": cone(FlatDetector((18, 35), (0.7, 0.5)), Grid((20, 18, 33), 0.3), views=26),
 }
 
 # One of each kind of kernel, for checks that try every entry or take long.
@@ -176,6 +175,18 @@ TINY_SCANS: dict[str, Scan] = {
     "cone, curved": cone(CurvedDetector((3, 4), 1.6), Grid((3, 3, 2)), views=2),
     "cone, tilted": cone(FlatDetector((3, 4), 1.6), Grid((2, 3, 3)), views=2, tilt=0.2),
     "cone, rows down": cone(FlatDetector((3, 4), 1.6), Grid((2, 3, 3)), views=2, in_plane_rotation=math.pi),
+}
+
+# More of everything than a kernel takes in one go.
+WIDE_AREA, WIDE_GRID = FlatDetector((18, 35), (0.7, 0.5)), Grid((20, 18, 33), 0.3)
+WIDE_LINE, WIDE_SLICE = FlatDetector(45, 1.1), Grid((21, 37), 0.8)
+LARGE_SCANS: dict[str, Scan] = {
+    "parallel 2-D": Scan(ParallelBeam(full_scan(37, start=0.1), FlatDetector(45, 0.7)), WIDE_SLICE),
+    "fan": fan(WIDE_LINE, WIDE_SLICE, angles=full_scan(37, start=0.1)),
+    "fan, curved": fan(CurvedDetector(45, 1.1), WIDE_SLICE, angles=full_scan(37, start=0.1)),
+    "cone": cone(WIDE_AREA, WIDE_GRID, views=26),
+    "cone, curved": cone(CurvedDetector((18, 35), (0.7, 0.5)), WIDE_GRID, views=26),
+    "cone, tilted": cone(WIDE_AREA, WIDE_GRID, views=26, tilt=0.1),
 }
 
 FAR = Grid((3, 4, 5), 1.0, (0.0, 0.0, 60.0))
@@ -194,6 +205,14 @@ BLIND_SCANS: dict[str, Scan] = {
 }
 
 
+SETS = {
+    "case": {**SCANS, **{f"large {label}": scan for label, scan in LARGE_SCANS.items()}},
+    "tiny_case": TINY_SCANS,
+    "large_case": LARGE_SCANS,
+    "blind_case": BLIND_SCANS,
+}
+
+
 @pytest.fixture(autouse=True)
 def one_thread() -> Iterator[None]:
     """So little work goes faster alone, above all on a busy machine; tests of threads ask for more."""
@@ -203,10 +222,16 @@ def one_thread() -> Iterator[None]:
     torch.set_num_threads(before)
 
 
+@pytest.fixture(scope="session")
+def every_case() -> list[Scan]:
+    """All of the above at once."""
+    return [*SETS["case"].values()]
+
+
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Gives `case`, `tiny_case` and `blind_case`; a test class may say by `accepts` which geometries it is about."""
+    """Gives `case`, `tiny_case` ...; a test class may say by `accepts` which geometries it is about."""
     accepts: Callable[[Geometry], bool] = getattr(metafunc.cls, "accepts", lambda geometry: True)
-    for name, scans in (("case", SCANS), ("tiny_case", TINY_SCANS), ("blind_case", BLIND_SCANS)):
+    for name, scans in SETS.items():
         if name in metafunc.fixturenames:
             chosen = [pytest.param(scan, id=label) for label, scan in scans.items() if accepts(scan.geometry)]
             metafunc.parametrize(name, chosen)

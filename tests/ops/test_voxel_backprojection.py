@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from contract import OperatorContract, distance
+from contract import ExactnessContract, OperatorContract, distance
 from sinograd import Backprojection, ConeBeam, CurvedDetector, FanBeam, FlatDetector, Geometry, Grid, ParallelBeam
 from sinograd.ops import backproject, backproject_adjoint
 from sinograd.ops.reference import backproject_reference
@@ -19,9 +20,10 @@ ANGLES = torch.tensor([0.0, 0.7, 2.9, 5.1], dtype=torch.float64)
 GRID = Grid((5, 6, 7), (0.9, 1.0, 1.1), (0.5, -0.4, 0.3))
 
 
-class TestBackprojection(OperatorContract):
-    domain, range = "projections", "volume"
-    weighting = "none"
+class Weighted:
+    """How a backprojection is made, and its reference."""
+
+    weighting: str
 
     def make(self, case: Any) -> Backprojection:
         return Backprojection(*case, weighting=self.weighting)
@@ -39,22 +41,24 @@ class TestBackprojection(OperatorContract):
             self.weighting,
         ).reshape(operator.range_shape)
 
+
+class TestBackprojection(Weighted, OperatorContract):
+    domain, range = "projections", "volume"
+    weighting = "none"
+
     def custom_ops(self, operator: Backprojection) -> list[tuple[Any, tuple[Any, ...]]]:
         geometry, grid = operator.geometry, operator.grid
         x = torch.randn(2, *operator.domain_shape, requires_grad=True)
         y = torch.randn(2, *operator.range_shape, requires_grad=True)
         beam = geometry.vectors, geometry.divergent
-        place = grid.spacing, grid.center, self.weighting
+        place = grid.spacing, grid.center
         return [
             (backproject, (x, *beam, grid.shape, *place)),
             (backproject_adjoint, (y, *beam, geometry.detector.shape, *place)),
         ]
 
-    def test_repr_shows_the_weighting(self, tiny_case: Any) -> None:
-        assert f"weighting={self.weighting!r}" in repr(self.make(tiny_case))
 
-
-class TestFdkWeighting(TestBackprojection):
+class TestFdkWeighting(Weighted, ExactnessContract):
     weighting = "fdk"
 
     @staticmethod
@@ -133,3 +137,13 @@ def test_unknown_weighting() -> None:
         Backprojection(geometry, Grid((4, 4)), weighting="hann")
     with pytest.raises(ValueError, match=r"weighting.*parallel.*'fdk'"):
         Backprojection(geometry, Grid((4, 4)), weighting="fdk")
+
+
+@pytest.mark.parametrize("weighting", ["none", "fan", "fdk"])
+def test_weighting_is_part_of_the_repr_and_of_copies(weighting: str) -> None:
+    geometry = FanBeam.circular(
+        source_to_origin=SOD, source_to_detector=SDD, angles=[0.6], detector=FlatDetector(20, 0.5)
+    )
+    operator = Backprojection(geometry, Grid((5, 6)), weighting)
+    assert f"weighting={weighting!r}" in repr(operator)
+    assert copy.deepcopy(operator).weighting == weighting

@@ -22,8 +22,8 @@ OBJECT = shepp_logan_3d(115.0)
 SCORED = 75.0  # mm
 BALL = Grid((154, 154, 154))
 SLAB = Grid((60, 154, 154))  # |z| < 30 mm
+COARSE_SLAB = Grid((30, 76, 76), 2.0)
 SLICE = Grid((512, 512), 0.5)
-ROWS, SLAB_ROWS = 256, 68  # the fewer rows see the slab
 
 
 @dataclass(frozen=True)
@@ -60,10 +60,16 @@ def score(reconstruction: Tensor, grid: Grid) -> Score:
     return Score(*(error[m].square().mean().sqrt().item() for m in (inside, flat)), ratio.item())
 
 
-def cone(angles: Tensor, rows: int = SLAB_ROWS, offset: float = 0.0, curved: bool = False, **more: Any) -> ConeBeam:
+def cone(angles: Tensor, rows: int = 256, offset: float = 0.0, curved: bool = False, **more: Any) -> ConeBeam:
     """Case A's scanner at other angles, with fewer rows, its detector moved along +u, curved ..."""
     kind = CurvedDetector if curved else FlatDetector
     return ConeBeam.circular(**CIRCLE, angles=angles, detector=kind((rows, 256), 1.6, offset=(0.0, offset)), **more)
+
+
+def coarse_cone(angles: Tensor, offset: float = 0.0, curved: bool = False, **more: Any) -> ConeBeam:
+    """The same with 128 columns of 3.2 mm and rows that see the slab."""
+    kind = CurvedDetector if curved else FlatDetector
+    return ConeBeam.circular(**CIRCLE, angles=angles, detector=kind((38, 128), 3.2, offset=(0.0, offset)), **more)
 
 
 def fan(angles: Tensor, curved: bool = False, offset: float = 0.0) -> FanBeam:

@@ -1,0 +1,105 @@
+"""The README against the code: its examples run, its commands parse, its links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+import runpy
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import typer
+
+import sinograd as sg
+from sinograd.cli.app import app
+from sinograd.geometry.files import scanner_names
+
+PICTURE_BYTES = 300_000
+
+
+@pytest.fixture(scope="module")
+def readme(project_root: Path) -> str:
+    return (project_root / "README.md").read_text(encoding="utf-8")
+
+
+def blocks(text: str, language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
+
+
+def commands(text: str) -> list[str]:
+    """Lines of the shell blocks, and the code within sentences."""
+    lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
+    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
+    return lines + re.findall(r"`([^`\n]+)`", prose)
+
+
+def test_python_examples(readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In order, as one program, as they stand. Truth: the phantom that was projected."""
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, Any] = {}
+    examples = blocks(readme, "python")
+    assert len(examples) >= 3
+    for example in examples:
+        exec(compile(example, "README.md", "exec"), names)
+    volume, reconstruction = names["volume"], names["reconstruction"]
+    error = (reconstruction - volume)[44:84].square().mean().sqrt()
+    assert error < 0.1 * volume.max()
+    assert names["layer"].taps.grad.abs().max() > 0
+    saved, grid, _ = sg.read_volume(tmp_path / "volume.tif")
+    assert grid.equals(names["grid"])
+    torch.testing.assert_close(saved, names["again"], rtol=0, atol=0)
+    assert {path.name for path in tmp_path.iterdir()} == {"scan.h5", "volume.tif", "slices.png"}
+
+
+def test_the_names_exist(readme: str) -> None:
+    for name in set(re.findall(r"\bsg\.(\w+)", readme)):
+        assert hasattr(sg, name), name
+
+
+def test_command_lines_parse(readme: str) -> None:
+    """Names and options of `sinograd ...`, without running it."""
+    known: dict[str, Any] = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
+    lines = [line for line in commands(readme) if re.match(r"(\.venv/bin/)?sinograd\s", line)]
+    assert len(lines) >= 6
+    for line in lines:
+        _, command, *arguments = shlex.split(line, comments=True)
+        if "--help" in arguments:
+            assert arguments == ["--help"] and command in known, line
+        elif arguments or command == "doctor":
+            known[command].make_context(command, arguments)
+        else:
+            assert command in known, line
+
+
+def test_make_targets_exist(readme: str, project_root: Path) -> None:
+    targets = re.findall(r"^([a-z]+):", (project_root / "Makefile").read_text(), flags=re.MULTILINE)
+    named = {found for line in commands(readme) for found in re.findall(r"\bmake ([a-z]+)", line)}
+    assert {"demo", "test"} <= named <= set(targets)
+
+
+def test_links_lead_somewhere(readme: str, project_root: Path) -> None:
+    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", readme) if not link.startswith("https://")]
+    pictures = [project_root / link for link in links if link.endswith(".png")]
+    assert len(pictures) >= 2
+    for link in links:
+        assert (project_root / link).is_file(), link
+    assert all(path.stat().st_size < PICTURE_BYTES for path in pictures)
+
+
+def test_the_scanners_are_those_of_the_package(readme: str) -> None:
+    table = readme.split("| name | scanner |")[1].split("\n\n")[0]
+    assert sorted(re.findall(r"^\| `([^`]+)`", table, flags=re.MULTILINE)) == scanner_names()
+
+
+def test_the_benchmark_table_has_its_place(readme: str) -> None:
+    """What benchmarks/table.py replaces."""
+    assert len(re.findall(r"^<!-- benchmark table -->\n(.+\n)+<!-- end -->$", readme, flags=re.MULTILINE)) == 1
+
+
+def test_the_drawing_of_the_conventions(project_root: Path, tmp_path: Path) -> None:
+    """Its script still fits the geometries it draws."""
+    script = runpy.run_path(str(project_root / "docs" / "draw_conventions.py"))
+    script["main"](tmp_path / "conventions.png")
+    assert (tmp_path / "conventions.png").read_bytes().startswith(b"\x89PNG")
