@@ -1,23 +1,25 @@
 // Voxel-driven backprojection and its adjoint for flat detectors in any position: one perspective division and
-// one bilinear interpolation a voxel and view.
+// one bilinear interpolation a voxel and view. Compiled once per instruction set; the coordinates of a row of voxels
+// are computed first, in loops that compilers vectorise.
 #include <omp.h>
 
 #include <algorithm>
 #include <cmath>
 
 #include "aligned_buffer.h"
-#include "operators.h"
+#include "general.h"
 
 namespace sinograd {
+namespace SINOGRAD_ISA {
 namespace {
 
-constexpr int64_t kViewBlock = 16;
+constexpr int64_t kViewBlock = 16, kRun = 128;
 
-// Images of a block of views with a ring of zeros around them.
+// Images of a block of views with zeros around them: one row and column before, two after.
 template <class T>
 struct PaddedImages {
   PaddedImages(int64_t views, DetectorShape detector)
-      : stride(detector.columns + 2), view_stride((detector.rows + 2) * stride), pixels(views * view_stride) {}
+      : stride(detector.columns + 3), view_stride((detector.rows + 3) * stride), pixels(views * view_stride) {}
 
   T* pixel(int64_t view, int64_t row, int64_t column) {
     return pixels.data() + view * view_stride + (row + 1) * stride + column + 1;
@@ -27,30 +29,65 @@ struct PaddedImages {
   AlignedBuffer<T> pixels;
 };
 
-// The four pixels around a voxel's image.
+// The images of a run of voxels along x: the offset of the pixel below each from pixel (0, 0) and the weights of the
+// four pixels around it. Images beside the detector are moved to its padding.
 template <class T>
-struct Corners {
-  int64_t offset;  // of the lower row and column, from pixel (0, 0)
-  T w00, w01, w10, w11;
+struct Run {
+  int32_t offset[kRun];
+  T w00[kRun], w01[kRun], w10[kRun], w11[kRun];
 };
 
 template <Weighting weighting, class T>
-inline bool image_of_voxel(const FlatView& view, double x, double y, double z,
-                           DetectorShape detector, int64_t stride, Corners<T>& corners) {
+void image_run(const FlatView& view, const Axis& x, double y, double z, DetectorShape detector, int64_t stride,
+               int64_t first, int64_t count, Run<T>& run) {
+  double columns[kRun], rows[kRun], weights[kRun];
+  const FlatView local = view;
   const double* m = view.m;
-  const double inverse = reciprocal(view.depth(x, y, z));
-  const double column = (m[0] * x + m[1] * y + m[2] * z + m[3]) * inverse;
-  const double row = (m[4] * x + m[5] * y + m[6] * z + m[7]) * inverse;
-  if (!(column > -1.0 && column < double(detector.columns) && row > -1.0 && row < double(detector.rows))) return false;
-  const double c = std::floor(column), r = std::floor(row);
-  const double weight = view.weight<weighting>(x, y, inverse);
-  const double upper = (row - r) * weight, lower = weight - upper;
-  corners.offset = int64_t(r) * stride + int64_t(c);
-  corners.w01 = T(lower * (column - c));
-  corners.w00 = T(lower * (1.0 - (column - c)));
-  corners.w11 = T(upper * (column - c));
-  corners.w10 = T(upper * (1.0 - (column - c)));
-  return true;
+  const double column0 = m[1] * y + m[2] * z + m[3], row0 = m[5] * y + m[6] * z + m[7];
+  const double depth0 = m[9] * y + m[10] * z + m[11], m0 = m[0], m4 = m[4], m8 = m[8];
+  const double start = x.position(first), spacing = x.spacing;
+  const int n = int(count);
+  for (int i = 0; i < n; ++i) {
+    const double at = start + double(i) * spacing, inverse = reciprocal(m8 * at + depth0);
+    columns[i] = (m0 * at + column0) * inverse;
+    rows[i] = (m4 * at + row0) * inverse;
+    weights[i] = local.weight<weighting>(at, y, inverse);
+  }
+  const double last_column = double(detector.columns), last_row = double(detector.rows);
+  const int width = int(stride);
+  for (int i = 0; i < n; ++i) {
+    double column = columns[i] < -1.0 ? -1.0 : columns[i], row = rows[i] < -1.0 ? -1.0 : rows[i];
+    column = column > last_column ? last_column : column;
+    row = row > last_row ? last_row : row;
+    const double c = std::floor(column), r = std::floor(row);
+    const double upper = (row - r) * weights[i], lower = weights[i] - upper;
+    run.offset[i] = int32_t(r) * width + int32_t(c);
+    run.w01[i] = T(lower * (column - c));
+    run.w00[i] = T(lower * (1.0 - (column - c)));
+    run.w11[i] = T(upper * (column - c));
+    run.w10[i] = T(upper * (1.0 - (column - c)));
+  }
+}
+
+template <class T>
+inline void read_run(const Run<T>& run, int64_t count, const T* image, int64_t stride, T* row) {
+  const T* next = image + stride;
+#pragma omp simd
+  for (int i = 0; i < int(count); ++i) {
+    const int32_t k = run.offset[i];
+    row[i] += (run.w00[i] * image[k] + run.w01[i] * image[k + 1]) + (run.w10[i] * next[k] + run.w11[i] * next[k + 1]);
+  }
+}
+
+template <class T>
+inline void spread_run(const Run<T>& run, int64_t count, const T* row, int64_t stride, T* image) {
+  for (int64_t i = 0; i < count; ++i) {
+    T* pixel = image + run.offset[i];
+    pixel[0] += run.w00[i] * row[i];
+    pixel[1] += run.w01[i] * row[i];
+    pixel[stride] += run.w10[i] * row[i];
+    pixel[stride + 1] += run.w11[i] * row[i];
+  }
 }
 
 template <Weighting weighting, class T>
@@ -68,17 +105,13 @@ void backproject(const T* projections, T* volume, const Views& views, DetectorSh
 #pragma omp parallel for schedule(dynamic, 16)
     for (int64_t line = 0; line < grid.z.count * grid.y.count; ++line) {
       const double z = grid.z.position(line / grid.y.count), y = grid.y.position(line % grid.y.count);
-      T* row = volume + line * grid.x.count;
-      Corners<T> at;
-      for (int64_t v = first; v < last; ++v) {
-        const FlatView view{views.data + v * kViewDoubles};
-        const T* image = images.pixel(v - first, 0, 0);
-        for (int64_t x = 0; x < grid.x.count; ++x)
-          if (image_of_voxel<weighting>(view, grid.x.position(x), y, z, detector, images.stride, at)) {
-            const T* pixel = image + at.offset;
-            row[x] += (at.w00 * pixel[0] + at.w01 * pixel[1]) +
-                      (at.w10 * pixel[images.stride] + at.w11 * pixel[images.stride + 1]);
-          }
+      Run<T> run;
+      for (int64_t x = 0; x < grid.x.count; x += kRun) {
+        const int64_t count = std::min(kRun, grid.x.count - x);
+        for (int64_t v = first; v < last; ++v) {
+          image_run<weighting>(FlatView{views.data + v * kViewDoubles}, grid.x, y, z, detector, images.stride, x, count, run);
+          read_run(run, count, images.pixel(v - first, 0, 0), images.stride, volume + line * grid.x.count + x);
+        }
       }
     }
   }
@@ -96,21 +129,16 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
       PaddedImages<T> images(1, detector);
 #pragma omp for schedule(dynamic)
       for (int64_t v = first; v < std::min(first + round, views.count); ++v) {
-        const FlatView view{views.data + v * kViewDoubles};
         images.pixels.zero();
-        T* image = images.pixel(0, 0, 0);
-        Corners<T> at;
+        Run<T> run;
         for (int64_t line = 0; line < grid.z.count * grid.y.count; ++line) {
           const double z = grid.z.position(line / grid.y.count), y = grid.y.position(line % grid.y.count);
-          const T* row = volume + line * grid.x.count;
-          for (int64_t x = 0; x < grid.x.count; ++x)
-            if (image_of_voxel<weighting>(view, grid.x.position(x), y, z, detector, images.stride, at)) {
-              T* pixel = image + at.offset;
-              pixel[0] += at.w00 * row[x];
-              pixel[1] += at.w01 * row[x];
-              pixel[images.stride] += at.w10 * row[x];
-              pixel[images.stride + 1] += at.w11 * row[x];
-            }
+          for (int64_t x = 0; x < grid.x.count; x += kRun) {
+            const int64_t count = std::min(kRun, grid.x.count - x);
+            image_run<weighting>(FlatView{views.data + v * kViewDoubles}, grid.x, y, z, detector, images.stride, x, count,
+                                 run);
+            spread_run(run, count, volume + line * grid.x.count + x, images.stride, images.pixel(0, 0, 0));
+          }
         }
         for (int64_t row = 0; row < detector.rows; ++row)
           for (int64_t column = 0; column < detector.columns; ++column)
@@ -141,4 +169,5 @@ void backproject_general_adjoint(const T* volume, T* projections, Views views, D
 SINOGRAD_INSTANTIATE(float)
 SINOGRAD_INSTANTIATE(double)
 
+}  // namespace SINOGRAD_ISA
 }  // namespace sinograd

@@ -1,4 +1,4 @@
-// Joseph's projector and its adjoint for rays in any direction.
+// Joseph's projector and its adjoint for rays in any direction. Compiled once per instruction set.
 //
 // The major axis is the horizontal one of axial_joseph.cpp, or z for rays steeper than 45 degrees.
 #include <omp.h>
@@ -7,10 +7,11 @@
 #include <cmath>
 
 #include "aligned_buffer.h"
-#include "operators.h"
+#include "general.h"
 #include "ray.h"
 
 namespace sinograd {
+namespace SINOGRAD_ISA {
 namespace {
 
 constexpr int64_t kViewBlock = 8, kSlab = 16;
@@ -161,4 +162,10 @@ void joseph_general_adjoint(const T* projections, T* volume, Views views, Detect
 SINOGRAD_INSTANTIATE(float)
 SINOGRAD_INSTANTIATE(double)
 
+const OperatorPairs<float> kFloatGeneral = {backproject_general<float>, backproject_general_adjoint<float>,
+                                            joseph_general<float>, joseph_general_adjoint<float>};
+const OperatorPairs<double> kDoubleGeneral = {backproject_general<double>, backproject_general_adjoint<double>,
+                                              joseph_general<double>, joseph_general_adjoint<double>};
+
+}  // namespace SINOGRAD_ISA
 }  // namespace sinograd

@@ -44,17 +44,6 @@ const Table& choose(const Table& portable, const Table& avx2, const Table& avx51
 #define SINOGRAD_CHOOSE(table) (portable::table)
 #endif
 
-template <class T>
-const PlanarKernels<T>& planar_kernels();
-template <>
-const PlanarKernels<float>& planar_kernels<float>() {
-  return SINOGRAD_CHOOSE(kFloatPlanar);
-}
-template <>
-const PlanarKernels<double>& planar_kernels<double>() {
-  return SINOGRAD_CHOOSE(kDoublePlanar);
-}
-
 }  // namespace
 
 template <>
@@ -67,34 +56,34 @@ const LineKernels<double>& line_kernels<double>() {
   return SINOGRAD_CHOOSE(kDoubleLines);
 }
 
-template <class T>
-void backproject_planar(const T* sinogram, T* image, Views views, DetectorShape detector, Grid grid, Interruption stop) {
-  planar_kernels<T>().backproject(sinogram, image, views, detector, grid, stop);
+template <>
+const OperatorPairs<float>& general_operators<float>() {
+  return SINOGRAD_CHOOSE(kFloatGeneral);
+}
+
+template <>
+const OperatorPairs<double>& general_operators<double>() {
+  return SINOGRAD_CHOOSE(kDoubleGeneral);
+}
+
+template <>
+const OperatorPairs<float>& planar_operators<float>() {
+  return SINOGRAD_CHOOSE(kFloatPlanar);
+}
+
+template <>
+const OperatorPairs<double>& planar_operators<double>() {
+  return SINOGRAD_CHOOSE(kDoublePlanar);
 }
 
 template <class T>
-void backproject_planar_adjoint(const T* image, T* sinogram, Views views, DetectorShape detector, Grid grid,
-                                Interruption stop) {
-  planar_kernels<T>().backproject_adjoint(image, sinogram, views, detector, grid, stop);
+const OperatorPairs<T>& axial_operators() {
+  static const OperatorPairs<T> pairs = {backproject_axial<T>, backproject_axial_adjoint<T>, joseph_axial<T>,
+                                         joseph_axial_adjoint<T>};
+  return pairs;
 }
 
-template <class T>
-void joseph_planar(const T* image, T* sinogram, Views views, DetectorShape detector, Grid grid, Interruption stop) {
-  planar_kernels<T>().joseph(image, sinogram, views, detector, grid, stop);
-}
-
-template <class T>
-void joseph_planar_adjoint(const T* sinogram, T* image, Views views, DetectorShape detector, Grid grid,
-                           Interruption stop) {
-  planar_kernels<T>().joseph_adjoint(sinogram, image, views, detector, grid, stop);
-}
-
-#define SINOGRAD_INSTANTIATE(T)                                                                        \
-  template void backproject_planar<T>(const T*, T*, Views, DetectorShape, Grid, Interruption);         \
-  template void backproject_planar_adjoint<T>(const T*, T*, Views, DetectorShape, Grid, Interruption); \
-  template void joseph_planar<T>(const T*, T*, Views, DetectorShape, Grid, Interruption);              \
-  template void joseph_planar_adjoint<T>(const T*, T*, Views, DetectorShape, Grid, Interruption);
-SINOGRAD_INSTANTIATE(float)
-SINOGRAD_INSTANTIATE(double)
+template const OperatorPairs<float>& axial_operators<float>();
+template const OperatorPairs<double>& axial_operators<double>();
 
 }  // namespace sinograd

@@ -6,17 +6,14 @@
 
 namespace sinograd {
 
-template <class T>
-struct PlanarKernels {
-  Operator<T> backproject, backproject_adjoint, joseph, joseph_adjoint;
-};
-
-#define SINOGRAD_DECLARE(isa)                       \
-  namespace isa {                                   \
-  extern const LineKernels<float> kFloatLines;      \
-  extern const LineKernels<double> kDoubleLines;    \
-  extern const PlanarKernels<float> kFloatPlanar;   \
-  extern const PlanarKernels<double> kDoublePlanar; \
+#define SINOGRAD_DECLARE(isa)                        \
+  namespace isa {                                    \
+  extern const LineKernels<float> kFloatLines;       \
+  extern const LineKernels<double> kDoubleLines;     \
+  extern const OperatorPairs<float> kFloatPlanar;    \
+  extern const OperatorPairs<double> kDoublePlanar;  \
+  extern const OperatorPairs<float> kFloatGeneral;   \
+  extern const OperatorPairs<double> kDoubleGeneral; \
   }
 
 SINOGRAD_DECLARE(portable)

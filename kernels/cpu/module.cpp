@@ -32,8 +32,8 @@ void raise_interrupts() {
 bool is_planar(const std::string& name) { return name.find("planar") != std::string::npos; }
 
 // `volume_first`: the input is a volume and the output projections, or the other way round.
-template <class T>
-void bind(nb::module_& m, const std::string& name, Operator<T> op, bool volume_first, bool voxel_driven) {
+template <class T, class Function>
+void bind(nb::module_& m, const std::string& name, Function op, bool volume_first, bool voxel_driven) {
   const bool planar = is_planar(name);
   m.def(
       name.c_str(),
@@ -51,15 +51,27 @@ void bind(nb::module_& m, const std::string& name, Operator<T> op, bool volume_f
         if (voxels == 0 || pixels == 0 || count == 0) return;
         const Views view{views.data(), int64_t(count), curved, divergent, Weighting(weighting)};
         nb::gil_scoped_release unlock;
-        op(input.data(), output.data(), view, {detector[0], detector[1]}, grid, raise_interrupts);
+        op(input.data(), output.data(), view, DetectorShape{detector[0], detector[1]}, grid, raise_interrupts);
       },
       "input"_a.noconvert(), "output"_a.noconvert(), "views"_a.noconvert(), "detector"_a, "shape"_a, "spacing"_a,
       "centre"_a, "curved"_a, "divergent"_a, "weighting"_a);
 }
 
-#define SINOGRAD_BIND(name, volume_first, voxel_driven)                  \
-  bind<float>(m, #name, name<float>, volume_first, voxel_driven);        \
-  bind<double>(m, #name, name<double>, volume_first, voxel_driven);
+// The four operators of one kind, under the names Python knows them by.
+template <class T>
+void bind_pairs(nb::module_& m, const std::string& kind, const OperatorPairs<T>& (*pairs)()) {
+  bind<T>(m, "backproject_" + kind, [=](auto... a) { pairs().backproject(a...); }, false, true);
+  bind<T>(m, "backproject_" + kind + "_adjoint", [=](auto... a) { pairs().backproject_adjoint(a...); }, true, true);
+  bind<T>(m, "joseph_" + kind, [=](auto... a) { pairs().joseph(a...); }, true, false);
+  bind<T>(m, "joseph_" + kind + "_adjoint", [=](auto... a) { pairs().joseph_adjoint(a...); }, false, false);
+}
+
+template <class T>
+void bind_all(nb::module_& m) {
+  bind_pairs<T>(m, "axial", axial_operators<T>);
+  bind_pairs<T>(m, "general", general_operators<T>);
+  bind_pairs<T>(m, "planar", planar_operators<T>);
+}
 
 }  // namespace
 }  // namespace sinograd
@@ -70,16 +82,6 @@ NB_MODULE(_native, m) {
         "SHA-256 over the native sources that this module was built from.");
   m.def("instruction_sets", &instruction_sets, "Instruction sets that this machine runs, the best last.");
   m.def("instruction_set", &instruction_set, "The instruction set in use; SINOGRAD_SIMD forces one.");
-  SINOGRAD_BIND(backproject_axial, false, true)
-  SINOGRAD_BIND(backproject_axial_adjoint, true, true)
-  SINOGRAD_BIND(joseph_axial, true, false)
-  SINOGRAD_BIND(joseph_axial_adjoint, false, false)
-  SINOGRAD_BIND(backproject_general, false, true)
-  SINOGRAD_BIND(backproject_general_adjoint, true, true)
-  SINOGRAD_BIND(joseph_general, true, false)
-  SINOGRAD_BIND(joseph_general_adjoint, false, false)
-  SINOGRAD_BIND(backproject_planar, false, true)
-  SINOGRAD_BIND(backproject_planar_adjoint, true, true)
-  SINOGRAD_BIND(joseph_planar, true, false)
-  SINOGRAD_BIND(joseph_planar_adjoint, false, false)
+  bind_all<float>(m);
+  bind_all<double>(m);
 }

@@ -1,6 +1,6 @@
 // The operators on the CPU. Arrays are contiguous: volumes [z][y][x], projections [view][row][column], in
 // tensors' layout; whatever layout a kernel works in is its own affair. Two-dimensional geometries use the
-// planar functions. Results do not depend on the number of threads.
+// planar operators. Results do not depend on the number of threads.
 #pragma once
 
 #include <cstdint>
@@ -35,24 +35,22 @@ void joseph_axial(const T* volume, T* projections, Views views, DetectorShape de
 template <class T>
 void joseph_axial_adjoint(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid, Interruption stop);
 
-// The same for flat detectors in any position.
+// An operator pair of each projection model, for the instruction set in use. Every function adds to its output.
 template <class T>
-void backproject_general(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid, Interruption stop);
+struct OperatorPairs {
+  Operator<T> backproject, backproject_adjoint, joseph, joseph_adjoint;
+};
+
+// Detectors, flat or curved, whose rows run parallel to z.
 template <class T>
-void backproject_general_adjoint(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid, Interruption stop);
+const OperatorPairs<T>& axial_operators();
+
+// Flat detectors in any position.
 template <class T>
-void joseph_general(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid, Interruption stop);
-template <class T>
-void joseph_general_adjoint(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid, Interruption stop);
+const OperatorPairs<T>& general_operators();
 
 // One slice: images [y][x], sinograms [view][column]; grid.z and detector.rows are not used.
 template <class T>
-void backproject_planar(const T* sinogram, T* image, Views views, DetectorShape detector, Grid grid, Interruption stop);
-template <class T>
-void backproject_planar_adjoint(const T* image, T* sinogram, Views views, DetectorShape detector, Grid grid, Interruption stop);
-template <class T>
-void joseph_planar(const T* image, T* sinogram, Views views, DetectorShape detector, Grid grid, Interruption stop);
-template <class T>
-void joseph_planar_adjoint(const T* sinogram, T* image, Views views, DetectorShape detector, Grid grid, Interruption stop);
+const OperatorPairs<T>& planar_operators();
 
 }  // namespace sinograd

@@ -222,9 +222,9 @@ void joseph_planar_adjoint(const T* sinogram, T* image, Views views, DetectorSha
 
 }  // namespace
 
-const PlanarKernels<float> kFloatPlanar = {backproject_planar<float>, backproject_planar_adjoint<float>,
+const OperatorPairs<float> kFloatPlanar = {backproject_planar<float>, backproject_planar_adjoint<float>,
                                            joseph_planar<float>, joseph_planar_adjoint<float>};
-const PlanarKernels<double> kDoublePlanar = {backproject_planar<double>, backproject_planar_adjoint<double>,
+const OperatorPairs<double> kDoublePlanar = {backproject_planar<double>, backproject_planar_adjoint<double>,
                                              joseph_planar<double>, joseph_planar_adjoint<double>};
 
 }  // namespace SINOGRAD_ISA

@@ -74,10 +74,12 @@ def test_duplicated_angles_share_a_step() -> None:
     assert three.steps.sum().item() == pytest.approx(TURN)
 
 
+@pytest.mark.parametrize("wrapped", [False, True])
 @pytest.mark.parametrize("nudge", [1e-4, -1e-4, 0.2, 0.9, 5.0, 9.0])
-def test_turns_that_overlap_leave_no_gaps(nudge: float) -> None:
-    """A second turn a little off the first, as encoders are, in degrees of 10."""
-    sampling = angular_sampling(torch.cat([full_scan(36), full_scan(36, start=TURN + math.radians(nudge))]))
+def test_turns_that_overlap_leave_no_gaps(nudge: float, wrapped: bool) -> None:
+    """A second turn a few of its 10 degrees off the first, or hardly any, as encoders are."""
+    angles = torch.cat([full_scan(36), full_scan(36, start=TURN + math.radians(nudge))])
+    sampling = angular_sampling(torch.atan2(angles.sin(), angles.cos()) if wrapped else angles)
     assert sampling.closed
     assert sampling.steps.sum().item() == pytest.approx(TURN)
     assert steps(sampling) == [5] * 72

@@ -74,7 +74,7 @@ SCANS = {
     "backwards": fan(-open_scan(260)),
     "half fan": fan(sg.full_scan(VIEWS), offset=60.0),
     "half fan, other side, curved": fan(sg.full_scan(VIEWS), curved=True, offset=-60.0),
-    "a gap": fan(torch.cat([open_scan(200), open_scan(110, start=0.3 + math.radians(220))])),
+    "a gap": fan(torch.cat([open_scan(200), open_scan(139.5, start=0.3 + math.radians(220))])),
 }
 
 

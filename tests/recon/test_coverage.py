@@ -1,0 +1,150 @@
+"""The report on missing rays. Truth: which lines a scan meets, counted by hand."""
+
+from __future__ import annotations
+
+import math
+import re
+import warnings
+
+import pytest
+import torch
+from torch import Tensor
+
+import sinograd as sg
+
+DISTANCES = dict(source_to_origin=300.0, source_to_detector=450.0)
+LINE = sg.FlatDetector(101, 2.0)
+FAN = 2 * math.atan(101 / 450)
+
+
+def degrees(first: float, last: float, count: int) -> Tensor:
+    return torch.deg2rad(torch.linspace(first, last, count, dtype=torch.float64))
+
+
+def fan(angles: Tensor, offset: float = 0.0) -> sg.FanBeam:
+    detector = sg.FlatDetector(101, 2.0, offset=offset)
+    return sg.FanBeam.circular(**DISTANCES, angles=angles, detector=detector)
+
+
+COMPLETE = {
+    "full": fan(sg.full_scan(180)),
+    "inclusive": fan(degrees(0, 360, 181)),
+    "400 degrees": fan(degrees(0, 400, 201)),
+    "short": sg.FanBeam.short_scan(**DISTANCES, views=120, detector=LINE),
+    "short, anywhere": sg.FanBeam.short_scan(**DISTANCES, views=120, detector=LINE, start=5.0),
+    "half fan": fan(sg.full_scan(180), offset=70.0),
+    "half fan, other side": fan(sg.full_scan(180), offset=-70.0),
+    "small gap, measured from the other side": fan(degrees(0, 330, 166)),
+    "parallel, half a turn": sg.ParallelBeam(degrees(0, 179, 180), LINE),
+    "parallel, inclusive": sg.ParallelBeam(degrees(0, 180, 181), LINE),
+    "parallel, a full turn, offset": sg.ParallelBeam(sg.full_scan(180), sg.FlatDetector(101, 2.0, offset=70.0)),
+    "cone": sg.ConeBeam.short_scan(**DISTANCES, views=120, detector=sg.FlatDetector((5, 101), 2.0)),
+    "a few views": fan(sg.full_scan(8)),
+}
+
+
+@pytest.mark.parametrize("name", COMPLETE)
+def test_complete_scans_do_not_warn(name: str) -> None:
+    """Warnings are errors here."""
+    geometry = COMPLETE[name]
+    found = sg.coverage(geometry)
+    assert found.complete
+    assert found.missing < 1e-3
+    assert found.directions_deg == ()
+    reconstruct(geometry)
+
+
+def reconstruct(geometry: sg.Geometry) -> Tensor:
+    grid = sg.Grid((4,) * geometry.ndim, 10.0)
+    run = sg.fdk if isinstance(geometry, sg.ConeBeam) else sg.fbp
+    return run(torch.rand(geometry.projection_shape), geometry, grid)  # type: ignore[arg-type]
+
+
+def test_parallel_120_degrees() -> None:
+    """Rays at the gantry angle a run along a + 90 degrees: those from 30 to 90 are missing, a third."""
+    found = sg.coverage(sg.ParallelBeam(degrees(0, 120, 121), LINE))
+    assert not found.complete
+    assert found.missing == pytest.approx(59 / 180, abs=2e-3)  # each view stands for its degree
+    assert found.directions_deg == ((pytest.approx(31, abs=1.01), pytest.approx(90, abs=1.01)),)
+    assert found.gaps_deg == ((pytest.approx(120.5), pytest.approx(359.5)),)
+    assert found.arc_deg == pytest.approx(121)
+
+
+def test_missing_directions_join_across_180() -> None:
+    found = sg.coverage(sg.ParallelBeam(degrees(-60, 60, 121), LINE))
+    assert found.directions_deg == ((pytest.approx(-30, abs=1.01), pytest.approx(30, abs=1.01)),)
+
+
+def test_parallel_with_two_gaps() -> None:
+    angles = torch.cat([degrees(0, 40, 41), degrees(70, 110, 41), degrees(150, 179, 30)])
+    found = sg.coverage(sg.ParallelBeam(angles, LINE))
+    assert found.missing == pytest.approx((29 + 39) / 180, abs=2e-3)
+    near = [(pytest.approx(low, abs=1.01), pytest.approx(high, abs=1.01)) for low, high in [(20, 60), (130, 160)]]
+    assert sorted(found.directions_deg) == near
+
+
+def test_a_fan_over_half_a_turn_misses_what_the_fan_would_have_added() -> None:
+    """Both ends of a line at gamma lie in the gap for 2 |gamma| of 2 pi: FAN / (4 pi) on average over the fan."""
+    found = sg.coverage(fan(degrees(0.25, 179.75, 360)))
+    assert found.missing == pytest.approx(FAN / (4 * math.pi), rel=0.05)
+    (low, high), *more = found.directions_deg
+    half = math.degrees(FAN / 2)
+    assert not more
+    assert low == pytest.approx(90 - half, abs=1.6)
+    assert high == pytest.approx(90 + half, abs=1.6)
+
+
+def test_gaps_are_numbered_within_a_turn() -> None:
+    """Also where the arc before the gap begins beyond 0."""
+    kept = torch.cat([degrees(0, 100, 51), degrees(150, 358, 105)])
+    assert sg.coverage(fan(kept)).gaps_deg == ((pytest.approx(101), pytest.approx(149)),)
+
+
+def test_half_fan_needs_a_full_turn() -> None:
+    geometry = fan(degrees(0, 205, 206), offset=70.0)
+    assert sg.coverage(geometry).missing > 0.1
+    with pytest.warns(sg.CoverageWarning, match=r"% of the rays .* were measured"):
+        reconstruct(geometry)
+
+
+@pytest.mark.parametrize("angles", [degrees(33, 33, 1), degrees(33, 33, 3), degrees(0, 360, 2), degrees(0, 60, 2)])
+def test_one_or_two_views_are_no_scan(angles: Tensor) -> None:
+    with pytest.warns(sg.CoverageWarning):
+        reconstructed = reconstruct(fan(angles))
+    assert torch.isfinite(reconstructed).all()
+
+
+def test_the_warning_gives_the_numbers_and_points_at_the_call() -> None:
+    geometry = sg.ParallelBeam(degrees(0, 120, 121), LINE)
+    grid = sg.Grid((4, 4), 10.0)
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        sg.fbp(torch.rand(121, 101), geometry, grid)
+        sg.FBP(geometry, grid)
+    assert [w.category for w in caught] == [sg.CoverageWarning] * 2
+    assert [w.filename for w in caught] == [__file__] * 2
+    message = str(caught[0].message)
+    assert message.startswith(str(sg.coverage(geometry)))
+    for number in ("67.2 %", "121.0 deg", "120.5 to 359.5", "239.0"):
+        assert number in message
+    assert re.search(r"directions 3[01]\.0 to (89|90|91)\.0 deg", message)
+
+
+def test_the_warning_stays_readable_with_many_gaps() -> None:
+    angles = torch.cat([degrees(10 * i, 10 * i + 2, 5) for i in range(18)])
+    with pytest.warns(sg.CoverageWarning) as caught:
+        sg.FBP(sg.ParallelBeam(angles, LINE), sg.Grid((4, 4), 10.0))
+    assert len(str(caught[0].message)) < 600
+
+
+def test_a_complete_scan_says_so() -> None:
+    assert str(sg.coverage(COMPLETE["full"])) == (
+        "100.0 % of the rays through the field of view were measured; source angles 360.0 deg"
+    )
+
+
+def test_coverage_needs_an_orbit() -> None:
+    detector = sg.FlatDetector((5, 101), 2.0)
+    helix = sg.ConeBeam.helical(**DISTANCES, angles=sg.full_scan(90), detector=detector, pitch=40.0)
+    with pytest.raises(ValueError, match="geometry: coverage is defined for a circular orbit, not for a helix"):
+        sg.coverage(helix)
