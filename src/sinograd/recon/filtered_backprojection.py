@@ -31,8 +31,10 @@ from sinograd.recon.ramp import filter_rows, ramp_taps
 from sinograd.recon.redundancy import redundancy_weights
 from sinograd.recon.virtual_detector import VirtualDetector, upright_detector
 
-# Bytes of filtered projections held at a time when no gradient is wanted.
-BLOCK_BYTES = 24 << 20
+# Without gradients: bytes of filtered projections backprojected at a time (24 views at least, the kernels' own block)
+# and bytes filtered at a time (filtering takes about ten times as much for a moment).
+BLOCK_BYTES, BLOCK_VIEWS = 8 << 20, 24
+STRIP_BYTES = 2 << 20
 
 Progress = Callable[[int, int], None]
 
@@ -120,40 +122,39 @@ def filtered_backprojection(
         raise ValueError(f"weights: expected [views, columns] {list(plan.weights.shape)}, got {list(weights.shape)}")
     inputs = [t for t in (projections, taps, weights) if t is not None]
     views = geometry.views
+    place = (grid.spacing, grid.center, plan.orbit.weighting)
     if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
         filtered = _filter_views(projections, plan, geometry.ndim, taps, weights, slice(0, views))
-        volume = backproject(
-            filtered,
-            plan.vectors,
-            geometry.divergent,
-            grid.shape,
-            grid.spacing,
-            grid.center,
-            plan.orbit.weighting,
-        )
+        volume = backproject(filtered, plan.vectors, geometry.divergent, grid.shape, *place)
         if progress is not None:
             progress(views, views)
         return volume
-    lead = projections.shape[: projections.ndim - geometry.ndim]
-    volume = projections.new_zeros((*lead, *grid.shape))
-    view_bytes = math.prod(lead) * plan.detector.shape[0] * plan.columns * projections.element_size()
-    block = max(1, BLOCK_BYTES // max(view_bytes, 1))
+    volume = projections.new_zeros((*projections.shape[: projections.ndim - geometry.ndim], *grid.shape))
+    view_bytes = projections.numel() // views * projections.element_size()
+    block = max(BLOCK_VIEWS, BLOCK_BYTES // max(1, view_bytes))
     for start in range(0, views, block):
         part = slice(start, min(start + block, views))
-        filtered = _filter_views(projections, plan, geometry.ndim, taps, weights, part)
-        _check_finite(filtered, part)
-        add_backprojection(
-            volume,
-            filtered,
-            plan.vectors[part],
-            geometry.divergent,
-            grid.spacing,
-            grid.center,
-            plan.orbit.weighting,
-        )
+        filtered = _filter_block(projections, plan, geometry.ndim, taps, weights, part)
+        add_backprojection(volume, filtered, plan.vectors[part], geometry.divergent, *place)
         if progress is not None:
             progress(part.stop, views)
     return volume
+
+
+def _filter_block(
+    projections: Tensor, plan: Plan, ndim: int, taps: Tensor, weights: Tensor | None, part: slice
+) -> Tensor:
+    """Filtered views `part`, made strip by strip."""
+    detector = (plan.detector.shape[0], plan.columns) if ndim == 3 else (plan.columns,)
+    lead = projections.shape[: projections.ndim - ndim]
+    filtered = projections.new_empty((*lead, part.stop - part.start, *detector))
+    strip = max(1, STRIP_BYTES // max(1, math.prod(lead) * math.prod(detector) * projections.element_size()))
+    for start in range(part.start, part.stop, strip):
+        views = slice(start, min(start + strip, part.stop))
+        target = slice(views.start - part.start, views.stop - part.start)
+        index = (..., target, *[slice(None)] * len(detector))
+        filtered[index] = _filter_views(projections, plan, ndim, taps, weights, views)
+    return filtered
 
 
 def _filter_views(
@@ -161,20 +162,17 @@ def _filter_views(
 ) -> Tensor:
     """Weighted, padded and filtered views `part`."""
     orbit, dtype = plan.orbit, projections.dtype
-    if ndim == 3:
-        rows = plan.detector.read(projections[..., part, :, :], part)
-    else:
-        rows = projections[..., part, None, :]
+    rows = plan.detector.read(projections[..., part, :, :], part) if ndim == 3 else projections[..., part, None, :]
     redundancy = plan.weights[part] if weights is None else weights[part]
     per_column = redundancy * (orbit.numerator[part] * (plan.steps * orbit.scale)[part, None])
-    weight = per_column.to(dtype)[:, None, :]
+    weighted = rows * per_column.to(dtype)[:, None, :]
     if orbit.divergent:
-        squared = orbit.horizontal[part, None, :] ** 2 + orbit.heights[part, :, None] ** 2
-        weight = weight * squared.rsqrt().to(dtype)
-    weighted = rows * weight
+        squared = (orbit.horizontal[part, None, :] ** 2).to(dtype) + (orbit.heights[part, :, None] ** 2).to(dtype)
+        weighted = weighted * squared.rsqrt_()
     if any(plan.padding):
         weighted = torch.nn.functional.pad(weighted, plan.padding)
     filtered = filter_rows(weighted, taps)
+    _check_finite(filtered.detach(), part)
     return filtered if ndim == 3 else filtered.squeeze(-2)
 
 

@@ -99,7 +99,7 @@ def _upright(
 
 def _outline(vectors: Tensor, virtual: Tensor, divergent: bool, shape: tuple[int, int]) -> tuple[float, float]:
     """How far the corners' images reach from the middle, in virtual columns and rows."""
-    source, centre, u, v = vectors.unbind(1)
+    _, centre, u, v = vectors.unbind(1)
     half = [(n - 1) / 2 for n in shape]
     matrices = projection_matrices(virtual, divergent, (1, 1))
     reach = torch.zeros(2, dtype=torch.float64)
