@@ -56,9 +56,9 @@ void image_run(const FlatView& view, const Axis& x, double y, double z, Detector
   const double last_column = double(detector.columns), last_row = double(detector.rows);
   const int width = int(stride);
   for (int i = 0; i < n; ++i) {
-    double column = columns[i] < -1.0 ? -1.0 : columns[i], row = rows[i] < -1.0 ? -1.0 : rows[i];
-    column = column > last_column ? last_column : column;
-    row = row > last_row ? last_row : row;
+    double column = columns[i] > -1.0 ? columns[i] : -1.0, row = rows[i] > -1.0 ? rows[i] : -1.0;  // NaN as well
+    column = column < last_column ? column : last_column;
+    row = row < last_row ? row : last_row;
     const double c = std::floor(column), r = std::floor(row);
     const double upper = (row - r) * weights[i], lower = weights[i] - upper;
     run.offset[i] = int32_t(r) * width + int32_t(c);

@@ -38,8 +38,8 @@ void image_run(const View& view, const Axis& x, double y, int64_t columns, int64
     weight[i] = image.weight;
   }
   for (int i = 0; i < n; ++i) {
-    double at = column[i] < -1.0 ? -1.0 : column[i];
-    at = at > last ? last : at;
+    double at = column[i] > -1.0 ? column[i] : -1.0;  // NaN as well
+    at = at < last ? at : last;
     const double below = std::floor(at), above = at - below;
     run.below[i] = int32_t(below);
     run.w0[i] = T((1.0 - above) * weight[i]);

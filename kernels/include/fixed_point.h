@@ -54,10 +54,10 @@ inline T fixed_fraction(int64_t position) {
 }
 
 // The map of `count` samples whose middle lies at `middle`, `step` elements apart.
-// False where the line is too far away to touch anything.
+// False where the line is too far away to touch anything, or runs backwards (behind the source).
 template <class T>
 inline bool make_line_map(double middle, double step, int64_t count, LineMap& map) {
-  if (!(std::fabs(middle) + std::fabs(step) * double(count) < kFarthestElement)) return false;
+  if (!(step >= 0.0 && std::fabs(middle) + step * double(count) < kFarthestElement)) return false;
   constexpr double one = double(fixed_one<T>());
   map.step = std::llrint(step * one);
   map.start = std::llrint(middle * one) - ((count - 1) * map.step >> 1);

@@ -64,15 +64,17 @@ def one_line(step: float, voxels: int, rows: int) -> tuple[Geometry, Grid]:
     return geometry, Grid((voxels, 2, 3), (step, 1.1, 0.9))
 
 
-def slices(width: int) -> list[tuple[Geometry, Grid]]:
-    """Images and sinograms of a width."""
+def of_width(width: int) -> list[tuple[Geometry, Grid]]:
+    """Slices, and volumes seen by tilted detectors: the kernels that run along x or along rows."""
     circle: dict[str, Any] = dict(source_to_origin=150, source_to_detector=250, angles=[0.3, 1.9, 4.4])
     geometries = (
         ParallelBeam([0.3, 1.9, 4.4], FlatDetector(width, 1.0)),
         FanBeam.circular(**circle, detector=FlatDetector(width, 1.6)),
         FanBeam.circular(**circle, detector=CurvedDetector(width, 1.6)),
+        ParallelBeam([0.3, 1.9], FlatDetector((4, width), 1.0), tilt=0.1),
+        ConeBeam.circular(**circle, detector=FlatDetector((4, width), 1.6), in_plane_rotation=0.1),
     )
-    return [(geometry, Grid((5, width), 1.0)) for geometry in geometries]
+    return [(geometry, Grid((3, 5, width)[-geometry.ndim :], 1.0)) for geometry in geometries]
 
 
 class TestPaths:
@@ -168,7 +170,7 @@ class TestInstructionSets:
     @classmethod
     def jobs(cls, every_case: list[Any]) -> list[tuple[LinearOperator, Tensor, Tensor]]:
         scans = [*every_case, *(one_line(step, *lengths) for step in STEPS for lengths in LENGTHS)]
-        scans += [scan for width in WIDTHS for scan in slices(width)]
+        scans += [scan for width in WIDTHS for scan in of_width(width)]
         return [
             (operator, noise(operator.domain_shape, 0, dtype, CPU), noise(operator.range_shape, 1, dtype, CPU))
             for scan in scans
@@ -194,7 +196,7 @@ class TestInstructionSets:
         return results
 
     def test_each_agrees_with_the_general_kernels(self, jobs: Any, results: Any) -> None:
-        """Those know no instruction sets and are held to the reference by the contract."""
+        """Those of this process, in float64, which the contract holds to the reference."""
         for i, (operator, x, y) in enumerate(jobs):
             if operator.geometry.ndim == 2 or (
                 is_curved(operator.geometry.vectors) and isinstance(operator, Backprojection)

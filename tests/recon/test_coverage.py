@@ -60,6 +60,14 @@ def reconstruct(geometry: sg.Geometry) -> Tensor:
     return run(torch.rand(geometry.projection_shape), geometry, grid)  # type: ignore[arg-type]
 
 
+@pytest.mark.parametrize("views", [16, 80, 144, 180, 240, 720])
+def test_half_a_turn_misses_nothing(views: int) -> None:
+    """The ray at the very end of the scan is its own conjugate's first, wherever the report samples."""
+    found = sg.coverage(sg.ParallelBeam(sg.full_scan(2 * views)[:views], LINE))
+    assert found.missing == 0
+    assert found.directions_deg == ()
+
+
 def test_parallel_120_degrees() -> None:
     """Rays at the gantry angle a run along a + 90 degrees: those from 30 to 90 are missing, a third."""
     found = sg.coverage(sg.ParallelBeam(degrees(0, 120, 121), LINE))

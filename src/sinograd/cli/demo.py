@@ -47,7 +47,7 @@ def demo(
     force: Annotated[bool, typer.Option("--force", help="Replace the files of an earlier demo.")] = False,
 ) -> None:
     """Simulate a cone-beam scan of a bone with photon noise, reconstruct it and compare it with the truth."""
-    _check_folder(output, force)
+    _check_folder(output, VOXELS[size], force)
     request = Request(output / "scan.h5", output / "volume.h5", force=force)
     start = time.perf_counter()
     with Progress() as progress:
@@ -58,12 +58,20 @@ def demo(
             raise KeyboardInterrupt(where) from None
         simulated = time.perf_counter() - start
         result = reconstruct_file(request, progress)
-    lines = [
-        ("simulated", f"{simulated:.2f} seconds, {photons:g} photons per pixel and view"),
-        *summary(request, result),
-    ]
-    lines += _compare(result, truth, grid, bone, output, force)
-    show([*lines, ("total", f"{time.perf_counter() - start:.1f} seconds")])
+        progress.stage("comparing", 0)
+        try:
+            compared = _compare(result, truth, grid, bone, output, force)
+        except KeyboardInterrupt:
+            where = f"{progress.position()}; scan, truth and volume are whole, no partial slices.png was left"
+            raise KeyboardInterrupt(where) from None
+    show(
+        [
+            ("simulated", f"{simulated:.2f} seconds, {photons:g} photons per pixel and view"),
+            *summary(request, result),
+            *compared,
+            ("total", f"{time.perf_counter() - start:.1f} seconds"),
+        ]
+    )
 
 
 def scanner(voxels: int) -> tuple[ConeBeam, Grid]:
@@ -82,13 +90,20 @@ def scanner(voxels: int) -> tuple[ConeBeam, Grid]:
     return geometry, grid
 
 
-def _check_folder(folder: Path, force: bool) -> None:
+def _check_folder(folder: Path, voxels: int, force: bool) -> None:
+    """Make the folder, and check that everything can be written to it before the work starts."""
+    from sinograd.io.files import check_destination
+
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f"{folder} is a file, expected a folder for the demo's files")
     there = [name for name in FILES if (folder / name).exists()]
     if there and not force:
         raise FileExistsError(f"{folder} already holds {', '.join(there)}: use --force to replace them")
     folder.mkdir(parents=True, exist_ok=True)
+    geometry, grid = scanner(voxels)
+    needed = 4 * (math.prod(geometry.projection_shape) + 2 * math.prod(grid.shape))
+    for name in FILES:
+        check_destination(folder / name, force=force, needed=needed)
 
 
 def _simulate(

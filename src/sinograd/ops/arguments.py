@@ -10,6 +10,13 @@ from torch import Tensor
 DTYPES = (torch.float32, torch.float64)
 
 
+def autocast(tensor: Tensor) -> Tensor:
+    """The tensor, cast to float32 if it has half precision and autocast is on."""
+    if isinstance(tensor, Tensor) and tensor.dtype in (torch.float16, torch.bfloat16):
+        return tensor.float() if torch.is_autocast_enabled(tensor.device.type) else tensor
+    return tensor
+
+
 def check_tensor(name: str, tensor: Tensor, ndim: int) -> None:
     """A CPU tensor of float32 or float64 with at least `ndim` dimensions."""
     if not isinstance(tensor, Tensor):
@@ -31,3 +38,21 @@ def check_shape(name: str, tensor: Tensor, what: str, shape: Sequence[int], axes
     wrong = [f"{axis} {want} != {have}" for axis, want, have in zip(axes, shape, got, strict=True) if want != have]
     if wrong:
         raise ValueError(f"{what} {tuple(shape)} does not match {name} {list(tensor.shape)}: {', '.join(wrong)}")
+
+
+def check_vectors(vectors: Tensor) -> None:
+    """Float64 [views, 4 or 5, 3] on the CPU."""
+    if not isinstance(vectors, Tensor) or vectors.dtype != torch.float64:
+        got = str(vectors.dtype).removeprefix("torch.") if isinstance(vectors, Tensor) else type(vectors).__name__
+        raise TypeError(f"vectors: expected a float64 tensor, got {got}")
+    if vectors.ndim != 3 or vectors.shape[1] not in (4, 5) or vectors.shape[2] != 3:
+        raise ValueError(f"vectors: expected shape [views, 4 or 5, 3], got {list(vectors.shape)}")
+
+
+def check_target(name: str, target: Tensor, source_name: str, source: Tensor) -> None:
+    """A tensor that a kernel can add to: the source's dtype and device, contiguous."""
+    if target.dtype != source.dtype:
+        want, got = (str(t.dtype).removeprefix("torch.") for t in (source, target))
+        raise TypeError(f"{name}: expected the dtype of {source_name}, {want}, got {got}")
+    if not target.is_contiguous():
+        raise ValueError(f"{name}: expected a contiguous tensor to add to, got strides {tuple(target.stride())}")

@@ -15,6 +15,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sinograd.ops.arguments import check_tensor
 from sinograd.ops.native import Call
 
 
@@ -31,6 +32,7 @@ def backproject(
 ) -> Tensor:
     """[..., z, y, x] or [..., y, x]: the sum over views of the projections at every voxel's image."""
     ndim = len(grid_shape)
+    check_tensor("projections", projections, ndim)
     out = projections.new_zeros((*projections.shape[:-ndim], *grid_shape))
     add_backprojection(out, projections, vectors, divergent, spacing, center, weighting, path)
     return out
@@ -48,6 +50,7 @@ def backproject_adjoint(
     path: str = "auto",
 ) -> Tensor:
     """The exact transpose of `backproject`: [..., views, rows, columns] or [..., views, columns]."""
+    check_tensor("volume", volume, len(spacing))
     grid_shape = (*volume.shape[-len(spacing) :],)
     call = Call(vectors, divergent, (*detector,), grid_shape, (*spacing,), (*center,), weighting, path)
     out = volume.new_zeros(volume.shape[: -len(spacing)] + call.projection_shape)

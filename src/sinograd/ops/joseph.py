@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sinograd.ops.arguments import check_tensor
 from sinograd.ops.native import Call
 
 
@@ -26,6 +27,7 @@ def joseph(
     path: str = "auto",
 ) -> Tensor:
     """Line integrals [..., views, rows, columns] (or [..., views, columns]) of a volume, zero outside its grid."""
+    check_tensor("volume", volume, len(spacing))
     call = Call(
         vectors,
         divergent,
@@ -52,6 +54,7 @@ def joseph_adjoint(
 ) -> Tensor:
     """The exact transpose of `joseph`: [..., z, y, x] or [..., y, x]."""
     ndim = len(grid_shape)
+    check_tensor("projections", projections, ndim)
     call = Call(
         vectors,
         divergent,

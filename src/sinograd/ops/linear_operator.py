@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 
 from sinograd.geometry import Geometry, Grid
-from sinograd.ops.arguments import check_shape
+from sinograd.ops.arguments import autocast, check_shape
 from sinograd.ops.validity import check_pair
 
 
@@ -41,11 +41,13 @@ class LinearOperator(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., *domain_shape] -> [..., *range_shape]; float32 or float64, differentiable to any order."""
+        x = autocast(x)
         self._check(x, self._domain_is_volume)
         return self._apply_operator(x)
 
     def adjoint(self, y: Tensor) -> Tensor:
         """[..., *range_shape] -> [..., *domain_shape]: the exact transpose of `forward`."""
+        y = autocast(y)
         self._check(y, not self._domain_is_volume)
         return self._apply_adjoint(y)
 

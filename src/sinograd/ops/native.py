@@ -9,10 +9,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sinograd.ops.arguments import check_shape, check_target, check_vectors
 from sinograd.ops.lowering import is_axial, is_curved, voxel_views
 
 WEIGHTINGS = ("none", "fan", "fdk")
 PATHS = ("auto", "axial", "general")
+CURVED = "geometry: a curved detector's rows must run parallel to z, and no ray be steeper than 45 degrees"
 
 
 @dataclass(frozen=True)
@@ -32,6 +34,7 @@ class Call:
     path: str = "auto"
 
     def __post_init__(self) -> None:
+        check_vectors(self.vectors)
         if self.weighting not in WEIGHTINGS:
             raise ValueError(f"weighting: expected one of {', '.join(WEIGHTINGS)}, got {self.weighting!r}")
         if self.weighting != "none" and not self.divergent:
@@ -53,17 +56,24 @@ class Call:
 
     def add(self, name: str, source: Tensor, target: Tensor) -> None:
         """Adds the operator `name` ("joseph", "backproject_adjoint", ...) of each batch element to target."""
+        projections_in = name in ("backproject", "joseph_adjoint")
+        names = ("projections", "volume") if projections_in else ("volume", "projections")
+        axes = ("views", "rows", "columns") if len(self.detector) == 2 else ("views", "columns")
+        if projections_in:
+            check_shape("projections", source, "geometry", self.projection_shape, axes)
+        else:
+            check_shape("volume", source, "grid", self.volume_shape, "zyx"[-len(self.grid_shape) :])
+        check_target(names[1], target, names[0], source)
         vectors, flip = self.vectors, False
         detector = self.detector if len(self.detector) == 2 else (1, *self.detector)
-        kind = self._kind(detector)
+        kind = self._kind(detector, name)
         if kind == "axial" and bool((vectors[:, 3, 2] < 0).all()):
             vectors, flip = vectors.clone(), True
             vectors[:, 3] *= -1
         voxel_driven = name.startswith("backproject")
         views = voxel_views(vectors, self.divergent, detector) if voxel_driven else vectors.contiguous()
         # rows that run downwards are turned over, so that the kernels only meet rows that run upwards
-        projections_in = name in ("backproject", "joseph_adjoint")
-        source = source.flip(-2) if flip and projections_in else source.contiguous()
+        source = (source.flip(-2) if flip and projections_in else source).contiguous()
         result = torch.zeros_like(target) if flip and not projections_in else target
         function = _function(name.replace("joseph", f"joseph_{kind}").replace("backproject", f"backproject_{kind}"))
         shape, spacing, centre = self._grid()
@@ -87,18 +97,17 @@ class Call:
         if result is not target:
             target += result.flip(-2)
 
-    def _kind(self, detector: tuple[int, ...]) -> str:
+    def _kind(self, detector: tuple[int, ...], name: str) -> str:
+        """The kernels to use; raises where there are none."""
         if len(self.detector) == 1:
             return "planar"
-        if self.path != "auto":
-            return self.path
-        if is_axial(self.vectors, self.divergent, detector):
-            return "axial"
-        if is_curved(self.vectors):
-            raise ValueError(
-                "vectors: a curved detector's rows must run parallel to z, and no ray be steeper than 45 degrees"
-            )
-        return "general"
+        axial = is_axial(self.vectors, self.divergent, detector)
+        if self.path == "axial" and not axial:
+            raise ValueError("path: 'axial' needs detector rows parallel to z and no ray steeper than 45 degrees")
+        general = self.path == "general" or not axial
+        if general and is_curved(self.vectors) and name.startswith("backproject"):
+            raise ValueError(CURVED)
+        return "general" if general else "axial"
 
     def _grid(self) -> tuple[list[int], list[float], list[float]]:
         """Shape, spacing and centre in the order z, y, x."""

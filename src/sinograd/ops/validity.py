@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from sinograd.geometry import Geometry, Grid
+from sinograd.ops.lowering import is_axial, is_curved
+from sinograd.ops.native import CURVED
 
 
 def check_pair(geometry: Geometry, grid: Grid) -> None:
@@ -16,23 +20,32 @@ def check_pair(geometry: Geometry, grid: Grid) -> None:
             f"grid.shape {grid.shape} does not match the geometry: a {geometry.ndim}-D geometry needs a "
             f"{geometry.ndim}-D grid"
         )
-    if geometry.divergent:
-        _check_in_front(geometry, grid)
-
-
-def _check_in_front(geometry: Geometry, grid: Grid) -> None:
     vectors = geometry.vectors
+    if is_curved(vectors) and not is_axial(vectors, geometry.divergent, (geometry.rows, geometry.columns)):
+        raise ValueError(CURVED)
+    if geometry.divergent:
+        _check_in_front(vectors, grid)
+
+
+def _check_in_front(vectors: Tensor, grid: Grid) -> None:
+    """Interpolated volumes reach half a voxel beyond their grid; no source may be there."""
     source, towards = vectors[:, 0], vectors[:, 1] - vectors[:, 0]
-    if vectors.shape[1] == 4:
+    if not is_curved(vectors):
         normal = vectors[:, 2].cross(vectors[:, 3], dim=1)
         towards = normal * (towards * normal).sum(1, keepdim=True).sign()
     towards = towards / towards.norm(dim=1, keepdim=True)
-    depth = ((grid.corners()[None] - source[:, None]) * towards[:, None]).sum(2)  # [views, corners]
-    nearest = depth.amin(1)
-    if bool((nearest <= 0).any()):
-        view = int(nearest.argmin())
-        corner = [round(c, 6) for c in grid.corners()[int(depth[view].argmin())].tolist()]
-        raise ValueError(
-            f"grid reaches behind the source: in view {view} its corner {corner} mm lies {-float(nearest[view]):g} mm "
-            f"behind the source at {[round(c, 6) for c in source[view].tolist()]} mm; expected all of it in front"
-        )
+    for margin, half_voxel in ((0, ""), (1, ", with the half voxel by which interpolation widens it,")):
+        corners = Grid([n + margin for n in grid.shape], grid.spacing, grid.center).corners()
+        depth = ((corners[None] - source[:, None]) * towards[:, None]).sum(2)  # [views, corners]
+        nearest = depth.amin(1)
+        if bool((nearest <= 0).any()):
+            view = int(nearest.argmin())
+            corner, at = corners[int(depth[view].argmin())], source[view]
+            raise ValueError(
+                f"grid reaches behind the source: in view {view} its corner {_text(corner)} mm{half_voxel} lies "
+                f"{-float(nearest[view]):g} mm behind the source at {_text(at)} mm; expected all of it in front"
+            )
+
+
+def _text(position: Tensor) -> str:
+    return str([round(c, 6) for c in position.tolist()])

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from sinograd.geometry import Geometry, Grid
-from sinograd.ops.arguments import check_shape
+from sinograd.ops.arguments import autocast, check_shape
 from sinograd.ops.backprojection import add_backprojection, backproject
 from sinograd.ops.lowering import is_curved
 from sinograd.recon.angular import angular_sampling
@@ -116,6 +116,7 @@ def filtered_backprojection(
     progress: Progress | None,
 ) -> Tensor:
     """[..., views, (rows,) columns] to [..., (z,) y, x]; differentiable in projections, taps and weights."""
+    projections = autocast(projections)
     axes = ("views", "rows", "columns") if geometry.ndim == 3 else ("views", "columns")
     check_shape("projections", projections, "geometry.projection_shape", geometry.projection_shape, axes)
     if weights is not None and tuple(weights.shape) != tuple(plan.weights.shape):
