@@ -60,12 +60,17 @@ void image_run(const FlatView& view, const Axis& x, double y, double z, Detector
     column = column < last_column ? column : last_column;
     row = row < last_row ? row : last_row;
     const double c = std::floor(column), r = std::floor(row);
-    const double upper = (row - r) * weights[i], lower = weights[i] - upper;
     run.offset[i] = int32_t(r) * width + int32_t(c);
-    run.w01[i] = T(lower * (column - c));
-    run.w00[i] = T(lower * (1.0 - (column - c)));
-    run.w11[i] = T(upper * (column - c));
-    run.w10[i] = T(upper * (1.0 - (column - c)));
+    run.w01[i] = T(column - c);
+    run.w10[i] = T(row - r);
+    run.w00[i] = T(weights[i]);
+  }
+  for (int i = 0; i < n; ++i) {
+    const T right = run.w01[i], upper = run.w10[i] * run.w00[i], lower = run.w00[i] - upper;
+    run.w01[i] = lower * right;
+    run.w00[i] = lower - run.w01[i];
+    run.w11[i] = upper * right;
+    run.w10[i] = upper - run.w11[i];
   }
 }
 

@@ -178,14 +178,14 @@ TINY_SCANS: dict[str, Scan] = {
 }
 
 # More of everything than a kernel takes in one go.
-WIDE_AREA, WIDE_GRID = FlatDetector((18, 35), (0.7, 0.5)), Grid((20, 18, 33), 0.3)
+WIDE_AREA, WIDE_GRID = FlatDetector((6, 35), (0.9, 0.5)), Grid((7, 18, 33), (0.5, 0.3, 0.3))
 WIDE_LINE, WIDE_SLICE = FlatDetector(45, 1.1), Grid((21, 37), 0.8)
 LARGE_SCANS: dict[str, Scan] = {
     "parallel 2-D": Scan(ParallelBeam(full_scan(37, start=0.1), FlatDetector(45, 0.7)), WIDE_SLICE),
     "fan": fan(WIDE_LINE, WIDE_SLICE, angles=full_scan(37, start=0.1)),
     "fan, curved": fan(CurvedDetector(45, 1.1), WIDE_SLICE, angles=full_scan(37, start=0.1)),
     "cone": cone(WIDE_AREA, WIDE_GRID, views=26),
-    "cone, curved": cone(CurvedDetector((18, 35), (0.7, 0.5)), WIDE_GRID, views=26),
+    "cone, curved": cone(CurvedDetector((6, 35), (0.9, 0.5)), WIDE_GRID, views=26),
     "cone, tilted": cone(WIDE_AREA, WIDE_GRID, views=26, tilt=0.1),
 }
 

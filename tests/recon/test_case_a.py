@@ -64,7 +64,6 @@ SCANS = {
     ),
     "two turns, jittered": lambda n: (even(2 * n, 720, last=False) + 1e-4 * jitter(2 * n), {}),
     "same turn twice": lambda n: (sg.full_scan(n).repeat(2), {}),
-    "dense sector": lambda n: (torch.cat([sg.full_scan(n), torch.linspace(1, 1.1, 2 * n, dtype=torch.float64)]), {}),
     "uneven angles": lambda n: (uneven(n), {}),
     "jittered angles": lambda n: (sg.full_scan(n) + 0.3 * 2 * math.pi / n * jitter(n), {}),
     "backwards": lambda n: (-sg.full_scan(n), {}),

@@ -27,7 +27,7 @@ def rmse(image: Tensor) -> float:
 
 
 def ratio(image: Tensor, radius: float = 120.0) -> float:
-    return (image[RADIUS < radius].mean() / TRUTH[RADIUS < radius].mean()).item()
+    return (image[radius > RADIUS].mean() / TRUTH[radius > RADIUS].mean()).item()
 
 
 def parallel(angles: Tensor, offset: float = 0.0) -> sg.ParallelBeam:

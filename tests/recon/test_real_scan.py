@@ -127,7 +127,7 @@ def test_the_outer_edge_is_sharp(image: Tensor, scan: Scan, shadow: Shadow) -> N
 
 
 def test_the_image_projects_to_the_scan_only_the_right_way_round(scan: Scan) -> None:
-    """Turned the other way, or off centre by three pixels, views contradict each other."""
+    """Turned the other way, which a fan's magnification tells, or off centre by three pixels, views disagree."""
     geometry, sinogram = scan.geometry, scan.load()
     grid = sg.Grid((256, 256), 2 * scan.grid.spacing[0])  # type: ignore[union-attr]
 
@@ -145,9 +145,9 @@ def test_the_image_projects_to_the_scan_only_the_right_way_round(scan: Scan) -> 
     assert geometry.angles is not None
     right = residual(geometry.angles)
     assert right < 0.1
-    assert residual(-geometry.angles) > 2 * right
+    assert residual(-geometry.angles) > 1.1 * right
     for offset in (-0.6, 0.6):
-        assert residual(geometry.angles, offset) > 1.05 * right
+        assert residual(geometry.angles, offset) > 1.1 * right
 
 
 def test_gaps_leave_less_than_with_naive_weights(image: Tensor, scan: Scan, shadow: Shadow) -> None:

@@ -13,7 +13,7 @@ import sinograd as sg
 from sinograd.recon.redundancy import conjugate
 
 DISTANCES = dict(source_to_origin=300.0, source_to_detector=450.0)
-COLUMNS, VIEWS = 101, 720
+COLUMNS, VIEWS = 101, 360
 
 
 def fan(angles: Tensor, curved: bool = False, offset: float = 0.0) -> sg.FanBeam:
@@ -96,7 +96,7 @@ def test_weights_of_a_ray_and_its_conjugate_add_up_to_one(name: str) -> None:
     total = weight + partner
     assert measured.double().mean() > 0.1
     assert (total[measured] - 1).abs().quantile(0.98) < 1e-3
-    assert (total[measured] - 1).abs().max() < 0.02
+    assert (total[measured] - 1).abs().max() < 0.06  # in the corners, where weights change within a view
     alone = nothing_near(angles, gamma, other)
     assert (weight[alone] > 1 - 1e-5).all()
 

@@ -31,8 +31,8 @@ from sinograd.recon.ramp import filter_rows, ramp_taps
 from sinograd.recon.redundancy import redundancy_weights
 from sinograd.recon.virtual_detector import VirtualDetector, upright_detector
 
-# Without gradients: bytes of filtered projections backprojected at a time (24 views at least, the kernels' own block)
-# and bytes filtered at a time (filtering takes about ten times as much for a moment).
+# Without gradients: bytes of filtered projections backprojected at a time (a multiple of 24 views, the kernels' own
+# block, and at least that) and bytes filtered at a time (filtering takes about ten times as much for a moment).
 BLOCK_BYTES, BLOCK_VIEWS = 8 << 20, 24
 STRIP_BYTES = 2 << 20
 
@@ -132,7 +132,7 @@ def filtered_backprojection(
         return volume
     volume = projections.new_zeros((*projections.shape[: projections.ndim - geometry.ndim], *grid.shape))
     view_bytes = projections.numel() // views * projections.element_size()
-    block = max(BLOCK_VIEWS, BLOCK_BYTES // max(1, view_bytes))
+    block = BLOCK_VIEWS * max(1, BLOCK_BYTES // max(1, BLOCK_VIEWS * view_bytes))
     for start in range(0, views, block):
         part = slice(start, min(start + block, views))
         filtered = _filter_block(projections, plan, geometry.ndim, taps, weights, part)
