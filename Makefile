@@ -17,13 +17,14 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
     table = tomllib.load(open("pyproject.toml", "rb")); \
     [print(*functools.reduce(dict.get, path.split("."), table), sep="\n") for path in sys.argv[1:]]' $(1)
 
-.PHONY: help venv install demo test lint dev peers
+.PHONY: help venv install demo test lint dev sanitize peers
 
 help:
 	@echo "make demo     install and run the main job: simulate a scan, reconstruct it, write a picture to demo/"
 	@echo "make test     install and run the tests"
 	@echo "make lint     check style, types and layers"
 	@echo "make install  install sinograd and what its tests need into $(VENV)"
+	@echo "make sanitize run the operators' contract under the address and undefined-behaviour sanitizers"
 	@echo "make dev      compile the native module into src/sinograd, for PYTHONPATH=src"
 	@echo "make peers    install what benchmarks/run.py --against compares with into $(PEERS) (about 3 GB)"
 
@@ -51,6 +52,19 @@ dev: $(VENV)/.build
 	    cp $$module build/new && mv -f build/new src/sinograd/$${module#build/} || exit 1; done
 
 peers: $(PEERS)/.peers
+
+# The contract test under the address and undefined-behaviour sanitizers, on a copy of the package.
+sanitize: $(VENV)/.build $(VENV)/.test
+	@PATH="$(abspath $(VENV))/bin:$$PATH" cmake -S . -B build/sanitize -G Ninja --log-level=WARNING \
+	    -DSINOGRAD_SANITIZE=ON -DPython_EXECUTABLE="$(abspath $(python))" \
+	    -Dnanobind_DIR="$$($(python) -m nanobind --cmake_dir)"
+	@PATH="$(abspath $(VENV))/bin:$$PATH" cmake --build build/sanitize
+	@rm -rf build/sanitize/site && mkdir -p build/sanitize/site && cp -r src/sinograd build/sanitize/site/ && \
+	    rm -f build/sanitize/site/sinograd/_native*.so && \
+	    cp build/sanitize/_native*.so build/sanitize/site/sinograd/
+	@LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
+	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
+	    PYTHONPATH=build/sanitize/site $(python) -m pytest tests/ops -q -p no:cacheprovider
 
 venv: $(python)
 

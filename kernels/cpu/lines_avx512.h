@@ -42,10 +42,10 @@ inline void gather_sliding(float* single, int64_t first, int64_t last, const Lin
   int64_t position = job.map.start + first * step;
   int64_t chunk = position >> (kBits + 4);
   __m512 current = blend16(job, 16 * chunk), next = blend16(job, 16 * chunk + 16);
-  int64_t limit = (chunk + 1) << (kBits + 4);
+  int64_t limit = (chunk + 1) * (16 * kOne);
   const __m512i advance = _mm512_set1_epi32(int32_t(uint32_t(16 * step)));
   const __m512i turn = _mm512_set1_epi32(int32_t(16u << kBits));
-  __m512i lanes = _mm512_add_epi32(_mm512_set1_epi32(int32_t(uint32_t(position - (chunk << (kBits + 4))))),
+  __m512i lanes = _mm512_add_epi32(_mm512_set1_epi32(int32_t(uint32_t(position - chunk * (16 * kOne)))),
                                    _mm512_mullo_epi32(lane_numbers(), _mm512_set1_epi32(int32_t(step))));
   for (int64_t k = first;; k += 16) {
     const __m512 value = interpolate16(lanes, current, next);

@@ -21,7 +21,11 @@ def check_pair(geometry: Geometry, grid: Grid) -> None:
             f"{geometry.ndim}-D grid"
         )
     vectors = geometry.vectors
-    if is_curved(vectors) and not is_axial(vectors, geometry.divergent, (geometry.rows, geometry.columns)):
+    if (
+        geometry.ndim == 3
+        and is_curved(vectors)
+        and not is_axial(vectors, geometry.divergent, (geometry.rows, geometry.columns))
+    ):
         raise ValueError(CURVED)
     if geometry.divergent:
         _check_in_front(vectors, grid)

@@ -11,6 +11,11 @@ from torch import Tensor
 # A step is a gap where it is longer than this many median steps.
 GAP_STEPS = 3.0
 
+# No typical step is wider than this (so that two thirds of a turn without views are always a gap), and what a view
+# stands for that has no neighbour, rad.
+WIDEST_STEP = math.radians(80.0)
+LONE_STEP = math.radians(1.0)
+
 
 @dataclass(frozen=True)
 class AngularSampling:
@@ -33,10 +38,12 @@ class AngularSampling:
 
     @property
     def gaps(self) -> tuple[tuple[float, float], ...]:
-        """The unmeasured arcs (start, end), rad, in [0, 2 pi) + [0, 2 pi)."""
-        ends = [end for _, end in self.arcs]
-        starts = [start for start, _ in self.arcs[1:]] + [start + 2 * math.pi for start, _ in self.arcs[:1]]
-        return tuple(zip(ends, starts, strict=True))
+        """The unmeasured arcs (start, end), rad, each from a start in [0, 2 pi), in order."""
+        gaps = []
+        for (_, end), (start, _) in zip(self.arcs, [*self.arcs[1:], *self.arcs[:1]], strict=True):
+            low = math.remainder(end, 2 * math.pi) % (2 * math.pi)
+            gaps.append((low, low + (start - end) % (2 * math.pi)))
+        return tuple(sorted(gaps))
 
     def depth(self, angles: Tensor) -> Tensor:
         """Distance, rad, from each angle to the nearest end of the measured arcs; negative in gaps, inf if closed."""
@@ -60,10 +67,10 @@ def angular_sampling(angles: Tensor) -> AngularSampling:
     limit = GAP_STEPS * typical_step(angles, after)
     gap = after > limit
     before, gap_before = after.roll(1), gap.roll(1)
-    # a lone view between two gaps stands for a typical step
+    # a lone view (or several at one angle) between two gaps stands for a typical step
     fallback = torch.full_like(after, limit / GAP_STEPS)
-    ahead = torch.where(gap, torch.where(gap_before, fallback, before), after)
-    behind = torch.where(gap_before, torch.where(gap, fallback, after), before)
+    ahead = torch.where(gap, torch.where(gap_before | (before < 1e-9), fallback, before), after)
+    behind = torch.where(gap_before, torch.where(gap | (after < 1e-9), fallback, after), before)
     steps = torch.empty_like(after)
     steps[order] = (ahead + behind) / 2
     if not bool(gap.any()):
@@ -83,10 +90,9 @@ def typical_step(angles: Tensor, sorted_steps: Tensor) -> float:
 
     Turns that overlap interleave their views, so their sorted steps say little.
     """
-    if len(angles) == 1:
-        return 2 * math.pi / GAP_STEPS
-    taken = angles.double().diff()
+    turn = 2 * math.pi
+    taken = torch.remainder(angles.double().diff() + math.pi, turn) - math.pi
     monotonic = bool((taken >= 0).all() or (taken <= 0).all())
     steps = taken.abs() if monotonic else sorted_steps
     steps = steps[steps > 1e-9]
-    return float(steps.median()) if len(steps) else 2 * math.pi / GAP_STEPS
+    return min(float(steps.median()), WIDEST_STEP) if len(steps) else LONE_STEP

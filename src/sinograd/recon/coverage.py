@@ -46,8 +46,8 @@ class Coverage:
         return self.missing <= TOLERATED
 
     def __str__(self) -> str:
-        arcs = ", ".join(f"{low:.1f} to {high:.1f}" for low, high in self.directions_deg)
-        gaps = ", ".join(f"{low:.1f} to {high:.1f} ({high - low:.1f})" for low, high in self.gaps_deg)
+        arcs = _listed([f"{low:.1f} to {high:.1f}" for low, high in self.directions_deg])
+        gaps = _listed([f"{low:.1f} to {high:.1f} ({high - low:.1f})" for low, high in self.gaps_deg])
         text = f"{100 * (1 - self.missing):.1f} % of the rays through the field of view were measured"
         text += f"; source angles {self.arc_deg:.1f} deg" + (f", gaps at {gaps} deg" if gaps else "")
         return text + (f"; rays are missing in the directions {arcs} deg (from +x, mod 180)" if arcs else "")
@@ -92,6 +92,11 @@ def warn_of_missing_rays(orbit: Orbit, sampling: AngularSampling) -> None:
             CoverageWarning,
             stacklevel=4,
         )
+
+
+def _listed(items: list[str], most: int = 4) -> str:
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(items[:most]) + more
 
 
 def _round(angle: float) -> float:

@@ -34,7 +34,8 @@ def fdk(
         window: "ram-lak", "shepp-logan", "cosine", "hamming" or "hann".
         cutoff: where the window ends, as a fraction of the Nyquist frequency.
         taps: filter taps [2 k + 1] to use instead of the window's (see `recon.ramp.ramp_taps`).
-        weights: redundancy weights [views, columns] to use instead of those of the coverage.
+        weights: redundancy weights [views, columns] to use instead of those of the coverage (for a tilted or turned
+            detector, of the upright one that takes its place: `FDK(...).weights` has their shape).
         progress: called with (views done, views) between blocks of views.
 
     Returns:

@@ -119,8 +119,15 @@ def filtered_backprojection(
     projections = autocast(projections)
     axes = ("views", "rows", "columns") if geometry.ndim == 3 else ("views", "columns")
     check_shape("projections", projections, "geometry.projection_shape", geometry.projection_shape, axes)
-    if weights is not None and tuple(weights.shape) != tuple(plan.weights.shape):
-        raise ValueError(f"weights: expected [views, columns] {list(plan.weights.shape)}, got {list(weights.shape)}")
+    _check_parameter("taps", taps)
+    if weights is not None:
+        _check_parameter("weights", weights)
+        if tuple(weights.shape) != tuple(plan.weights.shape):
+            raise ValueError(
+                f"weights: expected [views, columns] {list(plan.weights.shape)}, got {list(weights.shape)}"
+            )
+    if projections.numel() == 0:
+        return projections.new_zeros((*projections.shape[: projections.ndim - geometry.ndim], *grid.shape))
     inputs = [t for t in (projections, taps, weights) if t is not None]
     views = geometry.views
     place = (grid.spacing, grid.center, plan.orbit.weighting)
@@ -140,6 +147,15 @@ def filtered_backprojection(
         if progress is not None:
             progress(part.stop, views)
     return volume
+
+
+def _check_parameter(name: str, tensor: Tensor) -> None:
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(tensor).__name__}")
+    if not tensor.is_floating_point():
+        raise TypeError(f"{name}: expected floating-point numbers, got {tensor.dtype}")
+    if not bool(torch.isfinite(tensor.detach()).all()):
+        raise ValueError(f"{name}: expected finite values, got NaN or infinity")
 
 
 def _filter_block(

@@ -21,6 +21,9 @@ from sinograd.recon.orbit import Orbit
 # What a measured ray counts at least, so that two rays on an edge share evenly.
 LEAST = 1e-6
 
+# Rad by which the angle of a ray at the very end of a scan may be rounded.
+ROUNDING = 1e-9
+
 
 def redundancy_weights(orbit: Orbit, sampling: AngularSampling) -> Tensor:
     """[views, columns], float64, in (0, 1]."""
@@ -52,7 +55,7 @@ def ray_confidence(angles: Tensor, fan: Tensor, sampling: AngularSampling, edges
     in_detector = torch.minimum(fan - low, high - fan)
     overlap = 2 * min(-low, high) if low < 0 < high else high - low
     confidence = _rise(in_scan / (longest / 2)) * _rise(in_detector / overlap)
-    measured = (in_scan > 0) & (in_detector > 0)
+    measured = (in_scan > -ROUNDING) & (in_detector > 0)
     return torch.where(measured, confidence.clamp_min(LEAST), 0.0)
 
 

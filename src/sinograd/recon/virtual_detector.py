@@ -56,7 +56,7 @@ def upright_detector(geometry: Geometry, algorithm: str) -> VirtualDetector:
             one more than four times.
     """
     vectors, shape = geometry.vectors, (geometry.rows, geometry.columns)
-    if is_axial(vectors, geometry.divergent, shape):
+    if geometry.ndim == 2 or is_axial(vectors, geometry.divergent, shape):
         return VirtualDetector(vectors, shape, None, shape)
     if is_curved(vectors):
         raise ValueError(f"geometry: {algorithm} needs a curved detector's axis to be parallel to the rotation axis")
