@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
 from typer.testing import CliRunner, Result
 
 from sinograd.cli.app import app
@@ -46,3 +47,13 @@ def wedge_file(tmp_path: Path) -> Path:
     )
     write_scan(Scan(ball(4.0, 0.05).project(geometry), geometry), tmp_path / "wedge.h5")
     return tmp_path / "wedge.h5"
+
+
+@pytest.fixture
+def beside_file(tmp_path: Path) -> Path:
+    """A cone-beam scan whose detector lies beside the shadow of the rotation axis."""
+    geometry = ConeBeam.circular(
+        source_to_origin=60, source_to_detector=90, angles=full_scan(4), detector=FlatDetector((4, 6), 1.0, (0, 20))
+    )
+    write_scan(Scan(torch.zeros(4, 4, 6), geometry, {"sample": "air"}), tmp_path / "beside.h5")
+    return tmp_path / "beside.h5"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import functools
 import importlib.metadata
 import os
@@ -32,6 +33,14 @@ def test_info(sinograd: Any, scan_file: Path, wedge_file: Path) -> None:
     assert "100.0 % of the rays" in lines["coverage"]
     wedge = sinograd("info", wedge_file).stdout
     assert "fan beam" in wedge and "covers the field of view" in wedge and "rays are missing" in wedge
+
+
+def test_info_of_a_detector_beside_the_axis(sinograd: Any, beside_file: Path) -> None:
+    result = sinograd("info", beside_file)
+    assert result.exit_code == 0, result.output
+    lines = dict(line.split(None, 1) for line in result.stdout.splitlines())
+    assert lines["grid"].startswith("none: the detector does not see the rotation axis in every view")
+    assert lines["sample"] == "air"
 
 
 @pytest.fixture
@@ -117,7 +126,7 @@ def test_doctor_tells_how_to_get_extras(monkeypatch: pytest.MonkeyPatch) -> None
     texts = {finding.name: finding.text for finding in doctor_module._extras()}
     assert texts == {
         "extra here": "h5py",
-        "extra there": "not installed: no-such-thing (pip install 'sinograd[there]')",
+        "extra there": "not installed: no-such-thing (pip install '.[there]')",
     }
 
 
@@ -133,3 +142,40 @@ def test_the_entry_point() -> None:
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 2
     assert done.stderr == "sinograd: error: nothing.h5 does not exist\n"
+
+
+def test_no_arguments_show_the_help(sinograd: Any) -> None:
+    result = sinograd()
+    assert result.exit_code == 2 and "Usage: sinograd" in result.output and "error" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("draw",), "No such command 'draw' (sinograd --help lists the options)"),
+        (("info",), "Missing argument 'SCAN' (sinograd info --help lists the options)"),
+        (("info", "--fast"), "No such option: --fast (sinograd info --help lists the options)"),
+    ],
+)
+def test_wrong_usage_is_one_line(sinograd: Any, arguments: tuple[str, ...], message: str) -> None:
+    result = sinograd(*arguments)
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr == f"sinograd: error: {message}\n"
+
+
+def test_a_reader_that_has_enough(sinograd: Any, scan_file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in `sinograd info scan.h5 | head -1`: the command ends quietly."""
+
+    def closed(*_: object, **__: object) -> None:
+        raise BrokenPipeError(errno.EPIPE, "Broken pipe")
+
+    monkeypatch.setattr("typer.echo", closed)
+    result = sinograd("info", scan_file)
+    assert (result.exit_code, result.stderr) == (1, "")
+
+
+def test_doctor_on_a_gpu_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "H200")
+    assert doctor_module._cuda().text.startswith("H200, CUDA")
+    assert "this version runs on the CPU" in doctor_module._cuda().text

@@ -90,3 +90,41 @@ def test_a_disk_that_fills_up_while_writing(tmp_path: Path, monkeypatch: pytest.
         raise error
     assert caught.value.errno == errno.ENOSPC
     assert not list(tmp_path.iterdir())
+
+
+HDF5_ERROR = (
+    "Unable to extend file (file write failed: time = now\n, filename = '.out.1.partial.h5', file descriptor = 3, "
+    "errno = 27, error message = 'File too large', buf = 0x5)"
+)
+
+
+@pytest.mark.parametrize(
+    ("error", "number", "reason"),
+    [
+        (OSError("7077888 requested and 511512 written"), None, "7077888 requested and 511512 written"),
+        (OSError(errno.EIO, "Input/output error", "somewhere"), errno.EIO, "Input/output error"),
+        (OSError(HDF5_ERROR), errno.EFBIG, "File too large"),
+    ],
+)
+def test_a_write_that_stops_names_the_file_once(
+    tmp_path: Path, error: OSError, number: int | None, reason: str
+) -> None:
+    with pytest.raises(OSError) as caught, replacing(tmp_path / "out.yaml"), replacing(tmp_path / "out.npy"):
+        raise error
+    expected = f"writing {tmp_path / 'out.npy'} stopped: {reason}; nothing partial was left"
+    assert (caught.value.strerror or str(caught.value), caught.value.errno) == (expected, number)
+
+
+def test_the_limit_of_file_sizes(tmp_path: Path) -> None:
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (5_000_000, before[1]))
+    try:
+        check_destination(tmp_path / "out.bin", needed=3_900_000)
+        with pytest.raises(
+            OSError, match=r"out\.bin: 5,048,576 bytes needed, files may have 5,000,000 bytes"
+        ) as caught:
+            check_destination(tmp_path / "out.bin", needed=4_000_000)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert caught.value.errno == errno.EFBIG

@@ -78,6 +78,8 @@ def test_wrong_arguments(tmp_path: Path) -> None:
         save_preview(image, grid, tmp_path / "out.png", truth=image.T)
     with pytest.raises(ValueError, match=r"low < high, got \(1, 0\)"):
         save_preview(image, grid, tmp_path / "out.png", window=(1, 0))
+    with pytest.raises(ValueError, match="volume: expected finite values in the middle slices"):
+        save_preview(torch.full((4, 5), torch.nan), grid, tmp_path / "out.png")
     with pytest.raises(ValueError, match=r"must end in \.png"):
         check_picture_path(tmp_path / "out.jpg")
     assert not list(tmp_path.iterdir())

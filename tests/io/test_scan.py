@@ -76,3 +76,9 @@ def test_repr_fits_a_screen(cone_scan: Scan) -> None:
     assert "6 views, 4 rows, 5 columns; line integrals; float32" in lines[1]
     assert "ConeBeam.circular(" in lines[2] and "full_scan(6)" in lines[2]
     assert "86 more" in lines[-1]
+
+
+@pytest.mark.parametrize(("name", "value"), [("projections", [[0.0]]), ("geometry", "cone"), ("grid", (4, 5, 6))])
+def test_arguments_of_other_types(cone_scan: Scan, name: str, value: object) -> None:
+    with pytest.raises(TypeError, match=rf"{name} must be .*, got {type(value).__name__}"):
+        dataclasses.replace(cone_scan, **{name: value})

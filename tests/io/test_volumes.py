@@ -16,7 +16,7 @@ import torch
 import yaml
 
 from sinograd.geometry import Grid
-from sinograd.io import check_volume_path, make_provenance, read_volume, write_volume
+from sinograd.io import check_volume_path, make_provenance, read_volume, save_preview, write_volume
 
 GRIDS = {
     "volume": Grid((3, 4, 5), (0.3, 0.2, 0.1), (1.0, -2.0, 3.5)),
@@ -187,3 +187,17 @@ def test_a_tiff_of_other_software_has_no_spacing(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "out.tif", np.zeros((3, 4, 5), np.float32), photometric="minisblack")
     with pytest.raises(ValueError, match="has no usable spacing_mm and center_mm"):
         read_volume(tmp_path / "out.tif")
+
+
+def test_a_grid_of_another_type(tmp_path: Path) -> None:
+    grid: Any
+    for grid in (None, (3, 4, 5)):
+        with pytest.raises(TypeError, match=f"grid must be a Grid, got {type(grid).__name__}"):
+            write_volume(torch.zeros(3, 4, 5), tmp_path / "out.h5", grid)
+        with pytest.raises(TypeError, match=f"grid must be a Grid, got {type(grid).__name__}"):
+            save_preview(torch.zeros(3, 4, 5), grid, tmp_path / "out.png")
+
+
+def test_sizes_beyond_64_bits(tmp_path: Path) -> None:
+    with pytest.raises(OSError, match="32,000,000,000,000,000,000,000,001,048,576 bytes needed"):
+        check_volume_path(tmp_path / "out.h5", Grid((2 * 10**10,) * 3))

@@ -40,11 +40,15 @@ VOXELS = {Size.tiny: 32, Size.small: 96, Size.medium: 192, Size.large: 256}
 
 @reported
 def demo(
-    output: Annotated[Path, typer.Option("-o", "--output", help="Folder for the demo's files.")] = Path("demo"),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder for the demo's files.")
+    ] = Path("demo"),
     size: Annotated[Size, typer.Option(help="Volume of 32, 96, 192 or 256 voxels a side.")] = Size.medium,
-    photons: Annotated[float, typer.Option(min=1.0, help="Photons per detector pixel and view, unattenuated.")] = 2e4,
-    seed: Annotated[int, typer.Option(help="Seed of the phantom and of the noise.")] = 0,
-    force: Annotated[bool, typer.Option("--force", help="Replace the files of an earlier demo.")] = False,
+    photons: Annotated[
+        float, typer.Option(metavar="N", min=1.0, help="Photons per detector pixel and view, unattenuated.")
+    ] = 2e4,
+    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the phantom and of the noise.")] = 0,
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Replace the files of an earlier demo.")] = False,
 ) -> None:
     """Simulate a cone-beam scan of a bone with photon noise, reconstruct it and compare it with the truth."""
     _check_folder(output, VOXELS[size], force)

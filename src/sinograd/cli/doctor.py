@@ -115,7 +115,7 @@ def _extras() -> Iterator[Finding]:
             extras[extra[1]].append(name[0])
     for extra, names in extras.items():
         missing = [name for name in names if _version(name) is None]
-        how = f"not installed: {', '.join(missing)} (pip install 'sinograd[{extra}]')"
+        how = f"not installed: {', '.join(missing)} (pip install '.[{extra}]')"
         yield Finding(f"extra {extra}", how if missing else ", ".join(names))
 
 
@@ -124,7 +124,9 @@ def _cuda() -> Finding:
 
     if not torch.cuda.is_available():
         return Finding("CUDA", "none; everything runs on the CPU")
-    return Finding("CUDA", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}")
+    return Finding(
+        "CUDA", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}; not used, this version runs on the CPU"
+    )
 
 
 def _tested(name: str, test: Callable[[], float], text: str, limit: float) -> Finding:

@@ -27,20 +27,23 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
             command(*args, **kwargs)
+        except BrokenPipeError:
+            raise  # whoever read the output has enough; typer ends the command quietly
         except KeyboardInterrupt as interrupt:
-            _say("interrupted" + "".join(f" {note}" for note in interrupt.args))
+            say("interrupted" + "".join(f" {note}" for note in interrupt.args))
             raise typer.Exit(INTERRUPTED) from None
         except (OSError, ValueError, NotImplementedError, MemoryError, RuntimeError) as error:
             message = _message(error)
             if message is None:
                 raise
-            _say(f"error: {message}")
+            say(f"error: {message}")
             raise typer.Exit(BAD_INPUT) from None
 
     return run
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
+    """One line on stderr, whatever line breaks `text` has."""
     typer.echo(f"sinograd: {' '.join(text.split())}", err=True)
 
 

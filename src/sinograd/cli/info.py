@@ -9,6 +9,7 @@ import typer
 
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show
 from sinograd.cli.errors import reported
+from sinograd.cli.grids import base_grid
 
 if TYPE_CHECKING:
     from sinograd.io import Scan
@@ -16,22 +17,32 @@ if TYPE_CHECKING:
 
 @reported
 def info(
-    scan: Annotated[Path, typer.Argument(help="Scan file: sinograd .h5, FIPS / Helsinki .mat.", show_default=False)],
+    scan: Annotated[
+        Path,
+        typer.Argument(metavar="SCAN", help="Scan file: sinograd .h5, FIPS / Helsinki .mat.", show_default=False),
+    ],
 ) -> None:
     """Show what a scan file holds: projections (not their values), geometry, grid and metadata."""
     from sinograd.io import read
 
     found = read(scan)
     found.check_shape()
-    grid = found.grid if found.grid is not None else found.geometry.default_grid()
-    source = "suggested by the file" if found.grid is not None else "covers the field of view"
-    lines = [*scan_lines(found), *geometry_lines(found.geometry), ("grid", f"{grid_text(grid)} ({source})")]
-    lines += _coverage(found)
+    lines = [*scan_lines(found), *geometry_lines(found.geometry), *_grid(found), *_coverage(found)]
     lines += [(name, str(value)) for name, value in found.metadata.items()]
     provenance = {k: v for k, v in found.provenance.items() if k in ("software", "command", "time")}
     if provenance:
         lines.append(("made by", ", ".join(str(value) for value in provenance.values())))
     show(lines)
+
+
+def _grid(scan: Scan) -> Lines:
+    """The grid that `sinograd reconstruct` takes."""
+    try:
+        grid = base_grid(scan)
+    except ValueError as error:
+        return [("grid", f"none: {str(error).removeprefix(f'{scan.name}: ')}")]
+    source = "suggested by the file" if scan.grid is not None else "covers the field of view"
+    return [("grid", f"{grid_text(grid)} ({source})")]
 
 
 def _coverage(scan: Scan) -> Lines:
@@ -41,4 +52,4 @@ def _coverage(scan: Scan) -> Lines:
     try:
         return [("coverage", str(sg.coverage(scan.geometry)))]
     except ValueError as error:
-        return [("coverage", f"unknown: {error}")]
+        return [("coverage", f"unknown: {str(error).removeprefix('geometry: ')}")]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import time
 import warnings
 from collections.abc import Mapping
@@ -13,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sinograd.cli.grids import choose_grid, outside_text
+
 if TYPE_CHECKING:
     import torch
 
     from sinograd.cli.progress import Progress
-    from sinograd.geometry import Geometry, Grid
+    from sinograd.geometry import Grid
     from sinograd.io import Scan
 
 
@@ -71,6 +72,7 @@ def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
         write_volume,
     )
 
+    _check_the_scan_stays(request)
     clock = _Clock()
     scan = read(request.scan)
     scan.check_shape()
@@ -78,10 +80,13 @@ def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
     check_volume_path(request.output, grid, force=request.force)
     if request.preview is not None:
         check_picture_path(request.preview, force=request.force)
+    outside = outside_text(scan.geometry, grid)
+    if outside is not None:
+        _warn(outside)
     projections = _load(scan, progress)
     clock.stage("read")
 
-    volume, algorithm = _reconstruct(projections, scan.geometry, grid, request, progress)
+    volume, algorithm = _reconstruct(projections, scan, grid, request, progress)
     del projections
     clock.stage("reconstruct")
 
@@ -101,30 +106,14 @@ def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
     return Reconstruction(scan, grid, volume, algorithm, clock.seconds)
 
 
-def choose_grid(
-    scan: Scan,
-    voxel_mm: float | None = None,
-    shape: tuple[int, ...] | None = None,
-    center_mm: tuple[float, ...] | None = None,
-) -> Grid:
-    """The scan's suggested grid or the one that covers its field of view, changed as the user asked.
-
-    Given a voxel size but no shape, the number of voxels changes so that the same region is covered.
-    """
-    from sinograd.geometry import Grid
-
-    base = scan.grid if scan.grid is not None else scan.geometry.default_grid()
-    spacing = base.spacing
-    if voxel_mm is not None:
-        if not (math.isfinite(voxel_mm) and voxel_mm > 0):
-            raise ValueError(f"--voxel-mm must be positive, got {voxel_mm}")
-        spacing = (voxel_mm,) * base.ndim
-        covered = tuple(max(1, math.ceil(s / voxel_mm - 1e-9)) for s in base.size)
-        shape = covered if shape is None else shape
-    for name, values in (("--shape", shape), ("--center-mm", center_mm)):
-        if values is not None and len(values) != base.ndim:
-            raise ValueError(f"{name} must have {base.ndim} numbers for this scan, got {len(values)}")
-    return Grid(shape or base.shape, spacing, base.center if center_mm is None else center_mm)
+def _check_the_scan_stays(request: Request) -> None:
+    """ValueError when writing would replace the scan itself."""
+    outputs = {"-o": request.output, "--preview": request.preview}
+    if request.output.suffix.lower() == ".npy":
+        outputs["the .yaml beside -o"] = request.output.with_suffix(".yaml")
+    for name, path in outputs.items():
+        if path is not None and path.exists() and request.scan.exists() and path.samefile(request.scan):
+            raise ValueError(f"cannot write {path}: {name} is the scan itself")
 
 
 def _load(scan: Scan, progress: Progress) -> torch.Tensor:
@@ -144,22 +133,34 @@ def _load(scan: Scan, progress: Progress) -> torch.Tensor:
 
 
 def _reconstruct(
-    projections: torch.Tensor, geometry: Geometry, grid: Grid, request: Request, progress: Progress
+    projections: torch.Tensor, scan: Scan, grid: Grid, request: Request, progress: Progress
 ) -> tuple[torch.Tensor, str]:
     import sinograd as sg
 
+    geometry = scan.geometry
     cone = isinstance(geometry, sg.ConeBeam)
     algorithm: Any = sg.fdk if cone else sg.fbp
     advance = progress.stage("reconstructing", len(geometry))
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", sg.CoverageWarning)
-        volume = algorithm(projections, geometry, grid, window=request.window, cutoff=request.cutoff, progress=advance)
+        try:
+            volume = algorithm(
+                projections, geometry, grid, window=request.window, cutoff=request.cutoff, progress=advance
+            )
+        except ValueError as error:
+            if not str(error).startswith("geometry: "):
+                raise
+            raise ValueError(f"{scan.name}: {str(error).removeprefix('geometry: ')}") from error
     for warning in caught:
         if issubclass(warning.category, sg.CoverageWarning):
-            typer.secho(f"warning: {warning.message}", fg="yellow", err=True)
+            _warn(str(warning.message))
         else:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
     return volume, "FDK" if cone else "FBP"
+
+
+def _warn(text: str) -> None:
+    typer.secho(f"warning: {text}", fg="yellow", err=True)
 
 
 class _Clock:

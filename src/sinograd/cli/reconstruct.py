@@ -28,22 +28,30 @@ class Window(StrEnum):
 
 @reported
 def reconstruct(
-    scan: Annotated[Path, typer.Argument(help="Scan file: sinograd .h5, FIPS / Helsinki .mat.", show_default=False)],
+    scan: Annotated[
+        Path,
+        typer.Argument(metavar="SCAN", help="Scan file: sinograd .h5, FIPS / Helsinki .mat.", show_default=False),
+    ],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", help="Volume to write: .h5, .tif or .npy.", show_default=False),
+        typer.Option("-o", "--output", metavar="FILE", help="Volume to write: .h5, .tif or .npy.", show_default=False),
     ],
     preview: Annotated[
-        Path | None, typer.Option(help="Also write a PNG of the middle slices here.", show_default=False)
+        Path | None,
+        typer.Option(metavar="FILE", help="Also write a PNG of the middle slices here.", show_default=False),
     ] = None,
     window: Annotated[Window, typer.Option(help="Window of the ramp filter, from sharp to smooth.")] = Window.ram_lak,
     cutoff: Annotated[
         float,
-        typer.Option(min=0.0, max=1.0, help="Cut-off of the filter, as a fraction of the Nyquist frequency."),
+        typer.Option(
+            metavar="FRACTION", min=0.0, max=1.0, help="Cut-off of the filter, as a fraction of the Nyquist frequency."
+        ),
     ] = 1.0,
     voxel_mm: Annotated[
         float | None,
-        typer.Option(help="Voxel size. Default: detector pixel over magnification, or what the scan suggests."),
+        typer.Option(
+            metavar="MM", help="Voxel size. Default: detector pixel over magnification, or what the scan suggests."
+        ),
     ] = None,
     shape: Annotated[
         str | None,
@@ -55,8 +63,8 @@ def reconstruct(
             metavar="X,Y,Z", help="Centre of the volume (X,Y in 2-D). Default: what the scan suggests or sees."
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace files that exist.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print warnings and errors only.")] = False,
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Replace files that exist.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print warnings and errors only.")] = False,
 ) -> None:
     """Reconstruct a scan: FDK for cone beams, filtered backprojection for fan and parallel beams."""
     request = Request(

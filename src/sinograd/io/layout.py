@@ -9,6 +9,7 @@ ones.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -42,7 +43,7 @@ class ArrayLayout:
     @property
     def item_bytes(self) -> int:
         """Bytes of one element of the first axis."""
-        return int(np.prod(self.shape[1:], dtype=np.int64)) * self.dtype.itemsize
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
 
     @property
     def nbytes(self) -> int:
@@ -57,12 +58,15 @@ def write_hdf5(
     import h5py
 
     offsets: dict[str, list[int]] = {}
-    with h5py.File(path, "w") as file:
-        file.attrs.update(attributes)
-        for name, content in texts.items():
-            file.create_dataset(name, data=content, dtype=h5py.string_dtype())
-        for name, array in arrays.items():
-            offsets[name] = _allocate(file, name, array)
+    try:
+        with h5py.File(path, "w") as file:
+            file.attrs.update(attributes)
+            for name, content in texts.items():
+                file.create_dataset(name, data=content, dtype=h5py.string_dtype())
+            for name, array in arrays.items():
+                offsets[name] = _allocate(file, name, array)
+    except RuntimeError as error:  # some of HDF5's failed writes
+        raise OSError(str(error)) from error
     with open(path, "rb+") as raw:
         for name, array in arrays.items():
             per_item = len(offsets[name]) > 1

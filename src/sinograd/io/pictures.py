@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from sinograd.io.files import replacing
+from sinograd.io.scan import check_grid
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -64,11 +65,12 @@ def save_preview(
     slices, or of the reconstruction's, and a little more. The difference has its own scale, symmetric about
     zero. Axes are in mm; +y is drawn downwards and +z upwards, which the picture says.
 
-    Raises ValueError for shapes that do not match `grid` or a window that is not increasing, and
-    FileExistsError when the file exists and `force` is not set.
+    Raises TypeError when `grid` is no Grid, ValueError for shapes that do not match it, slices without any
+    finite value or a window that is not increasing, and FileExistsError when the file exists and `force` is not set.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
+    check_grid(grid)
     path = check_picture_path(path, force=force)
     slices = _middle_slices(grid)
     shown = [("reconstruction", _cut(volume, grid, slices, "volume"))]
@@ -113,7 +115,10 @@ def _cut(volume: torch.Tensor | np.ndarray, grid: Grid, slices: Sequence[_Slice]
     if tuple(volume.shape) != tuple(grid.shape):
         raise ValueError(f"{name} {list(volume.shape)} does not match grid.shape {tuple(grid.shape)}")
     planes = [volume[s.index] for s in slices]
-    return [np.asarray(p.detach().cpu() if isinstance(p, torch.Tensor) else p, dtype=np.float32) for p in planes]
+    cut = [np.asarray(p.detach().cpu() if isinstance(p, torch.Tensor) else p, dtype=np.float32) for p in planes]
+    if not any(np.isfinite(plane).any() for plane in cut):
+        raise ValueError(f"{name}: expected finite values in the middle slices, got only NaN or infinite ones")
+    return cut
 
 
 def _window(planes: Sequence[np.ndarray]) -> tuple[float, float]:

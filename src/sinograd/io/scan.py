@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 
-if TYPE_CHECKING:
-    from sinograd.geometry import Geometry, Grid
+from sinograd.geometry import Geometry, Grid
 
 Progress = Callable[[int, int], None]
 _BLOCK_BYTES = 64 << 20
@@ -43,6 +43,9 @@ class Scan:
     grid: the grid that the file or its publisher suggests; None: take `geometry.default_grid()`.
     kind: what the numbers are: "line integrals" (attenuation x length, no unit).
     file: the file it was read from. provenance: how that file was made.
+
+    Raises TypeError naming the argument for projections, geometry or grid of another type; `validate` checks
+    shapes and numbers.
     """
 
     projections: Projections
@@ -52,6 +55,15 @@ class Scan:
     kind: str = "line integrals"
     file: Path | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not all(hasattr(self.projections, name) for name in ("shape", "dtype", "__getitem__")):
+            found = type(self.projections).__name__
+            raise TypeError(f"projections must be an array, a tensor or what `sinograd.read` gives, got {found}")
+        if not isinstance(self.geometry, Geometry):
+            raise TypeError(f"geometry must be a Geometry, got {type(self.geometry).__name__}")
+        if self.grid is not None:
+            check_grid(self.grid)
 
     @property
     def name(self) -> str:
@@ -66,7 +78,7 @@ class Scan:
     @property
     def nbytes(self) -> int:
         """Bytes of all projections as stored."""
-        return int(np.prod(self.shape, dtype=np.int64)) * self.projections.dtype.itemsize
+        return math.prod(self.shape) * self.projections.dtype.itemsize
 
     def load(self, views: Any = slice(None), dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """Read `views` (a slice, an index or a list of indices) as a tensor of `dtype`, whatever is stored.
@@ -149,6 +161,12 @@ class Scan:
         if len(entries) > 14:
             lines.append(f"  and {len(entries) - 14} more in .metadata")
         return "\n".join(lines)
+
+
+def check_grid(grid: object) -> None:
+    """TypeError unless `grid` is a Grid."""
+    if not isinstance(grid, Grid):
+        raise TypeError(f"grid must be a Grid, got {type(grid).__name__}")
 
 
 def _short(value: Any, width: int = 90) -> str:

@@ -25,6 +25,7 @@ from sinograd.geometry import Grid
 from sinograd.io.files import check_destination, replacing
 from sinograd.io.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
 from sinograd.io.provenance import make_provenance, to_json
+from sinograd.io.scan import check_grid
 
 SUFFIXES = (".h5", ".hdf5", ".tif", ".tiff", ".npy")
 FORMAT = "sinograd-volume"
@@ -35,13 +36,14 @@ IMAGEJ_BYTES = (1 << 32) - (1 << 20)  # offsets in an ImageJ TIFF have 32 bits
 def check_volume_path(path: str | os.PathLike[str], grid: Grid, *, force: bool = False) -> Path:
     """Check, before a long computation, that a float32 volume on `grid` can be written to `path`.
 
-    Raises ValueError for an unknown suffix, FileExistsError when the file exists and `force` is not set, and
-    OSError when the folder is missing or the disk has too little room.
+    Raises TypeError when `grid` is no Grid, ValueError for an unknown suffix, FileExistsError when the file
+    exists and `force` is not set, and OSError when the folder is missing or the disk has too little room.
     """
+    check_grid(grid)
     path = Path(path)
     if path.suffix.lower() not in SUFFIXES:
         raise ValueError(f"cannot write the volume {path}: its name must end in {', '.join(SUFFIXES)}")
-    check_destination(path, force=force, needed=4 * int(np.prod(grid.shape, dtype=np.int64)))
+    check_destination(path, force=force, needed=4 * math.prod(grid.shape))
     if path.suffix.lower() == ".npy":
         check_destination(path.with_suffix(".yaml"), force=force)
     return path
