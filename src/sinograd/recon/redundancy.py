@@ -49,13 +49,14 @@ def detector_edges(orbit: Orbit) -> tuple[float, float]:
 
 def ray_confidence(angles: Tensor, fan: Tensor, sampling: AngularSampling, edges: tuple[float, float]) -> Tensor:
     """c(ray): 0 where nothing was measured, at least `LEAST` where something was, 1 deep inside."""
-    in_scan = sampling.depth(angles)
-    longest = max((end - start for start, end in sampling.arcs), default=math.inf)
     low, high = edges
     in_detector = torch.minimum(fan - low, high - fan)
     overlap = 2 * min(-low, high) if low < 0 < high else high - low
-    confidence = _rise(in_scan / (longest / 2)) * _rise(in_detector / overlap)
-    measured = (in_scan > -ROUNDING) & (in_detector > 0)
+    confidence, measured = _rise(in_detector / overlap), in_detector > 0
+    if not sampling.closed:
+        in_scan = sampling.depth(angles)
+        longest = max(end - start for start, end in sampling.arcs)
+        confidence, measured = confidence * _rise(in_scan / (longest / 2)), measured & (in_scan > -ROUNDING)
     return torch.where(measured, confidence.clamp_min(LEAST), 0.0)
 
 
@@ -65,4 +66,4 @@ def _rise(x: Tensor) -> Tensor:
     Its square is smoother and worse: RMSE 0.00483 instead of 0.00477 in the short scan of case A, 0.00448 instead of
     0.00439 in its half fan.
     """
-    return torch.sin(math.pi / 2 * torch.nan_to_num(x, nan=1.0).clamp(0, 1))
+    return torch.sin(math.pi / 2 * x.clamp(0, 1))
