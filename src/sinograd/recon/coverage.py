@@ -10,7 +10,7 @@ import torch
 
 from sinograd.geometry import Geometry
 from sinograd.recon.angular import AngularSampling, angular_sampling
-from sinograd.recon.orbit import Orbit, circular_orbit
+from sinograd.recon.orbit import Orbit, check_axis_seen, circular_orbit
 from sinograd.recon.redundancy import conjugate, detector_edges, ray_confidence
 from sinograd.recon.virtual_detector import upright_detector
 
@@ -57,10 +57,11 @@ def coverage(geometry: Geometry) -> Coverage:
     """The coverage of a circular or parallel scan.
 
     Raises:
-        ValueError: the geometry has no circular orbit.
+        ValueError: the geometry has no circular orbit, or its detector does not see the axis.
     """
     detector = upright_detector(geometry, "coverage")
     orbit = circular_orbit(detector.vectors, detector.shape, geometry.divergent, "coverage", geometry.scan == "helical")
+    check_axis_seen(orbit, "coverage")
     return measure_coverage(orbit, angular_sampling(orbit.angles))
 
 

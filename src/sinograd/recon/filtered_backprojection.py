@@ -26,7 +26,7 @@ from sinograd.ops.backprojection import add_backprojection, backproject
 from sinograd.ops.lowering import is_curved
 from sinograd.recon.angular import angular_sampling
 from sinograd.recon.coverage import warn_of_missing_rays
-from sinograd.recon.orbit import Orbit, circular_orbit
+from sinograd.recon.orbit import Orbit, check_axis_seen, circular_orbit
 from sinograd.recon.ramp import filter_rows, ramp_taps
 from sinograd.recon.redundancy import redundancy_weights
 from sinograd.recon.virtual_detector import VirtualDetector, upright_detector
@@ -82,11 +82,7 @@ def make_plan(geometry: Geometry, algorithm: str) -> Plan:
     vectors = detector.vectors
     orbit = circular_orbit(vectors, detector.shape, geometry.divergent, algorithm, geometry.scan == "helical")
     sampling = angular_sampling(orbit.angles)
-    low, high = float(orbit.fan.amin(1).max()), float(orbit.fan.amax(1).min())
-    if not low < 0 < high:
-        raise ValueError(
-            f"geometry: {algorithm} needs the rotation axis on the detector in every view; it lies beside it"
-        )
+    check_axis_seen(orbit, algorithm)
     warn_of_missing_rays(orbit, sampling)
     padding = _symmetric_padding(vectors, orbit)
     spacing = vectors[:, 2].norm(dim=1)

@@ -56,6 +56,18 @@ def circular_orbit(
     return _divergent_orbit(vectors, detector, algorithm)
 
 
+def check_axis_seen(orbit: Orbit, algorithm: str) -> None:
+    """Raises ValueError where the axis falls beside the detector in any view."""
+    low, high = orbit.fan.amin(1), orbit.fan.amax(1)
+    beside = (low >= 0) | (high <= 0)
+    if bool(beside.any()):
+        view = int(beside.nonzero()[0])
+        raise ValueError(
+            f"geometry: {algorithm} needs the rotation axis on the detector in every view; "
+            f"it lies beside it in {int(beside.sum())} of {len(beside)} views, the first of them view {view}"
+        )
+
+
 def _divergent_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str) -> Orbit:
     source, centre, u = vectors[:, 0], vectors[:, 1], vectors[:, 2]
     pixels = _column_positions(vectors, detector[1])  # [views, columns, 3] on the middle row
