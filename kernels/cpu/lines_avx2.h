@@ -8,12 +8,10 @@
 #include <cstdint>
 
 #include "lines.h"
+#include "lines_steps.h"
 
 namespace sinograd {
 namespace avx2 {
-
-constexpr int kBits = FixedPoint<float>::bits;
-constexpr int64_t kOne = int64_t(1) << kBits;
 
 inline __m256 blend8(const LineJob<float>& job, int64_t i) {
   const __m256 w0 = _mm256_set1_ps(job.w0), w1 = _mm256_set1_ps(job.w1);
@@ -100,19 +98,8 @@ inline void scatter_windows(const float* single, int64_t low, int64_t high, cons
   }
 }
 
-// Whether the vector versions handle this step; the portable code takes the others.
-inline bool can_gather(int64_t step) { return step < 2 * kOne; }
-inline bool can_scatter(int64_t step) { return step >= kOne * 6 / 10 && step < 2 * kOne; }
-
 inline void scatter_job(const float* single, int64_t low, int64_t high, const LineJob<float>& job) {
-  // samples less than one element from an element: an open interval of 2 / step, 0.002 of generosity
-  const double within = 2.0 * double(kOne) / double(job.map.step) + 0.002;
-  if (within < 2.0)
-    scatter_windows<2>(single, low, high, job);
-  else if (within < 3.0)
-    scatter_windows<3>(single, low, high, job);
-  else
-    scatter_windows<4>(single, low, high, job);
+  with_candidates(job.map.step, [&](auto count) { scatter_windows<count()>(single, low, high, job); });
 }
 
 }  // namespace avx2

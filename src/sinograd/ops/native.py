@@ -35,12 +35,7 @@ class Call:
 
     def __post_init__(self) -> None:
         check_vectors(self.vectors)
-        if self.weighting not in WEIGHTINGS:
-            raise ValueError(f"weighting: expected one of {', '.join(WEIGHTINGS)}, got {self.weighting!r}")
-        if self.weighting != "none" and not self.divergent:
-            raise ValueError(
-                f"weighting: a parallel beam has no distance to weight by: expected 'none', got {self.weighting!r}"
-            )
+        check_weighting(self.weighting, self.divergent)
         if self.path not in PATHS:
             raise ValueError(f"path: expected one of {', '.join(PATHS)}, got {self.path!r}")
 
@@ -117,6 +112,14 @@ class Call:
 
     def _ndim(self, projections: bool) -> int:
         return 1 + len(self.detector) if projections else len(self.grid_shape)
+
+
+def check_weighting(weighting: str, divergent: bool) -> None:
+    """A known weighting that is defined for the beam."""
+    if weighting not in WEIGHTINGS:
+        raise ValueError(f"weighting: expected one of {', '.join(WEIGHTINGS)}, got {weighting!r}")
+    if weighting != "none" and not divergent:
+        raise ValueError(f"weighting: a parallel beam has no distance to weight by: expected 'none', got {weighting!r}")
 
 
 def _function(name: str) -> Any:

@@ -7,7 +7,7 @@ from torch import Tensor
 from sinograd.geometry import Geometry, Grid
 from sinograd.ops.backprojection import backproject, backproject_adjoint
 from sinograd.ops.linear_operator import LinearOperator
-from sinograd.ops.native import WEIGHTINGS
+from sinograd.ops.native import check_weighting
 
 
 class Backprojection(LinearOperator):
@@ -33,12 +33,7 @@ class Backprojection(LinearOperator):
 
     def __init__(self, geometry: Geometry, grid: Grid, weighting: str = "none") -> None:
         super().__init__(geometry, grid)
-        if weighting not in WEIGHTINGS:
-            raise ValueError(f"weighting: expected one of {', '.join(WEIGHTINGS)}, got {weighting!r}")
-        if weighting != "none" and not geometry.divergent:
-            raise ValueError(
-                f"weighting: a parallel beam has no distance to weight by: expected 'none', got {weighting!r}"
-            )
+        check_weighting(weighting, geometry.divergent)
         self.weighting = weighting
 
     def _apply_operator(self, x: Tensor) -> Tensor:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sinograd.geometry.surface import detector_points, index_offsets
 from sinograd.ops.lowering import is_curved
 
 # Largest relative spread of the sources' distances to the axis, and of their heights, for an orbit to be a circle.
@@ -70,7 +71,7 @@ def check_axis_seen(orbit: Orbit, algorithm: str) -> None:
 
 def _divergent_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str) -> Orbit:
     source, centre, u = vectors[:, 0], vectors[:, 1], vectors[:, 2]
-    pixels = _column_positions(vectors, detector[1])  # [views, columns, 3] on the middle row
+    pixels = _middle_row(vectors, detector[1])
     ray = (pixels - source[:, None])[..., :2]
     horizontal = ray.norm(dim=2)
     distance = source[:, :2].norm(dim=1)  # source to axis
@@ -109,7 +110,7 @@ def _parallel_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str) 
     direction = vectors[:, 0]
     if bool((direction[:, 2].abs() > 1e-9).any()):
         raise ValueError(f"geometry: {algorithm} needs rays at right angles to the rotation axis")
-    pixels = _column_positions(vectors, detector[1])
+    pixels = _middle_row(vectors, detector[1])
     across = torch.stack([direction[:, 1], -direction[:, 0]], 1)
     fan = (pixels[..., :2] * across[:, None]).sum(2)
     ones = torch.ones(len(vectors), detector[1], dtype=torch.float64)
@@ -144,14 +145,6 @@ def _check_circle(source: Tensor, algorithm: str, helical: bool) -> None:
         )
 
 
-def _column_positions(vectors: Tensor, columns: int) -> Tensor:
+def _middle_row(vectors: Tensor, columns: int) -> Tensor:
     """World positions of the columns on the middle row, [views, columns, 3]."""
-    centre, u = vectors[:, 1], vectors[:, 2]
-    i = torch.arange(columns, dtype=torch.float64) - (columns - 1) / 2
-    if not is_curved(vectors):
-        return centre[:, None] + i[:, None] * u[:, None]
-    outward = centre - vectors[:, 4]
-    radius, spacing = outward.norm(dim=1), u.norm(dim=1)
-    angle = (i * (spacing / radius)[:, None])[..., None]
-    tangent = u * (radius / spacing)[:, None]
-    return vectors[:, 4, None] + angle.cos() * outward[:, None] + angle.sin() * tangent[:, None]
+    return detector_points(vectors, index_offsets(1), index_offsets(columns))[:, 0]
