@@ -18,6 +18,7 @@ from sinograd.layers import FBP, FDK
 from sinograd.ops import Backprojection, LinearOperator, XRayTransform
 from sinograd.phantoms import Ellipsoids, bone, shepp_logan_2d, shepp_logan_3d
 from sinograd.physics import add_photon_noise
+from sinograd.preparation import Preparation, find_center, prepare
 from sinograd.recon import CoverageWarning, coverage, fbp, fdk
 
 __version__ = "0.1.0"
@@ -36,6 +37,7 @@ __all__ = [
     "Grid",
     "LinearOperator",
     "ParallelBeam",
+    "Preparation",
     "Scan",
     "XRayTransform",
     "add_photon_noise",
@@ -43,8 +45,10 @@ __all__ = [
     "coverage",
     "fbp",
     "fdk",
+    "find_center",
     "full_scan",
     "load_geometry",
+    "prepare",
     "read",
     "read_volume",
     "save_geometry",

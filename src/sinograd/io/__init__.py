@@ -5,6 +5,7 @@ are imported when a file is read or written.
 """
 
 from sinograd.io.calibration import Calibration
+from sinograd.io.center_plot import plot_center
 from sinograd.io.hdf5 import write_scan
 from sinograd.io.page import check_page_path, save_page
 from sinograd.io.pictures import check_picture_path, save_preview
@@ -22,6 +23,7 @@ __all__ = [
     "check_volume_path",
     "known_formats",
     "make_provenance",
+    "plot_center",
     "read",
     "read_volume",
     "save_page",

@@ -47,7 +47,7 @@ def beam_hardening_polynomial(
 
     Args:
         lengths: mm. line_integrals: measured, as many.
-        attenuation: 1/mm, what the corrected line integrals are to mean; None: keeps the slope at p = 0, so that c1 = 1.
+        attenuation: 1/mm, what the corrected line integrals are to mean; None: keeps the slope at p = 0, so c1 = 1.
         degree: of the polynomial.
 
     Raises:
@@ -68,7 +68,9 @@ def beam_hardening_polynomial(
 
 
 def _checked(coefficients: Sequence[float] | Tensor) -> Sequence[float] | Tensor:
-    numbers = coefficients if isinstance(coefficients, Tensor) else torch.tensor(list(coefficients), dtype=torch.float64)
+    numbers = (
+        coefficients if isinstance(coefficients, Tensor) else torch.tensor(list(coefficients), dtype=torch.float64)
+    )
     if numbers.ndim != 1 or len(numbers) == 0 or not bool(torch.isfinite(numbers.detach()).all()):
         raise ValueError(f"coefficients: expected finite numbers (c1, c2, ...), got {coefficients}")
     return coefficients
