@@ -102,7 +102,7 @@ class Correction:
         reference, dark = (getattr(calibration, key, None) for key in ("reference", "dark"))
         if dark is not None:
             dark_mean = self._images("dark", dark).mean(0)
-            self.darks = len(dark)
+            self.darks = int(dark.shape[0])
         else:
             dark_mean = None
         if reference is not None:
@@ -131,7 +131,7 @@ class Correction:
                     f"{self.name}: exposure: expected {views} positive numbers, one a view, got "
                     f"{list(values.shape)} from {values.min() if values.size else 0:g}"
                 )
-            self._exposure = torch.from_numpy(values).float()
+            self._exposure = torch.tensor(values, dtype=torch.float32)
 
     def _find_defects(self, means: Tensor, dark: Tensor | None, options: Preparation) -> None:
         """Looks for elements that are dead in any of the references: each divides some views."""

@@ -131,7 +131,7 @@ def plan_repair(mask: Tensor) -> Repair:
     inside = (row >= 0) & (row < rows) & (column >= 0) & (column < columns)
     row, column = row.clip(0, rows - 1), column.clip(0, columns - 1)
     good = inside & ~bad[row, column]
-    weights = good / np.maximum(dr**2 + dc**2, 1) ** 1.0
+    weights = good / np.maximum(dr**2 + dc**2, 1.0)
     neighbours = row * columns + column
     lonely = good.sum(1) < min(LEAST_NEIGHBOURS, rows * columns - 1)
     if lonely.any():
@@ -142,6 +142,9 @@ def plan_repair(mask: Tensor) -> Repair:
         weights[lonely, 0] = 1.0
         neighbours[lonely, 0] = (nearest[0] * columns + nearest[1])[r[lonely], c[lonely]]
     weights /= weights.sum(1, keepdims=True)
+    # no bad one is read at all: it may be NaN
+    best = np.take_along_axis(neighbours, weights.argmax(1)[:, None], axis=1)
+    neighbours = np.where(weights > 0, neighbours, best)
     return Repair(*(torch.from_numpy(a) for a in (r * columns + c, neighbours, weights)))
 
 
