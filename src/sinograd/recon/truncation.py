@@ -65,8 +65,9 @@ def _continuation(rows: Tensor, place: Tensor, first: int, count: int, skip: int
     squared = rows.clamp_min(0).square()
     curvature = _curvature(squared, inner)
     level, slope = _edge(squared, inner, curvature)
-    # an ellipse that goes on at the edge's height ends with the new columns, and none grows beyond twice the peak
-    curvature = torch.maximum(curvature, level / new[..., -1:].square())
+    # a flat row ends with the new columns, and none grows beyond twice the square of its peak
+    end = new[..., -1:]
+    curvature = torch.maximum(curvature, (level + slope * end) / end.square())
     room = (2 * squared.amax(-1, keepdim=True) - level).clamp_min(0)
     slope = torch.minimum(slope, 2 * (curvature * room + 1e-30).sqrt())
     continued = level + slope * new - curvature * new.square()

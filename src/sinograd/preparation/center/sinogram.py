@@ -159,12 +159,13 @@ def _read(
     for start in range(0, views, step):
         part = slice(start, min(start + step, views))
         stored = projections[part]
-        block = stored.detach().cpu() if isinstance(stored, Tensor) else torch.from_numpy(np.array(stored, copy=True))
+        block = stored.detach().cpu() if isinstance(stored, Tensor) else np.asarray(stored)
         block = block[:, None] if geometry.ndim == 2 else block
-        if detector.homographies is None:
-            block, base = block[:, needed].float(), needed.start
-        else:
-            block, base = detector.read(block.float(), part), 0
+        wanted, base = (needed, needed.start) if detector.homographies is None else (slice(None), 0)
+        block = block[:, wanted]
+        block = block.float() if isinstance(block, Tensor) else torch.from_numpy(block.astype(np.float32))
+        if detector.homographies is not None:
+            block = detector.read(block, part)
         for view, rise in enumerate(higher[part].tolist()):
             for k, (first, end) in enumerate(groups):
                 low = min(max(first + rise - base, 0), block.shape[1] - 1)
