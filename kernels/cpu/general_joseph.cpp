@@ -26,7 +26,7 @@ namespace sinograd {
 namespace SINOGRAD_ISA {
 namespace {
 
-constexpr int64_t kViewBlock = 4, kLineBlock = 16, kPlaneBlock = 16;
+constexpr int64_t kViewBlock = 4, kLineBlock = 16, kPlaneBlock = 8;
 constexpr int64_t kAdjointViewBlock = 4, kSlab = 8;
 
 #if defined(__AVX2__)
