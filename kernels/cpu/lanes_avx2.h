@@ -1,4 +1,4 @@
-// Eight rays or voxels at a time for ray_lanes.h.
+// Eight rays or voxels at a time for ray_lanes.h and voxel_lanes.h.
 #pragma once
 
 #include <immintrin.h>
@@ -22,6 +22,11 @@ struct Lanes {
   static Float subtract(Float a, Float b) { return _mm256_sub_ps(a, b); }
   static Float multiply(Float a, Float b) { return _mm256_mul_ps(a, b); }
   static Float multiply_add(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  // 1 / a to about 1e-7
+  static Float reciprocal(Float a) {
+    const Float guess = _mm256_rcp_ps(a);
+    return _mm256_mul_ps(guess, _mm256_sub_ps(_mm256_set1_ps(2.0f), _mm256_mul_ps(a, guess)));
+  }
   static Float positive(Float a) { return _mm256_max_ps(a, _mm256_setzero_ps()); }
   static Float number(Int a) { return _mm256_cvtepi32_ps(a); }
 
@@ -36,6 +41,7 @@ struct Lanes {
   static Int both(Int a, Int b) { return _mm256_and_si256(a, b); }
   static Int element(Int position) { return _mm256_srli_epi32(position, FixedPoint<float>::bits); }
   static Int position(Int element) { return _mm256_slli_epi32(element, FixedPoint<float>::bits); }
+  static Int nearest(Float a) { return _mm256_cvtps_epi32(a); }
   static Int truncate(Float a) { return _mm256_cvttps_epi32(a); }
 
   // Elements index (0 to 2 width - 1) of a table of two vectors.

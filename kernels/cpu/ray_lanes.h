@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <vector>
 
+#include "interpolation.h"
 #include "pixel_lines.h"
 #include "ray_table.h"
 #include "voxel_lines.h"
@@ -18,24 +19,8 @@
 namespace sinograd {
 namespace SINOGRAD_ISA {
 
-constexpr int kBits = FixedPoint<float>::bits;
-constexpr int64_t kOne = fixed_one<float>();
-
 // Places between two rays of a block may leave the range of those two by rounding, a few thousand units at most.
 constexpr int64_t kMargin = 1 << 14;
-// Voxel columns that one block may touch.
-constexpr int64_t kMostColumns = 12;
-
-inline Lanes::Float hat(Lanes::Int away) {
-  const Lanes::Float distance = Lanes::number(Lanes::magnitude(away));
-  return Lanes::positive(Lanes::multiply_add(distance, Lanes::all(-1.0f / float(kOne)), Lanes::all(1.0f)));
-}
-
-inline Lanes::Float fraction(Lanes::Int position) {
-  const Lanes::Int fixed = Lanes::both(position, Lanes::all(uint32_t(kOne - 1)));
-  return Lanes::multiply(Lanes::number(fixed), Lanes::all(1.0f / float(kOne)));
-}
-
 // The place of the first and last ray of a block on one axis, on consecutive planes.
 struct Ends {
   int64_t first, last, first_step, last_step;
@@ -60,9 +45,9 @@ inline bool gather_rays(VoxelLines<float>& voxels, const RayTable<float>& table,
   if (std::max(k.high(), k.high_after(more)) <= -kOne || std::min(k.low(), k.low_after(more)) >= height * kOne ||
       std::max(j.high(), j.high_after(more)) <= -kOne || std::min(j.low(), j.low_after(more)) >= columns * kOne)
     return true;
-  constexpr int64_t widest = (2 * Lanes::width - 2) * kOne;
+  constexpr int64_t widest = kWidest * kOne;
   if (k.high() - k.low() > widest || k.high_after(more) - k.low_after(more) > widest) return false;
-  if (std::max(j.high() - j.low(), j.high_after(more) - j.low_after(more)) > (kMostColumns - 2) * kOne) return false;
+  if (std::max(j.high() - j.low(), j.high_after(more) - j.low_after(more)) > (kMostLines - 2) * kOne) return false;
 
   const int64_t ray = block * Lanes::width;
   const Lanes::Int step_k = Lanes::load(table.dk(line) + ray), step_jv = Lanes::load(table.dj(line) + ray);
@@ -77,22 +62,7 @@ inline bool gather_rays(VoxelLines<float>& voxels, const RayTable<float>& table,
       const int64_t base_k = low_k >> kBits, base_j = low_j >> kBits, last_j = (high_j >> kBits) + 1;
       const Lanes::Int within = Lanes::subtract(place_k, Lanes::all(uint32_t(base_k << kBits)));
       const Lanes::Int across = Lanes::subtract(place_j, Lanes::all(uint32_t(base_j << kBits)));
-      const Lanes::Int below = Lanes::element(within), above = Lanes::add(below, Lanes::all(uint32_t(1)));
-      const Lanes::Float up = fraction(within);
-      const auto read = [&](int64_t column) {
-        const float* window = plane + column * step_j + base_k;
-        const Lanes::Float low = Lanes::load(window), high = Lanes::load(window + Lanes::width);
-        const Lanes::Float value = Lanes::look_up(low, below, high);
-        return Lanes::multiply_add(up, Lanes::subtract(Lanes::look_up(low, above, high), value), value);
-      };
-      if (last_j == base_j + 1) {
-        const Lanes::Float left = read(base_j), right = read(last_j);
-        sum = Lanes::add(sum, Lanes::multiply_add(fraction(across), Lanes::subtract(right, left), left));
-      } else {
-        const int64_t end = std::min(last_j, columns - 1);
-        for (int64_t c = std::max<int64_t>(base_j, 0); c <= end; ++c)
-          sum = Lanes::multiply_add(hat(Lanes::subtract(across, Lanes::all(uint32_t((c - base_j) << kBits)))), read(c), sum);
-      }
+      sum = Lanes::add(sum, interpolate(plane + base_k, step_j, base_j, last_j, columns, within, across));
     }
     k.advance();
     j.advance();

@@ -77,6 +77,23 @@ def of_width(width: int) -> list[tuple[Geometry, Grid]]:
     return [(geometry, Grid((3, 5, width)[-geometry.ndim :], 1.0)) for geometry in geometries]
 
 
+def of_height(height: int) -> list[tuple[Geometry, Grid]]:
+    """Volumes seen by detectors that are turned, and so far away that neighbouring rays and voxels look alike: the
+    kernels that take vectors of them along z."""
+    circle: dict[str, Any] = dict(source_to_origin=700, source_to_detector=1000, angles=[0.3, 1.0, 1.9, 4.4])
+    turns: list[dict[str, Any]] = [
+        dict(tilt=0.03),
+        dict(tilt=-0.4),
+        dict(in_plane_rotation=0.5),
+        dict(tilt=0.1, yaw=-0.2, in_plane_rotation=2.9),
+        dict(tilt=0.1, in_plane_rotation=1.5),
+    ]
+    grid, pixel = Grid((height, 9, 10), (1.0, 1.3, 1.1)), (1.6, 1.4)
+    cones = [ConeBeam.circular(**circle, detector=FlatDetector((height, 12), pixel), **turn) for turn in turns]
+    rays = ParallelBeam([0.3, 1.9], FlatDetector((height, 12), 0.9), tilt=0.1, in_plane_rotation=0.05)
+    return [(geometry, grid) for geometry in (*cones, rays)]
+
+
 class TestPaths:
     @staticmethod
     def accepts(geometry: Geometry) -> bool:
@@ -170,7 +187,7 @@ class TestInstructionSets:
     @classmethod
     def jobs(cls, every_case: list[Any]) -> list[tuple[LinearOperator, Tensor, Tensor]]:
         scans = [*every_case, *(one_line(step, *lengths) for step in STEPS for lengths in LENGTHS)]
-        scans += [scan for width in WIDTHS for scan in of_width(width)]
+        scans += [scan for width in WIDTHS for scan in (*of_width(width), *of_height(width))]
         return [
             (operator, noise(operator.domain_shape, 0, dtype, CPU), noise(operator.range_shape, 1, dtype, CPU))
             for scan in scans
