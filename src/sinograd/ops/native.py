@@ -14,6 +14,7 @@ from sinograd.ops.lowering import is_axial, is_curved, voxel_views
 
 WEIGHTINGS = ("none", "fan", "fdk")
 PATHS = ("auto", "axial", "general")
+LARGEST = 2**31 - 1  # offset within a view, zeros around it included, of the general voxel-driven kernels
 CURVED = "geometry: a curved detector's rows must run parallel to z, and no ray be steeper than 45 degrees"
 
 
@@ -36,6 +37,8 @@ class Call:
     def __post_init__(self) -> None:
         check_vectors(self.vectors)
         check_weighting(self.weighting, self.divergent)
+        if math.prod(n + 3 for n in self.detector) > LARGEST:
+            raise ValueError(f"geometry: expected less than 2^31 pixels a view, got a detector of {self.detector}")
         if self.path not in PATHS:
             raise ValueError(f"path: expected one of {', '.join(PATHS)}, got {self.path!r}")
 
