@@ -17,6 +17,9 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
     table = tomllib.load(open("pyproject.toml", "rb")); \
     [print(*functools.reduce(dict.get, path.split("."), table), sep="\n") for path in sys.argv[1:]]' $(1)
 
+# The optional dependencies that the tests need; `baselines` stays out for its licence.
+extras := test train io docs cuda
+
 .PHONY: help venv install demo test lint dev sanitize peers
 
 help:
@@ -82,7 +85,7 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(python)
 
 $(VENV)/.test: pyproject.toml constraints.txt $(VENV)/.core
 	@echo "Installing the requirements of the tests"
-	@$(call requirements,project.optional-dependencies.test) > $(VENV)/test.txt
+	@$(call requirements,$(extras:%=project.optional-dependencies.%)) > $(VENV)/test.txt
 	@$(python) -m pip install --quiet -r $(VENV)/test.txt
 	@touch $@
 

@@ -13,7 +13,7 @@ from sinograd.geometry import (
     save_geometry,
     short_scan,
 )
-from sinograd.io import Scan, read, read_volume, save_preview, write_scan, write_volume
+from sinograd.io import Scan, read, read_volume, save_page, save_preview, write_scan, write_volume
 from sinograd.layers import (
     FBP,
     FDK,
@@ -61,6 +61,7 @@ __all__ = [
     "read",
     "read_volume",
     "save_geometry",
+    "save_page",
     "save_preview",
     "shepp_logan_2d",
     "shepp_logan_3d",

@@ -5,6 +5,7 @@ are imported when a file is read or written.
 """
 
 from sinograd.io.hdf5 import write_scan
+from sinograd.io.page import check_page_path, save_page
 from sinograd.io.pictures import check_picture_path, save_preview
 from sinograd.io.provenance import make_provenance, software_version
 from sinograd.io.read import known_formats, read
@@ -13,12 +14,14 @@ from sinograd.io.volumes import check_volume_path, read_volume, write_volume
 
 __all__ = [
     "Scan",
+    "check_page_path",
     "check_picture_path",
     "check_volume_path",
     "known_formats",
     "make_provenance",
     "read",
     "read_volume",
+    "save_page",
     "save_preview",
     "software_version",
     "write_scan",
