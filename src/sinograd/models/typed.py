@@ -75,6 +75,8 @@ def _read(kind: Any, data: object, where: str) -> Any:
 
 def _read_bare(kind: Any, data: object, where: str) -> Any:
     origin, members = typing.get_origin(kind), typing.get_args(kind)
+    if kind is Any:
+        return data
     if origin in (typing.Union, types.UnionType):
         return _read_union(members, data, where)
     if origin is tuple:
