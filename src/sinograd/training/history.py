@@ -105,7 +105,8 @@ def save_curves(history: History, path: str | os.PathLike[str], *, title: str = 
     ranges = [name for name in history.columns if name.endswith(".sigma_range")]
     panels = [("loss", ["training_loss", "validation_loss"])]
     panels += [(label, names) for label, names in (("sigma, voxels", spatial), ("sigma, range", ranges)) if names]
-    figure = Figure((4.6 * len(panels), 3.6), dpi=110, facecolor="white", layout="constrained")
+    figure = Figure((4.6 * len(panels), 3.6), dpi=110, facecolor="white")
+    figure.subplots_adjust(0.05, 0.13, 0.99, 0.84, 0.15)
     for axes, (label, names) in zip(figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True):
         _draw(axes, history, [name for name in names if name in history.columns], label)
     if title:
