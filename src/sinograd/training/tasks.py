@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -146,7 +145,7 @@ def build_model(config: settings.Config) -> nn.Module:
     if isinstance(model, settings.Bilateral):
         return bilateral_stack(model.filters, input_scale=_number(model.input_scale), **options)
 
-    def filters(count: int, scale: float | str) -> Sequence[nn.Module]:
+    def filters(count: int, scale: float | str) -> nn.Sequential:
         return bilateral_stack(count, input_scale=_number(scale), **options) if count else nn.Sequential()
 
     return DualDomainBilateral(
