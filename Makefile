@@ -20,12 +20,13 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
 # The optional dependencies that the tests need; `baselines` stays out for its licence.
 extras := test train io docs cuda
 
-.PHONY: help venv install demo test lint dev sanitize peers
+.PHONY: help venv install demo test lint docs dev sanitize peers
 
 help:
 	@echo "make demo     install and run the main job: simulate a scan, reconstruct it, write a picture to demo/"
 	@echo "make test     install and run the tests"
 	@echo "make lint     check style, types and layers"
+	@echo "make docs     build the documentation into build/docs"
 	@echo "make install  install sinograd and what its tests need into $(VENV)"
 	@echo "make sanitize run the operators' contract under the address and undefined-behaviour sanitizers"
 	@echo "make dev      compile the native module into src/sinograd, for PYTHONPATH=src"
@@ -42,6 +43,9 @@ lint: $(VENV)/.test
 	@$(python) -m ruff format --check
 	@$(VENV)/bin/basedpyright --pythonpath $(python)
 	@PYTHONPATH=src $(VENV)/bin/lint-imports
+
+docs: $(VENV)/.test
+	@NO_MKDOCS_2_WARNING=1 $(python) -m mkdocs build --quiet --strict
 
 install: $(VENV)/.test $(VENV)/.installed
 

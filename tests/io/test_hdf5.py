@@ -175,7 +175,7 @@ def test_a_write_that_stops_leaves_nothing(cone_scan: Scan, tmp_path: Path, erro
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda f: f.attrs.__setitem__("version", 2), "has version 2; this sinograd reads versions 1 to 1"),
+        (lambda f: f.attrs.__setitem__("version", 3), "has version 3; this sinograd reads versions 1 to 2"),
         (lambda f: f.__delitem__("projections"), "has no dataset /projections"),
         (lambda f: f.__delitem__("geometry"), "has no dataset /geometry"),
         (lambda f: f["geometry"].__setitem__((), "beam: cone\nscan: circular"), "lacks source_to_origin"),

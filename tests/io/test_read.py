@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import types
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from sinograd.geometry import ConeBeam, FlatDetector, full_scan
 from sinograd.io import Scan, read, write_scan
+from sinograd.io.read import FORMATS
 
 
 def test_the_content_decides_not_the_name(cone_scan: Scan, tmp_path: Path) -> None:
@@ -51,3 +54,32 @@ def test_truncated_hdf5_at_any_length(cone_scan: Scan, tmp_path: Path) -> None:
         cut.write_bytes(content[:length])
         with pytest.raises(ValueError, match=r"cut\.h5"):
             read(cut).validate()
+
+
+def test_a_given_geometry_takes_the_place_of_the_files(cone_scan: Scan, tmp_path: Path) -> None:
+    write_scan(cone_scan, tmp_path / "scan.h5")
+    other = ConeBeam.circular(
+        source_to_origin=7, source_to_detector=9, angles=full_scan(6), detector=FlatDetector((4, 5), 0.1)
+    )
+    assert read(tmp_path / "scan.h5", geometry=other).geometry.equals(other)
+    other.save(tmp_path / "other.yaml")
+    assert read(tmp_path / "scan.h5", tmp_path / "other.yaml").geometry.equals(other)
+    with pytest.raises(ValueError, match=r"scan\.h5: projections \[6, 4, 5\] do not match .* views 6 != 5"):
+        read(tmp_path / "scan.h5", geometry=other[:5])
+
+
+def test_unknown_options_are_named(cone_scan: Scan, tmp_path: Path) -> None:
+    write_scan(cone_scan, tmp_path / "scan.h5")
+    with pytest.raises(TypeError, match="sinograd HDF5 has no option binning; it has none"):
+        read(tmp_path / "scan.h5", binning=2)
+
+
+def test_folders_are_shown_to_the_formats_that_read_them(
+    cone_scan: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    format = types.ModuleType("folder")
+    format.NAME, format.SUFFIXES, format.FOLDERS = "folders", (), True
+    format.matches = lambda path, head: path.is_dir() and head == b""
+    format.read = lambda path, *, geometry=None: cone_scan
+    monkeypatch.setitem(read.__globals__, "FORMATS", (*FORMATS, format))
+    assert read(tmp_path) is cone_scan

@@ -4,16 +4,19 @@ One module a format (`fips`, `hdf5`; the list is in `read`), each named after wh
 are imported when a file is read or written.
 """
 
+from sinograd.io.calibration import Calibration
 from sinograd.io.hdf5 import write_scan
 from sinograd.io.page import check_page_path, save_page
 from sinograd.io.pictures import check_picture_path, save_preview
 from sinograd.io.provenance import make_provenance, software_version
 from sinograd.io.read import known_formats, read
-from sinograd.io.scan import Scan
+from sinograd.io.scan import Scan, ScanWarning
 from sinograd.io.volumes import check_volume_path, read_volume, write_volume
 
 __all__ = [
+    "Calibration",
     "Scan",
+    "ScanWarning",
     "check_page_path",
     "check_picture_path",
     "check_volume_path",

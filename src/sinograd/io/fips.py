@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sinograd.geometry import FanBeam, FlatDetector, Grid
+from sinograd.geometry import FanBeam, FlatDetector, Geometry, Grid
 from sinograd.io.matlab import is_matlab, load_matlab, variable_names
 from sinograd.io.scan import Scan
 
@@ -32,8 +32,11 @@ def matches(path: Path, head: bytes) -> bool:
     return is_matlab(head)
 
 
-def read(path: Path) -> Scan:
-    """Read a FIPS / Helsinki scan; ValueError names the file, the field, what was expected and found."""
+def read(path: Path, *, geometry: Geometry | None = None) -> Scan:
+    """Read a FIPS / Helsinki scan, in `geometry` where one is given.
+
+    Errors: ValueError naming the file, the field, what was expected and what was found.
+    """
     content = load_matlab(path, STRUCTS)
     if not content:
         raise ValueError(
@@ -47,6 +50,8 @@ def read(path: Path) -> Scan:
     _check_kind(path, data, parameters)
     angles = np.atleast_1d(np.asarray(_field(path, parameters, "angles"), dtype=np.float64)).ravel()
     sinogram = _sinogram(path, data, parameters, len(angles))
+    if geometry is not None:
+        return Scan(sinogram, geometry, _metadata(parameters), file=path)
     geometry, pixel = _geometry(path, parameters, angles, sinogram.shape[1])
     # Segmentations of this data set are published on 512^2 pixels.
     published = str(parameters.get("projectName", "")).lower().startswith("htc2022")

@@ -88,6 +88,9 @@ def _allocate(file: h5py.File, name: str, array: ArrayLayout) -> list[int]:
     plan.set_fill_time(h5d.FILL_TIME_NEVER)
     if array.chunked:
         plan.set_chunk((1, *array.shape[1:]))
+    *group, _ = name.rsplit("/", 1)
+    for parent in group:
+        file.require_group(parent)
     h5d.create(file.id, name.encode(), h5t.py_create(array.dtype), h5s.create_simple(array.shape), plan)
     dataset = file[name]
     assert isinstance(dataset, h5py.Dataset)

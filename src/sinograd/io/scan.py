@@ -4,33 +4,33 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 
 from sinograd.geometry import Geometry, Grid
+from sinograd.io.calibration import Calibration
+from sinograd.io.projections import (
+    Projections,
+    choose_views,
+    dtype_text,
+    held_text,
+    is_projections,
+    load_views,
+    shape_of,
+)
+
+KINDS = ("line integrals", "transmission", "counts")
 
 Progress = Callable[[int, int], None]
 _BLOCK_BYTES = 64 << 20
 
 
-class Projections(Protocol):
-    """What holds the numbers: a NumPy array, a tensor, or a file that reads the views it is asked for."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """[views, (rows,) columns]."""
-        ...
-
-    @property
-    def dtype(self) -> Any:
-        """As stored."""
-        ...
-
-    def __getitem__(self, views: Any, /) -> Any: ...
+class ScanWarning(UserWarning):
+    """A scan file that is not quite as it should be, read all the same; the message holds the counts."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -41,11 +41,14 @@ class Scan:
     geometry: where source and detector were in each view.
     metadata: what the file tells (vendor, sample, voltage ...), short names and plain values.
     grid: the grid that the file or its publisher suggests; None: take `geometry.default_grid()`.
-    kind: what the numbers are: "line integrals" (attenuation x length, no unit).
+    kind: what the numbers are: "line integrals" (attenuation x length, no unit), "transmission" (I / I0,
+        already divided by the reference) or "counts" (raw detector values).
     file: the file it was read from. provenance: how that file was made.
+    calibration: references, dark images, shifts and exposures; None: nothing is known or to be done.
 
-    Raises TypeError naming the argument for projections, geometry or grid of another type; `validate` checks
-    shapes and numbers.
+    `scan[views]` is the scan of some views, chosen as those of a geometry (`scan[::2]`); it reads nothing.
+    Raises TypeError naming the argument for projections, geometry, grid or calibration of another type,
+    ValueError for an unknown kind; `validate` checks shapes and numbers.
     """
 
     projections: Projections
@@ -55,15 +58,35 @@ class Scan:
     kind: str = "line integrals"
     file: Path | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
+    calibration: Calibration | None = None
 
     def __post_init__(self) -> None:
-        if not all(hasattr(self.projections, name) for name in ("shape", "dtype", "__getitem__")):
+        if not is_projections(self.projections):
             found = type(self.projections).__name__
             raise TypeError(f"projections must be an array, a tensor or what `sinograd.read` gives, got {found}")
         if not isinstance(self.geometry, Geometry):
             raise TypeError(f"geometry must be a Geometry, got {type(self.geometry).__name__}")
         if self.grid is not None:
             check_grid(self.grid)
+        if self.kind not in KINDS:
+            raise ValueError(f"{self.name}: kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
+        if self.calibration is not None and not isinstance(self.calibration, Calibration):
+            raise TypeError(f"calibration must be a Calibration, got {type(self.calibration).__name__}")
+
+    def __getitem__(self, views: Any) -> Scan:
+        """The scan of some views (an int, a slice, a list, a tensor of ints or bools), still lazy."""
+        count = self.shape[0]
+        if isinstance(views, torch.Tensor | list | tuple):
+            views = np.asarray(views)
+        elif not isinstance(views, slice | np.ndarray):
+            views = [views]
+        order = np.atleast_1d(np.arange(count)[views])
+        return replace(
+            self,
+            projections=choose_views(self.projections, order),
+            geometry=self.geometry[order.tolist()],
+            calibration=None if self.calibration is None else self.calibration.of_views(order),
+        )
 
     @property
     def name(self) -> str:
@@ -73,7 +96,7 @@ class Scan:
     @property
     def shape(self) -> tuple[int, ...]:
         """Shape of the projections."""
-        return tuple(int(n) for n in self.projections.shape)
+        return shape_of(self.projections)
 
     @property
     def nbytes(self) -> int:
@@ -85,15 +108,7 @@ class Scan:
 
         The tensor may share memory with projections that are already in memory.
         """
-        block = self.projections[views]
-        if not isinstance(block, torch.Tensor):
-            block = np.asarray(block)
-            if not block.dtype.isnative:
-                block = block.astype(block.dtype.newbyteorder("="))
-            if not block.flags.writeable or any(stride < 0 for stride in block.strides):
-                block = block.copy()
-            block = torch.from_numpy(np.atleast_1d(block))
-        return block.to(dtype)
+        return load_views(self.projections, views, dtype)
 
     def validate(self, progress: Progress | None = None) -> Scan:
         """Check shapes and numbers, block by block, and return the scan itself.
@@ -145,17 +160,20 @@ class Scan:
                 f"{self.name}: projections {list(shape)} do not match the geometry's {list(expected)}: "
                 + ", ".join(wrong)
             )
+        if self.calibration is not None:
+            self.calibration.check(shape, self.name)
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {axis}" for n, axis in zip(self.shape, self.axes, strict=False))
-        held = "in memory" if isinstance(self.projections, np.ndarray | torch.Tensor) else "read when asked for"
-        stored = f"{str(self.projections.dtype).removeprefix('torch.')}, {self.nbytes / 1e6:,.1f} MB"
+        stored = f"{dtype_text(self.projections)}, {self.nbytes / 1e6:,.1f} MB, {held_text(self.projections)}"
         lines = [
             f"Scan {self.name}",
-            f"  projections: {counts}; {self.kind}; {stored}, {held}",
+            f"  projections: {counts}; {self.kind}; {stored}",
             f"  geometry: {self.geometry!r}",
             f"  grid: {'geometry.default_grid()' if self.grid is None else repr(self.grid)}",
         ]
+        if self.calibration is not None:
+            lines.insert(2, f"  calibration: {self.calibration!r}")
         entries = list(self.metadata.items())
         lines += [f"  {key}: {_short(value)}" for key, value in entries[:14]]
         if len(entries) > 14:

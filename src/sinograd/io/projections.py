@@ -1,0 +1,102 @@
+"""What holds the numbers of a scan, in memory or in a file, and some of its views."""
+
+from __future__ import annotations
+
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+
+
+class Projections(Protocol):
+    """What holds the numbers: a NumPy array, a tensor, or a file that reads the views it is asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[views, (rows,) columns]."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """As stored."""
+        ...
+
+    def __getitem__(self, views: Any, /) -> Any: ...
+
+
+class ChosenViews:
+    """Some views of projections that stay where they are until these are read.
+
+    `order` holds the numbers of the chosen views. Memory: nothing but that.
+    """
+
+    def __init__(self, projections: Projections, order: np.ndarray) -> None:
+        self.projections = projections
+        self.order = order
+        self.shape = (len(order), *projections.shape[1:])
+        self.dtype = projections.dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, views: Any) -> Any:
+        chosen = self.order[np.asarray(views) if isinstance(views, list) else views]
+        if np.ndim(chosen) == 0:
+            return self.projections[int(chosen)]
+        return self.projections[as_slice(chosen)]
+
+    def __repr__(self) -> str:
+        return f"ChosenViews({self.projections!r}, {len(self)} views)"
+
+
+def as_slice(order: np.ndarray) -> slice | list[int]:
+    """View numbers as a slice with a positive step where they are one, else as a list."""
+    steps = np.diff(order)
+    if len(order) and (steps == steps[:1]).all() and (steps > 0).all():
+        return slice(int(order[0]), int(order[-1]) + 1, int(steps[0]) if len(steps) else 1)
+    return order.tolist()
+
+
+def choose_views(projections: Projections, order: np.ndarray) -> Projections:
+    """The views `order` of projections: of an array or tensor directly, of a file when they are read."""
+    if isinstance(projections, np.ndarray | torch.Tensor):
+        return projections[as_slice(order)]
+    if isinstance(projections, ChosenViews):
+        return ChosenViews(projections.projections, projections.order[order])
+    return ChosenViews(projections, order)
+
+
+def load_views(projections: Projections, views: Any = slice(None), dtype: torch.dtype = torch.float32) -> torch.Tensor:
+    """Read `views` (a slice, an index or a list of indices) as a tensor of `dtype`, whatever is stored.
+
+    The tensor may share memory with projections that are already in memory.
+    """
+    block = projections[views]
+    if not isinstance(block, torch.Tensor):
+        block = np.asarray(block)
+        if not block.dtype.isnative:
+            block = block.astype(block.dtype.newbyteorder("="))
+        if not block.flags.writeable or any(stride < 0 for stride in block.strides):
+            block = block.copy()
+        block = torch.from_numpy(np.atleast_1d(block))
+    return block.to(dtype)
+
+
+def is_projections(value: object) -> bool:
+    """Whether `value` can hold projections."""
+    return all(hasattr(value, name) for name in ("shape", "dtype", "__getitem__"))
+
+
+def shape_of(projections: Projections) -> tuple[int, ...]:
+    """The shape as plain ints."""
+    return tuple(int(n) for n in projections.shape)
+
+
+def dtype_text(projections: Projections) -> str:
+    """The number type as stored: "uint16"."""
+    return str(projections.dtype).removeprefix("torch.")
+
+
+def held_text(projections: Projections) -> str:
+    """Where the numbers are, for prints."""
+    return "in memory" if isinstance(projections, np.ndarray | torch.Tensor) else "read when asked for"
