@@ -81,7 +81,10 @@ BAD: dict[str, tuple[Any, str]] = {
         {**BY_HAND, "model": {"name": "red-cnn"}},
         "model.name: expected bilateral or dual-domain-bilateral, got 'red-cnn'",
     ),
-    "no filter": ({**BY_HAND, "model": {"name": "bilateral", "filters": []}}, "model.filters: expected at least one fil"),
+    "no filter": (
+        {**BY_HAND, "model": {"name": "bilateral", "filters": []}},
+        "model.filters: expected at least one fil",
+    ),
     "negative": (changed(sigma_range=-0.1), "model.filters[0].sigma_range: expected a positive number, got -0.1"),
     "two sigmas": (changed(sigma_spatial=[1.0, 1.0]), "sigma_spatial: expected one value or 3, got [1.0, 1.0]"),
     "even window": (changed(window=4), "window: expected odd, positive widths in voxels, got (4, 4, 4)"),

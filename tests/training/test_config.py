@@ -87,12 +87,18 @@ BAD: dict[str, tuple[Any, str]] = {
         {"model": {"name": "bilateral", "sigma_spatial": [0.5, -1, 1]}},
         "model.sigma_spatial: expected positive numbers, got [0.5, -1, 1]",
     ),
-    "not finite": ({"model": {"name": "bilateral", "sigma_range": float("nan")}}, "model.sigma_range: expected a number"),
+    "not finite": (
+        {"model": {"name": "bilateral", "sigma_range": float("nan")}},
+        "model.sigma_range: expected a number",
+    ),
     "too many": (
         {"model": {"name": "bilateral", "sigma_spatial": [0.5, 0.5]}},
         "model.sigma_spatial: expected one number or 3, got 2",
     ),
-    "even window": ({"model": {"name": "bilateral", "window": 4}}, "model.window: expected odd, positive widths, got 4"),
+    "even window": (
+        {"model": {"name": "bilateral", "window": 4}},
+        "model.window: expected odd, positive widths, got 4",
+    ),
     "another scale": (
         {"model": {"name": "bilateral", "input_scale": "max"}},
         "model.input_scale: expected auto or a positive number, got 'max'",
@@ -107,7 +113,10 @@ BAD: dict[str, tuple[Any, str]] = {
         {"data": {"training": [STACK], "validation": [{"input": "a.h5"}]}},
         "data.validation[0].target: missing, the task supervised needs one",
     ),
-    "fraction": ({"task": {"name": "noise2void", "fraction": 0.9}}, "task.fraction: expected a fraction above 0 and at"),
+    "fraction": (
+        {"task": {"name": "noise2void", "fraction": 0.9}},
+        "task.fraction: expected a fraction above 0 and at",
+    ),
     "neighborhood": ({"task": {"name": "noise2void", "neighborhood": 4}}, "task.neighborhood: expected an odd number"),
     "another model": (
         {"task": {"name": "dual-domain"}},
