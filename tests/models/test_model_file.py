@@ -132,7 +132,7 @@ def test_saving(tmp_path: Path) -> None:
         save_model(nn.Linear(2, 2), tmp_path / "b.yaml")
     with pytest.raises(ValueError, match=r"ends in \.yaml or \.yml"):
         save_model(stack(), tmp_path / "b.pt")
-    with pytest.raises(FileNotFoundError, match="the folder .* does not exist"):
+    with pytest.raises(FileNotFoundError, match=r"the folder .* does not exist"):
         save_model(stack(), tmp_path / "no" / "b.yaml")
     assert [path.name for path in tmp_path.iterdir()] == ["a.yaml"]
 

@@ -105,7 +105,7 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "backwards": (
         {"data": {"training": [{**STACK, "region": {"y": [5, 2]}}]}},
-        "data.training[0].region.y: expected two whole numbers, first and end, with 0 <= first < end or null, got [5, 2]",
+        "data.training[0].region.y: expected two whole numbers, first and end, with 0 <= first < end or null",
     ),
     "no stack": ({"data": {"training": []}}, "data.training: expected a list that is not empty, got []"),
     "no input": ({"data": {"training": [{"target": "a.h5"}]}}, "data.training[0].input: missing, expected the path"),
@@ -124,7 +124,7 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "another group": (
         {"optimizer": {"learning_rates": {"all": 0.1}}},
-        "optimizer.learning_rates.all: the model bilateral has no such parameter group, expected some of range, spatial",
+        "optimizer.learning_rates.all: the model bilateral has no such parameter group, expected some of range",
     ),
     "no filter": (
         {
@@ -148,7 +148,7 @@ def test_errors_name_the_key(name: str, tmp_path: Path) -> None:
 
 
 def test_objects_are_checked_as_files_are() -> None:
-    with pytest.raises(ConfigError, match="^stop.max_steps: expected a whole number, got 1.5"):
+    with pytest.raises(ConfigError, match=r"^stop\.max_steps: expected a whole number, got 1\.5"):
         as_config(Config(stop=config.Stop(max_steps=1.5)))  # type: ignore[arg-type]
 
 

@@ -75,7 +75,8 @@ class DualDomainBilateral(nn.Module):
     def over(self, geometry: Geometry, grid: Grid, *, recompute: bool = False) -> nn.Sequential:
         """Projections of this geometry to the denoised volume on `grid`, as one sequence of layers.
 
-        `recompute` is that of `sinograd.layers.FDK`: less memory in training. Raises TypeError and ValueError as `sinograd.layers.FDK` and `FBP`.
+        `recompute` is that of `sinograd.layers.FDK`: less memory in training. Raises TypeError and ValueError as
+        `sinograd.layers.FDK` and `FBP`.
         """
         reconstruction = self.reconstruction(geometry, grid, recompute=recompute)
         return nn.Sequential(*self.projection_filters, reconstruction, *self.image_filters)

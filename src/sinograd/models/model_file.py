@@ -27,6 +27,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import numpy as np
 import yaml
 from torch import nn
 
@@ -230,8 +231,8 @@ def _entry(module: nn.Module) -> BilateralEntry | DualDomainEntry:
 
 
 def _rounded(value: float) -> float:
-    """The shortest number that float32 rounds to the same; nine digits do."""
-    return float(f"{value:.9g}")
+    """The shortest number that float32 rounds to the same."""
+    return float(str(np.float32(value)))
 
 
 def _shipped() -> dict[str, Traversable]:
