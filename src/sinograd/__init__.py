@@ -31,6 +31,11 @@ from sinograd.layers import (
     JointBilateralFilter3d,
     bilateral_parameter_groups,
 )
+from sinograd.models import (
+    DualDomainBilateral,
+    load_model,
+    save_model,
+)
 from sinograd.ops import (
     Backprojection,
     LinearOperator,
@@ -63,6 +68,7 @@ __all__ = [
     "ConeBeam",
     "CoverageWarning",
     "CurvedDetector",
+    "DualDomainBilateral",
     "Ellipsoids",
     "FanBeam",
     "FlatDetector",
@@ -82,9 +88,11 @@ __all__ = [
     "fdk",
     "full_scan",
     "load_geometry",
+    "load_model",
     "read",
     "read_volume",
     "save_geometry",
+    "save_model",
     "save_page",
     "save_preview",
     "shepp_logan_2d",

@@ -63,6 +63,7 @@ class _BilateralFilter(nn.Module):
         return positive(self.raw_sigma_range, RANGE_KNEE)
 
     @torch.compiler.disable
+    @torch.no_grad()
     def current_window(self) -> tuple[int, ...]:
         """Width in voxels along each axis: the one given, or `ops.bilateral_window` of the sigmas.
 
