@@ -17,7 +17,7 @@ from sinograd.io import Scan, read, read_volume, save_page, save_preview, write_
 from sinograd.layers import FBP, FDK
 from sinograd.ops import Backprojection, LinearOperator, XRayTransform
 from sinograd.phantoms import Ellipsoids, bone, shepp_logan_2d, shepp_logan_3d
-from sinograd.physics import add_photon_noise
+from sinograd.physics import add_photon_noise, bowtie_transmission, low_dose
 from sinograd.recon import CoverageWarning, coverage, fbp, fdk
 
 __version__ = "0.1.0"
@@ -40,11 +40,13 @@ __all__ = [
     "XRayTransform",
     "add_photon_noise",
     "bone",
+    "bowtie_transmission",
     "coverage",
     "fbp",
     "fdk",
     "full_scan",
     "load_geometry",
+    "low_dose",
     "read",
     "read_volume",
     "save_geometry",
