@@ -16,7 +16,7 @@ from sinograd.geometry import (
 from sinograd.io import Scan, read, read_volume, save_page, save_preview, write_scan, write_volume
 from sinograd.layers import FBP, FDK
 from sinograd.ops import Backprojection, LinearOperator, XRayTransform
-from sinograd.phantoms import Ellipsoids, bone, shepp_logan_2d, shepp_logan_3d
+from sinograd.phantoms import Ellipsoids, abdomen, bone, shepp_logan_2d, shepp_logan_3d, tibia
 from sinograd.physics import add_photon_noise, bowtie_transmission, low_dose
 from sinograd.recon import CoverageWarning, coverage, fbp, fdk
 
@@ -38,6 +38,7 @@ __all__ = [
     "ParallelBeam",
     "Scan",
     "XRayTransform",
+    "abdomen",
     "add_photon_noise",
     "bone",
     "bowtie_transmission",
@@ -55,6 +56,7 @@ __all__ = [
     "shepp_logan_2d",
     "shepp_logan_3d",
     "short_scan",
+    "tibia",
     "write_scan",
     "write_volume",
 ]
