@@ -13,6 +13,7 @@ from sinograd.cli.doctor import doctor
 from sinograd.cli.errors import BAD_INPUT, say
 from sinograd.cli.info import info
 from sinograd.cli.reconstruct import reconstruct
+from sinograd.cli.simulate import simulate
 
 # Newer typers bring click along, older ones import it.
 _UsageError: Any = typer.BadParameter.__base__
@@ -69,5 +70,5 @@ def _options(
     pass
 
 
-for command in (reconstruct, info, demo, doctor):
+for command in (reconstruct, info, demo, doctor, simulate):
     app.command()(command)
