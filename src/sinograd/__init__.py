@@ -14,7 +14,15 @@ from sinograd.geometry import (
     short_scan,
 )
 from sinograd.io import Scan, read, read_volume, save_page, save_preview, write_scan, write_volume
-from sinograd.layers import FBP, FDK
+from sinograd.layers import (
+    FBP,
+    FDK,
+    BilateralFilter2d,
+    BilateralFilter3d,
+    JointBilateralFilter2d,
+    JointBilateralFilter3d,
+    bilateral_parameter_groups,
+)
 from sinograd.ops import Backprojection, LinearOperator, XRayTransform
 from sinograd.phantoms import Ellipsoids, abdomen, bone, shepp_logan_2d, shepp_logan_3d, tibia
 from sinograd.physics import add_photon_noise, bowtie_transmission, low_dose
@@ -26,6 +34,8 @@ __all__ = [
     "FBP",
     "FDK",
     "Backprojection",
+    "BilateralFilter2d",
+    "BilateralFilter3d",
     "ConeBeam",
     "CoverageWarning",
     "CurvedDetector",
@@ -34,12 +44,15 @@ __all__ = [
     "FlatDetector",
     "Geometry",
     "Grid",
+    "JointBilateralFilter2d",
+    "JointBilateralFilter3d",
     "LinearOperator",
     "ParallelBeam",
     "Scan",
     "XRayTransform",
     "abdomen",
     "add_photon_noise",
+    "bilateral_parameter_groups",
     "bone",
     "bowtie_transmission",
     "coverage",
