@@ -17,9 +17,7 @@ SCANS: dict[str, sg.Geometry] = {
         **ORBIT, detector=sg.FlatDetector((40, 24), 3.0, (5.0, 1.0)), source_offset=(4.0, 0.0), yaw=0.05
     ),
     "cone, curved": sg.ConeBeam.circular(**ORBIT, detector=sg.CurvedDetector((40, 24), 3.0)),
-    "short scan": sg.ConeBeam.short_scan(
-        source_to_origin=100.0, source_to_detector=150.0, views=16, detector=FLAT
-    ),
+    "short scan": sg.ConeBeam.short_scan(source_to_origin=100.0, source_to_detector=150.0, views=16, detector=FLAT),
     "parallel": sg.ParallelBeam(sg.full_scan(16), sg.FlatDetector((40, 24), 2.0)),
     "tilted": sg.ConeBeam.circular(**ORBIT, detector=FLAT, tilt=0.03, in_plane_rotation=0.04),
 }
