@@ -23,6 +23,7 @@ from sinograd.layers import (
     JointBilateralFilter3d,
     bilateral_parameter_groups,
 )
+from sinograd.models import DualDomainBilateral, load_model, save_model
 from sinograd.ops import Backprojection, LinearOperator, XRayTransform
 from sinograd.phantoms import Ellipsoids, abdomen, bone, shepp_logan_2d, shepp_logan_3d, tibia
 from sinograd.physics import add_photon_noise, bowtie_transmission, low_dose
@@ -39,6 +40,7 @@ __all__ = [
     "ConeBeam",
     "CoverageWarning",
     "CurvedDetector",
+    "DualDomainBilateral",
     "Ellipsoids",
     "FanBeam",
     "FlatDetector",
@@ -61,9 +63,11 @@ __all__ = [
     "full_scan",
     "load_geometry",
     "low_dose",
+    "load_model",
     "read",
     "read_volume",
     "save_geometry",
+    "save_model",
     "save_page",
     "save_preview",
     "shepp_logan_2d",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from typing import Any
 
 import pytest
@@ -30,9 +28,8 @@ CONFIG: dict[str, Any] = {
 def scan(seed: int, dtype: torch.dtype = torch.float32) -> ScanStack:
     """Noisy line integrals of a few balls, and what the clean ones reconstruct to."""
     generator = torch.Generator().manual_seed(seed)
-    centers = (torch.rand(5, 3, generator=generator) - 0.5) * torch.tensor([10.0, 10.0, 3.0]) + torch.tensor(
-        [0, 0, 3.0]
-    )
+    centers = (torch.rand(5, 3, generator=generator) - 0.5) * torch.tensor([10.0, 10.0, 3.0])
+    centers[:, 2] += 3.0
     clean = balls(2.0, 0.05, centers).project(GEOMETRY).to(dtype)
     noisy = clean + 0.02 * torch.randn(clean.shape, generator=generator, dtype=dtype)
     return ScanStack(noisy, GEOMETRY, GRID, sg.fdk(clean, GEOMETRY, GRID), f"scan {seed}")

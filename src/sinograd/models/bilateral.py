@@ -72,16 +72,17 @@ class DualDomainBilateral(nn.Module):
         self.image_filters = nn.Sequential(*image_filters)
         self.ramp_window, self.cutoff = ramp_window, cutoff
 
-    def over(self, geometry: Geometry, grid: Grid) -> nn.Sequential:
+    def over(self, geometry: Geometry, grid: Grid, *, recompute: bool = False) -> nn.Sequential:
         """Projections of this geometry to the denoised volume on `grid`, as one sequence of layers.
 
-        Raises TypeError and ValueError as `sinograd.layers.FDK` and `FBP`.
+        `recompute` is that of `sinograd.layers.FDK`: less memory in training. Raises TypeError and ValueError as `sinograd.layers.FDK` and `FBP`.
         """
-        return nn.Sequential(*self.projection_filters, self.reconstruction(geometry, grid), *self.image_filters)
+        reconstruction = self.reconstruction(geometry, grid, recompute=recompute)
+        return nn.Sequential(*self.projection_filters, reconstruction, *self.image_filters)
 
-    def reconstruction(self, geometry: Geometry, grid: Grid) -> FDK | FBP:
+    def reconstruction(self, geometry: Geometry, grid: Grid, *, recompute: bool = False) -> FDK | FBP:
         """The layer between the filters: FDK for cone beams, FBP for the others."""
-        options: dict[str, Any] = {"window": self.ramp_window, "cutoff": self.cutoff}
+        options: dict[str, Any] = {"window": self.ramp_window, "cutoff": self.cutoff, "recompute": recompute}
         if isinstance(geometry, ConeBeam):
             return FDK(geometry, grid, **options)
         assert isinstance(geometry, FanBeam | ParallelBeam)

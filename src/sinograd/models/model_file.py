@@ -13,6 +13,8 @@
         window: null                        # null: five standard deviations, at least 5 voxels
     trained_on: {...}               # task, stacks, voxel size, steps, losses, seed
     provenance: {...}               # software, command, time
+
+Unknown keys are errors. Other kinds of models will have other keys under `model`.
 """
 
 from __future__ import annotations

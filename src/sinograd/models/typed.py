@@ -144,7 +144,8 @@ def _read_tuple(kind: Any, members: tuple[Any, ...], data: object, where: str) -
         return tuple(_read(members[0], held, f"{where}[{i}]") for i, held in enumerate(data))
     if len(data) != len(members):
         raise _error(where, _expected(kind), data)
-    return tuple(_read(member, held, f"{where}[{i}]") for i, (member, held) in enumerate(zip(members, data, strict=True)))
+    pairs = enumerate(zip(members, data, strict=True))
+    return tuple(_read(member, held, f"{where}[{i}]") for i, (member, held) in pairs)
 
 
 def _read_dataclass(kind: type, data: object, where: str) -> Any:

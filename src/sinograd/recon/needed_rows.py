@@ -68,10 +68,7 @@ def _curved_rows(
     source, centre, v = (detector.vectors[:, i] for i in (0, 1, 3))
     nearest = torch.stack([source[:, 0].clamp(*x), source[:, 1].clamp(*y)], 1)
     farthest = torch.stack(
-        [
-            torch.where(source[:, axis] > sum(ends) / 2, ends[0], ends[1])
-            for axis, ends in ((0, x), (1, y))
-        ],
+        [torch.where(source[:, axis] > sum(ends) / 2, ends[0], ends[1]) for axis, ends in ((0, x), (1, y))],
         1,
     )
     radius = (centre - source)[:, :2].norm(dim=1)

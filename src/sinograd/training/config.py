@@ -129,6 +129,11 @@ class DualDomainBilateral:
     ramp_window: Literal["ram-lak", "shepp-logan", "cosine", "hamming", "hann"] = "ram-lak"
     cutoff: Annotated[float, _CUTOFF] = 1.0
 
+    @property
+    def filters(self) -> int:
+        """How many filters there are."""
+        return self.projection_filters + self.image_filters
+
 
 @dataclass(frozen=True)
 class Region:
@@ -234,7 +239,7 @@ def check_config(config: Config) -> None:
     if dual != isinstance(config.model, DualDomainBilateral):
         fitting = "dual-domain-bilateral" if dual else "bilateral"
         raise ConfigError(f"model.name: expected {fitting} for the task {config.task.name}, got {config.model.name}")
-    if isinstance(config.model, DualDomainBilateral) and config.model.projection_filters + config.model.image_filters < 1:
+    if isinstance(config.model, DualDomainBilateral) and config.model.filters < 1:
         raise ConfigError("model: expected at least one filter, got projection_filters: 0 and image_filters: 0")
     if isinstance(config.model.sigma_spatial, tuple) and len(config.model.sigma_spatial) != config.model.dimensions:
         count = len(config.model.sigma_spatial)

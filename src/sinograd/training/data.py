@@ -93,9 +93,8 @@ class TrainingData:
             stack.check()
             ndim = stack.geometry.ndim if isinstance(stack, ScanStack) else stack.input.ndim
             if ndim < config.model.dimensions or (isinstance(stack, ScanStack) and ndim != config.model.dimensions):
-                raise ConfigError(
-                    f"model.dimensions: {config.model.dimensions} does not fit {stack.name}, which has {ndim} dimensions"
-                )
+                wanted = config.model.dimensions
+                raise ConfigError(f"model.dimensions: {wanted} does not fit {stack.name}, which has {ndim} dimensions")
             if isinstance(stack, Stack) and stack.target is None and not isinstance(config.task, Noise2Void):
                 raise ValueError(f"{stack.name}: the task {config.task.name} needs a target")
 
@@ -203,7 +202,7 @@ def region_of(grid: Grid, region: Region, name: str) -> tuple[tuple[slice, ...],
     ):
         first, end = (0, count) if extent is None else extent
         if end > count:
-            raise ConfigError(f"region.{axis}: {name} has {count} voxels along {axis}, expected at most that, got {end}")
+            raise ConfigError(f"region.{axis}: expected an end of at most {count}, as {name} has, got {end}")
         index.append(slice(first, end))
         center.append(middle + ((first + end - 1) / 2 - (count - 1) / 2) * spacing)
     shape = tuple(part.stop - part.start for part in index)

@@ -44,7 +44,8 @@ class History:
 
     def column(self, name: str) -> tuple[list[int], list[float]]:
         """Steps and values of a column, where it has a value; KeyError for an unknown one."""
-        pairs = [(int(s), v) for s, v in zip(self.columns["step"], self.columns[name], strict=True) if not math.isnan(v)]
+        rows = zip(self.columns["step"], self.columns[name], strict=True)
+        pairs = [(int(step), value) for step, value in rows if not math.isnan(value)]
         return [step for step, _ in pairs], [value for _, value in pairs]
 
     def last(self, name: str) -> float | None:
@@ -71,9 +72,7 @@ class History:
         def text(name: str, value: float) -> str:
             return str(int(value)) if name == "step" else "" if math.isnan(value) else f"{value:.9g}"
 
-        return [
-            [text(name, column[i]) for name, column in self.columns.items()] for i in range(start, len(self))
-        ]
+        return [[text(name, column[i]) for name, column in self.columns.items()] for i in range(start, len(self))]
 
 
 def sigmas(model: nn.Module) -> dict[str, float]:

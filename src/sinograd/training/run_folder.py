@@ -7,6 +7,8 @@
     checkpoints/      last.ckpt: everything that is needed to go on
     loss.png          curves of losses and sigmas
     model.yaml        the trained model, as `sinograd denoise --model` and `load_model` take it
+
+Other files in the folder are left alone.
 """
 
 from __future__ import annotations
@@ -103,7 +105,8 @@ class RunFolder:
             raise ValueError(f"{self.checkpoint} is damaged or no checkpoint of sinograd: {error}") from error
         lines = differences(record["model"], to_plain(config)["model"], "model")
         if lines:
-            raise ValueError(f"{self.checkpoint} is of another model: it and the one given differ in " + "; ".join(lines))
+            words = "; ".join(lines)
+            raise ValueError(f"{self.checkpoint} is of another model: it and the one given differ in {words}")
         return self.checkpoint
 
     def start(self, config: Config, provenance: Mapping[str, Any]) -> None:

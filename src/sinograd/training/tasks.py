@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
 from typing import Protocol
 
 import torch
@@ -108,14 +107,21 @@ class DualDomainTask(SupervisedTask):
         for known, sequence in self._sequences:
             if known.geometry is stack.geometry and known.grid is stack.grid:
                 return sequence
-        self._sequences.append((stack, self.model.over(stack.geometry, stack.grid)))
+        made = self.model.over(stack.geometry, stack.grid, recompute=self.recompute)
+        self._sequences.append((stack, made.to(stack.projections.device)))
         return self._sequences[-1][1]
 
 
 def run_recomputing(sequence: nn.Sequential, x: Tensor) -> Tensor:
-    """`sequence(x)`, which keeps for the backward pass what enters each layer and computes the rest again."""
+    """`sequence(x)`, which keeps for the backward pass what enters each layer and computes the rest again.
+
+    Layers that have a way of their own to do so (`FDK(recompute=True)`) are left to it.
+    """
     for layer in sequence:
-        x = checkpoint(layer, x, use_reentrant=False, preserve_rng_state=False)  # pyright: ignore
+        if getattr(layer, "recompute", False):
+            x = layer(x)
+        else:
+            x = checkpoint(layer, x, use_reentrant=False, preserve_rng_state=False)  # pyright: ignore
     return x
 
 
@@ -146,7 +152,7 @@ def build_model(config: settings.Config) -> nn.Module:
     if isinstance(model, settings.Bilateral):
         return bilateral_stack(model.filters, input_scale=_number(model.input_scale), **options)
 
-    def filters(count: int, scale: float | str) -> Sequence[nn.Module]:
+    def filters(count: int, scale: float | str) -> nn.Sequential:
         return bilateral_stack(count, input_scale=_number(scale), **options) if count else nn.Sequential()
 
     return DualDomainBilateral(
