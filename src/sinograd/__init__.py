@@ -43,12 +43,16 @@ from sinograd.ops import (
 )
 from sinograd.phantoms import (
     Ellipsoids,
+    abdomen,
     bone,
     shepp_logan_2d,
     shepp_logan_3d,
+    tibia,
 )
 from sinograd.physics import (
     add_photon_noise,
+    bowtie_transmission,
+    low_dose,
 )
 from sinograd.recon import (
     CoverageWarning,
@@ -80,15 +84,18 @@ __all__ = [
     "ParallelBeam",
     "Scan",
     "XRayTransform",
+    "abdomen",
     "add_photon_noise",
     "bilateral_parameter_groups",
     "bone",
+    "bowtie_transmission",
     "coverage",
     "fbp",
     "fdk",
     "full_scan",
     "load_geometry",
     "load_model",
+    "low_dose",
     "read",
     "read_volume",
     "save_geometry",
@@ -98,6 +105,7 @@ __all__ = [
     "shepp_logan_2d",
     "shepp_logan_3d",
     "short_scan",
+    "tibia",
     "write_scan",
     "write_volume",
 ]
