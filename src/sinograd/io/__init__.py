@@ -11,6 +11,7 @@ from sinograd.io.pictures import check_picture_path, save_preview
 from sinograd.io.provenance import make_provenance, software_version
 from sinograd.io.read import known_formats, read
 from sinograd.io.scan import Scan, ScanWarning
+from sinograd.io.scan_picture import save_scan_preview
 from sinograd.io.volumes import check_volume_path, read_volume, write_volume
 
 __all__ = [
@@ -26,6 +27,7 @@ __all__ = [
     "read_volume",
     "save_page",
     "save_preview",
+    "save_scan_preview",
     "software_version",
     "write_scan",
     "write_volume",

@@ -125,18 +125,39 @@ def filtered_backprojection(
     if projections.numel() == 0:
         return projections.new_zeros((*projections.shape[: projections.ndim - geometry.ndim], *grid.shape))
     inputs = [t for t in (projections, taps, weights) if t is not None]
-    views = geometry.views
-    place = (grid.spacing, grid.center, plan.orbit.weighting)
     if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
+        views = geometry.views
         filtered = _filter_views(projections, plan, geometry.ndim, taps, weights, slice(0, views))
+        place = (grid.spacing, grid.center, plan.orbit.weighting)
         volume = backproject(filtered, plan.vectors, geometry.divergent, grid.shape, *place)
         if progress is not None:
             progress(views, views)
         return volume
     volume = projections.new_zeros((*projections.shape[: projections.ndim - geometry.ndim], *grid.shape))
+    return add_filtered_backprojection(volume, projections, plan, geometry, grid, taps, weights, progress)
+
+
+def add_filtered_backprojection(
+    volume: Tensor,
+    projections: Tensor,
+    plan: Plan,
+    geometry: Geometry,
+    grid: Grid,
+    taps: Tensor,
+    weights: Tensor | None = None,
+    progress: Progress | None = None,
+    first_view: int = 0,
+) -> Tensor:
+    """Adds the views from `first_view` on to `volume`, in place and without gradients, block by block.
+
+    When `progress` is called with (done, views), `volume` holds views 0 to done - 1; going on from there later gives
+    the same bits as going on at once.
+    """
+    views = geometry.views
+    place = (grid.spacing, grid.center, plan.orbit.weighting)
     view_bytes = projections.numel() // views * projections.element_size()
     block = BLOCK_VIEWS * max(1, BLOCK_BYTES // max(1, BLOCK_VIEWS * view_bytes))
-    for start in range(0, views, block):
+    for start in range(first_view, views, block):
         part = slice(start, min(start + block, views))
         filtered = _filter_block(projections, plan, geometry.ndim, taps, weights, part)
         add_backprojection(volume, filtered, plan.vectors[part], geometry.divergent, *place)
