@@ -8,6 +8,7 @@ from .fan import FanBeam
 from .files import load_geometry, save_geometry, scanner_names
 from .grid import Grid
 from .parallel import ParallelBeam
+from .regions import detector_region, shift_detector
 
 __all__ = [
     "ConeBeam",
@@ -18,9 +19,11 @@ __all__ = [
     "Geometry",
     "Grid",
     "ParallelBeam",
+    "detector_region",
     "full_scan",
     "load_geometry",
     "save_geometry",
     "scanner_names",
+    "shift_detector",
     "short_scan",
 ]

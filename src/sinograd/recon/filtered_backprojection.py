@@ -21,6 +21,7 @@ import torch
 from torch import Tensor
 
 from sinograd.geometry import Geometry, Grid
+from sinograd.geometry.surface import slid
 from sinograd.ops.arguments import autocast, check_shape
 from sinograd.ops.backprojection import add_backprojection, backproject
 from sinograd.ops.lowering import is_curved
@@ -237,16 +238,4 @@ def _symmetric_padding(vectors: Tensor, orbit: Orbit) -> tuple[int, int]:
 def _pad_vectors(vectors: Tensor, padding: tuple[int, int]) -> Tensor:
     """The vectors of the padded detector: its middle moves along the rows."""
     shift = (padding[1] - padding[0]) / 2
-    if shift == 0:
-        return vectors
-    padded = vectors.clone()
-    centre, u = vectors[:, 1], vectors[:, 2]
-    if not is_curved(vectors):
-        padded[:, 1] = centre + shift * u
-        return padded
-    outward = centre - vectors[:, 4]
-    radius, spacing = outward.norm(dim=1, keepdim=True), u.norm(dim=1, keepdim=True)
-    angle, tangent = shift * spacing / radius, u / spacing
-    padded[:, 1] = vectors[:, 4] + angle.cos() * outward + angle.sin() * radius * tangent
-    padded[:, 2] = spacing * (angle.cos() * tangent - angle.sin() * outward / radius)
-    return padded
+    return vectors if shift == 0 else slid(vectors, 0.0, shift)
