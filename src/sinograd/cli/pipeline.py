@@ -169,13 +169,14 @@ def _prepare(request: Request, scan: Scan, progress: Progress, told: list[str]) 
 def _centered(request: Request, scan: Scan, progress: Progress, told: list[str]) -> tuple[Scan, Center | None]:
     """The scan with its detector where the centre of rotation says."""
     from sinograd.geometry import shift_detector
-    from sinograd.preparation import find_center, plot_center
 
     if request.center == "file":
         return scan, None
     if isinstance(request.center, float):
         moved = shift_detector(scan.geometry, column=request.center * scan.geometry.detector.spacing[-1])
         return dataclasses.replace(scan, geometry=moved), None
+    from sinograd.preparation import find_center, plot_center
+
     progress.stage("finding centre", 0)
     with told_warnings(told):
         center = find_center(scan.projections, scan.geometry)
@@ -188,9 +189,11 @@ def _write(request: Request, result: Reconstruction) -> None:
     from sinograd.io import make_provenance, save_page, save_preview, write_volume
 
     scan, grid = result.scan, result.grid
+    metadata = {name: value for name, value in scan.metadata.items() if name != "preparation"}
     made = {
         "algorithm": result.algorithm,
-        "scan": {"file": str(request.scan.resolve()), "metadata": scan.metadata, "provenance": scan.provenance},
+        "scan": {"file": str(request.scan.resolve()), "metadata": metadata, "provenance": scan.provenance},
+        "preparation": scan.metadata.get("preparation", {}),
         "geometry": repr(scan.geometry),
         "warnings": result.warnings,
     }

@@ -16,10 +16,10 @@ def told_warnings(told: list[str]) -> Iterator[None]:
     Other warnings, which are about the program, are shown as Python shows them.
     """
     from sinograd.io import ScanWarning
-    from sinograd.preparation import CenterWarning, PreparationWarning
+    from sinograd.preparation import PreparationWarning
     from sinograd.recon import CoverageWarning
 
-    ours = (CenterWarning, CoverageWarning, PreparationWarning, ScanWarning)
+    ours = (CoverageWarning, PreparationWarning, ScanWarning)
     with warnings.catch_warnings(record=True) as caught:
         for category in ours:
             warnings.simplefilter("always", category)
