@@ -22,12 +22,16 @@ from types import ModuleType
 from typing import Any
 
 from sinograd.geometry import Geometry, load_geometry
-from sinograd.io import fips, hdf5
+from sinograd.io import fips, hdf5, nikon, npy, skyscan, tiff_stack
 from sinograd.io.scan import Scan
 
 FORMATS: tuple[ModuleType, ...] = (
     hdf5,
     fips,
+    nikon,
+    skyscan,
+    npy,
+    tiff_stack,
 )
 HEAD_BYTES = 1024
 
