@@ -26,12 +26,9 @@ def check_folder(
             raise FileExistsError(f"{path} already exists: use --force (force=True in Python) to replace it")
         if any(path.iterdir()) and not ours(path):
             raise FileExistsError(f"{path} holds other files than those that would be written: it is not replaced")
-        probe = path.with_name(f".{path.name}.{os.getpid()}.partial")
     elif path.exists():
         raise FileExistsError(f"cannot write the folder {path}: it is a file")
-    else:
-        probe = path
-    check_destination(probe, needed=0)
+    check_destination(path if not path.exists() else path.with_name(f".{path.name}.{os.getpid()}.checked"))
     free = shutil.disk_usage(path.parent).free
     if needed and free < needed + HEADROOM:
         raise OSError(

@@ -5,17 +5,18 @@ Number of Rows, Number of Columns, Object to Source (mm), Camera to Source (mm),
 the axis), Optical Axis (line), Rotation Step (deg), Rotation Direction, Flat Field Correction, Depth (bits) and in
 newer files Reference Intensity; [Reconstruction], where NRecon has been run, Postalignment (pixels).
 
-There is no published specification. This is what NRecon's manual and public readers (the SkyScan parser of the
-ASTRA group, TIGRE's BrukerDataLoader) agree on, and what is assumed where they say nothing:
+There is no published specification, and public readers (the ASTRA group's SkyScanParser, TIGRE's BrukerDataLoader)
+differ. This one takes:
 
 - the detector's pixels are Image Pixel Size x Camera to Source / Object to Source (Camera Pixel Size does not count
   binning and corrections); Object to Source of 10 m or more means a parallel beam
 - the gantry angle of view i is -i Rotation Step for Rotation Direction CC (the object turns counter-clockwise), and
-  + for CW. Images are as seen from behind the detector: row 0 is the upper one (+v), columns run against +u.
-  They are reversed both ways as they are read
-- Optical Axis (line) is the row that the beam meets at right angles, counted from 0 at the lower edge as NRecon
-  counts sections; `line_from_top` counts from the upper edge. The volume's z = 0 is there
-- a positive Postalignment puts the axis at smaller columns of the stored image, that many pixels from the middle
+  + for CW. Images are as seen from behind the detector: row 0 is the upper one (+v), columns run against +u (both
+  as SkyScanParser). They are reversed both ways as they are read
+- Optical Axis (line) is the row that the beam meets at right angles, counted from 0 at the lower edge (as
+  BrukerDataLoader); `line_from_top` counts from the upper edge. The volume's z = 0 is there
+- a positive Postalignment moves the detector so that the shadow of the axis falls at smaller columns of the stored
+  image, that many pixels from the middle (as SkyScanParser)
 - Flat Field Correction=ON: the images are corrected, and the open beam has Reference Intensity counts, or
   2^depth - 1 in older files
 
@@ -104,9 +105,9 @@ def _geometry(ini: Ini, numbers: list[int], rows: int, columns: int, line_from_t
     pixel = ini.positive(_SCAN, "Image Pixel Size (um)") / 1000
     to_object = ini.positive(_SCAN, "Object to Source (mm)")
     angles = _turn(ini) * np.radians(ini.number(_SCAN, "Rotation Step (deg)") * np.array(numbers))
-    axis_offset = ini.number("Reconstruction", "Postalignment", 0.0) * pixel
+    aside = -ini.number("Reconstruction", "Postalignment", 0.0)
     if to_object >= PARALLEL_MM:
-        return ParallelBeam(angles, FlatDetector((rows, columns), pixel), axis_offset=axis_offset)
+        return ParallelBeam(angles, FlatDetector((rows, columns), pixel, (0.0, aside * pixel)))
     to_camera = ini.positive(_SCAN, "Camera to Source (mm)", to_object)
     if to_camera < to_object:
         raise ValueError(
@@ -122,8 +123,7 @@ def _geometry(ini: Ini, numbers: list[int], rows: int, columns: int, line_from_t
         source_to_origin=to_object,
         source_to_detector=to_camera,
         angles=angles,
-        detector=FlatDetector((rows, columns), spacing, (((rows - 1) / 2 - line) * spacing, 0.0)),
-        axis_offset=axis_offset,
+        detector=FlatDetector((rows, columns), spacing, (((rows - 1) / 2 - line) * spacing, aside * spacing)),
     )
 
 
