@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+
 from compound_file import Content, Later, write_compound
 
 CODES = {"int8": 2, "uint8": 3, "int16": 4, "uint16": 5, "int32": 6, "float32": 10, "float64": 11}

@@ -9,8 +9,8 @@ from pathlib import Path
 import numpy as np
 import olefile
 import pytest
-from compound_file import write_compound
 
+from compound_file import write_compound
 from sinograd.io.compound import CompoundFile
 
 

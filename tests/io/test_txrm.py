@@ -15,11 +15,11 @@ import olefile
 import pytest
 import torch
 from scipy import ndimage
-from txrm_file import PARALLEL, float_stream, int_stream, write_txrm
 
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, ParallelBeam
 from sinograd.io import Calibration, Scan, ScanWarning, read, read_volume
 from sinograd.io.raw_images import RawImages
+from txrm_file import PARALLEL, float_stream, int_stream, write_txrm
 
 ANGLES = np.linspace(-180, 180, 7)
 
