@@ -22,11 +22,13 @@ from types import ModuleType
 from typing import Any
 
 from sinograd.geometry import Geometry, load_geometry
-from sinograd.io import fips, hdf5, txrm
+from sinograd.io import dxchange, fips, hdf5, nxtomo, txrm
 from sinograd.io.scan import Scan
 
 FORMATS: tuple[ModuleType, ...] = (
     hdf5,
+    dxchange,
+    nxtomo,
     fips,
     txrm,
 )
@@ -39,7 +41,8 @@ def read(
     """Read a scan; the format is recognised by content.
 
     Projections may stay in the file until they are used (`Scan.load`). Formats: sinograd's own HDF5 (`.h5`),
-    FIPS / Helsinki `.mat`, Zeiss / Xradia `.txrm` and `.xrm`.
+    FIPS / Helsinki `.mat`, Zeiss / Xradia `.txrm` and `.xrm`,
+    DXchange HDF5, NeXus NXtomo.
 
     Args:
         path: the file, or the folder for formats that are folders.
