@@ -22,12 +22,19 @@ from types import ModuleType
 from typing import Any
 
 from sinograd.geometry import Geometry, load_geometry
-from sinograd.io import fips, hdf5
+from sinograd.io import dxchange, fips, hdf5, nikon, npy, nxtomo, skyscan, tiff_stack, txrm
 from sinograd.io.scan import Scan
 
 FORMATS: tuple[ModuleType, ...] = (
     hdf5,
+    dxchange,
+    nxtomo,
     fips,
+    txrm,
+    nikon,
+    skyscan,
+    npy,
+    tiff_stack,
 )
 HEAD_BYTES = 1024
 
@@ -38,7 +45,8 @@ def read(
     """Read a scan; the format is recognised by content.
 
     Projections may stay in the file until they are used (`Scan.load`). Formats: sinograd's own HDF5 (`.h5`),
-    FIPS / Helsinki `.mat`.
+    FIPS / Helsinki `.mat`, Zeiss / Xradia `.txrm` and `.xrm`,
+    DXchange HDF5, NeXus NXtomo.
 
     Args:
         path: the file, or the folder for formats that are folders.

@@ -26,6 +26,7 @@ from sinograd.io.files import check_destination, replacing
 from sinograd.io.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
 from sinograd.io.provenance import make_provenance, to_json
 from sinograd.io.scan import check_grid
+from sinograd.io.txrm import volume as txm
 
 SUFFIXES = (".h5", ".hdf5", ".tif", ".tiff", ".npy")
 FORMAT = "sinograd-volume"
@@ -89,17 +90,20 @@ def write_volume(
 
 
 def read_volume(path: str | os.PathLike[str]) -> tuple[torch.Tensor, Grid, dict[str, Any]]:
-    """Read what `write_volume` wrote: the volume, its grid and its provenance.
+    """Read what `write_volume` wrote: the volume, its grid and its provenance. Also Zeiss .txm volumes.
 
     Raises FileNotFoundError for a missing file (or the .yaml beside an .npy) and ValueError for a file that
     is not such a volume or is damaged.
     """
     path = Path(path)
     suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"cannot read the volume {path}: its name must end in {', '.join(SUFFIXES)}")
+    known = (*SUFFIXES, *txm.SUFFIXES)
+    if suffix not in known:
+        raise ValueError(f"cannot read the volume {path}: its name must end in {', '.join(known)}")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
+    if suffix in txm.SUFFIXES:
+        return txm.read_volume(path)
     readers = {
         ".h5": _read_hdf5,
         ".hdf5": _read_hdf5,
