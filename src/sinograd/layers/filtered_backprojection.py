@@ -69,8 +69,10 @@ class FDK(_FilteredBackprojection):
         grid: the voxels; `geometry.default_grid()` if not given.
         window: "ram-lak", "shepp-logan", "cosine", "hamming" or "hann": where the filter starts.
         cutoff: where the window ends, as a fraction of the Nyquist frequency.
-        trainable: "taps" (the filter, [2 columns - 1], in 1/mm) and "weights" (redundancy weights,
-            [views, columns]) become parameters; without it the layer has none.
+        truncation: "ellipse" or "none": how rows go on beyond the detector.
+        trainable: "taps" (the filter, [2 columns - 1], in 1/mm, columns counted with those that rows are padded and
+            continued by) and "weights" (redundancy weights, [views, columns]) become parameters; without it the
+            layer has none.
 
     Raises and warns as `recon.fdk`, when it is made.
     """
@@ -82,10 +84,11 @@ class FDK(_FilteredBackprojection):
         *,
         window: str = "ram-lak",
         cutoff: float = 1.0,
+        truncation: str = "none",
         trainable: Collection[str] = (),
     ) -> None:
         grid = check_fdk(geometry, grid)
-        super().__init__(geometry, grid, make_plan(geometry, "FDK"), window, cutoff, trainable)
+        super().__init__(geometry, grid, make_plan(geometry, "FDK", truncation), window, cutoff, trainable)
 
 
 class FBP(_FilteredBackprojection):
@@ -98,7 +101,9 @@ class FBP(_FilteredBackprojection):
         *,
         window: str = "ram-lak",
         cutoff: float = 1.0,
+        truncation: str = "none",
         trainable: Collection[str] = (),
     ) -> None:
         grid = check_fbp(geometry, grid)
-        super().__init__(geometry, grid, make_plan(geometry, "filtered backprojection"), window, cutoff, trainable)
+        plan = make_plan(geometry, "filtered backprojection", truncation)
+        super().__init__(geometry, grid, plan, window, cutoff, trainable)
