@@ -33,7 +33,7 @@ def filtered_backprojection(
     cone = isinstance(geometry, ConeBeam)
     try:
         (check_fdk if cone else check_fbp)(geometry, grid)
-        plan = make_plan(geometry, "FDK" if cone else "filtered backprojection")
+        plan = make_plan(geometry, "FDK" if cone else "filtered backprojection", request.truncation)
     except ValueError as error:
         if not str(error).startswith("geometry: "):
             raise

@@ -27,6 +27,13 @@ class Window(StrEnum):
     hann = "hann"
 
 
+class Truncation(StrEnum):
+    """What is beyond the detector."""
+
+    none = "none"
+    ellipse = "ellipse"
+
+
 class Shifts(StrEnum):
     """What is done with the shifts of the views."""
 
@@ -178,6 +185,14 @@ Cutoff = Annotated[
         min=0.0,
         max=1.0,
         help="Cut-off of the filter, as a fraction of the Nyquist frequency.",
+        rich_help_panel=_VOLUME,
+    ),
+]
+TruncationOption = Annotated[
+    Truncation,
+    typer.Option(
+        "--truncation",
+        help="How rows go on beyond the detector; ellipse is for objects larger than the field of view.",
         rich_help_panel=_VOLUME,
     ),
 ]

@@ -38,6 +38,7 @@ class Request:
     center_picture: Path | None = None
     window: str = "ram-lak"
     cutoff: float = 1.0
+    truncation: str = "none"
     voxel_mm: float | None = None
     shape: tuple[int, ...] | None = None
     center_mm: tuple[float, ...] | None = None

@@ -44,6 +44,7 @@ def reconstruct(
     center: o.Center = "file",
     window: o.WindowOption = o.Window.ram_lak,
     cutoff: o.Cutoff = 1.0,
+    truncation: o.TruncationOption = o.Truncation.none,
     voxel_mm: o.VoxelMm = None,
     shape: o.Shape = None,
     center_mm: o.CenterMm = None,

@@ -65,6 +65,11 @@ class Values:
         size = shape[1] * shape[2] * dataset.dtype.itemsize
         if size > _LARGEST:
             raise self.error(f"an image of /{name} {list(shape)} has {size:,} bytes, at most {_LARGEST:,} are read")
+        if dataset.chunks and not dataset.is_virtual:
+            chunks = math.prod(-(-n // m) for n, m in zip(shape, dataset.chunks, strict=True))
+            missing = chunks - dataset.id.get_num_chunks()
+            if missing > 0:
+                self.warn(f"{missing} of {chunks} chunks of /{name} were never written (they read as a constant)")
         return Hdf5Projections(self.path.resolve(), name, shape, dataset.dtype)
 
     def array(self, name: str) -> np.ndarray:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Geometries given by vectors are long texts, and PyYAML's C part is ten times faster where it is installed.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_COMPRESSION = 1100  # the most that deflate can do
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -106,10 +107,12 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file for reading; ValueError when it is truncated or damaged."""
     import h5py
 
+    # h5py meets damaged bytes with whatever they lead to: KeyError for a group that cannot be opened, TypeError
+    # for a type it does not know ...
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, OverflowError, UnicodeError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
         raise ValueError(f"{path} is a truncated or damaged HDF5 file: {error}") from error
@@ -132,7 +135,24 @@ def numbers(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     found = _dataset(file, name, path)
     if found.dtype.kind not in "fiu":
         raise ValueError(f"{path}: the dataset /{name} must hold real numbers, got {found.dtype}")
+    _check_extent(found, name, path)
     return found
+
+
+def _check_extent(dataset: h5py.Dataset, name: str, path: Path) -> None:
+    """ValueError where one element of the first axis cannot be in the file, so that damaged shapes allocate nothing.
+
+    The number of elements is not checked: those of an aborted scan were never written.
+    """
+    if dataset.shape is None or dataset.is_virtual or dataset.external:
+        return
+    length = path.stat().st_size
+    filters = dataset.id.get_create_plist().get_nfilters()
+    if math.prod(dataset.shape[1:]) * dataset.dtype.itemsize > length * (_COMPRESSION if filters else 1):
+        raise ValueError(
+            f"{path}: the dataset /{name} {list(dataset.shape)} of {dataset.dtype} does not fit in a file of "
+            f"{length:,} bytes"
+        )
 
 
 def text(file: h5py.File, name: str, path: Path) -> str:

@@ -23,6 +23,7 @@ import yaml
 
 from sinograd.geometry import Grid
 from sinograd.io.files import check_destination, replacing
+from sinograd.io.hdf5_heaps import check_heaps
 from sinograd.io.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
 from sinograd.io.provenance import make_provenance, to_json
 from sinograd.io.scan import check_grid
@@ -138,6 +139,7 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     with open(path, "rb") as file:
         if not is_hdf5(file.read(8)):
             raise ValueError(f"{path} is not an HDF5 file")
+    check_heaps(path)
     with opened(path) as file:
         found = file.attrs.get("format")
         if found != FORMAT:
