@@ -64,9 +64,7 @@ def read(path: Path, *, geometry: Geometry | None = None, measured_angles: bool 
     beside = path.parent
     found = numbered_files([beside / inside, beside / base_name(inside), beside], name)
     if not found:
-        raise ValueError(
-            f"{path}: no image {name}_0001.tif was found beside it (Name={name}, InputFolderName={inside})"
-        )
+        raise ValueError(f"{path}: no image {name}_0001.tif was found beside it (Name={name}, InputFolderName={inside})")
     numbers = choose_views(found, 0 if 0 in found and len(found) <= views else 1, views, path)
     images = TiffImages([found[number] for number in numbers], flip_rows=True, flip_columns=True)
     if len(images) != len(numbers):
@@ -144,9 +142,7 @@ def _measured(path: Path, name: str, steps: np.ndarray, nominal: np.ndarray) -> 
     """The angles of an .ang or _ctdata.txt file in degrees where they fit the nominal ones, else those."""
     known = {f"{name}.ang", f"{path.stem}.ang", "_ctdata.txt", f"{name}_ctdata.txt"}
     names = {candidate.casefold() for candidate in known}
-    for beside in sorted(
-        found for found in path.parent.iterdir() if found.name.casefold() in names and found.is_file()
-    ):
+    for beside in sorted(found for found in path.parent.iterdir() if found.name.casefold() in names and found.is_file()):
         by_number = _angles(beside)
         found = np.array([by_number.get(int(step) + 1, math.nan) for step in steps])
         limit = 0.5 * np.median(np.abs(np.diff(nominal))) if len(nominal) > 1 else 0.0
@@ -180,9 +176,7 @@ def _metadata(ini: Ini, name: str) -> dict[str, str | float]:
         "sample": name,
         "voltage": ini.text("Xrays", "XraykV", ""),
         "current": ini.text("Xrays", "XrayuA", ""),
-        "filter": " ".join(
-            ini.text("CTPro", key, "") or "" for key in ("Filter_ThicknessMM", "Filter_Material")
-        ).strip(),
+        "filter": " ".join(ini.text("CTPro", key, "") or "" for key in ("Filter_ThicknessMM", "Filter_Material")).strip(),
         "white_level": ini.text(_SECTION, "WhiteLevel", ""),
     }
     units = {"voltage": "kV", "current": "uA"}

@@ -94,9 +94,7 @@ def read(path: Path, *, geometry: Geometry | None = None, kind: str | None = Non
     if "projections" not in arrays and len(arrays) == 1:
         arrays = {"projections": next(iter(arrays.values()))}
     elif "projections" not in arrays or unknown:
-        raise ValueError(
-            f"{path} must hold `projections` and at most {', '.join(ENTRIES[1:])}, it holds {list(arrays)}"
-        )
+        raise ValueError(f"{path} must hold `projections` and at most {', '.join(ENTRIES[1:])}, it holds {list(arrays)}")
     entries = {name: arrays[name] for name in ("reference_views", "shifts", "exposure") if name in arrays}
     described = Sidecar(sidecar.path, sidecar.geometry, {**entries, **sidecar.entries}, sidecar.grid)
     return described.scan(
@@ -204,9 +202,7 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, sidecar
     if len(content) != size:
         raise zipfile.BadZipFile(f"{info.filename} has {len(content):,} bytes, expected {size:,}")
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
-    flips = [-1] * (images and sidecar.flag("flip_columns")) + [-2] * (
-        images and sidecar.flag("flip_rows") and array.ndim > 2
-    )
+    flips = [-1] * (images and sidecar.flag("flip_columns")) + [-2] * (images and sidecar.flag("flip_rows") and array.ndim > 2)
     return np.flip(array, flips)
 
 

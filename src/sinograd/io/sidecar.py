@@ -90,9 +90,7 @@ class Sidecar:
             return float(value)
         names = value if isinstance(value, list) else [value]
         if not names or not all(isinstance(name, str) and name for name in names):
-            raise ValueError(
-                f"{self.path}: {key} must be a file name, a pattern, a list of them or a number: {value!r}"
-            )
+            raise ValueError(f"{self.path}: {key} must be a file name, a pattern, a list of them or a number: {value!r}")
         return [found for name in names for found in self._named(key, name)]
 
     def _named(self, key: str, name: str) -> list[Path]:
@@ -146,9 +144,7 @@ class Sidecar:
 
     def _kind(self, projections: Projections, calibration: Calibration) -> str:
         integers = np.dtype(str(projections.dtype).removeprefix("torch.")).kind in "iu"
-        given = self.entries.get(
-            "kind", "counts" if integers or calibration.reference is not None else "line integrals"
-        )
+        given = self.entries.get("kind", "counts" if integers or calibration.reference is not None else "line integrals")
         return str(given)
 
     def _array(self, key: str) -> np.ndarray | None:

@@ -149,9 +149,7 @@ def _group_of(file: Path, top: Path) -> str:
 
 
 def _tiffs(folder: Path) -> list[Path]:
-    found = (
-        path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES and not path.name.startswith(".")
-    )
+    found = (path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES and not path.name.startswith("."))
     return natural_order([path for path in found if path.is_file()])
 
 
