@@ -76,13 +76,14 @@ class Plan:
     def default_taps(self, window: str, cutoff: float) -> Tensor:
         """Ramp taps for a padded (and continued) row, [2 columns - 1], float64."""
         spacing, radius = self.tap_spacing
-        columns = self.columns + (0 if self.continued is None else sum(self.continued.extension))
+        columns = self.columns if self.continued is None else self.orbit.fan.shape[1] + sum(self.continued.extension)
         return ramp_taps(columns, spacing, window, cutoff, radius)
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """Columns that rows are continued by: how many before and after, and the orbit of the rows with them."""
+    """Columns that rows are continued by: how many before and after (those of the padding among them), and the orbit of
+    the rows with them."""
 
     extension: tuple[int, int]
     orbit: Orbit
@@ -220,13 +221,14 @@ def _filter_views(
         orbit, extension = plan.continued.orbit, plan.continued.extension
         rows = extend_rows(rows, orbit.distance[part], extension)
         redundancy = torch.nn.functional.pad(redundancy[None], extension, mode="replicate")[0]
-        keep = (extension[0], extension[0] + plan.columns)
+        first = extension[0] - plan.padding[0]
+        keep = (first, first + plan.columns)
     per_column = redundancy * (orbit.numerator[part] * (plan.steps * orbit.scale)[part, None])
     weighted = rows * per_column.to(dtype)[:, None, :]
     if orbit.divergent:
         squared = (orbit.horizontal[part, None, :] ** 2).to(dtype) + (orbit.heights[part, :, None] ** 2).to(dtype)
         weighted = weighted * squared.rsqrt_()
-    if any(plan.padding):
+    if plan.continued is None and any(plan.padding):
         weighted = torch.nn.functional.pad(weighted, plan.padding)
     filtered = filter_rows(weighted, taps, keep)
     _check_finite(filtered.detach(), part)
@@ -260,15 +262,18 @@ def _symmetric_padding(vectors: Tensor, orbit: Orbit) -> tuple[int, int]:
 def _continue(
     vectors: Tensor, shape: tuple[int, int], orbit: Orbit, padding: tuple[int, int], algorithm: str
 ) -> Continuation:
-    """As many columns as the padded row has, on each side that is not padded: the short side of an offset detector
-    sees what the long side sees from the other direction. Fewer where a curved detector would reach round the object.
+    """As many columns as the padded row has on each side, in the place of zeros where the row is padded. Fewer where a
+    curved detector would reach round the object.
+
+    Where the short side of an offset detector sees what its long side sees from the other direction, its weights have
+    fallen to zero, and so have those of the continuation.
     """
     columns = orbit.fan.shape[1]
     most = columns + sum(padding)
     if orbit.divergent and is_curved(vectors):
         step = float((orbit.fan[:, -1] - orbit.fan[:, 0]).abs().max()) / max(columns - 1, 1)
         most = min(most, max(1, int((WIDEST_FAN - float(orbit.fan.abs().max())) / step)))
-    extension = (0 if padding[0] else most, 0 if padding[1] else most)
+    extension = (max(most, padding[0]), max(most, padding[1]))
     wide = slid(vectors, 0.0, (extension[1] - extension[0]) / 2)
     return Continuation(
         extension, circular_orbit(wide, (shape[0], columns + sum(extension)), orbit.divergent, algorithm)
