@@ -200,10 +200,15 @@ def test_a_scan_with_nan(sinograd: Any, scan_file: Path, tmp_path: Path) -> None
 
     with h5py.File(scan_file, "r+") as file:
         file["projections"][5, 6, 7] = float("nan")
-    result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5")
-    assert result.exit_code == 2
-    assert "got 1 NaN or infinite value, the first at view 5, row 6, column 7" in one_line(result.stderr)
+    run = ("reconstruct", scan_file, "-o", tmp_path / "out.h5", "--force")
+    result = sinograd(*run)
+    assert result.exit_code == 0 and "repaired 1 not finite of 11520 readings" in result.stderr
     assert str(scan_file) in result.stderr
+    assert bool(read_volume(tmp_path / "out.h5")[0].isfinite().all())
+    with h5py.File(scan_file, "r+") as file:
+        file["projections"][5] = float("nan")
+    result = sinograd(*run)
+    assert result.exit_code == 2 and "view 5 has no good reading" in one_line(result.stderr)
 
 
 @pytest.mark.parametrize(

@@ -131,7 +131,7 @@ class Correction:
                     f"{self.name}: exposure: expected {views} positive numbers, one a view, got "
                     f"{list(values.shape)} from {values.min() if values.size else 0:g}"
                 )
-            self._exposure = torch.from_numpy(values).float()
+            self._exposure = torch.tensor(values, dtype=torch.float32)
 
     def _find_defects(self, means: Tensor, dark: Tensor | None, options: Preparation) -> None:
         """Looks for elements that are dead in any of the references: each divides some views."""
