@@ -6,6 +6,7 @@ are imported when a file is read or written.
 
 from sinograd.io.calibration import Calibration
 from sinograd.io.hdf5 import write_scan
+from sinograd.io.page import check_page_path, save_page
 from sinograd.io.pictures import check_picture_path, save_preview
 from sinograd.io.provenance import make_provenance, software_version
 from sinograd.io.read import known_formats, read
@@ -16,12 +17,14 @@ __all__ = [
     "Calibration",
     "Scan",
     "ScanWarning",
+    "check_page_path",
     "check_picture_path",
     "check_volume_path",
     "known_formats",
     "make_provenance",
     "read",
     "read_volume",
+    "save_page",
     "save_preview",
     "software_version",
     "write_scan",

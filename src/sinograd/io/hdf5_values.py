@@ -80,7 +80,8 @@ class Values:
             raise self.error(f"/{name} must be one row of numbers, got {list(shape)}")
         if size > _LONGEST:
             raise self.error(f"/{name} has {size:,} entries, at most {_LONGEST:,} are read")
-        values = np.asarray(dataset[()], dtype=np.float64).ravel()
+        with np.errstate(invalid="ignore", over="ignore"):  # signalling NaNs, long doubles
+            values = np.asarray(dataset[()], dtype=np.float64).ravel()
         bad = int((~np.isfinite(values)).sum())
         if bad:
             raise self.error(f"/{name} must be finite, {bad} of {values.size} values are not")
