@@ -105,6 +105,7 @@ def test_without_references(path: Path) -> None:
         ({"exchange/data": np.zeros((9, 4))}, r"must be \[n, rows, columns\] and not empty, got \[9, 4\]"),
         ({"exchange/data": np.zeros((0, 4, 5))}, r"not empty, got \[0, 4, 5\]"),
         ({"exchange/data": np.zeros((9, 4, 5), complex)}, "must hold real numbers, got complex128"),
+        ({"exchange/data": np.zeros((9, 4, 5), np.longdouble)}, "must hold real numbers, got float128"),
         ({"exchange/data_white": np.zeros((3, 4, 4))}, r"data_white \[3, 4, 4\] does not match /exchange/data"),
         ({PIXEL: (0.0, "um")}, "the pixel size is 0 mm"),
     ],

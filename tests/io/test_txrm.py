@@ -358,6 +358,10 @@ def test_what_is_odd_but_readable_warns(path: Path) -> None:
     write_txrm(path, counts(), ANGLES, shifts=np.full((7, 2), math.nan))
     with pytest.warns(ScanWarning, match="the shifts of 7 of 7 images are not finite"):
         read(path)
+    signalling = b"\x01\x00\xa0\x7f" * 7
+    write_txrm(path, counts(), ANGLES, change={"ImageInfo/Energy": signalling, "Alignment/X-Shifts": signalling})
+    with pytest.warns(ScanWarning, match="7 X-Shifts and 0 Y-Shifts for 7 images"):
+        assert "energy" not in read(path).metadata
     write_txrm(path, counts(), ANGLES, reference=counts(1)[0], exposure_s=500)
     with pytest.warns(ScanWarning, match="the exposures of 7 of 7 images are more than 100 times"):
         read(path)

@@ -133,7 +133,7 @@ def check_version(file: h5py.File, newest: int, path: Path) -> None:
 def numbers(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     """The dataset `name` of real numbers, not yet read; ValueError when it is missing or something else."""
     found = _dataset(file, name, path)
-    if found.dtype.kind not in "fiu":
+    if found.dtype.kind not in "fiu" or found.dtype.itemsize > 8:
         raise ValueError(f"{path}: the dataset /{name} must hold real numbers, got {found.dtype}")
     _check_extent(found, name, path)
     return found
