@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.io.hdf5_projections import Hdf5Projections
-from sinograd.io.layout import numbers
+from sinograd.io.layout import check_text, numbers
 from sinograd.io.scan import ScanWarning
 
 if TYPE_CHECKING:
@@ -110,6 +110,7 @@ class Values:
         dataset: Any = self.file[name]
         if dataset.size != 1 or dataset.dtype.kind not in "OSU":
             return ""
+        check_text(dataset, name, self.path)
         value = np.asarray(dataset[()]).ravel()[0]
         return value.decode("utf-8", errors="replace").strip() if isinstance(value, bytes) else str(value).strip()
 
