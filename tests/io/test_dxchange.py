@@ -117,6 +117,16 @@ def test_contradictions(path: Path, change: Any, message: str) -> None:
     assert "scan.h5" in str(caught.value)
 
 
+def test_an_aborted_scan_whose_chunks_were_never_written(path: Path) -> None:
+    write(path)
+    with h5py.File(path, "r+") as file:
+        del file["exchange/data"]
+        dataset = file.create_dataset("exchange/data", (9, 4, 5), np.uint16, chunks=(1, 4, 5))
+        dataset[:7] = 100
+    with pytest.warns(ScanWarning, match="2 of 9 chunks of /exchange/data were never written"):
+        assert read(path).load(8).max() == 0
+
+
 def test_a_given_geometry(path: Path) -> None:
     write(path, {"exchange/theta": None, PIXEL: None})
     geometry = ParallelBeam(torch.arange(9.0), FlatDetector((4, 5), 0.2))
