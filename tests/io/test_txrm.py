@@ -284,6 +284,13 @@ def test_an_image_that_was_cut_short_is_the_last(path: Path) -> None:
         read(path)
 
 
+def test_numbers_of_images_are_not_believed(path: Path) -> None:
+    change: Any = {"ImageInfo/NoOfImages": int_stream(2_000_000_000), "ImageInfo/ImagesTaken": int_stream(0)}
+    write_txrm(path, counts(), ANGLES, change=change | {"ImageData1/Image900000000": b"\0"})
+    with pytest.warns(ScanWarning, match=r"7 of 2000000000 images are there \(ImagesTaken is 0\)"):
+        assert read(path).shape == (7, 4, 5)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
