@@ -216,3 +216,15 @@ def test_a_heap_without_an_end(folder: Path) -> None:
     (folder / "heap.h5").write_bytes(content)
     with pytest.raises(ValueError, match=rf"heap\.h5 is a truncated or damaged HDF5 file: the heap at byte {heap} has"):
         read(folder / "heap.h5")
+
+
+def test_a_text_that_says_to_be_longer_than_its_file(folder: Path) -> None:
+    path = folder / "text.h5"
+    dxchange_file(path)
+    with h5py.File(path) as file:
+        place = file["measurement/sample/name"].id.get_offset()
+    content = bytearray(path.read_bytes())
+    content[place : place + 4] = (1 << 31).to_bytes(4, "little")
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match=r"text\.h5: the text /measurement/sample/name has 2,147,483,648 bytes"):
+        read(path)

@@ -133,7 +133,7 @@ def check_version(file: h5py.File, newest: int, path: Path) -> None:
 def numbers(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     """The dataset `name` of real numbers, not yet read; ValueError when it is missing or something else."""
     found = _dataset(file, name, path)
-    if found.dtype.kind not in "fiu":
+    if found.dtype.kind not in "fiu" or found.dtype.itemsize > 8:
         raise ValueError(f"{path}: the dataset /{name} must hold real numbers, got {found.dtype}")
     _check_extent(found, name, path)
     return found
@@ -157,13 +157,31 @@ def _check_extent(dataset: h5py.Dataset, name: str, path: Path) -> None:
 
 def text(file: h5py.File, name: str, path: Path) -> str:
     """The text dataset `name`; ValueError when it is missing or not text."""
-    value = _dataset(file, name, path)[()]
+    found = _dataset(file, name, path)
+    check_text(found, name, path)
+    value = found[()]
     if not isinstance(value, bytes | str):
         raise ValueError(f"{path}: the dataset /{name} must be one UTF-8 text, got {type(value).__name__}")
     try:
         return value.decode() if isinstance(value, bytes) else value
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: the dataset /{name} is not UTF-8 text: {error}") from error
+
+
+def check_text(dataset: h5py.Dataset, name: str, path: Path) -> None:
+    """ValueError for a text of variable length that is longer than its file, before HDF5 makes room for it."""
+    import h5py
+
+    kind = h5py.check_string_dtype(dataset.dtype)
+    offset = dataset.id.get_offset() if kind is not None and kind.length is None else None
+    if offset is None:
+        return
+    with open(path, "rb") as file:
+        length = file.seek(0, 2)
+        file.seek(offset)
+        stored = int.from_bytes(file.read(4), "little")  # then the place of the text in a heap
+    if stored > length:
+        raise ValueError(f"{path}: the text /{name} has {stored:,} bytes, the file {length:,}")
 
 
 def mapping(file: h5py.File, name: str, path: Path) -> dict[str, Any]:
