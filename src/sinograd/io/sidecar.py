@@ -238,7 +238,7 @@ def _geometry(path: Path, value: Any) -> Geometry:
 def _built(path: Path, make: Callable[[], Any]) -> Any:
     try:
         return make()
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, FileNotFoundError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 

@@ -31,6 +31,7 @@ from sinograd.io.folders import check_folder, replacing_folder
 from sinograd.io.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
 from sinograd.io.provenance import make_provenance, to_json
 from sinograd.io.scan import check_grid
+from sinograd.io.txrm import volume as txm
 
 SUFFIXES = (".h5", ".hdf5", ".tif", ".tiff", ".npy", ".mha", ".nii", ".nii.gz", ".zarr")
 FORMAT = "sinograd-volume"
@@ -105,8 +106,8 @@ def write_volume(
 
 
 def read_volume(path: str | os.PathLike[str]) -> tuple[torch.Tensor, Grid, dict[str, Any]]:
-    """Read what `write_volume` wrote, and .mha, NIfTI and OME-Zarr volumes of other software: the volume, its grid
-    and its provenance ({} where the file holds none).
+    """Read what `write_volume` wrote, .mha, NIfTI and OME-Zarr volumes of other software, and Zeiss .txm volumes: the
+    volume, its grid and its provenance ({} where the file holds none).
 
     Raises FileNotFoundError for a missing file (or the .yaml beside an .npy) and ValueError for a file that
     is not such a volume, is damaged, or whose extra is not installed.
@@ -118,6 +119,8 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[torch.Tensor, Grid, dict[
     if path.is_dir() != (suffix in _FOLDERS):
         kind = "folder" if path.is_dir() else "file"
         raise ValueError(f"cannot read the volume {path}: it is a {kind}, which its name does not tell")
+    if suffix in txm.SUFFIXES:
+        return txm.read_volume(path)
     readers = {".h5": _read_hdf5, ".hdf5": _read_hdf5, ".npy": _read_npy}
     read = readers[suffix] if suffix in readers else (_FOLDERS[suffix][0] if suffix in _FOLDERS else _FILES[suffix]).read
     array, record = read(path)
@@ -137,7 +140,7 @@ def is_volume(path: str | os.PathLike[str]) -> bool:
     suffix = _known_suffix(path)
     if path.is_dir():
         return slice_stack.is_stack(path) if suffix == "" else suffix == ".zarr" and ome_zarr.is_ome_zarr(path)
-    if suffix in (".mha", ".nii", ".nii.gz"):
+    if _FILES.get(suffix or "") is itk_volumes or suffix in txm.SUFFIXES:
         return True
     try:
         if suffix in (".h5", ".hdf5"):
@@ -156,14 +159,15 @@ def _known_suffix(path: Path) -> str | None:
     if name.endswith(".nii.gz"):
         return ".nii.gz"
     suffix = path.suffix.lower()
-    return suffix if suffix in (*SUFFIXES, "") else None
+    return suffix if suffix in (*SUFFIXES, *txm.SUFFIXES, "") else None
 
 
 def _suffix(path: Path, verb: str) -> str:
     suffix = _known_suffix(path)
-    if suffix is None:
+    known = (*SUFFIXES, *txm.SUFFIXES) if verb == "read" else SUFFIXES
+    if suffix is None or suffix not in (*known, ""):
         raise ValueError(
-            f"cannot {verb} the volume {path}: its name must end in {', '.join(SUFFIXES)}, or have no suffix "
+            f"cannot {verb} the volume {path}: its name must end in {', '.join(known)}, or have no suffix "
             "(a folder of TIFF slices)"
         )
     if _FILES.get(suffix) is itk_volumes:
