@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 import tifffile
 import torch
-from scanner_files import WHITE, check_phantom, nikon_text, nikon_vectors, stored, write_images
 
+from scanner_files import check_phantom, nikon_text, nikon_vectors, stored, write_images
 from sinograd.geometry import FlatDetector, Grid, ParallelBeam
 from sinograd.io import Calibration, Scan, read, read_volume, write_scan, write_volume
 from sinograd.io.tiff import TiffImages

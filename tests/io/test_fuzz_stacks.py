@@ -15,14 +15,14 @@ import tifffile
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from scanner_files import COLUMNS, ROWS, nikon_text, skyscan_text, write_images
 
+from scanner_files import COLUMNS, ROWS, nikon_text, skyscan_text, write_images
 from sinograd.geometry import ConeBeam, FlatDetector, Grid, full_scan
 from sinograd.io import Calibration, Scan, ScanWarning, read, read_volume, write_scan, write_volume
 
 IMAGES = np.random.default_rng(0).integers(0, 4000, (5, 4, 5)).astype(np.uint16)
 WORDS = (0, 1, 2, 63, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)
-TEXTS = ("0", "-1", "1e999", "nan", "9" * 30, "", "[", "{a: ", "'", "\t", "\0", "!!python/object:os.system ", "*x", "&x ")
+TEXTS = ("0", "-1", "1e999", "nan", "9" * 30, "", "[", "{a: ", "'", "\t", "\0", "!!python/object:os.system ")
 MAX_BYTES, MAX_SECONDS = 64 << 20, 20
 
 place = st.floats(0, 1, exclude_max=True)

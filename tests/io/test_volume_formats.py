@@ -32,7 +32,7 @@ NAMES = ("out.mha", "out.nii", "out.nii.gz", "out.zarr", "out.ome.zarr", "slices
 
 def tree(path: Path) -> dict[str, bytes]:
     """All files under a path with their content."""
-    return {str(found.relative_to(path.parent)): found.read_bytes() for found in [path, *path.rglob("*")] if found.is_file()}
+    return {str(found): found.read_bytes() for found in [path, *path.rglob("*")] if found.is_file()}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -309,12 +309,12 @@ def test_nifti_of_other_orders_and_slopes(tmp_path: Path, order: str) -> None:
         read_volume(tmp_path / "out.nii")
 
 
-@pytest.mark.parametrize(("name", "package"), [("out.mha", "SimpleITK"), ("out.nii.gz", "SimpleITK"), ("out.zarr", "zarr")])
-def test_the_missing_extra_is_named(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str
-) -> None:
-    found = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == package else found(name, *more))
+@pytest.mark.parametrize(
+    ("name", "package"), [("out.mha", "SimpleITK"), ("out.nii.gz", "SimpleITK"), ("out.zarr", "zarr")]
+)
+def test_the_missing_extra_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, package: str) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == package else find(name, *more))
     message = rf"this format needs {package}, which is not installed \(pip install 'sinograd\[io\]'\)"
     for attempt in (
         lambda: check_volume_path(tmp_path / name, GRIDS["volume"]),

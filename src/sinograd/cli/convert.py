@@ -31,9 +31,7 @@ class Format(StrEnum):
 
 @reported
 def convert(
-    source: Annotated[
-        Path, typer.Argument(metavar="IN", help="Scan or volume, file or folder.", show_default=False)
-    ],
+    source: Annotated[Path, typer.Argument(metavar="IN", help="Scan or volume, file or folder.", show_default=False)],
     output: Annotated[
         Path,
         typer.Argument(
@@ -45,7 +43,7 @@ def convert(
     ],
     to: Annotated[
         Format | None,
-        typer.Option(help="Format of a scan, where the name does not tell (dxchange is an .h5 too).", show_default=False),
+        typer.Option(help="Format of a scan, where its name does not tell (dxchange is .h5 too).", show_default=False),
     ] = None,
     geometry: Annotated[
         str | None,
@@ -135,7 +133,8 @@ def _calibration_text(scan: Scan) -> str:
 
 
 def _bytes(path: Path) -> int:
-    return sum(found.stat().st_size for found in path.rglob("*") if found.is_file()) if path.is_dir() else path.stat().st_size
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(found.stat().st_size for found in files if found.is_file())
 
 
 @contextmanager

@@ -1,11 +1,11 @@
 """DXchange HDF5 files, written: what `sinograd.io.dxchange` reads and its page describes.
 
-    /                    text implements = "exchange:measurement:provenance"
-    /exchange/data       [views, rows, columns], units "counts"; integers of up to 16 bits as they are, else float32
-    /exchange/data_white, /exchange/data_dark     [n, rows, columns], where the scan has them
-    /exchange/theta      float64 [views], units "deg": the angle of the sample stage, minus the gantry's
-    /measurement/instrument/detector/x_pixel_size, y_pixel_size, actual_pixel_size_x, ..._y     units "mm"
-    /measurement/sample/name, /provenance         texts
+/                    text implements = "exchange:measurement:provenance"
+/exchange/data       [views, rows, columns], units "counts"; integers of up to 16 bits as they are, else float32
+/exchange/data_white, /exchange/data_dark     [n, rows, columns], where the scan has them
+/exchange/theta      float64 [views], units "deg": the angle of the sample stage, minus the gantry's
+/measurement/instrument/detector/x_pixel_size, y_pixel_size, actual_pixel_size_x, ..._y     units "mm"
+/measurement/sample/name, /provenance         texts
 """
 
 from __future__ import annotations

@@ -121,9 +121,12 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[torch.Tensor, Grid, dict[
         raise ValueError(f"cannot read the volume {path}: it is a {kind}, which its name does not tell")
     if suffix in txm.SUFFIXES:
         return txm.read_volume(path)
-    readers = {".h5": _read_hdf5, ".hdf5": _read_hdf5, ".npy": _read_npy}
-    read = readers[suffix] if suffix in readers else (_FOLDERS[suffix][0] if suffix in _FOLDERS else _FILES[suffix]).read
-    array, record = read(path)
+    if suffix in _FOLDERS:
+        array, record = _FOLDERS[suffix][0].read(path)
+    elif suffix in _FILES:
+        array, record = _FILES[suffix].read(path)
+    else:
+        array, record = _read_npy(path) if suffix == ".npy" else _read_hdf5(path)
     try:
         grid = Grid(array.shape, tuple(record["spacing_mm"]), tuple(record["center_mm"]))
     except (KeyError, TypeError, ValueError) as error:

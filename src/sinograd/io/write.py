@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sinograd.io import dxchange_writer, hdf5, npy, tiff_stack
+from sinograd.io import dxchange_writer, hdf5, npy
 from sinograd.io.dxchange_writer import check_dxchange, write_dxchange
 from sinograd.io.npy import write_npy
 from sinograd.io.projections import Projections
