@@ -17,12 +17,16 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
     table = tomllib.load(open("pyproject.toml", "rb")); \
     [print(*functools.reduce(dict.get, path.split("."), table), sep="\n") for path in sys.argv[1:]]' $(1)
 
-.PHONY: help venv install demo test lint dev sanitize peers
+# The optional dependencies that the tests need; `baselines` stays out for its licence.
+extras := test train io docs cuda
+
+.PHONY: help venv install demo test lint docs dev sanitize peers
 
 help:
 	@echo "make demo     install and run the main job: simulate a scan, reconstruct it, write a picture to demo/"
 	@echo "make test     install and run the tests"
 	@echo "make lint     check style, types and layers"
+	@echo "make docs     build the documentation into build/docs"
 	@echo "make install  install sinograd and what its tests need into $(VENV)"
 	@echo "make sanitize run the operators' contract under the address and undefined-behaviour sanitizers"
 	@echo "make dev      compile the native module into src/sinograd, for PYTHONPATH=src"
@@ -39,6 +43,9 @@ lint: $(VENV)/.test
 	@$(python) -m ruff format --check
 	@$(VENV)/bin/basedpyright --pythonpath $(python)
 	@PYTHONPATH=src $(VENV)/bin/lint-imports
+
+docs: $(VENV)/.test
+	@NO_MKDOCS_2_WARNING=1 $(python) -m mkdocs build --quiet --strict
 
 install: $(VENV)/.test $(VENV)/.installed
 
@@ -82,7 +89,7 @@ $(VENV)/.core: pyproject.toml constraints.txt | $(python)
 
 $(VENV)/.test: pyproject.toml constraints.txt $(VENV)/.core
 	@echo "Installing the requirements of the tests"
-	@$(call requirements,project.optional-dependencies.test) > $(VENV)/test.txt
+	@$(call requirements,$(extras:%=project.optional-dependencies.%)) > $(VENV)/test.txt
 	@$(python) -m pip install --quiet -r $(VENV)/test.txt
 	@touch $@
 

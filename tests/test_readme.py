@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import re
 import runpy
-import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-import typer
 
 import sinograd as sg
-from sinograd.cli.app import app
+from prose import blocks, check_command_lines, commands
 from sinograd.geometry.files import scanner_names
 
 PICTURE_BYTES = 300_000
@@ -22,17 +20,6 @@ PICTURE_BYTES = 300_000
 @pytest.fixture(scope="module")
 def readme(project_root: Path) -> str:
     return (project_root / "README.md").read_text(encoding="utf-8")
-
-
-def blocks(text: str, language: str) -> list[str]:
-    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.DOTALL | re.MULTILINE)
-
-
-def commands(text: str) -> list[str]:
-    """Lines of the shell blocks, and the code within sentences."""
-    lines = [line for block in blocks(text, "sh") for line in block.splitlines()]
-    prose = re.sub(r"^```.*?^```$", "", text, flags=re.DOTALL | re.MULTILINE)
-    return lines + re.findall(r"`([^`\n]+)`", prose)
 
 
 def test_python_examples(readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,18 +46,7 @@ def test_the_names_exist(readme: str) -> None:
 
 
 def test_command_lines_parse(readme: str) -> None:
-    """Names and options of `sinograd ...`, without running it."""
-    known: dict[str, Any] = typer.main.get_command(app).commands  # pyright: ignore[reportAttributeAccessIssue]
-    lines = [line for line in commands(readme) if re.match(r"(\.venv/bin/)?sinograd\s", line)]
-    assert len(lines) >= 6
-    for line in lines:
-        _, command, *arguments = shlex.split(line, comments=True)
-        if "--help" in arguments:
-            assert arguments == ["--help"] and command in known, line
-        elif arguments or command == "doctor":
-            known[command].make_context(command, arguments)
-        else:
-            assert command in known, line
+    assert check_command_lines(readme) >= 6
 
 
 def test_make_targets_exist(readme: str, project_root: Path) -> None:

@@ -13,7 +13,17 @@ from sinograd.geometry import (
     save_geometry,
     short_scan,
 )
-from sinograd.io import Scan, read, read_volume, save_preview, write_scan, write_volume
+from sinograd.io import (
+    Calibration,
+    Scan,
+    ScanWarning,
+    read,
+    read_volume,
+    save_page,
+    save_preview,
+    write_scan,
+    write_volume,
+)
 from sinograd.layers import FBP, FDK
 from sinograd.ops import Backprojection, LinearOperator, XRayTransform
 from sinograd.phantoms import Ellipsoids, bone, shepp_logan_2d, shepp_logan_3d
@@ -26,6 +36,7 @@ __all__ = [
     "FBP",
     "FDK",
     "Backprojection",
+    "Calibration",
     "ConeBeam",
     "CoverageWarning",
     "CurvedDetector",
@@ -37,6 +48,7 @@ __all__ = [
     "LinearOperator",
     "ParallelBeam",
     "Scan",
+    "ScanWarning",
     "XRayTransform",
     "add_photon_noise",
     "bone",
@@ -48,6 +60,7 @@ __all__ = [
     "read",
     "read_volume",
     "save_geometry",
+    "save_page",
     "save_preview",
     "shepp_logan_2d",
     "shepp_logan_3d",

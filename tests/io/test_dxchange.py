@@ -105,6 +105,7 @@ def test_without_references(path: Path) -> None:
         ({"exchange/data": np.zeros((9, 4))}, r"must be \[n, rows, columns\] and not empty, got \[9, 4\]"),
         ({"exchange/data": np.zeros((0, 4, 5))}, r"not empty, got \[0, 4, 5\]"),
         ({"exchange/data": np.zeros((9, 4, 5), complex)}, "must hold real numbers, got complex128"),
+        ({"exchange/data": np.zeros((9, 4, 5), np.longdouble)}, "must hold real numbers, got float128"),
         ({"exchange/data_white": np.zeros((3, 4, 4))}, r"data_white \[3, 4, 4\] does not match /exchange/data"),
         ({PIXEL: (0.0, "um")}, "the pixel size is 0 mm"),
     ],
@@ -114,6 +115,16 @@ def test_contradictions(path: Path, change: Any, message: str) -> None:
     with pytest.raises(ValueError, match=message) as caught:
         read(path)
     assert "scan.h5" in str(caught.value)
+
+
+def test_an_aborted_scan_whose_chunks_were_never_written(path: Path) -> None:
+    write(path)
+    with h5py.File(path, "r+") as file:
+        del file["exchange/data"]
+        dataset = file.create_dataset("exchange/data", (9, 4, 5), np.uint16, chunks=(1, 4, 5))
+        dataset[:7] = 100
+    with pytest.warns(ScanWarning, match="2 of 9 chunks of /exchange/data were never written"):
+        assert read(path).load(8).max() == 0
 
 
 def test_a_given_geometry(path: Path) -> None:

@@ -284,6 +284,13 @@ def test_an_image_that_was_cut_short_is_the_last(path: Path) -> None:
         read(path)
 
 
+def test_numbers_of_images_are_not_believed(path: Path) -> None:
+    change: Any = {"ImageInfo/NoOfImages": int_stream(2_000_000_000), "ImageInfo/ImagesTaken": int_stream(0)}
+    write_txrm(path, counts(), ANGLES, change=change | {"ImageData1/Image900000000": b"\0"})
+    with pytest.warns(ScanWarning, match=r"7 of 2000000000 images are there \(ImagesTaken is 0\)"):
+        assert read(path).shape == (7, 4, 5)
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -358,6 +365,10 @@ def test_what_is_odd_but_readable_warns(path: Path) -> None:
     write_txrm(path, counts(), ANGLES, shifts=np.full((7, 2), math.nan))
     with pytest.warns(ScanWarning, match="the shifts of 7 of 7 images are not finite"):
         read(path)
+    signalling = b"\x01\x00\xa0\x7f" * 7
+    write_txrm(path, counts(), ANGLES, change={"ImageInfo/Energy": signalling, "Alignment/X-Shifts": signalling})
+    with pytest.warns(ScanWarning, match="7 X-Shifts and 0 Y-Shifts for 7 images"):
+        assert "energy" not in read(path).metadata
     write_txrm(path, counts(), ANGLES, reference=counts(1)[0], exposure_s=500)
     with pytest.warns(ScanWarning, match="the exposures of 7 of 7 images are more than 100 times"):
         read(path)

@@ -5,6 +5,7 @@ are imported when a file is read or written.
 """
 
 from sinograd.io.calibration import Calibration
+from sinograd.io.page import check_page_path, save_page
 from sinograd.io.pictures import check_picture_path, save_preview
 from sinograd.io.provenance import make_provenance, software_version
 from sinograd.io.read import known_formats, read
@@ -16,6 +17,7 @@ __all__ = [
     "Calibration",
     "Scan",
     "ScanWarning",
+    "check_page_path",
     "check_picture_path",
     "check_volume_path",
     "is_volume",
@@ -23,6 +25,7 @@ __all__ = [
     "make_provenance",
     "read",
     "read_volume",
+    "save_page",
     "save_preview",
     "scan_format",
     "software_version",

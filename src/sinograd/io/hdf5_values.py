@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.io.hdf5_projections import Hdf5Projections
-from sinograd.io.layout import numbers
+from sinograd.io.layout import check_text, numbers
 from sinograd.io.scan import ScanWarning
 
 if TYPE_CHECKING:
@@ -65,6 +65,11 @@ class Values:
         size = shape[1] * shape[2] * dataset.dtype.itemsize
         if size > _LARGEST:
             raise self.error(f"an image of /{name} {list(shape)} has {size:,} bytes, at most {_LARGEST:,} are read")
+        if dataset.chunks and not dataset.is_virtual:
+            chunks = math.prod(-(-n // m) for n, m in zip(shape, dataset.chunks, strict=True))
+            missing = chunks - dataset.id.get_num_chunks()
+            if missing > 0:
+                self.warn(f"{missing} of {chunks} chunks of /{name} were never written (they read as a constant)")
         return Hdf5Projections(self.path.resolve(), name, shape, dataset.dtype)
 
     def array(self, name: str) -> np.ndarray:
@@ -75,7 +80,8 @@ class Values:
             raise self.error(f"/{name} must be one row of numbers, got {list(shape)}")
         if size > _LONGEST:
             raise self.error(f"/{name} has {size:,} entries, at most {_LONGEST:,} are read")
-        values = np.asarray(dataset[()], dtype=np.float64).ravel()
+        with np.errstate(invalid="ignore", over="ignore"):  # signalling NaNs, long doubles
+            values = np.asarray(dataset[()], dtype=np.float64).ravel()
         bad = int((~np.isfinite(values)).sum())
         if bad:
             raise self.error(f"/{name} must be finite, {bad} of {values.size} values are not")
@@ -104,6 +110,7 @@ class Values:
         dataset: Any = self.file[name]
         if dataset.size != 1 or dataset.dtype.kind not in "OSU":
             return ""
+        check_text(dataset, name, self.path)
         value = np.asarray(dataset[()]).ravel()[0]
         return value.decode("utf-8", errors="replace").strip() if isinstance(value, bytes) else str(value).strip()
 

@@ -23,6 +23,8 @@ from typing import Any
 
 from sinograd.geometry import Geometry, load_geometry
 from sinograd.io import dxchange, fips, hdf5, nikon, npy, nxtomo, skyscan, tiff_stack, txrm
+from sinograd.io.hdf5_heaps import check_heaps
+from sinograd.io.layout import is_hdf5
 from sinograd.io.scan import Scan
 
 FORMATS: tuple[ModuleType, ...] = (
@@ -63,7 +65,12 @@ def read(
         geometry = load_geometry(geometry)
     module = _format_of(path)
     _check_options(module, options)
-    scan: Scan = module.read(path, geometry=geometry, **options)
+    try:
+        scan: Scan = module.read(path, geometry=geometry, **options)
+    except ValueError as error:  # of a geometry that cannot be, say
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: {error}") from error
     scan.check_shape()
     return scan
 
@@ -85,6 +92,8 @@ def _format_of(path: Path) -> ModuleType:
         head = file.read(HEAD_BYTES)
     if not head:
         raise ValueError(f"{path} is empty (0 bytes)")
+    if is_hdf5(head):
+        check_heaps(path)
     for module in FORMATS:
         if module.matches(path, head):
             return module

@@ -28,6 +28,7 @@ from sinograd.io import itk_volumes, ome_zarr, slice_stack, tiff_volumes
 from sinograd.io.extras import check_extra
 from sinograd.io.files import check_destination, replacing
 from sinograd.io.folders import check_folder, replacing_folder
+from sinograd.io.hdf5_heaps import check_heaps
 from sinograd.io.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
 from sinograd.io.provenance import make_provenance, to_json
 from sinograd.io.scan import check_grid
@@ -197,6 +198,7 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     with open(path, "rb") as file:
         if not is_hdf5(file.read(8)):
             raise ValueError(f"{path} is not an HDF5 file")
+    check_heaps(path)
     with opened(path) as file:
         found = file.attrs.get("format")
         if found != FORMAT:

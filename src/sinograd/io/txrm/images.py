@@ -70,13 +70,15 @@ def located(streams: Streams, names: list[str], shape: tuple[int, int], dtype: n
 def _whole(streams: Streams, found: Mapping[int, str], shape: tuple[int, int], dtype: np.dtype, count: int) -> int:
     """How many of the first `count` images are whole; ValueError when the others are not the last ones."""
     expected = shape[0] * shape[1] * dtype.itemsize
-    whole = [streams.file.size(found[i]) == expected if i in found else False for i in range(1, count + 1)]
-    good = whole.index(False) if False in whole else count
-    if good == 0 or any(whole[good:]):
+    whole = {i for i, name in found.items() if i <= count and streams.file.size(name) == expected}
+    good = 0
+    while good + 1 in whole:
+        good += 1
+    if good == 0 or len(whole) > good:
         name = found.get(good + 1)
         bad = f"image {good + 1} of {count} is missing"
         if name is not None:
             bad = f"image {good + 1} of {count} has {streams.file.size(name):,} bytes"
         size = f"{shape[0]} x {shape[1]} {dtype.name} need {expected:,}"
-        raise streams.error(f"{whole.count(False)} of {count} images are missing or of another size: {bad}, {size}")
+        raise streams.error(f"{count - len(whole)} of {count} images are missing or of another size: {bad}, {size}")
     return good

@@ -32,7 +32,8 @@ class Streams:
 
     def numbers(self, name: str) -> np.ndarray:
         """All float32 values of a stream as float64; empty where there is none."""
-        return self._values(name, "<f4").astype(np.float64)
+        with np.errstate(invalid="ignore"):  # signalling NaNs
+            return self._values(name, "<f4").astype(np.float64)
 
     def text(self, name: str, place: int = 0, width: int | None = None) -> str:
         """A text up to its first NUL, of the `place`-th of entries of `width` bytes; "" where there is none.
