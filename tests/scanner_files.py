@@ -54,7 +54,9 @@ def match(reconstruction: torch.Tensor, grid: Grid = GRID) -> float:
 
 def reconstructed(counts: torch.Tensor, white: float, geometry: Geometry) -> torch.Tensor:
     line_integrals = -(counts.clamp(min=1) / white).log()
-    return fdk(line_integrals, geometry, GRID) if isinstance(geometry, ConeBeam) else fbp(line_integrals, geometry, GRID)
+    if isinstance(geometry, ConeBeam):
+        return fdk(line_integrals, geometry, GRID)
+    return fbp(line_integrals, geometry, GRID)
 
 
 def check_phantom(counts: torch.Tensor, white: float, geometry: Geometry) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from scanner_files import VIEWS, WHITE, check_phantom, nikon_text, nikon_vectors, stored, write_images
 
+from scanner_files import VIEWS, WHITE, check_phantom, nikon_text, nikon_vectors, stored, write_images
 from sinograd.geometry import ConeBeam, FlatDetector, full_scan
 from sinograd.io import Scan, ScanWarning, read
 

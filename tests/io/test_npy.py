@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 import torch
 import yaml
-from scanner_files import COLUMNS, ROWS, VIEWS, WHITE, check_phantom, counts, phantom
 
+from scanner_files import COLUMNS, ROWS, VIEWS, WHITE, check_phantom, counts, phantom
 from sinograd.geometry import ConeBeam, FlatDetector, full_scan
 from sinograd.io import Calibration, Scan, read
 from sinograd.io.npy import write_npy

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+
 from scanner_files import (
     COLUMNS,
     ROWS,
@@ -21,7 +22,6 @@ from scanner_files import (
     stored,
     write_images,
 )
-
 from sinograd.geometry import ConeBeam, FlatDetector, ParallelBeam, full_scan
 from sinograd.io import Scan, ScanWarning, read
 

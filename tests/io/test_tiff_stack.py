@@ -12,8 +12,8 @@ import pytest
 import tifffile
 import torch
 import yaml
-from scanner_files import COLUMNS, ROWS, VIEWS, WHITE, check_phantom, counts, phantom
 
+from scanner_files import COLUMNS, ROWS, VIEWS, WHITE, check_phantom, counts, phantom
 from sinograd.geometry import ConeBeam, FanBeam, FlatDetector, full_scan
 from sinograd.io import Calibration, Scan, read
 from sinograd.io.tiff_stack import write_tiff_stack
@@ -52,9 +52,7 @@ def test_a_phantom_comes_back(tmp_path: Path, flipped: bool) -> None:
     images = counts(phantom().project(geometry))
     write(tmp_path, images[:, ::-1, ::-1] if flipped else images)
     entries: dict[str, Any] = {"flip_rows": True, "flip_columns": True} if flipped else {}
-    (tmp_path / "scan.yaml").write_text(
-        yaml.safe_dump({"geometry": geometry.to_dict(), "reference": WHITE, **entries})
-    )
+    (tmp_path / "scan.yaml").write_text(yaml.safe_dump({"geometry": geometry.to_dict(), "reference": WHITE, **entries}))
     scan = read(tmp_path).validate()
     assert scan.kind == "counts" and scan.calibration is not None
     check_phantom(scan.load(), float(scan.calibration.load("reference").mean()), scan.geometry)
@@ -187,10 +185,10 @@ def test_mixed_images_name_the_file(tmp_path: Path) -> None:
     small().save(tmp_path / "geometry.yaml")
     for odd in (draw(1, 4, 6)[0], draw(1, dtype=np.uint8)[0]):
         tifffile.imwrite(tmp_path / "scan_3.tif", odd)
-        with pytest.raises(ValueError, match=r"scan_3\.tif holds 4 x . uint\d+ but scan_0\.tif 4 x 5 uint16: all images"):
+        with pytest.raises(ValueError, match=r"scan_3\.tif holds 4 x . uint\d+ but scan_0\.tif 4 x 5 uint16"):
             read(tmp_path)
     tifffile.imwrite(tmp_path / "scan_3.tif", np.zeros((4, 5, 3), np.uint8), photometric="rgb")
-    with pytest.raises(ValueError, match=r"scan_3\.tif: expected a grey image of numbers, got \[4, 5, 3\] of 3 x 8 bits"):
+    with pytest.raises(ValueError, match=r"scan_3\.tif: expected a grey image .*, got \[4, 5, 3\] of 3 x 8 bits"):
         read(tmp_path)
     write(tmp_path, draw())
     tifffile.imwrite(tmp_path / "flat_0.tif", draw(1, 3, 5)[0])
@@ -237,7 +235,7 @@ def test_wrong_entries_are_named(tmp_path: Path, entries: dict[str, Any], messag
         return
     with pytest.raises((ValueError, FileNotFoundError), match=message) as caught:
         read(tmp_path)
-    assert str(tmp_path) in str(caught.value) or "moon" in str(caught.value)
+    assert str(tmp_path) in str(caught.value)
 
 
 def test_yaml_that_is_none(tmp_path: Path) -> None:

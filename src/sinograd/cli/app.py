@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from sinograd.cli.convert import convert
 from sinograd.cli.demo import demo
 from sinograd.cli.doctor import doctor
 from sinograd.cli.errors import BAD_INPUT, say
@@ -69,5 +70,5 @@ def _options(
     pass
 
 
-for command in (reconstruct, info, demo, doctor):
+for command in (reconstruct, info, convert, demo, doctor):
     app.command()(command)

@@ -63,7 +63,7 @@ def replacing(path: str | os.PathLike[str], *, force: bool = False, needed: int 
     included, the temporary file is removed and `path` stays as it was. An OSError becomes WritingStopped.
     """
     path = check_destination(path, force=force, needed=needed)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
     try:
         yield temporary
         with open(temporary, "rb+") as file:

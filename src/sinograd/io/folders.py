@@ -28,7 +28,7 @@ def check_folder(
             raise FileExistsError(f"{path} holds other files than those that would be written: it is not replaced")
     elif path.exists():
         raise FileExistsError(f"cannot write the folder {path}: it is a file")
-    check_destination(path if not path.exists() else path.with_name(f".{path.name}.{os.getpid()}.checked"))
+    check_destination(path if not path.exists() else path.with_name(f".{os.getpid()}.checked.{path.name}"))
     free = shutil.disk_usage(path.parent).free
     if needed and free < needed + HEADROOM:
         raise OSError(
@@ -48,8 +48,8 @@ def replacing_folder(
     was. An OSError becomes WritingStopped.
     """
     path = check_folder(path, ours=ours, force=force, needed=needed)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    old = path.with_name(f".{path.name}.{os.getpid()}.old")
+    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    old = path.with_name(f".{os.getpid()}.old.{path.name}")
     try:
         temporary.mkdir()
         yield temporary

@@ -64,7 +64,7 @@ def read(path: Path, *, geometry: Geometry | None = None, measured_angles: bool 
     beside = path.parent
     found = numbered_files([beside / inside, beside / base_name(inside), beside], name)
     if not found:
-        raise ValueError(f"{path}: no image {name}_0001.tif was found beside it (Name={name}, InputFolderName={inside})")
+        raise ValueError(f"{path}: no image {name}_0001.tif was found (Name={name}, InputFolderName={inside})")
     numbers = choose_views(found, 0 if 0 in found and len(found) <= views else 1, views, path)
     images = TiffImages([found[number] for number in numbers], flip_rows=True, flip_columns=True)
     if len(images) != len(numbers):
@@ -142,7 +142,8 @@ def _measured(path: Path, name: str, steps: np.ndarray, nominal: np.ndarray) -> 
     """The angles of an .ang or _ctdata.txt file in degrees where they fit the nominal ones, else those."""
     known = {f"{name}.ang", f"{path.stem}.ang", "_ctdata.txt", f"{name}_ctdata.txt"}
     names = {candidate.casefold() for candidate in known}
-    for beside in sorted(found for found in path.parent.iterdir() if found.name.casefold() in names and found.is_file()):
+    there = (found for found in sorted(path.parent.iterdir()) if found.name.casefold() in names)
+    for beside in (found for found in there if found.is_file()):
         by_number = _angles(beside)
         found = np.array([by_number.get(int(step) + 1, math.nan) for step in steps])
         limit = 0.5 * np.median(np.abs(np.diff(nominal))) if len(nominal) > 1 else 0.0
@@ -151,8 +152,8 @@ def _measured(path: Path, name: str, steps: np.ndarray, nominal: np.ndarray) -> 
             if np.abs(angles - nominal).max() <= limit:
                 return angles
         warnings.warn(
-            f"{beside}: its {len(by_number)} angles do not follow the {len(nominal)} nominal ones of {path.name} within "
-            f"half a step ({limit:g} degrees), which are used instead",
+            f"{beside}: its {len(by_number)} angles do not follow the {len(nominal)} nominal ones of {path.name} "
+            f"within half a step ({limit:g} degrees), which are used instead",
             ScanWarning,
             stacklevel=4,
         )
@@ -171,12 +172,13 @@ def _angles(path: Path) -> dict[int, float]:
 
 
 def _metadata(ini: Ini, name: str) -> dict[str, str | float]:
+    filters = [ini.text("CTPro", key) for key in ("Filter_ThicknessMM", "Filter_Material")]
     found = {
         "vendor": "Nikon",
         "sample": name,
         "voltage": ini.text("Xrays", "XraykV", ""),
         "current": ini.text("Xrays", "XrayuA", ""),
-        "filter": " ".join(ini.text("CTPro", key, "") or "" for key in ("Filter_ThicknessMM", "Filter_Material")).strip(),
+        "filter": " ".join(text for text in filters if text),
         "white_level": ini.text(_SECTION, "WhiteLevel", ""),
     }
     units = {"voltage": "kV", "current": "uA"}

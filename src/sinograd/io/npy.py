@@ -40,10 +40,10 @@ class NpyProjections:
     """An array that stays in its .npy file, or in an .npz one: every access maps the file and copies some views.
 
     It holds no open file, so it can be pickled and used in DataLoader workers. `start` is where the array's
-    header begins in the file.
+    header begins in the file, `sidecar` tells what is reversed.
     """
 
-    def __init__(self, path: Path, start: int = 0, *, flip_rows: bool = False, flip_columns: bool = False) -> None:
+    def __init__(self, path: Path, sidecar: Sidecar, start: int = 0) -> None:
         self.path = path
         with open(path, "rb") as file:
             file.seek(start)
@@ -52,7 +52,7 @@ class NpyProjections:
         size = self._offset + math.prod(self.shape) * self.dtype.itemsize
         if size > path.stat().st_size:
             raise ValueError(f"{path} is truncated: it has {path.stat().st_size:,} bytes, expected {size:,}")
-        self._flips = {-2: flip_rows and len(self.shape) > 2, -1: flip_columns}
+        self._flips = _flipped_axes(sidecar, len(self.shape))
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -64,7 +64,7 @@ class NpyProjections:
         except ValueError as error:
             raise ValueError(f"{self.path} was cut since it was opened: {error}") from error
         block = np.array(array[np.asarray(views) if isinstance(views, list) else views])
-        return np.flip(block, [axis for axis, flipped in self._flips.items() if flipped])
+        return np.flip(block, self._flips)
 
     def __repr__(self) -> str:
         return f"NpyProjections({str(self.path)!r}, shape={self.shape}, dtype={self.dtype})"
@@ -88,13 +88,16 @@ def read(path: Path, *, geometry: Geometry | None = None, kind: str | None = Non
     with open(path, "rb") as file:
         zipped = file.read(len(_ZIP)) == _ZIP
     if not zipped:
-        return sidecar.scan(_npy(path, sidecar), file=path, images=lambda files: _one(files, sidecar), kind=kind)
+        return sidecar.scan(
+            NpyProjections(path.resolve(), sidecar), file=path, images=lambda files: _one(files, sidecar), kind=kind
+        )
     arrays = _npz(path, sidecar)
     unknown = [name for name in arrays if name not in ENTRIES]
     if "projections" not in arrays and len(arrays) == 1:
         arrays = {"projections": next(iter(arrays.values()))}
     elif "projections" not in arrays or unknown:
-        raise ValueError(f"{path} must hold `projections` and at most {', '.join(ENTRIES[1:])}, it holds {list(arrays)}")
+        more = ", ".join(ENTRIES[1:])
+        raise ValueError(f"{path} must hold `projections` and at most {more}, it holds {list(arrays)}")
     entries = {name: arrays[name] for name in ("reference_views", "shifts", "exposure") if name in arrays}
     described = Sidecar(sidecar.path, sidecar.geometry, {**entries, **sidecar.entries}, sidecar.grid)
     return described.scan(
@@ -162,16 +165,10 @@ def _stored_as(images: Projections) -> np.dtype[Any]:
     return stored.newbyteorder("<") if stored.kind in "iu" and stored.itemsize <= 4 else np.dtype("<f4")
 
 
-def _npy(path: Path, sidecar: Sidecar, start: int = 0) -> NpyProjections:
-    return NpyProjections(
-        path.resolve(), start, flip_rows=sidecar.flag("flip_rows"), flip_columns=sidecar.flag("flip_columns")
-    )
-
-
 def _one(files: list[Path], sidecar: Sidecar) -> Projections:
     if len(files) != 1:
         raise ValueError(f"{sidecar.path}: one .npy file of [n, rows, columns] is expected, got {len(files)} files")
-    return _npy(files[0], sidecar)
+    return NpyProjections(files[0].resolve(), sidecar)
 
 
 def _npz(path: Path, sidecar: Sidecar) -> dict[str, Any]:
@@ -192,7 +189,7 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, sidecar
         if len(local) < 30:
             raise zipfile.BadZipFile("an entry lies beyond the end")
         name, extra = struct.unpack("<HH", local[26:30])
-        return _npy(path, sidecar, info.header_offset + 30 + name + extra)
+        return NpyProjections(path.resolve(), sidecar, info.header_offset + 30 + name + extra)
     with archive.open(info) as file:
         shape, fortran, dtype = _header(file, f"{path}, {info.filename}")
         size = math.prod(shape) * dtype.itemsize
@@ -202,8 +199,13 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, sidecar
     if len(content) != size:
         raise zipfile.BadZipFile(f"{info.filename} has {len(content):,} bytes, expected {size:,}")
     array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
-    flips = [-1] * (images and sidecar.flag("flip_columns")) + [-2] * (images and sidecar.flag("flip_rows") and array.ndim > 2)
-    return np.flip(array, flips)
+    return np.flip(array, _flipped_axes(sidecar, array.ndim)) if images else array
+
+
+def _flipped_axes(sidecar: Sidecar, ndim: int) -> tuple[int, ...]:
+    """The axes that are reversed as they are read: columns, and rows where there are some."""
+    axes = {-2: sidecar.flag("flip_rows") and ndim > 2, -1: sidecar.flag("flip_columns")}
+    return tuple(axis for axis, flipped in axes.items() if flipped)
 
 
 def _header(file: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

@@ -88,9 +88,12 @@ class Sidecar:
             return None
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
-        names = value if isinstance(value, list) else [value]
-        if not names or not all(isinstance(name, str) and name for name in names):
-            raise ValueError(f"{self.path}: {key} must be a file name, a pattern, a list of them or a number: {value!r}")
+        given = value if isinstance(value, list) else [value]
+        names = [name for name in given if isinstance(name, str) and name]
+        if not names or len(names) < len(given):
+            raise ValueError(
+                f"{self.path}: {key} must be a file name, a pattern, a list of them or a number, got {value!r:.80}"
+            )
         return [found for name in names for found in self._named(key, name)]
 
     def _named(self, key: str, name: str) -> list[Path]:
@@ -121,7 +124,7 @@ class Sidecar:
         held = {"reference": reference, "dark": dark}
         for name in held:
             named = self.files(name)
-            if isinstance(named, float):
+            if isinstance(named, int | float):
                 held[name] = constant_image(named, shape_of(projections)[1:])
             elif named is not None:
                 held[name] = images(named)
@@ -144,8 +147,8 @@ class Sidecar:
 
     def _kind(self, projections: Projections, calibration: Calibration) -> str:
         integers = np.dtype(str(projections.dtype).removeprefix("torch.")).kind in "iu"
-        given = self.entries.get("kind", "counts" if integers or calibration.reference is not None else "line integrals")
-        return str(given)
+        usual = "counts" if integers or calibration.reference is not None else "line integrals"
+        return str(self.entries.get("kind", usual))
 
     def _array(self, key: str) -> np.ndarray | None:
         value = self.entries.get(key)
@@ -198,16 +201,16 @@ def read_sidecar(path: Path, geometry: Geometry | None = None) -> Sidecar:
     if "spacing_mm" in data and "geometry" not in data:
         raise ValueError(f"{path} describes a volume, not a scan (read it with sinograd.read_volume)")
     if "beam" in data:
-        return Sidecar(path, geometry if geometry is not None else _built(path, partial(Geometry.from_dict, data)))
+        own: Geometry = geometry or _built(path, partial(Geometry.from_dict, data))
+        return Sidecar(path, own)
     unknown = [str(key) for key in data if key not in KEYS]
     if unknown:
         raise ValueError(f"{path}: unknown key {', '.join(unknown)}; a scan has {', '.join(KEYS)}; a geometry has beam")
-    if geometry is None:
-        geometry, grid = _built(path, partial(_geometry, path, data.get("geometry"))), data.get("grid")
-        suggested = None if grid is None else _built(path, partial(Grid.from_dict, grid))
-    else:
-        suggested = None
-    return Sidecar(path, geometry, data, suggested)
+    if geometry is not None:
+        return Sidecar(path, geometry, data)
+    grid = data.get("grid")
+    suggested = None if grid is None else _built(path, partial(Grid.from_dict, grid))
+    return Sidecar(path, _built(path, partial(_geometry, path, data.get("geometry"))), data, suggested)
 
 
 def sidecar_text(scan: Scan, files: Mapping[str, str]) -> str:
@@ -238,7 +241,7 @@ def _geometry(path: Path, value: Any) -> Geometry:
 def _built(path: Path, make: Callable[[], Any]) -> Any:
     try:
         return make()
-    except (TypeError, ValueError, OverflowError) as error:
+    except (TypeError, ValueError, OverflowError, FileNotFoundError) as error:
         raise ValueError(f"{path}: {error}") from error
 
 

@@ -169,7 +169,7 @@ def _read_into(pixels: np.ndarray, image: _Image) -> None:
         return
     with open(image.path, "rb", buffering=0) as raw:
         raw.seek(image.offset)
-        read = raw.readinto(memoryview(pixels).cast("B"))
+        read = raw.readinto(pixels.reshape(-1).view(np.uint8).data)
     if read != pixels.nbytes:
         raise ValueError(f"{image.path} was cut since it was opened: {read:,} bytes of {pixels.nbytes:,}")
     if not image.dtype.isnative:

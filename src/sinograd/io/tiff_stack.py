@@ -114,7 +114,7 @@ def _groups(path: Path, sidecar: Sidecar) -> dict[str, list[Path]]:
     if not path.is_dir():
         return {"projections": [path]}
     named = sidecar.files("projections")
-    if isinstance(named, float):
+    if isinstance(named, int | float):
         raise ValueError(f"{sidecar.path}: projections must name files, got {named}")
     groups: dict[str, list[Path]] = {"projections": named or [], "reference": [], "dark": []}
     inside = [found for folder in _folders(path) for found in _tiffs(folder)]
@@ -149,8 +149,8 @@ def _group_of(file: Path, top: Path) -> str:
 
 
 def _tiffs(folder: Path) -> list[Path]:
-    found = (path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES and not path.name.startswith("."))
-    return natural_order([path for path in found if path.is_file()])
+    found = [path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES and path.is_file()]
+    return natural_order([path for path in found if not path.name.startswith(".")])
 
 
 def _images(files: list[Path], sidecar: Sidecar) -> Projections:
