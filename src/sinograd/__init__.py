@@ -8,9 +8,11 @@ from sinograd.geometry import (
     Geometry,
     Grid,
     ParallelBeam,
+    detector_region,
     full_scan,
     load_geometry,
     save_geometry,
+    shift_detector,
     short_scan,
 )
 from sinograd.io import (
@@ -21,6 +23,7 @@ from sinograd.io import (
     read_volume,
     save_page,
     save_preview,
+    save_scan_preview,
     write_scan,
     write_volume,
 )
@@ -28,6 +31,7 @@ from sinograd.layers import FBP, FDK
 from sinograd.ops import Backprojection, LinearOperator, XRayTransform
 from sinograd.phantoms import Ellipsoids, bone, shepp_logan_2d, shepp_logan_3d
 from sinograd.physics import add_photon_noise
+from sinograd.preparation import Preparation, PreparationWarning, prepare
 from sinograd.recon import CoverageWarning, coverage, fbp, fdk
 
 __version__ = "0.1.0"
@@ -47,23 +51,29 @@ __all__ = [
     "Grid",
     "LinearOperator",
     "ParallelBeam",
+    "Preparation",
+    "PreparationWarning",
     "Scan",
     "ScanWarning",
     "XRayTransform",
     "add_photon_noise",
     "bone",
     "coverage",
+    "detector_region",
     "fbp",
     "fdk",
     "full_scan",
     "load_geometry",
+    "prepare",
     "read",
     "read_volume",
     "save_geometry",
     "save_page",
     "save_preview",
+    "save_scan_preview",
     "shepp_logan_2d",
     "shepp_logan_3d",
+    "shift_detector",
     "short_scan",
     "write_scan",
     "write_volume",
