@@ -92,9 +92,21 @@ def test_a_shifted_detector() -> None:
     assert shift_detector(geometry, 0.4, -0.2).detector.offset == pytest.approx((0.5, -0.7))
     for other in geometries()[2:4]:
         moved = shift_detector(other, 2.0)  # by one column
-        assert torch.allclose(moved.pixel_positions()[..., :-1, :], other.pixel_positions()[..., 1:, :], atol=1e-9)
+        assert torch.allclose(
+            moved.pixel_positions()[..., :-1, :], other.pixel_positions()[..., 1:, :], atol=1e-9
+        )
     fan = FanBeam.circular(**ORBIT, angles=[0.0], detector=FlatDetector(5, 1.0))
     assert shift_detector(fan, -1.5).vectors[0, 1].tolist() == pytest.approx([-1.5, 60.0, 0.0])
+
+
+@pytest.mark.parametrize("geometry", geometries(), ids=lambda g: f"{type(g).__name__}-{g.scan}-{g.ndim}")
+def test_shifts_of_each_view(geometry: Geometry) -> None:
+    columns = torch.linspace(-2, 3, 5, dtype=torch.float64)
+    moved = shift_detector(geometry, columns)
+    assert moved.detector == geometry.detector
+    for view in range(5):
+        alone = shift_detector(geometry[view], float(columns[view]))
+        assert torch.allclose(moved[view].vectors, alone.vectors, atol=1e-9)
 
 
 def test_views_keep_their_angles_in_a_region_of_a_short_scan() -> None:
@@ -130,6 +142,6 @@ def test_a_line_has_no_rows() -> None:
         detector_region(fan, binning=(2, 2))
     with pytest.raises(ValueError, match="rows"):
         detector_region(fan, rows=(0, 2))
-    with pytest.raises(ValueError, match="row 1"):
+    with pytest.raises(ValueError, match="row: the line detector"):
         shift_detector(fan, row=1.0)
     assert detector_region(fan, binning=2).columns == 2

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from sinograd.cli.convert import convert
 from sinograd.cli.demo import demo
 from sinograd.cli.denoise import denoise
 from sinograd.cli.doctor import doctor
@@ -72,5 +73,5 @@ def _options(
     pass
 
 
-for command in (reconstruct, info, train, denoise, simulate, demo, doctor):
+for command in (reconstruct, info, convert, simulate, train, denoise, demo, doctor):
     app.command()(command)

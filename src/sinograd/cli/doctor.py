@@ -24,7 +24,6 @@ CORE = (
     "typer",
     "rich",
     "matplotlib",
-    "olefile",
     "tifffile",
     "pydicom",
 )

@@ -33,14 +33,19 @@ def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
         raise FileNotFoundError(f"no scanner named {text!r}; known: {known}; or give the path of a .yaml file")
     if not source.is_file():
         raise FileNotFoundError(f"no geometry file at {source}")
-    try:
-        data = load_yaml(source.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{source} is not a YAML file: {error}") from error
+    data = read_yaml(source)
     try:
         return Geometry.from_dict(data)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{source}: {error}") from error
+
+
+def read_yaml(source: Traversable) -> Any:
+    """What a YAML file holds: 1e-3 is a number too, and a key given twice is an error; ValueError names the file."""
+    try:
+        return load_yaml(source.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{source} is not a YAML file: {error}") from error
 
 
 def save_geometry(geometry: Geometry, path: str | os.PathLike[str], force: bool = False) -> None:

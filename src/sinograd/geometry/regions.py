@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+from typing import Any, TypeVar
+
+import torch
+from torch import Tensor
 
 from . import checks, surface
 from .beam import Geometry
+from .checks import Values
 from .detectors import CurvedDetector, Detector
 
 G = TypeVar("G", bound=Geometry)
@@ -48,17 +52,31 @@ def detector_region(
     return _placed(geometry, (shape[0], shape[1]), factors, (shift[0], shift[1]))
 
 
-def shift_detector(geometry: G, column: float = 0.0, row: float = 0.0) -> G:
+def shift_detector(geometry: G, column: float | Values = 0.0, row: float | Values = 0.0) -> G:
     """The geometry with its detector moved by `column` mm along its own +u (along the arc if curved), `row` along +v.
 
-    Added to the detector's offset, or to the centres of a geometry that was given by vectors.
+    One number for all views is added to the detector's offset, one for each view [views] to the geometry's `shifts`;
+    both are added to the centres of a geometry that was given by vectors.
+
+    Raises:
+        TypeError, ValueError: naming the argument; a row for the line detector of a 2-D geometry.
     """
     detector = geometry.detector
-    column, row = checks.number(column, "column"), checks.number(row, "row")
-    if detector.ndim == 1 and row != 0:
-        raise ValueError(f"row {row:g}: the line detector of a 2-D geometry does not move along +v")
-    moved = (row / detector.row_spacing, column / detector.column_spacing)
-    return _placed(geometry, (detector.rows, detector.columns), (1, 1), moved)
+    column, row = (checks.per_view(value, name, geometry.views) for value, name in ((column, "column"), (row, "row")))
+    if detector.ndim == 1 and bool(torch.as_tensor(row != 0).any()):
+        raise ValueError("row: the line detector of a 2-D geometry does not move along +v")
+    if isinstance(column, float) and isinstance(row, float):
+        moved = (row / detector.row_spacing, column / detector.column_spacing)
+        return _placed(geometry, (detector.rows, detector.columns), (1, 1), moved)
+    pairs = torch.stack([torch.as_tensor(v, dtype=torch.float64).expand(geometry.views) for v in (row, column)], dim=1)
+    if geometry.scan == "vectors":
+        rows, columns = (pairs / torch.tensor([detector.row_spacing, detector.column_spacing])).split(1, dim=1)
+        return _from_vectors(geometry, detector, surface.slid(geometry.vectors, rows, columns), (1, 1))
+    arguments, scan = _call_arguments(geometry)
+    own = arguments["shifts"]
+    moves = pairs if detector.ndim == 2 else pairs[:, 1]
+    arguments["shifts"] = moves if own is None else own + moves
+    return type(geometry)._constructor(scan)(**arguments)
 
 
 def check_span(span: Span | None, name: str, count: int) -> Span:
@@ -86,15 +104,25 @@ def check_binning(binning: int | tuple[int, int], ndim: int = 2) -> tuple[int, i
 def _placed(geometry: G, shape: tuple[int, int], factors: tuple[int, int], shift: tuple[float, float]) -> G:
     """The geometry with a detector of `shape` whose middle is `shift` (rows, columns) elements from where it was."""
     old = geometry.detector
-    arguments = {k: v for k, v in geometry._arguments.items() if k not in ("views", "start")}
-    scan = "circular" if geometry.scan == "short_scan" else geometry.scan
-    if scan != "vectors":
-        offset = (old.row_offset + shift[0] * old.row_spacing, old.column_offset + shift[1] * old.column_spacing)
-        arguments["detector"] = _detector(old, shape, factors, offset)
-        return type(geometry)._constructor(scan)(**arguments)
-    vectors = surface.slid(geometry.vectors, *shift)
-    arguments["detector"] = _detector(old, shape, factors, (0.0, 0.0))
+    if geometry.scan == "vectors":
+        vectors = surface.slid(geometry.vectors, *shift)
+        return _from_vectors(geometry, _detector(old, shape, factors, (0.0, 0.0)), vectors, factors)
+    arguments, scan = _call_arguments(geometry)
+    offset = (old.row_offset + shift[0] * old.row_spacing, old.column_offset + shift[1] * old.column_spacing)
+    arguments["detector"] = _detector(old, shape, factors, offset)
+    return type(geometry)._constructor(scan)(**arguments)
+
+
+def _call_arguments(geometry: Geometry) -> tuple[dict[str, Any], str]:
+    """The arguments that make the geometry, its angles written out, and the constructor's name."""
+    arguments = {key: value for key, value in geometry._arguments.items() if key not in ("views", "start")}
+    return arguments, "circular" if geometry.scan == "short_scan" else geometry.scan
+
+
+def _from_vectors(geometry: G, detector: Detector, vectors: Tensor, factors: tuple[int, int]) -> G:
+    arguments, scan = _call_arguments(geometry)
     dimensions = geometry.ndim
+    arguments["detector"] = detector
     arguments["centers"] = vectors[:, surface.CENTER, :dimensions]
     arguments["u"] = vectors[:, surface.U, :dimensions] * factors[1]
     if dimensions == 3:
@@ -102,7 +130,9 @@ def _placed(geometry: G, shape: tuple[int, int], factors: tuple[int, int], shift
     return type(geometry)._constructor(scan)(**arguments)
 
 
-def _detector(old: Detector, shape: tuple[int, int], factors: tuple[int, int], offset: tuple[float, float]) -> Detector:
+def _detector(
+    old: Detector, shape: tuple[int, int], factors: tuple[int, int], offset: tuple[float, float]
+) -> Detector:
     spacing = (old.row_spacing * factors[0], old.column_spacing * factors[1])
     extra = {"radius": old.radius} if isinstance(old, CurvedDetector) else {}
     if old.ndim == 1:

@@ -39,8 +39,8 @@ def detector_points(vectors: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     return axis + angle.cos() * (center - axis) + angle.sin() * radius * (u / step) + r * v
 
 
-def slid(vectors: Tensor, rows: float, columns: float) -> Tensor:
-    """The vectors after the detector's middle has moved by so many rows and columns; curved ones keep their axis."""
+def slid(vectors: Tensor, rows: float | Tensor, columns: float | Tensor) -> Tensor:
+    """The vectors after the detector's middle has moved by so many rows and columns (numbers or [views, 1])."""
     moved = vectors.clone()
     center, u, v = vectors[:, CENTER], vectors[:, U], vectors[:, V]
     if vectors.shape[1] == 4:
@@ -49,7 +49,7 @@ def slid(vectors: Tensor, rows: float, columns: float) -> Tensor:
     axis = vectors[:, CURVATURE]
     outward = center - axis
     radius, step = outward.norm(dim=-1, keepdim=True), u.norm(dim=-1, keepdim=True)
-    angle, tangent = columns * step / radius, u / step
+    angle, tangent = torch.as_tensor(columns) * step / radius, u / step
     moved[:, CURVATURE] = axis + rows * v
     moved[:, CENTER] = moved[:, CURVATURE] + angle.cos() * outward + angle.sin() * radius * tangent
     moved[:, U] = step * (angle.cos() * tangent - angle.sin() * outward / radius)

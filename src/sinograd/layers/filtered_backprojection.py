@@ -74,8 +74,10 @@ class FDK(_FilteredBackprojection):
         grid: the voxels; `geometry.default_grid()` if not given.
         window: "ram-lak", "shepp-logan", "cosine", "hamming" or "hann": where the filter starts.
         cutoff: where the window ends, as a fraction of the Nyquist frequency.
-        trainable: "taps" (the filter, [2 columns - 1], in 1/mm) and "weights" (redundancy weights,
-            [views, columns]) become parameters; without it the layer has none.
+        truncation: "ellipse" or "none": how rows go on beyond the detector.
+        trainable: "taps" (the filter, [2 columns - 1], in 1/mm, columns counted with those that rows are padded and
+            continued by) and "weights" (redundancy weights, [views, columns]) become parameters; without it the
+            layer has none.
         recompute: with gradients, work on some views at a time, keep only the projections for the backward pass and
             filter them again there: a fraction of the memory, somewhat more time.
 
@@ -89,11 +91,13 @@ class FDK(_FilteredBackprojection):
         *,
         window: str = "ram-lak",
         cutoff: float = 1.0,
+        truncation: str = "none",
         trainable: Collection[str] = (),
         recompute: bool = False,
     ) -> None:
         grid = check_fdk(geometry, grid)
-        super().__init__(geometry, grid, make_plan(geometry, "FDK"), window, cutoff, trainable, recompute)
+        plan = make_plan(geometry, "FDK", truncation)
+        super().__init__(geometry, grid, plan, window, cutoff, trainable, recompute)
 
 
 class FBP(_FilteredBackprojection):
@@ -106,9 +110,10 @@ class FBP(_FilteredBackprojection):
         *,
         window: str = "ram-lak",
         cutoff: float = 1.0,
+        truncation: str = "none",
         trainable: Collection[str] = (),
         recompute: bool = False,
     ) -> None:
         grid = check_fbp(geometry, grid)
-        plan = make_plan(geometry, "filtered backprojection")
+        plan = make_plan(geometry, "filtered backprojection", truncation)
         super().__init__(geometry, grid, plan, window, cutoff, trainable, recompute)

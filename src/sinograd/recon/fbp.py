@@ -17,6 +17,7 @@ def fbp(
     *,
     window: str = "ram-lak",
     cutoff: float = 1.0,
+    truncation: str = "none",
     taps: Tensor | None = None,
     weights: Tensor | None = None,
     progress: Progress | None = None,
@@ -32,7 +33,7 @@ def fbp(
             float64.
         geometry: a fan beam on a circular orbit or a parallel beam.
         grid: the voxels; `geometry.default_grid()` if not given.
-        window, cutoff, taps, weights, progress: as in `fdk`.
+        window, cutoff, truncation, taps, weights, progress: as in `fdk`.
 
     Returns:
         Attenuation in 1/mm, [..., Y, X] (3-D parallel: [..., Z, Y, X]).
@@ -45,7 +46,7 @@ def fbp(
         CoverageWarning: rays are missing; says which.
     """
     grid = check_fbp(geometry, grid)
-    plan = make_plan(geometry, "filtered backprojection")
+    plan = make_plan(geometry, "filtered backprojection", truncation)
     return run_plan(projections, plan, geometry, grid, window, cutoff, taps, weights, progress)
 
 

@@ -16,6 +16,7 @@ def fdk(
     *,
     window: str = "ram-lak",
     cutoff: float = 1.0,
+    truncation: str = "none",
     taps: Tensor | None = None,
     weights: Tensor | None = None,
     progress: Progress | None = None,
@@ -33,6 +34,8 @@ def fdk(
         grid: the voxels; `geometry.default_grid()` if not given.
         window: "ram-lak", "shepp-logan", "cosine", "hamming" or "hann".
         cutoff: where the window ends, as a fraction of the Nyquist frequency.
+        truncation: "ellipse" continues every row beyond the detector before it is filtered, for objects larger than
+            the field of view (see `recon.truncation`); filtering then takes twice as long. "none": zeros.
         taps: filter taps [2 k + 1] to use instead of the window's (see `recon.ramp.ramp_taps`).
         weights: redundancy weights [views, columns] to use instead of those of the coverage (for a tilted or turned
             detector, of the upright one that takes its place: `FDK(...).weights` has their shape).
@@ -49,7 +52,7 @@ def fdk(
         CoverageWarning: rays are missing; says which.
     """
     grid = check_fdk(geometry, grid)
-    plan = make_plan(geometry, "FDK")
+    plan = make_plan(geometry, "FDK", truncation)
     return run_plan(projections, plan, geometry, grid, window, cutoff, taps, weights, progress)
 
 

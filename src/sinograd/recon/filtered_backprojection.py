@@ -30,12 +30,16 @@ from sinograd.recon.coverage import warn_of_missing_rays
 from sinograd.recon.orbit import Orbit, check_axis_seen, circular_orbit
 from sinograd.recon.ramp import filter_rows, ramp_taps
 from sinograd.recon.redundancy import redundancy_weights
+from sinograd.recon.truncation import check_truncation, extend_rows
 from sinograd.recon.virtual_detector import VirtualDetector, upright_detector
 
 # Without gradients: bytes of filtered projections backprojected at a time (a multiple of 24 views, the kernels' own
 # block, and at least that) and bytes filtered at a time (filtering takes about ten times as much for a moment).
 BLOCK_BYTES, BLOCK_VIEWS = 8 << 20, 24
 STRIP_BYTES = 2 << 20
+
+# Rad from the axis to which rows of a curved detector are continued at most.
+WIDEST_FAN = 1.2
 
 Progress = Callable[[int, int], None]
 
@@ -52,6 +56,7 @@ class Plan:
         padding: columns of zeros before and after each row that make the detector symmetric about the axis.
         vectors: those of the upright detector with the padding, [views, 4 or 5, 3].
         tap_spacing: mm between columns, and the radius of a curved detector.
+        continued: how rows go on beyond the detector before they are filtered; None: as zeros.
     """
 
     detector: VirtualDetector
@@ -61,6 +66,7 @@ class Plan:
     padding: tuple[int, int]
     vectors: Tensor
     tap_spacing: tuple[float, float | None]
+    continued: Continuation | None = None
 
     @property
     def columns(self) -> int:
@@ -68,12 +74,22 @@ class Plan:
         return self.orbit.fan.shape[1] + sum(self.padding)
 
     def default_taps(self, window: str, cutoff: float) -> Tensor:
-        """Ramp taps for a padded row, [2 columns - 1], float64."""
+        """Ramp taps for a padded (and continued) row, [2 columns - 1], float64."""
         spacing, radius = self.tap_spacing
-        return ramp_taps(self.columns, spacing, window, cutoff, radius)
+        columns = self.columns if self.continued is None else self.orbit.fan.shape[1] + sum(self.continued.extension)
+        return ramp_taps(columns, spacing, window, cutoff, radius)
 
 
-def make_plan(geometry: Geometry, algorithm: str) -> Plan:
+@dataclass(frozen=True)
+class Continuation:
+    """Columns that rows are continued by: how many before and after (those of the padding among them), and the orbit of
+    the rows with them."""
+
+    extension: tuple[int, int]
+    orbit: Orbit
+
+
+def make_plan(geometry: Geometry, algorithm: str, truncation: str = "none") -> Plan:
     """The plan of a scan; warns where rays are missing.
 
     Raises:
@@ -92,6 +108,7 @@ def make_plan(geometry: Geometry, algorithm: str) -> Plan:
     radius = None
     if is_curved(vectors):
         radius = float((vectors[0, 1] - vectors[0, 4]).norm())
+    check_truncation(truncation)
     return Plan(
         detector,
         orbit,
@@ -100,6 +117,7 @@ def make_plan(geometry: Geometry, algorithm: str) -> Plan:
         padding,
         _pad_vectors(vectors, padding),
         (float(spacing[0]), radius),
+        None if truncation == "none" else _continue(vectors, detector.shape, orbit, padding, algorithm),
     )
 
 
@@ -126,18 +144,39 @@ def filtered_backprojection(
     if projections.numel() == 0:
         return projections.new_zeros((*projections.shape[: projections.ndim - geometry.ndim], *grid.shape))
     inputs = [t for t in (projections, taps, weights) if t is not None]
-    views = geometry.views
-    place = (grid.spacing, grid.center, plan.orbit.weighting)
     if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
+        views = geometry.views
         filtered = _filter_views(projections, plan, geometry.ndim, taps, weights, slice(0, views))
+        place = (grid.spacing, grid.center, plan.orbit.weighting)
         volume = backproject(filtered, plan.vectors, geometry.divergent, grid.shape, *place)
         if progress is not None:
             progress(views, views)
         return volume
     volume = projections.new_zeros((*projections.shape[: projections.ndim - geometry.ndim], *grid.shape))
+    return add_filtered_backprojection(volume, projections, plan, geometry, grid, taps, weights, progress)
+
+
+def add_filtered_backprojection(
+    volume: Tensor,
+    projections: Tensor,
+    plan: Plan,
+    geometry: Geometry,
+    grid: Grid,
+    taps: Tensor,
+    weights: Tensor | None = None,
+    progress: Progress | None = None,
+    first_view: int = 0,
+) -> Tensor:
+    """Adds the views from `first_view` on to `volume`, in place and without gradients, block by block.
+
+    When `progress` is called with (done, views), `volume` holds views 0 to done - 1; going on from there later gives
+    the same bits as going on at once.
+    """
+    views = geometry.views
+    place = (grid.spacing, grid.center, plan.orbit.weighting)
     view_bytes = projections.numel() // views * projections.element_size()
     block = BLOCK_VIEWS * max(1, BLOCK_BYTES // max(1, BLOCK_VIEWS * view_bytes))
-    for start in range(0, views, block):
+    for start in range(first_view, views, block):
         part = slice(start, min(start + block, views))
         filtered = _filter_block(projections, plan, geometry.ndim, taps, weights, part)
         add_backprojection(volume, filtered, plan.vectors[part], geometry.divergent, *place)
@@ -175,17 +214,23 @@ def _filter_views(
     projections: Tensor, plan: Plan, ndim: int, taps: Tensor, weights: Tensor | None, part: slice
 ) -> Tensor:
     """Weighted, padded and filtered views `part`."""
-    orbit, dtype = plan.orbit, projections.dtype
+    orbit, dtype, keep = plan.orbit, projections.dtype, None
     rows = plan.detector.read(projections[..., part, :, :], part) if ndim == 3 else projections[..., part, None, :]
     redundancy = plan.weights[part] if weights is None else weights[part]
+    if plan.continued is not None:
+        orbit, extension = plan.continued.orbit, plan.continued.extension
+        rows = extend_rows(rows, orbit.distance[part], extension)
+        redundancy = torch.nn.functional.pad(redundancy[None], extension, mode="replicate")[0]
+        first = extension[0] - plan.padding[0]
+        keep = (first, first + plan.columns)
     per_column = redundancy * (orbit.numerator[part] * (plan.steps * orbit.scale)[part, None])
     weighted = rows * per_column.to(dtype)[:, None, :]
     if orbit.divergent:
         squared = (orbit.horizontal[part, None, :] ** 2).to(dtype) + (orbit.heights[part, :, None] ** 2).to(dtype)
         weighted = weighted * squared.rsqrt_()
-    if any(plan.padding):
+    if plan.continued is None and any(plan.padding):
         weighted = torch.nn.functional.pad(weighted, plan.padding)
-    filtered = filter_rows(weighted, taps)
+    filtered = filter_rows(weighted, taps, keep)
     _check_finite(filtered.detach(), part)
     return filtered if ndim == 3 else filtered.squeeze(-2)
 
@@ -212,6 +257,27 @@ def _symmetric_padding(vectors: Tensor, orbit: Orbit) -> tuple[int, int]:
     missing = round((abs(last) - abs(first)) / step)
     # fewer than two columns are not worth a copy
     return (max(missing, 0), max(-missing, 0)) if abs(missing) > 1 else (0, 0)
+
+
+def _continue(
+    vectors: Tensor, shape: tuple[int, int], orbit: Orbit, padding: tuple[int, int], algorithm: str
+) -> Continuation:
+    """As many columns as the padded row has on each side, in the place of zeros where the row is padded. Fewer where a
+    curved detector would reach round the object.
+
+    Where the short side of an offset detector sees what its long side sees from the other direction, its weights have
+    fallen to zero, and so have those of the continuation.
+    """
+    columns = orbit.fan.shape[1]
+    most = columns + sum(padding)
+    if orbit.divergent and is_curved(vectors):
+        step = float((orbit.fan[:, -1] - orbit.fan[:, 0]).abs().max()) / max(columns - 1, 1)
+        most = min(most, max(1, int((WIDEST_FAN - float(orbit.fan.abs().max())) / step)))
+    extension = (max(most, padding[0]), max(most, padding[1]))
+    wide = slid(vectors, 0.0, (extension[1] - extension[0]) / 2)
+    return Continuation(
+        extension, circular_orbit(wide, (shape[0], columns + sum(extension)), orbit.divergent, algorithm)
+    )
 
 
 def _pad_vectors(vectors: Tensor, padding: tuple[int, int]) -> Tensor:

@@ -30,6 +30,7 @@ class Orbit:
         scale: [views]: what remains of the distance weighting beside the kernel's.
         weighting: the weighting of the backprojection kernel.
         divergent: fan or cone beam.
+        distance: [views, columns], mm: signed distance of each column's in-plane ray to the axis.
     """
 
     angles: Tensor
@@ -40,6 +41,7 @@ class Orbit:
     scale: Tensor
     weighting: str
     divergent: bool
+    distance: Tensor
 
 
 def circular_orbit(
@@ -103,6 +105,7 @@ def _divergent_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str)
         scale=scale,
         weighting=weighting,
         divergent=True,
+        distance=distance[:, None] * fan.sin(),
     )
 
 
@@ -125,6 +128,7 @@ def _parallel_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str) 
         scale=1 / closeness,
         weighting="none",
         divergent=False,
+        distance=fan,
     )
 
 

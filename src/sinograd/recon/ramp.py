@@ -69,10 +69,11 @@ def window_response(frequency: Tensor, window: str, cutoff: float = 1.0) -> Tens
     return torch.where(x <= 1 + 1e-12, response, 0.0)
 
 
-def filter_rows(rows: Tensor, taps: Tensor) -> Tensor:
+def filter_rows(rows: Tensor, taps: Tensor, keep: tuple[int, int] | None = None) -> Tensor:
     """Convolution of [..., columns] with [2 k + 1] taps, the middle one at offset zero; rows are zero outside.
 
-    Linear (not circular): padded with zeros to at least twice the width. Differentiable in both arguments.
+    Linear (not circular): padded with zeros to at least twice the width. Differentiable in both arguments. With
+    `keep`, only columns keep[0] to keep[1] - 1 of the result.
 
     Raises:
         ValueError: an even number of taps.
@@ -80,11 +81,14 @@ def filter_rows(rows: Tensor, taps: Tensor) -> Tensor:
     if taps.ndim != 1 or len(taps) % 2 == 0:
         raise ValueError(f"taps: expected an odd number of taps in one dimension, got shape {list(taps.shape)}")
     columns, half = rows.shape[-1], len(taps) // 2
-    size = _fast_length(columns + max(columns, half + 1))
-    reach = min(half, size // 2 - 1, columns - 1)  # taps beyond the row's width never meet it
-    middle = taps[half - reach : half + reach + 1].to(rows.dtype)
-    kernel = torch.cat([middle[reach:], middle.new_zeros(size - 2 * reach - 1), middle[:reach]])
-    return torch.fft.irfft(torch.fft.rfft(rows, n=size) * torch.fft.rfft(kernel), n=size)[..., :columns]
+    first, end = (0, columns) if keep is None else keep
+    # offsets from a kept column to any other: they must not meet on the circle
+    before, after = min(half, end - 1), min(half, columns - 1 - first)
+    size = _fast_length(columns + end - first)
+    kernel = taps.to(rows.dtype)
+    zeros = kernel.new_zeros(size - before - after - 1)
+    kernel = torch.cat([kernel[half : half + before + 1], zeros, kernel[half - after : half]])
+    return torch.fft.irfft(torch.fft.rfft(rows, n=size) * torch.fft.rfft(kernel), n=size)[..., first:end]
 
 
 def _fast_length(n: int) -> int:

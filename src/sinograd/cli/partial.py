@@ -1,0 +1,88 @@
+"""What an interrupted reconstruction leaves behind, and how it goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import torch
+
+    from sinograd.geometry import Grid
+
+SAVE_SECONDS = 300.0  # between two savings without an interrupt
+
+
+class Partial:
+    """A volume that holds some of the views, in a file beside the output: OUTPUT.partial.h5.
+
+    `key` tells whether a file belongs to the same work: scan, options, geometry, grid and version.
+    """
+
+    def __init__(self, output: Path, grid: Grid, work: Mapping[str, Any]) -> None:
+        self.path = output.with_name(f"{output.name}.partial.h5")
+        self.grid = grid
+        self.key = hashlib.sha256(json.dumps(work, sort_keys=True, default=str).encode()).hexdigest()
+        self._saved_at = time.monotonic()
+
+    def load(self) -> tuple[torch.Tensor, int]:
+        """The volume so far and the views in it; ValueError when there is none or it is of other work."""
+        from sinograd.io import read_volume
+
+        if not self.path.exists():
+            raise ValueError(f"--resume: there is no {self.path} of an interrupted run")
+        volume, grid, record = read_volume(self.path)
+        if record.get("key") != self.key or not grid.equals(self.grid):
+            raise ValueError(
+                f"--resume: {self.path} was made from another scan, with other options or by another version; "
+                "start without --resume, or remove it"
+            )
+        return volume, int(record["views"])
+
+    def save(self, volume: torch.Tensor, views: int) -> None:
+        """Keep the volume with its first `views` views."""
+        from sinograd.io import write_volume
+
+        write_volume(volume, self.path, self.grid, force=True, provenance={"key": self.key, "views": views})
+        self._saved_at = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last saving is long ago."""
+        return time.monotonic() - self._saved_at > SAVE_SECONDS
+
+    def remove(self) -> None:
+        """The work is done."""
+        self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Inside, the first Ctrl-C is noted instead of raised (the yielded function tells); the second is raised.
+
+    In other threads than the main one interrupts do not arrive, so nothing changes.
+    """
+    asked = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

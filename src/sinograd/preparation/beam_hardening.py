@@ -1,0 +1,74 @@
+"""Beam hardening: a polynomial that makes measured line integrals proportional to length."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+def correct_beam_hardening(line_integrals: Tensor, coefficients: Sequence[float] | Tensor) -> Tensor:
+    """c1 p + c2 p^2 + ... of line integrals p, any shape; differentiable in both.
+
+    G. T. Herman, "Correction for beam hardening in computed tomography", Physics in Medicine and Biology 24(1), 1979.
+    There is no constant term: no object stays no object.
+
+    Raises:
+        ValueError: no coefficients, or coefficients that are not finite.
+    """
+    numbers = _checked(coefficients)
+    result = torch.zeros_like(line_integrals)
+    for coefficient in reversed(numbers):
+        result = (result + coefficient) * line_integrals
+    return result
+
+
+def correct_beam_hardening_(line_integrals: Tensor, coefficients: Sequence[float]) -> Tensor:
+    """The same in place, with one copy of the line integrals."""
+    *rest, last = [float(c) for c in _checked(coefficients)]
+    measured = line_integrals.clone()
+    line_integrals.mul_(last)
+    for coefficient in reversed(rest):
+        line_integrals.add_(coefficient).mul_(measured)
+    return line_integrals
+
+
+def beam_hardening_polynomial(
+    lengths: Sequence[float] | np.ndarray,
+    line_integrals: Sequence[float] | np.ndarray,
+    attenuation: float | None = None,
+    degree: int = 3,
+) -> tuple[float, ...]:
+    """Coefficients (c1, ..., c_degree) from what was measured behind known lengths of one material (a step wedge).
+
+    Least squares of attenuation x length = c1 p + c2 p^2 + ...
+
+    Args:
+        lengths: mm. line_integrals: measured, as many.
+        attenuation: 1/mm, what the corrected line integrals are to mean; None: keeps the slope at p = 0, so that c1 = 1.
+        degree: of the polynomial.
+
+    Raises:
+        ValueError: lengths and line integrals that differ in number, too few for the degree, or not finite.
+    """
+    length, p = (np.asarray(v, dtype=np.float64).ravel() for v in (lengths, line_integrals))
+    if degree < 1 or len(length) != len(p) or len(p) < degree:
+        raise ValueError(
+            f"lengths, line_integrals: expected as many of each and at least degree = {degree} of them, "
+            f"got {len(length)} and {len(p)}"
+        )
+    if not (np.isfinite(length).all() and np.isfinite(p).all() and (p > 0).any()):
+        raise ValueError("lengths, line_integrals: expected finite numbers, and line integrals above zero")
+    powers = p[:, None] ** np.arange(1, degree + 1)
+    found = np.linalg.lstsq(powers, length, rcond=None)[0]
+    scale = 1 / found[0] if attenuation is None else attenuation
+    return tuple(float(c) for c in found * scale)
+
+
+def _checked(coefficients: Sequence[float] | Tensor) -> Sequence[float] | Tensor:
+    numbers = coefficients if isinstance(coefficients, Tensor) else torch.tensor(list(coefficients), dtype=torch.float64)
+    if numbers.ndim != 1 or len(numbers) == 0 or not bool(torch.isfinite(numbers.detach()).all()):
+        raise ValueError(f"coefficients: expected finite numbers (c1, c2, ...), got {coefficients}")
+    return coefficients

@@ -1,0 +1,91 @@
+"""What is to be done with a scan before it is reconstructed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from sinograd.preparation.shifts import EDGES
+
+SHIFTS = ("interpolate", "geometry", "ignore")
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """Options of `prepare`, plain values; in the order in which they are applied.
+
+    rows, columns: (first, end) of the detector that is used, the end excluded; None: all.
+    unattenuated: counts without object, above the dark's, for scans of counts without a reference.
+    repair: fill dead and hot elements of the detector from their neighbours (`find_defects`).
+    dead, hot: an element is dead if its response is at most `dead`, hot if it is more than `hot` times that of its
+        neighbours.
+    saturation: counts from which a reading is saturated, and filled from its neighbours; None: the largest value of
+        the stored unsigned type.
+    binning: elements joined along (a column, a row), or along both; by means of transmitted fractions.
+    smallest: the smallest transmitted fraction that is believed. Readings of zero and below become the mean of their
+        neighbours; what is smaller is raised to it.
+    air: (first, end) columns beside the object in every view: each view is scaled so that their mean line integral is
+        zero, which takes out the drift of the beam. Counted on the whole detector, before binning.
+    beam_hardening: (c1, c2, ...): line integrals p become c1 p + c2 p^2 + ...; empty: nothing.
+    rings: reduce rings (`remove_rings`), of columns up to `ring_width` wide and errors up to `ring_limit`.
+    shifts: what is done with the views' shifts: "interpolate" moves the projections (`shift_projections`), "geometry"
+        leaves them and moves the detector of each view instead, which loses nothing; "ignore".
+    edges: what shifts bring in from beyond the detector: "nearest" or "zero".
+    """
+
+    rows: tuple[int, int] | None = None
+    columns: tuple[int, int] | None = None
+    unattenuated: float | None = None
+    repair: bool = True
+    dead: float = 0.3
+    hot: float = 2.0
+    saturation: float | None = None
+    binning: int | tuple[int, int] = 1
+    smallest: float = 1e-5
+    air: tuple[int, int] | None = None
+    beam_hardening: tuple[float, ...] = ()
+    rings: bool = False
+    ring_width: float = 4.0
+    ring_limit: float | None = 0.1
+    shifts: str = "interpolate"
+    edges: str = "nearest"
+
+    def __post_init__(self) -> None:
+        for name in ("rows", "columns", "air", "beam_hardening", "binning"):
+            value = getattr(self, name)
+            if isinstance(value, list):
+                object.__setattr__(self, name, tuple(value))
+        for name, allowed in (("shifts", SHIFTS), ("edges", EDGES)):
+            if getattr(self, name) not in allowed:
+                raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+        if not 0 < self.smallest < 1:
+            raise ValueError(f"smallest: expected a transmitted fraction in (0, 1), got {self.smallest}")
+        for name in ("unattenuated", "saturation"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < float("inf"):
+                raise ValueError(f"{name}: expected positive counts or None, got {value}")
+        if not 0 <= self.dead < 1 < self.hot:
+            raise ValueError(f"dead, hot: expected 0 <= dead < 1 < hot, got {self.dead}, {self.hot}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values, as YAML holds them; only those that are not the default."""
+        plain = {f.name: f.default for f in fields(self)}
+        return {
+            key: list(value) if isinstance(value, tuple) else value
+            for key, value in asdict(self).items()
+            if value != plain[key]
+        }
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Preparation:
+        """The options that `to_dict` gave.
+
+        Raises:
+            ValueError: unknown keys, wrong values.
+        """
+        names = [f.name for f in fields(cls)]
+        unknown = [str(key) for key in data if key not in names]
+        if unknown:
+            raise ValueError(f"unknown preparation key {', '.join(unknown)}; allowed: {', '.join(names)}")
+        return cls(**data)

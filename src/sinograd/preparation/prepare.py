@@ -1,0 +1,260 @@
+"""From raw counts to line integrals, a block of views at a time."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any, Protocol, TypeVar
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sinograd.geometry import Geometry, detector_region, shift_detector
+from sinograd.geometry.regions import check_binning, check_span
+from sinograd.preparation.beam_hardening import correct_beam_hardening_
+from sinograd.preparation.correction import Correction
+from sinograd.preparation.defects import fill_starved_
+from sinograd.preparation.options import Preparation
+from sinograd.preparation.region import joined
+from sinograd.preparation.rings import SEGMENTS, check_ring_options, ring_errors
+from sinograd.preparation.shifts import check_shifts, shift_projections_, unmeasured_edges
+
+# Bytes of float32 projections that are worked on at once, so that they stay in the cache; at least one view.
+BLOCK_BYTES = 4 << 20
+
+Progress = Callable[[int, int], None]
+
+
+class PreparationWarning(UserWarning):
+    """Readings that were repaired, or a detector with many defects; the message holds the counts."""
+
+
+class RawScan(Protocol):
+    """What `prepare` takes: a dataclass with these fields, such as `sinograd.io.Scan`."""
+
+    @property
+    def projections(self) -> Any:
+        """[views, (rows,) columns], of any type; lazy ones are read by slices of views."""
+        ...
+
+    @property
+    def geometry(self) -> Geometry:
+        """Of the projections."""
+        ...
+
+    @property
+    def kind(self) -> str:
+        """"counts", "transmission" or "line integrals"."""
+        ...
+
+    @property
+    def metadata(self) -> Mapping[str, Any]:
+        """Anything."""
+        ...
+
+    @property
+    def calibration(self) -> Any:
+        """None, or an object with reference, reference_views, dark, shifts and exposure, each of them or None."""
+        ...
+
+
+S = TypeVar("S", bound=RawScan)
+
+
+def prepare(
+    scan: S,
+    options: Preparation | None = None,
+    *,
+    out: Tensor | None = None,
+    progress: Progress | None = None,
+) -> S:
+    """The scan with its counts turned into line integrals.
+
+    In this order: region of the detector; dark and references, interpolated in time, and exposure; dead and hot
+    elements, saturated readings and NaN filled from their neighbours; binning; readings that are not above zero
+    repaired; -log; drift of the beam; beam hardening; rings; shifts. Scans of transmission start after the
+    references, those of line integrals after the logarithm. Shifts come last: rings belong to the detector's own
+    columns, and line integrals can be interpolated across the edge of a dense object without falling below zero.
+
+    Views are read and worked on in blocks of about 4 MB. Beside the result, float32 [views, rows, columns], a call
+    allocates that block, the means of references and dark (float32, one image for each time at which references were
+    taken) and, with `rings`, 16 images.
+
+    Args:
+        scan: a dataclass with projections, geometry, kind, metadata and calibration (`sinograd.io.Scan`).
+        options: what to do; see `Preparation`.
+        out: float32 tensor that takes the projections (mapped to a file, if it is to be larger than the memory).
+        progress: called with (views done, views) between blocks; with `rings` all views count twice.
+
+    Returns:
+        A copy of the scan with float32 projections, its geometry adjusted, kind "line integrals", no calibration;
+        metadata["preparation"] has the options, the numbers of references and dark images, of elements and readings
+        that were repaired ("repaired"), and of rows and columns that shifts left unmeasured at each edge.
+
+    Raises:
+        ValueError: counts without a reference, references, shifts or exposures that do not fit the projections, a
+            reference that is not above the dark, a view without a single good reading, options that do not fit.
+
+    Warns:
+        PreparationWarning: readings were repaired, or more than 1 % of the detector's elements; says how many.
+    """
+    return _Run(scan, options or Preparation(), progress).result(out)
+
+
+class _Run:
+    """One preparation of one scan."""
+
+    def __init__(self, scan: RawScan, options: Preparation, progress: Progress | None) -> None:
+        self.scan, self.options, self.progress = scan, options, progress
+        geometry, calibration = scan.geometry, getattr(scan, "calibration", None)
+        self.name = str(getattr(scan, "name", "scan"))
+        self.views = geometry.views
+        _check_shape(scan, self.name)
+        self.rows = check_span(options.rows, "rows", geometry.rows)
+        self.columns = check_span(options.columns, "columns", geometry.columns)
+        self.binning = check_binning(options.binning, geometry.detector.ndim)
+        self.geometry = detector_region(geometry, options.rows if geometry.ndim == 3 else None, self.columns, self.binning)
+        self.correction = Correction(scan, options, self.rows, self.columns, self.name)
+        self.air = self._air()
+        self.moves = self._moves(calibration)
+        if options.rings:
+            check_ring_options(options.ring_width, options.ring_limit, self.views, self.geometry.columns)
+
+    def result(self, out: Tensor | None) -> Any:
+        out = self._destination(out)
+        images = out if out.ndim == 3 else out[:, None, :]
+        sums = images.new_zeros(SEGMENTS, *images.shape[1:]) if self.options.rings else None
+        segment = np.repeat(np.arange(SEGMENTS), [len(p) for p in np.array_split(np.arange(self.views), SEGMENTS)])
+        shape = (self.rows[1] - self.rows[0], self.columns[1] - self.columns[0])
+        step = max(1, BLOCK_BYTES // (4 * shape[0] * shape[1]))
+        joins = self.binning != (1, 1)
+        whole = images.new_empty(min(step, self.views), *shape) if joins else images
+        passes = 2 if sums is not None else 1
+        for start in range(0, self.views, step):
+            stop = min(start + step, self.views)
+            block = whole[: stop - start] if joins else images[start:stop]
+            self.correction.read(start, stop, block)
+            if joins:
+                images[start:stop] = joined(block, self.binning)
+                block = images[start:stop]
+            self._to_line_integrals(block)
+            if sums is not None:
+                for view, k in zip(block, segment[start:stop].tolist(), strict=True):
+                    sums[k] += view
+            elif self.moves is not None:
+                shift_projections_(block, self.moves[start:stop], edges=self.options.edges)
+            self._tell(stop, passes)
+        if sums is not None:
+            self._reduce_rings(images, sums, segment, step)
+        self._warn()
+        return self._finished(out)
+
+    def _destination(self, out: Tensor | None) -> Tensor:
+        shape = self.geometry.projection_shape
+        if out is None:
+            return torch.from_numpy(np.empty(shape, np.float32))  # NumPy asks the system for large pages
+        if tuple(out.shape) != shape or out.dtype != torch.float32 or not out.is_contiguous():
+            raise ValueError(
+                f"out: expected a contiguous float32 tensor {list(shape)}, got {out.dtype} {list(out.shape)}"
+            )
+        return out
+
+    def _to_line_integrals(self, block: Tensor) -> None:
+        if self.scan.kind != "line integrals":
+            if float(block.min()) < self.options.smallest:
+                for view in block:
+                    starved, floored = fill_starved_(view, self.options.smallest)
+                    self.correction.counts["not positive"] += starved
+                    self.correction.counts["raised to the smallest"] += floored
+            block.log_().neg_()
+        if self.air is not None:
+            first, end = self.air
+            block -= block[..., first:end].mean(dim=(1, 2), keepdim=True)
+        if self.options.beam_hardening:
+            correct_beam_hardening_(block, self.options.beam_hardening)
+
+    def _reduce_rings(self, images: Tensor, sums: Tensor, segment: np.ndarray, step: int) -> None:
+        sums /= torch.from_numpy(np.bincount(segment, minlength=SEGMENTS)).to(sums)[:, None, None]
+        errors = ring_errors(sums, width=self.options.ring_width, limit=self.options.ring_limit)
+        for start in range(0, self.views, step):
+            block = images[start : start + step]
+            block -= errors
+            if self.moves is not None:
+                shift_projections_(block, self.moves[start : start + step], edges=self.options.edges)
+            self._tell(self.views + min(start + step, self.views), 2)
+
+    def _tell(self, done: int, passes: int) -> None:
+        if self.progress is not None:
+            self.progress(done, passes * self.views)
+
+    def _air(self) -> tuple[int, int] | None:
+        """The binned columns of the result that lie in the air."""
+        if self.options.air is None:
+            return None
+        first, end = check_span(self.options.air, "air", self.scan.geometry.columns)
+        low = -(-(first - self.columns[0]) // self.binning[1])
+        high = (end - self.columns[0]) // self.binning[1]
+        if not 0 <= low < high <= self.geometry.columns:
+            raise ValueError(
+                f"air: columns {first} to {end} hold no whole element of the columns {self.columns[0]} to "
+                f"{self.columns[1]} that are used"
+            )
+        return low, high
+
+    def _moves(self, calibration: Any) -> np.ndarray | None:
+        """Shifts that projections are to be moved by, in elements of the result; moves the detector if asked to."""
+        shifts = None if calibration is None else calibration.shifts
+        if shifts is None or self.options.shifts == "ignore":
+            return None
+        moves = check_shifts(shifts, torch.empty(self.views, 1, 1)).detach().double().numpy()
+        two_dimensional = self.scan.geometry.ndim == 2
+        if two_dimensional and moves[:, 0].any():
+            raise ValueError(f"{self.name}: shifts along the rows of a 2-D scan, up to {abs(moves[:, 0]).max():g} pixels")
+        if self.options.shifts == "interpolate":
+            return moves / np.array(self.binning)
+        detector = self.scan.geometry.detector
+        column = torch.from_numpy(moves[:, 1]) * detector.column_spacing
+        row = 0.0 if two_dimensional else torch.from_numpy(moves[:, 0]) * detector.row_spacing
+        self.geometry = shift_detector(self.geometry, column, row)
+        return None
+
+    def _warn(self) -> None:
+        elements = self.correction.elements
+        total = self.scan.geometry.rows * self.scan.geometry.columns * self.views
+        readings = [f"{n} {what}" for what, n in self.correction.counts.items() if n]
+        parts = []
+        if readings:
+            share = 100 * sum(self.correction.counts.values()) / total
+            parts.append(f"{', '.join(readings)} of {total} readings ({share:.2g} %)")
+        if elements and sum(elements.values()) > 0.01 * self.correction.defective.numel():
+            found = ", ".join(f"{n} {what}" for what, n in elements.items() if n)
+            parts.append(f"{found} of {self.correction.defective.numel()} detector elements")
+        if parts:
+            warnings.warn(f"{self.name}: repaired {'; '.join(parts)}", PreparationWarning, stacklevel=4)
+
+    def _finished(self, out: Tensor) -> Any:
+        told: dict[str, Any] = {
+            "options": self.options.to_dict(),
+            "references": self.correction.references,
+            "darks": self.correction.darks,
+            "repaired": {**self.correction.elements, **self.correction.counts},
+        }
+        if self.moves is not None:
+            rows, columns = unmeasured_edges(self.moves)
+            told["unmeasured"] = {"rows": list(rows), "columns": list(columns), "filled with": self.options.edges}
+        return dataclasses.replace(
+            self.scan,  # pyright: ignore[reportArgumentType]
+            projections=out,
+            geometry=self.geometry,
+            kind="line integrals",
+            calibration=None,
+            metadata={**self.scan.metadata, "preparation": told},
+        )
+
+
+def _check_shape(scan: RawScan, name: str) -> None:
+    shape, expected = tuple(int(n) for n in scan.projections.shape), scan.geometry.projection_shape
+    if shape != expected:
+        raise ValueError(f"{name}: projections {list(shape)} do not match the geometry's {list(expected)}")
