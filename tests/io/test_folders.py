@@ -75,7 +75,7 @@ def test_too_little_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
         check_folder(tmp_path / "out", ours=ours, needed=5_000_000)
     assert caught.value.errno == errno.ENOSPC
     with (
-        pytest.raises(OSError, match="the disk is full: writing .*out stopped and nothing partial was left"),
+        pytest.raises(OSError, match=r"the disk is full: writing .*out stopped and nothing partial was left"),
         replacing_folder(tmp_path / "out", ours=ours),
     ):
         raise OSError(errno.ENOSPC, "No space left on device")
