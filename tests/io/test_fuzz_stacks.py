@@ -176,7 +176,7 @@ def damaged(request: pytest.FixtureRequest, tmp_path: Path) -> tuple[Path, Path]
 
 
 @pytest.mark.parametrize("damaged", CASES.values(), ids=CASES.keys(), indirect=True)
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=mutations)
 def test_damaged_scans(tmp_path: Path, damaged: tuple[Path, Path], changes: list[tuple[str, float, int]]) -> None:
     path, file = damaged
@@ -189,7 +189,7 @@ def test_damaged_scans(tmp_path: Path, damaged: tuple[Path, Path], changes: list
 
 
 @pytest.mark.parametrize("damaged", VOLUMES.values(), ids=VOLUMES.keys(), indirect=True)
-@settings(max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(changes=mutations)
 def test_damaged_volumes(tmp_path: Path, damaged: tuple[Path, Path], changes: list[tuple[str, float, int]]) -> None:
     path, file = damaged

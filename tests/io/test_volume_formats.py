@@ -307,6 +307,10 @@ def test_nifti_of_other_orders_and_slopes(tmp_path: Path, order: str) -> None:
     (tmp_path / "out.nii").write_bytes(bytes(head) + voxels.tobytes()[:-1])
     with pytest.raises(ValueError, match="is truncated: it has 399 bytes, expected 400"):
         read_volume(tmp_path / "out.nii")
+    struct.pack_into(f"{order}f", head, 108, float("nan"))
+    (tmp_path / "out.nii").write_bytes(bytes(head) + voxels.tobytes())
+    with pytest.raises(ValueError, match=r"out\.nii is a damaged image file: data from byte nan on, 16 bits"):
+        read_volume(tmp_path / "out.nii")
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def replacing_folder(
     Whatever ends the block early, an interrupt included, the temporary folder is removed and `path` stays as it
     was. An OSError becomes WritingStopped.
     """
-    path = check_folder(path, ours=ours, force=force, needed=needed)
+    path = check_folder(path, ours=ours, force=force, needed=needed).resolve()
     temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
     old = path.with_name(f".{os.getpid()}.old.{path.name}")
     try:

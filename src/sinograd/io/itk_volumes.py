@@ -92,6 +92,8 @@ def _check_nifti(path: Path, voxels: int) -> None:
             newer = head[:4] in (b"\x1c\x02\0\0", b"\0\0\x02\x1c")
             (bits,) = struct.unpack_from(f"{order}h", head, 14 if newer else 72)
             (start,) = struct.unpack_from(f"{order}q" if newer else f"{order}f", head, 168 if newer else 108)
+            if not 0 <= start < math.inf or bits < 1:
+                raise ValueError(f"{path} is a damaged image file: data from byte {start} on, {bits} bits a voxel")
             needed = int(start) + voxels * bits // 8
             if packed and _packed_size(path) in range(needed, needed + _TRAILER):
                 return

@@ -7,7 +7,7 @@ ObjectTilt (degrees), or in older files CentreOfRotationTop and CentreOfRotation
 upper and lower edge).
 
 There is no published specification. Directions and signs are those of CIL's NikonDataReader (Core Imaging
-Library, version 22 and later), which is checked against Nikon's own reconstructions:
+Library, version 22 and later), whose authors tried them on scans of older and newer files:
 
 - the gantry angle of view i is InitialAngle + i AngularStep - 180 degrees
 - images are as seen from behind the detector: row 0 is the upper one (+v), columns run against +u. They are

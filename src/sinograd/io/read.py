@@ -47,8 +47,8 @@ def read(
     """Read a scan; the format is recognised by content.
 
     Projections may stay in the file until they are used (`Scan.load`). Formats: sinograd's own HDF5 (`.h5`),
-    FIPS / Helsinki `.mat`, Zeiss / Xradia `.txrm` and `.xrm`,
-    DXchange HDF5, NeXus NXtomo.
+    FIPS / Helsinki `.mat`, Zeiss / Xradia `.txrm` and `.xrm`, DXchange HDF5, NeXus NXtomo, Nikon `.xtekct`, Bruker
+    SkyScan `.log`, and TIFF stacks, `.npy` and `.npz` with a YAML file. The module of each tells its conventions.
 
     Args:
         path: the file, or the folder for formats that are folders.

@@ -67,8 +67,17 @@ class TiffImages:
     def __getitem__(self, views: Any) -> np.ndarray:
         order = np.arange(self.shape[0])[np.asarray(views) if isinstance(views, list) else views]
         block = np.empty((*order.shape, *self.shape[1:]), self.dtype)
+        packed: dict[Path, list[tuple[int, ...]]] = {}
         for place in np.ndindex(order.shape):
-            _read_into(block[place], self._images[int(order[place])])
+            image = self._images[int(order[place])]
+            if image.offset < 0:
+                packed.setdefault(image.path, []).append(place)
+            else:
+                _read_raw(block[place], image)
+        for path, places in packed.items():
+            with opened_tiff(path) as file:
+                for place in places:
+                    _unpack(block[place], self._images[int(order[place])], file)
         return block[..., self._rows, self._columns]
 
     def __repr__(self) -> str:
@@ -158,15 +167,8 @@ def _image(path: Path, index: int, page: Any, size: int) -> _Image:
     return _Image(path, index, (int(page.shape[0]), int(page.shape[1])), order if plain else dtype, offset)
 
 
-def _read_into(pixels: np.ndarray, image: _Image) -> None:
+def _read_raw(pixels: np.ndarray, image: _Image) -> None:
     """Fill `pixels` [rows, columns], which is contiguous and of the machine's byte order."""
-    if image.offset < 0:
-        with opened_tiff(image.path) as file:
-            found = np.asarray(file.pages[image.page].asarray())
-        if found.shape != image.shape:
-            raise ValueError(f"{image.path} changed since it was opened: {list(found.shape)} != {list(image.shape)}")
-        pixels[...] = found
-        return
     with open(image.path, "rb", buffering=0) as raw:
         raw.seek(image.offset)
         read = raw.readinto(pixels.reshape(-1).view(np.uint8).data)
@@ -174,6 +176,14 @@ def _read_into(pixels: np.ndarray, image: _Image) -> None:
         raise ValueError(f"{image.path} was cut since it was opened: {read:,} bytes of {pixels.nbytes:,}")
     if not image.dtype.isnative:
         pixels.byteswap(inplace=True)
+
+
+def _unpack(pixels: np.ndarray, image: _Image, file: tifffile.TiffFile) -> None:
+    """Fill `pixels` from a page that is packed or in tiles."""
+    found = np.asarray(file.pages[image.page].asarray())
+    if found.shape != image.shape:
+        raise ValueError(f"{image.path} changed since it was opened: {list(found.shape)} != {list(image.shape)}")
+    pixels[...] = found
 
 
 def _words(image: _Image) -> str:

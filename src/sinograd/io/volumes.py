@@ -148,6 +148,7 @@ def is_volume(path: str | os.PathLike[str]) -> bool:
         return True
     try:
         if suffix in (".h5", ".hdf5"):
+            check_heaps(path)
             with opened(path) as file:
                 return file.attrs.get("format") == FORMAT
         if suffix == ".npy" and path.with_suffix(".yaml").is_file():
