@@ -1,0 +1,181 @@
+"""The same lines measured twice: views against their reversed rays, and the two ends of a half turn."""
+
+from __future__ import annotations
+
+import math
+from typing import Protocol
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sinograd.preparation.center.sinogram import MOST_SAMPLES, Sinograms
+from sinograd.recon.redundancy import conjugate
+
+TURN = 2 * math.pi
+
+# Smoothing along the columns before they are interpolated, in columns: noise then does not tell whole shifts from
+# fractional ones.
+SMOOTHING, SMOOTHING_REACH = 1.0, 4
+
+# Columns by which detail may move from view to view (a third of the way to the edge) for views to be interpolated.
+MOST_MOTION = 4.0
+
+# A view that is missed by less than this share of a step counts as hit.
+HIT = 0.02
+
+# Detail moves by this many columns over the views on each side of a seam that are fitted by straight lines.
+SEAM_MOTION = 2.0
+
+
+class Comparison(Protocol):
+    """Lines measured twice, as rows of pairs."""
+
+    name: str
+    twice: bool
+    """Whether each pair is met from both sides, so that it counts twice."""
+
+    def pairs(self, offset: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Values of both measurements [rows, columns] if the detector stands `offset` columns along +u, and which
+        are pairs, bool [rows, columns].
+        """
+        ...
+
+
+class Conjugates:
+    """Every ray against its reversal (a + pi - 2 gamma, -gamma), where views on both sides of that angle exist."""
+
+    name, twice = "conjugate rays", True
+
+    def __init__(self, sinograms: Sinograms) -> None:
+        self._data = sinograms
+        self._smooth = _smoothed(sinograms.values)
+        angles = sinograms.angles.numpy()
+        self._angles = angles
+        step = np.append(angles[1:], angles[0] + TURN) - angles
+        third = sinograms.columns / 3
+        self._passable = (step * third <= MOST_MOTION) & (step <= 1.5 * sinograms.step + 1e-9)
+        self._step = np.maximum(step, 1e-12)
+        every = max(1, math.ceil(sinograms.values.numel() / MOST_SAMPLES))
+        self._chosen = np.arange(0, len(angles), every)
+
+    def pairs(self, offset: float) -> tuple[Tensor, Tensor, Tensor]:
+        data, fan = self._data, self._data.fan(offset)
+        mirrored, seen = _mirrored(self._smooth, fan)
+        own = torch.from_numpy(self._angles[self._chosen])[:, None]
+        if not data.divergent:
+            fan = fan[:1]
+        other, _ = conjugate(own, torch.from_numpy(fan), data.divergent)
+        before, after, fraction, valid = self._bracket(other.numpy())
+        columns = torch.arange(data.columns) if data.divergent else slice(None)
+        if not data.divergent:
+            before, after = before[:, 0], after[:, 0]
+        low = mirrored[:, torch.from_numpy(before), columns]
+        high = mirrored[:, torch.from_numpy(after), columns]
+        reversed_ = torch.lerp(low, high, torch.from_numpy(fraction).float().expand(low.shape[1:]))
+        mask = (torch.from_numpy(valid) & seen).expand_as(reversed_)
+        values = self._smooth[:, torch.from_numpy(self._chosen)]
+        return values.flatten(0, 1), reversed_.flatten(0, 1), mask.flatten(0, 1)
+
+    def _bracket(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+        """The views before and after each angle, how far it is between them, and whether that is close enough."""
+        angles = np.mod(angles, TURN)
+        before = np.searchsorted(self._angles, angles, side="right") - 1
+        before = np.where(before < 0, len(self._angles) - 1, before)
+        after = (before + 1) % len(self._angles)
+        fraction = np.mod(angles - self._angles[before], TURN) / self._step[before]
+        fraction = np.where(fraction > 1, 0.0, fraction)  # rounding just below a view's own angle
+        on_view = np.minimum(fraction, 1 - fraction) < HIT
+        valid = self._passable[before] | on_view
+        return before, after, np.where(on_view, np.round(fraction), fraction), valid
+
+
+class Seam:
+    """The two ends of a parallel scan over half a turn: the views near one, and those near the other, reversed.
+
+    Both are fitted with straight lines in the angle, over as many views as detail moves by two columns in, and
+    compared where the ends meet.
+    """
+
+    name, twice = "ends of the half turn", False
+
+    def __init__(self, sinograms: Sinograms, first: float, last: float) -> None:
+        """first, last: angles of the first and last view, last up to half a turn (or little more) from first."""
+        self._data = sinograms
+        self._smooth = _smoothed(sinograms.values)
+        span = sinograms.step * max(2.0, round(SEAM_MOTION / (sinograms.step * sinograms.columns / 3)))
+        behind = np.mod(sinograms.angles.numpy() - first + math.pi, TURN) - math.pi + first
+        meeting = (first + last - math.pi) / 2
+        reversed_ = np.mod(behind + math.pi - meeting + math.pi, TURN) - math.pi
+        own = behind - meeting
+        reach = (first - (last - math.pi)) / 2 + span - 0.5 * sinograms.step
+        self._own = _end_fit(own, reach, sinograms.step)
+        self._other = _end_fit(reversed_, reach, sinograms.step)
+
+    def pairs(self, offset: float) -> tuple[Tensor, Tensor, Tensor]:
+        mirrored, seen = _mirrored(self._smooth[:, self._other[0]], self._data.fan(offset))
+        one = torch.einsum("v,kvc->kc", self._own[1], self._smooth[:, self._own[0]])
+        two = torch.einsum("v,kvc->kc", self._other[1], mirrored)
+        return one, two, seen.expand_as(one)
+
+
+def seam_ends(sinograms: Sinograms) -> tuple[float, float] | None:
+    """First and last angle of a parallel scan over about half a turn; None for any other."""
+    if sinograms.divergent or len(sinograms.angles) < 8:
+        return None
+    angles = sinograms.angles.numpy()
+    step = np.append(angles[1:], angles[0] + TURN) - angles
+    gap = int(step.argmax())
+    first, last = angles[(gap + 1) % len(angles)], angles[gap]
+    last += TURN if last < first else 0.0
+    steps = np.delete(step, gap)
+    if steps.max() > 3 * sinograms.step + 1e-9 or abs(last - first - math.pi) > 2.5 * sinograms.step:
+        return None
+    return float(first), float(last)
+
+
+def _end_fit(angles: np.ndarray, reach: float, step: float) -> tuple[Tensor, Tensor]:
+    """The views within `reach` of angle 0, and the weights that give a straight line's value there."""
+    chosen = np.nonzero(np.abs(angles) <= reach + 1e-9)[0]
+    if len(chosen) < 2:
+        chosen = np.argsort(np.abs(angles))[:2]
+    design = np.stack([np.ones(len(chosen)), angles[chosen] / step], axis=1)
+    weights = np.linalg.pinv(design)[0]
+    return torch.from_numpy(chosen), torch.from_numpy(weights).float()
+
+
+def _smoothed(values: Tensor) -> Tensor:
+    """Values after a Gaussian along the columns, edges repeated."""
+    place = torch.arange(-SMOOTHING_REACH, SMOOTHING_REACH + 1, dtype=values.dtype)
+    weights = torch.exp(-0.5 * (place / SMOOTHING) ** 2)
+    weights = weights / weights.sum()
+    padded = torch.nn.functional.pad(values, (SMOOTHING_REACH, SMOOTHING_REACH), mode="replicate")
+    result = torch.zeros_like(values)
+    for k, weight in enumerate(weights.tolist()):
+        result.add_(padded[..., k : k + values.shape[-1]], alpha=weight)
+    return result
+
+
+def _mirrored(values: Tensor, fan: np.ndarray) -> tuple[Tensor, Tensor]:
+    """Values [..., columns] read where the fan coordinate is minus that of each column, and where that exists."""
+    columns = len(fan)
+    index = np.arange(columns, dtype=np.float64)
+    if fan[0] > fan[-1]:
+        place = np.interp(-fan, fan[::-1], index[::-1], left=-1.0, right=-1.0)
+    else:
+        place = np.interp(-fan, fan, index, left=-1.0, right=-1.0)
+    seen = (place >= 1) & (place <= columns - 2)
+    whole = np.floor(place).clip(1, columns - 3).astype(np.int64)
+    u = place - whole
+    # cubic convolution: R. G. Keys, IEEE Trans. ASSP 29(6), 1981
+    weights = (
+        ((2 - u) * u - 1) * u / 2,
+        ((3 * u - 5) * u * u + 2) / 2,
+        ((4 - 3 * u) * u + 1) * u / 2,
+        (u - 1) * u * u / 2,
+    )
+    result = torch.zeros_like(values)
+    for k, weight in enumerate(weights):
+        read = values[..., torch.from_numpy(whole + k - 1)]
+        result += read.mul_(torch.from_numpy(np.where(seen, weight, 0.0)).to(values))
+    return result, torch.from_numpy(seen)
