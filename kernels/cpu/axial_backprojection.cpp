@@ -88,7 +88,7 @@ void backproject(const T* projections, T* volume, const Views& views, DetectorSh
     {
 #pragma omp for schedule(dynamic)
       for (int64_t v = first; v < last; ++v)
-        transpose(projections + v * detector.rows * detector.columns, detector.columns, lines.line(v - first, 0),
+        transpose(projections + v * views.view_stride, views.row_stride, lines.line(v - first, 0),
                   lines.stride, detector.rows, detector.columns);
       AlignedBuffer<T> columns(kTileElements);
       AlignedBuffer<T> scratch(line_scratch(detector.rows));
@@ -136,14 +136,29 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
             }
           }
         for (int64_t v = first; v < last; ++v) {
-          T* target = projections + v * detector.rows * detector.columns;
+          T* target = projections + v * views.view_stride;
           for (int64_t row = 0; row < detector.rows; ++row)
             for (int64_t column = 0; column < detector.columns; ++column)
-              target[row * detector.columns + column] += lines.line(v - first, column)[row];
+              target[row * views.row_stride + column] += lines.line(v - first, column)[row];
         }
       }
     }
   }
+}
+
+// Calls f with the weighting as a constant and a view of the kind at hand.
+template <class F>
+void with_view(const Views& views, F&& f) {
+  with_weighting(views.weighting, [&](auto weighting) {
+    if (views.stacked && views.curved)
+      f(weighting, StackedView<CurvedView>{});
+    else if (views.stacked)
+      f(weighting, StackedView<FlatView>{});
+    else if (views.curved)
+      f(weighting, CurvedView{});
+    else
+      f(weighting, FlatView{});
+  });
 }
 
 }  // namespace
@@ -151,19 +166,17 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
 template <class T>
 void backproject_axial(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid,
                        Interruption stop) {
-  if (views.curved)
-    with_weighting(views.weighting, [&](auto w) { backproject<w(), T, CurvedView>(projections, volume, views, detector, grid, stop); });
-  else
-    with_weighting(views.weighting, [&](auto w) { backproject<w(), T, FlatView>(projections, volume, views, detector, grid, stop); });
+  with_view(views, [&](auto weighting, auto view) {
+    backproject<weighting(), T, decltype(view)>(projections, volume, views, detector, grid, stop);
+  });
 }
 
 template <class T>
 void backproject_axial_adjoint(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid,
                                Interruption stop) {
-  if (views.curved)
-    with_weighting(views.weighting, [&](auto w) { backproject_adjoint<w(), T, CurvedView>(volume, projections, views, detector, grid, stop); });
-  else
-    with_weighting(views.weighting, [&](auto w) { backproject_adjoint<w(), T, FlatView>(volume, projections, views, detector, grid, stop); });
+  with_view(views, [&](auto weighting, auto view) {
+    backproject_adjoint<weighting(), T, decltype(view)>(volume, projections, views, detector, grid, stop);
+  });
 }
 
 #define SINOGRAD_INSTANTIATE(T)                                                                       \

@@ -32,10 +32,13 @@ void raise_interrupts() {
 
 bool is_planar(const std::string& name) { return name.find("planar") != std::string::npos; }
 
+// Slices [k][y][x] and [k][view][column], k being z and the row.
+bool is_stack(const std::string& name) { return name.find("stack") != std::string::npos; }
+
 // `volume_first`: the input is a volume and the output projections, or the other way round.
 template <class T, class Function>
 void bind(nb::module_& m, const std::string& name, Function op, bool volume_first, bool voxel_driven) {
-  const bool planar = is_planar(name);
+  const bool planar = is_planar(name), stacked = is_stack(name);
   m.def(
       name.c_str(),
       [=](Input<T> input, Output<T> output, Input<double> views, std::array<int64_t, 2> detector,
@@ -50,7 +53,9 @@ void bind(nb::module_& m, const std::string& name, Function op, bool volume_firs
         if (input.size() != (volume_first ? voxels : count * pixels)) throw std::invalid_argument("input: wrong number of elements");
         if (output.size() != (volume_first ? count * pixels : voxels)) throw std::invalid_argument("output: wrong number of elements");
         if (voxels == 0 || pixels == 0 || count == 0) return;
-        const Views view{views.data(), int64_t(count), curved, divergent, Weighting(weighting)};
+        const int64_t view_stride = (stacked ? 1 : detector[0]) * detector[1];
+        const int64_t row_stride = (stacked ? int64_t(count) : 1) * detector[1];
+        const Views view{views.data(), int64_t(count), curved, divergent, Weighting(weighting), view_stride, row_stride, stacked};
         nb::gil_scoped_release unlock;
         op(input.data(), output.data(), view, DetectorShape{detector[0], detector[1]}, grid, raise_interrupts);
       },
@@ -124,6 +129,7 @@ void bind_all(nb::module_& m) {
   bind_pairs<T>(m, "axial", axial_operators<T>);
   bind_pairs<T>(m, "general", general_operators<T>);
   bind_pairs<T>(m, "planar", planar_operators<T>);
+  bind_pairs<T>(m, "stack", axial_operators<T>);
 }
 
 }  // namespace
