@@ -14,7 +14,15 @@ from sinograd.geometry import (
     short_scan,
 )
 from sinograd.io import Scan, read, read_volume, save_page, save_preview, write_scan, write_volume
-from sinograd.layers import FBP, FDK
+from sinograd.layers import (
+    FBP,
+    FDK,
+    BilateralFilter2d,
+    BilateralFilter3d,
+    JointBilateralFilter2d,
+    JointBilateralFilter3d,
+    bilateral_parameter_groups,
+)
 from sinograd.ops import Backprojection, LinearOperator, XRayTransform
 from sinograd.phantoms import Ellipsoids, bone, shepp_logan_2d, shepp_logan_3d
 from sinograd.physics import add_photon_noise
@@ -26,6 +34,8 @@ __all__ = [
     "FBP",
     "FDK",
     "Backprojection",
+    "BilateralFilter2d",
+    "BilateralFilter3d",
     "ConeBeam",
     "CoverageWarning",
     "CurvedDetector",
@@ -34,11 +44,14 @@ __all__ = [
     "FlatDetector",
     "Geometry",
     "Grid",
+    "JointBilateralFilter2d",
+    "JointBilateralFilter3d",
     "LinearOperator",
     "ParallelBeam",
     "Scan",
     "XRayTransform",
     "add_photon_noise",
+    "bilateral_parameter_groups",
     "bone",
     "coverage",
     "fbp",
