@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +16,15 @@ from sinograd.ops.window import bilateral_window, check_sigmas, check_window
 # Below these the optimiser moves logarithms instead of values (see `positive`): voxels, and units of input_scale.
 SPATIAL_KNEE = 0.1
 RANGE_KNEE = 0.005
+
+
+class _LastWindow(NamedTuple):
+    """A window, and the state of the parameter that it was made from."""
+
+    raw: Tensor
+    version: int
+    memory: int
+    window: tuple[int, ...]
 
 
 class _BilateralFilter(nn.Module):
@@ -36,11 +46,11 @@ class _BilateralFilter(nn.Module):
         check_sigmas(spatial, float(sigma_range))
         if not 0 < input_scale < math.inf:
             raise ValueError(f"input_scale: expected a positive, finite number, got {input_scale}")
-        self.window = None if window is None else check_window(window, self.ndim)
+        self.window: tuple[int, ...] | None = None if window is None else check_window(window, self.ndim)
         self.raw_sigma_spatial = nn.Parameter(torch.tensor([inverse_of_positive(s, SPATIAL_KNEE) for s in spatial]))
         self.raw_sigma_range = nn.Parameter(torch.tensor(inverse_of_positive(float(sigma_range), RANGE_KNEE)))
         self.register_buffer("input_scale", torch.tensor(float(input_scale)))
-        self._last_window: tuple[Tensor, int, int, tuple[int, ...]] | None = None
+        self._last_window: _LastWindow | None = None
 
     @property
     def sigma_spatial(self) -> Tensor:
@@ -58,20 +68,23 @@ class _BilateralFilter(nn.Module):
 
         Their values are read again only after the parameter was changed (by an optimiser's step, `load_state_dict`,
         `to`, ...), so that a forward pass does not wait for a GPU, and a check of gradients sees one window.
+        `torch.compile` breaks its graph here; a layer with a given window compiles whole.
         """
+        raw, last = self.raw_sigma_spatial, self._last_window
         if self.window is not None:
             return self.window
-        raw = self.raw_sigma_spatial
-        if raw.is_inference():  # keeps no count of changes
+        if raw.is_inference():  # keeps no count of its changes
             return bilateral_window(self.sigma_spatial)
-        last = self._last_window
-        if last is None or last[0] is not raw or last[1:3] != (raw._version, raw.data_ptr()):
-            last = (raw, raw._version, raw.data_ptr(), bilateral_window(self.sigma_spatial))
+        if last is None or last.raw is not raw or (last.version, last.memory) != (raw._version, raw.data_ptr()):
+            last = _LastWindow(raw, raw._version, raw.data_ptr(), bilateral_window(self.sigma_spatial))
             self._last_window = last
-        return last[3]
+        return last.window
 
     def _arguments(self) -> tuple[Tensor, Tensor]:
         return self.sigma_spatial, self.sigma_range * self.input_scale
+
+    def _window(self) -> tuple[int, ...]:
+        return self.current_window() if self.window is None else self.window  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         """The values of now."""
@@ -84,13 +97,13 @@ class _BilateralFilter(nn.Module):
 class _Plain(_BilateralFilter):
     def forward(self, x: Tensor) -> Tensor:
         """As `ops.bilateral_filter`: x [..., (Z,) Y, X] to the same."""
-        return bilateral_filter(x, *self._arguments(), window=self.window or self.current_window())
+        return bilateral_filter(x, *self._arguments(), window=self._window())
 
 
 class _Joint(_BilateralFilter):
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """As `ops.joint_bilateral_filter`: x and guide [..., (Z,) Y, X] to the same."""
-        return joint_bilateral_filter(x, guide, *self._arguments(), window=self.window or self.current_window())
+        return joint_bilateral_filter(x, guide, *self._arguments(), window=self._window())
 
 
 class BilateralFilter3d(_Plain):

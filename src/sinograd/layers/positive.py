@@ -7,8 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-# Where a value stops shrinking: exp(-30) is 1e-13 of the knee.
-LOWEST = -30.0
+# Where a value stops shrinking: at exp(-14) of the knee, a millionth.
+LOWEST = -14.0
 
 
 def positive(raw: Tensor, knee: float) -> Tensor:

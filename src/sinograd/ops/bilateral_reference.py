@@ -112,3 +112,48 @@ def bilateral_backward_reference(
         grad_spatial = grad_spatial + parts[2]
         grad_range = grad_range + parts[3]
     return grad_x, grad_guide, grad_spatial, grad_range
+
+
+def bilateral_backward_vjp(
+    cotangents: Sequence[Tensor | None],
+    grad_output: Tensor,
+    grad_normaliser: Tensor | None,
+    x: Tensor,
+    guide: Tensor | None,
+    sigma_spatial: Tensor,
+    sigma_range: Tensor,
+    output: Tensor,
+    normaliser: Tensor,
+    window: Sequence[int],
+) -> list[Tensor | None]:
+    """Gradients of sum(cotangent * gradient) to all tensor arguments: the filter differentiated a second time.
+
+    `cotangents` belong to the gradients of x, guide, sigma_spatial and sigma_range. Torch differentiates one tap at a
+    time, so that only a few volumes are held.
+    """
+    of_x, of_guide, of_spatial, of_range = cotangents
+    joint = guide is not None
+    if not joint:
+        of_guide = of_x
+    if of_x is of_guide is of_spatial is of_range is None:
+        return [None] * 8
+    given = torch.zeros_like(x) if grad_normaliser is None else grad_normaliser
+    inputs = [t.detach().requires_grad_() for t in (grad_output, given, x, output, normaliser)]
+    with torch.enable_grad():
+        scaled, excess = pull_back_normalisation(*inputs)
+    leaves = [x, guide if joint else x, sigma_spatial, sigma_range, scaled, excess]
+    leaves = [leaf.detach().requires_grad_() for leaf in leaves]
+    sums = [torch.zeros_like(leaf) for leaf in leaves]
+    for tap in taps(x.shape[-len(window) :], window):
+        with torch.enable_grad():
+            parts = backward_tap(tap, *leaves)
+            volumes = [(a, part) for a, part in ((of_x, parts[0]), (of_guide, parts[1])) if a is not None]
+            terms = [(a[tap.here] * part).sum() for a, part in volumes]
+            terms += [(a * part).sum() for a, part in ((of_spatial, parts[2]), (of_range, parts[3])) if a is not None]
+            shares = torch.autograd.grad(torch.stack(terms).sum(), leaves, materialize_grads=True)
+        for total, share in zip(sums, shares, strict=True):
+            total += share
+    to_output, to_given, to_x, *rest = torch.autograd.grad((scaled, excess), inputs, sums[4:], materialize_grads=True)
+    to_x = to_x + sums[0] if joint else to_x + sums[0] + sums[1]
+    to_given = None if grad_normaliser is None else to_given
+    return [to_output, to_given, to_x, sums[1] if joint else None, sums[2], sums[3], *rest]
