@@ -35,7 +35,7 @@ def check_sigmas(sigma_spatial: Sequence[float], sigma_range: float | None) -> N
 
 def check_window(window: int | Sequence[int], ndim: int) -> tuple[int, ...]:
     """An odd, positive width for each of `ndim` axes; one number stands for all."""
-    widths = tuple(window) if isinstance(window, Sequence) and not isinstance(window, str) else (window,) * ndim
+    widths = tuple(window) if isinstance(window, (tuple, list)) else (window,) * ndim
     if len(widths) != ndim:
         raise ValueError(f"window: expected one width or {ndim}, as many as sigma_spatial has entries, got {widths}")
     if not all(type(width) is int and width > 0 and width % 2 == 1 for width in widths):
