@@ -16,11 +16,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from txrm_file import write_txrm
 
 from sinograd.geometry import ConeBeam, FlatDetector, Grid
 from sinograd.io import read_volume
 from sinograd.phantoms import Ellipsoids
+from txrm_file import write_txrm
 
 PIXELS, VIEWS = 128, 201
 PIXEL_MM = 8 * 44.998e-3  # at the sample

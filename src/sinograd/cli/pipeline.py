@@ -178,12 +178,12 @@ def _centered(request: Request, scan: Scan, progress: Progress, told: list[str])
         return dataclasses.replace(scan, geometry=moved), None
     from sinograd.preparation import find_center, plot_center
 
-    progress.stage("finding centre", 0)
+    advance = progress.stage("finding centre", len(scan.geometry))
     with told_warnings(told):
-        center = find_center(scan.projections, scan.geometry)
+        center = find_center(scan.projections, scan.geometry, progress=advance)
     if request.center_picture is not None:
         plot_center(center, request.center_picture, force=request.force)
-    return dataclasses.replace(scan, geometry=shift_detector(scan.geometry, column=center.offset_mm)), center
+    return dataclasses.replace(scan, geometry=center.correct(scan.geometry)), center
 
 
 def _write(request: Request, result: Reconstruction) -> None:

@@ -68,7 +68,9 @@ def beam_hardening_polynomial(
 
 
 def _checked(coefficients: Sequence[float] | Tensor) -> Sequence[float] | Tensor:
-    numbers = coefficients if isinstance(coefficients, Tensor) else torch.tensor(list(coefficients), dtype=torch.float64)
+    numbers = (
+        coefficients if isinstance(coefficients, Tensor) else torch.tensor(list(coefficients), dtype=torch.float64)
+    )
     if numbers.ndim != 1 or len(numbers) == 0 or not bool(torch.isfinite(numbers.detach()).all()):
         raise ValueError(f"coefficients: expected finite numbers (c1, c2, ...), got {coefficients}")
     return coefficients

@@ -46,7 +46,7 @@ class RawScan(Protocol):
 
     @property
     def kind(self) -> str:
-        """"counts", "transmission" or "line integrals"."""
+        """ "counts", "transmission" or "line integrals"."""
         ...
 
     @property
@@ -115,7 +115,9 @@ class _Run:
         self.rows = check_span(options.rows, "rows", geometry.rows)
         self.columns = check_span(options.columns, "columns", geometry.columns)
         self.binning = check_binning(options.binning, geometry.detector.ndim)
-        self.geometry = detector_region(geometry, options.rows if geometry.ndim == 3 else None, self.columns, self.binning)
+        self.geometry = detector_region(
+            geometry, options.rows if geometry.ndim == 3 else None, self.columns, self.binning
+        )
         self.correction = Correction(scan, options, self.rows, self.columns, self.name)
         self.air = self._air()
         self.moves = self._moves(calibration)
@@ -211,7 +213,9 @@ class _Run:
         moves = check_shifts(shifts, torch.empty(self.views, 1, 1)).detach().double().numpy()
         two_dimensional = self.scan.geometry.ndim == 2
         if two_dimensional and moves[:, 0].any():
-            raise ValueError(f"{self.name}: shifts along the rows of a 2-D scan, up to {abs(moves[:, 0]).max():g} pixels")
+            raise ValueError(
+                f"{self.name}: shifts along the rows of a 2-D scan, up to {abs(moves[:, 0]).max():g} pixels"
+            )
         if self.options.shifts == "interpolate":
             return moves / np.array(self.binning)
         detector = self.scan.geometry.detector

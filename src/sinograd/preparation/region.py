@@ -25,9 +25,7 @@ def crop(
     return cut, part
 
 
-def bin_elements(
-    projections: Tensor, geometry: Geometry, binning: int | tuple[int, int]
-) -> tuple[Tensor, Geometry]:
+def bin_elements(projections: Tensor, geometry: Geometry, binning: int | tuple[int, int]) -> tuple[Tensor, Geometry]:
     """Means of `binning` (along a column, along a row) elements, and their geometry; differentiable.
 
     Elements that do not fill a bin are left out at the end. Counts and transmitted fractions are to be binned before

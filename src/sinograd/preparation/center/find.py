@@ -130,7 +130,9 @@ def find_center(
         not doubts,
     )
     if doubts:
-        warnings.warn(f"the centre of rotation is uncertain: {'; '.join(doubts)} ({found})", CenterWarning, stacklevel=2)
+        warnings.warn(
+            f"the centre of rotation is uncertain: {'; '.join(doubts)} ({found})", CenterWarning, stacklevel=2
+        )
     return found
 
 

@@ -90,7 +90,9 @@ def read_sinograms(
     if shape != expected:
         raise ValueError(f"projections {list(shape)} do not match the geometry's {list(expected)}")
     detector = upright_detector(geometry, "find_center")
-    orbit = circular_orbit(detector.vectors, detector.shape, geometry.divergent, "find_center", geometry.scan == "helical")
+    orbit = circular_orbit(
+        detector.vectors, detector.shape, geometry.divergent, "find_center", geometry.scan == "helical"
+    )
     groups, height = _groups(detector, geometry, rows)
     values = _read(projections, geometry, detector, groups, height, progress)
     bad = int((~torch.isfinite(values)).sum())
