@@ -19,7 +19,7 @@ def cgls(
     operator: Operator,
     projections: Tensor,
     *,
-    iterations: int = 20,
+    iterations: int = 12,
     damp: float = 0.0,
     weights: Tensor | None = None,
     start: Tensor | None = None,

@@ -78,7 +78,7 @@ def sart(
     operator: Operator,
     projections: Tensor,
     *,
-    iterations: int = 5,
+    iterations: int = 3,
     order: str = "golden",
     relaxation: float = 0.5,
     decay: float = 1.0,

@@ -50,7 +50,7 @@ def regularized_least_squares(
     weight: float | Tensor,
     *,
     iterations: int = 20,
-    tolerance: float = 1e-6,
+    tolerance: float | None = None,
 ) -> Tensor:
     """The x that minimises |p - A x|^2 + weight |x - prior|^2, by conjugate gradients from the prior.
 
@@ -64,15 +64,16 @@ def regularized_least_squares(
         prior: [..., *domain_shape].
         weight: above 0; a tensor of one element trains.
         iterations, tolerance: of the solution and of its gradient; stops where the equations' relative residual is
-            below the tolerance.
+            below the tolerance, 10 roundings if not given.
 
     Raises:
         TypeError, ValueError: wrong shapes, a weight that is not above 0.
     """
     check_operator(operator)
-    value = float(weight)
+    value = float(weight.detach()) if isinstance(weight, Tensor) else float(weight)
     if not 0 < value < math.inf:
         raise ValueError(f"weight: expected a number above 0, got {value}")
+    tolerance = 10 * torch.finfo(prior.dtype).eps if tolerance is None else tolerance
     expected = shape_of(operator, "domain_shape") or prior.shape
     if tuple(prior.shape[prior.ndim - len(expected) :]) != tuple(expected):
         raise ValueError(f"prior: expected [..., {', '.join(map(str, expected))}], got {list(prior.shape)}")
@@ -110,7 +111,7 @@ class _Solve(torch.autograd.Function):
 def _solve(
     right: Tensor, x: Tensor, weight: Tensor, operator: Operator, ndim: int, iterations: int, tolerance: float
 ) -> Tensor:
-    factor = float(weight)
+    factor = float(weight.detach())
 
     def apply(image: Tensor) -> Tensor:
         return own(operator.T(operator(image)), image).add_(image, alpha=factor)

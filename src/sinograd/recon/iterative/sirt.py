@@ -16,8 +16,8 @@ def sirt(
     operator: Operator,
     projections: Tensor,
     *,
-    iterations: int = 100,
-    relaxation: float = 1.0,
+    iterations: int = 50,
+    relaxation: float = 1.9,
     weights: Tensor | None = None,
     start: Tensor | None = None,
     lower: float | Tensor | None = None,
@@ -31,7 +31,8 @@ def sirt(
 
     P. Gilbert, Journal of Theoretical Biology 36, 1972; in this form J. Gregor, T. Benson, IEEE Transactions on
     Medical Imaging 27(7), 2008, eq. 2. R holds 1 / row sums, C 1 / column sums. It converges for 0 < relaxation < 2
-    to the image that minimises (p - A x).T R (p - A x) within the bounds.
+    to the image that minimises (p - A x).T R (p - A x) within the bounds. The first iteration, which finds the mean, is
+    relaxed by 1 at most; thereafter 1.9 is about twice as fast as 1.
 
     Memory: besides the projections 4 images (x, the best one, C, A.T of the residual; 3 with keep_best=False) and 2
     copies of the projections (R, residual). R and C stay with the operator.
@@ -77,9 +78,11 @@ def _steps(problem: Problem, relaxation: float) -> Steps:
         columns = reciprocal_(problem.adjoint(problem.weights))
     x = problem.start()
     residual = problem.first_residual(x)
+    now = min(relaxation, 1.0)
     while True:
         yield Step(x, problem.data_length(residual))
-        x.addcmul_(columns, problem.adjoint(residual.mul_(rows)), value=relaxation)
+        x.addcmul_(columns, problem.adjoint(residual.mul_(rows)), value=now)
+        now = relaxation
         problem.constrain_(x)
         del residual  # its memory serves the next one
         residual = problem.residual(x)
