@@ -58,6 +58,7 @@ def _steps(problem: Problem, damp: float) -> Steps:
     direction = gradient.clone()
     length = problem.image_dot(gradient, gradient)
     del gradient
+    limit: Tensor | None = None
     while True:
         misfit = problem.data_length(residual)
         yield Step(x, misfit, misfit**2 + damp**2 * problem.image_dot(x, x) if damp else None)
@@ -65,6 +66,9 @@ def _steps(problem: Problem, damp: float) -> Steps:
         curvature = problem.data_dot(projected, projected)
         if damp:
             curvature = curvature + damp**2 * problem.image_dot(direction, direction)
+        if limit is None:
+            limit = _rounding(problem, _quotient(curvature, length))
+        length = torch.where(length > limit, length, 0.0)
         step = _quotient(length, curvature)
         x.addcmul_(direction, spread(step, x, problem.image_ndim))
         residual.sub_(projected.mul_(spread(step, residual, problem.data_ndim)))
@@ -79,6 +83,11 @@ def _gradient(problem: Problem, residual: Tensor, x: Tensor, damp: float) -> Ten
     """A.T W (p - A x) - damp^2 x."""
     gradient = problem.adjoint(residual if problem.weights is None else residual * problem.weights)
     return gradient.sub_(x, alpha=damp**2) if damp else gradient
+
+
+def _rounding(problem: Problem, squared_norm: Tensor) -> Tensor:
+    """The squared length of a gradient that is rounding only: a problem with such a one is solved, and left alone."""
+    return squared_norm * (4 * torch.finfo(problem.projections.dtype).eps * problem.data_norm) ** 2
 
 
 def _quotient(a: Tensor, b: Tensor) -> Tensor:

@@ -14,8 +14,9 @@ CPU_CHUNK, GPU_CHUNK = 1 << 15, 1 << 24
 def dot(a: Tensor, b: Tensor, ndim: int, weights: Tensor | None = None) -> Tensor:
     """sum(weights * a * b) over the last `ndim` dimensions, [...] float64."""
     batch = a.shape[: a.ndim - ndim]
-    left, right = (t.reshape(math.prod(batch), -1) for t in (a, b))
-    weight = None if weights is None else weights.expand(a.shape).reshape(left.shape)
+    shape = (math.prod(batch), math.prod(a.shape[a.ndim - ndim :]))
+    left, right = a.reshape(shape), b.reshape(shape)
+    weight = None if weights is None else weights.expand(a.shape).reshape(shape)
     chunk = CPU_CHUNK if a.device.type == "cpu" else GPU_CHUNK
     sums = [_dot(left, right, weight, row, chunk) for row in range(len(left))]
     return torch.stack(sums).reshape(batch) if sums else a.new_zeros(batch, dtype=torch.float64)

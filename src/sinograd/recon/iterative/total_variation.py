@@ -75,7 +75,10 @@ class TotalVariation:
                 part[axis].div_(lengths)
 
     def add_transposed_(self, target: Tensor, field: Tensor, factor: float) -> None:
-        """target + factor * the adjoint of the gradient of `field` [ndim, *target.shape], in place."""
+        """target + factor * the gradient's adjoint of `field` [ndim, *target.shape], in place.
+
+        The field is a gradient's: 0 at the last voxel of its component's axis.
+        """
         for start, stop in self._slabs(target):
             self._add_transposed_of_slab_(target, field, factor, start, stop)
 
@@ -110,7 +113,7 @@ class TotalVariation:
         return out if self.factors[axis] == 1 else out.mul_(self.factors[axis])
 
     def _add_divergence_(self, slab: Tensor, field: Tensor, axis: int, factor: float, halo: int) -> None:
-        """slab - factor * (adjoint of the axis' difference)(field): adds factor w (field[i] - field[i - 1]).
+        """slab + factor * divergence: adds factor w (field[i] - field[i - 1]); the field is 0 at the axis' end.
 
         `field` has `halo` (0 or 1) slices more than the slab at its beginning; without one, what lies before is zero.
         """
