@@ -7,7 +7,13 @@ from sinograd.layers.bilateral import (
     JointBilateralFilter3d,
     bilateral_parameter_groups,
 )
-from sinograd.layers.filtered_backprojection import FBP, FDK
+from sinograd.layers.filtered_backprojection import (
+    FBP,
+    FDK,
+)
+from sinograd.layers.unrolled import (
+    Unrolled,
+)
 
 __all__ = [
     "FBP",
@@ -16,5 +22,6 @@ __all__ = [
     "BilateralFilter3d",
     "JointBilateralFilter2d",
     "JointBilateralFilter3d",
+    "Unrolled",
     "bilateral_parameter_groups",
 ]
