@@ -113,9 +113,7 @@ def test_training_from_fbp() -> None:
     denoisers = [nn.Conv2d(1, 1, 3, padding=1, bias=False) for _ in range(3)]
     for denoiser in denoisers:
         nn.init.dirac_(denoiser.weight)
-    network = Unrolled(
-        sg.XRayTransform(geometry, grid), denoisers, start=sg.FBP(geometry, grid, trainable="taps")
-    )
+    network = Unrolled(sg.XRayTransform(geometry, grid), denoisers, start=sg.FBP(geometry, grid, trainable="taps"))
     optimizer = torch.optim.Adam(network.parameters(), lr=0.02)
     losses = []
     batch = torch.stack([p, 2 * p])[:, None]

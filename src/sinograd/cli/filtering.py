@@ -17,8 +17,8 @@ if TYPE_CHECKING:
 
 def filtered_backprojection(
     request: Request, scan: Scan, grid: Grid, progress: Progress
-) -> tuple[torch.Tensor, str, Partial]:
-    """The volume of a prepared scan, the name of the algorithm, and the file of an unfinished volume.
+) -> tuple[torch.Tensor, str, str, Partial]:
+    """The volume of a prepared scan, the algorithm and its options in words, and the file of an unfinished volume.
 
     The first interrupt is obeyed between two blocks of views: the volume so far is kept for `--resume`.
     """
@@ -31,6 +31,8 @@ def filtered_backprojection(
 
     geometry, projections = scan.geometry, scan.load()
     cone = isinstance(geometry, ConeBeam)
+    if request.algorithm == ("fbp" if cone else "fdk"):
+        raise ValueError(f"--algorithm {request.algorithm} does not take a {type(geometry).__name__}")
     try:
         (check_fdk if cone else check_fbp)(geometry, grid)
         plan = make_plan(geometry, "FDK" if cone else "filtered backprojection", request.truncation)
@@ -39,7 +41,7 @@ def filtered_backprojection(
             raise
         raise ValueError(f"{scan.name}: {str(error).removeprefix('geometry: ')}") from error
     taps = plan.default_taps(request.window, request.cutoff)
-    partial = Partial(request.output, grid, _work(request, scan))
+    partial = Partial.of(request, scan, grid)
     volume, first = partial.load() if request.resume else (torch.zeros(grid.shape), 0)
     advance = progress.stage("reconstructing", len(geometry))
 
@@ -54,20 +56,7 @@ def filtered_backprojection(
                 partial.save(volume, done)
 
         add_filtered_backprojection(volume, projections, plan, geometry, grid, taps, None, tell, first)
-    return volume, "FDK" if cone else "FBP", partial
-
-
-def _work(request: Request, scan: Scan) -> dict[str, object]:
-    """What makes two runs the same work."""
-    from sinograd.io import software_version
-
-    file = request.scan.stat()
-    return {
-        "scan": str(request.scan.resolve()),
-        "size": file.st_size,
-        "changed": file.st_mtime_ns,
-        "options": dict(request.options),
-        "geometry": repr(scan.geometry),
-        "vectors": scan.geometry.vectors.sum(dim=0).tolist(),
-        "version": software_version(),
-    }
+    options = f"window {request.window}, cut-off {request.cutoff:g}"
+    if request.truncation != "none":
+        options += f", rows continued ({request.truncation})"
+    return volume, "FDK" if cone else "FBP", options, partial

@@ -17,6 +17,20 @@ _VOLUME = "Volume"
 _OUTPUT = "Output"
 
 
+class Algorithm(StrEnum):
+    """How to reconstruct; auto: FDK or filtered backprojection, as the geometry asks."""
+
+    auto = "auto"
+    fdk = "fdk"
+    fbp = "fbp"
+    sirt = "sirt"
+    sart = "sart"
+    os_sart = "os-sart"
+    cgls = "cgls"
+    lsqr = "lsqr"
+    fista_tv = "fista-tv"
+
+
 class Window(StrEnum):
     """Windows of the ramp filter, from sharp to smooth."""
 
@@ -175,6 +189,26 @@ CenterPicture = Annotated[
 ]
 
 # Volume
+AlgorithmOption = Annotated[
+    Algorithm,
+    typer.Option("--algorithm", help="auto: FDK or filtered backprojection.", rich_help_panel=_VOLUME),
+]
+Iterations = Annotated[
+    int | None,
+    typer.Option(metavar="N", help="Of an iterative algorithm. Default: its own.", rich_help_panel=_VOLUME),
+]
+TvStrength = Annotated[
+    float | None,
+    typer.Option(metavar="FACTOR", help="fista-tv: 2 is twice as smooth as the default, 1.", rich_help_panel=_VOLUME),
+]
+NonNegative = Annotated[
+    bool,
+    typer.Option(
+        "--non-negative/--any-sign",
+        help="sirt, sart, os-sart, fista-tv: attenuation below zero is not allowed.",
+        rich_help_panel=_VOLUME,
+    ),
+]
 WindowOption = Annotated[
     Window, typer.Option("--window", help="Window of the ramp filter, from sharp to smooth.", rich_help_panel=_VOLUME)
 ]

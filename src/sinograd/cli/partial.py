@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import torch
 
+    from sinograd.cli.pipeline import Request
     from sinograd.geometry import Grid
+    from sinograd.io import Scan
 
 SAVE_SECONDS = 300.0  # between two savings without an interrupt
 
 
 class Partial:
-    """A volume that holds some of the views, in a file beside the output: OUTPUT.partial.h5.
+    """A volume that holds some of the views or iterations, in a file beside the output: OUTPUT.partial.h5.
 
     `key` tells whether a file belongs to the same work: scan, options, geometry, grid and version.
     """
@@ -33,8 +35,25 @@ class Partial:
         self.key = hashlib.sha256(json.dumps(work, sort_keys=True, default=str).encode()).hexdigest()
         self._saved_at = time.monotonic()
 
+    @classmethod
+    def of(cls, request: Request, scan: Scan, grid: Grid) -> Partial:
+        """That of a request for a prepared scan."""
+        from sinograd.io import software_version
+
+        file = request.scan.stat()
+        work = {
+            "scan": str(request.scan.resolve()),
+            "size": file.st_size,
+            "changed": file.st_mtime_ns,
+            "options": dict(request.options),
+            "geometry": repr(scan.geometry),
+            "vectors": scan.geometry.vectors.sum(dim=0).tolist(),
+            "version": software_version(),
+        }
+        return cls(request.output, grid, work)
+
     def load(self) -> tuple[torch.Tensor, int]:
-        """The volume so far and the views in it; ValueError when there is none or it is of other work."""
+        """The volume so far and the views (or iterations) in it; ValueError when there is none or it is of other work."""
         from sinograd.io import read_volume
 
         if not self.path.exists():
@@ -45,13 +64,13 @@ class Partial:
                 f"--resume: {self.path} was made from another scan, with other options or by another version; "
                 "start without --resume, or remove it"
             )
-        return volume, int(record["views"])
+        return volume, int(record["done"])
 
-    def save(self, volume: torch.Tensor, views: int) -> None:
-        """Keep the volume with its first `views` views."""
+    def save(self, volume: torch.Tensor, done: int) -> None:
+        """Keep the volume after `done` views or iterations."""
         from sinograd.io import write_volume
 
-        write_volume(volume, self.path, self.grid, force=True, provenance={"key": self.key, "views": views})
+        write_volume(volume, self.path, self.grid, force=True, provenance={"key": self.key, "done": done})
         self._saved_at = time.monotonic()
 
     @property

@@ -36,6 +36,10 @@ class Request:
     preparation: Mapping[str, Any] = field(default_factory=dict)
     center: str | float = "file"
     center_picture: Path | None = None
+    algorithm: str = "auto"
+    iterations: int | None = None
+    tv_strength: float | None = None
+    non_negative: bool = True
     window: str = "ram-lak"
     cutoff: float = 1.0
     truncation: str = "none"
@@ -58,6 +62,7 @@ class Reconstruction:
     grid: Grid
     volume: torch.Tensor
     algorithm: str
+    details: str
     center: Center | None
     seconds: Mapping[str, float]
     warnings: list[str]
@@ -92,8 +97,10 @@ def opened_scan(request: Request, told: list[str]) -> Scan:
 def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
     import sinograd  # noqa: F401  (so that the clock below does not count it)
     from sinograd.cli.filtering import filtered_backprojection
+    from sinograd.cli.iterating import METHODS, check_options, iterate
 
     told: list[str] = []
+    check_options(request)
     _check_the_scan_stays(request)
     clock = _Clock()
     scan = opened_scan(request, told)
@@ -109,7 +116,8 @@ def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
     if outside is not None:
         warn(outside, told)
     with told_warnings(told):
-        volume, algorithm, partial = filtered_backprojection(request, prepared, grid, progress)
+        run = iterate if request.algorithm in METHODS else filtered_backprojection
+        volume, algorithm, details, partial = run(request, prepared, grid, progress)
     if request.mask:
         from sinograd.preparation import mask_field_of_view_
 
@@ -117,7 +125,7 @@ def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
     clock.stage("reconstruct")
 
     progress.stage("writing", 0)
-    result = Reconstruction(prepared, grid, volume, algorithm, center, clock.seconds, told)
+    result = Reconstruction(prepared, grid, volume, algorithm, details, center, clock.seconds, told)
     _write(request, result)
     partial.remove()
     clock.stage("write")
@@ -176,13 +184,14 @@ def _centered(request: Request, scan: Scan, progress: Progress, told: list[str])
     if isinstance(request.center, float):
         moved = shift_detector(scan.geometry, column=request.center * scan.geometry.detector.spacing[-1])
         return dataclasses.replace(scan, geometry=moved), None
-    from sinograd.preparation import find_center, plot_center
+    from sinograd.io import save_center_picture
+    from sinograd.preparation import find_center
 
     advance = progress.stage("finding centre", len(scan.geometry))
     with told_warnings(told):
         center = find_center(scan.projections, scan.geometry, progress=advance)
     if request.center_picture is not None:
-        plot_center(center, request.center_picture, force=request.force)
+        save_center_picture(center, request.center_picture, force=request.force)
     return dataclasses.replace(scan, geometry=center.correct(scan.geometry)), center
 
 
@@ -193,6 +202,7 @@ def _write(request: Request, result: Reconstruction) -> None:
     metadata = {name: value for name, value in scan.metadata.items() if name != "preparation"}
     made = {
         "algorithm": result.algorithm,
+        "details": result.details,
         "scan": {"file": str(request.scan.resolve()), "metadata": metadata, "provenance": scan.provenance},
         "preparation": scan.metadata.get("preparation", {}),
         "geometry": repr(scan.geometry),
@@ -202,7 +212,7 @@ def _write(request: Request, result: Reconstruction) -> None:
         made["center"] = center_text(result.center)
     provenance = make_provenance("sinograd reconstruct", request.options, **made)
     write_volume(result.volume, request.output, grid, force=request.force, provenance=provenance)
-    title = f"{request.scan.name}: {result.algorithm}, {request.window}"
+    title = f"{request.scan.name}: {result.algorithm}, {result.details}"
     if request.preview is not None:
         save_preview(result.volume, grid, request.preview, title=title, force=request.force)
     if request.page is not None:

@@ -20,6 +20,7 @@ class Progress:
         self._unit = "views"
         self._done = 0
         self._total = 0
+        self._unit = "views"
         self._bars: Any = None
         self._task: Any = None
         if not quiet and sys.stderr.isatty():

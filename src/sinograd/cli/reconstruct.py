@@ -42,6 +42,10 @@ def reconstruct(
     shifts: o.ShiftsOption = o.Shifts.interpolate,
     edges: o.EdgesOption = o.Edges.nearest,
     center: o.Center = "file",
+    algorithm: o.AlgorithmOption = o.Algorithm.auto,
+    iterations: o.Iterations = None,
+    tv_strength: o.TvStrength = None,
+    non_negative: o.NonNegative = True,
     window: o.WindowOption = o.Window.ram_lak,
     cutoff: o.Cutoff = 1.0,
     truncation: o.TruncationOption = o.Truncation.none,
@@ -58,7 +62,7 @@ def reconstruct(
     quiet: o.Quiet = False,
     json_: o.Json = False,
 ) -> None:
-    """Reconstruct a scan: FDK for cone beams, filtered backprojection for fan and parallel beams.
+    """Reconstruct a scan: FDK for cone beams, filtered backprojection for fan and parallel beams, or iterations.
 
     Raw counts become line integrals first: references, dark images, shifts and the rest of the preparation follow
     from the file and the options.
@@ -112,7 +116,7 @@ def summary(request: Request, result: Reconstruction) -> Lines:
         lines.append(("centre", center_text(result.center)))
     lines += [
         ("grid", grid_text(result.grid)),
-        ("algorithm", f"{result.algorithm}, window {request.window}, cut-off {request.cutoff:g}"),
+        ("algorithm", f"{result.algorithm}, {result.details}"),
         ("seconds", f"{sum(result.seconds.values()):.2f} ({stages})"),
         ("volume", f"{request.output} ({size(request.output.stat().st_size)})"),
     ]

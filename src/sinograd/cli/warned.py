@@ -16,7 +16,7 @@ def told_warnings(told: list[str]) -> Iterator[None]:
     Other warnings, which are about the program, are shown as Python shows them.
     """
     from sinograd.io import ScanWarning
-    from sinograd.preparation import CenterWarning, PreparationWarning
+    from sinograd.preparation import PreparationWarning
     from sinograd.recon import CoverageWarning
 
     ours = (CoverageWarning, PreparationWarning, ScanWarning)

@@ -5,6 +5,7 @@ are imported when a file is read or written.
 """
 
 from sinograd.io.calibration import Calibration
+from sinograd.io.center_picture import save_center_picture
 from sinograd.io.page import check_page_path, save_page
 from sinograd.io.pictures import check_picture_path, save_preview
 from sinograd.io.provenance import make_provenance, software_version
@@ -26,6 +27,7 @@ __all__ = [
     "make_provenance",
     "read",
     "read_volume",
+    "save_center_picture",
     "save_page",
     "save_preview",
     "save_scan_preview",

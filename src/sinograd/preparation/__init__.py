@@ -1,6 +1,7 @@
 """Preparation: raw counts to line integrals, as functions of tensors and for whole scans."""
 
 from sinograd.preparation.beam_hardening import beam_hardening_polynomial, correct_beam_hardening
+from sinograd.preparation.center import Center, CenterWarning, find_center
 from sinograd.preparation.defects import Defects, find_defects, repair
 from sinograd.preparation.field_of_view import field_of_view_mask, field_of_view_radii, mask_field_of_view_
 from sinograd.preparation.logarithm import negative_logarithm
@@ -12,6 +13,8 @@ from sinograd.preparation.rings import remove_rings
 from sinograd.preparation.shifts import shift_projections, unmeasured_edges
 
 __all__ = [
+    "Center",
+    "CenterWarning",
     "Defects",
     "Preparation",
     "PreparationWarning",
@@ -21,6 +24,7 @@ __all__ = [
     "crop",
     "field_of_view_mask",
     "field_of_view_radii",
+    "find_center",
     "find_defects",
     "interpolate_references",
     "mask_field_of_view_",

@@ -65,10 +65,10 @@ def test_total_variation_in_one_dimension(weights: Tensor | None) -> None:
         return value, np.concatenate([[slope[0]], slope[1:] + weight, -slope[1:] + weight])
 
     bounds = [(None, None), *[(0, None)] * 18]
-    found = minimize(split, np.zeros(19), jac=True, bounds=bounds, options={"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-10})
-    result = fista_tv(
-        as_operator(M), P, iterations=200, regularization=weight, weights=weights, inner_iterations=20
+    found = minimize(
+        split, np.zeros(19), jac=True, bounds=bounds, options={"maxiter": 5000, "ftol": 1e-15, "gtol": 1e-10}
     )
+    result = fista_tv(as_operator(M), P, iterations=200, regularization=weight, weights=weights, inner_iterations=20)
     assert result.objectives is not None
     assert result.objectives[-1].item() == pytest.approx(found.fun, rel=1e-4)
     smoothed = gradient_descent(

@@ -25,7 +25,12 @@ def test_a_quadratic_prior(weights: Tensor | None) -> None:
     norm = NORM if weights is None else operator_norm(as_operator(M), weights=w, dtype=torch.float64) ** 2 * 1.02
     for accelerate, iterations in ((True, 300), (False, 600)):
         result = pnp_proximal_gradient(
-            as_operator(M), P, lambda x: x / (1 + c / norm), iterations=iterations, weights=weights, accelerate=accelerate
+            as_operator(M),
+            P,
+            lambda x: x / (1 + c / norm),
+            iterations=iterations,
+            weights=weights,
+            accelerate=accelerate,
         )
         assert (result.image - expected).abs().max() < 1e-5
     result = pnp_admm(

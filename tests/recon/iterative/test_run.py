@@ -140,9 +140,7 @@ def test_an_interrupt_keeps_the_best_image(name: str) -> None:
             return Interrupted(self.m[views])
 
     with pytest.warns(ConvergenceWarning, match=rf"{name} was interrupted after 3 of 50 iterations"):
-        result = ALGORITHMS[name](
-            Interrupted(M), P, iterations=50, callback=lambda now: seen.append(now.image.clone())
-        )
+        result = ALGORITHMS[name](Interrupted(M), P, iterations=50, callback=lambda now: seen.append(now.image.clone()))
     assert result.stopped == "interrupted" and result.iterations == 3
     assert torch.isfinite(result.image).all()
     # the last image told, or that of the iteration that was cut short
@@ -228,9 +226,7 @@ class Wrong(Bare):
 def test_divergence_stops_and_keeps_the_best(name: str) -> None:
     seen = [torch.zeros_like(X)]
     with pytest.warns(UnmatchedPairWarning), pytest.warns(ConvergenceWarning, match=f"{name} diverged: after"):
-        result = ALGORITHMS[name](
-            Wrong(M), P, iterations=400, callback=lambda now: seen.append(now.image.clone())
-        )
+        result = ALGORITHMS[name](Wrong(M), P, iterations=400, callback=lambda now: seen.append(now.image.clone()))
     assert result.stopped == "diverged" and result.iterations < 400
     assert torch.isfinite(result.image).all()
     lengths = [float((P - M @ x).norm()) for x in seen]

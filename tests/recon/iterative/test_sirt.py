@@ -95,14 +95,10 @@ def test_ordered_subsets_by_formula(order: str) -> None:
             residual = P[part] - M[part] @ x
             met += float((w[part] * residual**2).sum())
             x = x + 0.8 * 0.9**iteration * columns * (M[part].T @ (w[part] * residual / M[part].sum(1)))
-    result = os_sart(
-        as_operator(M), P, iterations=3, subsets=4, order=order, relaxation=0.8, decay=0.9, weights=w
-    )
+    result = os_sart(as_operator(M), P, iterations=3, subsets=4, order=order, relaxation=0.8, decay=0.9, weights=w)
     assert (result.image - x).abs().max() < 1e-12
     assert result.residuals[-1].item() == pytest.approx((met / (w * P**2).sum().item()) ** 0.5)
-    lists = os_sart(
-        as_operator(M), P, iterations=3, subsets=parts, order=order, relaxation=0.8, decay=0.9, weights=w
-    )
+    lists = os_sart(as_operator(M), P, iterations=3, subsets=parts, order=order, relaxation=0.8, decay=0.9, weights=w)
     assert torch.equal(lists.image, result.image)
 
 
@@ -139,7 +135,10 @@ def test_the_operator_of_some_views() -> None:
         (few_views().operator.geometry, few_views().operator.grid),
         (
             sg.ConeBeam.circular(
-                source_to_origin=60, source_to_detector=90, angles=sg.full_scan(6), detector=sg.FlatDetector((4, 6), 4.0)
+                source_to_origin=60,
+                source_to_detector=90,
+                angles=sg.full_scan(6),
+                detector=sg.FlatDetector((4, 6), 4.0),
             ),
             sg.Grid((4, 5, 6), 3.0),
         ),

@@ -91,5 +91,5 @@ def _rounding(problem: Problem, squared_norm: Tensor) -> Tensor:
 
 
 def _quotient(a: Tensor, b: Tensor) -> Tensor:
-    """a / b, 0 where b is 0: the problem is solved."""
+    """A / b, 0 where b is 0: the problem is solved."""
     return torch.where(b > 0, a / b, 0.0)

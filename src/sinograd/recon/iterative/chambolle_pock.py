@@ -66,7 +66,9 @@ def chambolle_pock(
     if not bool(((bound >= 0) & torch.isfinite(bound)).all()):
         raise ValueError(f"misfit: expected numbers from 0, got {misfit}")
     if bound.ndim and bound.shape != problem.batch:
-        raise ValueError(f"misfit: expected a number or one for each problem {list(problem.batch)}, got {list(bound.shape)}")
+        raise ValueError(
+            f"misfit: expected a number or one for each problem {list(problem.batch)}, got {list(bound.shape)}"
+        )
     variation = TotalVariation(voxel_spacing(operator, problem.image_ndim, spacing))
     run = Run("chambolle_pock", problem, iterations, stop, callback, progress, keep_best, monotone=False)
     return run(_steps(smooth, variation, bound * problem.data_norm, balance))
@@ -101,7 +103,7 @@ def _steps(smooth: SmoothPart, variation: TotalVariation, misfit: Tensor, balanc
 def _update_data_dual(
     problem: Problem, y: Tensor, projected: Tensor, root: Tensor | None, step: float, misfit: Tensor
 ) -> None:
-    """y + step sqrt(W) (A x - p), shrunk by step * misfit: the proximal map of the conjugate of a ball's indicator."""
+    """Y + step sqrt(W) (A x - p), shrunk by step * misfit: the proximal map of the conjugate of a ball's indicator."""
     projected.sub_(problem.projections)
     y.add_(projected if root is None else projected.mul_(root), alpha=step)
     length = norm(y, problem.data_ndim)

@@ -141,9 +141,7 @@ def check(
     return _against_blob(operator, geometry, grid, like, found, scale)
 
 
-def _why_not(
-    geometry: Geometry | None, grid: Grid | None, domain: tuple[int, ...], range_: tuple[int, ...]
-) -> str:
+def _why_not(geometry: Geometry | None, grid: Grid | None, domain: tuple[int, ...], range_: tuple[int, ...]) -> str:
     if geometry is None or grid is None:
         return "no geometry and grid to hold it against"
     if domain != grid.shape or range_ != geometry.projection_shape:
@@ -166,9 +164,7 @@ def _against_blob(
     flipped = "" if error <= SAME else _flipped(operator, voxels, projected, geometry, blob)
     spacing = grid.spacing
     shift = tuple(parameters[name] / s for name, s in zip("zyx"[-grid.ndim :], spacing, strict=True))
-    return OperatorCheck(
-        found, adjoint_scale, 1 + parameters["scale"], shift, parameters["column"], error, flipped
-    )
+    return OperatorCheck(found, adjoint_scale, 1 + parameters["scale"], shift, parameters["column"], error, flipped)
 
 
 def _fit(projected: Tensor, geometry: Geometry, blob: Blob) -> tuple[dict[str, float], float] | None:

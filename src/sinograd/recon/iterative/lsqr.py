@@ -106,5 +106,5 @@ def _moved(problem: Problem, x: Tensor) -> Tensor:
 
 
 def _quotient(a: Tensor, b: Tensor) -> Tensor:
-    """a / b, 0 where b is 0: the problem is solved."""
+    """A / b, 0 where b is 0: the problem is solved."""
     return torch.where(b > 0, a / b, 0.0)

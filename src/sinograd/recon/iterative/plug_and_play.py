@@ -42,7 +42,7 @@ def pnp_proximal_gradient(
     progress: Progress | None = None,
     keep_best: bool = True,
 ) -> Result:
-    """x <- denoiser(x - step / |A|^2 A.T W (A x - p)), with FISTA's momentum if `accelerate`.
+    """X <- denoiser(x - step / |A|^2 A.T W (A x - p)), with FISTA's momentum if `accelerate`.
 
     U. S. Kamilov, H. Mansour, B. Wohlberg, IEEE Signal Processing Letters 24(12), 2017. A start that is near, such as
     FDK's image, saves most of the iterations.

@@ -99,11 +99,11 @@ class Problem:
         return self.forward(start)
 
     def residual(self, image: Tensor) -> Tensor:
-        """p - A x."""
+        """P - A x."""
         return self.forward(image).neg_().add_(self.projections)
 
     def first_residual(self, start: Tensor) -> Tensor:
-        """p - A x of the start, without a projection where that is zero."""
+        """P - A x of the start, without a projection where that is zero."""
         return self.first_projection(start).neg_().add_(self.projections)
 
     def data_length(self, data: Tensor) -> Tensor:
@@ -140,7 +140,9 @@ class Problem:
         start = check_values("start", start)
         expected = (*self.batch, *self.image_shape)
         if tuple(start.shape) != expected:
-            raise ValueError(f"start: expected the shape of the reconstruction {list(expected)}, got {list(start.shape)}")
+            raise ValueError(
+                f"start: expected the shape of the reconstruction {list(expected)}, got {list(start.shape)}"
+            )
         if (start.dtype, start.device) != (self.projections.dtype, self.projections.device):
             raise TypeError(
                 f"start: expected {self.projections.dtype} on {self.projections.device} as projections are, "
@@ -191,7 +193,9 @@ def check_weights(weights: Tensor, projections: Tensor, ndim: int) -> Tensor:
     if not _broadcasts(weights.shape, projections.shape):
         raise ValueError(f"weights: {list(weights.shape)} does not broadcast to projections {list(projections.shape)}")
     if bool((weights < 0).any()):
-        raise ValueError(f"weights: expected none below 0, got {int((weights < 0).sum())}, down to {float(weights.min()):g}")
+        raise ValueError(
+            f"weights: expected none below 0, got {int((weights < 0).sum())}, down to {float(weights.min()):g}"
+        )
     weights = weights.expand(projections.shape).contiguous()
     if weights.numel() and not bool((weights.flatten(weights.ndim - ndim) > 0).any(-1).all()):
         raise ValueError("weights: expected some above 0, got zeros only: no ray counts")

@@ -117,5 +117,3 @@ def _solve(
         return own(operator.T(operator(image)), image).add_(image, alpha=factor)
 
     return conjugate_gradients(apply, right, x, ndim, iterations, tolerance)
-
-

@@ -46,7 +46,7 @@ class TotalVariation:
         return total
 
     def add_smoothed_gradient_(self, target: Tensor, x: Tensor, factor: float, smoothing: float) -> Tensor:
-        """target + factor * the gradient of `value(x, smoothing)`, in place."""
+        """Target + factor * the gradient of `value(x, smoothing)`, in place."""
         first = -self.ndim
         for start, stop in self._slabs(x):
             low = max(start - 1, 0)
@@ -62,7 +62,7 @@ class TotalVariation:
         return target
 
     def ascend_(self, field: Tensor, x: Tensor, step: float, limit: float) -> None:
-        """field + step * gradient(x), put back where it is longer than `limit`; in place. Field [ndim, *x.shape]."""
+        """Field + step * gradient(x), put back where it is longer than `limit`; in place. Field [ndim, *x.shape]."""
         for start, stop in self._slabs(x):
             part = field[(..., slice(start, stop), *[slice(None)] * (self.ndim - 1))]
             for axis in range(self.ndim):
@@ -75,7 +75,7 @@ class TotalVariation:
                 part[axis].div_(lengths)
 
     def add_transposed_(self, target: Tensor, field: Tensor, factor: float) -> None:
-        """target + factor * the gradient's adjoint of `field` [ndim, *target.shape], in place.
+        """Target + factor * the gradient's adjoint of `field` [ndim, *target.shape], in place.
 
         The field is a gradient's: 0 at the last voxel of its component's axis.
         """
@@ -113,7 +113,7 @@ class TotalVariation:
         return out if self.factors[axis] == 1 else out.mul_(self.factors[axis])
 
     def _add_divergence_(self, slab: Tensor, field: Tensor, axis: int, factor: float, halo: int) -> None:
-        """slab + factor * divergence: adds factor w (field[i] - field[i - 1]); the field is 0 at the axis' end.
+        """Slab + factor * divergence: adds factor w (field[i] - field[i - 1]); the field is 0 at the axis' end.
 
         `field` has `halo` (0 or 1) slices more than the slab at its beginning; without one, what lies before is zero.
         """
