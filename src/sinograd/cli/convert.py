@@ -87,8 +87,7 @@ def _convert_scan(
     )
     advance = progress.stage("converting", scan.shape[0])
     write_scan(dataclasses.replace(scan, provenance=provenance), output, force=force, format=to, progress=advance)
-    calibration = [] if scan.calibration is None else [("calibration", _calibration_text(scan))]
-    return [*scan_lines(scan), *calibration, *geometry_lines(scan.geometry)]
+    return [*scan_lines(scan), *geometry_lines(scan.geometry)]
 
 
 def _convert_volume(source: Path, output: Path, force: bool, progress: Progress) -> Lines:
@@ -122,14 +121,6 @@ def _files_of(source: Path, scan: Scan) -> list[Path]:
     for part in parts:
         found += getattr(part, "files", [getattr(part, "path", None)])
     return [path for path in found if isinstance(path, Path)]
-
-
-def _calibration_text(scan: Scan) -> str:
-    calibration = scan.calibration
-    assert calibration is not None
-    parts = [f"{calibration.references} references", f"{calibration.darks} dark images"]
-    parts += [name for name in ("shifts", "exposure") if getattr(calibration, name) is not None]
-    return ", ".join(parts)
 
 
 def _bytes(path: Path) -> int:
