@@ -61,8 +61,11 @@ from sinograd.physics import (
     low_dose,
 )
 from sinograd.preparation import (
+    Center,
+    CenterWarning,
     Preparation,
     PreparationWarning,
+    find_center,
     prepare,
 )
 from sinograd.recon import (

@@ -18,13 +18,24 @@ class SearchedCenter(Protocol):
     """What `find_center` returns, as far as it is drawn."""
 
     @property
-    def offset_pixels(self) -> float: ...
+    def offset_pixels(self) -> float:
+        """Of the detector along +u."""
+        ...
+
     @property
-    def certainty(self) -> float: ...
+    def certainty(self) -> float:
+        """Standard error, pixels."""
+        ...
+
     @property
-    def candidates(self) -> Any: ...
+    def candidates(self) -> Any:
+        """Offsets that were tried, pixels [n]."""
+        ...
+
     @property
-    def criterion(self) -> Any: ...
+    def criterion(self) -> Any:
+        """Mismatch at each [n]."""
+        ...
 
 
 def save_center_picture(center: SearchedCenter, path: str | os.PathLike[str], *, force: bool = False) -> None:

@@ -70,10 +70,8 @@ class FunctionOperator:
         return torch.stack(results).reshape(*batch, *self.range_shape) if batch else results[0]
 
     def _one(self, x: Tensor) -> Tensor:
-        if not self._numpy:
-            result = self._forward(x)
-        else:
-            result = torch.as_tensor(self._forward(x.detach().cpu().numpy())).to(x)
+        result = self._forward(x.detach().cpu().numpy() if self._numpy else x)
+        result = torch.as_tensor(result).to(x) if self._numpy else result
         if tuple(result.shape) != self.range_shape:
             raise ValueError(
                 f"operator: expected the function to give {list(self.range_shape)}, got {list(result.shape)}"

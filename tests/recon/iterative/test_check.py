@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 import torch
-from recon.iterative.small import as_operator, matrix
 from torch import Tensor
 
 import sinograd as sg
+from recon.iterative.small import as_operator, matrix
 from sinograd.ops import FunctionOperator
 from sinograd.recon import OperatorCheck, UnmatchedPairWarning, cgls, check, sirt
 

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from recon.iterative.small import as_operator, few_views, matrix
 from scipy.optimize import lsq_linear, minimize
 from torch import Tensor
 
 import sinograd as sg
+from recon.iterative.small import as_operator, few_views, matrix
 from sinograd.recon import (
     LeastSquares,
     PoissonLikelihood,

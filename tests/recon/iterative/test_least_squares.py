@@ -7,10 +7,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from recon.iterative.small import as_operator, few_views, matrix
 from scipy.sparse.linalg import lsqr as scipy_lsqr
 from torch import Tensor
 
+from recon.iterative.small import as_operator, few_views, matrix
 from sinograd.recon import Result, cgls, lsqr
 
 both = pytest.mark.parametrize("algorithm", [cgls, lsqr])

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 import torch
-from recon.iterative.small import as_operator, few_views, matrix
 from torch import Tensor, nn
 
+from recon.iterative.small import as_operator, few_views, matrix
 from sinograd.recon import fista_tv, operator_norm, pnp_admm, pnp_proximal_gradient, tv_denoise
 
 M = matrix(24, 10, signs=False)

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 import torch
-from recon.iterative.small import Bare, as_operator, matrix
 
+from recon.iterative.small import Bare, as_operator, matrix
 from sinograd.recon import cgls, column_weights, fista_tv, row_weights, sirt
 
 M = matrix(24, 10, signs=False)

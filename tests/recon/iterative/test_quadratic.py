@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import pytest
 import torch
-from recon.iterative.small import as_operator, matrix
 from torch.autograd import gradcheck
 
 import sinograd as sg
+from recon.iterative.small import as_operator, matrix
 from sinograd.recon import regularized_least_squares
 
 M = matrix(24, 10)

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 import torch
-from recon.iterative.small import Bare, as_operator, few_views, matrix
 from torch import Tensor
 
+from recon.iterative.small import Bare, as_operator, few_views, matrix
 from sinograd.recon import (
     ConvergenceWarning,
     Iteration,

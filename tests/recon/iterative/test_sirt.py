@@ -6,10 +6,10 @@ import itertools
 
 import pytest
 import torch
-from recon.iterative.small import Bare, as_operator, few_views, matrix
 from torch import Tensor
 
 import sinograd as sg
+from recon.iterative.small import Bare, as_operator, few_views, matrix
 from sinograd.recon import os_sart, sart, sirt
 from sinograd.recon.iterative.subsets import ORDERS, orders
 

@@ -60,6 +60,7 @@ class Conjugates:
         self._chosen = np.arange(0, len(angles), every)
 
     def pairs(self, offset: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the chosen views and of the readings from the other side."""
         data, fan = self._data, self._data.fan(offset)
         mirrored, seen = _mirrored(self._smooth, fan)
         own = torch.from_numpy(self._angles[self._chosen])[:, None]
@@ -113,6 +114,7 @@ class Seam:
         self._other = _end_fit(reversed_, reach, sinograms.step)
 
     def pairs(self, offset: float) -> tuple[Tensor, Tensor, Tensor]:
+        """Of the two ends of the half turn."""
         mirrored, seen = _mirrored(self._smooth[:, self._other[0]], self._data.fan(offset))
         one = torch.einsum("v,kvc->kc", self._own[1], self._smooth[:, self._own[0]])
         two = torch.einsum("v,kvc->kc", self._other[1], mirrored)

@@ -157,8 +157,8 @@ def _search(make: Make, sinograms: Sinograms, factor: int, reach: float) -> tupl
     if not share.max() > 0:
         arc = math.degrees(float(sinograms.angles[-1] - sinograms.angles[0]))
         raise ValueError(
-            f"the centre of rotation cannot be found from the projections: none of the lines of {len(sinograms.angles)} "
-            f"views, {math.degrees(sinograms.step):.3g} degrees apart over {arc:.4g} degrees, was measured from both "
+            "the centre of rotation cannot be found from the projections: none of the lines of "
+            f"{len(sinograms.angles)} views, {math.degrees(sinograms.step):.3g} degrees apart over {arc:.4g} degrees, was measured from both "
             "sides; give it (detector.offset), or measure half a turn and the fan angle in finer steps"
         )
     criterion[share < LEAST_SHARE * share.max()] = np.nan

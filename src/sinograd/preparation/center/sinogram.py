@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -136,7 +137,7 @@ def _groups(
     fit = MOST_SAMPLES // (geometry.views * geometry.columns)
     sinograms = max(1, min(MOST_SINOGRAMS, fit, (end - first) // 2 or 1))
     edges = np.linspace(first, end, sinograms + 1).astype(int)
-    return [(int(a), min(int(b), int(a) + 4)) for a, b in zip(edges[:-1], edges[1:], strict=True)], higher
+    return [(int(a), min(int(b), int(a) + 4)) for a, b in itertools.pairwise(edges)], higher
 
 
 def _read(

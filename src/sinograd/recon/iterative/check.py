@@ -104,10 +104,11 @@ def check(
 
     For any pair `A(x)`, `A.T(y)`: sinograd's own, other toolkits' (wrapped in a `FunctionOperator`, for example), one's
     own. With a geometry and a grid, a Gaussian blob off the middle is projected and held against its exact line
-    integrals, with small errors of scale, position, column offset and width fitted by least squares. Costs 3 projections
-    and backprojections, one projection more for the blob, and some more where that looks wrong altogether.
+    integrals, with small errors of scale, position, column offset and width fitted by least squares. Costs 3
+    projections and backprojections, one projection more for the blob, and some more where that looks wrong altogether.
 
-    A shift of the detector's rows shows as a shift along z, and over a short arc one of columns in part as one of voxels.
+    A shift of the detector's rows shows as a shift along z, and over a short arc one of columns in part as one of
+    voxels.
 
     Args:
         operator: A.

@@ -112,7 +112,7 @@ def tv_weight(smooth: SmoothPart, strength: float = 1.0) -> float:
 
 
 def attenuation_scale(smooth: SmoothPart) -> float:
-    """The largest |A.T p| over |A|^2: the mean attenuation where the object is thickest, in 1/mm; a third of its peaks."""
+    """The largest |A.T p| over |A|^2: mean attenuation where the object is thickest, 1/mm; a third of its peaks."""
     problem = smooth.problem
     p = problem.projections
     if p.numel() == 0:

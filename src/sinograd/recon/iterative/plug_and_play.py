@@ -47,7 +47,7 @@ def pnp_proximal_gradient(
     U. S. Kamilov, H. Mansour, B. Wohlberg, IEEE Signal Processing Letters 24(12), 2017. A start that is near, such as
     FDK's image, saves most of the iterations.
 
-    Memory: besides the projections 4 images (x, x ahead, A.T of the residual, the best one) and what the denoiser takes,
+    Memory: besides the projections 4 images (x, x ahead, A.T of the residual, the best one), what the denoiser takes,
     2 copies of the projections.
 
     Args:
@@ -91,7 +91,7 @@ def pnp_admm(
     Imaging 3(1), 2017, algorithm 1. In turn: x fits the projections and stays near v - u (least squares, by conjugate
     gradients from the last x), v = denoiser(x + u), u adds up what is between them. v is returned.
 
-    Memory: besides the projections 7 images (x, v, u, right-hand side, direction, A.T A of it, the best one) and what the
+    Memory: besides the projections 7 images (x, v, u, right-hand side, direction, A.T A of it, the best one), what the
     denoiser takes, 2 copies of the projections.
 
     Args:
