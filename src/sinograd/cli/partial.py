@@ -53,7 +53,7 @@ class Partial:
         return cls(request.output, grid, work)
 
     def load(self) -> tuple[torch.Tensor, int]:
-        """The volume so far and the views (or iterations) in it; ValueError if there is none, or it is of other work."""
+        """The volume so far and the views (or iterations) in it; ValueError if there is none or it is of other work."""
         from sinograd.io import read_volume
 
         if not self.path.exists():

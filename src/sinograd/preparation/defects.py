@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -138,7 +139,7 @@ def plan_repair(mask: Tensor) -> Repair:
     neighbours = row * columns + column
     lonely = good.sum(1) < min(LEAST_NEIGHBOURS, rows * columns - 1)
     if lonely.any():
-        nearest = ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
+        nearest: Any = ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
         weights[lonely] = 0.0
         weights[lonely, 0] = 1.0
         neighbours[lonely, 0] = (nearest[0] * columns + nearest[1])[r[lonely], c[lonely]]

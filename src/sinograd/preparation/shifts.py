@@ -134,8 +134,9 @@ def _moved(image: Tensor, distance: float | Tensor, axis: int, edges: str) -> Te
     """An image [..., rows, columns] moved along one axis, for autograd."""
     number = float(distance.detach()) if isinstance(distance, Tensor) else distance
     count = image.shape[axis]
-    if not isinstance(distance, Tensor) and _whole(number) is not None:
-        source = torch.arange(count, device=image.device) - _whole(number)
+    whole = None if isinstance(distance, Tensor) else _whole(number)
+    if whole is not None:
+        source = torch.arange(count, device=image.device) - whole
         result = image.index_select(axis, source.clamp(0, count - 1))
     else:
         before = math.floor(-number)  # element i is read at i - distance = i + before + fraction

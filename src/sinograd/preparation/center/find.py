@@ -156,10 +156,10 @@ def _search(make: Make, sinograms: Sinograms, factor: int, reach: float) -> tupl
     share = np.array([part for _, part in judged])
     if not share.max() > 0:
         arc = math.degrees(float(sinograms.angles[-1] - sinograms.angles[0]))
+        views, apart = len(sinograms.angles), math.degrees(sinograms.step)
         raise ValueError(
-            "the centre of rotation cannot be found from the projections: none of the lines of "
-            f"{len(sinograms.angles)} views, {math.degrees(sinograms.step):.3g} degrees apart over {arc:.4g} degrees, was measured from both "
-            "sides; give it (detector.offset), or measure half a turn and the fan angle in finer steps"
+            f"the centre of rotation cannot be found from the projections: none of the lines of {views} views, "
+            f"{apart:.3g} degrees apart over {arc:.4g} degrees, was measured from both sides; give it (detector.offset), or measure half a turn and the fan angle in finer steps"
         )
     criterion[share < LEAST_SHARE * share.max()] = np.nan
     return candidates, criterion, comparison.name
@@ -200,7 +200,7 @@ def _refine(make: Make, sinograms: Sinograms, factor: int, offset: float) -> tup
 
 def _descend(comparison: Comparison, offset: float, factor: int) -> tuple[float, float] | None:
     """The minimum of the mismatch near an offset by a parabola, and its standard error."""
-    step = factor / 2
+    step, curvature, move, rest, mask = factor / 2, 0.0, 0.0, [], torch.zeros(0)
     for _ in range(4):
         places = offset + step * np.arange(-3, 4)
         rows = [comparison.pairs(float(place)) for place in places]

@@ -80,9 +80,8 @@ def check_strength(regularization: float | None, strength: float, inner_iteratio
 
 def voxel_spacing(operator: Operator, ndim: int, spacing: Sequence[float] | None) -> tuple[float, ...]:
     """Of the image's axes: what is given, the operator's grid's, or 1."""
-    if spacing is None:
-        spacing = getattr(getattr(operator, "grid", None), "spacing", None) or [1.0] * ndim
-    spacing = tuple(float(s) for s in spacing)
+    own: Sequence[float] = getattr(getattr(operator, "grid", None), "spacing", None) or [1.0] * ndim
+    spacing = tuple(float(s) for s in (own if spacing is None else spacing))
     if len(spacing) != ndim or not all(s > 0 for s in spacing):
         raise ValueError(f"spacing: expected {ndim} numbers above 0, got {spacing}")
     return spacing

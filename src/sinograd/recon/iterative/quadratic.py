@@ -96,7 +96,9 @@ class _Solve(torch.autograd.Function):
 
     @staticmethod
     @once_differentiable
-    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, ...]:
+    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx: Any, *gradients: Tensor
+    ) -> tuple[Tensor | None, ...]:
         prior, weight, x = ctx.saved_tensors
         (gradient,) = gradients
         solved = _solve(gradient.clone(memory_format=torch.contiguous_format), torch.zeros_like(x), weight, *ctx.call)
