@@ -2,7 +2,6 @@
 #include "bilateral.h"
 
 #include <algorithm>
-#include <limits>
 #include <type_traits>
 #include <vector>
 
@@ -31,20 +30,12 @@ struct Plan {
   T range_scale, range_slope;
 
   explicit Plan(const BilateralFilter& f)
-      : filter(f),
-        range_scale(finite(sinograd::range_scale(f.sigma_range))),
-        range_slope(finite(1 / (f.sigma_range * f.sigma_range))) {
-    const auto exponent = [&](int axis, int64_t offset) { return spatial_exponent(double(offset), f.sigma_spatial[axis]); };
+      : filter(f), range_scale(gaussian_scale<T>(f.sigma_range)), range_slope(gaussian_slope<T>(f.sigma_range)) {
+    const auto exponent = [&](int axis, int64_t o) { return gaussian_exponent(double(o), f.sigma_spatial[axis]); };
     for (int64_t k = -f.radius[0]; k <= f.radius[0]; ++k)
       for (int64_t j = -f.radius[1]; j <= f.radius[1]; ++j)
         for (int64_t i = -f.radius[2]; i <= f.radius[2]; ++i)
           exponents.push_back(T(exponent(0, k) + exponent(1, j) + exponent(2, i)));
-  }
-
-  // Infinity would make NaN of a difference of zero.
-  static T finite(double value) {
-    constexpr double limit = double(std::numeric_limits<T>::max());
-    return T(std::min(std::max(value, -limit), limit));
   }
 };
 
@@ -256,8 +247,10 @@ void backward(const T* grad_output, const T* grad_normaliser, const T* x, const 
   T *g = scaled.data(), *e = excess.data();
 #pragma omp parallel for
   for (int64_t n = 0; n < size; ++n) {
-    g[n] = grad_output[n] / normaliser[n];
-    e[n] = g[n] * (output[n] - x[n]) - (grad_normaliser != nullptr ? grad_normaliser[n] : T(0));
+    const T of_normaliser = grad_normaliser != nullptr ? grad_normaliser[n] : T(0);
+    const PulledBack<T> voxel = pull_back_normalisation(grad_output[n], of_normaliser, x[n], output[n], normaliser[n]);
+    g[n] = voxel.scaled;
+    e[n] = voxel.excess;
   }
   const Plan<T> plan(filter);
   const Backward<T> work{x, guide, g, e, grad_x, grad_guide};
@@ -276,10 +269,8 @@ void backward(const T* grad_output, const T* grad_normaliser, const T* x, const 
             for (int a = 0; a < 4; ++a) sums[a] += parts[size_t(4 * place + a)];
         });
   });
-  for (int a = 0; a < 4; ++a) {
-    const double sigma = a < 3 ? filter.sigma_spatial[a] : filter.sigma_range;
-    grad_sigmas[a] = sums[a] / (2 * sigma * sigma * sigma);
-  }
+  for (int a = 0; a < 4; ++a)
+    grad_sigmas[a] = sigma_gradient(sums[a], a < 3 ? filter.sigma_spatial[a] : filter.sigma_range);
 }
 
 }  // namespace

@@ -98,13 +98,15 @@ class _BilateralFilter(nn.Module):
 class _Plain(_BilateralFilter):
     def forward(self, x: Tensor) -> Tensor:
         """As `ops.bilateral_filter`: x [..., (Z,) Y, X] to the same."""
-        return bilateral_filter(x, *self._arguments(), window=self._window())
+        window = self._window()  # first: torch.compile breaks its graph there
+        return bilateral_filter(x, *self._arguments(), window=window)
 
 
 class _Joint(_BilateralFilter):
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """As `ops.joint_bilateral_filter`: x and guide [..., (Z,) Y, X] to the same."""
-        return joint_bilateral_filter(x, guide, *self._arguments(), window=self._window())
+        window = self._window()
+        return joint_bilateral_filter(x, guide, *self._arguments(), window=window)
 
 
 class BilateralFilter3d(_Plain):

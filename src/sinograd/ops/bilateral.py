@@ -2,7 +2,7 @@
 
 F. Wagner et al., "Ultra low-parameter denoising: trainable bilateral filter layers in computed tomography", Medical
 Physics 49(8), 2022, eqs. 1 to 18; the joint variant: F. Wagner et al., "Trainable joint bilateral filters for enhanced
-prediction stability in low-dose CT", Scientific Reports 12, 2022.
+prediction stability in low-dose computed tomography", Scientific Reports 12, 2022.
 """
 
 from __future__ import annotations

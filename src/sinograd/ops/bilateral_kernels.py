@@ -3,30 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sinograd.ops.bilateral_reference import bilateral_backward_vjp
-from sinograd.ops.window import check_sigmas, fit_window
-
-
-@dataclass(frozen=True)
-class Layout:
-    """A filter as the kernels see it: always three axes, of which z may be one voxel."""
-
-    shape: list[int]  # batch, z, y, x
-    window: list[int]  # z, y, x
-
-    @classmethod
-    def of(cls, x: Tensor, window: Sequence[int]) -> Layout:
-        """The layout of a contiguous tensor and the widths of its last two or three axes."""
-        ndim = len(window)
-        lead, missing = x.shape[: x.ndim - ndim], [1] * (3 - ndim)
-        widths = fit_window(window, x.shape[x.ndim - ndim :])
-        return cls([lead.numel(), *missing, *x.shape[x.ndim - ndim :]], [*missing, *widths])
+from sinograd.ops.native import kernel
+from sinograd.ops.window import Layout, check_sigmas
 
 
 @torch.library.custom_op("sinograd::bilateral", mutates_args=(), device_types="cpu")
@@ -38,13 +22,11 @@ def bilateral(
     window: Sequence[int],  # as many widths as sigma_spatial has entries
 ) -> tuple[Tensor, Tensor]:
     """Filtered volume and normaliser."""
-    from sinograd import _native
-
     x = x.detach().contiguous()
     layout, sigmas = Layout.of(x, window), _read(sigma_spatial, sigma_range)
     output, normaliser = torch.empty_like(x), torch.empty_like(x)
     guide = x if guide is None else guide.detach().contiguous()
-    _native.bilateral(x, guide, output, normaliser, layout.shape, layout.window, sigmas)
+    kernel("bilateral")(x, guide, output, normaliser, layout.shape, layout.window, sigmas)
     return output, normaliser
 
 
@@ -61,8 +43,6 @@ def bilateral_backward(
     window: Sequence[int],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients to x, guide (empty for the plain filter), sigma_spatial and sigma_range."""
-    from sinograd import _native
-
     grad_output, x, output, normaliser = (t.detach().contiguous() for t in (grad_output, x, output, normaliser))
     layout, sigmas = Layout.of(x, window), _read(sigma_spatial, sigma_range)
     grad_x, grad_guide = torch.empty_like(x), x.new_empty(0)
@@ -72,9 +52,46 @@ def bilateral_backward(
     else:
         guide, grad_guide = guide.detach().contiguous(), torch.empty_like(x)
     volumes = grad_output, given, x, guide, output, normaliser, grad_x, grad_guide
-    grads = _native.bilateral_backward(*volumes, layout.shape, layout.window, sigmas)
+    grads = kernel("bilateral_backward")(*volumes, layout.shape, layout.window, sigmas)
     grad_spatial = sigma_spatial.new_tensor(grads[3 - sigma_spatial.numel() : 3])
     return grad_x, grad_guide, grad_spatial, sigma_range.new_tensor(grads[3])
+
+
+@bilateral.register_kernel("cuda")
+def bilateral_on_gpu(
+    x: Tensor,
+    guide: Tensor | None,
+    sigma_spatial: Tensor,
+    sigma_range: Tensor,
+    window: Sequence[int],
+) -> tuple[Tensor, Tensor]:
+    """As `bilateral`. No value is read from the device: nothing waits, and wrong sigmas make NaN."""
+    from sinograd.ops.bilateral_cuda import forward
+
+    x = x.detach().contiguous()
+    guide = None if guide is None else guide.detach().contiguous()
+    return forward(x, guide, sigma_spatial, sigma_range, Layout.of(x, window))
+
+
+@bilateral_backward.register_kernel("cuda")
+def bilateral_backward_on_gpu(
+    grad_output: Tensor,
+    grad_normaliser: Tensor | None,
+    x: Tensor,
+    guide: Tensor | None,
+    sigma_spatial: Tensor,
+    sigma_range: Tensor,
+    output: Tensor,
+    normaliser: Tensor,
+    window: Sequence[int],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """As `bilateral_backward`."""
+    from sinograd.ops.bilateral_cuda import backward
+
+    grad_output, x, output, normaliser = (t.detach().contiguous() for t in (grad_output, x, output, normaliser))
+    given, guide = (None if t is None else t.detach().contiguous() for t in (grad_normaliser, guide))
+    layout = Layout.of(x, window)
+    return backward(grad_output, given, x, guide, sigma_spatial, sigma_range, output, normaliser, layout)
 
 
 @bilateral.register_fake

@@ -70,7 +70,7 @@ class Call:
         # rows that run downwards are turned over, so that the kernels only meet rows that run upwards
         source = (source.flip(-2) if flip and projections_in else source).contiguous()
         result = torch.zeros_like(target) if flip and not projections_in else target
-        function = _function(name.replace("joseph", f"joseph_{kind}").replace("backproject", f"backproject_{kind}"))
+        function = kernel(name.replace("joseph", f"joseph_{kind}").replace("backproject", f"backproject_{kind}"))
         shape, spacing, centre = self._grid()
         for one, out in zip(
             _batch(source, self._ndim(projections_in)),
@@ -122,7 +122,8 @@ def check_weighting(weighting: str, divergent: bool) -> None:
         raise ValueError(f"weighting: a parallel beam has no distance to weight by: expected 'none', got {weighting!r}")
 
 
-def _function(name: str) -> Any:
+def kernel(name: str) -> Any:
+    """A function of the compiled module, which is imported when it is first needed."""
     from sinograd import _native
 
     return getattr(_native, name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 
 from torch import Tensor
 
@@ -35,7 +37,7 @@ def check_sigmas(sigma_spatial: Sequence[float], sigma_range: float | None) -> N
 
 def check_window(window: int | Sequence[int], ndim: int) -> tuple[int, ...]:
     """An odd, positive width for each of `ndim` axes; one number stands for all."""
-    widths = tuple(window) if isinstance(window, Sequence) and not isinstance(window, str) else (window,) * ndim
+    widths: tuple[Any, ...] = tuple(window) if isinstance(window, (tuple, list)) else (window,) * ndim
     if len(widths) != ndim:
         raise ValueError(f"window: expected one width or {ndim}, as many as sigma_spatial has entries, got {widths}")
     if not all(type(width) is int and width > 0 and width % 2 == 1 for width in widths):
@@ -56,3 +58,19 @@ def fit_window(window: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
             f"at most {MOST_NEIGHBOURS}; give a smaller window, or see why sigma_spatial is that large"
         )
     return widths
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A filter as the kernels see it: always three axes, of which z may be one voxel."""
+
+    shape: list[int]  # batch, z, y, x
+    window: list[int]  # z, y, x
+
+    @classmethod
+    def of(cls, x: Tensor, window: Sequence[int]) -> Layout:
+        """The layout of a tensor and the widths along its last two or three axes."""
+        ndim = len(window)
+        lead, missing = x.shape[: x.ndim - ndim], [1] * (3 - ndim)
+        widths = fit_window(window, x.shape[x.ndim - ndim :])
+        return cls([lead.numel(), *missing, *x.shape[x.ndim - ndim :]], [*missing, *widths])
