@@ -90,6 +90,24 @@ def test_a_resumed_run_ends_as_one_that_was_not_interrupted(
     assert outcome(again) == outcome(straight)
 
 
+def test_an_interrupt_that_cannot_wait(stacks: TrainingData, tmp_path: Path) -> None:
+    """The second Ctrl-C ends the step; SIGTERM is an interrupt as well; handlers are put back."""
+
+    def twice() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
+    folder = tmp_path / "run"
+    with pytest.raises(KeyboardInterrupt, match=r"in the middle of step 9; --resume goes on from the last checkpoint"):
+        train(SUPERVISED, stacks, output=folder, progress=at_step(8, twice))
+    assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
+    with pytest.raises(KeyboardInterrupt, match=r"after step 10 of 12; --resume goes on from there"):
+        stop = at_step(10, lambda: os.kill(os.getpid(), signal.SIGTERM))
+        train(SUPERVISED, stacks, output=folder, resume=True, progress=stop)
+    assert outcome(train(SUPERVISED, stacks, output=folder, resume=True)) == outcome(train(SUPERVISED, stacks))
+
+
 def test_a_finished_run_goes_on_with_more_steps(stacks: TrainingData, tmp_path: Path) -> None:
     longer = {**SUPERVISED, "stop": {"max_steps": 15}}
     train(SUPERVISED, stacks, output=tmp_path / "run")

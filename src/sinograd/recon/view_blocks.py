@@ -1,24 +1,30 @@
-"""Filtered backprojection with gradients in bounded memory: some views at a time, filtered again in the backward pass.
-
-A volume is the sum of what its views make. Each block of views becomes a part of the graph that keeps the block's
-projections and nothing else; the backward pass filters it once more.
-"""
+"""Filtered backprojection with gradients in bounded memory: the backward pass filters again, in blocks of views."""
 
 from __future__ import annotations
 
 import dataclasses
+from dataclasses import dataclass
 from typing import Any, TypeVar
 
+import torch
 from torch import Tensor
-from torch.utils.checkpoint import checkpoint
 
 from sinograd.geometry import Geometry, Grid
-from sinograd.recon.filtered_backprojection import Plan, Progress, filtered_backprojection
+from sinograd.ops.arguments import autocast
+from sinograd.ops.backprojection import backproject_adjoint
+from sinograd.recon.filtered_backprojection import (
+    BLOCK_VIEWS,
+    Plan,
+    Progress,
+    _filter_views,
+    filtered_backprojection,
+)
 
 T = TypeVar("T")
 
-# Bytes of projections in a block; filtering takes about twelve times as much for a moment.
-BLOCK_BYTES = 16 << 20
+# Bytes of projections in a block of the backward pass; filtering takes about twelve times as much for a moment. A
+# block is a multiple of the kernels' own block of views, and at least that.
+BLOCK_BYTES = 8 << 20
 
 
 def recomputed_backprojection(
@@ -27,39 +33,97 @@ def recomputed_backprojection(
     geometry: Geometry,
     grid: Grid,
     taps: Tensor,
-    weights: Tensor | None,
+    weights: Tensor,
     progress: Progress | None = None,
     *,
-    block_bytes: int = BLOCK_BYTES,
+    block: int | None = None,
 ) -> Tensor:
-    """`filtered_backprojection` to rounding; keeps no more for the backward pass than the projections themselves."""
-    axis = projections.ndim - geometry.ndim
-    views = geometry.views
-    if tuple(projections.shape[axis:]) != geometry.projection_shape or projections.numel() == 0:
-        return filtered_backprojection(projections, plan, geometry, grid, taps, weights, progress)  # says what is wrong
-    view_bytes = max(1, projections.numel() // views * projections.element_size())
-    count = max(1, block_bytes // view_bytes)
-    volume = None
-    for i, block in enumerate(projections.split(count, dim=axis)):
-        part = slice(i * count, min((i + 1) * count, views))
-        made = checkpoint(
-            filtered_backprojection,
-            block,
-            of_views(plan, part, views),
-            geometry[part],
-            grid,
-            taps,
-            None if weights is None else weights[part],
-            None,
-            use_reentrant=False,
-            preserve_rng_state=False,
-        )
-        assert isinstance(made, Tensor)
-        volume = made if volume is None else volume + made
-        if progress is not None:
-            progress(part.stop, views)
-    assert volume is not None
-    return volume
+    """`filtered_backprojection` as it is without gradients, in which one can differentiate all the same.
+
+    The graph keeps the arguments and nothing else. The backward pass filters `block` views at a time (None: as many
+    as suits the memory), takes their gradients, and puts those of the projections into one tensor. Gradients of
+    gradients are those of `filtered_backprojection`, which keeps what it needs.
+    """
+    projections = autocast(projections)
+    run = _Run(plan, geometry, grid, block, progress)
+    result = _Recomputed.apply(projections, taps, weights, run)
+    assert isinstance(result, Tensor)
+    return result
+
+
+@dataclass(frozen=True)
+class _Run:
+    """What a call is made with, beside the tensors that have gradients."""
+
+    plan: Plan
+    geometry: Geometry
+    grid: Grid
+    block: int | None
+    progress: Progress | None
+
+    def whole(self, projections: Tensor, taps: Tensor, weights: Tensor) -> Tensor:
+        """The volume; differentiable where gradients are on."""
+        return filtered_backprojection(projections, self.plan, self.geometry, self.grid, taps, weights, self.progress)
+
+    def views_at_a_time(self, projections: Tensor) -> int:
+        if self.block is not None:
+            return self.block
+        bytes_of_a_block = BLOCK_VIEWS * (projections.nbytes // self.geometry.views)
+        return BLOCK_VIEWS * max(1, BLOCK_BYTES // max(1, bytes_of_a_block))
+
+
+class _Recomputed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, projections: Tensor, taps: Tensor, weights: Tensor, run: _Run) -> Tensor:
+        ctx.save_for_backward(projections, taps, weights)
+        ctx.run = run
+        return run.whole(projections, taps, weights)
+
+    @staticmethod
+    def backward(ctx: Any, *grads: Tensor) -> tuple[Any, ...]:
+        if torch.is_grad_enabled():  # gradients of these gradients are asked for
+            return *_differentiable(ctx.run, ctx.saved_tensors, ctx.needs_input_grad, grads[0]), None
+        return *_block_by_block(ctx.run, ctx.saved_tensors, ctx.needs_input_grad, grads[0]), None
+
+
+def _differentiable(
+    run: _Run, inputs: tuple[Tensor, ...], needed: tuple[bool, ...], grad: Tensor
+) -> list[Tensor | None]:
+    projections, taps, weights = inputs
+    volume = run.whole(projections, taps, weights)
+    wanted = [tensor for tensor, need in zip(inputs, needed, strict=False) if need]
+    found = iter(torch.autograd.grad(volume, wanted, grad, create_graph=True))
+    return [next(found) if need else None for need in needed[:3]]
+
+
+def _block_by_block(
+    run: _Run, inputs: tuple[Tensor, ...], needed: tuple[bool, ...], grad: Tensor
+) -> tuple[Tensor | None, ...]:
+    projections, taps, weights = inputs
+    plan, ndim, views = run.plan, run.geometry.ndim, run.geometry.views
+    of_projections = torch.empty_like(projections) if needed[0] else None
+    of_taps = torch.zeros_like(taps) if needed[1] else None
+    of_weights = torch.empty_like(weights) if needed[2] else None
+    step = run.views_at_a_time(projections)
+    for start in range(0, views, step):
+        part = slice(start, min(start + step, views))
+        index = (..., part, *[slice(None)] * (ndim - 1))
+        some = of_views(plan, part, views)
+        own = [projections[index].detach(), taps.detach(), weights[part].detach()]
+        wanted = [tensor.requires_grad_() for tensor, need in zip(own, needed, strict=False) if need]
+        with torch.enable_grad():
+            filtered = _filter_views(own[0], some, ndim, own[1], own[2], slice(0, part.stop - part.start))
+        place = (run.grid.spacing, run.grid.center, plan.orbit.weighting)
+        detector = filtered.shape[1 - ndim :]
+        pulled = backproject_adjoint(grad, some.vectors, run.geometry.divergent, detector, *place)
+        found = iter(torch.autograd.grad(filtered, wanted, pulled))
+        if of_projections is not None:
+            of_projections[index] = next(found)
+        if of_taps is not None:
+            of_taps += next(found)
+        if of_weights is not None:
+            of_weights[part] = next(found)
+    return of_projections, of_taps, of_weights
 
 
 def of_views(plan: T, part: slice, views: int) -> T:
@@ -67,7 +131,7 @@ def of_views(plan: T, part: slice, views: int) -> T:
     cut: dict[str, Any] = {}
     for field in dataclasses.fields(plan):  # pyright: ignore[reportArgumentType]
         value = getattr(plan, field.name)
-        if isinstance(value, Tensor) and len(value) == views:
+        if isinstance(value, Tensor) and value.ndim > 0 and len(value) == views:
             cut[field.name] = value[part]
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             cut[field.name] = of_views(value, part, views)

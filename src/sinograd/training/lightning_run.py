@@ -86,6 +86,7 @@ class Recorder(pl.Callback):
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """The table as the checkpoint knows it: rows after that are run again."""
+        self.interrupts.catch()  # Lightning has taken SIGTERM
         self._since = time.perf_counter()
         if self.folder is not None and len(self.history):
             self.history.write_csv(self.folder.metrics)
@@ -204,7 +205,12 @@ def fit(
             default_root_dir=None if folder is None else str(folder.path),
         )
         validation = range(len(data.validation)) if data.validation else None
-        trainer.fit(module, range(1), validation, ckpt_path=checkpoint, weights_only=True)
+        try:
+            trainer.fit(module, range(1), validation, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit:  # what Lightning makes of a KeyboardInterrupt
+            step = len(recorder.history) + 1
+            rest = "nothing was kept" if folder is None else "--resume goes on from the last checkpoint"
+            raise KeyboardInterrupt(f"in the middle of step {step}; {rest}") from None
         for logger in trainer.loggers:
             logger.finalize("success")
     return recorder

@@ -180,9 +180,16 @@ def _provenance(config: Config, data: TrainingData) -> dict[str, Any]:
 
 
 def _check_lightning() -> None:
-    missing = [name for name in ("lightning", "tensorboard") if importlib.util.find_spec(name) is None]
+    missing = [name for name in ("lightning", "tensorboard") if not _is_installed(name)]
     if missing:
         raise ImportError(f'training needs {" and ".join(missing)}: pip install "sinograd[train]"', name=missing[0])
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
 
 
 def _check_device(config: Config) -> None:
