@@ -8,7 +8,8 @@ import pytest
 import torch
 
 from contract import adjoint_error, distance, noise
-from sinograd import Adjoint, Backprojection, LinearOperator, XRayTransform
+from sinograd import Backprojection, LinearOperator, XRayTransform
+from sinograd.ops import Adjoint
 from sinograd.ops.native import LEAST_STACK, STACK
 
 CPU = torch.device("cpu")
