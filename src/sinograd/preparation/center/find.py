@@ -159,7 +159,8 @@ def _search(make: Make, sinograms: Sinograms, factor: int, reach: float) -> tupl
         views, apart = len(sinograms.angles), math.degrees(sinograms.step)
         raise ValueError(
             f"the centre of rotation cannot be found from the projections: none of the lines of {views} views, "
-            f"{apart:.3g} degrees apart over {arc:.4g} degrees, was measured from both sides; give it (detector.offset), or measure half a turn and the fan angle in finer steps"
+            f"{apart:.3g} degrees apart over {arc:.4g} degrees, was measured from both sides; "
+            "give it (detector.offset), or measure half a turn and the fan angle in finer steps"
         )
     criterion[share < LEAST_SHARE * share.max()] = np.nan
     return candidates, criterion, comparison.name
