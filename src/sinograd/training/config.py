@@ -20,7 +20,7 @@
     stop:
       max_steps: 5000
       early_stopping: {patience: 500, min_change: 1.0e-4}   # null: none
-      keep: best                  # weights of the lowest validation loss (best) or of the last step (last)
+      keep: best                  # weights of the lowest validation loss (best), without one the last; or last
     validation: {every: 50}
     checkpoints: {every: 100}     # steps; a run that was killed goes on from the last one
 
@@ -287,10 +287,10 @@ def _absolute(config: Config, folder: Path) -> Config:
 
 
 def as_config(given: Config | Mapping[str, Any] | str | os.PathLike[str]) -> Config:
-    """A checked configuration from an object, a mapping or the path of a file."""
+    """A checked configuration from an object, a mapping (paths relative to the current folder) or a file."""
     if isinstance(given, Mapping):
         given = from_plain(Config, given)
     elif not isinstance(given, Config):
         return load_config(given)
     check_config(given)
-    return given
+    return _absolute(given, Path.cwd())
