@@ -92,7 +92,9 @@ def test_a_shifted_detector() -> None:
     assert shift_detector(geometry, 0.4, -0.2).detector.offset == pytest.approx((0.5, -0.7))
     for other in geometries()[2:4]:
         moved = shift_detector(other, 2.0)  # by one column
-        assert torch.allclose(moved.pixel_positions()[..., :-1, :], other.pixel_positions()[..., 1:, :], atol=1e-9)
+        assert torch.allclose(
+            moved.pixel_positions()[..., :-1, :], other.pixel_positions()[..., 1:, :], atol=1e-9
+        )
     fan = FanBeam.circular(**ORBIT, angles=[0.0], detector=FlatDetector(5, 1.0))
     assert shift_detector(fan, -1.5).vectors[0, 1].tolist() == pytest.approx([-1.5, 60.0, 0.0])
 

@@ -269,8 +269,11 @@ def save_text(config: Config) -> str:
 
 
 def config_hash(config: Config) -> str:
-    """SHA-256 of everything that the result depends on: all keys but the output folder."""
+    """SHA-256 of all keys but the output folder; of data files the names alone, wherever they are."""
     plain = {key: value for key, value in to_plain(config).items() if key != "output"}
+    for files in (entry for part in (plain["data"] or {}).values() for entry in part):
+        for key in ("input", "target"):
+            files[key] = None if files[key] is None else Path(files[key]).name
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
