@@ -136,6 +136,7 @@ def test_the_folder(stacks: TrainingData, tmp_path: Path) -> None:
     for key, value in result.model.state_dict().items():
         torch.testing.assert_close(loaded.state_dict()[key], value, rtol=1e-6, atol=0)
     noted = read_model(folder).trained_on
+    assert str(tmp_path) not in (folder / "model.yaml").read_text()
     assert noted["stacks"][0] == {"name": "phantom 0", "shape": [5, 16, 18], "voxel_mm": [1.0, 1.0, 1.0]}
 
 

@@ -20,7 +20,7 @@
     stop:
       max_steps: 5000
       early_stopping: {patience: 500, min_change: 1.0e-4}   # null: none
-      keep: best                  # weights of the lowest validation loss (best) or of the last step (last)
+      keep: best                  # weights of the lowest validation loss (best), without one the last; or last
     validation: {every: 50}
     checkpoints: {every: 100}     # steps; a run that was killed goes on from the last one
 
@@ -269,8 +269,11 @@ def save_text(config: Config) -> str:
 
 
 def config_hash(config: Config) -> str:
-    """SHA-256 of everything that the result depends on: all keys but the output folder."""
+    """SHA-256 of all keys but the output folder; of data files the names alone, wherever they are."""
     plain = {key: value for key, value in to_plain(config).items() if key != "output"}
+    for files in (entry for part in (plain["data"] or {}).values() for entry in part):
+        for key in ("input", "target"):
+            files[key] = None if files[key] is None else Path(files[key]).name
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
@@ -287,10 +290,10 @@ def _absolute(config: Config, folder: Path) -> Config:
 
 
 def as_config(given: Config | Mapping[str, Any] | str | os.PathLike[str]) -> Config:
-    """A checked configuration from an object, a mapping or the path of a file."""
+    """A checked configuration from an object, a mapping (paths relative to the current folder) or a file."""
     if isinstance(given, Mapping):
         given = from_plain(Config, given)
     elif not isinstance(given, Config):
         return load_config(given)
     check_config(given)
-    return given
+    return _absolute(given, Path.cwd())

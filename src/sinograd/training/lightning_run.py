@@ -112,14 +112,14 @@ class Recorder(pl.Callback):
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """After the step and, where it is due, the validation: the row, what is best, what is to be kept."""
         module, step = _steps(pl_module), trainer.current_epoch + 1
-        values = {"training_loss": self._loss}
+        values = {"training_loss": self._loss, "validation_loss": math.nan}
         self.training.update(step, self._loss)
         if module.measured:
             values["validation_loss"] = math.fsum(module.measured) / len(module.measured)
             module.measured = []
             if self.validation.update(step, values["validation_loss"]):
                 self.best_weights = {key: v.detach().cpu().clone() for key, v in module.model.state_dict().items()}
-        self.history.append(step, {"validation_loss": math.nan, **values, **self._started})
+        self.history.append(step, {**values, **self._started})
         for logger in trainer.loggers:
             logger.log_metrics(self._started, step - 1)
         if self.folder is not None:

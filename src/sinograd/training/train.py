@@ -118,7 +118,9 @@ def _run(
     model.requires_grad_(True).cpu()
     trained_on = _trained_on(config, data, history, kept)
     if folder is not None:
-        save_model(model, folder.model, trained_on=trained_on, provenance=_provenance(config, data), force=True)
+        # the run's own folder knows more; a model travels, and paths of this machine with it would help nobody
+        provenance = make_provenance("sinograd train", torch=torch.__version__)
+        save_model(model, folder.model, trained_on=trained_on, provenance=provenance, force=True)
         save_curves(history, folder.curves, title=folder.path.name, force=True)
     if recorder.reason == "interrupted":
         where = f"after step {len(history)} of {config.stop.max_steps}"
