@@ -26,7 +26,7 @@ from sinograd.layers import (
 from sinograd.models import DualDomainBilateral, load_model, save_model
 from sinograd.ops import Backprojection, LinearOperator, XRayTransform
 from sinograd.phantoms import Ellipsoids, bone, shepp_logan_2d, shepp_logan_3d
-from sinograd.physics import add_photon_noise
+from sinograd.physics import add_photon_noise, bowtie_transmission, low_dose
 from sinograd.recon import CoverageWarning, coverage, fbp, fdk
 
 __version__ = "0.1.0"
@@ -55,12 +55,14 @@ __all__ = [
     "add_photon_noise",
     "bilateral_parameter_groups",
     "bone",
+    "bowtie_transmission",
     "coverage",
     "fbp",
     "fdk",
     "full_scan",
     "load_geometry",
     "load_model",
+    "low_dose",
     "read",
     "read_volume",
     "save_geometry",
