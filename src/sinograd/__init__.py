@@ -25,7 +25,7 @@ from sinograd.layers import (
 )
 from sinograd.models import DualDomainBilateral, load_model, save_model
 from sinograd.ops import Backprojection, LinearOperator, XRayTransform
-from sinograd.phantoms import Ellipsoids, bone, shepp_logan_2d, shepp_logan_3d
+from sinograd.phantoms import Ellipsoids, abdomen, bone, shepp_logan_2d, shepp_logan_3d, tibia
 from sinograd.physics import add_photon_noise, bowtie_transmission, low_dose
 from sinograd.recon import CoverageWarning, coverage, fbp, fdk
 
@@ -52,6 +52,7 @@ __all__ = [
     "ParallelBeam",
     "Scan",
     "XRayTransform",
+    "abdomen",
     "add_photon_noise",
     "bilateral_parameter_groups",
     "bone",
@@ -72,6 +73,7 @@ __all__ = [
     "shepp_logan_2d",
     "shepp_logan_3d",
     "short_scan",
+    "tibia",
     "write_scan",
     "write_volume",
 ]
