@@ -132,7 +132,7 @@ def test_doctor_tells_how_to_get_extras(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_version_and_help(sinograd: Any) -> None:
     assert sinograd("--version").stdout == f"sinograd {sg.__version__}\n"
-    for command in ((), ("reconstruct",), ("info",), ("demo",), ("doctor",)):
+    for command in ((), ("reconstruct",), ("info",), ("demo",), ("doctor",), ("simulate",)):
         assert "Usage" in sinograd(*command, "--help").output
 
 

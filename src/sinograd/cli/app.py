@@ -15,6 +15,7 @@ from sinograd.cli.errors import BAD_INPUT, say
 from sinograd.cli.info import info
 from sinograd.cli.reconstruct import reconstruct
 from sinograd.cli.train import train
+from sinograd.cli.simulate import simulate
 
 # Newer typers bring click along, older ones import it.
 _UsageError: Any = typer.BadParameter.__base__
@@ -72,4 +73,5 @@ def _options(
 
 
 for command in (reconstruct, info, train, denoise, demo, doctor):
+for command in (reconstruct, info, demo, doctor, simulate):
     app.command()(command)
