@@ -13,6 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import yaml
+
 from sinograd.geometry import Geometry, Grid
 from sinograd.geometry.plain_yaml import load_yaml
 from sinograd.models.typed import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, ConfigError, from_plain, to_plain
@@ -167,7 +169,7 @@ def load_study(file: str | Path, profile: str, changes: Mapping[str, Any] | None
         merged = _merged(_merged(data, profiles[profile] or {}), changes or {})
         study = from_plain(Study, {**merged, "profile": profile})
         _check(study)
-    except (ConfigError, ValueError, TypeError) as error:
+    except (ValueError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file}: {error}") from error
     return study
 
