@@ -116,6 +116,13 @@ def test_a_phantom_in_a_scanner_of_two_dimensions(sinograd: Any, tmp_path: Path)
     assert standardised.std().item() == pytest.approx(1, abs=0.02)
 
 
+def test_a_folder_called_as_a_phantom(sinograd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "ball").mkdir()
+    result = sinograd("simulate", "ball", "-o", "out.h5", "--views", 4, "--detector", "8,8")
+    assert result.exit_code == 0, result.output
+
+
 def test_truncation_is_told(sinograd: Any, tmp_path: Path) -> None:
     arguments = ("--scanner", "htc2022", "--views", 4, "--detector", 30, "--size-mm", 100)
     result = sinograd("simulate", "ball", "-o", tmp_path / "scan.h5", *arguments)

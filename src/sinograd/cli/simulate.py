@@ -150,7 +150,8 @@ def simulate(
 def _simulate(request: Request, progress: Progress) -> Lines:
     """Check everything, then work, then write."""
     _check_noise(request)
-    if Path(request.source).exists():
+    path = Path(request.source)
+    if path.is_file() or (path.exists() and request.source not in PHANTOMS):
         return _lowered(request, progress)
     if request.source in PHANTOMS:
         return _phantom(request, progress)

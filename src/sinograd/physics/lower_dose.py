@@ -91,7 +91,7 @@ def low_dose(
 
     Returns:
         Line integrals of the shape and dtype of the measured ones, or (those, counts); detached. Besides
-        them about 50 MB are held, however large the scan.
+        them about 60 MB are held, however large the scan.
 
     Raises:
         TypeError: for another dtype.
