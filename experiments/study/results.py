@@ -27,7 +27,7 @@ class Row:
 
 @dataclass(frozen=True)
 class Run:
-    """A training run: how it went and what it learned; seconds_a_slice: of applying it."""
+    """A training run: how it went and what it learned; seconds_a_slice: of one core, to apply it."""
 
     method: str
     seed: int

@@ -78,7 +78,7 @@ def _scores(study: Study, results: Results) -> str:
         rows.append(cells)
     size = " x ".join(str(n) for n in study.grid.shape[1:])
     heads = [f"{metric.upper()} to {words}" for words in REFERENCES.values() for metric in _DIGITS]
-    return "## Scores\n" + table(["", *heads, "parameters", f"seconds a slice of {size}"], rows)
+    return "## Scores\n" + table(["", *heads, "parameters", f"core-seconds a slice of {size}"], rows)
 
 
 def _compared(study: Study, results: Results) -> str:
