@@ -14,8 +14,8 @@ from sinograd.cli.doctor import doctor
 from sinograd.cli.errors import BAD_INPUT, say
 from sinograd.cli.info import info
 from sinograd.cli.reconstruct import reconstruct
-from sinograd.cli.train import train
 from sinograd.cli.simulate import simulate
+from sinograd.cli.train import train
 
 # Newer typers bring click along, older ones import it.
 _UsageError: Any = typer.BadParameter.__base__
@@ -72,6 +72,5 @@ def _options(
     pass
 
 
-for command in (reconstruct, info, train, denoise, demo, doctor):
-for command in (reconstruct, info, demo, doctor, simulate):
+for command in (reconstruct, info, train, denoise, simulate, demo, doctor):
     app.command()(command)
