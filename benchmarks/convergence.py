@@ -28,7 +28,10 @@ from rich.table import Table
 ITERATIONS = (1, 2, 3, 5, 10, 20)
 RESULTS = Path(__file__).resolve().parent / "results"
 CASES = {
-    "parallel": ("astra", Case("parallel", "", "parallel", 127, 2.0, columns=127, rows=0, pixel=2.0, views=120, arc=math.pi)),
+    "parallel": (
+        "astra",
+        Case("parallel", "", "parallel", 127, 2.0, columns=127, rows=0, pixel=2.0, views=120, arc=math.pi),
+    ),
     "fan": ("astra", Case("fan", "", "fan", 256, 1.0, columns=256, rows=0, pixel=1.6, views=180)),
     "cone": ("rtk", Case("cone", "", "cone", 96, 2.5, columns=96, rows=96, pixel=4.0, views=90)),
 }

@@ -130,9 +130,7 @@ def _from_vectors(geometry: G, detector: Detector, vectors: Tensor, factors: tup
     return type(geometry)._constructor(scan)(**arguments)
 
 
-def _detector(
-    old: Detector, shape: tuple[int, int], factors: tuple[int, int], offset: tuple[float, float]
-) -> Detector:
+def _detector(old: Detector, shape: tuple[int, int], factors: tuple[int, int], offset: tuple[float, float]) -> Detector:
     spacing = (old.row_spacing * factors[0], old.column_spacing * factors[1])
     extra = {"radius": old.radius} if isinstance(old, CurvedDetector) else {}
     if old.ndim == 1:

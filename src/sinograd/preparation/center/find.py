@@ -27,8 +27,8 @@ ROW_BLOCKS, COLUMN_BLOCKS = 24, 8
 # Columns at the ends of a row that smoothing and differences spoil.
 MARGIN = 5
 
-# Standard errors are made larger by this: the level is chosen by them, which flatters them. In Monte Carlo trials of all
-# kinds of scan, errors then are 0.6 to 1.2 times what is claimed.
+# Standard errors are made larger by this: the level is chosen by them, which flatters them. In Monte Carlo trials of
+# all kinds of scan, errors then are 0.6 to 1.2 times what is claimed.
 CAUTION = 1.5
 
 # Standard error in pixels above which a centre is uncertain; neighbouring elements that share their noise; and the part
@@ -200,9 +200,10 @@ def _search(make: Make, sinograms: Sinograms, reach: float) -> _Search:
 def _nothing_twice(sinograms: Sinograms) -> str:
     steps = np.append(sinograms.angles.numpy(), float(sinograms.angles[0]) + 2 * math.pi)
     arc = 360 - math.degrees(np.diff(steps).max())
+    views, apart = len(sinograms.angles), math.degrees(sinograms.step)
     return (
-        f"the centre of rotation cannot be found from the projections: none of the lines of {len(sinograms.angles)} "
-        f"views, {math.degrees(sinograms.step):.3g} degrees apart over {arc:.4g} degrees, was measured from both sides; "
+        f"the centre of rotation cannot be found from the projections: none of the lines of {views} views, "
+        f"{apart:.3g} degrees apart over {arc:.4g} degrees, was measured from both sides; "
         "give it (detector.offset), or measure half a turn and the fan angle in finer steps"
     )
 
