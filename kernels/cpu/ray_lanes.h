@@ -60,8 +60,8 @@ inline bool gather_rays(VoxelLines<float>& voxels, const RayTable<float>& table,
     const int64_t low_k = k.low(), low_j = j.low(), high_j = j.high();
     if (k.high() > -kOne && low_k < height * kOne && high_j > -kOne && low_j < columns * kOne) {
       const int64_t base_k = low_k >> kBits, base_j = low_j >> kBits, last_j = (high_j >> kBits) + 1;
-      const Lanes::Int within = Lanes::subtract(place_k, Lanes::all(uint32_t(base_k << kBits)));
-      const Lanes::Int across = Lanes::subtract(place_j, Lanes::all(uint32_t(base_j << kBits)));
+      const Lanes::Int within = Lanes::subtract(place_k, Lanes::all(uint32_t(base_k) << kBits));
+      const Lanes::Int across = Lanes::subtract(place_j, Lanes::all(uint32_t(base_j) << kBits));
       sum = Lanes::add(sum, interpolate(plane + base_k, step_j, base_j, last_j, columns, within, across));
     }
     k.advance();
