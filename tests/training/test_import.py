@@ -1,34 +1,32 @@
-"""What training needs to be imported and to be run."""
+"""Without Lightning: what to install is said, in Python and on the command line."""
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
-# None in sys.modules makes every import of that name fail.
-WITHOUT_LIGHTNING = """
-import sys
-sys.modules["lightning"] = sys.modules["tensorboard"] = None
+import pytest
+import torch
+from typer.testing import CliRunner
 
-import torch, sinograd as sg
+from sinograd.cli.app import app
 from sinograd.training import Stack, TrainingData, train
-sg.BilateralFilter3d()(torch.rand(3, 4, 5))
-try:
-    train({}, TrainingData([Stack(torch.rand(3, 4, 5), torch.rand(3, 4, 5))]))
-except ImportError as error:
-    print(error)
-print("matplotlib" in sys.modules)
 
-from sinograd.cli import main
-main()
-"""
+WORDS = 'training needs lightning and tensorboard: pip install "sinograd[train]"'
 
 
-def test_without_lightning_it_says_what_to_install() -> None:
-    """In Python and on the command line; layers and models need none of it."""
-    command = [sys.executable, "-W", "error", "-c", WITHOUT_LIGHTNING, "train", "none.yaml", "-o", "nowhere"]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
-    words = 'training needs lightning and tensorboard: pip install "sinograd[train]"'
-    assert result.stdout.splitlines() == [words, "False"], result.stderr
-    assert result.stderr.splitlines() == [f"sinograd: error: {words}"]
-    assert result.returncode == 2
+@pytest.fixture(autouse=True)
+def no_lightning(monkeypatch: pytest.MonkeyPatch) -> None:
+    """None in sys.modules makes every import of that name fail."""
+    for name in ("lightning", "tensorboard"):
+        monkeypatch.setitem(sys.modules, name, None)
+
+
+def test_in_python() -> None:
+    with pytest.raises(ImportError) as raised:
+        train({}, TrainingData([Stack(torch.rand(3, 4, 5), torch.rand(3, 4, 5))]))
+    assert str(raised.value) == WORDS
+
+
+def test_on_the_command_line() -> None:
+    result = CliRunner().invoke(app, ["train", "none.yaml", "-o", "nowhere"])
+    assert (result.exit_code, result.stderr) == (2, f"sinograd: error: {WORDS}\n")

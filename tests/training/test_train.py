@@ -61,10 +61,9 @@ def test_it_does_what_a_plain_loop_does(stacks: TrainingData) -> None:
     assert result.history.column("0.sigma_range")[1][0] == pytest.approx(0.01)
 
 
-@pytest.mark.parametrize("config", [SUPERVISED, NOISE2VOID], ids=["supervised", "noise2void"])
-@pytest.mark.parametrize("how", ["interrupted", "killed"])
+@pytest.mark.parametrize(("how", "config"), [("interrupted", SUPERVISED), ("killed", NOISE2VOID)])
 def test_a_resumed_run_ends_as_one_that_was_not_interrupted(
-    config: dict[str, Any], how: str, stacks: TrainingData, tmp_path: Path
+    how: str, config: dict[str, Any], stacks: TrainingData, tmp_path: Path
 ) -> None:
     """Bit for bit: weights, history, files. An interrupt keeps the step, a killed run its last checkpoint."""
     straight = train(config, stacks, output=tmp_path / "straight")

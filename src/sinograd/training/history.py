@@ -56,7 +56,7 @@ class History:
     def write_csv(self, path: Path) -> None:
         """Replace the file by all rows."""
         with replacing(path, force=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
+            writer = csv.writer(file, lineterminator="\n")
             writer.writerow(self.columns)
             writer.writerows(self._rows(0))
 
@@ -66,7 +66,7 @@ class History:
             self.write_csv(path)
             return
         with open(path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows(self._rows(len(self) - 1))
+            csv.writer(file, lineterminator="\n").writerows(self._rows(len(self) - 1))
 
     def _rows(self, start: int) -> list[list[str]]:
         def text(name: str, value: float) -> str:
