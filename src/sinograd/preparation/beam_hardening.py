@@ -47,7 +47,7 @@ def beam_hardening_polynomial(
 
     Args:
         lengths: mm. line_integrals: measured, as many.
-        attenuation: 1/mm, what corrected line integrals are to mean; None: keeps the slope at p = 0, so that c1 = 1.
+        attenuation: 1/mm, what the corrected line integrals are to mean; None: keeps the slope at p = 0, so c1 = 1.
         degree: of the polynomial.
 
     Raises:

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
-from scipy import ndimage
 from torch import Tensor
 
 # Neighbours beside which a reading is judged and from which it is filled.
@@ -56,6 +54,8 @@ def find_defects(
     Raises:
         ValueError: shapes that differ, thresholds out of order, or a detector of which more than half is defective.
     """
+    from scipy import ndimage
+
     if not 0 <= dead < 1 < hot:
         raise ValueError(f"dead, hot: expected 0 <= dead < 1 < hot, got {dead}, {hot}")
     if dark is not None and dark.shape != reference.shape:
@@ -139,7 +139,9 @@ def plan_repair(mask: Tensor) -> Repair:
     neighbours = row * columns + column
     lonely = good.sum(1) < min(LEAST_NEIGHBOURS, rows * columns - 1)
     if lonely.any():
-        nearest: Any = ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True)
+        from scipy import ndimage
+
+        nearest = np.asarray(ndimage.distance_transform_edt(bad, return_distances=False, return_indices=True))
         weights[lonely] = 0.0
         weights[lonely, 0] = 1.0
         neighbours[lonely, 0] = (nearest[0] * columns + nearest[1])[r[lonely], c[lonely]]

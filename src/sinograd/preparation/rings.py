@@ -1,7 +1,7 @@
 """Ring reduction: constant errors of detector columns, told from the object by their constancy.
 
 S. Titarenko, P. J. Withers, A. Yagola, "An analytical formula for ring artefact suppression in X-ray tomography",
-Applied Mathematics Letters 23(12), 2010: the stripes o of a sinogram S with the smooth mean m over the views minimise
+Applied Mathematics Letters 23(12), 2010: the stripes o of a sinogram with the mean m over its views minimise
 |D (m - o)|^2 + a |o|^2. With second differences D (E. X. Miqueles, J. Rinkel, F. O'Dowd, J. S. V. Bermudez,
 "Generalized Titarenko's algorithm for ring artefacts reduction", Journal of Synchrotron Radiation 21, 2014) that is
 o = m - b, b = (1 + 1/a D'D)^-1 m. Two things keep the object whole. b is fitted robustly, so that strong stripes do
@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from scipy.linalg import solveh_banded
 from torch import Tensor
 
 SEGMENTS = 16
@@ -97,6 +96,8 @@ def _weights(profile: np.ndarray, smoothing: float) -> np.ndarray:
 
 def _solve(values: np.ndarray, weights: np.ndarray, smoothing: float) -> np.ndarray:
     """(diag(weights) + smoothing D'D)^-1 values along the last axis, D the second differences."""
+    from scipy.linalg import solveh_banded
+
     count = values.shape[-1]
     bands = np.zeros((3, count))
     for shift, product in ((0, (1, 4, 1)), (1, (-2, -2)), (2, (1,))):

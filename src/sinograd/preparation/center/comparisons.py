@@ -24,7 +24,8 @@ MOST_MOTION = 4.0
 # A view that is missed by less than this share of a step counts as hit.
 HIT = 0.02
 
-# Detail moves by this many columns over the views on each side of a seam that are fitted by straight lines.
+# Detail moves by this many columns over the views on each side of a seam that are fitted by straight lines; where it
+# moves farther from one view to the next, the ends cannot be compared.
 SEAM_MOTION = 2.0
 
 
@@ -60,7 +61,7 @@ class Conjugates:
         self._chosen = np.arange(0, len(angles), every)
 
     def pairs(self, offset: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Of the chosen views and of the readings from the other side."""
+        """See `Comparison.pairs`; a row is a view."""
         data, fan = self._data, self._data.fan(offset)
         mirrored, seen = _mirrored(self._smooth, fan)
         own = torch.from_numpy(self._angles[self._chosen])[:, None]
@@ -110,15 +111,16 @@ class Seam:
         reversed_ = np.mod(behind + math.pi - meeting + math.pi, TURN) - math.pi
         own = behind - meeting
         reach = (first - (last - math.pi)) / 2 + span - 0.5 * sinograms.step
+        self._followed = sinograms.step * sinograms.columns / 3 <= SEAM_MOTION
         self._own = _end_fit(own, reach, sinograms.step)
         self._other = _end_fit(reversed_, reach, sinograms.step)
 
     def pairs(self, offset: float) -> tuple[Tensor, Tensor, Tensor]:
-        """Of the two ends of the half turn."""
+        """See `Comparison.pairs`; a row is a sinogram."""
         mirrored, seen = _mirrored(self._smooth[:, self._other[0]], self._data.fan(offset))
         one = torch.einsum("v,kvc->kc", self._own[1], self._smooth[:, self._own[0]])
         two = torch.einsum("v,kvc->kc", self._other[1], mirrored)
-        return one, two, seen.expand_as(one)
+        return one, two, (seen & self._followed).expand_as(one)
 
 
 def seam_ends(sinograms: Sinograms) -> tuple[float, float] | None:

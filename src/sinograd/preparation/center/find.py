@@ -21,6 +21,9 @@ from sinograd.preparation.center.sinogram import Progress, Sinograms, read_sinog
 COARSE_COLUMNS, LEAST_COLUMNS = 128, 24
 LEAST_SHARE = 0.05
 
+# Fewer pairs tell nothing of their noise.
+LEAST_PAIRS = 16
+
 # Blocks of rows, or of columns where there are few rows, whose parts of the slope of the mismatch are independent.
 ROW_BLOCKS, COLUMN_BLOCKS = 24, 8
 
@@ -200,11 +203,10 @@ def _search(make: Make, sinograms: Sinograms, reach: float) -> _Search:
 def _nothing_twice(sinograms: Sinograms) -> str:
     steps = np.append(sinograms.angles.numpy(), float(sinograms.angles[0]) + 2 * math.pi)
     arc = 360 - math.degrees(np.diff(steps).max())
-    views, apart = len(sinograms.angles), math.degrees(sinograms.step)
     return (
-        f"the centre of rotation cannot be found from the projections: none of the lines of {views} views, "
-        f"{apart:.3g} degrees apart over {arc:.4g} degrees, was measured from both sides; "
-        "give it (detector.offset), or measure half a turn and the fan angle in finer steps"
+        "the centre of rotation cannot be found from the projections: none of the lines of "
+        f"{len(sinograms.angles)} views, {math.degrees(sinograms.step):.3g} degrees apart over {arc:.4g} degrees, was "
+        "measured from both sides; give it (detector.offset), or measure half a turn and the fan angle in finer steps"
     )
 
 
@@ -242,30 +244,35 @@ def _refine(make: Make, sinograms: Sinograms, factor: int, offset: float) -> tup
 
 
 def _descend(comparison: Comparison, offset: float, factor: int) -> tuple[float, float] | None:
-    """The minimum of the mismatch near an offset by a parabola, and its standard error."""
-    step, curvature, move, rest, mask = factor / 2, 0.0, 0.0, [], torch.zeros(0)
+    """The minimum of the mismatch near an offset by parabolas, and its standard error."""
+    found = None
     for _ in range(4):
-        places = offset + step * np.arange(-3, 4)
-        rows = [comparison.pairs(float(place)) for place in places]
-        mask = torch.stack([_inner(row[2]) for row in rows]).all(0)
-        if int(mask.sum()) < 32:
-            return None
-        rest = [torch.where(mask, _differences(one - two), 0.0).double() for one, two, _ in rows]
-        power = np.array([float(r.square().sum()) for r in rest])
-        curvature, slope, _ = np.polyfit(places - offset, power, 2)
-        if curvature <= 0:
-            return None
-        move = float(np.clip(-slope / (2 * curvature), -2 * step, 2 * step))
-        offset += move
-        if abs(move) < 0.02 * factor:
+        found = _parabola(comparison, offset, factor / 2)
+        if found is None or abs(found[0] - offset) < 0.02 * factor:
             break
-    # the slope at the minimum, of every element: of the parabola through the seven values
+        offset = found[0]
+    return found
+
+
+def _parabola(comparison: Comparison, offset: float, step: float) -> tuple[float, float] | None:
+    """The minimum of a parabola through the mismatch at seven places about an offset, at most two steps from it, and
+    its standard error; None where there is none.
+    """
     k = torch.arange(-3, 4, dtype=torch.float64)
-    squares = torch.stack(rest).square()
+    rows = [comparison.pairs(offset + step * float(i)) for i in k]
+    mask = torch.stack([_inner(row[2]) for row in rows]).all(0)
+    if int(mask.sum()) < LEAST_PAIRS:
+        return None
+    squares = torch.stack([torch.where(mask, _differences(one - two), 0.0).double() for one, two, _ in rows]).square()
+    # slope and curvature of the least-squares parabola through the seven values of every element
     slopes = torch.einsum("k,krc->rc", k / (28 * step), squares)
-    slopes += 2 * move * torch.einsum("k,krc->rc", (k.square() - 4) / (84 * step**2), squares)
-    variance = _sum_variance(slopes, mask) * (2 if comparison.twice else 1)
-    return offset, CAUTION * math.sqrt(variance) / (2 * float(curvature))
+    bends = torch.einsum("k,krc->rc", (k.square() - 4) / (84 * step**2), squares)
+    curvature = float(bends.sum())
+    if not curvature > 0:
+        return None
+    move = min(max(-float(slopes.sum()) / (2 * curvature), -2 * step), 2 * step)
+    variance = _sum_variance(slopes + 2 * move * bends, mask) * (2 if comparison.twice else 1)
+    return offset + move, CAUTION * math.sqrt(variance) / (2 * curvature)
 
 
 def _sum_variance(values: Tensor, mask: Tensor) -> float:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -15,7 +15,6 @@ from torch import Tensor
 from sinograd.geometry import Geometry
 from sinograd.geometry.regions import check_span
 from sinograd.geometry.surface import central_hit, slid
-from sinograd.ops.lowering import is_curved
 from sinograd.preparation.shifts import shift_projections
 from sinograd.recon.orbit import circular_orbit
 from sinograd.recon.virtual_detector import VirtualDetector, upright_detector
@@ -96,6 +95,7 @@ def read_sinograms(
     )
     groups, height = _groups(detector, geometry, rows)
     values = _read(projections, geometry, detector, groups, height, progress)
+    first, end = _seen_columns(detector, groups[0])
     bad = int((~torch.isfinite(values)).sum())
     if bad:
         raise ValueError(f"projections: expected finite line integrals, got {bad} NaN or infinite in the middle rows")
@@ -109,7 +109,8 @@ def read_sinograms(
     order = torch.argsort(angles, stable=True)
     nearest = int((column - middle).abs().argmin())
     vectors = detector.vectors[nearest : nearest + 1]
-    return Sinograms(values[:, order], angles[order], vectors, geometry.divergent)
+    vectors = slid(vectors, 0.0, (first + end - detector.shape[1]) / 2)
+    return Sinograms(values[:, order, first:end], angles[order], vectors, geometry.divergent)
 
 
 def _groups(
@@ -137,7 +138,7 @@ def _groups(
     fit = MOST_SAMPLES // (geometry.views * geometry.columns)
     sinograms = max(1, min(MOST_SINOGRAMS, fit, (end - first) // 2 or 1))
     edges = np.linspace(first, end, sinograms + 1).astype(int)
-    return [(int(a), min(int(b), int(a) + 4)) for a, b in itertools.pairwise(edges)], higher
+    return [(int(a), min(int(b), int(a) + 4)) for a, b in pairwise(edges)], higher
 
 
 def _read(
@@ -174,6 +175,11 @@ def _read(
     return values
 
 
-def curved(sinograms: Sinograms) -> bool:
-    """Whether the detector is curved."""
-    return is_curved(sinograms.vectors)
+def _seen_columns(detector: VirtualDetector, rows: tuple[int, int]) -> tuple[int, int]:
+    """The columns (first, end) of an upright detector that the real one fills in these rows."""
+    if detector.homographies is None:
+        return 0, detector.shape[1]
+    middle = len(detector.homographies) // 2
+    ones = detector.read(torch.ones(1, *detector.real_shape), slice(middle, middle + 1))[0, slice(*rows)]
+    seen = (ones > 1 - 1e-6).all(0).nonzero()[:, 0]
+    return (int(seen[0]) + 1, int(seen[-1])) if len(seen) > 2 else (0, detector.shape[1])
