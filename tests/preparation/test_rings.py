@@ -1,0 +1,137 @@
+"""Rings that were made go, and the object stays."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from scipy.linalg import solve
+from torch.autograd import gradcheck
+
+import sinograd as sg
+from sinograd.preparation import remove_rings
+from sinograd.preparation.rings import _errors, _solve, ring_errors
+
+VIEWS, COLUMNS = 320, 201
+GEOMETRY = sg.FanBeam.circular(
+    source_to_origin=1500, source_to_detector=1500, angles=sg.full_scan(VIEWS), detector=sg.FlatDetector(COLUMNS, 1.0)
+)
+GRID = sg.Grid((COLUMNS, COLUMNS), 1.0)
+
+
+@pytest.fixture(scope="module")
+def sinogram() -> torch.Tensor:
+    """A disc with sixty ellipses in it, some of them a pixel small and near the axis, float64."""
+    generator = torch.Generator().manual_seed(1)
+    center = (torch.rand(60, 3, generator=generator) * 2 - 1) * 55
+    axes = torch.rand(60, 3, generator=generator) * 9 + 1
+    value = torch.rand(60, generator=generator) * 0.01 - 0.003
+    center[:, 2] = 0
+    disc = sg.Ellipsoids([0.01], [[85.0, 78.0, 90.0]], [[3.0, -5.0, 0.0]])
+    return (disc + sg.Ellipsoids(value, axes, center)).project(GEOMETRY, dtype=torch.float64)
+
+
+def errors(kind: str) -> torch.Tensor:
+    """Errors of the columns, in line integrals."""
+    generator = torch.Generator().manual_seed(2)
+    stripes = torch.zeros(COLUMNS, dtype=torch.float64)
+    if kind == "single":
+        chosen = torch.rand(COLUMNS, generator=generator) < 0.3
+        stripes[chosen] = 0.02 * torch.randn(int(chosen.sum()), dtype=torch.float64, generator=generator)
+    if kind == "every":
+        stripes = 0.01 * torch.randn(COLUMNS, dtype=torch.float64, generator=generator)
+    if kind == "wide":
+        for start in (12, 60, 97, 131, 180):
+            stripes[start : start + 4] += 0.03 * torch.randn(1, dtype=torch.float64, generator=generator)
+    if kind == "edges":
+        stripes[[0, 1, -1]] = torch.tensor([0.03, -0.03, 0.04], dtype=torch.float64)
+    return stripes
+
+
+def image(sinogram: torch.Tensor) -> torch.Tensor:
+    x = torch.linspace(-100, 100, COLUMNS)
+    return sg.fbp(sinogram, GEOMETRY, GRID) * (x[:, None] ** 2 + x**2 < 95**2)
+
+
+@pytest.mark.parametrize(("kind", "left"), [("single", 0.4), ("every", 0.45), ("wide", 0.6)])
+def test_rings_in_the_image(sinogram: torch.Tensor, kind: str, left: float) -> None:
+    noise = 0.005 * torch.randn(VIEWS, COLUMNS, dtype=torch.float64)
+    clean, ringed = sinogram + noise, sinogram + noise + errors(kind)
+    truth = image(clean)
+    before = (image(ringed) - truth).square().mean().sqrt()
+    after = (image(remove_rings(ringed)) - truth).square().mean().sqrt()
+    assert after < left * before
+
+
+def test_stripes_at_both_ends_of_the_detector(sinogram: torch.Tensor) -> None:
+    stripes = errors("edges")
+    found = sinogram + stripes - remove_rings(sinogram + stripes)
+    assert (found[0] - stripes).abs().max() < 0.2 * stripes.abs().max()
+
+
+def test_the_object_stays(sinogram: torch.Tensor) -> None:
+    """Without rings next to nothing changes: not the noise, and not the detail of a pixel near the axis."""
+    noise = 0.005 * torch.randn(VIEWS, COLUMNS, dtype=torch.float64)
+    without = image(sinogram)
+    changed = (image(remove_rings(sinogram + noise)) - image(sinogram + noise)).square().mean().sqrt()
+    assert changed < 0.2 * (image(sinogram + noise) - without).square().mean().sqrt()
+    detail = image(remove_rings(sinogram)) - without
+    assert detail.abs().max() < 0.05 * (without.max() - without.min())
+    assert detail.square().mean().sqrt() < 0.005 * (without.max() - without.min())
+
+
+def test_rows_are_alone_and_strong_structure_is_spared(sinogram: torch.Tensor) -> None:
+    two = torch.stack([sinogram + errors("single"), sinogram + errors("wide")], dim=1)
+    both = remove_rings(two)
+    assert torch.allclose(both[:, 0], remove_rings(two[:, 0])) and torch.allclose(both[:, 1], remove_rings(two[:, 1]))
+    pin = torch.zeros(COLUMNS, dtype=torch.float64)
+    pin[100] = 0.4  # a wire along the axis
+    kept = remove_rings(sinogram + pin) - remove_rings(sinogram)
+    assert float(kept[:, 100].mean()) == pytest.approx(0.4, abs=0.02)
+    gone = remove_rings(sinogram + pin, limit=None) - remove_rings(sinogram)
+    assert float(gone[:, 100].mean()) < 0.1
+
+
+def test_half_of_a_stripe_of_the_given_width_is_left() -> None:
+    """The smooth part follows a wave whose half period is the width by half."""
+    for width in (3.0, 4.0, 8.0):
+        wave = np.cos(np.pi / width * np.arange(-300, 301))
+        smooth = _solve(wave, np.ones_like(wave), (2 * np.sin(np.pi / (2 * width))) ** -4)
+        assert smooth[300] == pytest.approx(0.5, abs=1e-3)
+
+
+def test_the_solver() -> None:
+    rng = np.random.default_rng(0)
+    second = np.diff(np.eye(12), 2, axis=0)
+    weights, values = rng.random(12), rng.random((3, 12))
+    expected = solve(np.diag(weights) + 3.0 * second.T @ second, values.T).T
+    assert np.allclose(_solve(values, weights, 3.0), expected)
+
+
+def test_gradients() -> None:
+    weights = torch.rand(9, dtype=torch.float64)
+    segments = torch.rand(4, 9, dtype=torch.float64, requires_grad=True)
+    assert gradcheck(lambda s: _errors(s, weights, 2.0), (segments,))
+    x = torch.rand(40, 9, requires_grad=True)
+    remove_rings(x).square().sum().backward()
+    assert x.grad is not None and x.grad.isfinite().all()
+
+
+def test_dtypes_and_shapes() -> None:
+    means = torch.rand(16, 3, 12)
+    assert ring_errors(means).shape == (3, 12) and ring_errors(means).dtype == torch.float32
+    assert remove_rings(torch.rand(2, 40, 3, 12)).shape == (2, 40, 3, 12)
+
+
+@pytest.mark.parametrize(
+    ("shape", "options", "message"),
+    [
+        ((31, 20), {}, "at least 32 views"),
+        ((40, 4), {}, "5 columns"),
+        ((40, 20), {"width": 0.5}, "width"),
+        ((40, 20), {"limit": 0.0}, "limit"),
+    ],
+)
+def test_wrong_options(shape: tuple[int, ...], options: dict, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        remove_rings(torch.rand(shape), **options)
