@@ -62,8 +62,6 @@ class _BilateralFilter(nn.Module):
         """Standard deviation of the values, [], in units of `input_scale`; positive, differentiable."""
         return positive(self.raw_sigma_range, RANGE_KNEE)
 
-    @torch.compiler.disable
-    @torch.no_grad()
     def current_window(self) -> tuple[int, ...]:
         """Width in voxels along each axis: the one given, or `ops.bilateral_window` of the sigmas.
 
@@ -75,17 +73,15 @@ class _BilateralFilter(nn.Module):
         if self.window is not None:
             return self.window
         if raw.is_inference():  # keeps no count of its changes
-            return bilateral_window(self.sigma_spatial)
+            return bilateral_window(self.sigma_spatial.detach())
         if last is None or last.raw is not raw or (last.version, last.memory) != (raw._version, raw.data_ptr()):
-            last = _LastWindow(raw, raw._version, raw.data_ptr(), bilateral_window(self.sigma_spatial))
-            self._last_window = last
+            with torch.no_grad():  # a layer whose inside is computed again must not find more in its graph the first time
+                window = bilateral_window(self.sigma_spatial)
+            last = self._last_window = _LastWindow(raw, raw._version, raw.data_ptr(), window)
         return last.window
 
     def _arguments(self) -> tuple[Tensor, Tensor]:
         return self.sigma_spatial, self.sigma_range * self.input_scale
-
-    def _window(self) -> tuple[int, ...]:
-        return self.current_window() if self.window is None else self.window  # type: ignore[no-any-return]
 
     def extra_repr(self) -> str:
         """The values of now."""
@@ -98,14 +94,14 @@ class _BilateralFilter(nn.Module):
 class _Plain(_BilateralFilter):
     def forward(self, x: Tensor) -> Tensor:
         """As `ops.bilateral_filter`: x [..., (Z,) Y, X] to the same."""
-        window = self._window()  # first: torch.compile breaks its graph there
+        window = self.current_window()  # first: torch.compile breaks its graph there
         return bilateral_filter(x, *self._arguments(), window=window)
 
 
 class _Joint(_BilateralFilter):
     def forward(self, x: Tensor, guide: Tensor) -> Tensor:
         """As `ops.joint_bilateral_filter`: x and guide [..., (Z,) Y, X] to the same."""
-        window = self._window()
+        window = self.current_window()
         return joint_bilateral_filter(x, guide, *self._arguments(), window=window)
 
 
