@@ -76,8 +76,9 @@ class _BilateralFilter(nn.Module):
         if raw.is_inference():  # keeps no count of its changes
             return bilateral_window(self.sigma_spatial.detach())
         if last is None or last.raw is not raw or (last.version, last.memory) != (raw._version, raw.data_ptr()):
-            last = _LastWindow(raw, raw._version, raw.data_ptr(), bilateral_window(self.sigma_spatial.detach()))
-            self._last_window = last
+            with torch.no_grad():  # or a recomputed layer would find more in its graph the first time
+                window = bilateral_window(self.sigma_spatial)
+            last = self._last_window = _LastWindow(raw, raw._version, raw.data_ptr(), window)
         return last.window
 
     def _arguments(self) -> tuple[Tensor, Tensor]:

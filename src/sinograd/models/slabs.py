@@ -25,7 +25,7 @@ def reach(module: nn.Module) -> int:
         return sum(reach(layer) for layer in module)
     if not isinstance(module, BILATERAL):
         raise TypeError(f"module: expected bilateral filters, got {type(module).__name__}")
-    window: tuple[int, ...] = module.current_window()  # pyright: ignore
+    window: tuple[int, ...] = module.current_window()
     return window[0] // 2 if len(window) == 3 else 0
 
 
