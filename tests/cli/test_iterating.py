@@ -53,8 +53,8 @@ def test_an_interrupted_run_goes_on_from_its_image(
     def watched(self: Progress, name: str, total: int, unit: str = "views") -> Any:
         advance = stage(self, name, total, unit)
 
-        def tell(done: int, of: int) -> None:
-            advance(done, of)
+        def tell(done: int, of: int, *more: Any) -> None:
+            advance(done, of, *more)
             if name == "iterating" and done == 2:
                 os.kill(os.getpid(), signal.SIGINT)
 
