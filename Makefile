@@ -20,7 +20,7 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
 # The optional dependencies that the tests need; `baselines` stays out for its licence.
 extras := test train io docs cuda
 
-.PHONY: help venv install demo test lint docs dev sanitize peers
+.PHONY: help venv install demo test lint docs dev experiments sanitize peers
 
 help:
 	@echo "make demo     install and run the main job: simulate a scan, reconstruct it, write a picture to demo/"
@@ -30,6 +30,7 @@ help:
 	@echo "make install  install sinograd and what its tests need into $(VENV)"
 	@echo "make sanitize run the operators' contract under the address and undefined-behaviour sanitizers"
 	@echo "make dev      compile the native module into src/sinograd, for PYTHONPATH=src"
+	@echo "make experiments  run the quick profiles of experiments/: two cores, some minutes each"
 	@echo "make peers    install what benchmarks/run.py --against compares with into $(PEERS) (about 3 GB)"
 
 demo: $(VENV)/.core $(VENV)/.installed
@@ -57,6 +58,10 @@ dev: $(VENV)/.build
 	@# Renamed into place: a running process keeps the module it has loaded.
 	@for module in build/_native*.so; do \
 	    cp $$module build/new && mv -f build/new src/sinograd/$${module#build/} || exit 1; done
+
+# The results go to experiments/*/results/quick; data and training runs stay in build/experiments.
+experiments: install
+	@for name in bone_xrm low_dose_ct; do $(python) experiments/run.py $$name || exit 1; done
 
 peers: $(PEERS)/.peers
 

@@ -12,7 +12,8 @@ class Case:
 
     Attributes:
         name: what `run.py` calls it.
-        work: "fdk", "fbp", "backprojection" (voxel-driven), "forward" or "adjoint" (Joseph).
+        work: "fdk", "fbp", "backprojection" (voxel-driven), "forward" or "adjoint" (Joseph), "bilateral" or
+            "bilateral-backward" (its gradients), "sirt" or "cgls".
         beam: "cone", "fan" or "parallel".
         voxels, spacing: of the volume, along each axis.
         columns, rows, pixel: of the detector.
@@ -20,6 +21,8 @@ class Case:
         tilt: turn of the detector about its rows, rad (see `sinograd.ConeBeam`).
         weighting: of a voxel-driven backprojection: "none" or "fdk".
         depth: voxels along z where they are not as many as along x and y.
+        window: voxels across of a bilateral filter, along every axis.
+        iterations: of "sirt" and "cgls".
     """
 
     name: str
@@ -37,6 +40,8 @@ class Case:
     tilt: float = 0.0
     weighting: str = "none"
     depth: int | None = None
+    window: int = 0
+    iterations: int = 0
 
     @property
     def volume_shape(self) -> tuple[int, ...]:
@@ -57,11 +62,16 @@ class Case:
     @property
     def reads_volume(self) -> bool:
         """Whether the work starts from the volume; else it starts from projections."""
-        return self.work == "forward"
+        return self.work == "forward" or self.window > 0
 
     @property
     def updates(self) -> int:
-        """Voxels x views for voxel-driven work, rays x planes of the volume for Joseph's (at most: rays can miss)."""
+        """Voxels x views for voxel-driven work, rays x planes of the volume for Joseph's (at most: rays can miss).
+
+        For filters voxels x neighbours, those outside the volume not counted.
+        """
+        if self.window:
+            return math.prod(_neighbours(n, self.window // 2) for n in self.volume_shape)
         if self.work in ("forward", "adjoint"):
             return math.prod(self.projection_shape) * self.voxels
         return math.prod(self.volume_shape) * self.views
@@ -86,6 +96,16 @@ class Case:
         return replace(self, depth=depth, rows=depth, views=views)
 
 
+def _neighbours(voxels: int, radius: int) -> int:
+    """Pairs of a voxel and a neighbour (or itself) in a line of voxels."""
+    return sum(min(i + radius, voxels - 1) - max(i - radius, 0) + 1 for i in range(voxels))
+
+
+def _filter(name: str, work: str, depth: int | None) -> Case:
+    """Slices of 512 x 512, as in the paper; one image without a depth."""
+    return Case(name, work, "none", 512, 0.5, 512, rows=depth or 0, pixel=0.5, views=1, depth=depth, window=5)
+
+
 def _cone(name: str, work: str, **changes: object) -> Case:
     case_a = Case(name, work, "cone", voxels=256, spacing=1.0, columns=256, rows=256, pixel=1.6, views=360)
     return replace(case_a, **changes)
@@ -103,8 +123,13 @@ CASES = {
         Case("fan-fbp", "fbp", "fan", 512, 0.5, columns=512, rows=0, pixel=0.8, views=720),
         # an odd number of columns: scikit-image rotates about column n // 2, which then is the middle one
         Case("parallel-fbp", "fbp", "parallel", 511, 0.5, columns=511, rows=0, pixel=0.5, views=720, arc=math.pi),
+        _filter("bilateral-forward", "bilateral", 21),
+        _filter("bilateral-backward", "bilateral-backward", 21),
+        _filter("bilateral-image", "bilateral", None),
     )
 }
+# Of the bilateral filters: voxels, and units of the phantom, whose values are 0 to 1, with the noise added to it.
+SIGMA_SPATIAL, SIGMA_RANGE, NOISE = 0.8, 0.1, 0.05
 LARGE = _cone("fdk-512", "fdk", voxels=512, spacing=0.5, columns=512, rows=512, pixel=0.8, views=720)
 
 # What each peer can do on a CPU, and how that differs from what is asked for.
@@ -122,7 +147,14 @@ PEERS: dict[str, dict[str, str]] = {
         "fan-fbp": "backprojection along lines alone: no FBP of fan beams on the CPU",
         "parallel-fbp": "",
     },
-    "skimage": {"parallel-fbp": ""},
+    "skimage": {
+        "parallel-fbp": "",
+        "bilateral-image": "its spatial weights are misplaced by an element in version 0.26; pads with zeros",
+    },
+    "sitk": {
+        "bilateral-forward": "range weights from a table that ends at 4 sigma; repeats the border",
+        "bilateral-image": "range weights from a table that ends at 4 sigma; repeats the border",
+    },
 }
 # Where a peer does only a part of the work, so that its result means something else.
 PARTIAL = {("astra", "fan-fbp")}

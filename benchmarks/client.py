@@ -14,6 +14,7 @@ from typing import Any
 from cases import Case
 
 HERE = Path(__file__).resolve().parent
+IN_THIS_INTERPRETER = ("ours", "sitk")
 PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
 
 
@@ -21,14 +22,15 @@ class Library:
     """One library, running in a process of its own until the `with` block ends.
 
     Args:
-        name: "ours", "rtk", "astra" or "skimage"; the last three run in the interpreter made by `make peers`.
+        name: "ours", "rtk", "astra", "skimage" or "sitk". "ours" and "sitk" (SimpleITK is an extra of sinograd) run in
+            this interpreter, the others in the one made by `make peers`.
         threads: how many it may use.
         peers_python: the peers' interpreter.
     """
 
     def __init__(self, name: str, threads: int, peers_python: Path = PEERS_PYTHON) -> None:
         self.name = name
-        python = Path(sys.executable) if name == "ours" else peers_python
+        python = Path(sys.executable) if name in IN_THIS_INTERPRETER else peers_python
         if not python.exists():
             raise FileNotFoundError(f"{python} does not exist: run `make peers` first")
         self._process = subprocess.Popen(
@@ -81,6 +83,6 @@ def _environment(name: str, threads: int) -> dict[str, str]:
         "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
     )
     environment = {**os.environ, **dict.fromkeys(counts, str(threads))}
-    if name != "ours":
+    if name not in IN_THIS_INTERPRETER:
         environment.pop("PYTHONPATH", None)  # the peers have their own numpy
     return environment

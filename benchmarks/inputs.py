@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
-from cases import Case
+from cases import NOISE, Case
 from libraries.ours import geometry_of, grid_of
 
 from sinograd.phantoms import shepp_logan_3d
@@ -24,6 +24,8 @@ class Inputs:
 
     def path(self, case: Case) -> Path:
         """The file that the case's work starts from."""
+        if case.window:
+            return self._noisy(case)
         return self._volume(case) if case.reads_volume else self._projections(case)
 
     def truth(self, case: Case) -> np.ndarray:
@@ -53,6 +55,14 @@ class Inputs:
         if key not in self._paths:
             samples = 2 if case.rows else 4
             self._keep(key, PHANTOM.voxelize(grid_of(case), supersampling=samples).numpy())
+        return self._paths[key]
+
+    def _noisy(self, case: Case) -> Path:
+        key = ("noisy", case.volume_shape)
+        if key not in self._paths:
+            volume = self.truth(case)
+            noise = np.random.default_rng(0).normal(scale=NOISE, size=volume.shape)
+            self._keep(key, (volume + noise).astype(np.float32))
         return self._paths[key]
 
     def _projections(self, case: Case) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-NAMES = {"ours": "sinograd", "rtk": "itk-rtk", "astra": "ASTRA", "skimage": "scikit-image"}
+NAMES = {"ours": "sinograd", "rtk": "itk-rtk", "astra": "ASTRA", "skimage": "scikit-image", "sitk": "SimpleITK"}
 TITLES = {
     "fdk": "FDK, case A, the whole call",
     "fdk-512": "FDK, 512³ from 720 views of 512²",
@@ -15,6 +15,9 @@ TITLES = {
     "general-forward": "Joseph forward, detector tilted by 2°",
     "fan-fbp": "fan-beam FBP, 512², 720 views",
     "parallel-fbp": "parallel-beam FBP, 511², 720 views",
+    "bilateral-forward": "bilateral filter, 21 slices of 512², 5³",
+    "bilateral-backward": "its gradients to input and sigmas",
+    "bilateral-image": "bilateral filter, one image of 512², 5²",
 }
 # Relative errors of case A's forward projection, of the kind "error of pixel means", noted before for others: measured
 # elsewhere, with another number of points a pixel perhaps.

@@ -1,4 +1,4 @@
-"""Measures sinograd, and peers beside it: `python benchmarks/run.py NAME [--against rtk|astra|skimage]`."""
+"""Measures sinograd, and peers beside it: `python benchmarks/run.py NAME [--against rtk|astra|skimage|sitk]`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import report
 import timing
 import typer
 from cases import CASES, PEERS, Case
-from client import PEERS_PYTHON, Library
+from client import IN_THIS_INTERPRETER, PEERS_PYTHON, Library
 from inputs import Inputs
 from rich.console import Console
 from rich.table import Table
@@ -29,6 +29,7 @@ GROUPS = {
     **{name: (name,) for name in CASES},
     "general": ("general-backprojection", "general-forward"),
     "accuracy": ("fdk", "fan-fbp", "parallel-fbp", "forward", "general-forward"),
+    "bilateral": ("bilateral-forward", "bilateral-backward", "bilateral-image"),
     "memory": (),
     "lines": (),
     "all": tuple(CASES),
@@ -55,7 +56,7 @@ def main(
     peers = [str(peer) for peer in against or ()]
     cases = [CASES[case].at_size(size) if size else CASES[case] for case in GROUPS[name]]
     _check_offered(name, cases, peers)
-    if peers and not peers_python.exists():
+    if not peers_python.exists() and not set(peers) <= set(IN_THIS_INTERPRETER):
         raise typer.BadParameter(f"{peers_python} does not exist: run `make peers` first")
     if os.getloadavg()[0] > 0.5:
         print(f"The machine is busy (load average {os.getloadavg()[0]:.1f}): figures will be off.", file=sys.stderr)

@@ -17,7 +17,7 @@ import roofline
 
 HERE = Path(__file__).resolve().parent
 READMES = (HERE.parent / "README.md", HERE / "README.md")
-ALL_PEERS = ("rtk", "astra", "skimage")
+ALL_PEERS = ("rtk", "astra", "skimage", "sitk")
 
 
 def load(folder: Path) -> list[dict]:
@@ -103,7 +103,7 @@ def _performance_rows(run: dict, entry: dict) -> Iterator[tuple[str, ...]]:
     start = (
         report.TITLES[entry["case"]],
         _instruction_set(run),
-        report.seconds(ours),
+        report.seconds(ours) + (f", {ours['note']}" if ours.get("note") else ""),
         f"{ours['rate_per_core'] / 1e9:.2f}",
     )
     peers = [name for name in ALL_PEERS if name in entry["libraries"]]

@@ -10,7 +10,7 @@ import pytest
 import torch
 from hypothesis import settings
 
-pytest.register_assert_rewrite("contract")
+pytest.register_assert_rewrite("bilateral_cases", "contract", "emulated_cuda")
 
 # The same examples in every run, however slow the machine.
 settings.register_profile("sinograd", deadline=None, derandomize=True, print_blob=True)

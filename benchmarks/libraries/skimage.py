@@ -1,15 +1,17 @@
-"""scikit-image: `iradon` of a parallel beam, one thread.
+"""scikit-image, one thread: `iradon` of a parallel beam, and `denoise_bilateral` of an image.
 
-Its images have row 0 at +y, lengths are pixels, and everything outside the inscribed circle is zero.
+Reconstructed images have row 0 at +y, lengths are pixels, and everything outside the inscribed circle is zero.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import skimage
-from cases import Case
+from cases import SIGMA_RANGE, SIGMA_SPATIAL, Case
+from skimage.restoration import denoise_bilateral
 from skimage.transform import iradon
 
 
@@ -19,11 +21,14 @@ def versions() -> dict[str, str]:
 
 
 def start(threads: int) -> None:
-    """`iradon` has one thread whatever is asked for."""
+    """Both have one thread whatever is asked for."""
 
 
 def prepare(case: Case, data: np.ndarray) -> Callable[[], tuple]:
-    """`iradon` with the ramp filter; the division by the pixel size is not timed."""
+    """`iradon` with the ramp filter, the division by the pixel size not timed; or the bilateral filter."""
+    if case.window:
+        sigmas = {"sigma_color": SIGMA_RANGE, "sigma_spatial": SIGMA_SPATIAL}
+        return lambda: (partial(denoise_bilateral, data, win_size=case.window, **sigmas), lambda image: image)
     sinogram, theta = np.ascontiguousarray(data.T), np.rad2deg(case.angles)
 
     def call() -> np.ndarray:

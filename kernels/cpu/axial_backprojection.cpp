@@ -13,13 +13,13 @@
 #include "aligned_buffer.h"
 #include "lines.h"
 #include "operators.h"
+#include "tile.h"
 #include "transpose.h"
 
 namespace sinograd {
 namespace {
 
 constexpr int64_t kViewBlock = 24;
-constexpr int64_t kTileX = 16, kTileY = 4, kTileZ = 512;
 constexpr int64_t kAdjointViewBlock = 8;
 
 // Detector lines of a block of views: columns -1 and `columns` exist and hold zeros.
@@ -48,27 +48,6 @@ bool column_job(const View& view, double x, double y, const Axis& z, DetectorSha
   job.w0 = T((1.0 - fraction) * image.weight);
   job.w1 = T(fraction * image.weight);
   return true;
-}
-
-struct Tile {
-  int64_t x0, y0, z0;  // first voxel
-  int64_t nx, ny, nz;
-};
-
-template <class T>
-void load_tile(const T* volume, const Grid& grid, const Tile& tile, T* columns, int64_t stride) {
-  for (int64_t y = 0; y < tile.ny; ++y) {
-    const T* plane = volume + (tile.z0 * grid.y.count + tile.y0 + y) * grid.x.count + tile.x0;
-    transpose(plane, grid.y.count * grid.x.count, columns + y * kTileX * stride, stride, tile.nz, tile.nx);
-  }
-}
-
-template <class T>
-void store_tile(const T* columns, int64_t stride, T* volume, const Grid& grid, const Tile& tile) {
-  for (int64_t y = 0; y < tile.ny; ++y) {
-    T* plane = volume + (tile.z0 * grid.y.count + tile.y0 + y) * grid.x.count + tile.x0;
-    transpose(columns + y * kTileX * stride, stride, plane, grid.y.count * grid.x.count, tile.nx, tile.nz);
-  }
 }
 
 // Adds views [first, last), already in `lines`, to one tile.
@@ -101,8 +80,7 @@ void backproject(const T* projections, T* volume, const Views& views, DetectorSh
   const LineKernels<T>& kernels = line_kernels<T>();
   DetectorLines<T> lines(std::min(kViewBlock, views.count), detector);
   lines.lines.zero();
-  const int64_t tiles_x = (grid.x.count + kTileX - 1) / kTileX, tiles_y = (grid.y.count + kTileY - 1) / kTileY;
-  const int64_t tiles_z = (grid.z.count + kTileZ - 1) / kTileZ;
+  const int64_t tiles = count_tiles(grid);
   for (int64_t first = 0; first < views.count; first += kViewBlock) {
     stop();
     const int64_t last = std::min(first + kViewBlock, views.count);
@@ -110,19 +88,14 @@ void backproject(const T* projections, T* volume, const Views& views, DetectorSh
     {
 #pragma omp for schedule(dynamic)
       for (int64_t v = first; v < last; ++v)
-        transpose(projections + v * detector.rows * detector.columns, detector.columns, lines.line(v - first, 0),
+        transpose(projections + v * views.view_stride, views.row_stride, lines.line(v - first, 0),
                   lines.stride, detector.rows, detector.columns);
-      AlignedBuffer<T> columns(kTileX * kTileY * line_stride(kTileZ));
+      AlignedBuffer<T> columns(kTileElements);
       AlignedBuffer<T> scratch(line_scratch(detector.rows));
 #pragma omp for schedule(dynamic)
-      for (int64_t t = 0; t < tiles_x * tiles_y * tiles_z; ++t) {
-        Tile tile{t % tiles_x * kTileX, t / tiles_x % tiles_y * kTileY, t / (tiles_x * tiles_y) * kTileZ, 0, 0, 0};
-        tile.nx = std::min(kTileX, grid.x.count - tile.x0);
-        tile.ny = std::min(kTileY, grid.y.count - tile.y0);
-        tile.nz = std::min(kTileZ, grid.z.count - tile.z0);
-        backproject_tile<weighting, T, View>(kernels, lines, volume, views, first, last, detector, grid, tile, columns.data(),
-                                  scratch.data());
-      }
+      for (int64_t t = 0; t < tiles; ++t)
+        backproject_tile<weighting, T, View>(kernels, lines, volume, views, first, last, detector, grid,
+                                             tile_of(grid, t), columns.data(), scratch.data());
     }
   }
 }
@@ -163,14 +136,29 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
             }
           }
         for (int64_t v = first; v < last; ++v) {
-          T* target = projections + v * detector.rows * detector.columns;
+          T* target = projections + v * views.view_stride;
           for (int64_t row = 0; row < detector.rows; ++row)
             for (int64_t column = 0; column < detector.columns; ++column)
-              target[row * detector.columns + column] += lines.line(v - first, column)[row];
+              target[row * views.row_stride + column] += lines.line(v - first, column)[row];
         }
       }
     }
   }
+}
+
+// Calls f with the weighting as a constant and a view of the kind at hand.
+template <class F>
+void with_view(const Views& views, F&& f) {
+  with_weighting(views.weighting, [&](auto weighting) {
+    if (views.stacked && views.curved)
+      f(weighting, StackedView<CurvedView>{});
+    else if (views.stacked)
+      f(weighting, StackedView<FlatView>{});
+    else if (views.curved)
+      f(weighting, CurvedView{});
+    else
+      f(weighting, FlatView{});
+  });
 }
 
 }  // namespace
@@ -178,19 +166,17 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
 template <class T>
 void backproject_axial(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid,
                        Interruption stop) {
-  if (views.curved)
-    with_weighting(views.weighting, [&](auto w) { backproject<w(), T, CurvedView>(projections, volume, views, detector, grid, stop); });
-  else
-    with_weighting(views.weighting, [&](auto w) { backproject<w(), T, FlatView>(projections, volume, views, detector, grid, stop); });
+  with_view(views, [&](auto weighting, auto view) {
+    backproject<weighting(), T, decltype(view)>(projections, volume, views, detector, grid, stop);
+  });
 }
 
 template <class T>
 void backproject_axial_adjoint(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid,
                                Interruption stop) {
-  if (views.curved)
-    with_weighting(views.weighting, [&](auto w) { backproject_adjoint<w(), T, CurvedView>(volume, projections, views, detector, grid, stop); });
-  else
-    with_weighting(views.weighting, [&](auto w) { backproject_adjoint<w(), T, FlatView>(volume, projections, views, detector, grid, stop); });
+  with_view(views, [&](auto weighting, auto view) {
+    backproject_adjoint<weighting(), T, decltype(view)>(volume, projections, views, detector, grid, stop);
+  });
 }
 
 #define SINOGRAD_INSTANTIATE(T)                                                                       \

@@ -14,48 +14,13 @@
 #include "lines.h"
 #include "operators.h"
 #include "ray.h"
-#include "transpose.h"
+#include "voxel_lines.h"
 
 namespace sinograd {
 namespace {
 
 constexpr int64_t kViewBlock = 4, kColumnBlock = 16, kPlaneBlock = 16;
 constexpr int64_t kAdjointViewBlock = 16, kSlab = 8;
-
-// Columns of voxels as lines along z, [y][x], with a ring of zero lines around them.
-template <class T>
-struct VoxelLines {
-  explicit VoxelLines(const Grid& grid)
-      : stride(line_stride(grid.z.count)),
-        row_stride((grid.x.count + 2) * stride),
-        lines((grid.y.count + 2) * row_stride),
-        grid(grid) {}
-
-  T* line(int64_t y, int64_t x) { return lines.data() + (y + 1) * row_stride + (x + 1) * stride + kLinePad; }
-
-  void load(const T* volume) {
-#pragma omp parallel for schedule(static)
-    for (int64_t y = -1; y <= grid.y.count; ++y) {
-      std::fill_n(line(y, -1) - kLinePad, row_stride, T(0));
-      if (y < 0 || y == grid.y.count) continue;
-      transpose(volume + y * grid.x.count, grid.y.count * grid.x.count, line(y, 0), stride, grid.z.count, grid.x.count);
-    }
-  }
-
-  void add_to(T* volume) {
-#pragma omp parallel for schedule(static)
-    for (int64_t y = 0; y < grid.y.count; ++y)
-      for (int64_t z = 0; z < grid.z.count; ++z) {
-        T* row = volume + (z * grid.y.count + y) * grid.x.count;
-        const T* column = line(y, 0) + z;
-        for (int64_t x = 0; x < grid.x.count; ++x) row[x] += column[x * stride];
-      }
-  }
-
-  int64_t stride, row_stride;
-  AlignedBuffer<T> lines;
-  Grid grid;
-};
 
 // The path of the rays through one detector column. On plane i of the major axis: t = t0 + i dt along the rays,
 // index j0 + i dj on the minor axis, and rows at z index (middle + slope t) with (step + spread t) a row.
@@ -67,7 +32,7 @@ struct Fan {
   double stretch, horizontal, rise, rise_step;
 };
 
-Fan make_fan(const RayView& view, double u, const Grid& grid) {
+Fan make_fan(const RayView& view, double u, const Grid& grid, bool stacked) {
   const Vector pixel = view.column_position(u);
   const double row_step = view.row(3).z;
   Vector origin, direction;
@@ -89,6 +54,11 @@ Fan make_fan(const RayView& view, double u, const Grid& grid) {
   fan.horizontal = std::hypot(direction.x, direction.y);
   fan.rise = direction.z;
   fan.rise_step = view.divergent ? row_step : 0.0;
+  if (stacked) {  // slice k is row k, rays stay in it
+    fan.middle = grid.z.middle();
+    fan.step = 1.0;
+    fan.slope = fan.spread = fan.rise = fan.rise_step = 0.0;
+  }
   return fan;
 }
 
@@ -134,7 +104,8 @@ void project_block(const LineKernels<T>& kernels, VoxelLines<T>& voxels, T* proj
   LineJob<T> jobs[kPlaneBlock];
   const int64_t width = u1 - u0, count = (v1 - v0) * width;
   for (int64_t i = 0; i < count; ++i)
-    fans[i] = make_fan(ray_view(views, v0 + i / width), double(u0 + i % width) - 0.5 * double(detector.columns - 1), grid);
+    fans[i] = make_fan(ray_view(views, v0 + i / width), double(u0 + i % width) - 0.5 * double(detector.columns - 1), grid,
+                       views.stacked);
   std::fill_n(lines, count * stride, T(0));
   const int64_t planes = std::max(grid.x.count, grid.y.count);
   for (int64_t plane = 0; plane < planes; plane += kPlaneBlock)
@@ -143,9 +114,9 @@ void project_block(const LineKernels<T>& kernels, VoxelLines<T>& voxels, T* proj
       kernels.gather(lines + i * stride, detector.rows, jobs, n, grid.z.count, scratch);
     }
   for (int64_t i = 0; i < count; ++i) {
-    T* target = projections + (v0 + i / width) * detector.rows * detector.columns + u0 + i % width;
+    T* target = projections + (v0 + i / width) * views.view_stride + u0 + i % width;
     for (int64_t v = 0; v < detector.rows; ++v)
-      target[v * detector.columns] +=
+      target[v * views.row_stride] +=
           lines[i * stride + v] * T(ray_length(fans[i], double(v) - 0.5 * double(detector.rows - 1)));
   }
 }
@@ -158,10 +129,11 @@ void load_scaled(const T* projections, const Views& views, DetectorShape detecto
 #pragma omp parallel for schedule(dynamic, 8)
   for (int64_t i = 0; i < (last - first) * detector.columns; ++i) {
     const int64_t view = first + i / detector.columns, u = i % detector.columns;
-    fans[i] = make_fan(ray_view(views, view), double(u) - 0.5 * double(detector.columns - 1), grid);
-    const T* source = projections + view * detector.rows * detector.columns + u;
+    fans[i] = make_fan(ray_view(views, view), double(u) - 0.5 * double(detector.columns - 1), grid,
+                       views.stacked);
+    const T* source = projections + view * views.view_stride + u;
     for (int64_t v = 0; v < detector.rows; ++v)
-      lines[i * stride + kLinePad + v] = source[v * detector.columns] *
+      lines[i * stride + kLinePad + v] = source[v * views.row_stride] *
                                          T(ray_length(fans[i], double(v) - 0.5 * double(detector.rows - 1)));
   }
 }

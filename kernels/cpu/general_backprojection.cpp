@@ -9,6 +9,15 @@
 #include "aligned_buffer.h"
 #include "general.h"
 
+#if defined(__AVX512F__)
+#include "lanes_avx512.h"
+#elif defined(__AVX2__)
+#include "lanes_avx2.h"
+#endif
+#if defined(__AVX2__)
+#include "voxel_lanes.h"
+#endif
+
 namespace sinograd {
 namespace SINOGRAD_ISA {
 namespace {
@@ -158,7 +167,12 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
 template <class T>
 void backproject_general(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid,
                          Interruption stop) {
-  with_weighting(views.weighting, [&](auto w) { backproject<w(), T>(projections, volume, views, detector, grid, stop); });
+  with_weighting(views.weighting, [&](auto w) {
+#if defined(__AVX2__)
+    if constexpr (std::is_same_v<T, float>) return backproject_lanes<w()>(projections, volume, views, detector, grid, stop);
+#endif
+    backproject<w(), T>(projections, volume, views, detector, grid, stop);
+  });
 }
 
 template <class T>

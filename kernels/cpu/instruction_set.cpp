@@ -76,6 +76,16 @@ const OperatorPairs<double>& planar_operators<double>() {
   return SINOGRAD_CHOOSE(kDoublePlanar);
 }
 
+template <>
+const BilateralKernels<float>& bilateral_kernels<float>() {
+  return SINOGRAD_CHOOSE(kFloatBilateral);
+}
+
+template <>
+const BilateralKernels<double>& bilateral_kernels<double>() {
+  return SINOGRAD_CHOOSE(kDoubleBilateral);
+}
+
 template <class T>
 const OperatorPairs<T>& axial_operators() {
   static const OperatorPairs<T> pairs = {backproject_axial<T>, backproject_axial_adjoint<T>, joseph_axial<T>,

@@ -1,19 +1,22 @@
 // What this build holds once per instruction set; instruction_set.cpp chooses among them.
 #pragma once
 
+#include "bilateral.h"
 #include "lines.h"
 #include "operators.h"
 
 namespace sinograd {
 
-#define SINOGRAD_DECLARE(isa)                        \
-  namespace isa {                                    \
-  extern const LineKernels<float> kFloatLines;       \
-  extern const LineKernels<double> kDoubleLines;     \
-  extern const OperatorPairs<float> kFloatPlanar;    \
-  extern const OperatorPairs<double> kDoublePlanar;  \
-  extern const OperatorPairs<float> kFloatGeneral;   \
-  extern const OperatorPairs<double> kDoubleGeneral; \
+#define SINOGRAD_DECLARE(isa)                             \
+  namespace isa {                                         \
+  extern const LineKernels<float> kFloatLines;            \
+  extern const LineKernels<double> kDoubleLines;          \
+  extern const OperatorPairs<float> kFloatPlanar;         \
+  extern const OperatorPairs<double> kDoublePlanar;       \
+  extern const OperatorPairs<float> kFloatGeneral;        \
+  extern const OperatorPairs<double> kDoubleGeneral;      \
+  extern const BilateralKernels<float> kFloatBilateral;   \
+  extern const BilateralKernels<double> kDoubleBilateral; \
   }
 
 SINOGRAD_DECLARE(portable)

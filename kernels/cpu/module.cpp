@@ -9,6 +9,7 @@
 #include <array>
 #include <stdexcept>
 
+#include "bilateral.h"
 #include "instruction_set.h"
 #include "operators.h"
 
@@ -31,10 +32,13 @@ void raise_interrupts() {
 
 bool is_planar(const std::string& name) { return name.find("planar") != std::string::npos; }
 
+// Slices [k][y][x] and [k][view][column], k being z and the row.
+bool is_stack(const std::string& name) { return name.find("stack") != std::string::npos; }
+
 // `volume_first`: the input is a volume and the output projections, or the other way round.
 template <class T, class Function>
 void bind(nb::module_& m, const std::string& name, Function op, bool volume_first, bool voxel_driven) {
-  const bool planar = is_planar(name);
+  const bool planar = is_planar(name), stacked = is_stack(name);
   m.def(
       name.c_str(),
       [=](Input<T> input, Output<T> output, Input<double> views, std::array<int64_t, 2> detector,
@@ -49,7 +53,9 @@ void bind(nb::module_& m, const std::string& name, Function op, bool volume_firs
         if (input.size() != (volume_first ? voxels : count * pixels)) throw std::invalid_argument("input: wrong number of elements");
         if (output.size() != (volume_first ? count * pixels : voxels)) throw std::invalid_argument("output: wrong number of elements");
         if (voxels == 0 || pixels == 0 || count == 0) return;
-        const Views view{views.data(), int64_t(count), curved, divergent, Weighting(weighting)};
+        const int64_t view_stride = (stacked ? 1 : detector[0]) * detector[1];
+        const int64_t row_stride = (stacked ? int64_t(count) : 1) * detector[1];
+        const Views view{views.data(), int64_t(count), curved, divergent, Weighting(weighting), view_stride, row_stride, stacked};
         nb::gil_scoped_release unlock;
         op(input.data(), output.data(), view, DetectorShape{detector[0], detector[1]}, grid, raise_interrupts);
       },
@@ -66,11 +72,64 @@ void bind_pairs(nb::module_& m, const std::string& kind, const OperatorPairs<T>&
   bind<T>(m, "joseph_" + kind + "_adjoint", [=](auto... a) { pairs().joseph_adjoint(a...); }, false, false);
 }
 
+BilateralFilter bilateral_filter(int64_t size, std::array<int64_t, 4> shape, std::array<int64_t, 3> window,
+                                 std::array<double, 4> sigmas) {
+  BilateralFilter filter{shape[0], {shape[1], shape[2], shape[3]}, {}, {sigmas[0], sigmas[1], sigmas[2]}, sigmas[3]};
+  for (int a = 0; a < 3; ++a) {
+    if (window[a] < 1 || window[a] % 2 == 0) throw std::invalid_argument("window: wrong width");
+    filter.radius[a] = window[a] / 2;
+  }
+  if (size != shape[0] * shape[1] * shape[2] * shape[3]) throw std::invalid_argument("x: wrong number of elements");
+  return filter;
+}
+
+// Shapes are batch, z, y, x; windows z, y, x; sigmas z, y, x, range.
+template <class T>
+void bind_bilateral(nb::module_& m) {
+  m.def(
+      "bilateral",
+      [](Input<T> x, Input<T> guide, Output<T> output, Output<T> normaliser, std::array<int64_t, 4> shape,
+         std::array<int64_t, 3> window, std::array<double, 4> sigmas) {
+        const BilateralFilter filter = bilateral_filter(int64_t(x.size()), shape, window, sigmas);
+        for (const size_t size : {guide.size(), output.size(), normaliser.size()})
+          if (size != x.size()) throw std::invalid_argument("arrays: different numbers of elements");
+        if (x.size() == 0) return;
+        nb::gil_scoped_release unlock;
+        bilateral_kernels<T>().forward(x.data(), guide.data(), output.data(), normaliser.data(), filter, raise_interrupts);
+      },
+      "x"_a.noconvert(), "guide"_a.noconvert(), "output"_a.noconvert(), "normaliser"_a.noconvert(), "shape"_a,
+      "window"_a, "sigmas"_a);
+  m.def(
+      "bilateral_backward",
+      [](Input<T> grad_output, Input<T> grad_normaliser, Input<T> x, Input<T> guide, Input<T> output,
+         Input<T> normaliser, Output<T> grad_x, Output<T> grad_guide, std::array<int64_t, 4> shape,
+         std::array<int64_t, 3> window, std::array<double, 4> sigmas) {
+        const BilateralFilter filter = bilateral_filter(int64_t(x.size()), shape, window, sigmas);
+        for (const size_t size : {grad_output.size(), guide.size(), output.size(), normaliser.size(), grad_x.size()})
+          if (size != x.size()) throw std::invalid_argument("arrays: different numbers of elements");
+        const bool joint = guide.data() != x.data(), of_normaliser = grad_normaliser.size() > 0;
+        if (of_normaliser && grad_normaliser.size() != x.size()) throw std::invalid_argument("grad_normaliser: wrong number of elements");
+        if (joint && grad_guide.size() != x.size()) throw std::invalid_argument("grad_guide: wrong number of elements");
+        std::array<double, 4> grad_sigmas = {};
+        if (x.size() == 0) return grad_sigmas;
+        nb::gil_scoped_release unlock;
+        bilateral_kernels<T>().backward(grad_output.data(), of_normaliser ? grad_normaliser.data() : nullptr, x.data(),
+                                        guide.data(), output.data(), normaliser.data(), grad_x.data(),
+                                        grad_guide.data(), grad_sigmas.data(), filter, raise_interrupts);
+        return grad_sigmas;
+      },
+      "grad_output"_a.noconvert(), "grad_normaliser"_a.noconvert(), "x"_a.noconvert(), "guide"_a.noconvert(),
+      "output"_a.noconvert(), "normaliser"_a.noconvert(), "grad_x"_a.noconvert(), "grad_guide"_a.noconvert(),
+      "shape"_a, "window"_a, "sigmas"_a);
+}
+
 template <class T>
 void bind_all(nb::module_& m) {
+  bind_bilateral<T>(m);
   bind_pairs<T>(m, "axial", axial_operators<T>);
   bind_pairs<T>(m, "general", general_operators<T>);
   bind_pairs<T>(m, "planar", planar_operators<T>);
+  bind_pairs<T>(m, "stack", axial_operators<T>);
 }
 
 }  // namespace

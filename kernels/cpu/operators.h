@@ -19,6 +19,8 @@ struct Views {
   bool curved;
   bool divergent;
   Weighting weighting;
+  int64_t view_stride, row_stride;  // of the projections; only the axial operators take any but [view][row][column]
+  bool stacked;                     // slice k falls on row k (axial operators): a stack of two-dimensional scans
 };
 
 template <class T>
@@ -41,7 +43,7 @@ struct OperatorPairs {
   Operator<T> backproject, backproject_adjoint, joseph, joseph_adjoint;
 };
 
-// Detectors, flat or curved, whose rows run parallel to z.
+// Detectors, flat or curved, whose rows run parallel to z; stacks of slices.
 template <class T>
 const OperatorPairs<T>& axial_operators();
 

@@ -85,6 +85,20 @@ struct CurvedView {
   }
 };
 
+// A two-dimensional scan of every slice of a stack: slice k falls on row k.
+template <class View>
+struct StackedView {
+  View view;
+
+  template <Weighting weighting>
+  ColumnImage column(double x, double y, const Axis& z) const {
+    ColumnImage image = view.template column<weighting>(x, y, Axis{1, 1.0, 0.0});
+    image.middle = z.middle();
+    image.step = 1.0;
+    return image;
+  }
+};
+
 // Calls f with the weighting as a compile-time constant: f(std::integral_constant<Weighting, ...>).
 template <class F>
 inline void with_weighting(Weighting weighting, F&& f) {

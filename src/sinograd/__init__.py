@@ -8,18 +8,72 @@ from sinograd.geometry import (
     Geometry,
     Grid,
     ParallelBeam,
+    detector_region,
     full_scan,
     load_geometry,
     save_geometry,
+    shift_detector,
     short_scan,
 )
-from sinograd.io import Scan, read, read_volume, save_page, save_preview, write_scan, write_volume
-from sinograd.layers import FBP, FDK
-from sinograd.ops import Backprojection, LinearOperator, XRayTransform
-from sinograd.phantoms import Ellipsoids, bone, shepp_logan_2d, shepp_logan_3d
-from sinograd.physics import add_photon_noise
-from sinograd.preparation import Preparation, find_center, prepare
-from sinograd.recon import CoverageWarning, coverage, fbp, fdk
+from sinograd.io import (
+    Calibration,
+    Scan,
+    ScanWarning,
+    read,
+    read_volume,
+    save_center_picture,
+    save_page,
+    save_preview,
+    save_scan_preview,
+    write_scan,
+    write_volume,
+)
+from sinograd.layers import (
+    FBP,
+    FDK,
+    BilateralFilter2d,
+    BilateralFilter3d,
+    JointBilateralFilter2d,
+    JointBilateralFilter3d,
+    bilateral_parameter_groups,
+)
+from sinograd.models import (
+    DualDomainBilateral,
+    load_model,
+    save_model,
+)
+from sinograd.ops import (
+    Backprojection,
+    LinearOperator,
+    XRayTransform,
+)
+from sinograd.phantoms import (
+    Ellipsoids,
+    abdomen,
+    bone,
+    shepp_logan_2d,
+    shepp_logan_3d,
+    tibia,
+)
+from sinograd.physics import (
+    add_photon_noise,
+    bowtie_transmission,
+    low_dose,
+)
+from sinograd.preparation import (
+    Center,
+    CenterWarning,
+    Preparation,
+    PreparationWarning,
+    find_center,
+    prepare,
+)
+from sinograd.recon import (
+    CoverageWarning,
+    coverage,
+    fbp,
+    fdk,
+)
 
 __version__ = "0.1.0"
 
@@ -27,36 +81,57 @@ __all__ = [
     "FBP",
     "FDK",
     "Backprojection",
+    "BilateralFilter2d",
+    "BilateralFilter3d",
+    "Calibration",
+    "Center",
+    "CenterWarning",
     "ConeBeam",
     "CoverageWarning",
     "CurvedDetector",
+    "DualDomainBilateral",
     "Ellipsoids",
     "FanBeam",
     "FlatDetector",
     "Geometry",
     "Grid",
+    "JointBilateralFilter2d",
+    "JointBilateralFilter3d",
     "LinearOperator",
     "ParallelBeam",
     "Preparation",
+    "PreparationWarning",
     "Scan",
+    "ScanWarning",
     "XRayTransform",
+    "abdomen",
     "add_photon_noise",
+    "bilateral_parameter_groups",
     "bone",
+    "bowtie_transmission",
     "coverage",
+    "detector_region",
     "fbp",
     "fdk",
     "find_center",
     "full_scan",
     "load_geometry",
+    "load_model",
+    "low_dose",
     "prepare",
     "read",
     "read_volume",
+    "save_center_picture",
     "save_geometry",
+    "save_model",
     "save_page",
     "save_preview",
+    "save_scan_preview",
     "shepp_logan_2d",
     "shepp_logan_3d",
+    "shift_detector",
     "short_scan",
+    "tibia",
     "write_scan",
     "write_volume",
 ]

@@ -34,4 +34,29 @@ backproject_planar_adjoint = backproject_axial
 joseph_planar = backproject_axial
 joseph_planar_adjoint = backproject_axial
 
+# Contiguous tensors of one dtype on the CPU, without gradient. Shapes are batch, z, y, x; windows z, y, x (widths,
+# odd); sigmas z, y, x, range. `guide` is x itself for the plain filter, which then has no grad_guide; an empty
+# grad_normaliser stands for zeros.
+def bilateral(
+    x: Tensor,
+    guide: Tensor,
+    output: Tensor,
+    normaliser: Tensor,
+    shape: list[int],
+    window: list[int],
+    sigmas: list[float],
+) -> None: ...
+def bilateral_backward(
+    grad_output: Tensor,
+    grad_normaliser: Tensor,
+    x: Tensor,
+    guide: Tensor,
+    output: Tensor,
+    normaliser: Tensor,
+    grad_x: Tensor,
+    grad_guide: Tensor,
+    shape: list[int],
+    window: list[int],
+    sigmas: list[float],
+) -> list[float]: ...
 def __getattr__(name: str) -> Any: ...

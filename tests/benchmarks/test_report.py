@@ -55,6 +55,14 @@ def test_case_a_is_the_published_one(load) -> None:
     assert small.pixel * small.columns == pytest.approx(256 * 1.6)
 
 
+def test_taps_of_a_filter_are_the_neighbours_that_exist(load) -> None:
+    case = load("cases").CASES["bilateral-forward"]
+    assert case.volume_shape == (21, 512, 512)
+    # every axis lacks two neighbours at each end and one beside it
+    assert case.updates == (21 * 5 - 6) * (512 * 5 - 6) ** 2
+    assert load("cases").CASES["bilateral-image"].updates == (512 * 5 - 6) ** 2
+
+
 def test_score_of_a_known_error(load) -> None:
     accuracy = load("accuracy")
     truth = np.full((41, 41), 0.5, np.float32)

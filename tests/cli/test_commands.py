@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import functools
 import importlib.metadata
@@ -11,6 +12,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
@@ -18,6 +20,7 @@ import sinograd as sg
 from sinograd.cli import doctor as doctor_module
 from sinograd.io import read, read_volume
 from sinograd.phantoms import bone
+from txrm_file import write_txrm
 
 
 def test_info(sinograd: Any, scan_file: Path, wedge_file: Path) -> None:
@@ -41,6 +44,26 @@ def test_info_of_a_detector_beside_the_axis(sinograd: Any, beside_file: Path) ->
     lines = dict(line.split(None, 1) for line in result.stdout.splitlines())
     assert lines["grid"].startswith("none: the detector does not see the rotation axis in every view")
     assert lines["sample"] == "air"
+
+
+def test_info_of_what_belongs_to_counts(sinograd: Any, tmp_path: Path) -> None:
+    images = np.random.default_rng(0).integers(100, 999, (24, 20, 30)).astype(np.uint16)
+    shifts = np.linspace((-1, 0.5), (2, 0.5), 24)
+    path = tmp_path / "scan.txrm"
+    write_txrm(path, images, np.arange(24) * 15.0, references=images[:3], shifts=shifts, center_shift=1.5)
+    lines = dict(line.split(None, 1) for line in sinograd("info", path).stdout.splitlines())
+    assert lines["projections"] == "24 views x 20 rows x 30 columns, uint16 counts, 28.8 kB"
+    assert lines["references"] == "3 images, uint16, averaged"
+    assert lines["shifts"] == "rows -1 to 2, columns 0.5 pixels, to be applied"
+    assert lines["center_shift_pixels"] == "1.5"
+    calibration = sg.Calibration(images[:2], np.array([-1.0, 24.0]), images[:1], None, np.linspace(0.9, 1.1, 24))
+    sg.write_scan(dataclasses.replace(sg.read(path), calibration=calibration), tmp_path / "scan.h5")
+    lines = dict(line.split(None, 1) for line in sinograd("info", tmp_path / "scan.h5").stdout.splitlines())
+    assert lines["references"] == "2 images, uint16, taken at views -1 to 24"
+    assert (lines["dark"], lines["exposure"]) == ("1 image", "0.9 to 1.1 times the references'")
+    sg.write_scan(dataclasses.replace(sg.read(path), calibration=None), tmp_path / "scan.h5", force=True)
+    lines = dict(line.split(None, 1) for line in sinograd("info", tmp_path / "scan.h5").stdout.splitlines())
+    assert lines["references"] == "none, and counts need one"
 
 
 @pytest.fixture
@@ -95,7 +118,7 @@ def test_an_interrupted_demo(sinograd: Any, tmp_path: Path, monkeypatch: pytest.
 def test_doctor(sinograd: Any) -> None:
     result = sinograd("doctor")
     assert result.exit_code == 0, result.output
-    for word in ("Python", "torch", "h5py", "native module", "threads", "CUDA", "adjoint", "FDK of a ball"):
+    for word in ("Python", "torch", "h5py", "native module", "threads", "CUDA", "adjoint", "matched", "FDK of a ball"):
         assert word in result.stdout
     assert "FAIL" not in result.stdout
 
@@ -107,6 +130,18 @@ def test_doctor_finds_wrong_numbers(sinograd: Any, monkeypatch: pytest.MonkeyPat
     assert result.exit_code == 1
     assert "FAIL  FDK of a ball    amplitude off by " in result.stdout
     monkeypatch.setattr(sg, "fdk", lambda *_: 1 / 0)
+    result = sinograd("doctor")
+    assert result.exit_code == 1 and "ZeroDivisionError" in result.stdout
+
+
+def test_doctor_finds_operators_out_of_place(sinograd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = sg.recon.check
+    grid = sg.Grid((16, 18, 20), 1.0, (0.5, 0.0, 0.0))
+    monkeypatch.setattr(sg.recon, "check", lambda operator: check(operator, grid=grid))
+    result = sinograd("doctor")
+    assert result.exit_code == 1
+    assert "FAIL  operators        matched: " in result.stdout and "NOT CENTRED: off by " in result.stdout
+    monkeypatch.setattr(sg.recon, "check", lambda *_: 1 / 0)
     result = sinograd("doctor")
     assert result.exit_code == 1 and "ZeroDivisionError" in result.stdout
 
@@ -132,7 +167,7 @@ def test_doctor_tells_how_to_get_extras(monkeypatch: pytest.MonkeyPatch) -> None
 
 def test_version_and_help(sinograd: Any) -> None:
     assert sinograd("--version").stdout == f"sinograd {sg.__version__}\n"
-    for command in ((), ("reconstruct",), ("info",), ("demo",), ("doctor",)):
+    for command in ((), ("reconstruct",), ("info",), ("demo",), ("doctor",), ("simulate",)):
         assert "Usage" in sinograd(*command, "--help").output
 
 

@@ -14,11 +14,12 @@ import torch
 
 import sinograd as sg
 from sinograd.cli.grids import choose_grid, outside_text
-from sinograd.cli.reconstruct import Window
+from sinograd.cli.options import Window
 from sinograd.geometry import Grid
 from sinograd.io import read, read_volume
 from sinograd.recon import WINDOWS
 
+BACKPROJECTION = "sinograd.recon.filtered_backprojection.add_filtered_backprojection"
 Usage = namedtuple("Usage", "total used free")
 
 
@@ -119,7 +120,7 @@ def test_existing_files_stay(sinograd: Any, scan_file: Path, tmp_path: Path) -> 
 def test_the_destination_is_checked_before_the_work(
     sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sg, "fdk", lambda *_, **__: pytest.fail("reconstructed"))
+    monkeypatch.setattr(BACKPROJECTION, lambda *_, **__: pytest.fail("reconstructed"))
     full = sinograd("reconstruct", scan_file, "-o", tmp_path / "missing" / "out.h5")
     assert full.exit_code == 2 and "missing does not exist" in one_line(full.stderr)
     unknown = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.mhd")
@@ -142,11 +143,11 @@ def test_a_disk_that_fills_up(sinograd: Any, scan_file: Path, tmp_path: Path, mo
 def test_an_interrupt_says_how_far_it_came(
     sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(projections: torch.Tensor, *_: object, progress: Any, **__: object) -> None:
-        progress(7, 24)
+    def interrupted(*arguments: Any) -> None:
+        arguments[7](7, 24)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(sg, "fdk", interrupted)
+    monkeypatch.setattr(BACKPROJECTION, interrupted)
     result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5")
     assert result.exit_code == 130
     message = one_line(result.stderr)
@@ -162,7 +163,7 @@ def test_bugs_keep_their_traceback(
     def broken(*_: object, **__: object) -> None:
         raise ValueError("shapes (3,) and (4,) not aligned")
 
-    monkeypatch.setattr(sg, "fdk", broken)
+    monkeypatch.setattr(BACKPROJECTION, broken)
     result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5")
     assert isinstance(result.exception, ValueError)
 
@@ -171,7 +172,7 @@ def test_too_little_memory(sinograd: Any, scan_file: Path, tmp_path: Path, monke
     def large(*_: object, **__: object) -> None:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 8 bytes")
 
-    monkeypatch.setattr(sg, "fdk", large)
+    monkeypatch.setattr(BACKPROJECTION, large)
     result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5")
     assert result.exit_code == 2 and "not enough memory" in one_line(result.stderr)
 
@@ -199,10 +200,15 @@ def test_a_scan_with_nan(sinograd: Any, scan_file: Path, tmp_path: Path) -> None
 
     with h5py.File(scan_file, "r+") as file:
         file["projections"][5, 6, 7] = float("nan")
-    result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5")
-    assert result.exit_code == 2
-    assert "got 1 NaN or infinite value, the first at view 5, row 6, column 7" in one_line(result.stderr)
+    run = ("reconstruct", scan_file, "-o", tmp_path / "out.h5", "--force")
+    result = sinograd(*run)
+    assert result.exit_code == 0 and "repaired 1 not finite of 11520 readings" in result.stderr
     assert str(scan_file) in result.stderr
+    assert bool(read_volume(tmp_path / "out.h5")[0].isfinite().all())
+    with h5py.File(scan_file, "r+") as file:
+        file["projections"][5] = float("nan")
+    result = sinograd(*run)
+    assert result.exit_code == 2 and "view 5 has no good reading" in one_line(result.stderr)
 
 
 @pytest.mark.parametrize(
@@ -265,7 +271,7 @@ def test_the_scan_is_never_replaced(
 def test_voxels_that_are_too_many(
     sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str, message: str
 ) -> None:
-    monkeypatch.setattr("sinograd.cli.pipeline._load", lambda *_: pytest.fail("projections were read"))
+    monkeypatch.setattr("sinograd.cli.pipeline._prepare", lambda *_: pytest.fail("projections were read"))
     result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5", "--voxel-mm", size)
     assert result.exit_code == 2 and message in one_line(result.stderr)
 

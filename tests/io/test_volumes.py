@@ -66,7 +66,7 @@ def test_tiff_spacing_is_what_imagej_reads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("grid", GRIDS.values(), ids=GRIDS.keys())
 def test_large_tiffs_are_ome_bigtiff(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, grid: Grid) -> None:
-    monkeypatch.setattr("sinograd.io.volumes.IMAGEJ_BYTES", 10)
+    monkeypatch.setattr("sinograd.io.tiff_volumes.IMAGEJ_BYTES", 10)
     volume = torch.randn(grid.shape)
     write_volume(volume, tmp_path / "out.tif", grid)
     with tifffile.TiffFile(tmp_path / "out.tif") as file:

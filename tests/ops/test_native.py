@@ -36,6 +36,7 @@ PATH_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
 
 # Voxels per detector row and lengths of lines, around the widths and limits of vector kernels.
 STEPS = (0.07, 0.4, 0.97, 1.0, 1.03, 1.5, 1.9999, 2.0, 2.0001, 2.6, 3.0, 4.0, 5.5, 7.9, 8.0, 8.6)
+HEIGHTS = (2, 9, 17, 40)
 WIDTHS = (1, 2, 7, 8, 9, 15, 16, 17, 33, 65)
 LENGTHS = ((1, 1), (1, 40), (9, 1), (7, 16), (16, 15), (17, 33), (40, 64), (65, 31), (131, 130), (530, 70))
 
@@ -75,6 +76,23 @@ def of_width(width: int) -> list[tuple[Geometry, Grid]]:
         ConeBeam.circular(**circle, detector=FlatDetector((4, width), 1.6), in_plane_rotation=0.1),
     )
     return [(geometry, Grid((3, 5, width)[-geometry.ndim :], 1.0)) for geometry in geometries]
+
+
+def of_height(height: int) -> list[tuple[Geometry, Grid]]:
+    """Volumes seen by detectors that are turned, and so far away that neighbouring rays and voxels look alike: the
+    kernels that take vectors of them along z."""
+    circle: dict[str, Any] = dict(source_to_origin=700, source_to_detector=1000, angles=[0.3, 0.8, 4.4])
+    turns: list[dict[str, Any]] = [
+        dict(tilt=0.03),
+        dict(tilt=-0.4),
+        dict(in_plane_rotation=0.5),
+        dict(tilt=0.1, yaw=-0.2, in_plane_rotation=2.9),
+        dict(tilt=0.1, in_plane_rotation=1.5),
+    ]
+    grid, pixel = Grid((height, 6, 5), (1.0, 1.3, 1.1)), (1.6, 1.4)
+    cones = [ConeBeam.circular(**circle, detector=FlatDetector((height, 7), pixel), **turn) for turn in turns]
+    rays = ParallelBeam([0.3, 1.9], FlatDetector((height, 7), 0.9), tilt=0.1, in_plane_rotation=0.05)
+    return [(geometry, grid) for geometry in (*cones, rays)]
 
 
 class TestPaths:
@@ -171,6 +189,7 @@ class TestInstructionSets:
     def jobs(cls, every_case: list[Any]) -> list[tuple[LinearOperator, Tensor, Tensor]]:
         scans = [*every_case, *(one_line(step, *lengths) for step in STEPS for lengths in LENGTHS)]
         scans += [scan for width in WIDTHS for scan in of_width(width)]
+        scans += [scan for height in HEIGHTS for scan in of_height(height)]
         return [
             (operator, noise(operator.domain_shape, 0, dtype, CPU), noise(operator.range_shape, 1, dtype, CPU))
             for scan in scans

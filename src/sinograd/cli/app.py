@@ -8,11 +8,15 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperGroup
 
+from sinograd.cli.convert import convert
 from sinograd.cli.demo import demo
+from sinograd.cli.denoise import denoise
 from sinograd.cli.doctor import doctor
 from sinograd.cli.errors import BAD_INPUT, say
 from sinograd.cli.info import info
 from sinograd.cli.reconstruct import reconstruct
+from sinograd.cli.simulate import simulate
+from sinograd.cli.train import train
 
 # Newer typers bring click along, older ones import it.
 _UsageError: Any = typer.BadParameter.__base__
@@ -69,5 +73,5 @@ def _options(
     pass
 
 
-for command in (reconstruct, info, demo, doctor):
+for command in (reconstruct, info, convert, simulate, train, denoise, demo, doctor):
     app.command()(command)

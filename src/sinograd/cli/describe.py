@@ -6,6 +6,8 @@ import math
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from sinograd.geometry import Geometry, Grid
     from sinograd.io import Scan
 
@@ -22,10 +24,45 @@ def show(lines: Lines) -> None:
 
 
 def scan_lines(scan: Scan) -> Lines:
-    """The file and its projections."""
+    """The file, its projections and what is there to calibrate them."""
     counts = " x ".join(f"{n} {axis}" for n, axis in zip(scan.shape, scan.axes, strict=True))
     dtype = str(scan.projections.dtype).removeprefix("torch.")
-    return [("scan", scan.name), ("projections", f"{counts}, {dtype} {scan.kind}, {size(scan.nbytes)}")]
+    lines = [("scan", scan.name), ("projections", f"{counts}, {dtype} {scan.kind}, {size(scan.nbytes)}")]
+    return [*lines, *_calibration_lines(scan)]
+
+
+def _calibration_lines(scan: Scan) -> Lines:
+    """References, dark images, shifts and exposures; of counts also that there are no references."""
+    calibration = scan.calibration
+    if calibration is None or calibration.reference is None:
+        lines = [("references", "none, and counts need one")] if scan.kind == "counts" else []
+    else:
+        views = calibration.reference_views
+        words = [_images(calibration.references), str(calibration.reference.dtype).removeprefix("torch.")]
+        if views is not None:
+            words.append(f"taken at views {_range(views)}")
+        elif calibration.references > 1:
+            words.append("averaged")
+        lines = [("references", ", ".join(words))]
+    if calibration is None:
+        return lines
+    if calibration.dark is not None:
+        lines.append(("dark", _images(calibration.darks)))
+    if calibration.shifts is not None:
+        rows, columns = calibration.shifts.T
+        lines.append(("shifts", f"rows {_range(rows)}, columns {_range(columns)} pixels, to be applied"))
+    if calibration.exposure is not None:
+        lines.append(("exposure", f"{_range(calibration.exposure)} times the references'"))
+    return lines
+
+
+def _images(count: int) -> str:
+    return f"{count} image{'' if count == 1 else 's'}"
+
+
+def _range(values: np.ndarray) -> str:
+    low, high = f"{values.min():.4g}", f"{values.max():.4g}"
+    return low if low == high else f"{low} to {high}"
 
 
 def geometry_lines(geometry: Geometry) -> Lines:

@@ -10,6 +10,8 @@ import typer
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show
 from sinograd.cli.errors import reported
 from sinograd.cli.grids import base_grid
+from sinograd.cli.options import GeometryFile
+from sinograd.cli.warned import told_warnings
 
 if TYPE_CHECKING:
     from sinograd.io import Scan
@@ -19,19 +21,30 @@ if TYPE_CHECKING:
 def info(
     scan: Annotated[
         Path,
-        typer.Argument(metavar="SCAN", help="Scan file: sinograd .h5, FIPS / Helsinki .mat.", show_default=False),
+        typer.Argument(metavar="SCAN", help="Scan file or folder.", show_default=False),
     ],
+    geometry: GeometryFile = None,
+    picture: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Write a PNG of some projections and a sinogram.", show_default=False),
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Replace a picture that exists.")] = False,
 ) -> None:
     """Show what a scan file holds: projections (not their values), geometry, grid and metadata."""
-    from sinograd.io import read
+    from sinograd.io import check_picture_path, read, save_scan_preview
 
-    found = read(scan)
-    found.check_shape()
+    if picture is not None:
+        check_picture_path(picture, force=force)
+    with told_warnings([]):
+        found = read(scan, geometry=geometry)
     lines = [*scan_lines(found), *geometry_lines(found.geometry), *_grid(found), *_coverage(found)]
     lines += [(name, str(value)) for name, value in found.metadata.items()]
     provenance = {k: v for k, v in found.provenance.items() if k in ("software", "command", "time")}
     if provenance:
         lines.append(("made by", ", ".join(str(value) for value in provenance.values())))
+    if picture is not None:
+        save_scan_preview(found, picture, force=force)
+        lines.append(("picture", str(picture)))
     show(lines)
 
 

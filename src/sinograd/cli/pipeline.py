@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import warnings
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from sinograd.cli.grids import choose_grid, outside_text
+from sinograd.cli.warned import told_warnings, warn
 
 if TYPE_CHECKING:
     import torch
@@ -20,95 +18,146 @@ if TYPE_CHECKING:
     from sinograd.cli.progress import Progress
     from sinograd.geometry import Grid
     from sinograd.io import Scan
+    from sinograd.preparation import Center
 
 
 @dataclass(frozen=True)
 class Request:
-    """What to reconstruct and where to write it; lengths in mm. None leaves the choice to the scan."""
+    """What to reconstruct and where to write it; lengths in mm. None leaves the choice to the scan.
+
+    preparation: fields of `sinograd.preparation.Preparation`. center: "file", "auto" or detector pixels along +u.
+    options: what the volume keeps of the command line, so that it can be repeated.
+    """
 
     scan: Path
     output: Path
-    preview: Path | None = None
+    geometry: str | None = None
+    views: slice | None = None
+    preparation: Mapping[str, Any] = field(default_factory=dict)
+    center: str | float = "file"
+    center_picture: Path | None = None
+    algorithm: str = "auto"
+    iterations: int | None = None
+    tv_strength: float | None = None
+    non_negative: bool = True
     window: str = "ram-lak"
     cutoff: float = 1.0
+    truncation: str = "none"
     voxel_mm: float | None = None
     shape: tuple[int, ...] | None = None
     center_mm: tuple[float, ...] | None = None
+    mask: bool = False
+    preview: Path | None = None
+    page: Path | None = None
+    resume: bool = False
     force: bool = False
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Reconstruction:
-    """What came of a request: the volume on its grid, the scan it came from, and seconds by stage."""
+    """What came of a request: the volume on its grid, the prepared scan, seconds by stage, and what was warned of."""
 
     scan: Scan
     grid: Grid
     volume: torch.Tensor
     algorithm: str
+    details: str
+    center: Center | None
     seconds: Mapping[str, float]
+    warnings: list[str]
 
 
 def reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
-    """Read, check, reconstruct, write. Nothing is written unless everything before succeeded.
+    """Read, prepare, reconstruct, write. Nothing is written unless everything before succeeded.
 
-    Warnings of the reconstruction are printed as lines on stderr. An interrupt is raised again with the words
-    for how far the work came.
+    Warnings are printed as lines on stderr. An interrupt is raised again with the words for how far the work came.
     """
     try:
         return _reconstruct_file(request, progress)
-    except KeyboardInterrupt:
-        where = progress.position()
-        raise KeyboardInterrupt(f"{where}; no partial {request.output.name} was left") from None
+    except KeyboardInterrupt as interrupt:
+        kept = interrupt.args[0] if interrupt.args else f"no partial {request.output.name} was left"
+        raise KeyboardInterrupt(f"{progress.position()}; {kept}") from None
+
+
+def opened_scan(request: Request, told: list[str]) -> Scan:
+    """The scan of a request, of its views; nothing but what its header tells is read."""
+    from sinograd.io import read
+
+    with told_warnings(told):
+        scan = read(request.scan, geometry=request.geometry)
+        if request.views is None:
+            return scan
+        chosen = range(scan.shape[0])[request.views]
+        if not chosen:
+            raise ValueError(f"--views: no view of {scan.name}'s {scan.shape[0]} is chosen")
+        return scan[request.views]
 
 
 def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
     import sinograd  # noqa: F401  (so that the clock below does not count it)
-    from sinograd.io import (
-        check_picture_path,
-        check_volume_path,
-        make_provenance,
-        read,
-        save_preview,
-        write_volume,
-    )
+    from sinograd.cli.filtering import filtered_backprojection
+    from sinograd.cli.iterating import METHODS, check_options, iterate
 
+    told: list[str] = []
+    check_options(request)
     _check_the_scan_stays(request)
     clock = _Clock()
-    scan = read(request.scan)
-    scan.check_shape()
-    grid = choose_grid(scan, request.voxel_mm, request.shape, request.center_mm)
-    check_volume_path(request.output, grid, force=request.force)
-    if request.preview is not None:
-        check_picture_path(request.preview, force=request.force)
-    outside = outside_text(scan.geometry, grid)
-    if outside is not None:
-        _warn(outside)
-    projections = _load(scan, progress)
+    scan = opened_scan(request, told)
+    check_outputs(request, _grid(request, scan))
+    prepared = _prepare(request, scan, progress, told)
     clock.stage("read")
 
-    volume, algorithm = _reconstruct(projections, scan, grid, request, progress)
-    del projections
+    prepared, center = _centered(request, prepared, progress, told)
+    if center is not None:
+        clock.stage("centre")
+    grid = _grid(request, prepared)
+    outside = outside_text(prepared.geometry, grid)
+    if outside is not None:
+        warn(outside, told)
+    with told_warnings(told):
+        run = iterate if request.algorithm in METHODS else filtered_backprojection
+        volume, algorithm, details, partial = run(request, prepared, grid, progress)
+    if request.mask:
+        from sinograd.preparation import mask_field_of_view_
+
+        mask_field_of_view_(volume, prepared.geometry, grid)
     clock.stage("reconstruct")
 
     progress.stage("writing", 0)
-    options = dataclasses.asdict(request)
-    provenance = make_provenance(
-        "sinograd reconstruct",
-        options,
-        algorithm=algorithm,
-        scan={"file": str(request.scan.resolve()), "metadata": scan.metadata, "provenance": scan.provenance},
-    )
-    write_volume(volume, request.output, grid, force=request.force, provenance=provenance)
-    if request.preview is not None:
-        title = f"{request.scan.name}: {algorithm}, {request.window}"
-        save_preview(volume, grid, request.preview, title=title, force=request.force)
+    result = Reconstruction(prepared, grid, volume, algorithm, details, center, clock.seconds, told)
+    _write(request, result)
+    partial.remove()
     clock.stage("write")
-    return Reconstruction(scan, grid, volume, algorithm, clock.seconds)
+    return result
+
+
+def _grid(request: Request, scan: Scan) -> Grid:
+    return choose_grid(scan, request.voxel_mm, request.shape, request.center_mm)
+
+
+def check_outputs(request: Request, grid: Grid) -> None:
+    """Whether everything can be written, before the work starts."""
+    from sinograd.io import check_page_path, check_picture_path, check_volume_path
+
+    check_volume_path(request.output, grid, force=request.force)
+    for picture in (request.preview, request.center_picture):
+        if picture is not None:
+            check_picture_path(picture, force=request.force)
+    if request.page is not None:
+        check_page_path(request.page, force=request.force)
+    if request.center_picture is not None and request.center != "auto":
+        raise ValueError("--center-picture shows the search of --center auto, which was not asked for")
 
 
 def _check_the_scan_stays(request: Request) -> None:
     """ValueError when writing would replace the scan itself."""
-    outputs = {"-o": request.output, "--preview": request.preview}
+    outputs = {
+        "-o": request.output,
+        "--preview": request.preview,
+        "--page": request.page,
+        "--center-picture": request.center_picture,
+    }
     if request.output.suffix.lower() == ".npy":
         outputs["the .yaml beside -o"] = request.output.with_suffix(".yaml")
     for name, path in outputs.items():
@@ -116,51 +165,70 @@ def _check_the_scan_stays(request: Request) -> None:
             raise ValueError(f"cannot write {path}: {name} is the scan itself")
 
 
-def _load(scan: Scan, progress: Progress) -> torch.Tensor:
-    """All projections as float32, checked; read block by block so that progress can be told."""
-    import torch
+def _prepare(request: Request, scan: Scan, progress: Progress, told: list[str]) -> Scan:
+    """The scan in memory, as line integrals, with finite values."""
+    from sinograd.preparation import Preparation, prepare
 
-    views = scan.shape[0]
-    advance = progress.stage("reading", views)
-    projections = torch.empty(scan.shape, dtype=torch.float32)
-    step = max(1, (64 << 20) * views // max(scan.nbytes, 1))
-    for start in range(0, views, step):
-        stop = min(start + step, views)
-        projections[start:stop] = scan.load(slice(start, stop))
-        advance(stop, views)
-    dataclasses.replace(scan, projections=projections).validate()
-    return projections
+    advance = progress.stage("reading", len(scan.geometry))
+    with told_warnings(told):
+        prepared = prepare(scan, Preparation.from_dict(request.preparation), progress=advance)
+    return prepared.validate()
 
 
-def _reconstruct(
-    projections: torch.Tensor, scan: Scan, grid: Grid, request: Request, progress: Progress
-) -> tuple[torch.Tensor, str]:
-    import sinograd as sg
+def _centered(request: Request, scan: Scan, progress: Progress, told: list[str]) -> tuple[Scan, Center | None]:
+    """The scan with its detector where the centre of rotation says."""
+    from sinograd.geometry import shift_detector
 
-    geometry = scan.geometry
-    cone = isinstance(geometry, sg.ConeBeam)
-    algorithm: Any = sg.fdk if cone else sg.fbp
-    advance = progress.stage("reconstructing", len(geometry))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", sg.CoverageWarning)
-        try:
-            volume = algorithm(
-                projections, geometry, grid, window=request.window, cutoff=request.cutoff, progress=advance
-            )
-        except ValueError as error:
-            if not str(error).startswith("geometry: "):
-                raise
-            raise ValueError(f"{scan.name}: {str(error).removeprefix('geometry: ')}") from error
-    for warning in caught:
-        if issubclass(warning.category, sg.CoverageWarning):
-            _warn(str(warning.message))
-        else:
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
-    return volume, "FDK" if cone else "FBP"
+    if request.center == "file":
+        return scan, None
+    if isinstance(request.center, float):
+        moved = shift_detector(scan.geometry, column=request.center * scan.geometry.detector.spacing[-1])
+        return dataclasses.replace(scan, geometry=moved), None
+    from sinograd.io import save_center_picture
+    from sinograd.preparation import find_center
+
+    advance = progress.stage("finding centre", len(scan.geometry))
+    with told_warnings(told):
+        center = find_center(scan.projections, scan.geometry, progress=advance)
+    if request.center_picture is not None:
+        save_center_picture(center, request.center_picture, force=request.force)
+    return dataclasses.replace(scan, geometry=center.correct(scan.geometry)), center
 
 
-def _warn(text: str) -> None:
-    typer.secho(f"warning: {text}", fg="yellow", err=True)
+def _write(request: Request, result: Reconstruction) -> None:
+    from sinograd.io import make_provenance, save_page, save_preview, write_volume
+
+    scan, grid = result.scan, result.grid
+    metadata = {name: value for name, value in scan.metadata.items() if name != "preparation"}
+    made = {
+        "algorithm": result.algorithm,
+        "details": result.details,
+        "scan": {"file": str(request.scan.resolve()), "metadata": metadata, "provenance": scan.provenance},
+        "preparation": scan.metadata.get("preparation", {}),
+        "geometry": repr(scan.geometry),
+        "warnings": result.warnings,
+    }
+    if result.center is not None:
+        made["center"] = center_text(result.center)
+    provenance = make_provenance("sinograd reconstruct", request.options, **made)
+    write_volume(result.volume, request.output, grid, force=request.force, provenance=provenance)
+    title = f"{request.scan.name}: {result.algorithm}, {result.details}"
+    if request.preview is not None:
+        save_preview(result.volume, grid, request.preview, title=title, force=request.force)
+    if request.page is not None:
+        details = {name: str(value) for name, value in made.items() if name in ("algorithm", "geometry", "center")}
+        details["scan"] = str(request.scan)
+        details["options"] = ", ".join(f"{name} {value}" for name, value in request.options.items())
+        details["made by"] = f"{provenance['software']}, {provenance['time']}"
+        save_page(result.volume, grid, request.page, title=title, details=details, force=request.force)
+
+
+def center_text(center: Center) -> str:
+    """The centre of rotation in words."""
+    return (
+        f"{center.offset_pixels:+.3f} pixels, standard error {center.certainty:.3f} "
+        f"({center.offset_mm:+.6g} mm, {center.method})"
+    )
 
 
 class _Clock:

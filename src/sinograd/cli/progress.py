@@ -17,8 +17,10 @@ class Progress:
 
     def __init__(self, *, quiet: bool = False) -> None:
         self._stage = "starting"
+        self._unit = "views"
         self._done = 0
         self._total = 0
+        self._unit = "views"
         self._bars: Any = None
         self._task: Any = None
         if not quiet and sys.stderr.isatty():
@@ -37,21 +39,22 @@ class Progress:
                 self._close()
             self._bars.stop()
 
-    def stage(self, name: str, total: int) -> Callable[[int, int], None]:
-        """Start the stage `name`; the callback takes (views done, views in all).
+    def stage(self, name: str, total: int, unit: str = "views") -> Callable[..., None]:
+        """Start the stage `name`; the callback takes (views done, views in all) and words to show beside them.
 
+        Instead of views it may be what `unit` says.
         A stage of 0 views is one whose length is not known.
         """
         self._close()
-        self._stage, self._done, self._total = name, 0, total
+        self._stage, self._unit, self._done, self._total = name, unit, 0, total
         if self._bars is not None:
             self._task = self._bars.add_task(name, total=total or None, count="")
         return self._advance
 
-    def _advance(self, done: int, total: int) -> None:
+    def _advance(self, done: int, total: int, note: str = "") -> None:
         self._done, self._total = done, total
         if self._bars is not None:
-            self._bars.update(self._task, completed=done, total=total, count=f"{done}/{total} views")
+            self._bars.update(self._task, completed=done, total=total, count=f"{done}/{total} {self._unit}{note}")
 
     def _close(self) -> None:
         """A stage of unknown length is done."""
@@ -62,7 +65,7 @@ class Progress:
         """For example "while reconstructing, after 120 of 360 views"."""
         if self._total == 0:
             return f"while {self._stage}"
-        return f"while {self._stage}, after {self._done} of {self._total} views"
+        return f"while {self._stage}, after {self._done} of {self._total} {self._unit}"
 
 
 def _bars() -> Any:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import yaml
 
 from .beam import Geometry
+from .plain_yaml import load_yaml
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -34,14 +34,19 @@ def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
         raise FileNotFoundError(f"no scanner named {text!r}; known: {known}; or give the path of a .yaml file")
     if not source.is_file():
         raise FileNotFoundError(f"no geometry file at {source}")
-    try:
-        data = yaml.load(source.read_text(encoding="utf-8"), Loader=_Loader)
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ValueError(f"{source} is not a YAML file: {error}") from error
+    data = read_yaml(source)
     try:
         return Geometry.from_dict(data)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{source}: {error}") from error
+
+
+def read_yaml(source: Traversable) -> Any:
+    """What a YAML file holds: 1e-3 is a number too, and a key given twice is an error; ValueError names the file."""
+    try:
+        return load_yaml(source.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise ValueError(f"{source} is not a YAML file: {error}") from error
 
 
 def save_geometry(geometry: Geometry, path: str | os.PathLike[str], force: bool = False) -> None:
@@ -87,21 +92,3 @@ def _scanners() -> dict[str, Traversable]:
     if not folder.is_dir():
         return {}
     return {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
-
-
-class _Loader(yaml.SafeLoader):
-    """Plain YAML that also reads 1e-3 as a number and refuses a key given twice."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        twice = [key for i, key in enumerate(keys) if key in keys[:i]]
-        if twice:
-            raise yaml.constructor.ConstructorError(None, None, f"key {twice[0]!r} is given twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"),
-    list("-+.0123456789"),
-)

@@ -128,7 +128,8 @@ def _check_images(name: str, images: Any) -> None:
 
 def _numbers(name: str, value: Any, form: tuple[int | None, ...]) -> np.ndarray:
     """A read-only float64 copy; ValueError unless it has the form and is finite."""
-    array = np.array(value.detach().cpu() if isinstance(value, torch.Tensor) else value, dtype=np.float64)
+    with np.errstate(invalid="ignore"):  # signalling NaNs, which are refused below
+        array = np.array(value.detach().cpu() if isinstance(value, torch.Tensor) else value, dtype=np.float64)
     fits = array.ndim == len(form) and all(n is None or n == m for n, m in zip(form, array.shape, strict=True))
     if not fits or array.size == 0:
         expected = ", ".join("n" if n is None else str(n) for n in form)

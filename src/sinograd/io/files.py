@@ -63,7 +63,7 @@ def replacing(path: str | os.PathLike[str], *, force: bool = False, needed: int 
     included, the temporary file is removed and `path` stays as it was. An OSError becomes WritingStopped.
     """
     path = check_destination(path, force=force, needed=needed)
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.partial{path.suffix}")
+    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
     try:
         yield temporary
         with open(temporary, "rb+") as file:
@@ -73,12 +73,12 @@ def replacing(path: str | os.PathLike[str], *, force: bool = False, needed: int 
     except (FileExistsError, WritingStopped):
         raise
     except OSError as error:
-        raise _stopped(path, error) from error
+        raise stopped(path, error) from error
     finally:
         temporary.unlink(missing_ok=True)
 
 
-def _stopped(path: Path, error: OSError) -> WritingStopped:
+def stopped(path: Path, error: OSError) -> WritingStopped:
     """The error of a write, with the file's name and without the temporary file's."""
     # HDF5 gives the system's number and words somewhere in a long text, NumPy's short writes give neither.
     code, words = re.search(r"errno = (\d+)", str(error)), re.search(r"error message = '([^']*)'", str(error))

@@ -36,6 +36,7 @@ import yaml
 from sinograd.geometry import Geometry, Grid
 from sinograd.io.calibration import Calibration
 from sinograd.io.files import replacing
+from sinograd.io.hdf5_projections import Hdf5Projections
 from sinograd.io.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
 from sinograd.io.projections import Projections, shape_of
 from sinograd.io.provenance import make_provenance, to_json
@@ -49,44 +50,6 @@ _IMAGES = ("reference", "dark")
 _ENTRIES = ("reference_views", "shifts", "exposure")
 # Geometries given by vectors are long texts, and PyYAML's C part is ten times faster where it is installed.
 _DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
-
-
-class Hdf5Projections:
-    """Projections that stay in their HDF5 file: every access opens it, reads some views and closes it.
-
-    It holds no open file, so it can be pickled and used in DataLoader workers.
-    """
-
-    def __init__(self, path: Path, dataset: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
-        self.path = path
-        self.dataset = dataset
-        self.shape = shape
-        self.dtype = dtype
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, views: Any) -> np.ndarray:
-        order = np.arange(self.shape[0])[np.asarray(views) if isinstance(views, list) else views]
-        first_use, place = np.unique(order, return_inverse=True)
-        with opened(self.path) as file:
-            dataset = numbers(file, self.dataset, self.path)
-            if tuple(dataset.shape) != self.shape:
-                raise ValueError(
-                    f"{self.path} changed since it was read: /{self.dataset} {dataset.shape} != {self.shape}"
-                )
-            if len(first_use) == 0:
-                return np.empty((0, *self.shape[1:]), self.dtype)
-            steps = np.unique(np.diff(first_use))
-            regular = len(steps) <= 1
-            step = int(steps[0]) if len(steps) == 1 else 1
-            block: np.ndarray = dataset[slice(first_use[0], first_use[-1] + 1, step) if regular else first_use]
-        if len(order.shape) == 1 and np.array_equal(order, first_use):
-            return block
-        return block[place.reshape(order.shape)]
-
-    def __repr__(self) -> str:
-        return f"Hdf5Projections({str(self.path)!r}, shape={self.shape}, dtype={self.dtype})"
 
 
 def matches(path: Path, head: bytes) -> bool:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 
 # Geometries given by vectors are long texts, and PyYAML's C part is ten times faster where it is installed.
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_COMPRESSION = 1100  # the most that deflate can do
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -106,10 +107,12 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file for reading; ValueError when it is truncated or damaged."""
     import h5py
 
+    # h5py meets damaged bytes with whatever they lead to: KeyError for a group that cannot be opened, TypeError
+    # for a type it does not know ...
     try:
         with h5py.File(path, "r") as file:
             yield file
-    except (OSError, RuntimeError) as error:
+    except (OSError, RuntimeError, KeyError, TypeError, OverflowError, UnicodeError) as error:
         if isinstance(error, FileNotFoundError | PermissionError):
             raise
         raise ValueError(f"{path} is a truncated or damaged HDF5 file: {error}") from error
@@ -130,20 +133,55 @@ def check_version(file: h5py.File, newest: int, path: Path) -> None:
 def numbers(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     """The dataset `name` of real numbers, not yet read; ValueError when it is missing or something else."""
     found = _dataset(file, name, path)
-    if found.dtype.kind not in "fiu":
+    if found.dtype.kind not in "fiu" or found.dtype.itemsize > 8:
         raise ValueError(f"{path}: the dataset /{name} must hold real numbers, got {found.dtype}")
+    _check_extent(found, name, path)
     return found
+
+
+def _check_extent(dataset: h5py.Dataset, name: str, path: Path) -> None:
+    """ValueError where one element of the first axis cannot be in the file, so that damaged shapes allocate nothing.
+
+    The number of elements is not checked: those of an aborted scan were never written.
+    """
+    if dataset.shape is None or dataset.is_virtual or dataset.external:
+        return
+    length = path.stat().st_size
+    filters = dataset.id.get_create_plist().get_nfilters()
+    if math.prod(dataset.shape[1:]) * dataset.dtype.itemsize > length * (_COMPRESSION if filters else 1):
+        raise ValueError(
+            f"{path}: the dataset /{name} {list(dataset.shape)} of {dataset.dtype} does not fit in a file of "
+            f"{length:,} bytes"
+        )
 
 
 def text(file: h5py.File, name: str, path: Path) -> str:
     """The text dataset `name`; ValueError when it is missing or not text."""
-    value = _dataset(file, name, path)[()]
+    found = _dataset(file, name, path)
+    check_text(found, name, path)
+    value = found[()]
     if not isinstance(value, bytes | str):
         raise ValueError(f"{path}: the dataset /{name} must be one UTF-8 text, got {type(value).__name__}")
     try:
         return value.decode() if isinstance(value, bytes) else value
     except UnicodeDecodeError as error:
         raise ValueError(f"{path}: the dataset /{name} is not UTF-8 text: {error}") from error
+
+
+def check_text(dataset: h5py.Dataset, name: str, path: Path) -> None:
+    """ValueError for a text of variable length that is longer than its file, before HDF5 makes room for it."""
+    import h5py
+
+    kind = h5py.check_string_dtype(dataset.dtype)
+    offset = dataset.id.get_offset() if kind is not None and kind.length is None else None
+    if offset is None:
+        return
+    with open(path, "rb") as file:
+        length = file.seek(0, 2)
+        file.seek(offset)
+        stored = int.from_bytes(file.read(4), "little")  # then the place of the text in a heap
+    if stored > length:
+        raise ValueError(f"{path}: the text /{name} has {stored:,} bytes, the file {length:,}")
 
 
 def mapping(file: h5py.File, name: str, path: Path) -> dict[str, Any]:

@@ -22,12 +22,21 @@ from types import ModuleType
 from typing import Any
 
 from sinograd.geometry import Geometry, load_geometry
-from sinograd.io import fips, hdf5
+from sinograd.io import dxchange, fips, hdf5, nikon, npy, nxtomo, skyscan, tiff_stack, txrm
+from sinograd.io.hdf5_heaps import check_heaps
+from sinograd.io.layout import is_hdf5
 from sinograd.io.scan import Scan
 
 FORMATS: tuple[ModuleType, ...] = (
     hdf5,
+    dxchange,
+    nxtomo,
     fips,
+    txrm,
+    nikon,
+    skyscan,
+    npy,
+    tiff_stack,
 )
 HEAD_BYTES = 1024
 
@@ -38,7 +47,8 @@ def read(
     """Read a scan; the format is recognised by content.
 
     Projections may stay in the file until they are used (`Scan.load`). Formats: sinograd's own HDF5 (`.h5`),
-    FIPS / Helsinki `.mat`.
+    FIPS / Helsinki `.mat`, Zeiss / Xradia `.txrm` and `.xrm`, DXchange HDF5, NeXus NXtomo, Nikon `.xtekct`, Bruker
+    SkyScan `.log`, and TIFF stacks, `.npy` and `.npz` with a YAML file. The module of each tells its conventions.
 
     Args:
         path: the file, or the folder for formats that are folders.
@@ -55,7 +65,12 @@ def read(
         geometry = load_geometry(geometry)
     module = _format_of(path)
     _check_options(module, options)
-    scan: Scan = module.read(path, geometry=geometry, **options)
+    try:
+        scan: Scan = module.read(path, geometry=geometry, **options)
+    except ValueError as error:  # of a geometry that cannot be, say
+        if str(path) in str(error):
+            raise
+        raise ValueError(f"{path}: {error}") from error
     scan.check_shape()
     return scan
 
@@ -77,6 +92,8 @@ def _format_of(path: Path) -> ModuleType:
         head = file.read(HEAD_BYTES)
     if not head:
         raise ValueError(f"{path} is empty (0 bytes)")
+    if is_hdf5(head):
+        check_heaps(path)
     for module in FORMATS:
         if module.matches(path, head):
             return module

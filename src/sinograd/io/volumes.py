@@ -1,16 +1,18 @@
 """Volumes and images in and out, with spacing, position and provenance.
 
-.h5    attributes format = "sinograd-volume", version = 1; /volume [z, y, x] (or [y, x]) with the attributes
-       axes, spacing_mm (array order), center_mm (x, y, z) and unit = "1/mm"; /provenance, JSON text
-.tif   float32; ImageJ TIFF with spacing in mm up to 4 GB, OME BigTIFF beyond; spacing, centre and provenance
-       also as JSON in ImageJ's Info or OME's Description
-.npy   the array, and beside it a .yaml of the same name with shape, spacing_mm, center_mm and provenance
+.h5      attributes format = "sinograd-volume", version = 1; /volume [z, y, x] (or [y, x]) with the attributes
+         axes, spacing_mm (array order), center_mm (x, y, z) and unit = "1/mm"; /provenance, JSON text
+.tif     float32; ImageJ TIFF with spacing in mm up to 4 GB, OME BigTIFF beyond; spacing, centre and provenance
+         also as JSON in ImageJ's Info or OME's Description
+.npy     the array, and beside it a .yaml of the same name with shape, spacing_mm, center_mm and provenance
+.mha     MetaImage; .nii, .nii.gz NIfTI, which holds no provenance (`sinograd.io.itk_volumes`; extra `io`)
+.zarr    a folder, OME-Zarr with a pyramid (`sinograd.io.ome_zarr`; extra `io`)
+no suffix   a folder of TIFF slices, float32 (`sinograd.io.slice_stack`)
 """
 
 from __future__ import annotations
 
 import json
-import logging
 import math
 import os
 from collections.abc import Mapping
@@ -22,29 +24,45 @@ import torch
 import yaml
 
 from sinograd.geometry import Grid
+from sinograd.io import itk_volumes, ome_zarr, slice_stack, tiff_volumes
+from sinograd.io.extras import check_extra
 from sinograd.io.files import check_destination, replacing
+from sinograd.io.folders import check_folder, replacing_folder
+from sinograd.io.hdf5_heaps import check_heaps
 from sinograd.io.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
 from sinograd.io.provenance import make_provenance, to_json
 from sinograd.io.scan import check_grid
+from sinograd.io.txrm import volume as txm
 
-SUFFIXES = (".h5", ".hdf5", ".tif", ".tiff", ".npy")
+SUFFIXES = (".h5", ".hdf5", ".tif", ".tiff", ".npy", ".mha", ".nii", ".nii.gz", ".zarr")
 FORMAT = "sinograd-volume"
 VERSION = 1
-IMAGEJ_BYTES = (1 << 32) - (1 << 20)  # offsets in an ImageJ TIFF have 32 bits
+_FOLDERS = {".zarr": (ome_zarr, ome_zarr.is_only_ome_zarr), "": (slice_stack, slice_stack.is_only_stack)}
+_FILES = {
+    ".tif": tiff_volumes,
+    ".tiff": tiff_volumes,
+    ".mha": itk_volumes,
+    ".nii": itk_volumes,
+    ".nii.gz": itk_volumes,
+}
 
 
 def check_volume_path(path: str | os.PathLike[str], grid: Grid, *, force: bool = False) -> Path:
     """Check, before a long computation, that a float32 volume on `grid` can be written to `path`.
 
-    Raises TypeError when `grid` is no Grid, ValueError for an unknown suffix, FileExistsError when the file
-    exists and `force` is not set, and OSError when the folder is missing or the disk has too little room.
+    Raises TypeError when `grid` is no Grid, ValueError for an unknown suffix or one whose extra is not installed,
+    FileExistsError when the file exists and `force` is not set (a folder: also when it holds other files), and
+    OSError when the folder is missing or the disk has too little room.
     """
     check_grid(grid)
     path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"cannot write the volume {path}: its name must end in {', '.join(SUFFIXES)}")
-    check_destination(path, force=force, needed=4 * math.prod(grid.shape))
-    if path.suffix.lower() == ".npy":
+    suffix = _suffix(path, "write")
+    needed = 4 * math.prod(grid.shape)
+    if suffix in _FOLDERS:
+        check_folder(path, ours=_FOLDERS[suffix][1], force=force, needed=needed)
+    else:
+        check_destination(path, force=force, needed=needed)
+    if suffix == ".npy":
         check_destination(path.with_suffix(".yaml"), force=force)
     return path
 
@@ -59,9 +77,9 @@ def write_volume(
 ) -> None:
     """Write a volume [Z, Y, X] or image [Y, X] on `grid`; the suffix chooses the format (see the module).
 
-    `.h5` and `.npy` keep the dtype, `.tif` is float32. Raises ValueError when the shapes differ or the suffix
-    is unknown, FileExistsError when the file exists and `force` is not set, OSError when the disk is full.
-    The file appears when it is whole, or not at all.
+    TIFF is float32, the others keep the dtype. Raises ValueError when the shapes differ, the suffix is unknown or
+    its extra is not installed, FileExistsError when the file exists and `force` is not set, OSError when the disk is
+    full. File or folder appear when they are whole, or not at all.
     """
     path = check_volume_path(path, grid, force=force)
     array = volume.detach().cpu().numpy() if isinstance(volume, torch.Tensor) else np.asarray(volume)
@@ -75,46 +93,93 @@ def write_volume(
         "center_mm": [float(c) for c in grid.center],
         "provenance": dict(provenance) if provenance is not None else make_provenance("write_volume"),
     }
-    suffix = path.suffix.lower()
-    if suffix == ".npy":
+    suffix = _suffix(path, "write")
+    if suffix in _FOLDERS:
+        module, ours = _FOLDERS[suffix]
+        with replacing_folder(path, ours=ours, force=force, needed=array.nbytes) as folder:
+            module.write(array, folder, record)
+    elif suffix == ".npy":
         _write_npy(array, path, record, force)
-        return
-    if suffix in (".tif", ".tiff"):
-        array = array.astype(np.float32, copy=False)
-    with replacing(path, force=force, needed=array.nbytes) as temporary:
-        if suffix in (".h5", ".hdf5"):
-            _write_hdf5(array, temporary, record)
-        else:
-            _write_tiff(array, temporary, record)
+    else:
+        write = _FILES[suffix].write if suffix in _FILES else _write_hdf5
+        with replacing(path, force=force, needed=array.nbytes) as temporary:
+            write(array, temporary, record)
 
 
 def read_volume(path: str | os.PathLike[str]) -> tuple[torch.Tensor, Grid, dict[str, Any]]:
-    """Read what `write_volume` wrote: the volume, its grid and its provenance.
+    """Read what `write_volume` wrote, .mha, NIfTI and OME-Zarr volumes of other software, and Zeiss .txm volumes: the
+    volume, its grid and its provenance ({} where the file holds none).
 
     Raises FileNotFoundError for a missing file (or the .yaml beside an .npy) and ValueError for a file that
-    is not such a volume or is damaged.
+    is not such a volume, is damaged, or whose extra is not installed.
     """
     path = Path(path)
-    suffix = path.suffix.lower()
-    if suffix not in SUFFIXES:
-        raise ValueError(f"cannot read the volume {path}: its name must end in {', '.join(SUFFIXES)}")
+    suffix = _suffix(path, "read")
     if not path.exists():
         raise FileNotFoundError(f"{path} does not exist")
-    readers = {
-        ".h5": _read_hdf5,
-        ".hdf5": _read_hdf5,
-        ".npy": _read_npy,
-        ".tif": _read_tiff,
-        ".tiff": _read_tiff,
-    }
-    array, record = readers[suffix](path)
+    if path.is_dir() != (suffix in _FOLDERS):
+        kind = "folder" if path.is_dir() else "file"
+        raise ValueError(f"cannot read the volume {path}: it is a {kind}, which its name does not tell")
+    if suffix in txm.SUFFIXES:
+        return txm.read_volume(path)
+    if suffix in _FOLDERS:
+        array, record = _FOLDERS[suffix][0].read(path)
+    elif suffix in _FILES:
+        array, record = _FILES[suffix].read(path)
+    else:
+        array, record = _read_npy(path) if suffix == ".npy" else _read_hdf5(path)
     try:
         grid = Grid(array.shape, tuple(record["spacing_mm"]), tuple(record["center_mm"]))
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path} has no usable spacing_mm and center_mm for shape {array.shape}: {error}") from error
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
-    return torch.from_numpy(array), grid, dict(record.get("provenance") or {})
+    held = record.get("provenance")
+    return torch.from_numpy(array), grid, dict(held) if isinstance(held, dict) else {}
+
+
+def is_volume(path: str | os.PathLike[str]) -> bool:
+    """Whether a file or folder that exists is a volume by its name and beginning, and no scan."""
+    path = Path(path)
+    suffix = _known_suffix(path)
+    if path.is_dir():
+        return slice_stack.is_stack(path) if suffix == "" else suffix == ".zarr" and ome_zarr.is_ome_zarr(path)
+    if _FILES.get(suffix or "") is itk_volumes or suffix in txm.SUFFIXES:
+        return True
+    try:
+        if suffix in (".h5", ".hdf5"):
+            check_heaps(path)
+            with opened(path) as file:
+                return file.attrs.get("format") == FORMAT
+        if suffix == ".npy" and path.with_suffix(".yaml").is_file():
+            return "spacing_mm" in (_sidecar(path.with_suffix(".yaml")) or {})
+        return suffix in (".tif", ".tiff") and tiff_volumes.is_volume(path)
+    except ValueError:
+        return False
+
+
+def _known_suffix(path: Path) -> str | None:
+    """The suffix that tells the format, "" for a name without one, None for an unknown one."""
+    name = path.name.lower()
+    if name.endswith(".nii.gz"):
+        return ".nii.gz"
+    suffix = path.suffix.lower()
+    return suffix if suffix in (*SUFFIXES, *txm.SUFFIXES, "") else None
+
+
+def _suffix(path: Path, verb: str) -> str:
+    suffix = _known_suffix(path)
+    known = (*SUFFIXES, *txm.SUFFIXES) if verb == "read" else SUFFIXES
+    if suffix is None or suffix not in (*known, ""):
+        raise ValueError(
+            f"cannot {verb} the volume {path}: its name must end in {', '.join(known)}, or have no suffix "
+            "(a folder of TIFF slices)"
+        )
+    if _FILES.get(suffix) is itk_volumes:
+        check_extra(itk_volumes.PACKAGE, path)
+    if suffix == ".zarr":
+        check_extra(ome_zarr.PACKAGE, path)
+    return suffix
 
 
 def _write_hdf5(array: np.ndarray, path: Path, record: dict[str, Any]) -> None:
@@ -134,6 +199,7 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     with open(path, "rb") as file:
         if not is_hdf5(file.read(8)):
             raise ValueError(f"{path} is not an HDF5 file")
+    check_heaps(path)
     with opened(path) as file:
         found = file.attrs.get("format")
         if found != FORMAT:
@@ -162,63 +228,18 @@ def _read_npy(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         raise FileNotFoundError(f"{path} has no {sidecar.name} beside it, which holds spacing and centre")
     try:
         array = np.load(path, allow_pickle=False)
-        record = yaml.safe_load(sidecar.read_text(encoding="utf-8"))
-    except (ValueError, EOFError, yaml.YAMLError) as error:
+        record = _sidecar(sidecar)
+    except (ValueError, EOFError) as error:
         raise ValueError(f"{path} or {sidecar.name} is truncated or damaged: {error}") from error
-    if not isinstance(record, dict) or record.get("shape") != list(array.shape):
+    if record is None or record.get("shape") != list(array.shape):
         raise ValueError(f"{sidecar} does not describe {path.name}, whose shape is {list(array.shape)}")
     return array, record
 
 
-def _write_tiff(array: np.ndarray, path: Path, record: dict[str, Any]) -> None:
-    import tifffile
-
-    spacing = record["spacing_mm"]
-    axes = "ZYX" if array.ndim == 3 else "YX"
-    resolution = (1 / spacing[-1], 1 / spacing[-2])  # pixels a mm, x then y
-    if array.nbytes <= IMAGEJ_BYTES:
-        description = {"axes": axes, "unit": "mm", "Info": to_json(record)}
-        if array.ndim == 3:
-            description["spacing"] = spacing[0]
-        options: dict[str, Any] = {"imagej": True, "resolution": resolution, "metadata": description}
-    else:
-        description = {"axes": axes, "Description": to_json(record)}
-        for axis, value in zip("XYZ", reversed(spacing), strict=False):
-            description |= {f"PhysicalSize{axis}": value, f"PhysicalSize{axis}Unit": "mm"}
-        options = {"ome": True, "bigtiff": True, "metadata": description}
-    tifffile.imwrite(path, array, photometric="minisblack", **options)
-
-
-def _read_tiff(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    import tifffile
-
-    # tifffile meets damaged bytes with whatever they lead to: TiffFileError, struct.error, IndexError,
-    # log lines, or fewer pages than were written.
-    log = logging.getLogger("tifffile")
-    level = log.level
-    log.setLevel(logging.CRITICAL + 1)
+def _sidecar(path: Path) -> dict[str, Any] | None:
+    """What a YAML file holds, None for no mapping; ValueError for no YAML."""
     try:
-        with tifffile.TiffFile(path) as file:
-            if file.imagej_metadata is not None:
-                content = file.imagej_metadata.get("Info")
-            else:
-                content = _ome_description(file.ome_metadata)
-            array = file.asarray()
-            record = json.loads(content) if content else {}
-    except Exception as error:
-        raise ValueError(f"{path} is a truncated or damaged TIFF file: {type(error).__name__}: {error}") from error
-    finally:
-        log.setLevel(level)
-    shape = record.get("shape", list(array.shape))
-    if array.size != math.prod(shape):
-        raise ValueError(f"{path} is a truncated or damaged TIFF file: {list(array.shape)}, expected {shape}")
-    return array.reshape(shape), record  # TIFF has no volume of one slice
-
-
-def _ome_description(content: str | None) -> str | None:
-    """The text of the first Description in an OME-XML document."""
-    from xml.etree import ElementTree
-
-    if content is None:
-        return None
-    return next((e.text for e in ElementTree.fromstring(content).iter() if e.tag.endswith("}Description")), None)
+        record = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(str(error)) from error
+    return record if isinstance(record, dict) else None

@@ -1,5 +1,27 @@
-"""Modules that hold parameters over the functions of `sinograd.recon`."""
+"""Modules that hold parameters over the functions of `sinograd.recon` and `sinograd.ops`."""
 
-from sinograd.layers.filtered_backprojection import FBP, FDK
+from sinograd.layers.bilateral import (
+    BilateralFilter2d,
+    BilateralFilter3d,
+    JointBilateralFilter2d,
+    JointBilateralFilter3d,
+    bilateral_parameter_groups,
+)
+from sinograd.layers.filtered_backprojection import (
+    FBP,
+    FDK,
+)
+from sinograd.layers.unrolled import (
+    Unrolled,
+)
 
-__all__ = ["FBP", "FDK"]
+__all__ = [
+    "FBP",
+    "FDK",
+    "BilateralFilter2d",
+    "BilateralFilter3d",
+    "JointBilateralFilter2d",
+    "JointBilateralFilter3d",
+    "Unrolled",
+    "bilateral_parameter_groups",
+]

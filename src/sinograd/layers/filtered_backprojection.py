@@ -11,6 +11,7 @@ from sinograd.geometry import ConeBeam, FanBeam, Geometry, Grid, ParallelBeam
 from sinograd.recon.fbp import check_fbp
 from sinograd.recon.fdk import check_fdk
 from sinograd.recon.filtered_backprojection import Plan, Progress, filtered_backprojection, make_plan
+from sinograd.recon.view_blocks import recomputed_backprojection
 
 TRAINABLE = ("taps", "weights")
 
@@ -27,8 +28,10 @@ class _FilteredBackprojection(nn.Module):
         window: str,
         cutoff: float,
         trainable: Collection[str],
+        recompute: bool,
     ) -> None:
         super().__init__()
+        self.recompute = recompute
         trainable = (trainable,) if isinstance(trainable, str) else tuple(trainable)
         unknown = [name for name in trainable if name not in TRAINABLE]
         if unknown:
@@ -50,7 +53,9 @@ class _FilteredBackprojection(nn.Module):
 
     def forward(self, projections: Tensor, progress: Progress | None = None) -> Tensor:
         """Line integrals [..., views, (rows,) columns] to attenuation in 1/mm, [..., (Z,) Y, X]."""
-        return filtered_backprojection(
+        inputs = (projections, self.taps, self.weights)
+        learning = self.recompute and torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
+        return (recomputed_backprojection if learning else filtered_backprojection)(
             projections, self._plan, self.geometry, self.grid, self.taps, self.weights, progress
         )
 
@@ -73,6 +78,8 @@ class FDK(_FilteredBackprojection):
         trainable: "taps" (the filter, [2 columns - 1], in 1/mm, columns counted with those that rows are padded and
             continued by) and "weights" (redundancy weights, [views, columns]) become parameters; without it the
             layer has none.
+        recompute: with gradients, work on some views at a time, keep only the projections for the backward pass and
+            filter them again there: a fraction of the memory, somewhat more time.
 
     Raises and warns as `recon.fdk`, when it is made.
     """
@@ -86,9 +93,11 @@ class FDK(_FilteredBackprojection):
         cutoff: float = 1.0,
         truncation: str = "none",
         trainable: Collection[str] = (),
+        recompute: bool = False,
     ) -> None:
         grid = check_fdk(geometry, grid)
-        super().__init__(geometry, grid, make_plan(geometry, "FDK", truncation), window, cutoff, trainable)
+        plan = make_plan(geometry, "FDK", truncation)
+        super().__init__(geometry, grid, plan, window, cutoff, trainable, recompute)
 
 
 class FBP(_FilteredBackprojection):
@@ -103,7 +112,8 @@ class FBP(_FilteredBackprojection):
         cutoff: float = 1.0,
         truncation: str = "none",
         trainable: Collection[str] = (),
+        recompute: bool = False,
     ) -> None:
         grid = check_fbp(geometry, grid)
         plan = make_plan(geometry, "filtered backprojection", truncation)
-        super().__init__(geometry, grid, plan, window, cutoff, trainable)
+        super().__init__(geometry, grid, plan, window, cutoff, trainable, recompute)

@@ -1,19 +1,47 @@
 """Differentiable operators over the compiled kernels."""
 
-from sinograd.ops.backprojection import add_backprojection, backproject, backproject_adjoint
-from sinograd.ops.joseph import joseph, joseph_adjoint
-from sinograd.ops.linear_operator import Adjoint, LinearOperator
-from sinograd.ops.voxel_backprojection import Backprojection
-from sinograd.ops.xray_transform import XRayTransform
+from sinograd.ops.backprojection import (
+    add_backprojection,
+    backproject,
+    backproject_adjoint,
+)
+from sinograd.ops.bilateral import (
+    bilateral_filter,
+    joint_bilateral_filter,
+)
+from sinograd.ops.function_operator import (
+    FunctionOperator,
+)
+from sinograd.ops.joseph import (
+    joseph,
+    joseph_adjoint,
+)
+from sinograd.ops.linear_operator import (
+    Adjoint,
+    LinearOperator,
+)
+from sinograd.ops.voxel_backprojection import (
+    Backprojection,
+)
+from sinograd.ops.window import (
+    bilateral_window,
+)
+from sinograd.ops.xray_transform import (
+    XRayTransform,
+)
 
 __all__ = [
     "Adjoint",
     "Backprojection",
+    "FunctionOperator",
     "LinearOperator",
     "XRayTransform",
     "add_backprojection",
     "backproject",
     "backproject_adjoint",
+    "bilateral_filter",
+    "bilateral_window",
+    "joint_bilateral_filter",
     "joseph",
     "joseph_adjoint",
 ]

@@ -17,15 +17,16 @@ def autocast(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def check_tensor(name: str, tensor: Tensor, ndim: int) -> None:
-    """A CPU tensor of float32 or float64 with at least `ndim` dimensions."""
+def check_tensor(name: str, tensor: Tensor, ndim: int, devices: Sequence[str] = ("cpu",)) -> None:
+    """A tensor of float32 or float64 with at least `ndim` dimensions on a device of one of these types."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a torch.Tensor, got {type(tensor).__name__}")
     if tensor.dtype not in DTYPES:
         raise TypeError(f"{name}: expected dtype float32 or float64, got {str(tensor.dtype).removeprefix('torch.')}")
-    if tensor.device.type != "cpu":
+    if tensor.device.type not in devices:
+        where = " or ".join(device.upper() for device in devices)
         raise ValueError(
-            f"{name}: expected a tensor on the CPU, got one on {tensor.device}: this version has CPU kernels only"
+            f"{name}: expected a tensor on the {where}, got one on {tensor.device}: there is no kernel for that here"
         )
     if tensor.ndim < ndim:
         raise ValueError(f"{name}: expected at least {ndim} dimensions, got shape {list(tensor.shape)}")

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import copy
+from typing import Self
+
 from torch import Tensor, nn
 
 from sinograd.geometry import Geometry, Grid
+from sinograd.geometry.beam import Index
 from sinograd.ops.arguments import autocast, check_shape
 from sinograd.ops.validity import check_pair
 
@@ -38,6 +42,12 @@ class LinearOperator(nn.Module):
     def T(self) -> Adjoint:
         """The adjoint operator; `A.T.T` is `A`."""
         return Adjoint(self)
+
+    def subset(self, views: Index) -> Self:
+        """The same operator for some of the views, chosen as in `geometry[views]`."""
+        part = copy.copy(self)
+        part.geometry = self.geometry[views]
+        return part
 
     def forward(self, x: Tensor) -> Tensor:
         """[..., *domain_shape] -> [..., *range_shape]; float32 or float64, differentiable to any order."""

@@ -14,6 +14,9 @@ from sinograd.ops.lowering import is_axial, is_curved, voxel_views
 
 WEIGHTINGS = ("none", "fan", "fdk")
 PATHS = ("auto", "axial", "general")
+# Slices (float32) that are taken together, with neighbours in a vector, and from how many on.
+STACK, LEAST_STACK = 128, 16
+LARGEST = 2**31 - 1  # offset within a view, zeros around it included, of the general voxel-driven kernels
 CURVED = "geometry: a curved detector's rows must run parallel to z, and no ray be steeper than 45 degrees"
 
 
@@ -36,6 +39,8 @@ class Call:
     def __post_init__(self) -> None:
         check_vectors(self.vectors)
         check_weighting(self.weighting, self.divergent)
+        if math.prod(n + 3 for n in self.detector) > LARGEST:
+            raise ValueError(f"geometry: expected less than 2^31 pixels a view, got a detector of {self.detector}")
         if self.path not in PATHS:
             raise ValueError(f"path: expected one of {', '.join(PATHS)}, got {self.path!r}")
 
@@ -50,7 +55,11 @@ class Call:
         return (len(self.vectors), *self.detector)
 
     def add(self, name: str, source: Tensor, target: Tensor) -> None:
-        """Adds the operator `name` ("joseph", "backproject_adjoint", ...) of each batch element to target."""
+        """Adds the operator `name` ("joseph", "backproject_adjoint", ...) of each batch element to target.
+
+        Volumes are taken one by one; float32 slices in stacks where there are 16 or more, which rounds
+        differently.
+        """
         projections_in = name in ("backproject", "joseph_adjoint")
         names = ("projections", "volume") if projections_in else ("volume", "projections")
         axes = ("views", "rows", "columns") if len(self.detector) == 2 else ("views", "columns")
@@ -70,25 +79,29 @@ class Call:
         # rows that run downwards are turned over, so that the kernels only meet rows that run upwards
         source = (source.flip(-2) if flip and projections_in else source).contiguous()
         result = torch.zeros_like(target) if flip and not projections_in else target
-        function = _function(name.replace("joseph", f"joseph_{kind}").replace("backproject", f"backproject_{kind}"))
+        pattern = name.replace("joseph", "joseph_{}").replace("backproject", "backproject_{}")
         shape, spacing, centre = self._grid()
-        for one, out in zip(
-            _batch(source, self._ndim(projections_in)),
-            _batch(result, self._ndim(not projections_in)),
+        parts = zip(
+            _batch(source, self._ndim(projections_in)).split(STACK),
+            _batch(result, self._ndim(not projections_in)).split(STACK),
             strict=True,
-        ):
-            function(
-                one,
-                out,
-                views,
-                detector,
-                shape,
-                spacing,
-                centre,
-                curved=is_curved(vectors),
-                divergent=self.divergent,
-                weighting=WEIGHTINGS.index(self.weighting),
-            )
+        )
+        for many, outs in parts:
+            together = kind == "planar" and len(many) >= LEAST_STACK and many.dtype == torch.float32
+            function = kernel(pattern.format("stack" if together else kind))
+            for one, out in [(many, outs)] if together else zip(many, outs, strict=True):
+                function(
+                    one,
+                    out,
+                    views,
+                    (len(many), detector[1]) if together else detector,
+                    [len(many), *shape[1:]] if together else shape,
+                    spacing,
+                    centre,
+                    curved=is_curved(vectors),
+                    divergent=self.divergent,
+                    weighting=WEIGHTINGS.index(self.weighting),
+                )
         if result is not target:
             target += result.flip(-2)
 
@@ -122,7 +135,8 @@ def check_weighting(weighting: str, divergent: bool) -> None:
         raise ValueError(f"weighting: a parallel beam has no distance to weight by: expected 'none', got {weighting!r}")
 
 
-def _function(name: str) -> Any:
+def kernel(name: str) -> Any:
+    """A function of the compiled module, which is imported when it is first needed."""
     from sinograd import _native
 
     return getattr(_native, name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -9,11 +10,10 @@ import torch
 from torch import Tensor
 
 from sinograd.phantoms.ellipsoids import Ellipsoids
+from sinograd.phantoms.packing import between, frames, normal, pack, seeded, uniform
 from sinograd.phantoms.placement import apart, inside
 
 _OUTER = (0.46, 0.42, 0.48)  # semi-axes of the bone, of its size
-_ROUNDS = 100  # of candidates before giving up
-_BATCH = 1000  # candidates tested at once
 
 
 def bone(
@@ -74,12 +74,12 @@ def bone(
     )
     if wall > min(_OUTER) * size / 2:
         raise ValueError(f"cortical_thickness must be at most {min(_OUTER) / 2:g} size, got {wall} of {size} mm")
-    generator = seed if isinstance(seed, torch.Generator) else torch.Generator("cpu").manual_seed(seed)
+    generator = seeded(seed)
 
-    turn = _uniform(1, 0.0, torch.pi, generator)
+    turn = uniform(1, 0.0, torch.pi, generator)
     semi_axes = size * torch.tensor([_OUTER], dtype=torch.float64, device="cpu")
     outer = Ellipsoids(cortical, semi_axes, rotation=turn)
-    shift = 0.1 * wall * _uniform((1, 3), -1.0, 1.0, generator)
+    shift = 0.1 * wall * uniform((1, 3), -1.0, 1.0, generator)
     cavity = Ellipsoids(marrow - cortical, semi_axes - wall, shift, turn)
 
     thin, thick = 0.35 * strut, 0.65 * strut
@@ -120,26 +120,16 @@ class _Part:
 
     def draw(self, n: int, value: float, region: Ellipsoids, generator: torch.Generator) -> Ellipsoids:
         """A number n of them anywhere in the one ellipsoid `region`."""
-        low = torch.tensor(self.smallest, dtype=torch.float64, device="cpu")
-        high = torch.tensor(self.largest, dtype=torch.float64, device="cpu")
-        half = low + (high - low) * _uniform((n, 3), 0.0, 1.0, generator)
+        half = between(self.smallest, self.largest, n, generator)
 
-        spot = _normal((n, 3), generator)
+        spot = normal((n, 3), generator)
         spot = spot / torch.linalg.vector_norm(spot, dim=1, keepdim=True)
-        spot = spot * _uniform((n, 1), 0.0, 1.0, generator) ** (1 / 3)
+        spot = spot * uniform((n, 1), 0.0, 1.0, generator) ** (1 / 3)
         center = region.center + (spot * region.semi_axes) @ region.rotation[0].T
 
-        direction = _normal((n, 3), generator)
+        direction = normal((n, 3), generator)
         direction[:, 2] += self.axial
-        return Ellipsoids(value, half, center, _frames(direction, center))
-
-
-def _uniform(shape: int | tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
-    return low + (high - low) * torch.rand(shape, generator=generator, dtype=torch.float64, device="cpu")
-
-
-def _normal(shape: tuple[int, ...], generator: torch.Generator) -> Tensor:
-    return torch.randn(shape, generator=generator, dtype=torch.float64, device="cpu")
+        return Ellipsoids(value, half, center, frames(direction, center))
 
 
 def _check_lengths(**lengths: tuple[float, ...]) -> None:
@@ -150,14 +140,6 @@ def _check_lengths(**lengths: tuple[float, ...]) -> None:
             raise ValueError(f"{name} must be positive and finite, got {', '.join(map(str, values))}")
 
 
-def _frames(third: Tensor, first: Tensor) -> Tensor:
-    """Rotations [n, 3, 3]: the last column along `third`, the first as near to `first` as that allows."""
-    z = third / torch.linalg.vector_norm(third, dim=-1, keepdim=True)
-    x = first - (first * z).sum(-1, keepdim=True) * z
-    x = x / torch.linalg.vector_norm(x, dim=-1, keepdim=True)
-    return torch.stack([x, torch.linalg.cross(z, x), z], dim=-1)
-
-
 def _fill(
     parts: tuple[_Part, ...],
     value: float,
@@ -165,36 +147,9 @@ def _fill(
     allowed: Callable[[Ellipsoids], Tensor],
     generator: torch.Generator,
 ) -> Ellipsoids:
-    """All parts, placed by rejection: each is allowed where it is and overlaps no other."""
+    """All parts: each is allowed where it is and overlaps no other."""
     placed = region[:0]
     for part in parts:
-        if part.count < 0:
-            raise ValueError(f"{part.name} must not be negative, got {part.count}")
-        goal = len(placed) + part.count
-        for _ in range(_ROUNDS):
-            if len(placed) == goal:
-                break
-            batch = part.draw(min(2 * (goal - len(placed)) + 16, _BATCH), value, region, generator)
-            batch = batch[allowed(batch)]
-            placed = placed + batch[_fitting(batch, placed)][: goal - len(placed)]
-        if len(placed) < goal:
-            raise ValueError(
-                f"only {part.count - (goal - len(placed))} of {part.count} {part.name} fit without overlap: "
-                "ask for fewer or smaller ones"
-            )
+        draw = functools.partial(part.draw, value=value, region=region, generator=generator)
+        placed = pack(part.name, part.count, draw, allowed, placed)
     return placed
-
-
-def _fitting(batch: Ellipsoids, placed: Ellipsoids) -> Tensor:
-    """Indices of those in `batch` that overlap none of `placed` and no earlier fitting one."""
-    others = placed + batch
-    reach = batch.semi_axes.amax(dim=1)[:, None] + others.semi_axes.amax(dim=1)
-    near = torch.linalg.vector_norm(batch.center[:, None] - others.center, dim=-1) <= reach
-    near = near.tril(len(placed) - 1)  # pair each with those before it
-    i, j = near.nonzero(as_tuple=True)
-    clash = torch.zeros_like(near)
-    clash[i, j] = ~apart(batch[i], others[j])
-    free = torch.ones(len(others), dtype=torch.bool, device="cpu")
-    for k in range(len(batch)):
-        free[len(placed) + k] = not bool((clash[k] & free).any())
-    return free[len(placed) :].nonzero()[:, 0]

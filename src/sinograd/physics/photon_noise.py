@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sinograd.physics.beer_lambert import line_integrals_from_transmission, transmission_from_line_integrals
+from sinograd.physics.noise_arguments import check_floor, check_line_integrals, electronic_noise_like, photons_like
 
 _MOST_PHOTONS = 1e15  # a Poisson sample is an int64
 
@@ -49,15 +50,19 @@ def add_photon_noise(
     Args:
         floor: the smallest reading taken at its word, in photons. Electronic noise and starved rays give
             readings of zero and below; they count as this, so no line integral exceeds ln(photons / floor).
-        return_counts: also return the counts before the floor; `(counts < floor).sum()` were raised to it.
+        return_counts: also return the counts before the floor, from which to tell how many readings were
+            starved: `(counts <= 0).sum()` had no photons, `(counts < floor).sum()` were raised to the floor.
 
     Returns:
-        Noisy line integrals of the shape and dtype of the clean ones; detached, as drawing has no gradient.
+        Noisy line integrals of the shape and dtype of the clean ones, or (those, counts); detached, as
+        drawing has no gradient. Up to three more tensors of that size are held while it works.
+
+    Raises:
+        As `photon_counts`, and ValueError for a floor that is not positive.
     """
-    if not 0 < floor < float("inf"):
-        raise ValueError(f"floor must be a positive number of photons, got {floor}")
+    check_floor(floor)
     counts = photon_counts(line_integrals, photons, electronic_noise, generator=generator)
-    unattenuated = _like(line_integrals, "photons", photons)
+    unattenuated = photons_like(line_integrals, photons)
     noisy = line_integrals_from_transmission(counts / unattenuated, floor / unattenuated)
     return (noisy, counts) if return_counts else noisy
 
@@ -87,18 +92,9 @@ def photon_counts(
         ValueError: for line integrals that are not finite, photons that are not positive, negative noise,
             shapes that do not broadcast to line_integrals, or more than 1e15 photons in a reading.
     """
-    if line_integrals.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"line_integrals must be float32 or float64, got {line_integrals.dtype}")
-    if not bool(torch.isfinite(line_integrals).all()):
-        bad = int((~torch.isfinite(line_integrals)).sum())
-        raise ValueError(f"line_integrals must be finite, got {bad} values that are not")
-    unattenuated = _like(line_integrals, "photons", photons)
-    if not bool(((unattenuated > 0) & torch.isfinite(unattenuated)).all()):
-        raise ValueError(f"photons must be positive and finite, got {_worst(unattenuated)}")
-    deviation = _like(line_integrals, "electronic_noise", electronic_noise)
-    if not bool(((deviation >= 0) & torch.isfinite(deviation)).all()):
-        raise ValueError(f"electronic_noise must be finite and not negative, got {_worst(deviation)}")
-
+    check_line_integrals(line_integrals)
+    unattenuated = photons_like(line_integrals, photons)
+    deviation = electronic_noise_like(line_integrals, electronic_noise)
     expected = transmission_from_line_integrals(line_integrals) * unattenuated
     if expected.numel() and not bool(expected.max() <= _MOST_PHOTONS):
         raise ValueError(f"a reading of {expected.max().item():g} photons is expected; at most 1e15 can be drawn")
@@ -107,23 +103,3 @@ def photon_counts(
         noise = torch.empty_like(counts).normal_(generator=generator)
         counts.addcmul_(noise, deviation.expand_as(counts))
     return counts
-
-
-def _like(line_integrals: Tensor, name: str, value: float | Tensor) -> Tensor:
-    """The value in the dtype and on the device of line_integrals, checked to broadcast to it."""
-    tensor = torch.as_tensor(value, dtype=line_integrals.dtype, device=line_integrals.device).detach()
-    try:
-        fits = torch.broadcast_shapes(tensor.shape, line_integrals.shape) == line_integrals.shape
-    except RuntimeError:
-        fits = False
-    if not fits:
-        raise ValueError(
-            f"{name} {list(tensor.shape)} does not broadcast to line_integrals {list(line_integrals.shape)}"
-        )
-    return tensor
-
-
-def _worst(values: Tensor) -> float:
-    """A value that is not finite if there is one, else the smallest."""
-    finite = torch.isfinite(values)
-    return values.min().item() if bool(finite.all()) else values[~finite][0].item()

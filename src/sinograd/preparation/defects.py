@@ -100,15 +100,19 @@ class Repair:
         """Fill the elements of images [..., rows, columns] in place (images must be contiguous)."""
         if len(self):
             flat = images.view(*images.shape[:-2], -1)
-            flat[..., self.element] = (flat[..., self.neighbours] * self.weights.to(images.dtype)).sum(-1)
+            flat[..., self.element] = self._means(flat)
 
     def fill(self, images: Tensor) -> Tensor:
         """The images with the elements filled; differentiable."""
         if not len(self):
             return images
         flat = images.flatten(-2)
-        values = (flat[..., self.neighbours] * self.weights.to(images.dtype)).sum(-1)
-        return flat.index_copy(-1, self.element.to(images.device), values).unflatten(-1, images.shape[-2:])
+        return flat.index_copy(-1, self.element.to(images.device), self._means(flat)).unflatten(-1, images.shape[-2:])
+
+    def _means(self, flat: Tensor) -> Tensor:
+        weights = self.weights.to(flat)
+        # What is no number does not count, its weight is zero.
+        return torch.where(weights > 0, flat[..., self.neighbours.to(flat.device)] * weights, 0.0).sum(-1)
 
 
 def plan_repair(mask: Tensor) -> Repair:

@@ -1,8 +1,89 @@
 """Reconstruction: plain functions over the operators."""
 
-from sinograd.recon.coverage import Coverage, CoverageWarning, coverage
-from sinograd.recon.fbp import fbp
-from sinograd.recon.fdk import fdk
-from sinograd.recon.ramp import WINDOWS, filter_rows, ramp_taps
+from sinograd.recon.coverage import (
+    Coverage,
+    CoverageWarning,
+    coverage,
+)
+from sinograd.recon.fbp import (
+    fbp,
+)
+from sinograd.recon.fdk import (
+    fdk,
+)
+from sinograd.recon.iterative import (
+    ConvergenceWarning,
+    Fidelity,
+    Iteration,
+    LeastSquares,
+    Operator,
+    OperatorCheck,
+    PoissonLikelihood,
+    Result,
+    Stop,
+    UnmatchedPairWarning,
+    cgls,
+    chambolle_pock,
+    check,
+    column_weights,
+    fista_tv,
+    gradient_descent,
+    lsqr,
+    operator_norm,
+    os_sart,
+    photon_weights,
+    pnp_admm,
+    pnp_proximal_gradient,
+    regularized_least_squares,
+    row_weights,
+    sart,
+    sirt,
+    tv_denoise,
+)
+from sinograd.recon.needed_rows import (
+    needed_rows,
+)
+from sinograd.recon.ramp import (
+    WINDOWS,
+    filter_rows,
+    ramp_taps,
+)
 
-__all__ = ["WINDOWS", "Coverage", "CoverageWarning", "coverage", "fbp", "fdk", "filter_rows", "ramp_taps"]
+__all__ = [
+    "WINDOWS",
+    "ConvergenceWarning",
+    "Coverage",
+    "CoverageWarning",
+    "Fidelity",
+    "Iteration",
+    "LeastSquares",
+    "Operator",
+    "OperatorCheck",
+    "PoissonLikelihood",
+    "Result",
+    "Stop",
+    "UnmatchedPairWarning",
+    "cgls",
+    "chambolle_pock",
+    "check",
+    "column_weights",
+    "coverage",
+    "fbp",
+    "fdk",
+    "filter_rows",
+    "fista_tv",
+    "gradient_descent",
+    "lsqr",
+    "needed_rows",
+    "operator_norm",
+    "os_sart",
+    "photon_weights",
+    "pnp_admm",
+    "pnp_proximal_gradient",
+    "ramp_taps",
+    "regularized_least_squares",
+    "row_weights",
+    "sart",
+    "sirt",
+    "tv_denoise",
+]

@@ -76,13 +76,14 @@ class Plan:
     def default_taps(self, window: str, cutoff: float) -> Tensor:
         """Ramp taps for a padded (and continued) row, [2 columns - 1], float64."""
         spacing, radius = self.tap_spacing
-        columns = self.columns + (0 if self.continued is None else sum(self.continued.extension))
+        columns = self.columns if self.continued is None else self.orbit.fan.shape[1] + sum(self.continued.extension)
         return ramp_taps(columns, spacing, window, cutoff, radius)
 
 
 @dataclass(frozen=True)
 class Continuation:
-    """Columns that rows are continued by: how many before and after, and the orbit of the rows with them."""
+    """Columns that rows are continued by: how many before and after (those of the padding among them), and the orbit of
+    the rows with them."""
 
     extension: tuple[int, int]
     orbit: Orbit
@@ -143,18 +144,39 @@ def filtered_backprojection(
     if projections.numel() == 0:
         return projections.new_zeros((*projections.shape[: projections.ndim - geometry.ndim], *grid.shape))
     inputs = [t for t in (projections, taps, weights) if t is not None]
-    views = geometry.views
-    place = (grid.spacing, grid.center, plan.orbit.weighting)
     if torch.is_grad_enabled() and any(t.requires_grad for t in inputs):
+        views = geometry.views
         filtered = _filter_views(projections, plan, geometry.ndim, taps, weights, slice(0, views))
+        place = (grid.spacing, grid.center, plan.orbit.weighting)
         volume = backproject(filtered, plan.vectors, geometry.divergent, grid.shape, *place)
         if progress is not None:
             progress(views, views)
         return volume
     volume = projections.new_zeros((*projections.shape[: projections.ndim - geometry.ndim], *grid.shape))
+    return add_filtered_backprojection(volume, projections, plan, geometry, grid, taps, weights, progress)
+
+
+def add_filtered_backprojection(
+    volume: Tensor,
+    projections: Tensor,
+    plan: Plan,
+    geometry: Geometry,
+    grid: Grid,
+    taps: Tensor,
+    weights: Tensor | None = None,
+    progress: Progress | None = None,
+    first_view: int = 0,
+) -> Tensor:
+    """Adds the views from `first_view` on to `volume`, in place and without gradients, block by block.
+
+    When `progress` is called with (done, views), `volume` holds views 0 to done - 1; going on from there later gives
+    the same bits as going on at once.
+    """
+    views = geometry.views
+    place = (grid.spacing, grid.center, plan.orbit.weighting)
     view_bytes = projections.numel() // views * projections.element_size()
     block = BLOCK_VIEWS * max(1, BLOCK_BYTES // max(1, BLOCK_VIEWS * view_bytes))
-    for start in range(0, views, block):
+    for start in range(first_view, views, block):
         part = slice(start, min(start + block, views))
         filtered = _filter_block(projections, plan, geometry.ndim, taps, weights, part)
         add_backprojection(volume, filtered, plan.vectors[part], geometry.divergent, *place)
@@ -199,13 +221,14 @@ def _filter_views(
         orbit, extension = plan.continued.orbit, plan.continued.extension
         rows = extend_rows(rows, orbit.distance[part], extension)
         redundancy = torch.nn.functional.pad(redundancy[None], extension, mode="replicate")[0]
-        keep = (extension[0], extension[0] + plan.columns)
+        first = extension[0] - plan.padding[0]
+        keep = (first, first + plan.columns)
     per_column = redundancy * (orbit.numerator[part] * (plan.steps * orbit.scale)[part, None])
     weighted = rows * per_column.to(dtype)[:, None, :]
     if orbit.divergent:
         squared = (orbit.horizontal[part, None, :] ** 2).to(dtype) + (orbit.heights[part, :, None] ** 2).to(dtype)
         weighted = weighted * squared.rsqrt_()
-    if any(plan.padding):
+    if plan.continued is None and any(plan.padding):
         weighted = torch.nn.functional.pad(weighted, plan.padding)
     filtered = filter_rows(weighted, taps, keep)
     _check_finite(filtered.detach(), part)
@@ -239,15 +262,18 @@ def _symmetric_padding(vectors: Tensor, orbit: Orbit) -> tuple[int, int]:
 def _continue(
     vectors: Tensor, shape: tuple[int, int], orbit: Orbit, padding: tuple[int, int], algorithm: str
 ) -> Continuation:
-    """As many columns as the padded row has, on each side that is not padded: the short side of an offset detector
-    sees what the long side sees from the other direction. Fewer where a curved detector would reach round the object.
+    """As many columns as the padded row has on each side, in the place of zeros where the row is padded. Fewer where a
+    curved detector would reach round the object.
+
+    Where the short side of an offset detector sees what its long side sees from the other direction, its weights have
+    fallen to zero, and so have those of the continuation.
     """
     columns = orbit.fan.shape[1]
     most = columns + sum(padding)
     if orbit.divergent and is_curved(vectors):
         step = float((orbit.fan[:, -1] - orbit.fan[:, 0]).abs().max()) / max(columns - 1, 1)
         most = min(most, max(1, int((WIDEST_FAN - float(orbit.fan.abs().max())) / step)))
-    extension = (0 if padding[0] else most, 0 if padding[1] else most)
+    extension = (max(most, padding[0]), max(most, padding[1]))
     wide = slid(vectors, 0.0, (extension[1] - extension[0]) / 2)
     return Continuation(
         extension, circular_orbit(wide, (shape[0], columns + sum(extension)), orbit.divergent, algorithm)

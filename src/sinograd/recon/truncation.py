@@ -77,7 +77,7 @@ def _continuation(rows: Tensor, place: Tensor, first: int, count: int, skip: int
 
 
 def _curvature(squared: Tensor, place: Tensor) -> Tensor:
-    """The bend c of p^2 = a + b x - c x^2 in each row, at least 0, fitted with weights p^2: [..., views, rows, 1]."""
+    """C of the fit p^2 = a + b x - c x^2 of each row, weighted with p^2; at least 0: [..., views, rows, 1]."""
     powers = torch.stack([place**k for k in range(5)], dim=-1)
     moments = squared @ powers
     right = squared.square() @ powers[..., :3]

@@ -1,0 +1,65 @@
+"""Run an experiment: simulate its scans, train its methods, score them, write tables and figures.
+
+    python experiments/run.py bone_xrm                      # quick profile: two cores, minutes
+    python experiments/run.py low_dose_ct --profile full --device cuda
+
+Data and training runs are kept under --cache: a run that was stopped goes on where it was, a finished one is not
+trained again. Results go to the experiment's results/PROFILE/ unless --output says otherwise.
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+HERE = Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+
+
+@app.command()
+def run(
+    experiment: Annotated[str, typer.Argument(help="bone_xrm or low_dose_ct.")],
+    profile: Annotated[str, typer.Option(help="quick or full.")] = "quick",
+    output: Annotated[Path | None, typer.Option(help="Folder for tables and figures.")] = None,
+    cache: Annotated[Path, typer.Option(help="Folder for data and training runs.")] = HERE.parent / "build/experiments",
+    device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(help="Threads; the figures of time depend on it.")] = None,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Other phantoms and seeds than those that are reported; needs --output.")
+    ] = False,
+) -> None:
+    """Run EXPERIMENT and write its results."""
+    import torch
+    from study.config import load_study
+    from study.experiment import Experiment, debug_changes
+
+    config = HERE / experiment / "config.yaml"
+    if not config.is_file():
+        known = ", ".join(sorted(path.parent.name for path in HERE.glob("*/config.yaml")))
+        raise typer.BadParameter(f"expected one of {known}, got {experiment!r}")
+    if debug and output is None:
+        raise typer.BadParameter("--debug needs --output: its results are none to keep")
+    if threads is not None:
+        torch.set_num_threads(threads)
+    study = load_study(config, profile)
+    if debug:
+        study = load_study(config, profile, debug_changes(study))
+    start = time.perf_counter()
+
+    def report(text: str) -> None:
+        typer.echo(f"{time.perf_counter() - start:7.1f} s  {text}", err=True)
+
+    folder = HERE / experiment / "results" / profile if output is None else output
+    Experiment(study, cache / experiment, device=device, report=report).run(folder)
+    report(f"done: {folder}")
+    typer.echo((folder / "results.md").read_text(encoding="utf-8"))
+
+
+if __name__ == "__main__":
+    app()

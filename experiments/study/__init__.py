@@ -1,0 +1,1 @@
+"""What the experiments share: configuration, simulated data, methods, scores, tables and figures."""

@@ -1,0 +1,215 @@
+"""The configuration of an experiment: `config.yaml` in its folder. This page is its schema.
+
+What is common to all profiles stands at the top, what a profile changes under `profiles: {quick: ..., full: ...}`;
+mappings are merged, everything else is replaced. Lengths in mm, attenuation in 1/mm, angles in degrees.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+
+from sinograd.geometry import Geometry, Grid
+from sinograd.geometry.plain_yaml import load_yaml
+from sinograd.models.typed import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, ConfigError, from_plain, to_plain
+from sinograd.training.config import Adam, Bilateral, DualDomain, DualDomainBilateral, Noise2Void, Stop, Supervised
+
+_FRACTION = Check("a fraction above 0 and below 1", lambda value: 0 < value < 1)
+_SOME = Check("a list that is not empty", lambda value: len(value) > 0)
+_INTERVAL = Check("two numbers, the smaller one first", lambda value: value[0] < value[1])
+
+Interval = Annotated[tuple[float, float], _INTERVAL]
+Seeds = Annotated[tuple[int, ...], _SOME]
+
+
+@dataclass(frozen=True)
+class Phantoms:
+    """Which objects: `kind` names a function of `sinograd.phantoms`, options are its arguments; seeds by use."""
+
+    kind: Literal["tibia", "abdomen"]
+    training: int
+    test: Seeds
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Noise:
+    """photons: per pixel and view, unattenuated, of the normal dose; dose: of the low one, as a fraction of it.
+
+    electronic_noise: in photons. bowtie_mm: radius of the water cylinder that a bowtie filter is made for.
+    """
+
+    photons: Annotated[float, POSITIVE]
+    dose: Annotated[float, _FRACTION]
+    electronic_noise: Annotated[float, NOT_NEGATIVE] = 0.0
+    bowtie_mm: Annotated[float, POSITIVE] | None = None
+
+
+@dataclass(frozen=True)
+class Scale:
+    """How values are scored and shown.
+
+    unit: "1/mm", or "HU" with the attenuation of `water`. data_range: of PSNR and SSIM, in the unit. window: what the
+    figures show; difference: half the width of the window of the difference images.
+    """
+
+    unit: Literal["1/mm", "HU"]
+    data_range: Annotated[float, POSITIVE]
+    window: Interval
+    difference: Annotated[float, POSITIVE]
+    water: Annotated[float, POSITIVE] | None = None
+
+
+@dataclass(frozen=True)
+class Space:
+    """The grid of the volumes."""
+
+    shape: tuple[int, int, int]
+    spacing: tuple[float, float, float]
+
+
+@dataclass(frozen=True)
+class Method:
+    """A denoiser: name for files, title for tables; task and model as in the configuration of `sinograd train`."""
+
+    name: str
+    title: str
+    task: Supervised | Noise2Void | DualDomain
+    model: Bilateral | DualDomainBilateral
+
+
+@dataclass(frozen=True)
+class Depth:
+    """Figure 6: stacks of so many filters, trained as `like`."""
+
+    filters: tuple[int, ...]
+    like: str
+    seeds: Seeds
+
+
+@dataclass(frozen=True)
+class Starts:
+    """Whether the end depends on the start: `like` trained from other (spatial, range) sigmas."""
+
+    like: str
+    sigmas: Annotated[tuple[tuple[float, float], ...], _SOME]
+    seeds: Seeds
+
+
+@dataclass(frozen=True)
+class Implant:
+    """Figure 7: a phantom with metal, denoised by what was trained without."""
+
+    metal: Literal["titanium", "steel"]
+    phantom: int
+    methods: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Study:
+    """An experiment in one profile. comparisons: pairs (better, than) of methods whose scores are subtracted."""
+
+    title: str
+    profile: str
+    phantoms: Phantoms
+    geometry: dict[str, Any]
+    grid: Space
+    noise: Noise
+    scale: Scale
+    methods: Annotated[tuple[Method, ...], _SOME]
+    comparisons: tuple[tuple[str, str], ...]
+    seeds: Seeds
+    optimizer: Adam = field(default_factory=Adam)
+    stop: Stop = field(default_factory=Stop)
+    depth: Depth | None = None
+    starts: Starts | None = None
+    implant: Implant | None = None
+    shown_slice: Annotated[int, NOT_NEGATIVE] = 0
+    truth_supersampling: Annotated[int, AT_LEAST_ONE] = 3
+
+    @property
+    def scan_geometry(self) -> Geometry:
+        """The geometry that `geometry` describes."""
+        return Geometry.from_dict(self.geometry)
+
+    @property
+    def volume_grid(self) -> Grid:
+        """The grid that `grid` describes."""
+        return Grid(self.grid.shape, self.grid.spacing)
+
+    @property
+    def data_range(self) -> float:
+        """`scale.data_range` in 1/mm."""
+        return self.scale.data_range * self.per_unit
+
+    @property
+    def per_unit(self) -> float:
+        """1/mm for one unit of `scale`."""
+        return 1.0 if self.scale.water is None else self.scale.water / 1000
+
+    def method(self, name: str) -> Method:
+        """The method of that name."""
+        return next(method for method in self.methods if method.name == name)
+
+
+def load_study(file: str | Path, profile: str, changes: Mapping[str, Any] | None = None) -> Study:
+    """Read a profile; `changes` is merged in last. Raises ConfigError naming the file and the key."""
+    file = Path(file)
+    try:
+        data = load_yaml(file.read_text(encoding="utf-8"))
+        profiles = data.pop("profiles", {})
+        if profile not in profiles:
+            raise ConfigError(f"no profile {profile!r}, expected one of {', '.join(profiles)}")
+        merged = _merged(_merged(data, profiles[profile] or {}), changes or {})
+        study = from_plain(Study, {**merged, "profile": profile})
+        _check(study)
+    except (ValueError, TypeError, yaml.YAMLError) as error:
+        raise ConfigError(f"{file}: {error}") from error
+    return study
+
+
+def config_hash(study: Study) -> str:
+    """SHA-256 of the whole configuration in this profile."""
+    return digest(to_plain(study))
+
+
+def digest(plain: Any) -> str:
+    """SHA-256 of plain data."""
+    return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def _check(study: Study) -> None:
+    names = [method.name for method in study.methods]
+    if len(set(names)) < len(names):
+        raise ConfigError(f"methods: a name is given twice among {', '.join(names)}")
+    known = {"low-dose", *names}
+    for better, than in study.comparisons:
+        for name in (better, than):
+            if name not in known:
+                raise ConfigError(f"comparisons: no method {name!r}, expected some of {', '.join(sorted(known))}")
+    used = [study.depth.like] if study.depth else []
+    used += [study.starts.like] if study.starts else []
+    used += study.implant.methods if study.implant else ()
+    for name in used:
+        if name not in names:
+            raise ConfigError(f"no method {name!r}, expected one of {', '.join(names)}")
+    if (study.scale.unit == "HU") != (study.scale.water is not None):
+        raise ConfigError("scale.water: expected with the unit HU and only then")
+    if study.phantoms.training in study.phantoms.test:
+        raise ConfigError(f"phantoms: {study.phantoms.training} is both trained on and tested on")
+    if not study.shown_slice < study.grid.shape[0]:
+        raise ConfigError(f"shown_slice: expected less than {study.grid.shape[0]}, got {study.shown_slice}")
+    if study.scan_geometry.ndim != 3:
+        raise ConfigError("geometry: expected a cone beam")
+
+
+def _merged(base: Any, changes: Any) -> Any:
+    if isinstance(base, Mapping) and isinstance(changes, Mapping):
+        return {**base, **{key: _merged(base.get(key), value) for key, value in changes.items()}}
+    return changes

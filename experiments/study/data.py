@@ -1,0 +1,106 @@
+"""Phantom -> exact projections -> noise -> FDK: the volumes that methods learn from and are scored on.
+
+Projections come from the formulas of the objects, not from an operator that a reconstruction inverts. The low dose is
+made from the normal-dose scan (`sinograd.low_dose`), as in the paper, so the noise of the normal dose is in both.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sinograd import abdomen, add_photon_noise, bowtie_transmission, fdk, low_dose, tibia
+from sinograd.io.files import replacing
+from sinograd.models.typed import to_plain
+from sinograd.phantoms import Ellipsoids
+from study.config import Study, digest
+
+_KINDS: dict[str, Callable[..., Ellipsoids]] = {"tibia": tibia, "abdomen": abdomen}
+_VERSION = 1  # of what is made here; older files are made again
+_VIEWS = 24  # worked on at once; the noise of a seed depends on it
+
+
+@dataclass(frozen=True, eq=False)
+class Case:
+    """One scan of one phantom.
+
+    projections: line integrals of the low dose, [views, rows, columns]. low, normal, clean: FDK of the low dose, of
+    the normal dose and of the exact projections, [Z, Y, X] in 1/mm. starved: readings of the low dose without photons.
+    """
+
+    phantom: int
+    seed: int
+    projections: Tensor
+    low: Tensor
+    normal: Tensor
+    clean: Tensor
+    starved: int
+
+    @property
+    def name(self) -> str:
+        """For messages and files."""
+        return f"phantom {self.phantom}, seed {self.seed}"
+
+
+def data_hash(study: Study) -> str:
+    """SHA-256 of all that the data depend on but the seeds."""
+    parts = (study.geometry, study.grid, study.noise, study.phantoms.kind, study.phantoms.options)
+    return digest([to_plain(part) for part in parts] + [_VERSION])
+
+
+def make_phantom(study: Study, seed: int, **options: Any) -> Ellipsoids:
+    """The object of a seed."""
+    return _KINDS[study.phantoms.kind](seed, **study.phantoms.options, **options)
+
+
+def make_case(study: Study, phantom: int, seed: int, **options: Any) -> Case:
+    """A scan of `phantom` with the noise of `seed`, view block by view block; options go to the phantom."""
+    geometry, grid, noise = study.scan_geometry, study.volume_grid, study.noise
+    made = make_phantom(study, phantom, **options)
+    photons: float | Tensor = noise.photons
+    if noise.bowtie_mm is not None:
+        water = study.scale.water or 0.02
+        photons = noise.photons * bowtie_transmission(geometry, noise.bowtie_mm, water)
+    generator = noise_generator(phantom, seed)
+    exact, normal, low = (torch.empty(geometry.projection_shape) for _ in range(3))
+    starved = 0
+    for views in _blocks(len(geometry)):
+        exact[views] = made.project(geometry[views])
+        normal[views] = add_photon_noise(exact[views], photons, noise.electronic_noise, generator=generator)
+        low[views], counts = low_dose(
+            normal[views], noise.dose, photons, noise.electronic_noise, generator=generator, return_counts=True
+        )
+        starved += int((counts <= 0).sum())
+    return Case(phantom, seed, low, *(fdk(scan, geometry, grid) for scan in (low, normal, exact)), starved)
+
+
+def noise_generator(phantom: int, seed: int) -> torch.Generator:
+    """The random numbers of one scan."""
+    key = hashlib.sha256(f"noise/{phantom}/{seed}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(key[:8], "little") >> 1)
+
+
+def cached_case(study: Study, phantom: int, seed: int, cache: Path | None, **options: Any) -> Case:
+    """`make_case`, kept in a file of `cache` if that is given."""
+    if cache is None:
+        return make_case(study, phantom, seed, **options)
+    marks = "".join(f"-{name}-{value}" for name, value in sorted(options.items()))
+    file = cache / data_hash(study)[:16] / f"phantom-{phantom}{marks}-seed-{seed}.pt"
+    if file.is_file():
+        return Case(**torch.load(file, weights_only=True))
+    case = make_case(study, phantom, seed, **options)
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file, force=True) as temporary:
+        torch.save(vars(case), temporary)
+    return case
+
+
+def _blocks(views: int) -> Iterator[slice]:
+    for start in range(0, views, _VIEWS):
+        yield slice(start, min(start + _VIEWS, views))

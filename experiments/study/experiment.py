@@ -1,0 +1,163 @@
+"""A whole experiment: data, training, scores, tables, figures."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from torch import Tensor
+
+from sinograd.training import History
+from study.config import Method, Study, config_hash
+from study.data import Case, cached_case
+from study.figures import save_depth, save_losses, save_predictions
+from study.implant import implant_row
+from study.methods import Trained, deeper, denoise, seconds_a_slice, started, train_method
+from study.record import make_record
+from study.results import LOW, NORMAL, Results, Run
+from study.scoring import score_volume
+from study.tables import write_tables
+
+Report = Callable[[str], None]
+_LAST = 10  # steps whose losses are averaged
+
+
+class Experiment:
+    """A study while it runs. cache: where data and training runs are kept and found again; None: nowhere."""
+
+    def __init__(self, study: Study, cache: Path | None, *, device: str = "cpu", report: Report = print) -> None:
+        self.study, self.cache, self.device, self.report = study, cache, device, report
+        self.runs_folder = None if cache is None else cache / f"runs-{config_hash(study)[:16]}"
+        titles = {LOW: "Low dose", **{method.name: method.title for method in study.methods}, NORMAL: "Normal dose"}
+        self.results = Results(titles)
+        self.histories: dict[str, list[History]] = {}
+
+    def run(self, output: Path) -> Results:
+        """Everything; the tables and figures are written to `output`."""
+        study = self.study
+        output.mkdir(parents=True, exist_ok=True)
+        for seed in study.seeds:
+            self._methods(seed, output)
+        if study.depth is not None:
+            for seed in study.depth.seeds:
+                for filters in study.depth.filters:
+                    self._extra(deeper(study, study.depth.like, filters), seed)
+            save_depth(study, self.results, output / "depth.png")
+        if study.starts is not None:
+            for seed in study.starts.seeds:
+                for spatial, value in study.starts.sigmas:
+                    self._extra(started(study, study.starts.like, spatial, value), seed)
+        if study.implant is not None:
+            self._implant(output)
+        titled = {self.results.titles[name]: runs for name, runs in self.histories.items()}
+        save_losses(study, titled, output / "losses.png")
+        write_tables(study, self.results, make_record(study, self.device), output)
+        return self.results
+
+    def case(self, phantom: int, seed: int, **options: str) -> Case:
+        """A scan, made or found."""
+        self.report(f"data: phantom {phantom}, seed {seed}")
+        return cached_case(self.study, phantom, seed, self.cache, **options)
+
+    def trained(self, method: Method, seed: int, case: Case | None = None) -> Trained:
+        """A method trained on the training phantom's scan of this seed."""
+        case = self.case(self.study.phantoms.training, seed) if case is None else case
+        folder = None if self.runs_folder is None else self.runs_folder / f"{method.name}-seed-{seed}"
+        trained = train_method(
+            self.study, method, case, seed, folder, device=self.device, progress=self._progress(method, seed)
+        )
+        self.report(f"{method.title}, seed {seed}: {trained.steps} steps, {trained.seconds:.0f} s, {trained.reason}")
+        return trained
+
+    def _methods(self, seed: int, output: Path) -> None:
+        """All methods of one seed on all test phantoms; the first phantom of the first seed is drawn."""
+        study = self.study
+        case = self.case(study.phantoms.training, seed)
+        models = {method.name: self.trained(method, seed, case) for method in study.methods}
+        for number, phantom in enumerate(study.phantoms.test):
+            case = self.case(phantom, seed)
+            self.results.starved.append({"phantom": phantom, "seed": seed, "starved": case.starved})
+            self._score(LOW, case, case.low)
+            self._score(NORMAL, case, case.normal, ("clean",))
+            shown: dict[str, Tensor] = {"Low dose": case.low}
+            for method in study.methods:
+                trained = models[method.name]
+                found = denoise(study, method, trained.model, case)
+                self._score(method.name, case, found)
+                shown[method.title] = found
+                if number == 0:
+                    self._keep(method, seed, trained, case)
+            if number == 0 and seed == study.seeds[0]:
+                title = f"{study.title}: phantom {phantom}, seed {seed}"
+                save_predictions(study, {**shown, "Normal dose": case.normal}, output / "predictions.png", title)
+
+    def _extra(self, method: Method, seed: int) -> None:
+        """A variant of a method, on all test phantoms."""
+        trained = self.trained(method, seed)
+        for number, phantom in enumerate(self.study.phantoms.test):
+            case = self.case(phantom, seed)
+            self._score(method.name, case, denoise(self.study, method, trained.model, case))
+            if number == 0:
+                self._keep(method, seed, trained, case, shown=False)
+
+    def _implant(self, output: Path) -> None:
+        study, wanted = self.study, self.study.implant
+        assert wanted is not None
+        seed = study.seeds[0]
+        case = self.case(wanted.phantom, seed, implant=wanted.metal)
+        shown: dict[str, Tensor] = {"Low dose": case.low}
+        self.results.implant.append(implant_row(study, "Low dose", None, case.low, case))
+        for name in wanted.methods:
+            method = study.method(name)
+            model = self.trained(method, seed).model
+            found = denoise(study, method, model, case)
+            shown[method.title] = found
+            self.results.implant.append(implant_row(study, method.title, model, found, case))
+        title = f"{wanted.metal} in the spine, phantom {wanted.phantom}: nothing was trained on metal".capitalize()
+        save_predictions(study, {**shown, "Normal dose": case.normal}, output / "implant.png", title)
+
+    def _score(self, method: str, case: Case, found: Tensor, references: Sequence[str] = ("normal", "clean")) -> None:
+        for reference in references:
+            score = score_volume(found, getattr(case, reference), self.study.data_range)
+            self.results.add(method, case.phantom, case.seed, reference, score)
+
+    def _keep(self, method: Method, seed: int, trained: Trained, case: Case, *, shown: bool = True) -> None:
+        losses = trained.history.column("training_loss")[1][-_LAST:]
+        if shown:
+            self.histories.setdefault(method.name, []).append(trained.history)
+        self.results.runs.append(
+            Run(
+                method.name,
+                seed,
+                trained.parameters,
+                trained.steps,
+                trained.reason,
+                trained.seconds,
+                seconds_a_slice(self.study, method, trained.model, case),
+                sum(losses) / len(losses),
+                trained.sigmas,
+            )
+        )
+
+    def _progress(self, method: Method, seed: int) -> Callable[[int, int, float], None]:
+        def step(done: int, total: int, loss: float) -> None:
+            if done % 50 == 0:
+                self.report(f"{method.title}, seed {seed}: step {done} of {total}, loss {loss:.6g}")
+
+        return step
+
+
+def debug_changes(study: Study) -> Mapping[str, object]:
+    """Other phantoms and seeds, to look for mistakes without looking at what is reported."""
+    tests = [seed + 9000 for seed in study.phantoms.test[:2]]
+    changes: dict[str, object] = {
+        "phantoms": {"training": study.phantoms.training + 9000, "test": tests},
+        "seeds": [77],
+    }
+    if study.depth is not None:
+        changes["depth"] = {"seeds": [77]}
+    if study.starts is not None:
+        changes["starts"] = {"seeds": [77]}
+    if study.implant is not None:
+        changes["implant"] = {"phantom": study.implant.phantom + 9000}
+    return changes

@@ -1,0 +1,100 @@
+"""Pictures of a run: predictions with difference images, loss curves, depth."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from torch import Tensor
+
+from sinograd.io.files import replacing
+from sinograd.training import History
+from study.config import Study
+from study.results import REFERENCES, Results
+
+_INK, _QUIET = "#1a1a1a", "#5f6368"
+
+
+def save_predictions(study: Study, volumes: Mapping[str, Tensor], path: Path, title: str) -> None:
+    """The shown slice of every volume (in 1/mm) above its difference to the last one, the target (Figures 5 and 7)."""
+    images = {name: _in_unit(study, volume[study.shown_slice]) for name, volume in volumes.items()}
+    target = list(images)[-1]
+    figure = Figure((2.3 * len(images) + 0.6, 5.4), dpi=110, facecolor="white")
+    grid = figure.subplots(2, len(images), squeeze=False)
+    right = 1 - 0.75 / figure.get_figwidth()
+    figure.subplots_adjust(0.01, 0.05, right, 0.86, 0.04, 0.1)
+    low, high = study.scale.window
+    reach = study.scale.difference
+    for column, (name, image) in enumerate(images.items()):
+        shown = grid[0, column].imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+        grid[0, column].set_title(name, color=_INK, fontsize=9)
+        if name != target:
+            difference = image - images[target]
+            differed = grid[1, column].imshow(difference, cmap="gray", vmin=-reach, vmax=reach, interpolation="nearest")
+        for axes in grid[:, column]:
+            axes.set_axis_off()
+    unit = study.scale.unit
+    for row, (mappable, axes) in enumerate(((shown, grid[0, -1]), (differed, grid[1, -1]))):
+        box = axes.get_position()
+        bar = figure.colorbar(mappable, cax=figure.add_axes((right + 0.008, box.y0, 0.008, box.height)))
+        bar.set_label(unit if row == 0 else f"difference to {target.lower()}, {unit}", color=_QUIET, fontsize=7)
+        bar.ax.tick_params(labelsize=7, colors=_QUIET)
+    figure.suptitle(title, color=_INK, fontsize=11)
+    figure.text(0.01, 0.01, "+y is drawn downwards", color=_QUIET, fontsize=7)
+    _save(figure, path)
+
+
+def save_losses(study: Study, histories: Mapping[str, Sequence[History]], path: Path) -> None:
+    """Training loss, spatial and range sigmas over the steps; one row a method, one line a seed (and filter)."""
+    figure = Figure((12, 2.6 * len(histories)), dpi=110, facecolor="white", layout="constrained")
+    rows = figure.subplots(len(histories), 3, squeeze=False)
+    for (name, runs), axes in zip(histories.items(), rows, strict=True):
+        for run, history in enumerate(runs):
+            axes[0].plot(*history.column("training_loss"), linewidth=1, color=f"C{run}")
+            for column in history.columns:
+                kind = column.rsplit(".sigma_", 1)[-1]
+                if kind in ("z", "y", "x", "range"):
+                    place = axes[2] if kind == "range" else axes[1]
+                    place.plot(*history.column(column), linewidth=0.8, color=f"C{run}", alpha=0.8)
+        axes[0].set_yscale("log")
+        for place, label in zip(axes, (f"{name}: training loss", "spatial sigmas, voxels", "sigma range"), strict=True):
+            _dress(place, label, "step")
+    _save(figure, path)
+
+
+def save_depth(study: Study, results: Results, path: Path) -> None:
+    """SSIM and PSNR over the number of filters (Figure 6), with the standard deviation over the phantoms."""
+    assert study.depth is not None
+    figure = Figure((9, 3.4), dpi=110, facecolor="white", layout="constrained")
+    for axes, metric in zip(figure.subplots(1, 2), ("ssim", "psnr"), strict=True):
+        for reference, words in REFERENCES.items():
+            found = {n: results.summary(f"depth-{n}", reference, metric) for n in study.depth.filters}
+            held = {n: summary for n, summary in found.items() if summary is not None}
+            means, stds = [s.mean for s in held.values()], [s.std for s in held.values()]
+            axes.errorbar(list(held), means, stds, marker="o", markersize=4, capsize=3, label=f"to {words}")
+        _dress(axes, metric.upper() + (", dB" if metric == "psnr" else ""), "bilateral filters")
+        axes.legend(fontsize=7, frameon=False)
+    _save(figure, path)
+
+
+def _in_unit(study: Study, image: Tensor) -> np.ndarray:
+    offset = 0.0 if study.scale.water is None else 1000.0
+    return (image / study.per_unit - offset).numpy()
+
+
+def _dress(axes: Axes, title: str, below: str) -> None:
+    axes.set_title(title, color=_INK, fontsize=9)
+    axes.set_xlabel(below, color=_QUIET, fontsize=8)
+    axes.tick_params(labelsize=7, colors=_QUIET, which="both")
+    axes.grid(alpha=0.25, linewidth=0.5)
+
+
+def _save(figure: Figure, path: Path) -> None:
+    with replacing(path, force=True) as temporary:
+        options: dict[str, Any] = {"metadata": {"Software": "sinograd"}}
+        FigureCanvasAgg(figure).print_png(str(temporary), **options)

@@ -1,0 +1,56 @@
+"""Which code, configuration and machine made a result."""
+
+from __future__ import annotations
+
+import datetime
+import platform
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import torch
+
+import sinograd
+from study.config import Study, config_hash
+from study.data import data_hash
+
+
+def make_record(study: Study, device: str) -> dict[str, Any]:
+    """For the head of the tables."""
+    return {
+        "commit": commit(),
+        "config_sha256": config_hash(study),
+        "data_sha256": data_hash(study),
+        "profile": study.profile,
+        "sinograd": sinograd.__version__,
+        "torch": torch.__version__,
+        "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
+        "threads": torch.get_num_threads(),
+        "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+    }
+
+
+def commit() -> str:
+    """The commit of the checkout, marked where code or configurations differ from it; "unknown" without git."""
+    folder = Path(__file__).resolve().parents[2]
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=folder, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        changed = git(
+            "status", "--porcelain", "--untracked-files=no", "--", "src", "kernels", "experiments", ":!*/results/*"
+        )
+        return git("rev-parse", "HEAD") + (" with changes" if changed else "")
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()

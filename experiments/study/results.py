@@ -1,0 +1,86 @@
+"""What a run found: plain rows that tables and figures are made of."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from study.scoring import Score, Summary, by_phantom, paired_difference, summarise
+
+LOW, NORMAL = "low-dose", "normal-dose"
+REFERENCES = {"normal": "normal dose", "clean": "noise-free"}
+
+
+@dataclass(frozen=True)
+class Row:
+    """Scores of one denoised (or input) volume against one reference: "normal" dose or "clean", without noise."""
+
+    method: str
+    phantom: int
+    seed: int
+    reference: str
+    ssim: float
+    psnr: float
+
+
+@dataclass(frozen=True)
+class Run:
+    """A training run: how it went and what it learned; seconds_a_slice: of one core, to apply it."""
+
+    method: str
+    seed: int
+    parameters: int
+    steps: int
+    reason: str
+    training_seconds: float
+    seconds_a_slice: float
+    last_loss: float
+    sigmas: dict[str, float]
+
+
+@dataclass
+class Results:
+    """Everything; titles: of the methods, in the order of the tables."""
+
+    titles: dict[str, str]
+    rows: list[Row] = field(default_factory=list)
+    runs: list[Run] = field(default_factory=list)
+    starved: list[dict[str, Any]] = field(default_factory=list)
+    implant: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, method: str, phantom: int, seed: int, reference: str, score: Score) -> None:
+        """One more row."""
+        self.rows.append(Row(method, phantom, seed, reference, score.ssim, score.psnr))
+
+    def values(self, method: str, reference: str, metric: str) -> list[tuple[int, int, float]]:
+        """(phantom, seed, value) of a method; metric is "ssim" or "psnr"."""
+        chosen = (row for row in self.rows if row.method == method and row.reference == reference)
+        return [(row.phantom, row.seed, getattr(row, metric)) for row in chosen]
+
+    def summary(self, method: str, reference: str, metric: str) -> Summary | None:
+        """Over phantoms, of their means over the seeds; None without values."""
+        values = self.values(method, reference, metric)
+        return summarise(list(by_phantom(values).values())) if values else None
+
+    def difference(self, better: str, than: str, reference: str, metric: str) -> Summary:
+        """Paired by phantom."""
+        return paired_difference(self.values(better, reference, metric), self.values(than, reference, metric))
+
+    def runs_of(self, method: str) -> list[Run]:
+        """One for each seed."""
+        return [run for run in self.runs if run.method == method]
+
+    def mean_of_runs(self, method: str, name: str) -> float | None:
+        """The mean over the seeds of a number of the runs."""
+        return _mean([getattr(run, name) for run in self.runs_of(method)])
+
+    def sigmas_of(self, method: str) -> dict[str, list[float]]:
+        """The learned sigmas by name, one for each seed."""
+        runs = self.runs_of(method)
+        return {name: [run.sigmas[name] for run in runs] for name in (runs[0].sigmas if runs else {})}
+
+
+def _mean(values: Sequence[float]) -> float | None:
+    return statistics.fmean(values) if values else None

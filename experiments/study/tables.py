@@ -1,0 +1,238 @@
+"""Results as Markdown, CSV and JSON."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+from sinograd.io.files import replacing
+from study.config import Study
+from study.results import LOW, NORMAL, REFERENCES, Results
+from study.scoring import Summary
+
+_DIGITS = {"ssim": 4, "psnr": 2}
+
+
+def write_tables(study: Study, results: Results, record: dict[str, Any], folder: Path) -> None:
+    """results.md, scores.csv (every volume), runs.csv (every training run), results.json (all of it)."""
+    _write(folder / "results.md", markdown(study, results, record))
+    _write_csv(folder / "scores.csv", [dataclasses.asdict(row) for row in results.rows])
+    runs = []
+    for run in results.runs:
+        plain = dataclasses.asdict(run)
+        runs.append({**plain, "sigmas": json.dumps(plain["sigmas"])})
+    _write_csv(folder / "runs.csv", runs)
+    found = {
+        "record": record,
+        "summary": _summary(study, results),
+        "differences": _differences(study, results),
+        **{name: getattr(results, name) for name in ("starved", "implant")},
+        "rows": [dataclasses.asdict(row) for row in results.rows],
+        "runs": [dataclasses.asdict(run) for run in results.runs],
+    }
+    _write(folder / "results.json", json.dumps(found, indent=1) + "\n")
+
+
+def markdown(study: Study, results: Results, record: dict[str, Any]) -> str:
+    """One page."""
+    sections = [f"# {study.title}, {study.profile} profile", _head(study, record), _scores(study, results)]
+    sections += [_compared(study, results), _learned(study, results)]
+    if study.depth is not None:
+        sections.append(_depth(study, results))
+    if study.starts is not None:
+        sections.append(_starts(study, results))
+    if study.implant is not None:
+        sections.append(_implant(study, results))
+    return "\n\n".join(sections) + "\n"
+
+
+def _head(study: Study, record: dict[str, Any]) -> str:
+    phantoms, unit = study.phantoms, study.scale.unit
+    bound = -10 * math.log10(study.noise.dose)
+    return (
+        f"Commit {record['commit']}, configuration {record['config_sha256'][:16]}, {record['date']}; "
+        f"{record['device']}, {record['threads']} threads, torch {record['torch']}.\n\n"
+        f"Trained on phantom {phantoms.training}, tested on {', '.join(map(str, phantoms.test))}, which training never "
+        f"saw; seeds {', '.join(map(str, study.seeds))} of noise and training. PSNR and SSIM: data range "
+        f"{study.scale.data_range:g} {unit}, means over slices; ± is the standard deviation over the test phantoms of "
+        f"their means over the seeds.\n\n"
+        f"Against the normal dose, as in the paper, a method that knew the object exactly would gain {bound:.2f} dB "
+        "over the low dose, and none can gain more, as long as photon noise dominates: the noise of the normal dose is "
+        "part of the target and cannot be told better from that of the low dose."
+    )
+
+
+def _scores(study: Study, results: Results) -> str:
+    rows = []
+    for name in (LOW, *(method.name for method in study.methods), NORMAL):
+        cells = [results.titles[name]]
+        for reference in REFERENCES:
+            cells += [_plus_minus(results.summary(name, reference, metric), metric) for metric in _DIGITS]
+        parameters, seconds = results.mean_of_runs(name, "parameters"), results.mean_of_runs(name, "seconds_a_slice")
+        cells += ["" if parameters is None else f"{parameters:.0f}", "" if seconds is None else f"{seconds:.2g}"]
+        rows.append(cells)
+    size = " x ".join(str(n) for n in study.grid.shape[1:])
+    heads = [f"{metric.upper()} to {words}" for words in REFERENCES.values() for metric in _DIGITS]
+    return "## Scores\n" + table(["", *heads, "parameters", f"core-seconds a slice of {size}"], rows)
+
+
+def _compared(study: Study, results: Results) -> str:
+    rows = []
+    for better, than in study.comparisons:
+        cells = [f"{results.titles[better]} - {results.titles[than]}"]
+        for reference in REFERENCES:
+            for metric in _DIGITS:
+                cells.append(_interval(results.difference(better, than, reference, metric), metric))
+        rows.append(cells)
+    heads = [f"{metric.upper()} to {words}" for words in REFERENCES.values() for metric in _DIGITS]
+    text = "Mean over the test phantoms, 95 % interval (Student's t); an asterisk marks an interval above 0."
+    return f"## Paired differences\n{text}\n\n" + table(["", *heads], rows)
+
+
+def _learned(study: Study, results: Results) -> str:
+    rows = []
+    for method in study.methods:
+        runs, learned = results.runs_of(method.name), results.sigmas_of(method.name)
+        for filter_name in dict.fromkeys(name.rsplit(".", 1)[0] for name in learned):
+            cells = [method.title, filter_name]
+            for sigma in ("sigma_z", "sigma_y", "sigma_x", "sigma_range"):
+                values = learned.get(f"{filter_name}.{sigma}", [])
+                cells.append(_spread(values))
+            rows.append(
+                [*cells, f"{_mean(run.steps for run in runs):.0f}", f"{_mean(r.training_seconds for r in runs):.0f}"]
+            )
+    heads = ["", "filter", "sigma z", "sigma y", "sigma x", "sigma range", "steps", "training, s"]
+    text = (
+        "Mean over the seeds and, in brackets, smallest and largest. Spatial ones in voxels (of projections: views, "
+        "rows, columns), range ones in units of the input scale."
+    )
+    return f"## Learned sigmas\n{text}\n\n" + table(heads, rows)
+
+
+def _depth(study: Study, results: Results) -> str:
+    assert study.depth is not None
+    rows = []
+    for filters in study.depth.filters:
+        name = f"depth-{filters}"
+        cells = [f"{filters}"]
+        for reference in REFERENCES:
+            cells += [_plus_minus(results.summary(name, reference, metric), metric) for metric in _DIGITS]
+        loss = results.mean_of_runs(name, "last_loss")
+        rows.append([*cells, "" if loss is None else f"{loss:.6g}"])
+    heads = [f"{metric.upper()} to {words}" for words in REFERENCES.values() for metric in _DIGITS]
+    return "## Depth\n" + table(["filters", *heads, "training loss"], rows)
+
+
+def _starts(study: Study, results: Results) -> str:
+    assert study.starts is not None
+    rows = []
+    for spatial, value in study.starts.sigmas:
+        name = f"start-{spatial:g}-{value:g}"
+        cells = [f"{spatial:g}, {value:g}"]
+        cells += [_plus_minus(results.summary(name, "normal", metric), metric) for metric in _DIGITS]
+        loss, learned = results.mean_of_runs(name, "last_loss"), results.sigmas_of(name)
+        cells.append("" if loss is None else f"{loss:.6g}")
+        for sigma in ("sigma_y", "sigma_range"):
+            cells.append(", ".join(f"{_mean(values):.3g}" for key, values in learned.items() if key.endswith(sigma)))
+        rows.append(cells)
+    heads = ["start: spatial, range", "SSIM", "PSNR", "training loss", "sigma y of the filters", "sigma range"]
+    return "## Other start values\n" + table(heads, rows)
+
+
+def _implant(study: Study, results: Results) -> str:
+    assert study.implant is not None
+    unit = study.scale.unit
+    rows = [
+        [
+            row["method"],
+            f"{row['ssim']:.4f}",
+            f"{row['psnr']:.2f}",
+            f"{row['rmse_near']:.1f}",
+            f"{row['rmse_elsewhere']:.1f}",
+            f"{row['outside_range']}",
+        ]
+        for row in results.implant
+    ]
+    text = (
+        f"Phantom {study.implant.phantom} with {study.implant.metal} in the spine, which training never saw. Voxels "
+        "outside the range of the input in the filters' window would be made up; a bilateral filter cannot."
+    )
+    heads = ["", "SSIM", "PSNR", f"RMSE within 15 mm of metal, {unit}", f"RMSE elsewhere, {unit}", "voxels outside"]
+    return f"## Metal\n{text}\n\n" + table(heads, rows)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = [heads, ["---"] * len(heads), *rows]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
+
+
+def _plus_minus(summary: Summary | None, metric: str) -> str:
+    if summary is None or not math.isfinite(summary.mean):
+        return ""
+    digits = _DIGITS[metric]
+    std = "" if math.isnan(summary.std) else f" ± {summary.std:.{digits}f}"
+    return f"{summary.mean:.{digits}f}{std}"
+
+
+def _interval(summary: Summary, metric: str) -> str:
+    digits = _DIGITS[metric]
+    if math.isnan(summary.low):
+        return f"{summary.mean:+.{digits}f}"
+    mark = " *" if summary.above_zero else ""
+    return f"{summary.mean:+.{digits}f} [{summary.low:+.{digits}f}, {summary.high:+.{digits}f}]{mark}"
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    text = f"{_mean(values):.3g}"
+    return text if len(values) == 1 else f"{text} ({min(values):.3g} to {max(values):.3g})"
+
+
+def _mean(values: Iterable[float]) -> float:
+    held = list(values)
+    return math.fsum(held) / len(held)
+
+
+def _summary(study: Study, results: Results) -> list[dict[str, Any]]:
+    names = (LOW, *(method.name for method in study.methods), NORMAL)
+    return [
+        {"method": name, "reference": reference, "metric": metric, **dataclasses.asdict(found)}
+        for name in names
+        for reference in REFERENCES
+        for metric in _DIGITS
+        if (found := results.summary(name, reference, metric)) is not None
+    ]
+
+
+def _differences(study: Study, results: Results) -> list[dict[str, Any]]:
+    return [
+        {
+            "better": better,
+            "than": than,
+            "reference": reference,
+            "metric": metric,
+            **dataclasses.asdict(results.difference(better, than, reference, metric)),
+        }
+        for better, than in study.comparisons
+        for reference in REFERENCES
+        for metric in _DIGITS
+    ]
+
+
+def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    with replacing(path, force=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, list(rows[0]) if rows else [])
+        writer.writeheader()
+        writer.writerows(rows)
+
+
+def _write(path: Path, text: str) -> None:
+    with replacing(path, force=True) as temporary:
+        temporary.write_text(text, encoding="utf-8")

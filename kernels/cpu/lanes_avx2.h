@@ -1,0 +1,58 @@
+// Eight rays or voxels at a time for ray_lanes.h and voxel_lanes.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "fixed_point.h"
+
+namespace sinograd {
+namespace avx2 {
+
+struct Lanes {
+  static constexpr int64_t width = 8;
+  using Float = __m256;
+  using Int = __m256i;
+
+  static Float load(const float* p) { return _mm256_loadu_ps(p); }
+  static void store(float* p, Float a) { _mm256_storeu_ps(p, a); }
+  static Float all(float a) { return _mm256_set1_ps(a); }
+  static Float add(Float a, Float b) { return _mm256_add_ps(a, b); }
+  static Float subtract(Float a, Float b) { return _mm256_sub_ps(a, b); }
+  static Float multiply(Float a, Float b) { return _mm256_mul_ps(a, b); }
+  static Float multiply_add(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  // 1 / a to about 1e-7
+  static Float reciprocal(Float a) {
+    const Float guess = _mm256_rcp_ps(a);
+    return _mm256_mul_ps(guess, _mm256_sub_ps(_mm256_set1_ps(2.0f), _mm256_mul_ps(a, guess)));
+  }
+  static Float positive(Float a) { return _mm256_max_ps(a, _mm256_setzero_ps()); }
+  static Float number(Int a) { return _mm256_cvtepi32_ps(a); }
+
+  static Int load(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
+  static void store(uint32_t* p, Int a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a); }
+  static Int all(uint32_t a) { return _mm256_set1_epi32(int32_t(a)); }
+  static Int numbers() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
+  static Int add(Int a, Int b) { return _mm256_add_epi32(a, b); }
+  static Int subtract(Int a, Int b) { return _mm256_sub_epi32(a, b); }
+  static Int multiply(Int a, Int b) { return _mm256_mullo_epi32(a, b); }
+  static Int magnitude(Int a) { return _mm256_abs_epi32(a); }
+  static Int both(Int a, Int b) { return _mm256_and_si256(a, b); }
+  static Int element(Int position) { return _mm256_srli_epi32(position, FixedPoint<float>::bits); }
+  static Int position(Int element) { return _mm256_slli_epi32(element, FixedPoint<float>::bits); }
+  static Int nearest(Float a) { return _mm256_cvtps_epi32(a); }
+  static Int truncate(Float a) { return _mm256_cvttps_epi32(a); }
+
+  // Elements index (0 to 2 width - 1) of a table of two vectors.
+  static Float look_up(Float low, Int index, Float high) {
+    const __m256 a = _mm256_permutevar8x32_ps(low, index), b = _mm256_permutevar8x32_ps(high, index);
+    return _mm256_blendv_ps(a, b, _mm256_castsi256_ps(_mm256_slli_epi32(index, 28)));
+  }
+  static Int look_up(Int low, Int index, Int high) {
+    return _mm256_castps_si256(look_up(_mm256_castsi256_ps(low), index, _mm256_castsi256_ps(high)));
+  }
+};
+
+}  // namespace avx2
+}  // namespace sinograd

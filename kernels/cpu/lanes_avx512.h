@@ -1,0 +1,53 @@
+// Sixteen rays or voxels at a time for ray_lanes.h and voxel_lanes.h.
+#pragma once
+
+#include <immintrin.h>
+
+#include <cstdint>
+
+#include "fixed_point.h"
+
+namespace sinograd {
+namespace avx512 {
+
+struct Lanes {
+  static constexpr int64_t width = 16;
+  using Float = __m512;
+  using Int = __m512i;
+
+  static Float load(const float* p) { return _mm512_loadu_ps(p); }
+  static void store(float* p, Float a) { _mm512_storeu_ps(p, a); }
+  static Float all(float a) { return _mm512_set1_ps(a); }
+  static Float add(Float a, Float b) { return _mm512_add_ps(a, b); }
+  static Float subtract(Float a, Float b) { return _mm512_sub_ps(a, b); }
+  static Float multiply(Float a, Float b) { return _mm512_mul_ps(a, b); }
+  static Float multiply_add(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  // 1 / a to about 1e-7
+  static Float reciprocal(Float a) {
+    const Float guess = _mm512_rcp14_ps(a);
+    return _mm512_mul_ps(guess, _mm512_sub_ps(_mm512_set1_ps(2.0f), _mm512_mul_ps(a, guess)));
+  }
+  static Float positive(Float a) { return _mm512_max_ps(a, _mm512_setzero_ps()); }
+  static Float number(Int a) { return _mm512_cvtepi32_ps(a); }
+
+  static Int load(const uint32_t* p) { return _mm512_loadu_si512(p); }
+  static void store(uint32_t* p, Int a) { _mm512_storeu_si512(p, a); }
+  static Int all(uint32_t a) { return _mm512_set1_epi32(int32_t(a)); }
+  static Int numbers() { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
+  static Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
+  static Int subtract(Int a, Int b) { return _mm512_sub_epi32(a, b); }
+  static Int multiply(Int a, Int b) { return _mm512_mullo_epi32(a, b); }
+  static Int magnitude(Int a) { return _mm512_abs_epi32(a); }
+  static Int both(Int a, Int b) { return _mm512_and_si512(a, b); }
+  static Int element(Int position) { return _mm512_srli_epi32(position, FixedPoint<float>::bits); }
+  static Int position(Int element) { return _mm512_slli_epi32(element, FixedPoint<float>::bits); }
+  static Int nearest(Float a) { return _mm512_cvtps_epi32(a); }
+  static Int truncate(Float a) { return _mm512_cvttps_epi32(a); }
+
+  // Elements index (0 to 2 width - 1) of a table of two vectors.
+  static Float look_up(Float low, Int index, Float high) { return _mm512_permutex2var_ps(low, index, high); }
+  static Int look_up(Int low, Int index, Int high) { return _mm512_permutex2var_epi32(low, index, high); }
+};
+
+}  // namespace avx512
+}  // namespace sinograd

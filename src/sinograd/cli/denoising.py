@@ -1,0 +1,224 @@
+"""From a volume or scan file and a trained model to a volume file, in the memory of one volume."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import warnings
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from sinograd.cli.grids import choose_grid, outside_text
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from sinograd.cli.progress import Progress
+    from sinograd.geometry import Grid
+    from sinograd.io import Scan
+    from sinograd.models import DualDomainBilateral, SavedModel
+
+# How far voxels and values may be from those that a model was trained on before a warning says so.
+_VOXEL_RATIO, _SCALE_RATIO = 1.1, 3.0
+
+
+@dataclass(frozen=True)
+class DenoiseRequest:
+    """What to denoise with what, and where to write it; lengths in mm, for scans."""
+
+    input: Path
+    model: str
+    output: Path
+    preview: Path | None = None
+    voxel_mm: float | None = None
+    shape: tuple[int, ...] | None = None
+    center_mm: tuple[float, ...] | None = None
+    force: bool = False
+
+
+@dataclass(frozen=True)
+class Denoised:
+    """What came of it: the volume on its grid, the scan if it was one, the model in words, seconds."""
+
+    volume: torch.Tensor
+    grid: Grid
+    scan: Scan | None
+    model: str
+    seconds: float
+
+
+def denoise_file(request: DenoiseRequest, progress: Progress) -> Denoised:
+    """Read, check, denoise, write. Nothing is written unless everything before succeeded."""
+    try:
+        return _denoise_file(request, progress)
+    except KeyboardInterrupt:
+        raise KeyboardInterrupt(f"{progress.position()}; no partial {request.output.name} was left") from None
+
+
+def _denoise_file(request: DenoiseRequest, progress: Progress) -> Denoised:
+    from sinograd.io import make_provenance, save_preview, write_volume
+    from sinograd.models import DualDomainBilateral, read_model
+
+    start = time.perf_counter()
+    saved = read_model(request.model)
+    module = saved.build()
+    _check_the_input_stays(request)
+    if isinstance(module, DualDomainBilateral):
+        volume, grid, scan = _from_scan(request, module, saved, progress)
+    else:
+        volume, grid = _from_volume(request, module, saved, progress)
+        scan = None
+    progress.stage("writing", 0)
+    source: dict[str, Any] = {"file": str(request.input.resolve())}
+    if scan is not None:
+        source |= {"metadata": scan.metadata, "provenance": scan.provenance}
+    provenance = make_provenance(
+        "sinograd denoise",
+        dataclasses.asdict(request),
+        model=dataclasses.asdict(saved.model),
+        input=source,
+    )
+    write_volume(volume, request.output, grid, force=request.force, provenance=provenance)
+    if request.preview is not None:
+        title = f"{request.input.name}: {saved.model.name}"
+        save_preview(volume, grid, request.preview, title=title, force=request.force)
+    words = f"{saved.model.name}, {sum(p.numel() for p in module.parameters())} parameters"
+    return Denoised(volume, grid, scan, words, time.perf_counter() - start)
+
+
+def _from_volume(
+    request: DenoiseRequest, module: nn.Module, saved: SavedModel, progress: Progress
+) -> tuple[torch.Tensor, Grid]:
+    import torch
+    from torch import nn
+
+    from sinograd.io import read_volume
+    from sinograd.models import filter_in_place
+
+    for option in ("voxel_mm", "shape", "center_mm"):
+        if getattr(request, option) is not None:
+            name = f"--{option.replace('_', '-')}"
+            raise ValueError(f"{name} is for scans; {request.model} ({saved.model.name}) denoises volumes as they are")
+    progress.stage("reading", 0)
+    try:
+        volume, grid, _ = read_volume(request.input)
+    except ValueError as error:
+        hint = f"{request.model} ({saved.model.name}) denoises volumes: reconstruct a scan first"
+        raise ValueError(f"{error}; {hint}") from error
+    _check_outputs(request, grid)
+    volume = volume.float()
+    bad = int((~torch.isfinite(volume)).sum())
+    if bad:
+        raise ValueError(f"{request.input}: expected finite values, got {bad} NaN or infinite ones")
+    assert isinstance(module, nn.Sequential)
+    dimensions = module[0].ndim
+    if volume.ndim < int(dimensions):  # pyright: ignore
+        raise ValueError(f"{request.input} is an image, {request.model} denoises volumes")
+    _warn_of_other_data(volume, grid, module, saved)
+    filter_in_place(module, volume, progress=progress.stage("denoising", len(volume), "slices"))
+    return volume, grid
+
+
+def _from_scan(
+    request: DenoiseRequest, module: DualDomainBilateral, saved: SavedModel, progress: Progress
+) -> tuple[torch.Tensor, Grid, Scan]:
+    from sinograd.io import read
+    from sinograd.models import filter_in_place
+    from sinograd.models.bilateral import bilateral_filters
+    from sinograd.recon import CoverageWarning
+
+    try:
+        scan = read(request.input)
+    except ValueError as error:
+        hint = f"{request.model} ({saved.model.name}) starts from projections"
+        raise ValueError(f"{error}; {hint}") from error
+    scan.check_shape()
+    if scan.kind != "line integrals":
+        raise ValueError(f"{request.input} holds {scan.kind}, expected line integrals: prepare it first")
+    wrong = {layer.ndim for layer in bilateral_filters(module).values()} - {scan.geometry.ndim}  # pyright: ignore
+    if wrong:
+        found = f"{request.input} is a {scan.geometry.ndim}-D scan"
+        raise ValueError(f"{found}, {request.model} is for {wrong.pop()}-D ones")
+    grid = choose_grid(scan, request.voxel_mm, request.shape, request.center_mm)
+    _check_outputs(request, grid)
+    outside = outside_text(scan.geometry, grid)
+    if outside is not None:
+        _warn(outside)
+    projections = _load(scan, progress)
+    _warn_of_other_data(None, grid, module.image_filters, saved)
+    views = len(scan.geometry)
+    filter_in_place(module.projection_filters, projections, progress=progress.stage("filtering", views))
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", CoverageWarning)
+        reconstruction = module.reconstruction(scan.geometry, grid)
+    for warning in caught:
+        _warn(str(warning.message))
+    volume = reconstruction(projections, progress=progress.stage("reconstructing", views))
+    del projections
+    slices = progress.stage("denoising", len(volume), "slices")
+    return filter_in_place(module.image_filters, volume, progress=slices), grid, scan
+
+
+def _load(scan: Scan, progress: Progress) -> torch.Tensor:
+    """All projections as float32, checked; read block by block so that progress can be told."""
+    import torch
+
+    views = scan.shape[0]
+    advance = progress.stage("reading", views)
+    projections = torch.empty(scan.shape, dtype=torch.float32)
+    step = max(1, (64 << 20) * views // max(scan.nbytes, 1))
+    for start in range(0, views, step):
+        stop = min(start + step, views)
+        projections[start:stop] = scan.load(slice(start, stop))
+        advance(stop, views)
+    dataclasses.replace(scan, projections=projections).validate()
+    return projections
+
+
+def _check_outputs(request: DenoiseRequest, grid: Grid) -> None:
+    from sinograd.io import check_picture_path, check_volume_path
+
+    check_volume_path(request.output, grid, force=request.force)
+    if request.preview is not None:
+        check_picture_path(request.preview, force=request.force)
+
+
+def _check_the_input_stays(request: DenoiseRequest) -> None:
+    """ValueError when writing would replace the input itself."""
+    outputs = {"-o": request.output, "--preview": request.preview}
+    if request.output.suffix.lower() == ".npy":
+        outputs["the .yaml beside -o"] = request.output.with_suffix(".yaml")
+    for name, path in outputs.items():
+        if path is not None and path.exists() and request.input.exists() and path.samefile(request.input):
+            raise ValueError(f"cannot write {path}: {name} is the input itself")
+
+
+def _warn_of_other_data(volume: torch.Tensor | None, grid: Grid, filters: nn.Sequential, saved: SavedModel) -> None:
+    """Lines where voxels or values are far from those that the model was trained on."""
+    from sinograd.training.data import typical_size
+
+    stacks = saved.trained_on.get("stacks") or [{}]
+    trained = stacks[0].get("voxel_mm") if isinstance(stacks[0], dict) else None
+    if isinstance(trained, list) and len(trained) == grid.ndim:
+        ratios = [a / b for a, b in zip(grid.spacing, trained, strict=True)]
+        if max(max(ratios), 1 / min(ratios)) > _VOXEL_RATIO:
+            _warn(
+                f"the model was trained on voxels of {' x '.join(f'{s:.4g}' for s in trained)} mm, "
+                f"these are {' x '.join(f'{s:.4g}' for s in grid.spacing)} mm"
+            )
+    if volume is not None:
+        scale = float(filters[0].input_scale)  # pyright: ignore
+        found = typical_size([volume]) if bool((volume != 0).any()) else scale
+        if not 1 / _SCALE_RATIO < found / scale < _SCALE_RATIO:
+            _warn(
+                f"99.9 % of the values lie below {found:.4g}; the model was trained on values up to about {scale:.4g} "
+                "(other material or other units?)"
+            )
+
+
+def _warn(text: str) -> None:
+    typer.secho(f"warning: {text}", fg="yellow", err=True)

@@ -1,0 +1,182 @@
+"""Bilateral filters as layers with three or four trained numbers, after Wagner et al. (`sinograd.ops.bilateral`)."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from sinograd.layers.positive import inverse_of_positive, positive
+from sinograd.ops.bilateral import bilateral_filter, joint_bilateral_filter
+from sinograd.ops.window import bilateral_window, check_sigmas, check_window
+
+# Below these the optimiser moves logarithms instead of values (see `positive`): voxels, and units of input_scale.
+SPATIAL_KNEE = 0.1
+RANGE_KNEE = 0.005
+
+
+class _LastWindow(NamedTuple):
+    """A window, and the state of the parameter that it was made from."""
+
+    raw: Tensor
+    version: int
+    memory: int
+    window: tuple[int, ...]
+
+
+class _BilateralFilter(nn.Module):
+    """What all four layers share: the parameters, and the window that follows from them."""
+
+    ndim: int
+    input_scale: Tensor
+
+    def __init__(
+        self,
+        sigma_spatial: float | Sequence[float] = 0.5,
+        sigma_range: float = 0.01,
+        *,
+        input_scale: float = 1.0,
+        window: int | Sequence[int] | None = None,
+    ) -> None:
+        super().__init__()
+        spatial = _per_axis(sigma_spatial, self.ndim)
+        check_sigmas(spatial, float(sigma_range))
+        if not 0 < input_scale < math.inf:
+            raise ValueError(f"input_scale: expected a positive, finite number, got {input_scale}")
+        self.window: tuple[int, ...] | None = None if window is None else check_window(window, self.ndim)
+        self.raw_sigma_spatial = nn.Parameter(torch.tensor([inverse_of_positive(s, SPATIAL_KNEE) for s in spatial]))
+        self.raw_sigma_range = nn.Parameter(torch.tensor(inverse_of_positive(float(sigma_range), RANGE_KNEE)))
+        self.register_buffer("input_scale", torch.tensor(float(input_scale)))
+        self._last_window: _LastWindow | None = None
+
+    @property
+    def sigma_spatial(self) -> Tensor:
+        """Standard deviations in voxels, [3] (z, y, x) or [2] (y, x); positive, differentiable."""
+        return positive(self.raw_sigma_spatial, SPATIAL_KNEE)
+
+    @property
+    def sigma_range(self) -> Tensor:
+        """Standard deviation of the values, [], in units of `input_scale`; positive, differentiable."""
+        return positive(self.raw_sigma_range, RANGE_KNEE)
+
+    @torch.no_grad()
+    def current_window(self) -> tuple[int, ...]:
+        """Width in voxels along each axis: the one given, or `ops.bilateral_window` of the sigmas.
+
+        Their values are read again only after the parameter was changed (by an optimiser's step, `load_state_dict`,
+        `to`, ...), so that a forward pass does not wait for a GPU, and a check of gradients sees one window.
+        `torch.compile` breaks its graph here; a layer with a given window compiles whole.
+        """
+        raw, last = self.raw_sigma_spatial, self._last_window
+        if self.window is not None:
+            return self.window
+        if raw.is_inference():  # keeps no count of its changes
+            return bilateral_window(self.sigma_spatial.detach())
+        if last is None or last.raw is not raw or (last.version, last.memory) != (raw._version, raw.data_ptr()):
+            with torch.no_grad():  # or a recomputed layer would find more in its graph the first time
+                window = bilateral_window(self.sigma_spatial)
+            last = self._last_window = _LastWindow(raw, raw._version, raw.data_ptr(), window)
+        return last.window
+
+    def _arguments(self) -> tuple[Tensor, Tensor]:
+        return self.sigma_spatial, self.sigma_range * self.input_scale
+
+    def extra_repr(self) -> str:
+        """The values of now."""
+        spatial = ", ".join(f"{s:.6g}" for s in self.sigma_spatial.tolist())
+        text = f"sigma_spatial=({spatial}), sigma_range={self.sigma_range.item():.6g}"
+        text += f", input_scale={self.input_scale.item():.6g}"
+        return text if self.window is None else f"{text}, window={self.window}"
+
+
+class _Plain(_BilateralFilter):
+    def forward(self, x: Tensor) -> Tensor:
+        """As `ops.bilateral_filter`: x [..., (Z,) Y, X] to the same."""
+        window = self.current_window()  # first: torch.compile breaks its graph there
+        return bilateral_filter(x, *self._arguments(), window=window)
+
+
+class _Joint(_BilateralFilter):
+    def forward(self, x: Tensor, guide: Tensor) -> Tensor:
+        """As `ops.joint_bilateral_filter`: x and guide [..., (Z,) Y, X] to the same."""
+        window = self.current_window()
+        return joint_bilateral_filter(x, guide, *self._arguments(), window=window)
+
+
+class BilateralFilter3d(_Plain):
+    """A bilateral filter of volumes [..., Z, Y, X] with four parameters, each trained by gradients.
+
+    The optimiser sees each sigma itself as long as it is above 0.1 voxels (spatial) or 0.005 (range); below, it sees
+    its logarithm, scaled to join smoothly. So the published learning rates mean what they mean there, and no step can
+    make a sigma negative.
+
+    Args:
+        sigma_spatial: starting value in voxels, one or (z, y, x).
+        sigma_range: starting value in units of `input_scale`.
+        input_scale: what counts as 1 in the units of the input. 1 for data in [0, 1]; for attenuation in 1/mm or HU
+            the range that such data span (0.05 per mm, 4096 HU, ...). Kept in the state dict, not trained.
+        window: width in voxels, odd; None: five standard deviations, at least 5, as in the paper.
+
+    Attributes:
+        sigma_spatial, sigma_range: the values of now, tensors; `raw_sigma_spatial` and `raw_sigma_range` are the
+            parameters. `bilateral_parameter_groups` sorts these for an optimiser.
+
+    Raises:
+        ValueError: a sigma or a scale that is not positive, an even window.
+    """
+
+    ndim = 3
+
+
+class BilateralFilter2d(_Plain):
+    """A bilateral filter of images [..., Y, X] with three parameters; see `BilateralFilter3d`."""
+
+    ndim = 2
+
+
+class JointBilateralFilter3d(_Joint):
+    """A bilateral filter of volumes whose range weights come from a guide; see `BilateralFilter3d`.
+
+    `sigma_range` and `input_scale` are in the units of the guide.
+    """
+
+    ndim = 3
+
+
+class JointBilateralFilter2d(_Joint):
+    """A bilateral filter of images whose range weights come from a guide; see `JointBilateralFilter3d`."""
+
+    ndim = 2
+
+
+def bilateral_parameter_groups(
+    module: nn.Module,
+    spatial: float = 0.01,
+    range: float = 0.005,
+) -> list[dict[str, object]]:
+    """The parameters of all bilateral filters in a module as two groups for an optimiser, with their learning rates.
+
+    Args:
+        module: a filter, or anything that contains some. Parameters of other layers are in neither group.
+        spatial, range: learning rates in voxels and in units of `input_scale`; the paper's are the default, for Adam.
+
+    Raises:
+        ValueError: the module has no bilateral filter.
+    """
+    layers = [layer for layer in module.modules() if isinstance(layer, _BilateralFilter)]
+    if not layers:
+        raise ValueError(f"module: expected bilateral filters in it, got {type(module).__name__} without any")
+    return [
+        {"params": list(dict.fromkeys(layer.raw_sigma_spatial for layer in layers)), "lr": spatial},
+        {"params": list(dict.fromkeys(layer.raw_sigma_range for layer in layers)), "lr": range},
+    ]
+
+
+def _per_axis(sigma: float | Sequence[float], ndim: int) -> list[float]:
+    values = [float(sigma)] * ndim if isinstance(sigma, (int, float)) else [float(s) for s in sigma]
+    if len(values) != ndim:
+        raise ValueError(f"sigma_spatial: expected one value or {ndim}, got {values}")
+    return values

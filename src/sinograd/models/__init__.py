@@ -1,0 +1,17 @@
+"""Denoisers ready to use: put together from layers, trained, kept in files and loaded by name."""
+
+from sinograd.models.bilateral import DualDomainBilateral, bilateral_filters, bilateral_stack
+from sinograd.models.model_file import SavedModel, load_model, model_names, read_model, save_model
+from sinograd.models.slabs import filter_in_place
+
+__all__ = [
+    "DualDomainBilateral",
+    "SavedModel",
+    "bilateral_filters",
+    "bilateral_stack",
+    "filter_in_place",
+    "load_model",
+    "model_names",
+    "read_model",
+    "save_model",
+]

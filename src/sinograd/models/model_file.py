@@ -1,0 +1,261 @@
+"""Trained models as small files that people can read, and those that come with the package, by name.
+
+    format: sinograd-model
+    version: 1
+    description: what it is for
+    model:                          # bilateral: filters, in the order in which they are applied
+      name: bilateral               # dual-domain-bilateral: projection_filters, ramp_window, cutoff, image_filters
+      filters:
+      - dimensions: 3
+        sigma_spatial: [0.61, 0.58, 0.59]   # voxels, in array order: (z, y, x) or (views, rows, columns)
+        sigma_range: 0.0123                 # in units of input_scale
+        input_scale: 0.05                   # in the units of the input: 1/mm for volumes, none for line integrals
+        window: null                        # null: five standard deviations, at least 5 voxels
+    trained_on: {...}               # task, stacks, voxel size, steps, losses, seed
+    provenance: {...}               # software, command, time
+
+Unknown keys are errors. Other kinds of models will have other keys under `model`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import numpy as np
+import yaml
+from torch import nn
+
+from sinograd.geometry.plain_yaml import load_yaml
+from sinograd.models.bilateral import BILATERAL, DualDomainBilateral, is_bilateral_stack
+from sinograd.models.typed import POSITIVE, ConfigError, from_plain, to_plain
+
+FORMAT = "sinograd-model"
+VERSION = 1
+SUFFIXES = (".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class FilterEntry:
+    """One bilateral filter."""
+
+    dimensions: Literal[2, 3]
+    sigma_spatial: tuple[Annotated[float, POSITIVE], ...]
+    sigma_range: Annotated[float, POSITIVE]
+    input_scale: Annotated[float, POSITIVE] = 1.0
+    window: int | tuple[int, ...] | None = None
+
+    def build(self) -> nn.Module:
+        """The layer."""
+        kind = BILATERAL[self.dimensions - 2]
+        return kind(self.sigma_spatial, self.sigma_range, input_scale=self.input_scale, window=self.window)
+
+
+@dataclass(frozen=True)
+class BilateralEntry:
+    """A stack of bilateral filters."""
+
+    name: Literal["bilateral"]
+    filters: tuple[FilterEntry, ...]
+
+    def build(self) -> nn.Module:
+        """The sequence of layers."""
+        if not self.filters:
+            raise ConfigError("model.filters: expected at least one filter, got none")
+        return nn.Sequential(*(entry.build() for entry in self.filters))
+
+
+@dataclass(frozen=True)
+class DualDomainEntry:
+    """Bilateral filters before and after a reconstruction."""
+
+    name: Literal["dual-domain-bilateral"]
+    projection_filters: tuple[FilterEntry, ...]
+    image_filters: tuple[FilterEntry, ...]
+    ramp_window: str = "ram-lak"
+    cutoff: float = 1.0
+
+    def build(self) -> nn.Module:
+        """The filters, without a scan."""
+        return DualDomainBilateral(
+            [entry.build() for entry in self.projection_filters],
+            [entry.build() for entry in self.image_filters],
+            ramp_window=self.ramp_window,
+            cutoff=self.cutoff,
+        )
+
+
+@dataclass(frozen=True)
+class SavedModel:
+    """What a model file holds.
+
+    Attributes:
+        model: its parameters, as in the file; `model.name` says of which kind it is.
+        description, trained_on, provenance: what it is for and how it came about.
+    """
+
+    format: Literal["sinograd-model"]
+    version: int
+    model: BilateralEntry | DualDomainEntry
+    description: str = ""
+    trained_on: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> nn.Module:
+        """A `torch.nn.Sequential` of filters, or a `DualDomainBilateral`."""
+        return self.model.build()
+
+
+def load_model(name_or_path: str | os.PathLike[str]) -> nn.Module:
+    """A trained model: a `torch.nn.Sequential` of filters, or a `DualDomainBilateral`.
+
+    Args:
+        name_or_path: as for `read_model`.
+
+    Raises:
+        as `read_model`.
+    """
+    return read_model(name_or_path).build()
+
+
+def read_model(name_or_path: str | os.PathLike[str]) -> SavedModel:
+    """What the file of a trained model holds.
+
+    Args:
+        name_or_path: the name of a model that comes with the package, the path of a .yaml file, or the folder of a
+            training run.
+
+    Raises:
+        FileNotFoundError: no such file or name (the known names are listed).
+        ValueError: not a model file, or an unknown, missing or wrong key; names file and key.
+    """
+    text = os.fspath(name_or_path)
+    source = _source(text)
+    try:
+        content = source.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        what = "a training checkpoint; the model is model.yaml in its run's folder" if _is_archive(source) else "binary"
+        raise ValueError(f"{source} is no model file: it is {what}") from error
+    try:
+        data = load_yaml(content)
+        found = data.get("format") if isinstance(data, Mapping) else None
+        if found != FORMAT:
+            raise ConfigError(f"it is no model file: expected format: {FORMAT}, got {found!r}")
+        saved = from_plain(SavedModel, data)
+        if not 1 <= saved.version <= VERSION:
+            raise ConfigError(f"version {saved.version}; this sinograd reads versions 1 to {VERSION}")
+        saved.build()
+    except (yaml.YAMLError, ValueError) as error:
+        raise ValueError(f"{source}: {error}") from error
+    return saved
+
+
+def save_model(
+    module: nn.Module,
+    path: str | os.PathLike[str],
+    *,
+    description: str = "",
+    trained_on: Mapping[str, Any] | None = None,
+    provenance: Mapping[str, Any] | None = None,
+    force: bool = False,
+) -> None:
+    """Write a model as YAML; `load_model` gives it back to the rounding of float32.
+
+    Args:
+        module: a `torch.nn.Sequential` of bilateral filters, or a `DualDomainBilateral`.
+        path: a file name that ends in .yaml or .yml.
+        description, trained_on, provenance: plain values to keep with it.
+        force: replace an existing file.
+
+    Raises:
+        TypeError: another module.
+        ValueError: another suffix.
+        FileExistsError: the file exists and `force` is not set.
+    """
+    target = Path(path)
+    if target.suffix not in SUFFIXES:
+        raise ValueError(f"a model file ends in .yaml or .yml, got {str(target)!r}")
+    entry = _entry(module)
+    saved = SavedModel(FORMAT, VERSION, entry, description, dict(trained_on or {}), dict(provenance or {}))
+    data = to_plain(saved)
+    ordered = {key: data[key] for key in ("format", "version", "description", "model", "trained_on", "provenance")}
+    text = yaml.safe_dump(ordered, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    if target.exists() and not force:
+        raise FileExistsError(f"{target} already exists: use --force (force=True in Python) to replace it")
+    if not target.parent.is_dir():
+        raise FileNotFoundError(f"cannot write {target}: the folder {target.parent} does not exist")
+    part = target.with_name(f".{target.name}.{os.getpid()}.part")
+    try:
+        part.write_text(text, encoding="utf-8")
+        os.replace(part, target)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def model_names() -> list[str]:
+    """Names of the trained models that come with the package, sorted."""
+    return sorted(_shipped())
+
+
+def describe_filter(layer: nn.Module) -> FilterEntry:
+    """The numbers of one bilateral filter, as a model file holds them."""
+    if not isinstance(layer, BILATERAL):
+        raise TypeError(f"layer: expected a bilateral filter, got {type(layer).__name__}")
+    return FilterEntry(
+        2 if layer.ndim == 2 else 3,
+        tuple(_rounded(sigma) for sigma in layer.sigma_spatial.tolist()),
+        _rounded(layer.sigma_range.item()),
+        _rounded(layer.input_scale.item()),
+        layer.window,
+    )
+
+
+def _entry(module: nn.Module) -> BilateralEntry | DualDomainEntry:
+    if isinstance(module, DualDomainBilateral):
+        return DualDomainEntry(
+            "dual-domain-bilateral",
+            tuple(describe_filter(layer) for layer in module.projection_filters),
+            tuple(describe_filter(layer) for layer in module.image_filters),
+            module.ramp_window,
+            module.cutoff,
+        )
+    if is_bilateral_stack(module):
+        assert isinstance(module, nn.Sequential)
+        return BilateralEntry("bilateral", tuple(describe_filter(layer) for layer in module))
+    raise TypeError(f"module: expected bilateral filters or a DualDomainBilateral, got {type(module).__name__}")
+
+
+def _rounded(value: float) -> float:
+    """The shortest number that float32 rounds to the same."""
+    return float(str(np.float32(value)))
+
+
+def _shipped() -> dict[str, Traversable]:
+    folder = resources.files("sinograd.models")
+    return {file.name.removesuffix(".yaml"): file for file in folder.iterdir() if file.name.endswith(".yaml")}
+
+
+def _source(text: str) -> Traversable:
+    path = Path(text)
+    if not text.endswith(SUFFIXES) and path.name == text and not path.exists():
+        shipped = _shipped()
+        if text not in shipped:
+            known = ", ".join(sorted(shipped)) or "none"
+            raise FileNotFoundError(
+                f"no trained model named {text!r}; known: {known}; or give the path of a .yaml file or a run's folder"
+            )
+        return shipped[text]
+    file = path / "model.yaml" if path.is_dir() else path
+    if not file.is_file():
+        raise FileNotFoundError(f"no model file at {file}")
+    return file
+
+
+def _is_archive(source: Traversable) -> bool:
+    with source.open("rb") as file:
+        return file.read(2) == b"PK"

@@ -1,0 +1,169 @@
+"""A measured scan made into one of lower dose."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator
+from types import EllipsisType
+from typing import Literal, overload
+
+import torch
+from torch import Tensor
+
+from sinograd.physics.noise_arguments import check_floor, check_line_integrals, electronic_noise_like, photons_like
+
+_BLOCK = 2**20  # readings worked on at once, in float64
+
+Correlation = Tensor | list[float] | list[list[float]]
+
+
+@overload
+def low_dose(
+    line_integrals: Tensor,
+    dose: float,
+    photons: float | Tensor,
+    electronic_noise: float | Tensor = ...,
+    *,
+    correlation: Correlation | None = ...,
+    floor: float = ...,
+    generator: torch.Generator | None = ...,
+    return_counts: Literal[False] = ...,
+) -> Tensor: ...
+@overload
+def low_dose(
+    line_integrals: Tensor,
+    dose: float,
+    photons: float | Tensor,
+    electronic_noise: float | Tensor = ...,
+    *,
+    correlation: Correlation | None = ...,
+    floor: float = ...,
+    generator: torch.Generator | None = ...,
+    return_counts: Literal[True],
+) -> tuple[Tensor, Tensor]: ...
+@torch.no_grad()
+def low_dose(
+    line_integrals: Tensor,
+    dose: float,
+    photons: float | Tensor,
+    electronic_noise: float | Tensor = 0.0,
+    *,
+    correlation: Correlation | None = None,
+    floor: float = 0.5,
+    generator: torch.Generator | None = None,
+    return_counts: bool = False,
+) -> Tensor | tuple[Tensor, Tensor]:
+    """What the same scan would have measured with `dose` times the photons; the measured noise is kept.
+
+    A reading of c = photons exp(-p) counts has the noise variance m + s^2, with m the expected photons and s
+    the electronic noise; at the lower dose a it is a m + s^2. So noise of the variance
+
+        a (1 - a) c + (1 - a^2) s^2
+
+    is added to a c. To first order in 1 / counts that is in the line integrals the variance
+
+        (1 - a) / a  e^p / N0  [1 + (1 + a) / a  s^2 e^p / N0]
+
+    of Yu et al., Development and validation of a practical lower-dose-simulation tool for optimizing computed
+    tomography scan protocols, J. Comput. Assist. Tomogr. 36, 477 (2012), with N0 = photons. Working on counts
+    also gives the logarithm's bias at few photons, which adding to the line integrals does not.
+
+    Without `correlation` the photons are thinned: each is kept with the probability a, so that Poisson counts
+    become Poisson counts, however few. With it, normal noise with that correlation is added.
+
+    Args:
+        line_integrals: of the measured scan, p = -ln(counts / photons), [..., rows, columns] or any other
+            shape; float32 or float64.
+        dose: a, in (0, 1].
+        photons: that reached a detector element without an object in one view of the measured scan; a number,
+            or a tensor that broadcasts to line_integrals (bowtie filter: [rows, columns], tube current:
+            [views, 1, 1]).
+        electronic_noise: s, standard deviation of the reading noise in photons; likewise. The lower-dose scan
+            has the same, as the electronics do.
+        correlation: kernel along the last axes (rows, columns) or (columns,) with which white noise is
+            convolved to have the detector's correlation, as its point spread does. Scaled to unit energy
+            (sum of squares), so it does not change the variance.
+        floor: the smallest reading taken at its word, in photons, as for `add_photon_noise`.
+        generator: to draw from, on the device of line_integrals; the same one gives the same noise.
+        return_counts: also return the counts before the floor; `(counts <= 0).sum()` had no photons,
+            `(counts < floor).sum()` were raised to the floor.
+
+    Returns:
+        Line integrals of the shape and dtype of the measured ones, or (those, counts); detached. Besides
+        them about 60 MB are held, however large the scan.
+
+    Raises:
+        TypeError: for another dtype.
+        ValueError: for a dose outside (0, 1], line integrals that are not finite, photons that are not
+            positive, negative noise, shapes that do not broadcast to line_integrals, or a correlation with
+            too many axes, no energy or numbers that are not finite.
+    """
+    if isinstance(dose, bool) or not isinstance(dose, int | float):
+        raise TypeError(f"dose must be a number, got {type(dose).__name__}")
+    if not 0 < dose <= 1:
+        raise ValueError(f"dose must be in (0, 1], as a fraction of the measured scan's, got {dose}")
+    check_floor(floor)
+    check_line_integrals(line_integrals)
+    unattenuated = photons_like(line_integrals, photons).expand_as(line_integrals)
+    deviation = electronic_noise_like(line_integrals, electronic_noise).expand_as(line_integrals)
+    kernel = None if correlation is None else _unit_energy(correlation, line_integrals)
+
+    result = torch.empty_like(line_integrals)
+    readings = torch.empty_like(line_integrals) if return_counts else None
+    for block in _blocks(line_integrals.shape):
+        full = unattenuated[block].double()
+        counts = full * (-line_integrals[block].double()).exp()
+        electronic = (1 - dose**2) * deviation[block].double().square()
+        if kernel is None:
+            counts = _thinned(counts, dose, electronic, generator)
+        else:
+            noise = _correlated(counts.shape, kernel, generator)
+            counts = dose * counts + (dose * (1 - dose) * counts + electronic).sqrt() * noise
+        result[block] = (dose * full).log() - counts.clamp(min=floor).log()
+        if readings is not None:
+            readings[block] = counts
+    return result if readings is None else (result, readings)
+
+
+def _thinned(counts: Tensor, dose: float, variance: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Each of the photons kept with the probability `dose`, plus normal noise of `variance`.
+
+    Counts that are not whole (electronic noise, an averaged flat field) keep their fraction, scaled.
+    """
+    whole = counts.round()
+    kept = torch.binomial(whole, torch.full_like(whole, dose), generator=generator)
+    kept += dose * (counts - whole)
+    if bool((variance > 0).any()):
+        kept += variance.sqrt() * torch.empty_like(kept).normal_(generator=generator)
+    return kept
+
+
+def _correlated(shape: torch.Size, kernel: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Standard normal noise with the correlation of `kernel` [rows, columns] along the last two axes."""
+    rows, columns = shape[-2:] if len(shape) > 1 else (1, shape[-1])
+    grown = (math.prod(shape) // max(rows * columns, 1), 1, rows + kernel.shape[0] - 1, columns + kernel.shape[1] - 1)
+    white = torch.empty(grown, dtype=kernel.dtype, device=kernel.device).normal_(generator=generator)
+    return torch.nn.functional.conv2d(white, kernel[None, None]).reshape(shape)
+
+
+def _unit_energy(correlation: Correlation, like: Tensor) -> Tensor:
+    """The kernel as float64 [rows, columns] with a sum of squares of 1."""
+    kernel = torch.as_tensor(correlation, dtype=torch.float64, device=like.device)
+    if not (1 <= kernel.ndim <= min(2, like.ndim)) or kernel.numel() == 0:
+        raise ValueError(f"correlation must be a kernel [rows, columns] or [columns], got shape {list(kernel.shape)}")
+    energy = kernel.square().sum().item()
+    if not 0 < energy < float("inf"):
+        raise ValueError(f"correlation must be finite and not all zero, got a sum of squares of {energy}")
+    return torch.atleast_2d(kernel / math.sqrt(energy))
+
+
+def _blocks(shape: torch.Size) -> Iterator[tuple[int | slice | EllipsisType, ...]]:
+    """Indices that cover `shape` in blocks of whole views [..., rows, columns]."""
+    if len(shape) < 3:
+        yield (...,)
+        return
+    step = max(1, _BLOCK // max(1, shape[-2] * shape[-1]))
+    for outer in itertools.product(*(range(n) for n in shape[:-3])):
+        for start in range(0, shape[-3], step):
+            yield (*outer, slice(start, start + step))

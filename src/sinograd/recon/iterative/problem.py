@@ -1,0 +1,225 @@
+"""A reconstruction problem: operator, projections, weights and bounds, checked before anything is computed."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from sinograd.recon.iterative.adjointness import warn_if_unmatched
+from sinograd.recon.iterative.inner import dot, norm
+from sinograd.recon.iterative.operators import Operator, check_operator, own, shape_of
+
+DTYPES = (torch.float32, torch.float64)
+
+
+class Problem:
+    """Minimise a function of A x - p, within bounds; what every algorithm needs.
+
+    Attributes:
+        operator: A.
+        projections: p, [..., *range_shape], without gradients.
+        weights: of the rays, broadcast to the projections, or None.
+        batch: leading dimensions.
+        image_shape, data_shape: without them.
+
+    Raises:
+        TypeError: projections, start or weights that are no tensors of float32 or float64 (all the same).
+        ValueError: shapes that do not fit, values that are not finite, weights that are negative or all zero, bounds
+            that leave nothing between them.
+
+    Warns:
+        UnmatchedPairWarning: A.T is not the adjoint of A.
+    """
+
+    def __init__(
+        self,
+        operator: Operator,
+        projections: Tensor,
+        *,
+        start: Tensor | None = None,
+        weights: Tensor | None = None,
+        lower: float | Tensor | None = None,
+        upper: float | Tensor | None = None,
+    ) -> None:
+        check_operator(operator)
+        self.operator = operator
+        self.projections = check_values("projections", projections)
+        self.data_shape = _data_shape(operator, self.projections)
+        self.batch = self.projections.shape[: self.projections.ndim - len(self.data_shape)]
+        self.weights = None if weights is None else check_weights(weights, self.projections, self.data_ndim)
+        self.image_shape = self._image_shape(start)
+        self._start = None if start is None else self._check_start(start)
+        self._lower, self._upper = self._bounds(lower, upper)
+        self._data_norm: Tensor | None = None
+        with torch.no_grad():
+            warn_if_unmatched(operator, self.image_shape, self.data_shape, self.projections)
+
+    @property
+    def data_ndim(self) -> int:
+        """Dimensions of the projections of one problem."""
+        return len(self.data_shape)
+
+    @property
+    def image_ndim(self) -> int:
+        """Dimensions of the image of one problem."""
+        return len(self.image_shape)
+
+    @property
+    def starts_at_zero(self) -> bool:
+        """Whether no start was given, so that A x is known to be zero."""
+        return self._start is None
+
+    @property
+    def data_norm(self) -> Tensor:
+        """|p|, with weights of both sides, [...] float64."""
+        if self._data_norm is None:
+            self._data_norm = self.data_length(self.projections)
+        return self._data_norm
+
+    def start(self) -> Tensor:
+        """A new image to begin with: the start that was given, within bounds, or zeros."""
+        if self._start is not None:
+            return self.constrain_(self._start.clone(memory_format=torch.contiguous_format))
+        return self.constrain_(self.projections.new_zeros((*self.batch, *self.image_shape)))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """A x, in memory of its own."""
+        return own(self.operator(image), image)
+
+    def adjoint(self, data: Tensor) -> Tensor:
+        """A.T y, in memory of its own."""
+        return own(self.operator.T(data), data)
+
+    def first_projection(self, start: Tensor) -> Tensor:
+        """A x of the start, without a projection where that is zero."""
+        if self.starts_at_zero and not bool(start.any()):
+            return torch.zeros_like(self.projections, memory_format=torch.contiguous_format)
+        return self.forward(start)
+
+    def residual(self, image: Tensor) -> Tensor:
+        """P - A x."""
+        return self.forward(image).neg_().add_(self.projections)
+
+    def first_residual(self, start: Tensor) -> Tensor:
+        """P - A x of the start, without a projection where that is zero."""
+        return self.first_projection(start).neg_().add_(self.projections)
+
+    def data_length(self, data: Tensor) -> Tensor:
+        """Length of projections, weighted, [...] float64."""
+        return norm(data, self.data_ndim, self.weights)
+
+    def data_dot(self, a: Tensor, b: Tensor) -> Tensor:
+        """Inner product of projections, weighted, [...] float64."""
+        return dot(a, b, self.data_ndim, self.weights)
+
+    def image_dot(self, a: Tensor, b: Tensor) -> Tensor:
+        """Inner product of images, [...] float64."""
+        return dot(a, b, self.image_ndim)
+
+    def constrain_(self, image: Tensor) -> Tensor:
+        """The image put within the bounds in place."""
+        return image if self._lower is None and self._upper is None else image.clamp_(self._lower, self._upper)  # type: ignore[arg-type]
+
+    @property
+    def constrained(self) -> bool:
+        """Whether there are bounds."""
+        return self._lower is not None or self._upper is not None
+
+    def _image_shape(self, start: Tensor | None) -> tuple[int, ...]:
+        shape = shape_of(self.operator, "domain_shape")
+        if shape is not None:
+            return shape
+        if isinstance(start, Tensor):
+            return tuple(start.shape)
+        with torch.no_grad():
+            return tuple(self.operator.T(torch.zeros_like(self.projections)).shape)
+
+    def _check_start(self, start: Tensor) -> Tensor:
+        start = check_values("start", start)
+        expected = (*self.batch, *self.image_shape)
+        if tuple(start.shape) != expected:
+            raise ValueError(
+                f"start: expected the shape of the reconstruction {list(expected)}, got {list(start.shape)}"
+            )
+        if (start.dtype, start.device) != (self.projections.dtype, self.projections.device):
+            raise TypeError(
+                f"start: expected {self.projections.dtype} on {self.projections.device} as projections are, "
+                f"got {start.dtype} on {start.device}"
+            )
+        return start
+
+    def _bounds(
+        self, lower: float | Tensor | None, upper: float | Tensor | None
+    ) -> tuple[float | Tensor | None, float | Tensor | None]:
+        """Two numbers or two tensors, as clamp wants them."""
+        shape = (*self.batch, *self.image_shape)
+        for name, bound in (("lower", lower), ("upper", upper)):
+            if isinstance(bound, Tensor):
+                if not _broadcasts(bound.shape, shape):
+                    raise ValueError(f"{name}: {list(bound.shape)} does not broadcast to the image {list(shape)}")
+                if bool(bound.isnan().any()):
+                    raise ValueError(f"{name}: expected numbers, got NaN")
+            elif bound is not None and math.isnan(bound):
+                raise ValueError(f"{name}: expected a number, got NaN")
+        if isinstance(lower, Tensor) or isinstance(upper, Tensor):
+            lower, upper = (
+                None if bound is None else torch.as_tensor(bound).to(self.projections) for bound in (lower, upper)
+            )
+        if lower is not None and upper is not None and not bool(torch.as_tensor(lower <= upper).all()):
+            raise ValueError(f"lower: expected at most upper, got {_text(lower)} above {_text(upper)}")
+        return lower, upper
+
+
+def check_values(name: str, tensor: Tensor) -> Tensor:
+    """The tensor without gradients; TypeError or ValueError unless it is of float32 or float64 and finite."""
+    if not isinstance(tensor, Tensor):
+        raise TypeError(f"{name}: expected a torch.Tensor, got {type(tensor).__name__}")
+    if tensor.dtype not in DTYPES:
+        raise TypeError(f"{name}: expected dtype float32 or float64, got {str(tensor.dtype).removeprefix('torch.')}")
+    tensor = tensor.detach()
+    # a sum is finite unless a summand is not (or it overflows), and needs no memory
+    if not bool(torch.isfinite(tensor.sum())):
+        bad = int((~torch.isfinite(tensor)).sum())
+        if bad:
+            raise ValueError(f"{name}: expected finite values, got {bad} NaN or infinite ones")
+    return tensor
+
+
+def check_weights(weights: Tensor, projections: Tensor, ndim: int) -> Tensor:
+    """Weights broadcast to the projections: not negative, and not all zero."""
+    weights = check_values("weights", weights).to(projections)
+    if not _broadcasts(weights.shape, projections.shape):
+        raise ValueError(f"weights: {list(weights.shape)} does not broadcast to projections {list(projections.shape)}")
+    if bool((weights < 0).any()):
+        raise ValueError(
+            f"weights: expected none below 0, got {int((weights < 0).sum())}, down to {float(weights.min()):g}"
+        )
+    weights = weights.expand(projections.shape).contiguous()
+    if weights.numel() and not bool((weights.flatten(weights.ndim - ndim) > 0).any(-1).all()):
+        raise ValueError("weights: expected some above 0, got zeros only: no ray counts")
+    return weights
+
+
+def _data_shape(operator: Operator, projections: Tensor) -> tuple[int, ...]:
+    shape = shape_of(operator, "range_shape")
+    if shape is None:
+        return tuple(projections.shape)
+    if projections.ndim < len(shape) or tuple(projections.shape[projections.ndim - len(shape) :]) != shape:
+        raise ValueError(
+            f"projections: expected [..., {', '.join(map(str, shape))}] as the operator gives, "
+            f"got {list(projections.shape)}"
+        )
+    return shape
+
+
+def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    try:
+        return torch.broadcast_shapes(shape, target) == torch.Size(target)
+    except RuntimeError:
+        return False
+
+
+def _text(bound: float | Tensor) -> str:
+    return "a tensor" if isinstance(bound, Tensor) and bound.ndim else f"{float(bound):g}"

@@ -1,0 +1,27 @@
+"""Training of denoisers: one configuration a run, files or tensors in, a trained model out.
+
+Importing this needs nothing beyond sinograd; `train` needs the extra `sinograd[train]` (Lightning).
+"""
+
+from sinograd.models.typed import ConfigError
+from sinograd.training.config import Config, load_config
+from sinograd.training.data import ScanStack, Stack, TrainingData, load_data
+from sinograd.training.history import History, read_history, save_curves
+from sinograd.training.noise2void import blind_spots
+from sinograd.training.train import TrainingResult, train
+
+__all__ = [
+    "Config",
+    "ConfigError",
+    "History",
+    "ScanStack",
+    "Stack",
+    "TrainingData",
+    "TrainingResult",
+    "blind_spots",
+    "load_config",
+    "load_data",
+    "read_history",
+    "save_curves",
+    "train",
+]

@@ -1,0 +1,223 @@
+"""What is trained on: stacks of slices, and scans with the stack that comes of them."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor
+
+from sinograd.geometry import Geometry, Grid, detector_region
+from sinograd.io import Scan, read, read_volume
+from sinograd.models.typed import ConfigError
+from sinograd.recon.needed_rows import needed_rows
+from sinograd.training.config import Config, DualDomain, Noise2Void, Region, StackFiles
+
+Progress = Callable[[int, int], None]
+
+# Values that "auto" looks at to find a scale.
+_SCALE_SAMPLES = 1 << 20
+_SCALE_QUANTILE = 0.999
+_BLOCK_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, eq=False)
+class Stack:
+    """A noisy volume [..., Z, Y, X] (or images [..., Y, X]) and, for supervised training, what it should become.
+
+    name: for messages and records. spacing: mm, for records.
+    """
+
+    input: Tensor
+    target: Tensor | None = None
+    name: str = "stack"
+    spacing: tuple[float, ...] | None = None
+
+    def check(self) -> None:
+        """ValueError or TypeError, naming the stack, unless shapes, dtypes and numbers will do."""
+        _check_numbers(self.input, f"{self.name}: input")
+        if self.target is not None:
+            _check_numbers(self.target, f"{self.name}: target")
+            _check_same(self.target, tuple(self.input.shape), f"{self.name}: target", "input")
+
+
+@dataclass(frozen=True, eq=False)
+class ScanStack:
+    """Noisy line integrals [views, rows, columns] and the volume on `grid` that should come of them.
+
+    Rows that the grid does not need may be left out: `needed_part` does that.
+    """
+
+    projections: Tensor
+    geometry: Geometry
+    grid: Grid
+    target: Tensor
+    name: str = "scan"
+
+    def check(self) -> None:
+        """ValueError or TypeError, naming the scan, unless shapes, dtypes and numbers will do."""
+        _check_numbers(self.projections, f"{self.name}: projections")
+        _check_numbers(self.target, f"{self.name}: target")
+        _check_same(self.projections, self.geometry.projection_shape, f"{self.name}: projections", "the geometry")
+        _check_same(self.target, self.grid.shape, f"{self.name}: target", "grid.shape")
+
+    def needed_part(self, margin: int) -> ScanStack:
+        """The same with the detector rows that the grid needs and `margin` on both sides."""
+        if self.geometry.ndim == 2:
+            return self
+        rows = needed_rows(self.geometry, self.grid, margin)
+        part = self.projections[..., rows[0] : rows[1], :]
+        # a view would keep all rows in memory
+        part = part.clone() if part.shape != self.projections.shape else part
+        return ScanStack(part, detector_region(self.geometry, rows), self.grid, self.target, self.name)
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """Stacks, or scans for the dual-domain task, that are in memory."""
+
+    training: Sequence[Stack] | Sequence[ScanStack]
+    validation: Sequence[Stack] | Sequence[ScanStack] = field(default_factory=tuple)
+
+    def check(self, config: Config) -> None:
+        """ConfigError, ValueError or TypeError unless the data fit the configuration's task and model."""
+        kind = ScanStack if isinstance(config.task, DualDomain) else Stack
+        if not self.training:
+            raise ValueError("data.training: expected at least one stack, got none")
+        for stack in (*self.training, *self.validation):
+            if not isinstance(stack, kind):
+                expected, got = kind.__name__, type(stack).__name__
+                raise TypeError(f"data: the task {config.task.name} takes a {expected}, got a {got}")
+            stack.check()
+            ndim = stack.geometry.ndim if isinstance(stack, ScanStack) else stack.input.ndim
+            if ndim < config.model.dimensions or (isinstance(stack, ScanStack) and ndim != config.model.dimensions):
+                wanted = config.model.dimensions
+                raise ConfigError(f"model.dimensions: {wanted} does not fit {stack.name}, which has {ndim} dimensions")
+            if isinstance(stack, Stack) and stack.target is None and not isinstance(config.task, Noise2Void):
+                raise ValueError(f"{stack.name}: the task {config.task.name} needs a target")
+
+
+def load_data(config: Config, progress: Progress | None = None) -> TrainingData:
+    """Read the files that a configuration names; float32.
+
+    Raises:
+        ConfigError: no data are named.
+        FileNotFoundError, ValueError: naming the file, what was expected and what came.
+    """
+    if config.data is None:
+        raise ConfigError("data: missing, expected a mapping of the keys training, validation")
+    parts = (config.data.training, config.data.validation)
+    count, done = sum(map(len, parts)), 0
+    loaded: list[list[Stack] | list[ScanStack]] = []
+    for part in parts:
+        stacks = []
+        for files in part:
+            if isinstance(config.task, DualDomain):
+                stacks.append(_load_scan(files, config.task.row_margin))
+            else:
+                stacks.append(_load_stack(files))
+            done += 1
+            if progress is not None:
+                progress(done, count)
+        loaded.append(stacks)
+    return TrainingData(*loaded)
+
+
+def typical_size(tensors: Sequence[Tensor]) -> float:
+    """What "auto" takes as a scale: 99.9 % of the absolute values lie below it; to three digits.
+
+    Raises:
+        ValueError: all values are zero.
+    """
+    samples = []
+    for tensor in tensors:
+        values = tensor.reshape(-1)
+        step = max(1, values.numel() * len(tensors) // _SCALE_SAMPLES)
+        samples.append(values[::step].abs())
+    values = torch.cat(samples)
+    rank = max(1, math.ceil(_SCALE_QUANTILE * values.numel()))
+    size = float(values.kthvalue(rank).values)
+    if size <= 0:
+        size = float(values.max())
+    if size <= 0:
+        raise ValueError("data: all values are zero, so that there is no scale for input_scale: auto")
+    return float(f"{size:.3g}")
+
+
+def _load_stack(files: StackFiles) -> Stack:
+    noisy, grid, _ = read_volume(files.input)
+    index, part = _part(files, grid)
+    clean = None
+    if files.target is not None:
+        clean, other, _ = read_volume(files.target)
+        if not other.equals(grid):
+            raise ValueError(f"{files.target} is on {other!r}, {files.input} on {grid!r}: expected the same grid")
+        clean = clean[index].clone().float()
+    return Stack(noisy[index].clone().float(), clean, str(files.input), part.spacing)
+
+
+def _load_scan(files: StackFiles, margin: int) -> ScanStack:
+    assert files.target is not None
+    clean, grid, _ = read_volume(files.target)
+    index, part = _part(files, grid, files.target)
+    scan = read(files.input)
+    scan.check_shape()
+    if scan.kind != "line integrals":
+        raise ValueError(f"{files.input} holds {scan.kind}, expected line integrals: prepare it first")
+    if scan.geometry.ndim != grid.ndim:
+        raise ValueError(f"{files.input} is a {scan.geometry.ndim}-D scan, {files.target} has {grid.ndim} dimensions")
+    rows = None if scan.geometry.ndim == 2 else needed_rows(scan.geometry, part, margin)
+    geometry = scan.geometry if rows is None else detector_region(scan.geometry, rows)
+    projections = _load_rows(scan, rows)
+    return ScanStack(projections, geometry, part, clean[index].clone().float(), str(files.input))
+
+
+def _load_rows(scan: Scan, rows: tuple[int, int] | None) -> Tensor:
+    """Some rows of all views, read block by block."""
+    if rows is None:
+        return scan.load()
+    views, _, columns = scan.shape
+    part = torch.empty(views, rows[1] - rows[0], columns)
+    step = max(1, _BLOCK_BYTES * views // max(scan.nbytes, 1))
+    for start in range(0, views, step):
+        part[start : start + step] = scan.load(slice(start, min(start + step, views)))[:, rows[0] : rows[1]]
+    return part
+
+
+def _part(files: StackFiles, grid: Grid, file: object = None) -> tuple[tuple[slice, ...], Grid]:
+    """The slices of a region and its grid."""
+    return region_of(grid, files.region, str(file or files.input))
+
+
+def region_of(grid: Grid, region: Region, name: str) -> tuple[tuple[slice, ...], Grid]:
+    """The slices and the grid of a region; ConfigError when it does not lie inside."""
+    extents = (region.z, region.y, region.x)[3 - grid.ndim :]
+    if grid.ndim == 2 and region.z is not None:
+        raise ConfigError(f"region.z: {name} is an image and has no z")
+    index, center = [], []
+    for axis, extent, count, spacing, middle in zip(
+        "zyx"[3 - grid.ndim :], extents, grid.shape, grid.spacing, reversed(grid.center), strict=True
+    ):
+        first, end = (0, count) if extent is None else extent
+        if end > count:
+            raise ConfigError(f"region.{axis}: expected an end of at most {count}, as {name} has, got {end}")
+        index.append(slice(first, end))
+        center.append(middle + ((first + end - 1) / 2 - (count - 1) / 2) * spacing)
+    shape = tuple(part.stop - part.start for part in index)
+    return tuple(index), Grid(shape, grid.spacing, tuple(reversed(center)))
+
+
+def _check_numbers(tensor: Tensor, name: str) -> None:
+    if not isinstance(tensor, Tensor) or tensor.dtype not in (torch.float32, torch.float64):
+        found = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise TypeError(f"{name}: expected a float32 or float64 tensor, got {str(found).removeprefix('torch.')}")
+    bad = int((~torch.isfinite(tensor)).sum())
+    if bad or tensor.numel() == 0:
+        raise ValueError(f"{name}: expected finite values, got {bad} NaN or infinite ones among {tensor.numel()}")
+
+
+def _check_same(tensor: Tensor, shape: tuple[int, ...], name: str, other: str) -> None:
+    if tuple(tensor.shape) != tuple(shape):
+        raise ValueError(f"{name} {list(tensor.shape)} does not match {other} {list(shape)}")

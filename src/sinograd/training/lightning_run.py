@@ -1,0 +1,252 @@
+"""The part of training that is Lightning's: steps, validation, checkpoints, logs. Imported by `train` only.
+
+One of Lightning's epochs is one step here. So every checkpoint is one between epochs, which Lightning restores
+exactly, and a run can end and go on after any step.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+import math
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import lightning.pytorch as pl
+import torch
+from torch import Tensor, nn
+
+from sinograd.io.files import replacing
+from sinograd.models.typed import to_plain
+from sinograd.training.config import Config
+from sinograd.training.convergence import Convergence
+from sinograd.training.data import ScanStack, Stack, TrainingData
+from sinograd.training.history import History, sigmas
+from sinograd.training.interrupts import Interrupts
+from sinograd.training.run_folder import RunFolder
+from sinograd.training.tasks import build_optimizer, build_task, stack_of_step, stream
+
+StepReport = Callable[[int, int, float], None]
+
+
+class Steps(pl.LightningModule):
+    """A model, its task and its data."""
+
+    def __init__(self, model: nn.Module, config: Config, data: TrainingData) -> None:
+        super().__init__()
+        self.model = model
+        self.config, self.data = config, data
+        self.work = build_task(config, model)
+        self.measured: list[float] = []  # validation losses of now, one a stack
+
+    def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
+        """The loss of the stack whose turn it is."""
+        step, seed = self.current_epoch, self.config.seed
+        stack = self.data.training[stack_of_step(seed, step, len(self.data.training))]
+        loss = self.work.loss(_on_device(stack, self.device), stream(seed, "training", step))
+        self.log("training_loss", loss, batch_size=1)
+        return loss
+
+    def on_validation_epoch_start(self) -> None:
+        """Nothing measured yet."""
+        self.measured = []
+
+    def validation_step(self, batch: int, batch_idx: int) -> None:
+        """The loss of one validation stack."""
+        stack = _on_device(self.data.validation[batch_idx], self.device)
+        loss = self.work.validation_loss(stack, stream(self.config.seed, "validation", batch_idx))
+        self.measured.append(loss.item())
+        self.log("validation_loss", loss, batch_size=1)
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Adam."""
+        return build_optimizer(self.config, self.model)
+
+
+class Recorder(pl.Callback):
+    """Keeps the history, the best weights and the checkpoints, and ends training."""
+
+    def __init__(
+        self, config: Config, count: int, folder: RunFolder | None, interrupts: Interrupts, report: StepReport | None
+    ) -> None:
+        self.config, self.folder, self.interrupts, self.report = config, folder, interrupts, report
+        self.history = History()
+        self.training = Convergence(config.stop.early_stopping, over=count)
+        self.validation = Convergence(config.stop.early_stopping)
+        self.best_weights: dict[str, Tensor] | None = None
+        self.reason = "max_steps"
+        self.seconds = 0.0
+        self._started: dict[str, float] = {}
+        self._loss = math.nan
+        self._since = time.perf_counter()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The table as the checkpoint knows it: rows after that are run again."""
+        self.interrupts.catch()  # Lightning has taken SIGTERM
+        self._since = time.perf_counter()
+        if self.folder is not None and len(self.history):
+            self.history.write_csv(self.folder.metrics)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """The sigmas that the step starts from."""
+        self._started = sigmas(_steps(pl_module).model)
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """The loss; ends training when it is no number."""
+        self._loss = float(outputs["loss"])
+        if not math.isfinite(self._loss):
+            step = trainer.current_epoch + 1
+            raise ValueError(
+                f"the training loss is {self._loss} in step {step}: smaller learning rates (optimizer.learning_rates) "
+                "or other start values may help"
+            )
+
+    def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """After the step and, where it is due, the validation: the row, what is best, what is to be kept."""
+        module, step = _steps(pl_module), trainer.current_epoch + 1
+        values = {"training_loss": self._loss, "validation_loss": math.nan}
+        self.training.update(step, self._loss)
+        if module.measured:
+            values["validation_loss"] = math.fsum(module.measured) / len(module.measured)
+            module.measured = []
+            if self.validation.update(step, values["validation_loss"]):
+                self.best_weights = {key: v.detach().cpu().clone() for key, v in module.model.state_dict().items()}
+        self.history.append(step, {**values, **self._started})
+        for logger in trainer.loggers:
+            logger.log_metrics(self._started, step - 1)
+        if self.folder is not None:
+            self.history.append_csv(self.folder.metrics)
+        if self.report is not None:
+            self.report(step, self.config.stop.max_steps, self._loss)
+        self._end_if_due(trainer, step, bool(module.data.validation))
+        last = trainer.should_stop or step == self.config.stop.max_steps
+        if self.folder is not None and (last or step % self.config.checkpoints.every == 0):
+            self._save(trainer, self.folder.checkpoint)
+
+    def _end_if_due(self, trainer: pl.Trainer, step: int, validated: bool) -> None:
+        watched = self.validation if validated else self.training
+        if watched.stalled(step):
+            self.reason, trainer.should_stop = "converged", True
+        elif self.interrupts.requested and step < self.config.stop.max_steps:
+            self.reason, trainer.should_stop = "interrupted", True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """The time is up."""
+        self._count_seconds()
+
+    def _count_seconds(self) -> None:
+        now = time.perf_counter()
+        self.seconds, self._since = self.seconds + now - self._since, now
+
+    def _save(self, trainer: pl.Trainer, path: Path) -> None:
+        self._count_seconds()
+        with replacing(path, force=True) as temporary:
+            trainer.save_checkpoint(temporary)
+
+    def state_dict(self) -> dict[str, Any]:
+        """What a checkpoint keeps of this."""
+        return {
+            "history": {name: list(column) for name, column in self.history.columns.items()},
+            "training": self.training.state(),
+            "validation": self.validation.state(),
+            "best_weights": self.best_weights,
+            "seconds": self.seconds,
+            "reason": self.reason,
+        }
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on from it."""
+        self.history.columns = {name: list(column) for name, column in state_dict["history"].items()}
+        self.training.load(state_dict["training"])
+        self.validation.load(state_dict["validation"])
+        self.best_weights, self.seconds = state_dict["best_weights"], state_dict["seconds"]
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        """Which run it is of."""
+        checkpoint["sinograd"] = {"version": 1, "config": to_plain(self.config)}
+
+
+def fit(
+    model: nn.Module,
+    config: Config,
+    data: TrainingData,
+    folder: RunFolder | None,
+    checkpoint: Path | None,
+    report: StepReport | None,
+) -> Recorder:
+    """Train `model` in place, from a checkpoint if one is given."""
+    device = torch.device(config.device)
+    module = Steps(model, config, data)
+    with Interrupts() as interrupts, _quiet():
+        recorder = Recorder(config, len(data.training), folder, interrupts, report)
+        trainer = pl.Trainer(
+            accelerator="gpu" if device.type == "cuda" else device.type,
+            devices=[device.index or 0] if device.type == "cuda" else 1,
+            max_epochs=config.stop.max_steps,
+            check_val_every_n_epoch=min(config.validation.every, config.stop.max_steps),
+            limit_val_batches=1.0 if data.validation else 0,
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            logger=_tensorboard(folder) if folder is not None else False,
+            callbacks=[recorder],
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+            default_root_dir=None if folder is None else str(folder.path),
+        )
+        validation = range(len(data.validation)) if data.validation else None
+        try:
+            trainer.fit(module, range(1), validation, ckpt_path=checkpoint, weights_only=True)
+        except SystemExit:  # what Lightning makes of a KeyboardInterrupt
+            step = len(recorder.history) + 1
+            rest = "nothing was kept" if folder is None else "--resume goes on from the last checkpoint"
+            raise KeyboardInterrupt(f"in the middle of step {step}; {rest}") from None
+        for logger in trainer.loggers:
+            logger.finalize("success")
+    return recorder
+
+
+def _tensorboard(folder: RunFolder) -> Any:
+    from lightning.pytorch.loggers import TensorBoardLogger
+
+    return TensorBoardLogger(folder.path, name="", version="tensorboard")
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without Lightning's advice, which is about data loaders and files that are not used here."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"lightning\.")
+        for logger in loggers:
+            logger.setLevel(logging.WARNING)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+def _steps(module: pl.LightningModule) -> Steps:
+    assert isinstance(module, Steps)
+    return module
+
+
+def _on_device(stack: Stack | ScanStack, device: torch.device) -> Stack | ScanStack:
+    moved = {
+        field.name: value.to(device)
+        for field in dataclasses.fields(stack)
+        if isinstance(value := getattr(stack, field.name), Tensor)
+    }
+    return dataclasses.replace(stack, **moved)

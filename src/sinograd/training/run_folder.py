@@ -1,0 +1,128 @@
+"""The folder of a training run.
+
+    config.yaml       the configuration, every key written out
+    provenance.json   software, data files, machine, time
+    metrics.csv       one row a step: losses and sigmas
+    tensorboard/      the same for `tensorboard --logdir`
+    checkpoints/      last.ckpt: everything that is needed to go on
+    loss.png          curves of losses and sigmas
+    model.yaml        the trained model, as `sinograd denoise --model` and `load_model` take it
+
+Other files in the folder are left alone.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from sinograd.io.files import replacing
+from sinograd.io.provenance import to_json
+from sinograd.models.typed import ConfigError, differences, to_plain
+from sinograd.training.config import Config, load_config, save_text
+
+_NAMES = ("config.yaml", "provenance.json", "metrics.csv", "tensorboard", "checkpoints", "loss.png", "model.yaml")
+
+# What may differ when a run is continued: where it is, how long it goes on, how often it is looked at.
+_FREE = ("output", "stop", "checkpoints")
+
+
+class RunFolder:
+    """Paths in the folder of a run, and the rules about using it.
+
+    Raises:
+        FileExistsError: it holds a run or other files and neither `resume` nor `force` was asked for.
+        FileNotFoundError: `resume` was, and there is no run.
+        ValueError: both were.
+    """
+
+    def __init__(self, path: Path, *, resume: bool = False, force: bool = False) -> None:
+        self.path, self.resume, self.force = Path(path), resume, force
+        if resume and force:
+            raise ValueError("resume and force exclude each other: one goes on with a run, the other starts anew")
+        if self.path.exists() and not self.path.is_dir():
+            raise FileExistsError(f"{self.path} is a file, expected a folder for the run")
+        if resume and not self.config.is_file():
+            raise FileNotFoundError(f"{self.path} holds no run to resume: it has no config.yaml")
+        if not (resume or force) and self.path.is_dir() and any(self.path.iterdir()):
+            raise FileExistsError(
+                f"{self.path} is not empty: --resume goes on with its run, --force replaces it "
+                "(resume=True, force=True in Python)"
+            )
+
+    @property
+    def config(self) -> Path:
+        """The resolved configuration."""
+        return self.path / "config.yaml"
+
+    @property
+    def metrics(self) -> Path:
+        """The table of steps."""
+        return self.path / "metrics.csv"
+
+    @property
+    def checkpoint(self) -> Path:
+        """The last checkpoint."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def model(self) -> Path:
+        """The trained model."""
+        return self.path / "model.yaml"
+
+    @property
+    def curves(self) -> Path:
+        """The picture of the losses."""
+        return self.path / "loss.png"
+
+    def check_resumed(self, config: Config) -> None:
+        """ConfigError, with the keys, unless the folder's run is the one that this resolved configuration describes."""
+        found = to_plain(load_config(self.config))
+        given = to_plain(config)
+        for key in _FREE:
+            found.pop(key, None)
+            given.pop(key, None)
+        lines = differences(found, given)
+        if lines:
+            raise ConfigError(f"{self.config} is of another run, it and the one given differ in " + "; ".join(lines))
+
+    def read_checkpoint(self, config: Config) -> Path | None:
+        """The checkpoint to go on from, None if the run had none yet.
+
+        Raises:
+            ValueError: damaged, or of another model or run.
+        """
+        if not self.checkpoint.is_file():
+            return None
+        try:
+            held = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            record = held["sinograd"]["config"]
+        except Exception as error:  # whatever damaged bytes lead to
+            raise ValueError(f"{self.checkpoint} is damaged or no checkpoint of sinograd: {error}") from error
+        lines = differences(record["model"], to_plain(config)["model"], "model")
+        if lines:
+            words = "; ".join(lines)
+            raise ValueError(f"{self.checkpoint} is of another model: it and the one given differ in {words}")
+        return self.checkpoint
+
+    def start(self, config: Config, provenance: Mapping[str, Any]) -> None:
+        """Make the folder and write what is known before the first step; with `force` after removing the old run."""
+        if self.force and self.path.is_dir():
+            for name in _NAMES:
+                held = self.path / name
+                if held.is_dir() and not held.is_symlink():
+                    shutil.rmtree(held)
+                else:
+                    held.unlink(missing_ok=True)
+        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
+        self.write_text("config.yaml", save_text(config))
+        self.write_text("provenance.json", to_json(provenance) + "\n")
+
+    def write_text(self, name: str, text: str) -> None:
+        """Replace a text file of the folder."""
+        with replacing(self.path / name, force=True) as temporary:
+            temporary.write_text(text, encoding="utf-8")

@@ -1,0 +1,204 @@
+"""`train`: from a configuration to a trained model."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib.util
+import os
+import platform
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from sinograd.io import make_provenance
+from sinograd.models import save_model
+from sinograd.models.typed import ConfigError, to_plain
+from sinograd.training.config import Config, as_config, config_hash
+from sinograd.training.data import Progress, ScanStack, Stack, TrainingData, load_data
+from sinograd.training.history import History, save_curves
+from sinograd.training.run_folder import RunFolder
+from sinograd.training.tasks import build_model, resolve
+
+
+@dataclass(frozen=True)
+class TrainingResult:
+    """What came of a training run.
+
+    Attributes:
+        model: the trained model with the weights that were kept, as `sinograd.models.load_model` gives it.
+        config: the configuration with everything filled in.
+        history: losses and sigmas of every step.
+        steps: how many were made; kept_step: after which of them the weights are.
+        reason: why it ended: "max_steps", "converged" or "interrupted".
+        seconds: of all steps, those before an interrupt included.
+        folder: where the run's files are, None if nothing was written.
+        trained_on: what the model file says about it.
+    """
+
+    model: nn.Module
+    config: Config
+    history: History
+    steps: int
+    kept_step: int
+    reason: str
+    seconds: float
+    folder: Path | None
+    trained_on: Mapping[str, Any]
+
+
+def train(
+    config: Config | Mapping[str, Any] | str | os.PathLike[str],
+    data: TrainingData | None = None,
+    *,
+    output: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    force: bool = False,
+    progress: Callable[[int, int, float], None] | None = None,
+    reading: Progress | None = None,
+) -> TrainingResult:
+    """Train a model.
+
+    The same configuration, data and number of threads give the same result, bit for bit on a CPU, also when the run
+    was interrupted and resumed.
+
+    Args:
+        config: a `Config`, a mapping, or the path of a YAML file.
+        data: what to train on; None: the files that the configuration names.
+        output: folder of the run, instead of the configuration's; None in both: nothing is written.
+        resume: go on with the run that is in the folder.
+        force: replace the run that is in the folder.
+        progress: called with (step, steps at most, loss) after every step.
+        reading: called with (stacks read, stacks) while files are read.
+
+    Raises:
+        ImportError: Lightning is not installed.
+        ConfigError, ValueError, TypeError: configuration or data are wrong, before anything is written.
+        FileExistsError, FileNotFoundError: see `RunFolder`.
+        KeyboardInterrupt: after an interrupt, when the step that was running has ended and was saved.
+    """
+    _check_lightning()
+    config = as_config(config)
+    if output is not None:
+        config = dataclasses.replace(config, output=Path(output).resolve())
+    _check_device(config)
+    folder = None if config.output is None else RunFolder(config.output, resume=resume, force=force)
+    if folder is None and resume:
+        raise ValueError("resume: expected an output folder to resume from")
+    data = load_data(config, reading) if data is None else data
+    data.check(config)
+    config = resolve(config, data)
+    checkpoint = None
+    if folder is not None:
+        if resume:
+            folder.check_resumed(config)
+            checkpoint = folder.read_checkpoint(config)
+        folder.start(config, _provenance(config, data))
+    return _run(config, data, folder, checkpoint, progress)
+
+
+def _run(
+    config: Config,
+    data: TrainingData,
+    folder: RunFolder | None,
+    checkpoint: Path | None,
+    progress: Callable[[int, int, float], None] | None,
+) -> TrainingResult:
+    from sinograd.training.lightning_run import fit
+
+    model = build_model(config)
+    recorder = fit(model, config, data, folder, checkpoint, progress)
+    history, kept = recorder.history, len(recorder.history)
+    if config.stop.keep == "best" and recorder.best_weights is not None:
+        model.load_state_dict(recorder.best_weights)
+        kept = recorder.validation.best_step
+    model.requires_grad_(True).cpu()
+    trained_on = _trained_on(config, data, history, kept)
+    if folder is not None:
+        # the run's own folder knows more; a model travels, and paths of this machine with it would help nobody
+        provenance = make_provenance("sinograd train", torch=torch.__version__)
+        save_model(model, folder.model, trained_on=trained_on, provenance=provenance, force=True)
+        save_curves(history, folder.curves, title=folder.path.name, force=True)
+    if recorder.reason == "interrupted":
+        where = f"after step {len(history)} of {config.stop.max_steps}"
+        rest = "; nothing was kept" if folder is None else f"; --resume goes on from there ({folder.path})"
+        raise KeyboardInterrupt(where + rest)
+    return TrainingResult(
+        model,
+        config,
+        history,
+        len(history),
+        kept,
+        recorder.reason,
+        recorder.seconds,
+        None if folder is None else folder.path,
+        trained_on,
+    )
+
+
+def _trained_on(config: Config, data: TrainingData, history: History, kept: int) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "task": config.task.name,
+        "stacks": [_describe(stack) for stack in data.training],
+        "steps": len(history),
+        "kept_step": kept,
+        "seed": config.seed,
+        "config_sha256": config_hash(config),
+    }
+    for name in ("training_loss", "validation_loss"):
+        _, values = history.column(name)
+        if values:
+            record[name] = {"first": values[0], "last": values[-1]}
+    return record
+
+
+def _describe(stack: Stack | ScanStack) -> dict[str, Any]:
+    volume = stack.target if isinstance(stack, ScanStack) else stack.input
+    assert volume is not None
+    spacing = stack.grid.spacing if isinstance(stack, ScanStack) else stack.spacing
+    record: dict[str, Any] = {"name": Path(stack.name).name, "shape": list(volume.shape)}
+    if spacing is not None:
+        record["voxel_mm"] = [float(s) for s in spacing]
+    if isinstance(stack, ScanStack):
+        record["projections"] = list(stack.projections.shape)
+    return record
+
+
+def _provenance(config: Config, data: TrainingData) -> dict[str, Any]:
+    files = [] if config.data is None else [*config.data.training, *config.data.validation]
+    named = {path for entry in files for path in (entry.input, entry.target) if path is not None}
+    return make_provenance(
+        "sinograd train",
+        to_plain(config),
+        config_sha256=config_hash(config),
+        files=[{"file": str(path), "bytes": path.stat().st_size} for path in sorted(named) if path.exists()],
+        torch=torch.__version__,
+        threads=torch.get_num_threads(),
+        machine=platform.machine(),
+    )
+
+
+def _check_lightning() -> None:
+    missing = [name for name in ("lightning", "tensorboard") if not _is_installed(name)]
+    if missing:
+        raise ImportError(f'training needs {" and ".join(missing)}: pip install "sinograd[train]"', name=missing[0])
+
+
+def _is_installed(name: str) -> bool:
+    try:
+        return importlib.util.find_spec(name) is not None
+    except (ImportError, ValueError):
+        return False
+
+
+def _check_device(config: Config) -> None:
+    try:
+        device = torch.device(config.device)
+    except RuntimeError:
+        raise ConfigError(f"device: expected cpu or cuda, got {config.device!r}") from None
+    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
+        reason = "there is no CUDA device" if device.type == "cuda" else "expected cpu or cuda"
+        raise ConfigError(f"device: {reason}, got {config.device!r}")

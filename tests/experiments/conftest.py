@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
+if str(EXPERIMENTS) not in sys.path:
+    sys.path.insert(0, str(EXPERIMENTS))
+
+SMALL: dict[str, dict[str, Any]] = {
+    "bone_xrm": {
+        "phantoms": {"options": {"outer": [0.104, 0.09], "wall": 0.06, "height": 0.05}, "test": [201, 202]},
+        "geometry": {"views": 40, "detector": {"shape": [10, 44], "spacing": 0.0135}},
+        "grid": {"shape": [3, 36, 36], "spacing": [0.0056, 0.0056, 0.0056]},
+        "stop": {"max_steps": 4},
+        "seeds": [0, 1],
+        "shown_slice": 1,
+    },
+    "low_dose_ct": {
+        "phantoms": {"test": [201, 202]},
+        "geometry": {"angles_deg": {"step": 10, "views": 36}, "detector": {"shape": [6, 56], "spacing": [4.4, 13.2]}},
+        "grid": {"shape": [3, 36, 36], "spacing": [2.0, 10.0, 10.0]},
+        "stop": {"max_steps": 3},
+        "seeds": [0],
+        "depth": {"filters": [1, 2], "seeds": [0]},
+        "starts": {"sigmas": [[0.5, 0.01], [1.0, 0.05]]},
+        "shown_slice": 1,
+    },
+}
+
+
+@pytest.fixture
+def small() -> Any:
+    """The quick profile of an experiment, made small; more changes may be given."""
+    from study.config import load_study
+
+    def load(name: str, **changes: Any) -> Any:
+        return load_study(EXPERIMENTS / name / "config.yaml", "quick", {**SMALL[name], **changes})
+
+    return load
