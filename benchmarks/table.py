@@ -23,7 +23,7 @@ ALL_PEERS = ("rtk", "astra", "skimage", "sitk")
 def load(folder: Path) -> list[dict]:
     """Every full-size run, oldest first."""
     runs = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    return sorted((run for run in runs if not run["size"]), key=lambda run: run["date"])
+    return sorted((run for run in runs if not run.get("size")), key=lambda run: run["date"])
 
 
 def newest(runs: Iterable[dict], key: str) -> dict[tuple, tuple[dict, dict]]:

@@ -22,7 +22,7 @@ from sinograd.preparation.rings import SEGMENTS, check_ring_options, ring_errors
 from sinograd.preparation.shifts import check_shifts, shift_projections_, unmeasured_edges
 
 # Bytes of float32 projections that are worked on at once, so that they stay in the cache; at least one view.
-BLOCK_BYTES = 4 << 20
+BLOCK_BYTES = 8 << 20
 
 Progress = Callable[[int, int], None]
 
@@ -78,7 +78,7 @@ def prepare(
     references, those of line integrals after the logarithm. Shifts come last: rings belong to the detector's own
     columns, and line integrals can be interpolated across the edge of a dense object without falling below zero.
 
-    Views are read and worked on in blocks of about 4 MB. Beside the result, float32 [views, rows, columns], a call
+    Views are read and worked on in blocks of about 8 MB. Beside the result, float32 [views, rows, columns], a call
     allocates that block, the means of references and dark (float32, one image for each time at which references were
     taken) and, with `rings`, 16 images.
 

@@ -56,19 +56,17 @@ def shift_projections_(projections: Tensor, shifts: Tensor | np.ndarray, *, edge
     rows, columns = projections.shape[-2:]
     tall = projections.new_empty(rows + 2 * REACH - 1, columns)
     wide = projections.new_empty(rows, columns + 2 * REACH - 1)
+    parts = [[x.narrow(axis, k, n) for k in range(2 * REACH)] for x, axis, n in ((tall, 0, rows), (wide, 1, columns))]
     moves = moves.double().cpu()
     weights = delay_weights(-moves - torch.floor(-moves)).tolist()
-    for view, (row, column), taps in zip(projections.unbind(-3), moves.tolist(), weights, strict=True):
-        if _whole(row) == 0 and _whole(column) == 0:
-            continue
-        middle = wide[:, :columns]
-        _extend(view, row, -2, tall)
-        _combine(tall, None if _whole(row) is not None else taps[0], -2, middle)
-        _zero(middle, row, -2, edges)
-        view.copy_(middle)
-        _extend(view, column, -1, wide)
-        _combine(wide, None if _whole(column) is not None else taps[1], -1, view)
-        _zero(view, column, -1, edges)
+    for view, distances, taps in zip(projections.unbind(-3), moves.tolist(), weights, strict=True):
+        for axis, extended in ((0, tall), (1, wide)):
+            distance = distances[axis]
+            if _whole(distance) == 0:
+                continue
+            _extend(view, distance, axis, extended)
+            _combine(parts[axis], None if _whole(distance) is not None else taps[axis], view)
+            _zero(view, distance, axis, edges)
     return projections
 
 
@@ -173,15 +171,14 @@ def _extend(image: Tensor, distance: float, axis: int, into: Tensor) -> None:
         into.narrow(axis, length - after, after).copy_(image.narrow(axis, count - 1, 1))
 
 
-def _combine(extended: Tensor, weights: list[float] | None, axis: int, into: Tensor) -> None:
-    """The weighted sum of neighbours; without weights the elements themselves."""
-    count = into.shape[axis]
+def _combine(parts: list[Tensor], weights: list[float] | None, into: Tensor) -> None:
+    """The weighted sum of neighbours; without weights the first."""
     if weights is None:
-        into.copy_(extended.narrow(axis, 0, count))
+        into.copy_(parts[0])
         return
-    torch.mul(extended.narrow(axis, 0, count), weights[0], out=into)
-    for k, weight in enumerate(weights[1:], 1):
-        into.add_(extended.narrow(axis, k, count), alpha=weight)
+    torch.mul(parts[0], weights[0], out=into)
+    for part, weight in zip(parts[1:], weights[1:], strict=True):
+        into.add_(part, alpha=weight)
 
 
 def _zero(image: Tensor, distance: float, axis: int, edges: str) -> None:
