@@ -13,7 +13,7 @@ class Case:
     Attributes:
         name: what `run.py` calls it.
         work: "fdk", "fbp", "backprojection" (voxel-driven), "forward" or "adjoint" (Joseph), "bilateral" or
-            "bilateral-backward" (its gradients).
+            "bilateral-backward" (its gradients), "sirt" or "cgls".
         beam: "cone", "fan" or "parallel".
         voxels, spacing: of the volume, along each axis.
         columns, rows, pixel: of the detector.
@@ -22,6 +22,7 @@ class Case:
         weighting: of a voxel-driven backprojection: "none" or "fdk".
         depth: voxels along z where they are not as many as along x and y.
         window: voxels across of a bilateral filter, along every axis.
+        iterations: of "sirt" and "cgls".
     """
 
     name: str
@@ -40,6 +41,7 @@ class Case:
     weighting: str = "none"
     depth: int | None = None
     window: int = 0
+    iterations: int = 0
 
     @property
     def volume_shape(self) -> tuple[int, ...]:

@@ -61,6 +61,10 @@ def prepare(case: Case, data: np.ndarray) -> Callable[[], tuple]:
         call = partial(sg.fbp, tensor, geometry, grid)
     elif case.work == "backprojection":
         call = partial(sg.Backprojection(geometry, grid, weighting=case.weighting), tensor)
+    elif case.work in ("sirt", "cgls"):
+        transform = sg.XRayTransform(geometry, grid)
+        algorithm = getattr(sg.recon, case.work)
+        return lambda: (partial(algorithm, transform, tensor, iterations=case.iterations), _image)
     else:
         transform = sg.XRayTransform(geometry, grid)
         call = partial(transform if case.work == "forward" else transform.T, tensor)
@@ -81,6 +85,10 @@ def _prepare_filter(case: Case, volume: torch.Tensor) -> Callable[[], tuple]:
         return partial(torch.autograd.grad, result, leaves, gradient), lambda grads: _contiguous(grads[0])
 
     return arm
+
+
+def _image(result: sg.recon.Result) -> np.ndarray:
+    return _contiguous(result.image)
 
 
 def _contiguous(result: torch.Tensor) -> np.ndarray:

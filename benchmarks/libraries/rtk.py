@@ -36,6 +36,9 @@ def prepare(case: Case, data: np.ndarray) -> Callable[[], tuple]:
     geometry = _geometry(case)
     image = _volume(case, data) if case.reads_volume else _projections(case, data)
 
+    if case.iterations:
+        return lambda: _iterations(case, geometry, image)
+
     def arm() -> tuple:
         source = _empty_projections(case) if case.reads_volume else _empty_volume(case)
         job = _filter(case)
@@ -50,6 +53,37 @@ def prepare(case: Case, data: np.ndarray) -> Callable[[], tuple]:
         return call, lambda done: _fetch(case, done[0].GetOutput())
 
     return arm
+
+
+def _iterations(case: Case, geometry: object, projections: object) -> tuple:
+    """SART with all views in one subset (SIRT), relaxed by 1, or conjugate gradients; both with Joseph's pair."""
+    source = _empty_volume(case)
+    if case.work == "sirt":
+        job = rtk.SARTConeBeamReconstructionFilter[IMAGE, IMAGE].New()
+        job.SetNumberOfProjectionsPerSubset(case.views)
+        job.SetLambda(1.0)
+        job.SetInput(0, source.GetOutput())
+        job.SetInput(1, projections)
+    else:
+        job = rtk.ConjugateGradientConeBeamReconstructionFilter[IMAGE].New()
+        job.SetInputVolume(source.GetOutput())
+        job.SetInputProjectionStack(projections)
+        weights = rtk.ConstantImageSource[IMAGE].New()
+        weights.SetInformationFromImage(projections)
+        weights.SetConstant(1.0)
+        weights.Update()
+        job.SetInputWeights(weights.GetOutput())
+    job.SetForwardProjectionFilter(job.ForwardProjectionType_FP_JOSEPH)
+    job.SetBackProjectionFilter(job.BackProjectionType_BP_JOSEPH)
+    job.SetNumberOfIterations(case.iterations)
+    job.SetGeometry(geometry)
+    job.SetDisableDisplacedDetectorFilter(True)
+
+    def call() -> object:
+        job.Update()
+        return job, source
+
+    return call, lambda done: _fetch(case, done[0].GetOutput())
 
 
 def _filter(case: Case) -> object:

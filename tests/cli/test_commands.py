@@ -118,7 +118,7 @@ def test_an_interrupted_demo(sinograd: Any, tmp_path: Path, monkeypatch: pytest.
 def test_doctor(sinograd: Any) -> None:
     result = sinograd("doctor")
     assert result.exit_code == 0, result.output
-    for word in ("Python", "torch", "h5py", "native module", "threads", "CUDA", "adjoint", "FDK of a ball"):
+    for word in ("Python", "torch", "h5py", "native module", "threads", "CUDA", "adjoint", "matched", "FDK of a ball"):
         assert word in result.stdout
     assert "FAIL" not in result.stdout
 
@@ -130,6 +130,18 @@ def test_doctor_finds_wrong_numbers(sinograd: Any, monkeypatch: pytest.MonkeyPat
     assert result.exit_code == 1
     assert "FAIL  FDK of a ball    amplitude off by " in result.stdout
     monkeypatch.setattr(sg, "fdk", lambda *_: 1 / 0)
+    result = sinograd("doctor")
+    assert result.exit_code == 1 and "ZeroDivisionError" in result.stdout
+
+
+def test_doctor_finds_operators_out_of_place(sinograd: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    check = sg.recon.check
+    grid = sg.Grid((16, 18, 20), 1.0, (0.5, 0.0, 0.0))
+    monkeypatch.setattr(sg.recon, "check", lambda operator: check(operator, grid=grid))
+    result = sinograd("doctor")
+    assert result.exit_code == 1
+    assert "FAIL  operators        matched: " in result.stdout and "NOT CENTRED: off by " in result.stdout
+    monkeypatch.setattr(sg.recon, "check", lambda *_: 1 / 0)
     result = sinograd("doctor")
     assert result.exit_code == 1 and "ZeroDivisionError" in result.stdout
 

@@ -25,9 +25,13 @@ def test_bars_and_position(monkeypatch: pytest.MonkeyPatch) -> None:
         advance(7, 24)
         assert progress.position() == "while reconstructing, after 7 of 24 views"
         advance(24, 24)
+        iterate = progress.stage("reconstructing", 0, "iterations")
+        iterate(3, 50, ", residual 0.01234")
+        assert progress.position() == "while reconstructing, after 3 of 50 iterations"
         progress.stage("writing", 0)
         assert progress.position() == "while writing"
     text = terminal.getvalue()
+    assert "3/50 iterations, residual 0.01234" in text
     assert "reconstructing" in text and "24/24 views" in text and "writing" in text
 
 

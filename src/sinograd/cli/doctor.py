@@ -10,10 +10,14 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import typer
 
 from sinograd.cli.errors import reported
+
+if TYPE_CHECKING:
+    from sinograd.recon import OperatorCheck
 
 CORE = (
     "torch",
@@ -61,6 +65,7 @@ def findings() -> Iterator[Finding]:
     yield _cuda()
     if not native.failed:
         yield _tested("adjoint", _adjoint_error, "difference {:.1e}, at most 1e-06", 1e-6)
+        yield _operators()
         yield _tested("FDK of a ball", _ball_error, "amplitude off by {:.2%}, at most 2%", 0.02)
 
 
@@ -126,6 +131,25 @@ def _cuda() -> Finding:
     return Finding(
         "CUDA", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}; not used, this version runs on the CPU"
     )
+
+
+def _operators() -> Finding:
+    """Whether a small cone-beam operator is matched, scaled and centred."""
+    try:
+        found = _checked()
+    except Exception as error:
+        return Finding("operators", f"{type(error).__name__}: {error}", failed=True)
+    return Finding("operators", str(found), failed=not found.ok)
+
+
+def _checked() -> OperatorCheck:
+    import sinograd as sg
+
+    detector = sg.FlatDetector((32, 40), 1.0)
+    geometry = sg.ConeBeam.circular(
+        source_to_origin=80, source_to_detector=120, angles=sg.full_scan(12), detector=detector
+    )
+    return sg.recon.check(sg.XRayTransform(geometry, sg.Grid((16, 18, 20), 1.0)))
 
 
 def _tested(name: str, test: Callable[[], float], text: str, limit: float) -> Finding:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
     from sinograd.geometry import Grid
     from sinograd.io import Scan
     from sinograd.recon import Result
+
+# Of the largest projection: what a ray that misses the grid sees of an object that is larger.
+_OUTSIDE = 0.1
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,16 @@ def iterate(request: Request, scan: Scan, grid: Grid, progress: Progress) -> tup
     total = options.pop("iterations", None)
     if total is not None:
         options["iterations"] = max(1, total - done)
+    operator, projections = XRayTransform(scan.geometry, grid), scan.load()
+    _warn_of_rays_beside(recon.row_weights(operator, grid.shape, projections), projections)
     advance = progress.stage("iterating", 0, "iterations")
     with deferred_interrupt() as asked:
         result: Result = getattr(recon, method.function)(
-            XRayTransform(scan.geometry, grid),
-            scan.load(),
+            operator,
+            projections,
             start=start,
             callback=lambda iteration: asked(),
-            progress=lambda now, of, residual: advance(done + now, done + of),
+            progress=lambda now, of, residual: advance(done + now, done + of, f", residual {residual:.4g}"),
             **options,
         )
         if asked() and result.stopped == "callback":
@@ -84,6 +90,20 @@ def check_options(request: Request) -> None:
                 raise ValueError(f"{name} is for iterative algorithms ({', '.join(METHODS)}); give --algorithm too")
     elif request.tv_strength is not None and not method.strength:
         raise ValueError(f"--tv-strength is for fista-tv, not for {request.algorithm}")
+
+
+def _warn_of_rays_beside(weights: torch.Tensor, projections: torch.Tensor) -> None:
+    """Warns when rays that miss the grid see the object."""
+    from sinograd.recon import CoverageWarning
+
+    count = int(((weights == 0) & (projections > _OUTSIDE * projections.max())).sum())
+    if count:
+        warnings.warn(
+            f"{count} rays beside the grid are attenuated: the object is larger than the grid, and iterative "
+            "algorithms put what lies outside at its border; a larger grid (--shape), FDK or FBP avoid that",
+            CoverageWarning,
+            stacklevel=2,
+        )
 
 
 def _options(request: Request, method: Method) -> dict[str, Any]:

@@ -17,9 +17,9 @@ def told_warnings(told: list[str]) -> Iterator[None]:
     """
     from sinograd.io import ScanWarning
     from sinograd.preparation import PreparationWarning
-    from sinograd.recon import CoverageWarning
+    from sinograd.recon import ConvergenceWarning, CoverageWarning
 
-    ours = (CoverageWarning, PreparationWarning, ScanWarning)
+    ours = (ConvergenceWarning, CoverageWarning, PreparationWarning, ScanWarning)
     with warnings.catch_warnings(record=True) as caught:
         for category in ours:
             warnings.simplefilter("always", category)
