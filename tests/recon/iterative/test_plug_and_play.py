@@ -23,7 +23,7 @@ def test_a_quadratic_prior(weights: Tensor | None) -> None:
     w = torch.ones_like(P) if weights is None else weights
     expected = torch.linalg.solve(M.T @ (w[:, None] * M) + c * torch.eye(10, dtype=torch.float64), M.T @ (w * P))
     norm = NORM if weights is None else operator_norm(as_operator(M), weights=w, dtype=torch.float64) ** 2 * 1.02
-    for accelerate, iterations in ((True, 300), (False, 600)):
+    for accelerate, iterations in ((True, 200), (False, 300)):
         result = pnp_proximal_gradient(
             as_operator(M),
             P,
@@ -32,11 +32,11 @@ def test_a_quadratic_prior(weights: Tensor | None) -> None:
             weights=weights,
             accelerate=accelerate,
         )
-        assert (result.image - expected).abs().max() < 1e-5
+        assert (result.image - expected).abs().max() < 1e-4
     result = pnp_admm(
-        as_operator(M), P, lambda x: x / (1 + c / (0.02 * norm)), iterations=200, penalty=0.02, weights=weights
+        as_operator(M), P, lambda x: x / (1 + c / (0.02 * norm)), iterations=100, penalty=0.02, weights=weights
     )
-    assert (result.image - expected).abs().max() < 1e-6
+    assert (result.image - expected).abs().max() < 1e-4
 
 
 def test_total_variation_as_a_denoiser() -> None:

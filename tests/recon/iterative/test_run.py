@@ -285,7 +285,7 @@ def test_long_runs_do_not_count_as_diverged() -> None:
         warnings.simplefilter("error")
         for name in ("sirt", "cgls", "lsqr", "gradient_descent", "fista_tv"):
             options = {"start": X.float()} if name == "sirt" else {}
-            result = ALGORITHMS[name](as_operator(M), p, iterations=300, **options)
+            result = ALGORITHMS[name](as_operator(M), p, iterations=150, **options)
             assert result.stopped == "iterations", name
 
 

