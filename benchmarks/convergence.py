@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import sys
 import tempfile
 from contextlib import ExitStack
 from dataclasses import replace
@@ -28,9 +29,11 @@ from rich.table import Table
 ITERATIONS = (1, 2, 3, 5, 10, 20)
 RESULTS = Path(__file__).resolve().parent / "results"
 CASES = {
-    "parallel": ("astra", Case("parallel", "", "parallel", 127, 2.0, columns=127, rows=0, pixel=2.0, views=120, arc=math.pi)),
-    "fan": ("astra", Case("fan", "", "fan", 256, 1.0, columns=256, rows=0, pixel=1.6, views=180)),
-    "cone": ("rtk", Case("cone", "", "cone", 96, 2.5, columns=96, rows=96, pixel=4.0, views=90)),
+    "astra": (
+        Case("parallel", "", "parallel", 127, 2.0, columns=127, rows=0, pixel=2.0, views=120, arc=math.pi),
+        Case("fan", "", "fan", 256, 1.0, columns=256, rows=0, pixel=1.6, views=180),
+    ),
+    "rtk": (Case("cone", "", "cone", 96, 2.5, columns=96, rows=96, pixel=4.0, views=90),),
 }
 
 
@@ -42,7 +45,7 @@ def main(
     """Compare residuals after the same number of iterations."""
     run = {**machine.describe(), "name": "convergence", "threads": threads, "entries": []}
     table = Table("data", "algorithm", "iterations", "sinograd", "peer", "its residual", "its images, our projector")
-    for peer, case in CASES.values():
+    for peer, case in ((peer, case) for peer, cases in CASES.items() for case in cases):
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             ours, theirs = (stack.enter_context(Library(name, threads, peers_python)) for name in ("ours", peer))
             run.setdefault("versions", {})[peer] = theirs.versions()
@@ -54,7 +57,9 @@ def main(
                     own, here = residuals(theirs, ours, job, inputs)
                     entry = {"data": case.name, "work": work, "iterations": iterations, "peer": peer}
                     run["entries"].append({**entry, "ours": mine, "theirs": own, "theirs by ours": here})
-                    table.add_row(case.name, work, str(iterations), f"{mine:.5f}", peer, f"{own:.5f}", f"{here:.5f}")
+                    figures = (f"{mine:.5f}", peer, f"{own:.5f}", f"{here:.5f}")
+                    print(case.name, work, iterations, *figures, file=sys.stderr, flush=True)
+                    table.add_row(case.name, work, str(iterations), *figures)
     Console(width=120).print(table)
     output.write_text(json.dumps(run, indent=1) + "\n")
 

@@ -144,12 +144,13 @@ def _operators() -> Finding:
 
 def _checked() -> OperatorCheck:
     import sinograd as sg
+    from sinograd import recon
 
     detector = sg.FlatDetector((32, 40), 1.0)
     geometry = sg.ConeBeam.circular(
         source_to_origin=80, source_to_detector=120, angles=sg.full_scan(12), detector=detector
     )
-    return sg.recon.check(sg.XRayTransform(geometry, sg.Grid((16, 18, 20), 1.0)))
+    return recon.check(sg.XRayTransform(geometry, sg.Grid((16, 18, 20), 1.0)))
 
 
 def _tested(name: str, test: Callable[[], float], text: str, limit: float) -> Finding:

@@ -34,7 +34,9 @@ def test_gradients_do_not_go_through_the_iterations() -> None:
         torch.randn(2, 3, 4, dtype=torch.float64, requires_grad=True),
         torch.tensor(5.0, dtype=torch.float64, requires_grad=True),
     )
-    assert gradcheck(lambda p, z, w: regularized_least_squares(operator, p, z, w, iterations=40), inputs, fast_mode=True)
+    assert gradcheck(
+        lambda p, z, w: regularized_least_squares(operator, p, z, w, iterations=40), inputs, fast_mode=True
+    )
     for i in range(3):
         alone = [t.detach().requires_grad_(i == k) for k, t in enumerate(inputs)]
         regularized_least_squares(operator, *alone, iterations=40).sum().backward()
