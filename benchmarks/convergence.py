@@ -2,8 +2,8 @@
 
 `python benchmarks/convergence.py [--peers-python PYTHON] [-o FILE.json]`. Each library starts from zero, without
 bounds, with its defaults for the rest (RTK's SART relaxed by 1 instead of its 0.3, and with Joseph's backprojector).
-The residual is |p - A x| / |p| with that library's own projector; beside it, the peer's images with our projector.
-Nothing is timed, so that the machine may be busy.
+The residual is |p - A x| / |p| with that library's own projector; the file also has the peer's images with our
+projector. Nothing is timed, so that the machine may be busy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,8 @@ from inputs import Inputs
 from rich.console import Console
 from rich.table import Table
 
-ITERATIONS = (1, 2, 3, 5, 10, 20)
+ITERATIONS = (*range(1, 13), 16, 20)
+LEVELS = (0.3, 0.2, 0.1, 0.05, 0.02)
 RESULTS = Path(__file__).resolve().parent / "results"
 CASES = {
     "astra": (
@@ -44,7 +45,6 @@ def main(
 ) -> None:
     """Compare residuals after the same number of iterations."""
     run = {**machine.describe(), "name": "convergence", "threads": threads, "entries": []}
-    table = Table("data", "algorithm", "iterations", "sinograd", "peer", "its residual", "its images, our projector")
     for peer, case in ((peer, case) for peer, cases in CASES.items() for case in cases):
         with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
             ours, theirs = (stack.enter_context(Library(name, threads, peers_python)) for name in ("ours", peer))
@@ -57,11 +57,24 @@ def main(
                     own, here = residuals(theirs, ours, job, inputs)
                     entry = {"data": case.name, "work": work, "iterations": iterations, "peer": peer}
                     run["entries"].append({**entry, "ours": mine, "theirs": own, "theirs by ours": here})
-                    figures = (f"{mine:.5f}", peer, f"{own:.5f}", f"{here:.5f}")
-                    print(case.name, work, iterations, *figures, file=sys.stderr, flush=True)
-                    table.add_row(case.name, work, str(iterations), *figures)
-    Console(width=120).print(table)
+                    print(case.name, work, iterations, f"{mine:.5f} {peer} {own:.5f}", file=sys.stderr, flush=True)
+    _print(run["entries"])
     output.write_text(json.dumps(run, indent=1) + "\n")
+
+
+def _print(entries: list[dict]) -> None:
+    """Iterations until the residual is below each level, ours / the peer's."""
+    table = Table("data", "algorithm", "peer", *(f"residual {level:g}" for level in LEVELS))
+    for peer, name, work in dict.fromkeys((e["peer"], e["data"], e["work"]) for e in entries):
+        chosen = [e for e in entries if (e["data"], e["work"]) == (name, work)]
+        counts = [[_reached(chosen, who, level) for who in ("ours", "theirs")] for level in LEVELS]
+        table.add_row(name, work, peer, *(" / ".join(pair) for pair in counts))
+    Console(width=120).print(table)
+
+
+def _reached(entries: list[dict], who: str, level: float) -> str:
+    done = [e["iterations"] for e in entries if e[who] <= level]
+    return str(min(done)) if done else f"> {max(ITERATIONS)}"
 
 
 def residuals(library: Library, ours: Library, case: Case, inputs: Inputs) -> tuple[float, float]:

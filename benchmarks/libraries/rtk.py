@@ -57,7 +57,7 @@ def prepare(case: Case, data: np.ndarray) -> Callable[[], tuple]:
 
 def _iterations(case: Case, geometry: object, projections: object) -> tuple:
     """SART with all views in one subset (SIRT), relaxed by 1, or conjugate gradients; both with Joseph's pair."""
-    source = _empty_volume(case)
+    source, weights = _empty_volume(case), None
     if case.work == "sirt":
         job = rtk.SARTConeBeamReconstructionFilter[IMAGE, IMAGE].New()
         job.SetNumberOfProjectionsPerSubset(case.views)
@@ -81,7 +81,7 @@ def _iterations(case: Case, geometry: object, projections: object) -> tuple:
 
     def call() -> object:
         job.Update()
-        return job, source
+        return job, source, weights  # RTK does not keep its inputs
 
     return call, lambda done: _fetch(case, done[0].GetOutput())
 

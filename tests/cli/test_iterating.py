@@ -9,12 +9,14 @@ from typing import Any
 
 import pytest
 import torch
+from scipy import ndimage
 
+import sinograd as sg
 from sinograd.cli.iterating import METHODS
 from sinograd.cli.options import Algorithm
 from sinograd.io import read, read_volume
 from sinograd.ops import XRayTransform
-from sinograd.recon import cgls, sirt
+from sinograd.recon import cgls, fista_tv, sirt
 
 
 def test_sirt_is_what_the_function_gives(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
@@ -53,8 +55,8 @@ def test_an_interrupted_run_goes_on_from_its_image(
     def watched(self: Progress, name: str, total: int, unit: str = "views") -> Any:
         advance = stage(self, name, total, unit)
 
-        def tell(done: int, of: int, *more: Any) -> None:
-            advance(done, of, *more)
+        def tell(done: int, of: int, *note: str) -> None:
+            advance(done, of, *note)
             if name == "iterating" and done == 2:
                 os.kill(os.getpid(), signal.SIGINT)
 
@@ -101,3 +103,43 @@ def test_the_real_fan_scan(sinograd: Any, shared_data: Path, tmp_path: Path) -> 
     assert result.exit_code == 0, result.output
     residual = float(result.stdout.split("residual ")[1].split()[0])
     assert residual < 0.1
+
+
+def test_options(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
+    options = ("--algorithm", "fista-tv", "--iterations", 2, "--tv-strength", 3, "--any-sign", "-q")
+    assert sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5", *options).exit_code == 0
+    scan = read(scan_file)
+    volume, grid, _ = read_volume(tmp_path / "out.h5")
+    expected = fista_tv(XRayTransform(scan.geometry, grid), scan.load(), iterations=2, strength=3.0)
+    torch.testing.assert_close(volume, expected.image, rtol=0, atol=0)
+
+
+def test_an_object_larger_than_the_grid(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
+    options = ("--algorithm", "sirt", "--shape", "8,4,4", "--iterations", 2)
+    result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5", *options)
+    assert result.exit_code == 0 and "the object is larger than the grid" in result.stderr
+
+
+@pytest.mark.parametrize("name", ["sirt", "cgls", "fista-tv"])
+def test_the_real_scan_without_tuning(sinograd: Any, shared_data: Path, tmp_path: Path, name: str) -> None:
+    """A twentieth of HTC 2022's views: material is even and openings are empty, more than FBP has them."""
+    scan = read(shared_data / "htc2022" / "tb_549views.mat")
+    few = sg.Scan(scan.load()[::20], scan.geometry[::20], grid=sg.Grid((128, 128), 4 * scan.grid.spacing[0]))
+    sg.write_scan(few, tmp_path / "few.h5")
+    with pytest.warns(sg.CoverageWarning):
+        whole = sg.fbp(scan.load(), scan.geometry, few.grid, window="hann")
+        fbp = sg.fbp(few.load(), few.geometry, few.grid, window="hann")
+    result = sinograd("reconstruct", tmp_path / "few.h5", "-o", tmp_path / "out.h5", "--algorithm", name)
+    assert result.exit_code == 0, result.output
+    image, grid, _ = read_volume(tmp_path / "out.h5")
+    y, x = grid.axes()
+    disc = (x**2 + (y[:, None] + 1.4) ** 2).sqrt() < 33
+    solid = ndimage.binary_erosion((whole > 0.018) & disc, iterations=2)
+    empty = ndimage.binary_erosion((whole < 0.014) & disc, iterations=2)
+
+    def unevenness(picture: torch.Tensor) -> float:
+        material, opening = picture[torch.from_numpy(solid)], picture[torch.from_numpy(empty)]
+        assert 0.028 < material.mean() < 0.04
+        return ((material.std() + opening.square().mean().sqrt()) / material.mean()).item()
+
+    assert unevenness(image) < {"sirt": 0.7, "cgls": 0.8, "fista-tv": 0.5}[name] * unevenness(fbp)

@@ -48,6 +48,16 @@ def test_gradients_through_five_steps(fit: str) -> None:
     assert gradcheck(function, [p, *values], fast_mode=fit == "solve")
 
 
+def test_gradients_of_bilateral_sigmas_through_five_steps() -> None:
+    """Steps, spatial and range sigmas, of one filter for all steps."""
+    denoiser = sg.BilateralFilter2d(sigma_spatial=0.8, sigma_range=0.5, window=3)
+    network = Unrolled(OPERATOR, denoiser, 5).double()
+    function, values = call(network)
+    assert [tuple(value.shape) for value in values] == [(5,), (2,), ()]
+    p = OPERATOR(torch.rand(3, 4, dtype=torch.float64)).requires_grad_()
+    assert gradcheck(function, [p, *values], fast_mode=True)
+
+
 @pytest.mark.parametrize("fit", ["gradient", "solve"])
 def test_recomputing_changes_nothing(fit: str) -> None:
     p = torch.randn(2, 3, 5)
