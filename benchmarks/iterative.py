@@ -66,7 +66,9 @@ def cost(repeat: int) -> dict[str, list[float]]:
         seconds["projection"].append(middle - start)
         seconds["adjoint"].append(time.perf_counter() - middle)
         marks: list[float] = []
-        sirt(operator, exact, iterations=3, lower=0.0, callback=lambda _, marks=marks: marks.append(time.perf_counter()))
+        sirt(
+            operator, exact, iterations=3, lower=0.0, callback=lambda _, marks=marks: marks.append(time.perf_counter())
+        )
         seconds["SIRT iteration"] += [marks[1] - marks[0], marks[2] - marks[1]]
     return seconds
 
@@ -80,7 +82,9 @@ def few_views(iterations: int) -> list[dict]:
     operator = sg.XRayTransform(geometry, grid)
     entries = []
     for name, projections in (("exact", exact), (f"{PHOTONS:g} photons", noisy / ATTENUATION)):
-        volumes = {f"FDK, {window}": sg.fdk(projections, geometry, grid, window=window) for window in ("ram-lak", "hann")}
+        volumes = {
+            f"FDK, {window}": sg.fdk(projections, geometry, grid, window=window) for window in ("ram-lak", "hann")
+        }
         start = time.perf_counter()
         volumes["FISTA-TV"] = fista_tv(operator, projections, iterations=iterations, lower=0.0).image
         seconds = time.perf_counter() - start
