@@ -1,5 +1,6 @@
 """What denoisers are trained on and scored with: pairs of noisy and clean volumes, and random patches of them."""
 
+from sinograd.datasets.load import load_pairs
 from sinograd.datasets.pairs import PairedVolume, TensorSource, Unit, VolumeSource, check_unit
 from sinograd.datasets.patches import Patches
 from sinograd.datasets.spec import (
@@ -31,5 +32,6 @@ __all__ = [
     "VolumeSource",
     "Volumes",
     "check_unit",
+    "load_pairs",
     "with_absolute_paths",
 ]
