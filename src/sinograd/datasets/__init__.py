@@ -1,5 +1,6 @@
 """What denoisers are trained on and scored with: pairs of noisy and clean volumes, and random patches of them."""
 
+from sinograd.datasets.download import fetch, fetch_ldct_benchmark
 from sinograd.datasets.load import load_pairs
 from sinograd.datasets.pairs import PairedVolume, TensorSource, Unit, VolumeSource, check_unit
 from sinograd.datasets.patches import Patches
@@ -32,6 +33,8 @@ __all__ = [
     "VolumeSource",
     "Volumes",
     "check_unit",
+    "fetch",
+    "fetch_ldct_benchmark",
     "load_pairs",
     "with_absolute_paths",
 ]

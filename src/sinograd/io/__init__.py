@@ -6,6 +6,7 @@ are imported when a file is read or written.
 
 from sinograd.io.calibration import Calibration
 from sinograd.io.center_picture import save_center_picture
+from sinograd.io.open_volume import OpenVolume, open_volume
 from sinograd.io.page import check_page_path, save_page
 from sinograd.io.pictures import check_picture_path, save_preview
 from sinograd.io.provenance import make_provenance, software_version
@@ -17,6 +18,7 @@ from sinograd.io.write import scan_format, write_scan, written_paths
 
 __all__ = [
     "Calibration",
+    "OpenVolume",
     "Scan",
     "ScanWarning",
     "check_page_path",
@@ -25,6 +27,7 @@ __all__ = [
     "is_volume",
     "known_formats",
     "make_provenance",
+    "open_volume",
     "read",
     "read_volume",
     "save_center_picture",
