@@ -23,11 +23,10 @@ def own_volume_pairs(spec: OwnVolume) -> list[PairedVolume]:
     """One pair for each file: the volume, and what it would be at a lower dose; simulated when it is read.
 
     The volume is projected (attenuation below zero counts as air), photon noise is drawn, and what the noise alone
-    reconstructs to is added to the volume: by linearity that is the reconstruction of the noisy projections without
-    the blur and the discretisation errors of projecting a volume of voxels, so the operator that projects, which is not the
-    one that reconstructs, decides on nothing but the noise's strength. With the target "reconstruction", input and
-    target are the reconstructions themselves. The noise of the volume itself stays in input and target, which makes
-    the dose of the input that of the simulated scan plus the volume's own noise.
+    reconstructs to is added to the volume. By linearity that is the reconstruction of the noisy projections without
+    the blur and the errors of projecting voxels: the projector, which is not the operator that reconstructs, decides
+    on nothing but the noise's strength. With the target "reconstruction", input and target are the reconstructions
+    themselves. The noise that the volume has stays in both, so that the input has that and the simulated scan's.
 
     A fan beam scans every slice by itself, 8 at a time; a cone beam the whole volume at once, which then must fit
     into memory, and beyond whose ends it sees nothing.

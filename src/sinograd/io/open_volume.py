@@ -91,8 +91,9 @@ class _Slices:
     ndim: int
 
     def __call__(self, first: int, end: int) -> np.ndarray:
-        whole = self.ndim == 2 and len(self.stored.shape) == 2
-        return np.asarray(self.stored[:] if whole else self.stored[first:end])
+        if self.ndim == 2 and len(self.stored.shape) == 2:
+            return np.asarray(self.stored[:])[None][first:end]
+        return np.asarray(self.stored[first:end])
 
 
 @dataclass(frozen=True)
