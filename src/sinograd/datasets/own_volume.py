@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from sinograd.datasets.block_cache import BlockCache
 from sinograd.datasets.files import open_source, stem
-from sinograd.datasets.pairs import PairedVolume, VolumeSource, check_finite
-from sinograd.datasets.simulation import Made, SimulatedSource, noisy, reconstructed, scan_geometry, slice_grid
+from sinograd.datasets.pairs import PairedVolume, VolumeSource, check_finite, check_unit
+from sinograd.datasets.simulation import SimulatedSource, noisy, reconstructed, scan_geometry, slice_grid
 from sinograd.datasets.spec import OwnVolume
 from sinograd.geometry import Grid
 from sinograd.io.typed import ConfigError
@@ -37,17 +38,18 @@ def own_volume_pairs(spec: OwnVolume) -> list[PairedVolume]:
     """
     if spec.scan.target_photons is not None and spec.target == "volume":
         raise ConfigError("pairs.scan.target_photons: the target is the volume as it is; for target: reconstruction")
-    made = Made(spec.cache_mb << 20)
+    cache = BlockCache(spec.cache_mb << 20)
     pairs = []
     for path in spec.files:
         source = open_source(path, spec.unit, spec.padding)
+        check_unit(PairedVolume(stem(path), stem(path), (source,), None, spec.unit))
         simulation = OwnVolumeScan(spec, source, stem(path))
-        inputs = tuple(SimulatedSource(simulation, index, made) for index in range(spec.realisations))
+        inputs = tuple(SimulatedSource(simulation, index, cache) for index in range(spec.realisations))
         target: VolumeSource | None = None
         if spec.target == "volume":
             target = source
         elif spec.target == "reconstruction":
-            target = SimulatedSource(simulation, spec.realisations, made)
+            target = SimulatedSource(simulation, spec.realisations, cache)
         pairs.append(PairedVolume(stem(path), stem(path), inputs, target, spec.unit, spec.group))
     return pairs
 
@@ -62,7 +64,7 @@ class OwnVolumeScan:
         self.shape, self.spacing = source.shape, source.spacing
         grid = Grid(self.shape, self.spacing)
         self.grid = grid if spec.scan.beam == "cone" else slice_grid(grid)
-        self.geometry = scan_geometry(spec.scan, grid, math.hypot(*grid.size[1:]) / 2, "pairs.scan")
+        self.geometry = scan_geometry(spec.scan, grid, math.hypot(*grid.size[1:]) / 2)
         self.block = self.shape[0] if spec.scan.beam == "cone" else _SLICES
 
     def make(self, first: int, end: int) -> tuple[Tensor, ...]:

@@ -8,8 +8,8 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from sinograd.datasets.pairs import AIR, PairedVolume, VolumeSource
-from sinograd.datasets.slice_cache import SliceCache
+from sinograd.datasets.block_cache import BlockCache
+from sinograd.datasets.pairs import AIR, PairedVolume, VolumeSource, check_finite
 
 _MOST_PADDING = 0.8  # of a patch; others are drawn again
 _DRAWS = 20
@@ -52,7 +52,7 @@ class Patches:
         self.size = (size, size) if isinstance(size, int) else (int(size[0]), int(size[1]))
         self.per_batch, self.pad, self.weights, self.augment = per_batch, pad, weights, augment
         self._check()
-        self.cache = SliceCache(cache_bytes)
+        self.cache = BlockCache(cache_bytes)
         self._patients: dict[str, list[PairedVolume]] = {}
         for pair in self.pairs:
             self._patients.setdefault(pair.patient, []).append(pair)
@@ -90,8 +90,8 @@ class Patches:
             side = _below(pair.shape[2] - width + 1, generator)
             noisy, clean = _draw_sources(pair, generator)
             cut = (slice(top, top + height), slice(side, side + width))
-            one = self.cache.slice(noisy, number, f"{pair.name}: input")[cut]
-            other = one if clean is noisy else self.cache.slice(clean, number, f"{pair.name}: target")[cut]
+            one = self._slice(noisy, number, f"{pair.name}: input")[cut]
+            other = one if clean is noisy else self._slice(clean, number, f"{pair.name}: target")[cut]
             if self.pad is None:
                 break
             nothing = (one <= self.pad) | (other <= self.pad)
@@ -99,6 +99,18 @@ class Patches:
                 one, other = (part.masked_fill(nothing, AIR[pair.unit]) for part in (one, other))
                 break
         return self._turned(one, other, generator) if self.augment else (one, other)  # pyright: ignore
+
+    def _slice(self, source: VolumeSource, index: int, name: str) -> Tensor:
+        """One slice [Y, X], read with the others of its block."""
+        size = max(1, int(getattr(source, "block", 1)))
+        start = index // size * size
+
+        def read() -> tuple[Tensor]:
+            slices = source.read(start, min(start + size, source.shape[0]))
+            check_finite(slices, name, start)
+            return (slices,)
+
+        return self.cache.get(source, start, read)[0][index - start]
 
     def _draw_slice(self, generator: torch.Generator) -> tuple[PairedVolume, int]:
         held: Sequence[PairedVolume] = self.pairs

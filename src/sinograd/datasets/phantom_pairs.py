@@ -8,9 +8,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from sinograd.datasets.block_cache import BlockCache
 from sinograd.datasets.pairs import PairedVolume
 from sinograd.datasets.simulation import (
-    Made,
     SimulatedSource,
     noisy,
     reconstructed,
@@ -39,8 +39,8 @@ def phantom_pairs(spec: Phantoms) -> list[PairedVolume]:
     Raises:
         ConfigError: scanner, beam and views do not fit.
     """
-    made = Made(spec.cache_mb << 20)
-    return [_pair(spec, seed, made) for seed in range(spec.first_seed, spec.first_seed + spec.count)]
+    cache = BlockCache(spec.cache_mb << 20)
+    return [_pair(spec, seed, cache) for seed in range(spec.first_seed, spec.first_seed + spec.count)]
 
 
 class PhantomScan:
@@ -112,10 +112,10 @@ def make_phantom(name: str, seed: int, width: float, height: float) -> Ellipsoid
     return _turned(plain, turn) if seed else plain
 
 
-def _pair(spec: Phantoms, seed: int, made: Made) -> PairedVolume:
+def _pair(spec: Phantoms, seed: int, cache: BlockCache) -> PairedVolume:
     simulation = PhantomScan(spec, seed)
-    inputs = tuple(SimulatedSource(simulation, index, made) for index in range(spec.realisations))
-    target = None if spec.target == "none" else SimulatedSource(simulation, spec.realisations, made)
+    inputs = tuple(SimulatedSource(simulation, index, cache) for index in range(spec.realisations))
+    target = None if spec.target == "none" else SimulatedSource(simulation, spec.realisations, cache)
     name = f"{spec.phantom}-{seed}"
     return PairedVolume(name, name, inputs, target, spec.unit, "abdomen" if spec.phantom == "abdomen" else "")
 

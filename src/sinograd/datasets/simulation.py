@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections import OrderedDict
+from functools import partial
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from sinograd.datasets.block_cache import BlockCache
 from sinograd.datasets.pairs import check_range
 from sinograd.datasets.spec import ScanSpec
 from sinograd.geometry import ConeBeam, FanBeam, FlatDetector, Geometry, Grid, full_scan, load_geometry
@@ -46,32 +47,11 @@ class Simulation(Protocol):
         ...
 
 
-class Made:
-    """What simulations made lately; `limit` bytes at most, and the last block in any case."""
-
-    def __init__(self, limit: int) -> None:
-        self.limit, self.held = limit, 0
-        self._blocks: OrderedDict[tuple[int, int], tuple[Simulation, tuple[Tensor, ...]]] = OrderedDict()
-
-    def block(self, simulation: Simulation, first: int, end: int) -> tuple[Tensor, ...]:
-        """The block of a simulation that starts at `first`."""
-        key = (id(simulation), first)  # the simulation is kept beside it, so that no other gets its id
-        if key not in self._blocks:
-            made = simulation.make(first, end)
-            self._blocks[key] = (simulation, made)
-            self.held += _bytes(made)
-        self._blocks.move_to_end(key)
-        while self.held > self.limit and len(self._blocks) > 1:
-            _, (_, old) = self._blocks.popitem(last=False)
-            self.held -= _bytes(old)
-        return self._blocks[key][1]
-
-
 class SimulatedSource:
     """One of the volumes of a simulation."""
 
-    def __init__(self, simulation: Simulation, index: int, made: Made) -> None:
-        self.simulation, self.index, self.made = simulation, index, made
+    def __init__(self, simulation: Simulation, index: int, cache: BlockCache) -> None:
+        self.simulation, self.index, self.cache = simulation, index, cache
         self.shape, self.spacing, self.block = simulation.shape, simulation.spacing, simulation.block
 
     def read(self, first: int, end: int) -> Tensor:
@@ -81,12 +61,12 @@ class SimulatedSource:
         parts = [torch.empty(0, *self.shape[1:])]
         for start in range(first // self.block * self.block, end, self.block):
             stop = min(start + self.block, slices)
-            part = self.made.block(self.simulation, start, stop)[self.index]
-            parts.append(part[max(first - start, 0) : min(end, stop) - start])
+            made = self.cache.get(self.simulation, start, partial(self.simulation.make, start, stop))
+            parts.append(made[self.index][max(first - start, 0) : min(end, stop) - start])
         return parts[1] if len(parts) == 2 else torch.cat(parts)
 
 
-def scan_geometry(scan: ScanSpec, grid: Grid, radius: float, where: str = "scan") -> Geometry:
+def scan_geometry(scan: ScanSpec, grid: Grid, radius: float, where: str = "pairs.scan") -> Geometry:
     """The scanner that is named, or one that sees everything within `radius` mm of the axis over the grid's height.
 
     The fitted one has its source at four radii, a magnification of 1.5 and detector elements of a voxel's size at the
@@ -145,7 +125,3 @@ def generator_of(*key: object) -> torch.Generator:
 def slice_grid(grid: Grid) -> Grid:
     """The 2-D grid of one slice."""
     return Grid(grid.shape[1:], grid.spacing[1:], grid.center[:2])
-
-
-def _bytes(made: tuple[Tensor, ...]) -> int:
-    return sum(tensor.numel() * tensor.element_size() for tensor in made)

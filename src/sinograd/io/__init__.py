@@ -6,6 +6,8 @@ are imported when a file is read or written.
 
 from sinograd.io.calibration import Calibration
 from sinograd.io.center_picture import save_center_picture
+from sinograd.io.dicom_series import DicomSeries, read_series
+from sinograd.io.dicom_writer import write_series
 from sinograd.io.open_volume import OpenVolume, open_volume
 from sinograd.io.page import check_page_path, save_page
 from sinograd.io.pictures import check_picture_path, save_preview
@@ -18,6 +20,7 @@ from sinograd.io.write import scan_format, write_scan, written_paths
 
 __all__ = [
     "Calibration",
+    "DicomSeries",
     "OpenVolume",
     "Scan",
     "ScanWarning",
@@ -29,6 +32,7 @@ __all__ = [
     "make_provenance",
     "open_volume",
     "read",
+    "read_series",
     "read_volume",
     "save_center_picture",
     "save_page",
@@ -37,6 +41,7 @@ __all__ = [
     "scan_format",
     "software_version",
     "write_scan",
+    "write_series",
     "write_volume",
     "written_paths",
 ]
