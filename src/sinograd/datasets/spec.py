@@ -204,6 +204,9 @@ def with_absolute_paths(spec: T, folder: Path) -> T:
 def _absolute(value: Any, folder: Path) -> Any:
     if isinstance(value, Path):
         return folder / value
+    if isinstance(value, ScanSpec):
+        is_file = value.scanner is not None and value.scanner.endswith((".yaml", ".yml"))
+        return dataclasses.replace(value, scanner=str(folder / str(value.scanner))) if is_file else value
     if isinstance(value, tuple):
         return tuple(_absolute(held, folder) for held in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
