@@ -22,6 +22,7 @@ from sinograd.datasets import (
     spec,
     with_absolute_paths,
 )
+from sinograd.geometry.plain_yaml import load_yaml
 from sinograd.io.typed import ConfigError, from_plain, to_plain
 
 
@@ -33,8 +34,8 @@ def _documented() -> list[dict[str, Any]]:
     found = []
     for block in blocks.removeprefix("    pairs:\n").split("\n\n"):
         lines = [line for line in block.splitlines() if not line.strip().startswith("...")]
-        found.append(yaml.safe_load("\n".join(lines)))
-    return [*found, yaml.safe_load(f"patches:{patches}")["patches"]]
+        found.append(load_yaml("\n".join(lines)))
+    return [*found, load_yaml(f"patches:{patches}")["patches"]]
 
 
 def test_what_is_documented_can_be_read() -> None:
@@ -43,7 +44,7 @@ def test_what_is_documented_can_be_read() -> None:
     assert [type(one) for one in specs] == [Mayo2016, LdctAndProjection, Volumes, Phantoms, OwnVolume]
     assert from_plain(PatchesSpec, patches) == PatchesSpec()
     for one in specs:
-        again = from_plain(PairsSpec, yaml.safe_load(yaml.safe_dump(to_plain(one))))  # pyright: ignore[reportArgumentType]
+        again = from_plain(PairsSpec, load_yaml(yaml.safe_dump(to_plain(one))))  # pyright: ignore[reportArgumentType]
         assert again == one
 
 

@@ -6,6 +6,7 @@
       thickness_mm: 3               # of the slices; needed where there are several
       kernel: null                  # part of the folders' names such as B30; needed where there are several
       patients: [L067, L096]        # left out: all
+      padding: air                  # what was not measured becomes -1000 HU; keep: stays; here and in all DICOM slices
 
       layout: ldct-and-projection   # TCIA's LDCT-and-Projection-data, as ldct-benchmark downloads it
       folder: /data                 # in which LDCT-and-Projection-data lies, or that folder itself

@@ -25,7 +25,8 @@ class OpenVolume:
     It holds no open file, so it can be pickled and used in DataLoader workers.
 
     Attributes:
-        grid: its voxels, 3-D also for an image. provenance: how the file was made, {} where it does not tell.
+        grid: its voxels, 3-D also for an image (as thick as its smaller pixel side).
+        provenance: how the file was made, {} where it does not tell.
         block: slices that are best read together: those of a chunk; all, where a file can only be read whole
             (.mha, NIfTI, .txm).
     """
