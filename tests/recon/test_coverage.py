@@ -112,7 +112,7 @@ def test_half_fan_needs_a_full_turn() -> None:
     geometry = fan(degrees(0, 205, 206), offset=70.0)
     assert sg.coverage(geometry).missing > 0.1
     with pytest.warns(sg.CoverageWarning, match=r"% of the rays .* were measured"):
-        reconstruct(geometry)
+        sg.FBP(geometry, sg.Grid((4, 4), 20.0))
 
 
 @pytest.mark.parametrize("angles", [degrees(33, 33, 1), degrees(33, 33, 3), degrees(0, 360, 2), degrees(0, 60, 2)])
@@ -149,6 +149,26 @@ def test_a_complete_scan_says_so() -> None:
     assert str(sg.coverage(COMPLETE["full"])) == (
         "100.0 % of the rays through the field of view were measured; source angles 360.0 deg"
     )
+
+
+def test_an_off_centre_short_scan_is_complete_up_to_its_nearer_edge() -> None:
+    """The half turn plus the fan of a detector in the middle; then it is moved by 5 of its 101 columns."""
+    moved = fan(COMPLETE["short"].angles, offset=10.0)
+    found = sg.coverage(moved)
+    assert not found.complete
+    nearer = (50.5 * 2 - 10) / DISTANCES["source_to_detector"]
+    expected = DISTANCES["source_to_origin"] * nearer / (1 + nearer**2) ** 0.5
+    assert found.complete_radius == pytest.approx(expected, rel=0.05)
+    assert f"none within {found.complete_radius:.4g} mm of the axis" in str(found)
+    half = found.complete_radius
+    sg.FBP(moved, sg.Grid((4, 4), 0.49 * half))  # warnings are errors here
+    for center in ((0.0, 0.0), (0.1 * half, 0.0), (0.0, -0.1 * half)):
+        with pytest.warns(sg.CoverageWarning):
+            sg.FBP(moved, sg.Grid((4, 4), (0.51 if center == (0, 0) else 0.49) * half, center=center))
+
+
+def test_parallel_wedge_is_complete_nowhere() -> None:
+    assert sg.coverage(sg.ParallelBeam(degrees(0, 120, 121), LINE)).complete_radius == 0
 
 
 def test_coverage_needs_an_orbit() -> None:

@@ -63,7 +63,7 @@ def _reconstruct_seconds(geometry: Geometry, grid: Grid) -> float:
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        plan = make_plan(geometry, "FDK")
+        plan = make_plan(geometry, grid, "FDK")
     views = len(geometry)
     first = max(0, views - _VIEWS)
     projections = torch.zeros(geometry.projection_shape)  # pages that are not read cost nothing

@@ -35,7 +35,7 @@ def filtered_backprojection(
         raise ValueError(f"--algorithm {request.algorithm} does not take a {type(geometry).__name__}")
     try:
         (check_fdk if cone else check_fbp)(geometry, grid)
-        plan = make_plan(geometry, "FDK" if cone else "filtered backprojection", request.truncation)
+        plan = make_plan(geometry, grid, "FDK" if cone else "filtered backprojection", request.truncation)
     except ValueError as error:
         if not str(error).startswith("geometry: "):
             raise

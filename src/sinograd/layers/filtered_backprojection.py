@@ -96,7 +96,7 @@ class FDK(_FilteredBackprojection):
         recompute: bool = False,
     ) -> None:
         grid = check_fdk(geometry, grid)
-        plan = make_plan(geometry, "FDK", truncation)
+        plan = make_plan(geometry, grid, "FDK", truncation)
         super().__init__(geometry, grid, plan, window, cutoff, trainable, recompute)
 
 
@@ -115,5 +115,5 @@ class FBP(_FilteredBackprojection):
         recompute: bool = False,
     ) -> None:
         grid = check_fbp(geometry, grid)
-        plan = make_plan(geometry, "filtered backprojection", truncation)
+        plan = make_plan(geometry, grid, "filtered backprojection", truncation)
         super().__init__(geometry, grid, plan, window, cutoff, trainable, recompute)

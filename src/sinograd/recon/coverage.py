@@ -7,8 +7,9 @@ import warnings
 from dataclasses import dataclass
 
 import torch
+from torch import Tensor
 
-from sinograd.geometry import Geometry
+from sinograd.geometry import Geometry, Grid
 from sinograd.recon.angular import AngularSampling, angular_sampling
 from sinograd.recon.orbit import Orbit, check_axis_seen, circular_orbit
 from sinograd.recon.redundancy import conjugate, detector_edges, ray_confidence
@@ -33,12 +34,14 @@ class Coverage:
             rays are missing.
         gaps_deg: unmeasured arcs (from, to) of source angles, degrees.
         arc_deg: degrees of source angle measured.
+        complete_radius: mm from the axis up to which every ray was measured; 0 where some are missing at the axis.
     """
 
     missing: float
     directions_deg: tuple[tuple[float, float], ...]
     gaps_deg: tuple[tuple[float, float], ...]
     arc_deg: float
+    complete_radius: float = 0.0
 
     @property
     def complete(self) -> bool:
@@ -50,7 +53,8 @@ class Coverage:
         gaps = _listed([f"{low:.1f} to {high:.1f} ({high - low:.1f})" for low, high in self.gaps_deg])
         text = f"{100 * (1 - self.missing):.1f} % of the rays through the field of view were measured"
         text += f"; source angles {self.arc_deg:.1f} deg" + (f", gaps at {gaps} deg" if gaps else "")
-        return text + (f"; rays are missing in the directions {arcs} deg (from +x, mod 180)" if arcs else "")
+        text += f"; rays are missing in the directions {arcs} deg (from +x, mod 180)" if arcs else ""
+        return text + (f", none within {self.complete_radius:.4g} mm of the axis" if arcs and self.complete_radius else "")
 
 
 def coverage(geometry: Geometry) -> Coverage:
@@ -81,18 +85,39 @@ def measure_coverage(orbit: Orbit, sampling: AngularSampling) -> Coverage:
     gaps = tuple((_round(low), _round(high)) for low, high in sampling.gaps)
     measured = 360.0 if sampling.closed else sum(math.degrees(end - start) for start, end in sampling.arcs)
     arcs = _arcs(direction[~seen].tolist()) if missing > TOLERATED else ()
-    return Coverage(missing, arcs, gaps, measured)
+    return Coverage(missing, arcs, gaps, measured, _complete_radius(orbit, gamma[0], seen.all(0)))
 
 
-def warn_of_missing_rays(orbit: Orbit, sampling: AngularSampling) -> None:
-    """A `CoverageWarning` with numbers where rays are missing."""
+def warn_of_missing_rays(orbit: Orbit, sampling: AngularSampling, grid: Grid) -> None:
+    """A `CoverageWarning` with numbers where rays through the grid are missing.
+
+    A scan whose detector stands a little to the side may still measure every ray of the circle up to its nearer edge;
+    a grid no wider than that circle needs nothing else.
+    """
     found = measure_coverage(orbit, sampling)
-    if not found.complete:
+    if not found.complete and found.complete_radius < _half_width(grid):
         warnings.warn(
             f"{found}. Expect streaks and shape distortions along the missing directions.",
             CoverageWarning,
             stacklevel=4,
         )
+
+
+def _half_width(grid: Grid) -> float:
+    """The largest distance of a middle of a grid's side to the axis, mm."""
+    return max(abs(center) + size / 2 for center, size in zip(grid.center[:2], reversed(grid.size[-2:]), strict=True))
+
+
+def _complete_radius(orbit: Orbit, gamma: Tensor, seen: Tensor) -> float:
+    """The distance to the axis, mm, up to which all sampled rays were seen; gamma and seen: [fans], in order."""
+    reach = gamma.abs()
+    lost = float(reach[~seen].min()) if not bool(seen.all()) else math.inf
+    largest = float(reach[reach < lost].max()) if bool((reach < lost).any()) else 0.0
+    if not orbit.divergent:
+        return largest
+    outermost = orbit.fan.abs().argmax()
+    radius = orbit.distance.abs().flatten()[outermost] / torch.sin(orbit.fan.abs().flatten()[outermost])
+    return float(radius) * math.sin(largest)
 
 
 def _listed(items: list[str], most: int = 4) -> str:

@@ -46,7 +46,7 @@ def fbp(
         CoverageWarning: rays are missing; says which.
     """
     grid = check_fbp(geometry, grid)
-    plan = make_plan(geometry, "filtered backprojection", truncation)
+    plan = make_plan(geometry, grid, "filtered backprojection", truncation)
     return run_plan(projections, plan, geometry, grid, window, cutoff, taps, weights, progress)
 
 

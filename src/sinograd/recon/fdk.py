@@ -52,7 +52,7 @@ def fdk(
         CoverageWarning: rays are missing; says which.
     """
     grid = check_fdk(geometry, grid)
-    plan = make_plan(geometry, "FDK", truncation)
+    plan = make_plan(geometry, grid, "FDK", truncation)
     return run_plan(projections, plan, geometry, grid, window, cutoff, taps, weights, progress)
 
 

@@ -89,8 +89,8 @@ class Continuation:
     orbit: Orbit
 
 
-def make_plan(geometry: Geometry, algorithm: str, truncation: str = "none") -> Plan:
-    """The plan of a scan; warns where rays are missing.
+def make_plan(geometry: Geometry, grid: Grid, algorithm: str, truncation: str = "none") -> Plan:
+    """The plan of a scan; warns where rays through the grid are missing.
 
     Raises:
         ValueError: filtered backprojection is not defined for the geometry, or the detector does not see the axis.
@@ -100,7 +100,7 @@ def make_plan(geometry: Geometry, algorithm: str, truncation: str = "none") -> P
     orbit = circular_orbit(vectors, detector.shape, geometry.divergent, algorithm, geometry.scan == "helical")
     sampling = angular_sampling(orbit.angles)
     check_axis_seen(orbit, algorithm)
-    warn_of_missing_rays(orbit, sampling)
+    warn_of_missing_rays(orbit, sampling, grid)
     padding = _symmetric_padding(vectors, orbit)
     spacing = vectors[:, 2].norm(dim=1)
     if float(spacing.max() - spacing.min()) > 1e-6 * float(spacing.max()):
