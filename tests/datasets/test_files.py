@@ -84,6 +84,9 @@ def test_volumes_that_do_not_fit(tmp_path: Path) -> None:
         pair("short.h5")
     with pytest.raises(ValueError, match=r"low: the unit is HU, but the target's values .* attenuation in 1/mm"):
         pair("mu.h5")
+    sg.write_volume(torch.randn(_SHAPE) * 100, tmp_path / "moved.h5", sg.Grid(_SHAPE, 1.0, (0, 0, 1.5)))
+    with pytest.raises(ValueError, match=r"low: the target lies 0, 0, 1\.5 mm \(x, y, z\) from the input"):
+        pair("moved.h5")
     with pytest.raises(FileNotFoundError, match=r"none\.h5 does not exist"):
         pair("none.h5")
     write_slices(tmp_path / "slices", tissue(_SHAPE))

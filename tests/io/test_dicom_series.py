@@ -107,6 +107,11 @@ def test_a_tilted_gantry_warns(tmp_path: Path) -> None:
         ({"ImagePositionPatient": None}, "has no usable ImagePositionPatient"),
         ({"PixelSpacing": None}, "has no usable PixelSpacing"),
         ({"PixelSpacing": [0, 1]}, "PixelSpacing must be positive"),
+        (
+            {"ImageOrientationPatient": [1, 0, 0, 1, 0, 0]},
+            "must be two perpendicular unit vectors, got 1, 0, 0, 1, 0, 0",
+        ),
+        ({"Rows": 60000, "Columns": 60000}, "is damaged: 60000 x 60000 pixels in"),
         ({"NumberOfFrames": 3}, "holds 3 frames"),
         ({"SamplesPerPixel": 3}, "is a colour image"),
         ({"each ImagePositionPatient": [[0, 0, z] for z in (0, 2, 2, 4)]}, "1-002.dcm and 1-003.dcm are at the same"),

@@ -8,7 +8,7 @@ from sinograd.datasets.files import volume_pairs
 from sinograd.datasets.ldct_and_projection import ldct_pairs
 from sinograd.datasets.mayo2016 import mayo2016_pairs
 from sinograd.datasets.own_volume import own_volume_pairs
-from sinograd.datasets.pairs import PairedVolume, check_unit
+from sinograd.datasets.pairs import PairedVolume, check_place, check_unit
 from sinograd.datasets.phantom_pairs import phantom_pairs
 from sinograd.datasets.spec import LdctAndProjection, Mayo2016, OwnVolume, PairsSpec, Phantoms, Volumes
 
@@ -43,4 +43,4 @@ def load_pairs(spec: PairsSpec, progress: Progress | None = None) -> list[Paired
             pairs = volume_pairs(spec)
         case _:
             raise TypeError(f"spec must be one of the layouts of sinograd.datasets.spec, got a {type(spec).__name__}")
-    return [check_unit(pair) for pair in pairs]
+    return [check_unit(check_place(pair)) for pair in pairs]

@@ -10,6 +10,8 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from sinograd.geometry import Grid
+
 Unit = Literal["HU", "1/mm", "none"]
 UNITS = ("HU", "1/mm", "none")
 AIR = {"HU": -1000.0, "1/mm": 0.0}  # of each unit that has one
@@ -150,6 +152,27 @@ def check_unit(pair: PairedVolume) -> PairedVolume:
             raise ValueError(
                 f"{pair.name}: the unit is {pair.unit}, but the {what}'s values in slice {middle} lie between "
                 f"{low:.4g} and {high:.4g}: {other}?"
+            )
+    return pair
+
+
+def check_place(pair: PairedVolume) -> PairedVolume:
+    """The pair itself, if its volumes lie in the same place, to half a voxel, as far as their files tell (`grid`).
+
+    Raises:
+        ValueError: naming the volume and how far it lies from the input.
+    """
+    grids = [getattr(source, "grid", None) for source in (*pair.inputs, pair.target)]
+    first = next((grid for grid in grids if isinstance(grid, Grid)), None)
+    for index, grid in enumerate(grids):
+        if first is None or not isinstance(grid, Grid):
+            continue
+        apart = [b - a for a, b in zip(first.center, grid.center, strict=True)]
+        if any(abs(d) > s / 2 for d, s in zip(apart, reversed(first.spacing), strict=True)):
+            what = "target" if index == len(pair.inputs) else f"input {index}"
+            raise ValueError(
+                f"{pair.name}: the {what} lies {', '.join(f'{d:.4g}' for d in apart)} mm (x, y, z) from the input: "
+                "a pair needs the same slices"
             )
     return pair
 

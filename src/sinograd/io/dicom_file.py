@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from pydicom import Dataset
 
 SUFFIXES = (".dcm", ".ima", ".dicom")
+_MOST_PACKED = 1100  # bytes of pixels in a byte of a file
+_PERPENDICULAR = 1e-3
 _MAGIC, _MAGIC_START = b"DICM", 128
 _TAGS = (
     "SOPClassUID",
@@ -67,33 +70,42 @@ def is_dicom(path: Path) -> bool:
         return file.read(len(_MAGIC)) == _MAGIC
 
 
-def read_file(path: Path, *, tags: Sequence[str] | None = None) -> Dataset:
+@contextmanager
+def decoding(path: Path) -> Iterator[None]:
+    """Whatever a damaged file leads to becomes a ValueError that names it; odd values in unused tags do not warn."""
+    # pydicom converts a tag when it is looked at, and meets damage with InvalidDicomError, NotImplementedError,
+    # EOFError, struct.error, AttributeError ...
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    except (FileNotFoundError, PermissionError, MemoryError):
+        raise
+    except Exception as error:
+        if isinstance(error, ValueError) and str(path) in str(error):
+            raise
+        raise ValueError(f"{path} is no DICOM file, or is damaged: {type(error).__name__}: {error}") from error
+
+
+def read_file(path: Path, *, tags: list[str] | None = None) -> Dataset:
     """A DICOM file, or some of its tags; ValueError naming it when it is none or is damaged."""
     import pydicom
 
-    # pydicom meets damaged files with whatever they lead to: InvalidDicomError, EOFError, struct.error ...
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of odd values in tags that are not looked at
-            return pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=tags and list(tags))
-    except (FileNotFoundError, PermissionError):
-        raise
-    except Exception as error:
-        raise ValueError(f"{path} is no DICOM file, or is damaged: {type(error).__name__}: {error}") from error
+    with decoding(path):
+        return pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=tags)
 
 
 def stored_values(header: Dataset, path: Path) -> np.ndarray:
     """The stored numbers [Y, X] of a file; ValueError where they are damaged or need a decoder that is missing."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
+    with decoding(path):
+        try:
             values = np.asarray(header.pixel_array)
-    except Exception as error:
-        syntax = getattr(getattr(header.file_meta, "TransferSyntaxUID", None), "name", "of unknown transfer syntax")
-        raise ValueError(f"{path}: the pixels ({syntax}) cannot be read: {error}") from error
-    if values.ndim != 2:
-        raise ValueError(f"{path}: expected one grey image, got {list(values.shape)}")
-    return values
+        except Exception as error:
+            syntax = getattr(getattr(header.file_meta, "TransferSyntaxUID", None), "name", "of unknown transfer syntax")
+            raise ValueError(f"{path}: the pixels ({syntax}) cannot be read: {error}") from error
+        if values.ndim != 2:
+            raise ValueError(f"{path}: expected one grey image, got {list(values.shape)}")
+        return values
 
 
 def rescale(header: Dataset, path: Path) -> tuple[float, float]:
@@ -134,7 +146,11 @@ class Slice:
     @staticmethod
     def of(path: Path) -> Slice:
         """Read and check the header of a file; raises as `read_series`."""
-        header = read_file(path, tags=_TAGS)
+        with decoding(path):
+            return Slice._of(read_file(path, tags=list(_TAGS)), path)
+
+    @staticmethod
+    def _of(header: Dataset, path: Path) -> Slice:
         frames = int(header.get("NumberOfFrames") or 1)
         if frames != 1:
             raise ValueError(f"{path} holds {frames} frames (enhanced DICOM): expected one slice a file")
@@ -147,13 +163,18 @@ class Slice:
         pixel = _numbers(header, "PixelSpacing")
         if min(pixel) <= 0:
             raise ValueError(f"{path}: PixelSpacing must be positive, got {pixel}")
+        size = (int(header.Rows), int(header.Columns))
+        if min(size) < 1 or 2 * size[0] * size[1] > _MOST_PACKED * path.stat().st_size:
+            raise ValueError(f"{path} is damaged: {size[0]} x {size[1]} pixels in {path.stat().st_size:,} bytes")
+        orientation = _numbers(header, "ImageOrientationPatient")
+        _check_orientation(orientation, path)
         return Slice(
             path,
             str(header.get("SeriesInstanceUID", "")),
-            (int(header.Rows), int(header.Columns)),
+            size,
             (pixel[0], pixel[1]),
             _numbers(header, "ImagePositionPatient"),
-            _numbers(header, "ImageOrientationPatient"),
+            orientation,
             {tag: _plain(header.get(tag)) for tag in _METADATA if header.get(tag) not in (None, "")},
         )
 
@@ -170,6 +191,13 @@ class Slice:
 
 
 _NEEDED = {"Rows": 1, "Columns": 1, "PixelSpacing": 2, "ImagePositionPatient": 3, "ImageOrientationPatient": 6}
+
+
+def _check_orientation(orientation: tuple[float, ...], path: Path) -> None:
+    rows, columns = np.array(orientation[:3]), np.array(orientation[3:])
+    if max(abs(rows @ rows - 1), abs(columns @ columns - 1), abs(rows @ columns)) > _PERPENDICULAR:
+        text = ", ".join(f"{value:g}" for value in orientation)
+        raise ValueError(f"{path}: ImageOrientationPatient must be two perpendicular unit vectors, got {text}")
 
 
 def _numbers(header: Dataset, tag: str) -> tuple[float, ...]:

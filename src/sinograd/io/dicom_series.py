@@ -25,7 +25,7 @@ import torch
 from torch import Tensor
 
 from sinograd.geometry import Grid
-from sinograd.io.dicom_file import Slice, is_dicom, padded, read_file, rescale, stored_values
+from sinograd.io.dicom_file import Slice, decoding, is_dicom, padded, read_file, rescale, stored_values
 from sinograd.io.scan import ScanWarning
 from sinograd.io.tiff import natural_order
 
@@ -72,15 +72,8 @@ class DicomSeries:
             raise IndexError(f"slices {first} to {end} asked for, the series has {len(self.files)}")
         values = np.empty((end - first, *self.shape[1:]), np.float32)
         for image, path in zip(values, self.files[first:end], strict=True):
-            header = read_file(path)
-            stored = stored_values(header, path)
-            if stored.shape != image.shape:
-                raise ValueError(f"{path} changed since it was opened: {stored.shape} != {image.shape}")
-            slope, intercept = rescale(header, path)
-            np.multiply(stored, np.float32(slope), out=image, casting="unsafe")
-            image += np.float32(intercept)
-            if self.padding == "air":
-                image[padded(header, stored) | (image <= NOTHING)] = AIR
+            with decoding(path):
+                _fill(image, path, self.padding)
         return torch.from_numpy(values)
 
     def __repr__(self) -> str:
@@ -144,6 +137,19 @@ def is_dicom_folder(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a folder with DICOM slices in it."""
     path = Path(path)
     return path.is_dir() and any(is_dicom(file) for file in path.iterdir() if file.is_file())
+
+
+def _fill(image: np.ndarray, path: Path, padding: Padding) -> None:
+    """The values of a file in HU."""
+    header = read_file(path)
+    stored = stored_values(header, path)
+    if stored.shape != image.shape:
+        raise ValueError(f"{path} changed since it was opened: {stored.shape} != {image.shape}")
+    slope, intercept = rescale(header, path)
+    np.multiply(stored, np.float32(slope), out=image, casting="unsafe")
+    image += np.float32(intercept)
+    if padding == "air":
+        image[padded(header, stored) | (image <= NOTHING)] = AIR
 
 
 def _check_one_series(slices: Sequence[Slice], name: str | os.PathLike[str]) -> None:

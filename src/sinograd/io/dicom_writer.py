@@ -30,7 +30,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sinograd.io.dicom_file import is_dicom, padded, read_file, rescale, stored_values
+from sinograd.io.dicom_file import decoding, is_dicom, padded, read_file, rescale, stored_values
 from sinograd.io.dicom_series import NOTHING, DicomSeries
 from sinograd.io.folders import check_folder, replacing_folder
 from sinograd.io.provenance import software_version
@@ -91,12 +91,13 @@ def write_series(
     from pydicom.uid import generate_uid
 
     now = datetime.datetime.now()
-    series_uid, limited = generate_uid(), 0
+    series_uid, limited = generate_uid(None), 0
     with replacing_folder(path, ours=is_only_derived, force=force, needed=_needed(source)) as folder:
         for image, file in zip(volume.detach().cpu(), source.files, strict=True):
             header = read_file(file)
-            limited += _replace_pixels(header, image.double().numpy(), file)
-            _describe(header, series_uid, derivation, label, now)
+            with decoding(file):
+                limited += _replace_pixels(header, image.double().numpy(), file)
+                _describe(header, series_uid, derivation, label, now)
             _save(header, folder / file.name, file)
     if limited:
         warnings.warn(
@@ -114,7 +115,8 @@ def is_only_derived(folder: Path) -> bool:
 
 def _is_derived(file: Path) -> bool:
     try:
-        return _MARK in str(read_file(file, tags=["DerivationDescription"]).get("DerivationDescription", ""))
+        with decoding(file):
+            return _MARK in str(read_file(file, tags=["DerivationDescription"]).get("DerivationDescription", ""))
     except ValueError:
         return False
 
@@ -168,7 +170,7 @@ def _describe(header: Dataset, series_uid: str, derivation: str, label: str, now
     before = str(header.get("DerivationDescription") or "").strip()
     _text(header, "DerivationDescription", f"{derivation}, {_MARK} {software_version()}" + f"; {before}" * bool(before))
     _text(header, "SeriesDescription", " ".join(f"{header.get('SeriesDescription') or ''} [{label}]".split()))
-    header.SeriesInstanceUID, header.SOPInstanceUID = series_uid, generate_uid()
+    header.SeriesInstanceUID, header.SOPInstanceUID = series_uid, generate_uid(None)
     if header.get("SeriesNumber") is not None:
         header.SeriesNumber = int(header.SeriesNumber) + _SERIES_NUMBER
     header.InstanceCreationDate, header.InstanceCreationTime = now.strftime("%Y%m%d"), now.strftime("%H%M%S")
@@ -183,15 +185,16 @@ def _describe(header: Dataset, series_uid: str, derivation: str, label: str, now
 def _save(header: Dataset, path: Path, file: Path) -> None:
     from pydicom.uid import ExplicitVRLittleEndian
 
-    header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
-    header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    with decoding(file):
+        header.file_meta.MediaStorageSOPInstanceUID = header.SOPInstanceUID
+        header.file_meta.TransferSyntaxUID = ExplicitVRLittleEndian
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd values in tags of the source
             header.save_as(path, enforce_file_format=True)
     except OSError:
         raise
-    except Exception as error:
+    except Exception as error:  # of tags that are damaged or that their type cannot hold
         raise ValueError(f"{file}: its header cannot be written again: {type(error).__name__}: {error}") from error
 
 
