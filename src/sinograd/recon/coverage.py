@@ -54,9 +54,7 @@ class Coverage:
         text = f"{100 * (1 - self.missing):.1f} % of the rays through the field of view were measured"
         text += f"; source angles {self.arc_deg:.1f} deg" + (f", gaps at {gaps} deg" if gaps else "")
         text += f"; rays are missing in the directions {arcs} deg (from +x, mod 180)" if arcs else ""
-        return text + (
-            f", none within {self.complete_radius:.4g} mm of the axis" if arcs and self.complete_radius else ""
-        )
+        return text + (f", none within {self.complete_radius:.4g} mm of the axis" if arcs and self.complete_radius else "")
 
 
 def coverage(geometry: Geometry) -> Coverage:
