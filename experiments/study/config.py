@@ -17,7 +17,7 @@ import yaml
 
 from sinograd.geometry import Geometry, Grid
 from sinograd.geometry.plain_yaml import load_yaml
-from sinograd.models.typed import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, ConfigError, from_plain, to_plain
+from sinograd.io.typed import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, ConfigError, from_plain, to_plain
 from sinograd.training.config import Adam, Bilateral, DualDomain, DualDomainBilateral, Noise2Void, Stop, Supervised
 
 _FRACTION = Check("a fraction above 0 and below 1", lambda value: 0 < value < 1)

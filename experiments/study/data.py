@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sinograd import abdomen, add_photon_noise, bowtie_transmission, fdk, low_dose, tibia
 from sinograd.io.files import replacing
-from sinograd.models.typed import to_plain
+from sinograd.io.typed import to_plain
 from sinograd.phantoms import Ellipsoids
 from study.config import Study, digest
 

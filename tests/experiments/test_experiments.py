@@ -15,8 +15,8 @@ import torch
 from scipy import stats
 
 import sinograd as sg
+from sinograd.io.typed import ConfigError
 from sinograd.models import bilateral_stack
-from sinograd.models.typed import ConfigError
 
 pytest.importorskip("lightning")
 pytest.importorskip("torchmetrics")

@@ -13,8 +13,8 @@ import pytest
 import torch
 
 import sinograd as sg
+from sinograd.io.typed import to_plain
 from sinograd.models import load_model, read_model
-from sinograd.models.typed import to_plain
 from sinograd.training import ConfigError, Stack, TrainingData, TrainingResult, load_config, read_history, train
 
 SUPERVISED: dict[str, Any] = {

@@ -21,7 +21,8 @@ def denoise(
         Path,
         typer.Argument(
             metavar="INPUT",
-            help="Volume file (.h5, .tif, .npy) for models of the image, scan file for dual-domain ones.",
+            help="Volume file (.h5, .tif, .npy) or folder of DICOM slices for models of the image, scan file for "
+            "dual-domain ones.",
             show_default=False,
         ),
     ],
@@ -37,7 +38,13 @@ def denoise(
     ],
     output: Annotated[
         Path,
-        typer.Option("-o", "--output", metavar="FILE", help="Volume to write: .h5, .tif or .npy.", show_default=False),
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE|FOLDER",
+            help="Volume to write: .h5, .tif or .npy; of DICOM slices a folder of such.",
+            show_default=False,
+        ),
     ],
     preview: Annotated[
         Path | None,
@@ -84,9 +91,14 @@ def summary(request: DenoiseRequest, result: Denoised) -> Lines:
         ("model", f"{request.model}: {result.model}"),
         ("grid", grid_text(result.grid)),
         ("seconds", f"{result.seconds:.2f}"),
-        ("volume", f"{request.output} ({size(request.output.stat().st_size)})"),
+        ("volume", f"{request.output} ({size(_bytes(request.output))})"),
     ]
     return lines if request.preview is None else [*lines, ("preview", str(request.preview))]
+
+
+def _bytes(path: Path) -> int:
+    """Of a file, or of all in a folder."""
+    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")))
 
 
 def _numbers(text: str | None, kind: type[T], option: str) -> tuple[T, ...] | None:

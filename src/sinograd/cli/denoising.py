@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
+from sinograd.cli import dicom
 from sinograd.cli.grids import choose_grid, outside_text
 
 if TYPE_CHECKING:
@@ -82,7 +83,10 @@ def _denoise_file(request: DenoiseRequest, progress: Progress) -> Denoised:
         model=dataclasses.asdict(saved.model),
         input=source,
     )
-    write_volume(volume, request.output, grid, force=request.force, provenance=provenance)
+    if dicom.is_series(request.input):
+        dicom.write_output(request, volume, saved)
+    else:
+        write_volume(volume, request.output, grid, force=request.force, provenance=provenance)
     if request.preview is not None:
         title = f"{request.input.name}: {saved.model.name}"
         save_preview(volume, grid, request.preview, title=title, force=request.force)
@@ -104,11 +108,14 @@ def _from_volume(
             name = f"--{option.replace('_', '-')}"
             raise ValueError(f"{name} is for scans; {request.model} ({saved.model.name}) denoises volumes as they are")
     progress.stage("reading", 0)
-    try:
-        volume, grid, _ = read_volume(request.input)
-    except ValueError as error:
-        hint = f"{request.model} ({saved.model.name}) denoises volumes: reconstruct a scan first"
-        raise ValueError(f"{error}; {hint}") from error
+    if dicom.is_series(request.input):
+        volume, grid = dicom.load_series(request.input, request.model, module, saved)
+    else:
+        try:
+            volume, grid, _ = read_volume(request.input)
+        except ValueError as error:
+            hint = f"{request.model} ({saved.model.name}) denoises volumes: reconstruct a scan first"
+            raise ValueError(f"{error}; {hint}") from error
     _check_outputs(request, grid)
     volume = volume.float()
     bad = int((~torch.isfinite(volume)).sum())
@@ -182,7 +189,10 @@ def _load(scan: Scan, progress: Progress) -> torch.Tensor:
 def _check_outputs(request: DenoiseRequest, grid: Grid) -> None:
     from sinograd.io import check_picture_path, check_volume_path
 
-    check_volume_path(request.output, grid, force=request.force)
+    if dicom.is_series(request.input):
+        dicom.check_output(request)
+    else:
+        check_volume_path(request.output, grid, force=request.force)
     if request.preview is not None:
         check_picture_path(request.preview, force=request.force)
 

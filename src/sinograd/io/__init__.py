@@ -6,6 +6,9 @@ are imported when a file is read or written.
 
 from sinograd.io.calibration import Calibration
 from sinograd.io.center_picture import save_center_picture
+from sinograd.io.dicom_series import DicomSeries, read_series
+from sinograd.io.dicom_writer import write_series
+from sinograd.io.open_volume import OpenVolume, open_volume
 from sinograd.io.page import check_page_path, save_page
 from sinograd.io.pictures import check_picture_path, save_preview
 from sinograd.io.provenance import make_provenance, software_version
@@ -17,6 +20,8 @@ from sinograd.io.write import scan_format, write_scan, written_paths
 
 __all__ = [
     "Calibration",
+    "DicomSeries",
+    "OpenVolume",
     "Scan",
     "ScanWarning",
     "check_page_path",
@@ -25,7 +30,9 @@ __all__ = [
     "is_volume",
     "known_formats",
     "make_provenance",
+    "open_volume",
     "read",
+    "read_series",
     "read_volume",
     "save_center_picture",
     "save_page",
@@ -34,6 +41,7 @@ __all__ = [
     "scan_format",
     "software_version",
     "write_scan",
+    "write_series",
     "write_volume",
     "written_paths",
 ]

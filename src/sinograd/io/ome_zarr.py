@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -25,6 +26,7 @@ from sinograd.io.provenance import to_json
 PACKAGE = "zarr"
 SUFFIXES = (".zarr",)
 CHUNK = 128
+T = TypeVar("T")
 MM = {"nanometer": 1e-6, "micrometer": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1e3}
 _UNCHECKED_BYTES = 1 << 31
 
@@ -73,28 +75,43 @@ def write(array: np.ndarray, folder: Path, record: dict[str, Any]) -> None:
 
 def read(folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
     """The finest level and its record; ValueError when it is no OME-Zarr volume or is damaged."""
+    array, shape, record = stored(folder)
+    return checked(folder, lambda: np.asarray(array[...]).reshape(shape)), record
+
+
+def stored(folder: Path) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
+    """The finest level as a Zarr array that is not read yet, its shape [z, y, x] or [y, x], and the record."""
     zarr: Any = extra(PACKAGE, folder)
-    # Zarr meets damaged files with whatever they lead to: KeyError, TypeError, JSON and codec errors.
-    try:
+
+    def opened() -> tuple[Any, tuple[int, ...], dict[str, Any]]:
         group = zarr.open_group(str(folder), mode="r")
         attributes = dict(group.attrs)
         multiscale = attributes.get("ome", attributes)["multiscales"][0]
-        stored = group[multiscale["datasets"][0]["path"]]
-        shape, spacing, first = _placed(multiscale, tuple(int(n) for n in stored.shape))
-        size = math.prod(shape) * stored.dtype.itemsize
+        array = group[multiscale["datasets"][0]["path"]]
+        shape, spacing, first = _placed(multiscale, tuple(int(n) for n in array.shape))
+        size = math.prod(shape) * array.dtype.itemsize
         on_disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         if size > max(_UNCHECKED_BYTES, 1100 * on_disk):
             raise ValueError(f"{shape} voxels do not fit into {on_disk:,} bytes")
-        array = np.asarray(stored[...]).reshape(shape)
+        middle = [f + (n - 1) / 2 * s for f, n, s in zip(first, shape, spacing, strict=True)]
+        own = attributes.get("sinograd")
+        provenance = own.get("provenance") if isinstance(own, dict) else None
+        return array, shape, {"spacing_mm": spacing, "center_mm": middle[::-1], "provenance": provenance}
+
+    array, shape, record = checked(folder, opened)
+    if array.dtype.kind not in "fiu":
+        raise ValueError(f"{folder} must hold real numbers, got {array.dtype}")
+    return array, shape, record
+
+
+def checked(folder: Path, work: Callable[[], T]) -> T:
+    """What `work` gives; ValueError naming the folder for whatever a damaged one leads to."""
+    # Zarr meets damaged files with KeyError, TypeError, JSON and codec errors.
+    try:
+        return work()
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise ValueError(f"{folder} is no OME-Zarr volume, or is damaged: {reason}") from error
-    if array.dtype.kind not in "fiu":
-        raise ValueError(f"{folder} must hold real numbers, got {array.dtype}")
-    middle = [f + (n - 1) / 2 * s for f, n, s in zip(first, shape, spacing, strict=True)]
-    own = attributes.get("sinograd")
-    provenance = own.get("provenance") if isinstance(own, dict) else None
-    return array, {"spacing_mm": spacing, "center_mm": middle[::-1], "provenance": provenance}
 
 
 def is_ome_zarr(folder: Path) -> bool:

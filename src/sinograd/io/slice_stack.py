@@ -45,6 +45,12 @@ def write(array: np.ndarray, folder: Path, record: dict[str, Any]) -> None:
 
 def read(folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
     """The array and its record; ValueError when slices are missing, damaged or of different sizes."""
+    found, record = images(folder)
+    return found[:].reshape(record["shape"]), record
+
+
+def images(folder: Path) -> tuple[TiffImages, dict[str, Any]]:
+    """As `read`, of slices that are read when they are asked for."""
     if not (folder / RECORD).is_file():
         raise ValueError(f"{folder} is not a volume: it has no {RECORD}")
     record = read_yaml(folder / RECORD)
@@ -55,10 +61,10 @@ def read(folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
     expected = [1, *shape][-3:]
     if len(files) != expected[0]:
         raise ValueError(f"{folder} holds {len(files)} slices, {RECORD} tells of {expected[0]}")
-    images = TiffImages(files)
-    if list(images.shape) != expected:
-        raise ValueError(f"{folder} holds slices {list(images.shape)}, {RECORD} tells of {expected}")
-    return images[:].reshape(shape), record
+    found = TiffImages(files)
+    if list(found.shape) != expected:
+        raise ValueError(f"{folder} holds slices {list(found.shape)}, {RECORD} tells of {expected}")
+    return found, record
 
 
 def is_stack(folder: Path) -> bool:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from sinograd.io.provenance import to_json
-from sinograd.io.tiff import MAX_RATIO, opened_tiff
+from sinograd.io.tiff import MAX_RATIO, TiffImages, opened_tiff
+
+if TYPE_CHECKING:
+    import tifffile
 
 IMAGEJ_BYTES = (1 << 32) - (1 << 20)  # offsets in an ImageJ TIFF have 32 bits
 
@@ -39,11 +42,7 @@ def write(array: np.ndarray, path: Path, record: dict[str, Any]) -> None:
 def read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     """The array and its record, which is empty in files of other software; ValueError for a damaged file."""
     with opened_tiff(path) as file:
-        if file.imagej_metadata is not None:
-            content = file.imagej_metadata.get("Info")
-        else:
-            content = _ome_description(file.ome_metadata)
-        record = json.loads(content) if content else {}
+        record = _record(file)
         size = sum(series.nbytes for series in file.series)
         if size > MAX_RATIO * path.stat().st_size:
             raise ValueError(f"{size:,} bytes of pixels do not fit into it")
@@ -52,6 +51,25 @@ def read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     if not isinstance(shape, list) or array.size != math.prod(shape):
         raise ValueError(f"{path} is a truncated or damaged TIFF file: {list(array.shape)}, expected {shape}")
     return array.reshape(shape), record  # TIFF has no volume of one slice
+
+
+def images(path: Path) -> tuple[TiffImages, dict[str, Any]]:
+    """As `read`, of slices that are read when they are asked for."""
+    with opened_tiff(path) as file:
+        record = _record(file)
+    found = TiffImages([path])
+    shape = record.get("shape", list(found.shape)) if isinstance(record, dict) else []
+    if not isinstance(shape, list) or [1, *shape][-3:] != list(found.shape):
+        raise ValueError(f"{path} is a truncated or damaged TIFF file: {list(found.shape)}, expected {shape}")
+    return found, record
+
+
+def _record(file: tifffile.TiffFile) -> Any:
+    if file.imagej_metadata is not None:
+        content = file.imagej_metadata.get("Info")
+    else:
+        content = _ome_description(file.ome_metadata)
+    return json.loads(content) if content else {}
 
 
 def is_volume(path: Path) -> bool:

@@ -17,7 +17,7 @@ import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -33,6 +33,9 @@ from sinograd.io.layout import ArrayLayout, check_version, is_hdf5, mapping, num
 from sinograd.io.provenance import make_provenance, to_json
 from sinograd.io.scan import check_grid
 from sinograd.io.txrm import volume as txm
+
+if TYPE_CHECKING:
+    import h5py
 
 SUFFIXES = (".h5", ".hdf5", ".tif", ".tiff", ".npy", ".mha", ".nii", ".nii.gz", ".zarr")
 FORMAT = "sinograd-volume"
@@ -114,12 +117,7 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[torch.Tensor, Grid, dict[
     is not such a volume, is damaged, or whose extra is not installed.
     """
     path = Path(path)
-    suffix = _suffix(path, "read")
-    if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
-    if path.is_dir() != (suffix in _FOLDERS):
-        kind = "folder" if path.is_dir() else "file"
-        raise ValueError(f"cannot read the volume {path}: it is a {kind}, which its name does not tell")
+    suffix = check_readable(path)
     if suffix in txm.SUFFIXES:
         return txm.read_volume(path)
     if suffix in _FOLDERS:
@@ -128,14 +126,30 @@ def read_volume(path: str | os.PathLike[str]) -> tuple[torch.Tensor, Grid, dict[
         array, record = _FILES[suffix].read(path)
     else:
         array, record = _read_npy(path) if suffix == ".npy" else _read_hdf5(path)
-    try:
-        grid = Grid(array.shape, tuple(record["spacing_mm"]), tuple(record["center_mm"]))
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} has no usable spacing_mm and center_mm for shape {array.shape}: {error}") from error
+    grid = grid_of(path, array.shape, record)
     if not array.dtype.isnative:
         array = array.astype(array.dtype.newbyteorder("="))
     held = record.get("provenance")
     return torch.from_numpy(array), grid, dict(held) if isinstance(held, dict) else {}
+
+
+def check_readable(path: Path) -> str:
+    """The suffix of a file or folder that is there and may be a volume; raises as `read_volume`."""
+    suffix = _suffix(path, "read")
+    if not path.exists():
+        raise FileNotFoundError(f"{path} does not exist")
+    if path.is_dir() != (suffix in _FOLDERS):
+        kind = "folder" if path.is_dir() else "file"
+        raise ValueError(f"cannot read the volume {path}: it is a {kind}, which its name does not tell")
+    return suffix
+
+
+def grid_of(path: Path, shape: tuple[int, ...], record: Mapping[str, Any]) -> Grid:
+    """The grid that a file's record tells; ValueError naming the file where it does not."""
+    try:
+        return Grid(shape, tuple(record["spacing_mm"]), tuple(record["center_mm"]))
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path} has no usable spacing_mm and center_mm for shape {shape}: {error}") from error
 
 
 def is_volume(path: str | os.PathLike[str]) -> bool:
@@ -201,16 +215,22 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
             raise ValueError(f"{path} is not an HDF5 file")
     check_heaps(path)
     with opened(path) as file:
-        found = file.attrs.get("format")
-        if found != FORMAT:
-            more = " (read it with sinograd.read)" if found == "sinograd-scan" else ""
-            raise ValueError(f"{path} is not a volume: its format is {found!r}, expected {FORMAT!r}{more}")
-        check_version(file, VERSION, path)
-        dataset = numbers(file, "volume", path)
-        names = [name for name in ("spacing_mm", "center_mm") if name in dataset.attrs]
-        record: dict[str, Any] = {name: np.asarray(dataset.attrs[name]).tolist() for name in names}
-        record["provenance"] = mapping(file, "provenance", path)
-        return np.asarray(dataset), record
+        record = hdf5_record(file, path)
+        return np.asarray(numbers(file, "volume", path)), record
+
+
+def hdf5_record(file: h5py.File, path: Path) -> dict[str, Any]:
+    """Spacing, centre and provenance of an open volume file; ValueError when it is none."""
+    found = file.attrs.get("format")
+    if found != FORMAT:
+        more = " (read it with sinograd.read)" if found == "sinograd-scan" else ""
+        raise ValueError(f"{path} is not a volume: its format is {found!r}, expected {FORMAT!r}{more}")
+    check_version(file, VERSION, path)
+    dataset = numbers(file, "volume", path)
+    names = [name for name in ("spacing_mm", "center_mm") if name in dataset.attrs]
+    record: dict[str, Any] = {name: np.asarray(dataset.attrs[name]).tolist() for name in names}
+    record["provenance"] = mapping(file, "provenance", path)
+    return record
 
 
 def _write_npy(array: np.ndarray, path: Path, record: dict[str, Any], force: bool) -> None:
@@ -223,11 +243,16 @@ def _write_npy(array: np.ndarray, path: Path, record: dict[str, Any], force: boo
 
 
 def _read_npy(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
+    return open_npy(path, mapped=False)
+
+
+def open_npy(path: Path, *, mapped: bool = True) -> tuple[np.ndarray, dict[str, Any]]:
+    """The array of an .npy file, mapped from the disk or read, and what the .yaml beside it tells."""
     sidecar = path.with_suffix(".yaml")
     if not sidecar.exists():
         raise FileNotFoundError(f"{path} has no {sidecar.name} beside it, which holds spacing and centre")
     try:
-        array = np.load(path, allow_pickle=False)
+        array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
         record = _sidecar(sidecar)
     except (ValueError, EOFError) as error:
         raise ValueError(f"{path} or {sidecar.name} is truncated or damaged: {error}") from error

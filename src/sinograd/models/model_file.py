@@ -32,8 +32,8 @@ import yaml
 from torch import nn
 
 from sinograd.geometry.plain_yaml import load_yaml
+from sinograd.io.typed import POSITIVE, ConfigError, from_plain, to_plain
 from sinograd.models.bilateral import BILATERAL, DualDomainBilateral, is_bilateral_stack
-from sinograd.models.typed import POSITIVE, ConfigError, from_plain, to_plain
 
 FORMAT = "sinograd-model"
 VERSION = 1

@@ -42,7 +42,7 @@ from typing import Annotated, Any, Literal
 import yaml
 
 from sinograd.geometry.plain_yaml import load_yaml
-from sinograd.models.typed import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, ConfigError, from_plain, to_plain
+from sinograd.io.typed import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, ConfigError, from_plain, to_plain
 
 _FRACTION = Check("a fraction above 0 and at most 0.5", lambda value: 0 < value <= 0.5)
 _ODD = Check("an odd number of at least 3", lambda value: value >= 3 and value % 2 == 1)

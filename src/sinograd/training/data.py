@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sinograd.geometry import Geometry, Grid, detector_region
 from sinograd.io import Scan, read, read_volume
-from sinograd.models.typed import ConfigError
+from sinograd.io.typed import ConfigError
 from sinograd.recon.needed_rows import needed_rows
 from sinograd.training.config import Config, DualDomain, Noise2Void, Region, StackFiles
 

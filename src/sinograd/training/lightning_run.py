@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.io.files import replacing
-from sinograd.models.typed import to_plain
+from sinograd.io.typed import to_plain
 from sinograd.training.config import Config
 from sinograd.training.convergence import Convergence
 from sinograd.training.data import ScanStack, Stack, TrainingData

@@ -22,7 +22,7 @@ import torch
 
 from sinograd.io.files import replacing
 from sinograd.io.provenance import to_json
-from sinograd.models.typed import ConfigError, differences, to_plain
+from sinograd.io.typed import ConfigError, differences, to_plain
 from sinograd.training.config import Config, load_config, save_text
 
 _NAMES = ("config.yaml", "provenance.json", "metrics.csv", "tensorboard", "checkpoints", "loss.png", "model.yaml")

@@ -15,8 +15,8 @@ import torch
 from torch import nn
 
 from sinograd.io import make_provenance
+from sinograd.io.typed import ConfigError, to_plain
 from sinograd.models import save_model
-from sinograd.models.typed import ConfigError, to_plain
 from sinograd.training.config import Config, as_config, config_hash
 from sinograd.training.data import Progress, ScanStack, Stack, TrainingData, load_data
 from sinograd.training.history import History, save_curves

@@ -1,7 +1,8 @@
 """Plain data (YAML's mappings, lists, numbers, text) to dataclasses and back, strictly.
 
 The dataclasses are the schema: field types are bool, int, float, str, Path, Literal, None, tuple, dict, other
-dataclasses and unions of these. Dataclasses in a union are told apart by their field `name`, a Literal.
+dataclasses and unions of these. Dataclasses in a union are told apart by their first field, a Literal of one value
+(such as `name`).
 `Annotated[type, Check(...)]` adds a condition. An error names the key path, what was expected and what came.
 """
 
@@ -107,20 +108,22 @@ def _is_scalar(kind: Any, origin: Any, members: tuple[Any, ...], data: object) -
 
 
 def _read_union(members: tuple[Any, ...], data: object, where: str) -> Any:
-    named = {_name_of(member): member for member in members if dataclasses.is_dataclass(member)}
-    if not named:
+    tagged = [(_tag_of(member), member) for member in members if dataclasses.is_dataclass(member)]
+    if not tagged:
         return _first_that_reads(members, data, where)
     if data is None and types.NoneType in members:
         return None
+    (key, _), only = tagged[0]
+    if len(tagged) == 1 and key is None:
+        return _read(only, data, where)
+    named = {tag: member for (_, tag), member in tagged}
     if not isinstance(data, Mapping):
-        raise _error(where, f"a mapping with name: {_one_of(named)}", data)
-    if len(named) == 1 and not isinstance(next(iter(named)), str):
-        return _read(next(iter(named.values())), data, where)
-    if "name" not in data:
-        raise ConfigError(f"{_join(where, 'name')}: missing, expected {_one_of(named)}")
-    if data["name"] not in named:
-        raise _error(_join(where, "name"), _one_of(named), data["name"])
-    return _read(named[data["name"]], data, where)
+        raise _error(where, f"a mapping with {key}: {_one_of(named)}", data)
+    if key not in data:
+        raise ConfigError(f"{_join(where, key)}: missing, expected {_one_of(named)}")
+    if data[key] not in named:
+        raise _error(_join(where, key), _one_of(named), data[key])
+    return _read(named[data[key]], data, where)
 
 
 def _first_that_reads(members: tuple[Any, ...], data: object, where: str) -> Any:
@@ -197,10 +200,13 @@ def _one_of(values: Any) -> str:
     return texts[0] if len(texts) == 1 else f"{', '.join(texts[:-1])} or {texts[-1]}"
 
 
-def _name_of(kind: Any) -> Any:
-    """What tells a dataclass of a union apart: the text of its Literal field `name`, else the class itself."""
-    hint = typing.get_type_hints(kind).get("name")
-    return typing.get_args(hint)[0] if typing.get_origin(hint) is typing.Literal else kind
+def _tag_of(kind: Any) -> tuple[str | None, Any]:
+    """What tells a dataclass of a union apart: name and text of its first field when that is a Literal of one value,
+    else None and the class itself."""
+    first = dataclasses.fields(kind)[0].name
+    hint = typing.get_type_hints(kind)[first]
+    values = typing.get_args(hint) if typing.get_origin(hint) is typing.Literal else ()
+    return (first, values[0]) if len(values) == 1 else (None, kind)
 
 
 def _join(where: str, key: object) -> str:

@@ -1,0 +1,40 @@
+"""What denoisers are trained on and scored with: pairs of noisy and clean volumes, and random patches of them."""
+
+from sinograd.datasets.download import fetch, fetch_ldct_benchmark
+from sinograd.datasets.load import load_pairs
+from sinograd.datasets.pairs import PairedVolume, TensorSource, Unit, VolumeSource, check_unit
+from sinograd.datasets.patches import Patches
+from sinograd.datasets.spec import (
+    LdctAndProjection,
+    Mayo2016,
+    OwnVolume,
+    PairFiles,
+    PairsSpec,
+    PatchesSpec,
+    Phantoms,
+    ScanSpec,
+    Volumes,
+    with_absolute_paths,
+)
+
+__all__ = [
+    "LdctAndProjection",
+    "Mayo2016",
+    "OwnVolume",
+    "PairFiles",
+    "PairedVolume",
+    "PairsSpec",
+    "Patches",
+    "PatchesSpec",
+    "Phantoms",
+    "ScanSpec",
+    "TensorSource",
+    "Unit",
+    "VolumeSource",
+    "Volumes",
+    "check_unit",
+    "fetch",
+    "fetch_ldct_benchmark",
+    "load_pairs",
+    "with_absolute_paths",
+]

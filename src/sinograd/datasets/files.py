@@ -1,0 +1,97 @@
+"""Paired volumes from files: named one by one, or by their names in two folders."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from sinograd.datasets.pairs import PairedVolume, Unit, VolumeSource
+from sinograd.datasets.spec import Padding, PairFiles, Volumes
+from sinograd.io import open_volume
+from sinograd.io.dicom_series import is_dicom_folder, read_series
+from sinograd.io.typed import ConfigError
+
+INPUT, TARGET = "input", "target"
+
+
+def open_source(path: Path, unit: Unit, padding: Padding = "air") -> VolumeSource:
+    """A volume file, or a folder with one series of DICOM slices, of which slices are read when they are asked for.
+
+    Raises:
+        FileNotFoundError, ValueError: as `open_volume` and `read_series`; DICOM slices are in HU and nothing else.
+    """
+    if is_dicom_folder(path):
+        if unit != "HU":
+            raise ValueError(f"{path}: DICOM slices are in HU, the unit was given as {unit}")
+        return read_series(path, padding=padding)
+    return open_volume(path)
+
+
+def volume_pairs(spec: Volumes) -> list[PairedVolume]:
+    """The pairs of the layout `volumes`.
+
+    Raises:
+        ConfigError: neither files nor a folder, or both.
+        FileNotFoundError, ValueError: a missing folder, names without a partner, volumes that do not fit.
+    """
+    if (spec.folder is None) == (not spec.files):
+        found = "neither" if spec.folder is None else "both"
+        raise ConfigError(f"pairs: the layout volumes takes either files or a folder, got {found}")
+    files = spec.files if spec.folder is None else matched(spec.folder)
+    return [_pair(entry, spec) for entry in files]
+
+
+def matched(folder: Path) -> list[PairFiles]:
+    """FOLDER/input/NAME with FOLDER/target/NAME, files by their names without suffix, sorted.
+
+    Raises:
+        FileNotFoundError: a folder is missing.
+        ValueError: nothing is there, or some names have no partner; they are listed.
+    """
+    found = []
+    for part in (INPUT, TARGET):
+        if not (folder / part).is_dir():
+            raise FileNotFoundError(f"{folder / part} does not exist: a folder of pairs holds {INPUT} and {TARGET}")
+        found.append(_by_name(folder / part))
+    inputs, targets = found
+    alone = [f"{INPUT}/{inputs[name].name}" for name in inputs if name not in targets]
+    alone += [f"{TARGET}/{targets[name].name}" for name in targets if name not in inputs]
+    if alone:
+        raise ValueError(f"{folder}: {len(alone)} volumes have no partner: {_some(alone)}")
+    if not inputs:
+        raise ValueError(f"{folder} holds no volumes")
+    return [PairFiles(inputs[name], targets[name], name) for name in sorted(inputs)]
+
+
+def stem(path: Path) -> str:
+    """The name without the suffix, also without both of .nii.gz."""
+    name = path.name
+    for suffix in (".nii.gz", path.suffix):
+        if suffix and name.lower().endswith(suffix.lower()):
+            return name[: -len(suffix)]
+    return name
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """Volumes by their names; what lies beside .npy files (.yaml) and hidden files are none."""
+    found: dict[str, Path] = {}
+    for path in sorted(folder.iterdir()):
+        if path.name.startswith(".") or path.suffix.lower() in (".yaml", ".yml"):
+            continue
+        name = stem(path)
+        if name in found:
+            raise ValueError(f"{folder}: {found[name].name} and {path.name} have the same name")
+        found[name] = path
+    return found
+
+
+def _pair(entry: PairFiles, spec: Volumes) -> PairedVolume:
+    paths = entry.input if isinstance(entry.input, tuple) else (entry.input,)
+    inputs = tuple(open_source(path, spec.unit, spec.padding) for path in paths)
+    target = None if entry.target is None else open_source(entry.target, spec.unit, spec.padding)
+    name = entry.name or stem(paths[0])
+    return PairedVolume(name, entry.patient or name, inputs, target, spec.unit, entry.group)
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,93 @@
+"""Low dose simulated from a normal-dose volume: project, photon noise, FDK (or FBP slice by slice)."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from sinograd.datasets.block_cache import BlockCache
+from sinograd.datasets.files import open_source, stem
+from sinograd.datasets.pairs import PairedVolume, VolumeSource, check_finite, check_unit
+from sinograd.datasets.simulation import SimulatedSource, noisy, reconstructed, scan_geometry, slice_grid
+from sinograd.datasets.spec import OwnVolume
+from sinograd.geometry import Grid
+from sinograd.io.typed import ConfigError
+from sinograd.ops import XRayTransform
+from sinograd.physics import attenuation_from_hounsfield
+
+_SLICES = 8  # of a fan beam that are made at a time
+
+
+def own_volume_pairs(spec: OwnVolume) -> list[PairedVolume]:
+    """One pair for each file: the volume, and what it would be at a lower dose; simulated when it is read.
+
+    The volume is projected (attenuation below zero counts as air), photon noise is drawn, and what the noise alone
+    reconstructs to is added to the volume. By linearity that is the reconstruction of the noisy projections without
+    the blur and the errors of projecting voxels: the projector, which is not the operator that reconstructs, decides
+    on nothing but the noise's strength. With the target "reconstruction", input and target are the reconstructions
+    themselves. The noise that the volume has stays in both, so that the input has that and the simulated scan's.
+
+    A fan beam scans every slice by itself, 8 at a time; a cone beam the whole volume at once, which then must fit
+    into memory, and beyond whose ends it sees nothing.
+
+    Raises:
+        ConfigError: target_photons with the target "volume", or a scanner that does not fit.
+        FileNotFoundError, ValueError: as `open_source`.
+    """
+    if spec.scan.target_photons is not None and spec.target == "volume":
+        raise ConfigError("pairs.scan.target_photons: the target is the volume as it is; for target: reconstruction")
+    cache = BlockCache(spec.cache_mb << 20)
+    pairs = []
+    for path in spec.files:
+        source = open_source(path, spec.unit, spec.padding)
+        check_unit(PairedVolume(stem(path), stem(path), (source,), None, spec.unit))
+        simulation = OwnVolumeScan(spec, source, stem(path))
+        inputs = tuple(SimulatedSource(simulation, index, cache) for index in range(spec.realisations))
+        target: VolumeSource | None = None
+        if spec.target == "volume":
+            target = source
+        elif spec.target == "reconstruction":
+            target = SimulatedSource(simulation, spec.realisations, cache)
+        pairs.append(PairedVolume(stem(path), stem(path), inputs, target, spec.unit, spec.group))
+    return pairs
+
+
+class OwnVolumeScan:
+    """The simulation of one volume: realisations of the low dose, then the target if it is a reconstruction."""
+
+    def __init__(self, spec: OwnVolume, source: VolumeSource, name: str) -> None:
+        if source.spacing is None:
+            raise ValueError(f"{name}: a scan cannot be simulated of a volume whose spacing is not known")
+        self.spec, self.source, self.name = spec, source, name
+        self.shape, self.spacing = source.shape, source.spacing
+        grid = Grid(self.shape, self.spacing)
+        self.grid = grid if spec.scan.beam == "cone" else slice_grid(grid)
+        self.geometry = scan_geometry(spec.scan, grid, math.hypot(*grid.size[1:]) / 2)
+        self.block = self.shape[0] if spec.scan.beam == "cone" else _SLICES
+
+    def make(self, first: int, end: int) -> tuple[Tensor, ...]:
+        """Slices first to end - 1 of every volume."""
+        spec, scan = self.spec, self.spec.scan
+        volume = self.source.read(first, end)
+        check_finite(volume, self.name, first)
+        attenuation = volume if spec.unit == "1/mm" else attenuation_from_hounsfield(volume, spec.water_per_mm)
+        exact = XRayTransform(self.geometry, self.grid)(attenuation.clamp(min=0))
+        per_mm = 1.0 if spec.unit == "1/mm" else 1000 / spec.water_per_mm
+        base = volume
+        if spec.target == "reconstruction":
+            base = reconstructed(exact, self.geometry, self.grid, scan.window)
+            base = base if spec.unit == "1/mm" else (base - spec.water_per_mm) * per_mm
+        key = ("own-volume", spec.seed, self.name, first)
+        made = [base + per_mm * self._noise(exact, scan.photons, *key, i) for i in range(spec.realisations)]
+        if spec.target == "reconstruction":
+            normal = scan.target_photons
+            made.append(base if normal is None else base + per_mm * self._noise(exact, normal, *key, "target"))
+        return tuple(made)
+
+    def _noise(self, exact: Tensor, photons: float, *key: object) -> Tensor:
+        """What the noise of a scan reconstructs to, 1/mm."""
+        difference = noisy(exact, photons, self.spec.scan, *key)
+        torch.sub(difference, exact, out=difference)
+        return reconstructed(difference, self.geometry, self.grid, self.spec.scan.window)

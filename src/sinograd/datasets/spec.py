@@ -1,0 +1,216 @@
+"""Where paired volumes come from, as plain dataclasses: the `pairs` and `patches` of a training or evaluation file.
+
+    pairs:
+      layout: mayo2016              # folders of the Low Dose CT Grand Challenge 2016
+      folder: Training_Image_Data
+      thickness_mm: 3               # of the slices; needed where there are several
+      kernel: null                  # part of the folders' names such as B30; needed where there are several
+      patients: [L067, L096]        # left out: all
+      padding: air                  # what was not measured becomes -1000 HU; keep: stays; here and in all DICOM slices
+
+      layout: ldct-and-projection   # TCIA's LDCT-and-Projection-data, as ldct-benchmark downloads it
+      folder: /data                 # in which LDCT-and-Projection-data lies, or that folder itself
+      split: train                  # patients of ldct-benchmark's train, val or test; null: all that are there
+      groups: [chest, abdomen]      # left out: all; patients: as above
+      info: null                    # another info.yml of ldct-benchmark than its published one
+
+      layout: volumes               # files that `sinograd.read_volume` reads, or folders of DICOM slices
+      unit: HU                      # of the values: HU, 1/mm or none (DICOM: HU)
+      files:
+      - {input: low.h5, target: normal.h5, name: "", patient: "", group: ""}
+      - {input: [noise-1.h5, noise-2.h5]}     # realisations of the noise
+      folder: null                  # instead of files: FOLDER/input/NAME and FOLDER/target/NAME, by their names
+
+      layout: phantoms              # simulated when they are asked for: exact projections, photon noise, FDK
+      phantom: abdomen              # or bone, tibia, shepp-logan
+      count: 8
+      first_seed: 0
+      shape: [8, 128, 128]
+      voxel_mm: null                # null: the phantom fills the grid
+      scan: {beam: cone, views: 360, photons: 1.0e4}
+      realisations: 1
+      target: reconstruction        # of exact (or target_photons) projections; voxels: the object itself; none
+      unit: 1/mm                    # or HU (of water_per_mm)
+      cache_mb: 1024
+
+      layout: own-volume            # a normal-dose volume, and what a lower dose would have made of it
+      files: [normal.h5]
+      unit: HU
+      scan: {beam: fan, views: 720, photons: 1.0e5}
+      ...                           # realisations, target (volume, reconstruction or none), seed, cache_mb
+    patches: {size: 64, per_batch: 16, augment: true, weights: patient, pad: null, cache_mb: 1024}
+
+Paths are relative to the file's folder: `with_absolute_paths`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from sinograd.datasets.pairs import PairedVolume, Unit
+from sinograd.datasets.patches import Patches
+from sinograd.io.typed import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check
+
+_SHAPE = Check("three whole numbers of at least 1 (z, y, x)", lambda value: all(n >= 1 for n in value))
+_NOT_EMPTY = Check("a list that is not empty", lambda value: not isinstance(value, tuple) or len(value) > 0)
+
+Count = Annotated[int, AT_LEAST_ONE]
+Positive = Annotated[float, POSITIVE]
+Group = Literal["chest", "abdomen", "neuro"]
+Padding = Literal["air", "keep"]
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class ScanSpec:
+    """The scan that a simulation makes.
+
+    beam: cone (FDK) or fan (each slice by itself, FBP). views: over one turn; None: 360, or those of the scanner.
+    photons: per detector element and view, unattenuated, of the low dose. target_photons: of the target's scan; None:
+    no noise. electronic_noise: standard deviation in photons. scanner: name or file of a geometry; None: one whose
+    detector covers the grid, with elements of a voxel's size at the axis.
+    """
+
+    beam: Literal["cone", "fan"] = "cone"
+    views: Count | None = None
+    photons: Positive = 1e4
+    target_photons: Positive | None = None
+    electronic_noise: Annotated[float, NOT_NEGATIVE] = 0.0
+    scanner: str | None = None
+    window: Literal["ram-lak", "shepp-logan", "cosine", "hamming", "hann"] = "ram-lak"
+
+
+@dataclass(frozen=True)
+class Mayo2016:
+    """Full and quarter dose of the Low Dose CT Grand Challenge; see `datasets.mayo2016`.
+
+    padding: "air" makes what the scanner did not measure (PixelPaddingValue, or -2000 HU and below) -1000 HU, "keep"
+    leaves it.
+    """
+
+    layout: Literal["mayo2016"]
+    folder: Path
+    thickness_mm: Count | None = None
+    kernel: str | None = None
+    patients: tuple[str, ...] = ()
+    padding: Padding = "air"
+
+
+@dataclass(frozen=True)
+class LdctAndProjection:
+    """LDCT-and-Projection-data with the patient splits of ldct-benchmark; see `datasets.ldct_and_projection`."""
+
+    layout: Literal["ldct-and-projection"]
+    folder: Path
+    split: Literal["train", "val", "test"] | None = None
+    groups: tuple[Group, ...] = ()
+    patients: tuple[str, ...] = ()
+    info: Path | None = None
+    padding: Padding = "air"
+
+
+@dataclass(frozen=True)
+class PairFiles:
+    """Files of one pair; several inputs are realisations of the noise. name, patient: by default the input's name."""
+
+    input: Path | Annotated[tuple[Path, ...], _NOT_EMPTY]
+    target: Path | None = None
+    name: str = ""
+    patient: str = ""
+    group: str = ""
+
+
+@dataclass(frozen=True)
+class Volumes:
+    """Volume files or DICOM folders, named one by one or paired by name in FOLDER/input and FOLDER/target."""
+
+    layout: Literal["volumes"]
+    unit: Unit
+    files: tuple[PairFiles, ...] = ()
+    folder: Path | None = None
+    padding: Padding = "air"
+
+
+@dataclass(frozen=True)
+class Phantoms:
+    """Simulated phantoms with the seeds first_seed, first_seed + 1 ...; see `datasets.phantom_pairs`."""
+
+    layout: Literal["phantoms"] = "phantoms"
+    phantom: Literal["abdomen", "bone", "tibia", "shepp-logan"] = "abdomen"
+    count: Count = 8
+    first_seed: Annotated[int, NOT_NEGATIVE] = 0
+    shape: Annotated[tuple[int, int, int], _SHAPE] = (8, 128, 128)
+    voxel_mm: Positive | None = None
+    scan: ScanSpec = field(default_factory=ScanSpec)
+    realisations: Count = 1
+    target: Literal["reconstruction", "voxels", "none"] = "reconstruction"
+    unit: Literal["1/mm", "HU"] = "1/mm"
+    water_per_mm: Positive = 0.0193
+    cache_mb: Annotated[int, NOT_NEGATIVE] = 1024
+
+
+@dataclass(frozen=True)
+class OwnVolume:
+    """Low dose simulated from normal-dose volumes; see `datasets.own_volume`."""
+
+    layout: Literal["own-volume"]
+    files: Annotated[tuple[Path, ...], _NOT_EMPTY]
+    unit: Literal["1/mm", "HU"]
+    scan: ScanSpec = field(default_factory=lambda: ScanSpec(beam="fan", photons=1e5))
+    realisations: Count = 1
+    target: Literal["volume", "reconstruction", "none"] = "volume"
+    water_per_mm: Positive = 0.0193
+    seed: Annotated[int, NOT_NEGATIVE] = 0
+    group: str = ""
+    padding: Padding = "air"
+    cache_mb: Annotated[int, NOT_NEGATIVE] = 1024
+
+
+PairsSpec = Mayo2016 | LdctAndProjection | Volumes | Phantoms | OwnVolume
+
+
+@dataclass(frozen=True)
+class PatchesSpec:
+    """Random patches; see `datasets.Patches`. size: one number, or height and width."""
+
+    size: Count | tuple[Count, Count] = 64
+    per_batch: Count = 16
+    augment: bool = True
+    weights: Literal["patient", "slice"] = "patient"
+    pad: float | None = None
+    cache_mb: Annotated[int, NOT_NEGATIVE] = 1024
+
+    def build(self, pairs: Sequence[PairedVolume]) -> Patches:
+        """The patches of these pairs."""
+        return Patches(
+            pairs,
+            self.size,
+            per_batch=self.per_batch,
+            pad=self.pad,
+            weights=self.weights,
+            augment=self.augment,
+            cache_bytes=self.cache_mb << 20,
+        )
+
+
+def with_absolute_paths(spec: T, folder: Path) -> T:
+    """The same dataclass with every relative path in it taken from `folder`."""
+    return _absolute(spec, folder)
+
+
+def _absolute(value: Any, folder: Path) -> Any:
+    if isinstance(value, Path):
+        return folder / value
+    if isinstance(value, ScanSpec):
+        is_file = value.scanner is not None and value.scanner.endswith((".yaml", ".yml"))
+        return dataclasses.replace(value, scanner=str(folder / str(value.scanner))) if is_file else value
+    if isinstance(value, tuple):
+        return tuple(_absolute(held, folder) for held in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        changed = {f.name: _absolute(getattr(value, f.name), folder) for f in dataclasses.fields(value)}
+        return dataclasses.replace(value, **changed)
+    return value
