@@ -1,8 +1,8 @@
 """What an iteration costs, and what few views give: `python benchmarks/iterative.py [--threads 2] [-o FILE.json]`.
 
-Cost: an iteration of SIRT on case A beside a projection and an adjoint of the same, in turn. Few views: every sixth view
-of case A (60), with and without photon noise, by FDK (Ram-Lak and Hann) and by FISTA-TV with its defaults; scored as
-`run.py` scores case A.
+Cost: an iteration of SIRT on case A beside a projection and an adjoint of the same, in turn. Few views: every sixth
+view of case A (60), with and without photon noise, by FDK (Ram-Lak and Hann) and by FISTA-TV with its defaults; scored
+as `run.py` scores case A.
 """
 
 from __future__ import annotations
