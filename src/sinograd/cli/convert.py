@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +12,7 @@ import typer
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show, size
 from sinograd.cli.errors import reported
 from sinograd.cli.progress import Progress
+from sinograd.cli.warned import told_warnings
 
 if TYPE_CHECKING:
     from sinograd.io import Scan
@@ -59,7 +57,7 @@ def convert(
     volume = source.exists() and is_volume(source)
     if volume and (to is not None or geometry is not None):
         raise ValueError(f"{source} is a volume: --to and --geometry are for scans")
-    with Progress(quiet=quiet) as progress, _warnings_as_lines():
+    with Progress(quiet=quiet) as progress, told_warnings([]):
         try:
             if volume:
                 lines = _convert_volume(source, output, force, progress)
@@ -126,20 +124,3 @@ def _files_of(source: Path, scan: Scan) -> list[Path]:
 def _bytes(path: Path) -> int:
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(found.stat().st_size for found in files if found.is_file())
-
-
-@contextmanager
-def _warnings_as_lines() -> Iterator[None]:
-    """Inside, warnings about the scan become lines on stderr; others are shown as Python shows them."""
-    from sinograd.io import ScanWarning
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", ScanWarning)
-        try:
-            yield
-        finally:
-            for text in dict.fromkeys(str(w.message) for w in caught if issubclass(w.category, ScanWarning)):
-                typer.secho(f"warning: {text}", fg="yellow", err=True)
-    for warning in caught:
-        if not issubclass(warning.category, ScanWarning):
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
