@@ -15,8 +15,9 @@ Where paper and public code differ:
   the "137,000" that F. Wagner et al. (Medical Physics 49(8), 2022) compare with. 5 x 5 is the default here;
   ldct-benchmark's checkpoint has 3 x 3.
 - The paper starts w_g from a truncated normal distribution, its code from zero (the paper's way diverged in
-  ldct-benchmark). Here as in the code: w_r truncated at two standard deviations of 0.1, b_g one, all else zero, so
-  that every layer starts linear.
+  ldct-benchmark). Here as in the code: w_r truncated at two standard deviations, b_g one, all else zero, so that every
+  layer starts linear. The standard deviation is the code's 0.1 for 3 x 3 kernels and 0.3 / kernel for others: with 0.1
+  for 5 x 5 each layer enlarges its input, the untrained output is ten times the image, and training is slow.
 - The paper's code ends with a ReLU (HU from -300 to 300 made 0 to 1); ldct-benchmark leaves it out, for data of mean
   0; so does this, unless `final_relu`.
 - Training: the code uses Adam at 4e-4 for 10 epochs, then 2e-4 for 20, batches of 50 patches of 64^2; ldct-benchmark
@@ -53,7 +54,8 @@ class QuadraticConvolution(nn.Module):
     @torch.no_grad()
     def draw(self, generator: torch.Generator | None) -> None:
         """Starting values; see the module."""
-        nn.init.trunc_normal_(self.weight_r, std=0.1, a=-0.2, b=0.2, generator=generator)
+        deviation = 0.3 / self.weight_r.shape[-1]
+        nn.init.trunc_normal_(self.weight_r, std=deviation, a=-2 * deviation, b=2 * deviation, generator=generator)
         self.bias_g.fill_(1.0)
 
     def forward(self, x: Tensor) -> Tensor:
