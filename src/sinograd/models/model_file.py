@@ -14,7 +14,7 @@
     trained_on: {...}               # task, stacks, voxel size, steps, losses, seed
     provenance: {...}               # software, command, time
 
-Unknown keys are errors. Other kinds of models will have other keys under `model`.
+Unknown keys are errors. Networks have too many numbers for that; their files end in .pt, see `network_file`.
 """
 
 from __future__ import annotations
@@ -34,9 +34,10 @@ from torch import nn
 from sinograd.geometry.plain_yaml import load_yaml
 from sinograd.io.typed import POSITIVE, ConfigError, from_plain, to_plain
 from sinograd.models.bilateral import BILATERAL, DualDomainBilateral, is_bilateral_stack
+from sinograd.models.file_format import FORMAT, VERSION
+from sinograd.models.network_denoiser import NetworkDenoiser
+from sinograd.models.network_file import NETWORK_SUFFIX, SavedNetwork, check_version, read_network, save_network
 
-FORMAT = "sinograd-model"
-VERSION = 1
 SUFFIXES = (".yaml", ".yml")
 
 
@@ -112,7 +113,7 @@ class SavedModel:
 
 
 def load_model(name_or_path: str | os.PathLike[str]) -> nn.Module:
-    """A trained model: a `torch.nn.Sequential` of filters, or a `DualDomainBilateral`.
+    """A trained model: a `torch.nn.Sequential` of filters, a `DualDomainBilateral` or a `NetworkDenoiser`.
 
     Args:
         name_or_path: as for `read_model`.
@@ -123,12 +124,12 @@ def load_model(name_or_path: str | os.PathLike[str]) -> nn.Module:
     return read_model(name_or_path).build()
 
 
-def read_model(name_or_path: str | os.PathLike[str]) -> SavedModel:
+def read_model(name_or_path: str | os.PathLike[str]) -> SavedModel | SavedNetwork:
     """What the file of a trained model holds.
 
     Args:
-        name_or_path: the name of a model that comes with the package, the path of a .yaml file, or the folder of a
-            training run.
+        name_or_path: the name of a model that comes with the package, the path of a .yaml or .pt file, or the folder
+            of a training run. Of ldct-benchmark's checkpoints see `sinograd.models.ldct_benchmark`.
 
     Raises:
         FileNotFoundError: no such file or name (the known names are listed).
@@ -136,19 +137,19 @@ def read_model(name_or_path: str | os.PathLike[str]) -> SavedModel:
     """
     text = os.fspath(name_or_path)
     source = _source(text)
+    if isinstance(source, Path) and _is_archive(source):
+        return _read_archive(source)
     try:
         content = source.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        what = "a training checkpoint; the model is model.yaml in its run's folder" if _is_archive(source) else "binary"
-        raise ValueError(f"{source} is no model file: it is {what}") from error
+        raise ValueError(f"{source} is no model file: it is binary") from error
     try:
         data = load_yaml(content)
         found = data.get("format") if isinstance(data, Mapping) else None
         if found != FORMAT:
             raise ConfigError(f"it is no model file: expected format: {FORMAT}, got {found!r}")
         saved = from_plain(SavedModel, data)
-        if not 1 <= saved.version <= VERSION:
-            raise ConfigError(f"version {saved.version}; this sinograd reads versions 1 to {VERSION}")
+        check_version(saved.version)
         saved.build()
     except (yaml.YAMLError, ValueError) as error:
         raise ValueError(f"{source}: {error}") from error
@@ -164,11 +165,13 @@ def save_model(
     provenance: Mapping[str, Any] | None = None,
     force: bool = False,
 ) -> None:
-    """Write a model as YAML; `load_model` gives it back to the rounding of float32.
+    """Write a model; `load_model` gives it back.
+
+    Bilateral filters become YAML, with the rounding of float32; networks an archive of PyTorch's, bit for bit.
 
     Args:
-        module: a `torch.nn.Sequential` of bilateral filters, or a `DualDomainBilateral`.
-        path: a file name that ends in .yaml or .yml.
+        module: a `torch.nn.Sequential` of bilateral filters, a `DualDomainBilateral`, or a `NetworkDenoiser`.
+        path: a file name that ends in .yaml or .yml, of networks in .pt.
         description, trained_on, provenance: plain values to keep with it.
         force: replace an existing file.
 
@@ -178,6 +181,10 @@ def save_model(
         FileExistsError: the file exists and `force` is not set.
     """
     target = Path(path)
+    if isinstance(module, NetworkDenoiser):
+        record = {"trained_on": dict(trained_on or {}), "provenance": dict(provenance or {})}
+        save_network(module, target, description=description, force=force, **record)
+        return
     if target.suffix not in SUFFIXES:
         raise ValueError(f"a model file ends in .yaml or .yml, got {str(target)!r}")
     entry = _entry(module)
@@ -227,7 +234,8 @@ def _entry(module: nn.Module) -> BilateralEntry | DualDomainEntry:
     if is_bilateral_stack(module):
         assert isinstance(module, nn.Sequential)
         return BilateralEntry("bilateral", tuple(describe_filter(layer) for layer in module))
-    raise TypeError(f"module: expected bilateral filters or a DualDomainBilateral, got {type(module).__name__}")
+    expected = "bilateral filters, a DualDomainBilateral or a NetworkDenoiser"
+    raise TypeError(f"module: expected {expected}, got {type(module).__name__}")
 
 
 def _rounded(value: float) -> float:
@@ -242,20 +250,34 @@ def _shipped() -> dict[str, Traversable]:
 
 def _source(text: str) -> Traversable:
     path = Path(text)
-    if not text.endswith(SUFFIXES) and path.name == text and not path.exists():
+    if not text.endswith((*SUFFIXES, NETWORK_SUFFIX)) and path.name == text and not path.exists():
         shipped = _shipped()
         if text not in shipped:
             known = ", ".join(sorted(shipped)) or "none"
             raise FileNotFoundError(
-                f"no trained model named {text!r}; known: {known}; or give the path of a .yaml file or a run's folder"
+                f"no trained model named {text!r}; known: {known}; or give the path of a model file or a run's folder"
             )
         return shipped[text]
     file = path / "model.yaml" if path.is_dir() else path
+    if path.is_dir() and not file.exists() and (path / "model.pt").exists():
+        file = path / "model.pt"
     if not file.is_file():
         raise FileNotFoundError(f"no model file at {file}")
     return file
 
 
-def _is_archive(source: Traversable) -> bool:
+def _is_archive(source: Path) -> bool:
     with source.open("rb") as file:
         return file.read(2) == b"PK"
+
+
+def _read_archive(path: Path) -> SavedNetwork:
+    if path.suffix == ".ckpt":
+        what = "a training checkpoint; the model is model.yaml in its run's folder (of networks model.pt)"
+        raise ValueError(f"{path} is no model file: it is {what}")
+    try:
+        saved = read_network(path)
+        saved.build()
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from error
+    return saved

@@ -1,0 +1,4 @@
+"""What every model file starts with."""
+
+FORMAT = "sinograd-model"
+VERSION = 1

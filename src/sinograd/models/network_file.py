@@ -1,0 +1,160 @@
+"""Trained networks as files: PyTorch archives with these entries, read without executing anything.
+
+    format        "sinograd-model"
+    version       1
+    description   what it is for
+    model         name (of `sinograd.networks.NETWORKS`), offset, scale (in the units of the data), options (the
+                  network's arguments)
+    trained_on    task, data, steps, losses, seed
+    provenance    software, command, time
+    state_dict    the weights, by name
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import torch
+from torch import Tensor, nn
+
+from sinograd.io.files import replacing
+from sinograd.io.typed import POSITIVE, Check, ConfigError, from_plain, to_plain
+from sinograd.models.file_format import FORMAT, VERSION
+from sinograd.models.network_denoiser import NetworkDenoiser
+from sinograd.networks import NETWORKS
+
+NETWORK_SUFFIX = ".pt"
+
+_KNOWN = Check(f"one of {', '.join(NETWORKS)}", lambda name: name in NETWORKS)
+
+
+@dataclass(frozen=True)
+class NetworkEntry:
+    """A network and its normalisation."""
+
+    name: Annotated[str, _KNOWN]
+    offset: float = 0.0
+    scale: Annotated[float, POSITIVE] = 1.0
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> NetworkDenoiser:
+        """The denoiser with weights that mean nothing."""
+        try:
+            network = NETWORKS[self.name](**self.options)
+        except (TypeError, ValueError) as error:
+            raise ConfigError(f"model.options: {self.name} does not take {self.options}: {error}") from error
+        return NetworkDenoiser(network, self.offset, self.scale)
+
+
+@dataclass(frozen=True, eq=False)
+class SavedNetwork:
+    """What the file of a trained network holds; see the module.
+
+    Attributes:
+        model: which network; `model.name` says of which kind it is.
+        description, trained_on, provenance: what it is for and how it came about.
+        state_dict: the network's weights.
+    """
+
+    format: Literal["sinograd-model"]
+    version: int
+    model: NetworkEntry
+    state_dict: dict[str, Any]
+    description: str = ""
+    trained_on: dict[str, Any] = field(default_factory=dict)
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    def build(self) -> NetworkDenoiser:
+        """The network with its weights, in the units of the data."""
+        denoiser = self.model.build()
+        check_weights(self.state_dict, denoiser.network)
+        denoiser.network.load_state_dict(self.state_dict)
+        return denoiser
+
+
+def network_entry(module: NetworkDenoiser) -> NetworkEntry:
+    """What a file says about a denoiser; TypeError for a network that is none of `sinograd.networks`."""
+    for name, kind in NETWORKS.items():
+        if type(module.network) is kind:
+            return NetworkEntry(name, module.offset, module.scale, dict(module.network.options))  # pyright: ignore
+    known = ", ".join(kind.__name__ for kind in NETWORKS.values())
+    raise TypeError(f"module: expected a network of sinograd.networks ({known}), got {type(module.network).__name__}")
+
+
+def save_network(
+    module: NetworkDenoiser,
+    path: Path,
+    *,
+    description: str,
+    trained_on: Mapping[str, Any],
+    provenance: Mapping[str, Any],
+    force: bool,
+) -> None:
+    """Write a denoiser; `read_network` gives it back, bit for bit."""
+    if path.suffix != NETWORK_SUFFIX:
+        raise ValueError(f"the file of a network ends in {NETWORK_SUFFIX}, got {str(path)!r}")
+    weights = {name: value.detach().cpu() for name, value in module.network.state_dict().items()}
+    content = {
+        "format": FORMAT,
+        "version": VERSION,
+        "description": description,
+        "model": to_plain(network_entry(module)),
+        "trained_on": to_plain(trained_on),
+        "provenance": to_plain(provenance),
+        "state_dict": weights,
+    }
+    needed = sum(value.nbytes for value in weights.values())
+    with replacing(path, force=force, needed=needed) as temporary:
+        torch.save(content, temporary)
+
+
+def read_network(path: Path) -> SavedNetwork:
+    """What the file of a network holds; also of ldct-benchmark's checkpoints, see `ldct_benchmark`.
+
+    Raises:
+        ValueError: no such file, damaged, or an unknown, missing or wrong key; does not name the file.
+    """
+    from sinograd.models.ldct_benchmark import converted, is_ldct_benchmark
+
+    try:
+        with torch.serialization.safe_globals([argparse.Namespace]):  # ldct-benchmark keeps its options as one
+            held = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever damaged bytes lead to
+        raise ValueError(f"it is damaged or no PyTorch archive of plain data: {str(error).splitlines()[0]}") from error
+    if isinstance(held, Mapping) and "sinograd" in held:
+        raise ValueError("it is a training checkpoint; the model is model.pt in its run's folder")
+    if is_ldct_benchmark(held):
+        return converted(held)
+    found = held.get("format") if isinstance(held, Mapping) else None
+    if found != FORMAT:
+        raise ConfigError(f"it is no model file: expected format: {FORMAT}, got {found!r}")
+    saved = from_plain(SavedNetwork, held)
+    check_version(saved.version)
+    return saved
+
+
+def check_version(version: int) -> None:
+    """ConfigError for a file of a later version of sinograd."""
+    if not 1 <= version <= VERSION:
+        raise ConfigError(f"version {version}; this sinograd reads versions 1 to {VERSION}")
+
+
+def check_weights(state_dict: Mapping[str, Any], network: nn.Module) -> None:
+    """ConfigError, with the first name, unless these are finite weights of this network, all and of the same shapes."""
+    expected = network.state_dict()
+    for name in expected:
+        if name not in state_dict:
+            raise ConfigError(f"state_dict.{name}: missing, expected weights {list(expected[name].shape)}")
+    for name, value in state_dict.items():
+        if name not in expected:
+            raise ConfigError(f"state_dict.{name}: {type(network).__name__} has no such weights")
+        shape = list(expected[name].shape)
+        if not isinstance(value, Tensor) or list(value.shape) != shape:
+            came = list(value.shape) if isinstance(value, Tensor) else repr(value)
+            raise ConfigError(f"state_dict.{name}: expected weights {shape}, got {came}")
+        if not bool(torch.isfinite(value).all()):
+            raise ConfigError(f"state_dict.{name}: expected finite weights, got NaN or infinite ones")
