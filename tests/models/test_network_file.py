@@ -127,7 +127,10 @@ def test_files_that_are_no_model(tmp_path: Path) -> None:
         "expected format: sinograd-model, got None": [1, 2],
         "model.name: expected one of cnn-10, ": {**good, "model": {**good["model"], "name": "cnn-11"}},
         "model.scale: expected a positive number, got 0.0": {**good, "model": {**good["model"], "scale": 0.0}},
-        "model.options: cnn-10 does not take {'kernel': 3}": {**good, "model": {"name": "cnn-10", "options": {"kernel": 3}}},
+        "model.options: cnn-10 does not take {'kernel': 3}": {
+            **good,
+            "model": {"name": "cnn-10", "options": {"kernel": 3}},
+        },
         "weihgts: unknown key": {**good, "weihgts": 1},
         f"state_dict.{first}: missing, expected weights [64, 1, 9, 9]": {**good, "state_dict": without(first)},
         "state_dict.other: CNN10 has no such weights": {**good, "state_dict": {**weights, "other": torch.ones(1)}},
@@ -173,11 +176,15 @@ def weights_of_ldct_benchmark(network: str) -> dict[str, Tensor]:
     drawn = generator()
 
     def draw(*shape: int) -> Tensor:
-        return 0.1 * torch.randn(shape, generator=drawn)
+        return 0.03 * torch.randn(shape, generator=drawn)
 
     if network == "cnn10":
         layers = {"0": (64, 1, 9, 9), "2": (32, 64, 3, 3), "4": (1, 32, 5, 5)}
-        return {f"layers.{i}.{k}": draw(*(s if k == "weight" else s[:1])) for i, s in layers.items() for k in ("weight", "bias")}
+        return {
+            f"layers.{i}.{k}": draw(*(s if k == "weight" else s[:1]))
+            for i, s in layers.items()
+            for k in ("weight", "bias")
+        }
     if network == "redcnn":
         wide, found = 3, {}
         for i in range(1, 6):
@@ -255,4 +262,7 @@ def test_weights_that_do_not_fit_ldct_benchmark(tmp_path: Path) -> None:
 def test_networks_with_the_published_sizes_are_what_files_hold() -> None:
     """The names of the options are the constructors' arguments."""
     for network in (REDCNN(), QAE(), Noise2NoiseUNet()):
-        assert set(network.options) == {name for name in type(network).__init__.__annotations__} - {"generator", "return"}
+        assert set(network.options) == {name for name in type(network).__init__.__annotations__} - {
+            "generator",
+            "return",
+        }

@@ -70,9 +70,15 @@ def test_the_configurations_in_the_documentation(project_root: Path, tmp_path: P
 
 
 BAD: dict[str, tuple[Any, str]] = {
-    "a name alone": ({"task": "supervised"}, "task: expected a mapping with name: supervised, noise2void or dual-dom"),
-    "unknown task": ({"task": {"name": "n2v"}}, "task.name: expected supervised, noise2void or dual-domain, got 'n2v'"),
-    "no name": ({"task": {"fraction": 0.1}}, "task.name: missing, expected supervised, noise2void or dual-domain"),
+    "a name alone": ({"task": "supervised"}, "task: expected a mapping with name: supervised, noise2noise, noise2void"),
+    "unknown task": (
+        {"task": {"name": "n2v"}},
+        "task.name: expected supervised, noise2noise, noise2void or dual-domain, got 'n2v'",
+    ),
+    "no name": (
+        {"task": {"fraction": 0.1}},
+        "task.name: missing, expected supervised, noise2noise, noise2void or dual-domain",
+    ),
     "unknown key": ({"sed": 1}, "sed: unknown key (did you mean seed?), expected some of task, model, data"),
     "unknown key deep down": (
         {"stop": {"early_stopping": {"patiens": 3}}},

@@ -1,13 +1,13 @@
 """Trained networks as files: PyTorch archives with these entries, read without executing anything.
 
-    format        "sinograd-model"
-    version       1
-    description   what it is for
-    model         name (of `sinograd.networks.NETWORKS`), offset, scale (in the units of the data), options (the
-                  network's arguments)
-    trained_on    task, data, steps, losses, seed
-    provenance    software, command, time
-    state_dict    the weights, by name
+format        "sinograd-model"
+version       1
+description   what it is for
+model         name (of `sinograd.networks.NETWORKS`), offset, scale (in the units of the data), options (the
+              network's arguments)
+trained_on    task, data, steps, losses, seed
+provenance    software, command, time
+state_dict    the weights, by name
 """
 
 from __future__ import annotations

@@ -3,9 +3,10 @@
 J. Lehtinen et al., "Noise2Noise: learning image restoration without clean data", ICML 2018, appendix A.1; for x-ray
 projections and CT slices P. Gnudi et al., "Denoising of x-ray projections and computed tomography images using
 convolutional neural networks without clean data", 2020, section III.C. Encoder: seven convolutions of 48 channels,
-maxima over 2 x 2 after the second to the sixth. Decoder: five times nearest neighbour upsampling, joined with the level's
-input, two convolutions of 96 channels; the last level, joined with the network's input, has 64, 32 and one. All
-kernels 3 x 3 with zero padding, leaky ReLU of slope 0.1, the last layer linear, no normalisation; 988,609 parameters.
+maxima over 2 x 2 after the second to the sixth. Decoder: five times nearest neighbour upsampling, joined with what the
+encoder had at this size, two convolutions of 96 channels; the last level, joined with the network's input, has 64, 32
+and one. All kernels 3 x 3 with zero padding, leaky ReLU of slope 0.1, the last layer linear, no normalisation; 988,609
+parameters.
 
 Where papers and public code differ: Gnudi et al. call it six levels and give the widths 48 and 96 alone; the last
 level's are Lehtinen et al.'s. That paper and its public code agree on the network (three channels there, one here).

@@ -98,9 +98,7 @@ class QAE(nn.Module):
             QuadraticConvolution(channels if i else 1, channels, kernel, padding=same if i < 4 else 0) for i in range(5)
         )
         self.decoder = nn.ModuleList(
-            QuadraticConvolution(
-                channels, channels if i < 4 else 1, kernel, padding=same if i else 0, transposed=True
-            )
+            QuadraticConvolution(channels, channels if i < 4 else 1, kernel, padding=same if i else 0, transposed=True)
             for i in range(5)
         )
         for layer in (*self.encoder, *self.decoder):

@@ -2,30 +2,31 @@
 
     seed: 0                       # everything random follows from it
     device: cpu                   # or cuda, cuda:1 ...
+    devices: 1                    # processes that torchrun started, each with a part of every batch
+    precision: float32            # of what networks compute: on a GPU also float16 and bfloat16
     output: runs/three-filters    # folder of the run; left out: nothing is written (Python only)
     task:
-      name: supervised            # or noise2void, dual-domain; each with options of its own
-    data:
-      training:                   # each step uses one of these stacks, in an order drawn from the seed
-      - input: low.h5             # a volume file; for dual-domain a scan that `sinograd.read` reads
-        target: normal.h5         # a volume file; noise2void needs none
-        region: {z: [100, 115]}   # first voxel and the one after the last, of the target; left out: all
-      validation: []              # as training; measured every `validation.every` steps
+      name: supervised            # or noise2noise, noise2void, dual-domain; options: `task_config`
+    data:                         # stacks of slices, or patches of paired volumes: `data_config`
+      training:
+      - {input: low.h5, target: normal.h5, region: {z: [100, 115]}}
     model:
-      name: bilateral             # or dual-domain-bilateral
+      name: bilateral             # or dual-domain-bilateral, cnn-10, red-cnn, qae, noise2noise-unet: `model_config`
       filters: 3
     optimizer:
       name: adam
-      learning_rates: {spatial: 0.01, range: 0.005}   # one for each parameter group of the model
+      learning_rates: {spatial: 0.01, range: 0.005}   # one for each parameter group; of networks: {network: 1.0e-4}
+      schedule: null              # or {name: plateau, patience: 2, factor: 0.5}
     stop:
       max_steps: 5000
       early_stopping: {patience: 500, min_change: 1.0e-4}   # null: none
       keep: best                  # weights of the lowest validation loss (best), without one the last; or last
-    validation: {every: 50}
+    validation: {every: 50, slices: null}   # slices of each paired volume, evenly spaced; null: all
     checkpoints: {every: 100}     # steps; a run that was killed goes on from the last one
 
-Paths are relative to the file's folder. Lengths in mm, attenuation in 1/mm. Losses are mean squared errors in units
-of the model's `input_scale` (dual-domain: `image_scale`), so that the learning rates mean the same for any data.
+Paths are relative to the file's folder. Lengths in mm, attenuation in 1/mm. Losses are in units of the model's
+`input_scale` (dual-domain: `image_scale`, networks: `scale`), squared for squared errors, so that the learning rates
+mean the same for any data.
 """
 
 from __future__ import annotations
@@ -41,124 +42,71 @@ from typing import Annotated, Any, Literal
 
 import yaml
 
+from sinograd.datasets import with_absolute_paths
 from sinograd.geometry.plain_yaml import load_yaml
-from sinograd.io.typed import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, ConfigError, from_plain, to_plain
+from sinograd.io.typed import NOT_NEGATIVE, Check, ConfigError, from_plain, to_plain
+from sinograd.training.data_config import Data, Region, StackFiles, check_data
+from sinograd.training.model_config import (
+    CNN10,
+    QAE,
+    REDCNN,
+    Bilateral,
+    Count,
+    DualDomainBilateral,
+    Model,
+    Network,
+    Noise2NoiseUNet,
+    Positive,
+    check_model,
+    learning_rates,
+)
+from sinograd.training.task_config import DualDomain, Noise2Noise, Noise2Void, Supervised, Task
 
-_FRACTION = Check("a fraction above 0 and at most 0.5", lambda value: 0 < value <= 0.5)
-_ODD = Check("an odd number of at least 3", lambda value: value >= 3 and value % 2 == 1)
-_CUTOFF = Check("a fraction above 0 and at most 1", lambda value: 0 < value <= 1)
-_RANGE = Check("two whole numbers, first and end, with 0 <= first < end", lambda value: 0 <= value[0] < value[1])
-_SIGMAS = Check("positive numbers", lambda value: all(s > 0 for s in (value if isinstance(value, tuple) else (value,))))
-_NOT_EMPTY = Check("a list that is not empty", lambda value: len(value) > 0)
+__all__ = [
+    "CNN10",
+    "QAE",
+    "REDCNN",
+    "Adam",
+    "Bilateral",
+    "Config",
+    "Data",
+    "DualDomain",
+    "DualDomainBilateral",
+    "EarlyStopping",
+    "Every",
+    "Model",
+    "Network",
+    "Noise2Noise",
+    "Noise2NoiseUNet",
+    "Noise2Void",
+    "Plateau",
+    "Region",
+    "StackFiles",
+    "Stop",
+    "Supervised",
+    "Task",
+    "Validation",
+    "as_config",
+    "check_config",
+    "config_hash",
+    "load_config",
+    "save_text",
+]
 
-Count = Annotated[int, AT_LEAST_ONE]
-Positive = Annotated[float, POSITIVE]
-Sigmas = Annotated[float | tuple[float, ...], _SIGMAS]
-Scale = Literal["auto"] | Positive
-Window = int | tuple[int, ...] | None
-Extent = Annotated[tuple[int, int], _RANGE] | None
+_FACTOR = Check("a fraction above 0 and below 1", lambda value: 0 < value < 1)
 
 
 @dataclass(frozen=True)
-class Supervised:
-    """Mean squared error between the filtered input and the target."""
+class Plateau:
+    """All learning rates times `factor` after every `patience` validations in a row without a new lowest loss.
 
-    name: Literal["supervised"] = "supervised"
-
-
-@dataclass(frozen=True)
-class Noise2Void:
-    """Self-supervised: some voxels are replaced by neighbours and predicted; see `training.noise2void`.
-
-    fraction: share of the voxels that are replaced in a step. neighborhood: width of the box they come from.
+    P. Gnudi et al., "Denoising of x-ray projections and computed tomography images using convolutional neural networks
+    without clean data", 2020, section III.C, with the defaults; an epoch there is a validation here.
     """
 
-    name: Literal["noise2void"] = "noise2void"
-    fraction: Annotated[float, _FRACTION] = 0.01
-    neighborhood: Annotated[int, _ODD] = 5
-
-
-@dataclass(frozen=True)
-class DualDomain:
-    """End to end from projections: mean squared error of the volume.
-
-    row_margin: detector rows kept above and below those that the region needs, for filters of the projections.
-    recompute: keep only what enters each layer and compute its inside again in the backward pass: less memory, more
-    time.
-    """
-
-    name: Literal["dual-domain"] = "dual-domain"
-    row_margin: Annotated[int, NOT_NEGATIVE] = 8
-    recompute: bool = True
-
-
-@dataclass(frozen=True)
-class Bilateral:
-    """Stacked bilateral filters; see `models.bilateral_stack`.
-
-    input_scale: what counts as 1 in the units of the data; "auto": 99.9 % of the targets' (without targets the
-    inputs') absolute values lie below it.
-    """
-
-    name: Literal["bilateral"] = "bilateral"
-    filters: Count = 3
-    dimensions: Literal[2, 3] = 3
-    sigma_spatial: Sigmas = 0.5
-    sigma_range: Positive = 0.01
-    input_scale: Scale = "auto"
-    window: Window = None
-
-
-@dataclass(frozen=True)
-class DualDomainBilateral:
-    """Bilateral filters before and after the reconstruction; see `models.DualDomainBilateral`.
-
-    projection_scale, image_scale: as `Bilateral.input_scale`, for line integrals and for the volume.
-    ramp_window, cutoff: of the reconstruction.
-    """
-
-    name: Literal["dual-domain-bilateral"] = "dual-domain-bilateral"
-    projection_filters: Annotated[int, NOT_NEGATIVE] = 1
-    image_filters: Annotated[int, NOT_NEGATIVE] = 2
-    dimensions: Literal[2, 3] = 3
-    sigma_spatial: Sigmas = 0.5
-    sigma_range: Positive = 0.01
-    projection_scale: Scale = "auto"
-    image_scale: Scale = "auto"
-    window: Window = None
-    ramp_window: Literal["ram-lak", "shepp-logan", "cosine", "hamming", "hann"] = "ram-lak"
-    cutoff: Annotated[float, _CUTOFF] = 1.0
-
-    @property
-    def filters(self) -> int:
-        """How many filters there are."""
-        return self.projection_filters + self.image_filters
-
-
-@dataclass(frozen=True)
-class Region:
-    """Part of a volume, voxels first to end - 1 along each axis; None: all."""
-
-    z: Extent = None
-    y: Extent = None
-    x: Extent = None
-
-
-@dataclass(frozen=True)
-class StackFiles:
-    """Files of one stack; see the module."""
-
-    input: Path
-    target: Path | None = None
-    region: Region = field(default_factory=Region)
-
-
-@dataclass(frozen=True)
-class Data:
-    """What is trained on, and what is looked at meanwhile."""
-
-    training: Annotated[tuple[StackFiles, ...], _NOT_EMPTY]
-    validation: tuple[StackFiles, ...] = ()
+    name: Literal["plateau"] = "plateau"
+    patience: Count = 2
+    factor: Annotated[float, _FACTOR] = 0.5
 
 
 @dataclass(frozen=True)
@@ -167,6 +115,7 @@ class Adam:
 
     name: Literal["adam"] = "adam"
     learning_rates: dict[str, Positive] = field(default_factory=dict)
+    schedule: Plateau | None = None
 
 
 @dataclass(frozen=True)
@@ -194,18 +143,28 @@ class Every:
 
 
 @dataclass(frozen=True)
+class Validation:
+    """When, and how many slices of each paired volume, evenly spaced; None: all."""
+
+    every: Count = 50
+    slices: Count | None = None
+
+
+@dataclass(frozen=True)
 class Config:
     """A training run; see the module for the keys. `data` may be None where tensors are given to `train`."""
 
-    task: Supervised | Noise2Void | DualDomain = field(default_factory=Supervised)
-    model: Bilateral | DualDomainBilateral = field(default_factory=Bilateral)
+    task: Task = field(default_factory=Supervised)
+    model: Model = field(default_factory=Bilateral)
     data: Data | None = None
     optimizer: Adam = field(default_factory=Adam)
     stop: Stop = field(default_factory=Stop)
-    validation: Every = field(default_factory=lambda: Every(50))
+    validation: Validation = field(default_factory=Validation)
     checkpoints: Every = field(default_factory=lambda: Every(100))
     seed: Annotated[int, NOT_NEGATIVE] = 0
     device: str = "cpu"
+    devices: Count = 1
+    precision: Literal["float32", "float16", "bfloat16"] = "float32"
     output: Path | None = None
 
 
@@ -235,32 +194,27 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 def check_config(config: Config) -> None:
     """Types and values of a configuration made in Python, and whether its parts fit; raises ConfigError."""
     from_plain(Config, to_plain(config))
-    dual = isinstance(config.task, DualDomain)
-    if dual != isinstance(config.model, DualDomainBilateral):
-        fitting = "dual-domain-bilateral" if dual else "bilateral"
-        raise ConfigError(f"model.name: expected {fitting} for the task {config.task.name}, got {config.model.name}")
-    if isinstance(config.model, DualDomainBilateral) and config.model.filters < 1:
-        raise ConfigError("model: expected at least one filter, got projection_filters: 0 and image_filters: 0")
-    if isinstance(config.model.sigma_spatial, tuple) and len(config.model.sigma_spatial) != config.model.dimensions:
-        count = len(config.model.sigma_spatial)
-        raise ConfigError(f"model.sigma_spatial: expected one number or {config.model.dimensions}, got {count}")
-    window = config.model.window
-    for width in window if isinstance(window, tuple) else (window,):
-        if width is not None and (width < 1 or width % 2 == 0):
-            raise ConfigError(f"model.window: expected odd, positive widths, got {window}")
-    if isinstance(window, tuple) and len(window) != config.model.dimensions:
-        raise ConfigError(f"model.window: expected one width or {config.model.dimensions}, got {len(window)}")
-    for part in ("training", "validation"):
-        for i, files in enumerate(getattr(config.data, part, ())):
-            if files.target is None and not isinstance(config.task, Noise2Void):
-                raise ConfigError(f"data.{part}[{i}].target: missing, the task {config.task.name} needs one")
-    groups = {"spatial", "range"}
+    if isinstance(config.task, DualDomain) != isinstance(config.model, DualDomainBilateral):
+        fitting = "dual-domain-bilateral" if isinstance(config.task, DualDomain) else "bilateral"
+        rest = "" if isinstance(config.task, DualDomain) else " (or a network)"
+        raise ConfigError(
+            f"model.name: expected {fitting} for the task {config.task.name}{rest}, got {config.model.name}"
+        )
+    check_model(config.model)
+    if config.data is not None:
+        check_data(config.data, config.task, config.model)
+    groups = learning_rates(config.model)
     for name in config.optimizer.learning_rates:
         if name not in groups:
             raise ConfigError(
                 f"optimizer.learning_rates.{name}: the model {config.model.name} has no such parameter group, "
                 f"expected some of {', '.join(sorted(groups))}"
             )
+    if config.precision != "float32":
+        if not isinstance(config.model, Network):
+            raise ConfigError(f"precision: expected float32 for the model {config.model.name}, got {config.precision}")
+        if config.precision == "float16" and not config.device.startswith("cuda"):
+            raise ConfigError(f"precision: float16 needs a GPU (device: cuda), got device: {config.device}")
 
 
 def save_text(config: Config) -> str:
@@ -270,23 +224,27 @@ def save_text(config: Config) -> str:
 
 def config_hash(config: Config) -> str:
     """SHA-256 of all keys but the output folder; of data files the names alone, wherever they are."""
-    plain = {key: value for key, value in to_plain(config).items() if key != "output"}
-    for files in (entry for part in (plain["data"] or {}).values() for entry in part):
-        for key in ("input", "target"):
-            files[key] = None if files[key] is None else Path(files[key]).name
+    nameless = dataclasses.replace(config, data=_names_alone(config.data), output=None)
+    plain = {key: value for key, value in to_plain(nameless).items() if key != "output"}
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
-def _absolute(config: Config, folder: Path) -> Config:
-    def move(files: StackFiles) -> StackFiles:
-        target = None if files.target is None else folder / files.target
-        return dataclasses.replace(files, input=folder / files.input, target=target)
+def _names_alone(value: Any) -> Any:
+    """The same with the last part of every path."""
+    if isinstance(value, Path):
+        return Path(value.name)
+    if isinstance(value, tuple):
+        return tuple(_names_alone(held) for held in value)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return dataclasses.replace(
+            value, **{f.name: _names_alone(getattr(value, f.name)) for f in dataclasses.fields(value)}
+        )
+    return value
 
-    data = config.data
-    if data is not None:
-        data = Data(tuple(move(f) for f in data.training), tuple(move(f) for f in data.validation))
+
+def _absolute(config: Config, folder: Path) -> Config:
     output = None if config.output is None else folder / config.output
-    return dataclasses.replace(config, data=data, output=output)
+    return dataclasses.replace(config, data=with_absolute_paths(config.data, folder), output=output)
 
 
 def as_config(given: Config | Mapping[str, Any] | str | os.PathLike[str]) -> Config:

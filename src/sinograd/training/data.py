@@ -1,19 +1,22 @@
-"""What is trained on: stacks of slices, and scans with the stack that comes of them."""
+"""What is trained on: stacks of slices, scans with the stack that comes of them, and paired volumes."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from sinograd.datasets import PairedVolume, load_pairs
 from sinograd.geometry import Geometry, Grid, detector_region
 from sinograd.io import Scan, read, read_volume
 from sinograd.io.typed import ConfigError
 from sinograd.recon.needed_rows import needed_rows
-from sinograd.training.config import Config, DualDomain, Noise2Void, Region, StackFiles
+from sinograd.training.config import Config, DualDomain, Noise2Noise, Noise2Void, Region, StackFiles
+from sinograd.training.model_config import dimensions
 
 Progress = Callable[[int, int], None]
 
@@ -27,17 +30,22 @@ _BLOCK_BYTES = 64 << 20
 class Stack:
     """A noisy volume [..., Z, Y, X] (or images [..., Y, X]) and, for supervised training, what it should become.
 
-    name: for messages and records. spacing: mm, for records.
+    name: for messages and records. spacing: mm, for records. others: the same object with other realisations of the
+    noise, for Noise2Noise.
     """
 
     input: Tensor
     target: Tensor | None = None
     name: str = "stack"
     spacing: tuple[float, ...] | None = None
+    others: tuple[Tensor, ...] = ()
 
     def check(self) -> None:
         """ValueError or TypeError, naming the stack, unless shapes, dtypes and numbers will do."""
         _check_numbers(self.input, f"{self.name}: input")
+        for i, other in enumerate(self.others):
+            _check_numbers(other, f"{self.name}: others[{i}]")
+            _check_same(other, tuple(self.input.shape), f"{self.name}: others[{i}]", "input")
         if self.target is not None:
             _check_numbers(self.target, f"{self.name}: target")
             _check_same(self.target, tuple(self.input.shape), f"{self.name}: target", "input")
@@ -76,31 +84,61 @@ class ScanStack:
 
 @dataclass(frozen=True)
 class TrainingData:
-    """Stacks, or scans for the dual-domain task, that are in memory."""
+    """Stacks, or scans for the dual-domain task, that are in memory; or paired volumes, whose slices are read."""
 
-    training: Sequence[Stack] | Sequence[ScanStack]
-    validation: Sequence[Stack] | Sequence[ScanStack] = field(default_factory=tuple)
+    training: Sequence[Stack] | Sequence[ScanStack] | Sequence[PairedVolume]
+    validation: Sequence[Stack] | Sequence[ScanStack] | Sequence[PairedVolume] = field(default_factory=tuple)
 
     def check(self, config: Config) -> None:
         """ConfigError, ValueError or TypeError unless the data fit the configuration's task and model."""
-        kind = ScanStack if isinstance(config.task, DualDomain) else Stack
         if not self.training:
             raise ValueError("data.training: expected at least one stack, got none")
-        for stack in (*self.training, *self.validation):
-            if not isinstance(stack, kind):
-                expected, got = kind.__name__, type(stack).__name__
-                raise TypeError(f"data: the task {config.task.name} takes a {expected}, got a {got}")
-            stack.check()
-            ndim = stack.geometry.ndim if isinstance(stack, ScanStack) else stack.input.ndim
-            if ndim < config.model.dimensions or (isinstance(stack, ScanStack) and ndim != config.model.dimensions):
-                wanted = config.model.dimensions
-                raise ConfigError(f"model.dimensions: {wanted} does not fit {stack.name}, which has {ndim} dimensions")
-            if isinstance(stack, Stack) and stack.target is None and not isinstance(config.task, Noise2Void):
-                raise ValueError(f"{stack.name}: the task {config.task.name} needs a target")
+        for item in self.training:
+            self._check_kind(item, config)
+            _check_task(item, config, trained=True)
+        for item in self.validation:
+            self._check_kind(item, config)
+            _check_task(item, config, trained=False)
+        units = {item.unit for item in (*self.training, *self.validation) if isinstance(item, PairedVolume)}
+        if len(units) > 1:
+            raise ValueError(f"data: expected volumes in one unit, got {' and '.join(sorted(units))}")
+        patches = config.data is not None and config.data.patches is not None
+        if not patches and any(isinstance(item, PairedVolume) for item in self.training):
+            raise ConfigError("data.patches: missing, paired volumes are trained on in patches")
+        if config.optimizer.schedule is not None and not self.validation:
+            raise ConfigError("optimizer.schedule: plateau looks at the validation loss, and data.validation is empty")
+
+    def _check_kind(self, item: object, config: Config) -> None:
+        kind = ScanStack if isinstance(config.task, DualDomain) else Stack
+        if not isinstance(item, kind if kind is ScanStack else (Stack, PairedVolume)):
+            expected, got = kind.__name__, type(item).__name__
+            raise TypeError(f"data: the task {config.task.name} takes a {expected}, got a {got}")
+        wanted = dimensions(config.model)
+        if isinstance(item, PairedVolume):
+            if wanted != 2:
+                raise ConfigError(f"model.dimensions: expected 2 for the slices of paired volumes, got {wanted}")
+            return
+        assert isinstance(item, Stack | ScanStack)
+        item.check()
+        ndim = item.geometry.ndim if isinstance(item, ScanStack) else item.input.ndim
+        if ndim < wanted or (isinstance(item, ScanStack) and ndim != wanted):
+            raise ConfigError(f"model.dimensions: {wanted} does not fit {item.name}, which has {ndim} dimensions")
+
+
+def _check_task(item: Stack | ScanStack | PairedVolume, config: Config, *, trained: bool) -> None:
+    """ValueError unless an item has what the task compares."""
+    if isinstance(config.task, Noise2Void) or isinstance(item, ScanStack):
+        return
+    count = len(item.inputs) if isinstance(item, PairedVolume) else 1 + len(item.others)
+    if isinstance(config.task, Noise2Noise):
+        if count < 2 and (trained or item.target is None):
+            raise ValueError(f"{item.name}: noise2noise needs at least two realisations of the noise, got {count}")
+    elif item.target is None:
+        raise ValueError(f"{item.name}: the task {config.task.name} needs a target")
 
 
 def load_data(config: Config, progress: Progress | None = None) -> TrainingData:
-    """Read the files that a configuration names; float32.
+    """Read the files that a configuration names, float32; of paired volumes only what tells where they are.
 
     Raises:
         ConfigError: no data are named.
@@ -110,8 +148,11 @@ def load_data(config: Config, progress: Progress | None = None) -> TrainingData:
         raise ConfigError("data: missing, expected a mapping of the keys training, validation")
     parts = (config.data.training, config.data.validation)
     count, done = sum(map(len, parts)), 0
-    loaded: list[list[Stack] | list[ScanStack]] = []
-    for part in parts:
+    loaded: list[list[Stack] | list[ScanStack] | list[PairedVolume]] = []
+    for part, pairs in zip(parts, (config.data.pairs, config.data.validation_pairs), strict=True):
+        if pairs is not None:
+            loaded.append(load_pairs(pairs))
+            continue
         stacks = []
         for files in part:
             if isinstance(config.task, DualDomain):
@@ -131,12 +172,7 @@ def typical_size(tensors: Sequence[Tensor]) -> float:
     Raises:
         ValueError: all values are zero.
     """
-    samples = []
-    for tensor in tensors:
-        values = tensor.reshape(-1)
-        step = max(1, values.numel() * len(tensors) // _SCALE_SAMPLES)
-        samples.append(values[::step].abs())
-    values = torch.cat(samples)
+    values = _some_values(tensors).abs()
     rank = max(1, math.ceil(_SCALE_QUANTILE * values.numel()))
     size = float(values.kthvalue(rank).values)
     if size <= 0:
@@ -146,32 +182,54 @@ def typical_size(tensors: Sequence[Tensor]) -> float:
     return float(f"{size:.3g}")
 
 
+def mean_and_deviation(tensors: Sequence[Tensor]) -> tuple[float, float]:
+    """What "auto" takes as offset and scale of networks, to three digits; ValueError where all values are equal."""
+    values = _some_values(tensors).double()
+    mean, deviation = float(values.mean()), float(values.std(correction=0))
+    if not deviation > 1e-6 * abs(mean):
+        raise ValueError(f"data: all values are {mean:.4g}, so that there is no scale for model.scale: auto")
+    return float(f"{mean:.3g}"), float(f"{deviation:.3g}")
+
+
+def _some_values(tensors: Sequence[Tensor]) -> Tensor:
+    samples = []
+    for tensor in tensors:
+        values = tensor.reshape(-1)
+        samples.append(values[:: max(1, values.numel() * len(tensors) // _SCALE_SAMPLES)])
+    return torch.cat(samples)
+
+
 def _load_stack(files: StackFiles) -> Stack:
-    noisy, grid, _ = read_volume(files.input)
+    noisy, grid, _ = read_volume(files.inputs[0])
     index, part = _part(files, grid)
-    clean = None
-    if files.target is not None:
-        clean, other, _ = read_volume(files.target)
-        if not other.equals(grid):
-            raise ValueError(f"{files.target} is on {other!r}, {files.input} on {grid!r}: expected the same grid")
-        clean = clean[index].clone().float()
-    return Stack(noisy[index].clone().float(), clean, str(files.input), part.spacing)
+    rest = [_on_grid(path, grid, files)[index].clone().float() for path in files.inputs[1:]]
+    clean = None if files.target is None else _on_grid(files.target, grid, files)[index].clone().float()
+    return Stack(noisy[index].clone().float(), clean, str(files.inputs[0]), part.spacing, tuple(rest))
+
+
+def _on_grid(path: Path, grid: Grid, files: StackFiles) -> Tensor:
+    volume, other, _ = read_volume(path)
+    if not other.equals(grid):
+        raise ValueError(f"{path} is on {other!r}, {files.inputs[0]} on {grid!r}: expected the same grid")
+    return volume
 
 
 def _load_scan(files: StackFiles, margin: int) -> ScanStack:
     assert files.target is not None
     clean, grid, _ = read_volume(files.target)
     index, part = _part(files, grid, files.target)
-    scan = read(files.input)
+    scan = read(files.inputs[0])
     scan.check_shape()
     if scan.kind != "line integrals":
-        raise ValueError(f"{files.input} holds {scan.kind}, expected line integrals: prepare it first")
+        raise ValueError(f"{files.inputs[0]} holds {scan.kind}, expected line integrals: prepare it first")
     if scan.geometry.ndim != grid.ndim:
-        raise ValueError(f"{files.input} is a {scan.geometry.ndim}-D scan, {files.target} has {grid.ndim} dimensions")
+        raise ValueError(
+            f"{files.inputs[0]} is a {scan.geometry.ndim}-D scan, {files.target} has {grid.ndim} dimensions"
+        )
     rows = None if scan.geometry.ndim == 2 else needed_rows(scan.geometry, part, margin)
     geometry = scan.geometry if rows is None else detector_region(scan.geometry, rows)
     projections = _load_rows(scan, rows)
-    return ScanStack(projections, geometry, part, clean[index].clone().float(), str(files.input))
+    return ScanStack(projections, geometry, part, clean[index].clone().float(), str(files.inputs[0]))
 
 
 def _load_rows(scan: Scan, rows: tuple[int, int] | None) -> Tensor:
@@ -188,7 +246,7 @@ def _load_rows(scan: Scan, rows: tuple[int, int] | None) -> Tensor:
 
 def _part(files: StackFiles, grid: Grid, file: object = None) -> tuple[tuple[slice, ...], Grid]:
     """The slices of a region and its grid."""
-    return region_of(grid, files.region, str(file or files.input))
+    return region_of(grid, files.region, str(file or files.inputs[0]))
 
 
 def region_of(grid: Grid, region: Region, name: str) -> tuple[tuple[slice, ...], Grid]:

@@ -6,9 +6,9 @@ exactly, and a run can end and go on after any step.
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 import math
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -22,32 +22,40 @@ from torch import Tensor, nn
 
 from sinograd.io.files import replacing
 from sinograd.io.typed import to_plain
+from sinograd.training.batches import Batches
+from sinograd.training.build import build_optimizer, build_task
 from sinograd.training.config import Config
 from sinograd.training.convergence import Convergence
-from sinograd.training.data import ScanStack, Stack, TrainingData
+from sinograd.training.data import TrainingData
 from sinograd.training.history import History, sigmas
 from sinograd.training.interrupts import Interrupts
 from sinograd.training.run_folder import RunFolder
-from sinograd.training.tasks import build_optimizer, build_task, stack_of_step, stream
+from sinograd.training.schedule import PlateauSchedule
+from sinograd.training.streams import stream
+from sinograd.training.validation import on_device, validation_loss
 
 StepReport = Callable[[int, int, float], None]
+
+_PRECISION = {"float32": "32-true", "float16": "16-mixed", "bfloat16": "bf16-mixed"}
 
 
 class Steps(pl.LightningModule):
     """A model, its task and its data."""
 
-    def __init__(self, model: nn.Module, config: Config, data: TrainingData) -> None:
+    def __init__(self, model: nn.Module, config: Config, data: TrainingData, batches: Batches) -> None:
         super().__init__()
         self.model = model
-        self.config, self.data = config, data
+        self.config, self.data, self.batches = config, data, batches
         self.work = build_task(config, model)
         self.measured: list[float] = []  # validation losses of now, one a stack
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
-        """The loss of the stack whose turn it is."""
-        step, seed = self.current_epoch, self.config.seed
-        stack = self.data.training[stack_of_step(seed, step, len(self.data.training))]
-        loss = self.work.loss(_on_device(stack, self.device), stream(seed, "training", step))
+        """The loss of what is the step's turn."""
+        step = self.current_epoch
+        stack = on_device(self.batches.of_step(step), self.device)
+        # each process draws its own
+        number = step * self.trainer.world_size + self.trainer.global_rank
+        loss = self.work.loss(stack, stream(self.config.seed, "training", number))
         self.log("training_loss", loss, batch_size=1)
         return loss
 
@@ -56,10 +64,15 @@ class Steps(pl.LightningModule):
         self.measured = []
 
     def validation_step(self, batch: int, batch_idx: int) -> None:
-        """The loss of one validation stack."""
-        stack = _on_device(self.data.validation[batch_idx], self.device)
-        loss = self.work.validation_loss(stack, stream(self.config.seed, "validation", batch_idx))
-        self.measured.append(loss.item())
+        """The loss of one validation stack or volume; every process measures all, so that all know the same."""
+        loss = validation_loss(
+            self.work,
+            self.data.validation[batch_idx],
+            stream(self.config.seed, "validation", batch_idx),
+            slices=self.config.validation.slices,
+            device=self.device,
+        )
+        self.measured.append(loss)
         self.log("validation_loss", loss, batch_size=1)
 
     def configure_optimizers(self) -> torch.optim.Optimizer:
@@ -77,6 +90,8 @@ class Recorder(pl.Callback):
         self.history = History()
         self.training = Convergence(config.stop.early_stopping, over=count)
         self.validation = Convergence(config.stop.early_stopping)
+        rule = config.optimizer.schedule
+        self.schedule = None if rule is None else PlateauSchedule(rule)
         self.best_weights: dict[str, Tensor] | None = None
         self.reason = "max_steps"
         self.seconds = 0.0
@@ -94,14 +109,18 @@ class Recorder(pl.Callback):
     def on_train_batch_start(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
     ) -> None:
-        """The sigmas that the step starts from."""
+        """The sigmas that the step starts from, and learning rates that change."""
         self._started = sigmas(_steps(pl_module).model)
+        if self.schedule is not None:
+            self._started["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """The loss; ends training when it is no number."""
+        """The loss, the mean of all processes'; ends training when it is no number."""
         self._loss = float(outputs["loss"])
+        if trainer.world_size > 1:
+            self._loss = float(trainer.strategy.reduce(outputs["loss"].detach().clone(), reduce_op="mean"))
         if not math.isfinite(self._loss):
             step = trainer.current_epoch + 1
             raise ValueError(
@@ -119,6 +138,8 @@ class Recorder(pl.Callback):
             module.measured = []
             if self.validation.update(step, values["validation_loss"]):
                 self.best_weights = {key: v.detach().cpu().clone() for key, v in module.model.state_dict().items()}
+            if self.schedule is not None:
+                self.schedule.update(values["validation_loss"], trainer.optimizers[0])
         self.history.append(step, {**values, **self._started})
         for logger in trainer.loggers:
             logger.log_metrics(self._started, step - 1)
@@ -128,14 +149,16 @@ class Recorder(pl.Callback):
             self.report(step, self.config.stop.max_steps, self._loss)
         self._end_if_due(trainer, step, bool(module.data.validation))
         last = trainer.should_stop or step == self.config.stop.max_steps
-        if self.folder is not None and (last or step % self.config.checkpoints.every == 0):
-            self._save(trainer, self.folder.checkpoint)
+        if self.config.output is not None and (last or step % self.config.checkpoints.every == 0):
+            self._save(trainer)
 
     def _end_if_due(self, trainer: pl.Trainer, step: int, validated: bool) -> None:
         watched = self.validation if validated else self.training
+        # one process alone may have got the signal
+        interrupted = trainer.strategy.reduce_boolean_decision(self.interrupts.requested, all=False)
         if watched.stalled(step):
             self.reason, trainer.should_stop = "converged", True
-        elif self.interrupts.requested and step < self.config.stop.max_steps:
+        elif interrupted and step < self.config.stop.max_steps:
             self.reason, trainer.should_stop = "interrupted", True
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -146,9 +169,13 @@ class Recorder(pl.Callback):
         now = time.perf_counter()
         self.seconds, self._since = self.seconds + now - self._since, now
 
-    def _save(self, trainer: pl.Trainer, path: Path) -> None:
+    def _save(self, trainer: pl.Trainer) -> None:
+        """All processes must come here; the first one writes."""
         self._count_seconds()
-        with replacing(path, force=True) as temporary:
+        if self.folder is None:
+            trainer.save_checkpoint(os.devnull)
+            return
+        with replacing(self.folder.checkpoint, force=True) as temporary:
             trainer.save_checkpoint(temporary)
 
     def state_dict(self) -> dict[str, Any]:
@@ -157,6 +184,7 @@ class Recorder(pl.Callback):
             "history": {name: list(column) for name, column in self.history.columns.items()},
             "training": self.training.state(),
             "validation": self.validation.state(),
+            "schedule": None if self.schedule is None else self.schedule.state(),
             "best_weights": self.best_weights,
             "seconds": self.seconds,
             "reason": self.reason,
@@ -167,6 +195,8 @@ class Recorder(pl.Callback):
         self.history.columns = {name: list(column) for name, column in state_dict["history"].items()}
         self.training.load(state_dict["training"])
         self.validation.load(state_dict["validation"])
+        if self.schedule is not None:
+            self.schedule.load(state_dict["schedule"])
         self.best_weights, self.seconds = state_dict["best_weights"], state_dict["seconds"]
 
     def on_save_checkpoint(
@@ -180,18 +210,22 @@ def fit(
     model: nn.Module,
     config: Config,
     data: TrainingData,
+    batches: Batches,
     folder: RunFolder | None,
     checkpoint: Path | None,
     report: StepReport | None,
 ) -> Recorder:
-    """Train `model` in place, from a checkpoint if one is given."""
+    """Train `model` in place, from a checkpoint if one is given; without a folder nothing is written."""
     device = torch.device(config.device)
-    module = Steps(model, config, data)
+    module = Steps(model, config, data, batches)
     with Interrupts() as interrupts, _quiet():
-        recorder = Recorder(config, len(data.training), folder, interrupts, report)
+        recorder = Recorder(config, batches.round, folder, interrupts, report)
         trainer = pl.Trainer(
             accelerator="gpu" if device.type == "cuda" else device.type,
-            devices=[device.index or 0] if device.type == "cuda" else 1,
+            devices=[device.index or 0] if device.type == "cuda" and config.devices == 1 else config.devices,
+            strategy="ddp" if config.devices > 1 else "auto",
+            use_distributed_sampler=False,
+            precision=_PRECISION[config.precision],  # pyright: ignore
             max_epochs=config.stop.max_steps,
             check_val_every_n_epoch=min(config.validation.every, config.stop.max_steps),
             limit_val_batches=1.0 if data.validation else 0,
@@ -241,12 +275,3 @@ def _quiet() -> Iterator[None]:
 def _steps(module: pl.LightningModule) -> Steps:
     assert isinstance(module, Steps)
     return module
-
-
-def _on_device(stack: Stack | ScanStack, device: torch.device) -> Stack | ScanStack:
-    moved = {
-        field.name: value.to(device)
-        for field in dataclasses.fields(stack)
-        if isinstance(value := getattr(stack, field.name), Tensor)
-    }
-    return dataclasses.replace(stack, **moved)

@@ -6,7 +6,7 @@
     tensorboard/      the same for `tensorboard --logdir`
     checkpoints/      last.ckpt: everything that is needed to go on
     loss.png          curves of losses and sigmas
-    model.yaml        the trained model, as `sinograd denoise --model` and `load_model` take it
+    model.yaml        the trained model, as `sinograd denoise --model` and `load_model` take it; of networks model.pt
 
 Other files in the folder are left alone.
 """
@@ -25,14 +25,17 @@ from sinograd.io.provenance import to_json
 from sinograd.io.typed import ConfigError, differences, to_plain
 from sinograd.training.config import Config, load_config, save_text
 
-_NAMES = ("config.yaml", "provenance.json", "metrics.csv", "tensorboard", "checkpoints", "loss.png", "model.yaml")
+_NAMES = (
+    *("config.yaml", "provenance.json", "metrics.csv", "tensorboard", "checkpoints", "loss.png"),
+    *("model.yaml", "model.pt"),
+)
 
 # What may differ when a run is continued: where it is, how long it goes on, how often it is looked at.
 _FREE = ("output", "stop", "checkpoints")
 
 
 class RunFolder:
-    """Paths in the folder of a run, and the rules about using it.
+    """Paths in the folder of a run, and the rules about using it. model_name: of the file of the trained model.
 
     Raises:
         FileExistsError: it holds a run or other files and neither `resume` nor `force` was asked for.
@@ -40,8 +43,10 @@ class RunFolder:
         ValueError: both were.
     """
 
-    def __init__(self, path: Path, *, resume: bool = False, force: bool = False) -> None:
-        self.path, self.resume, self.force = Path(path), resume, force
+    def __init__(
+        self, path: Path, *, resume: bool = False, force: bool = False, model_name: str = "model.yaml"
+    ) -> None:
+        self.path, self.resume, self.force, self.model_name = Path(path), resume, force, model_name
         if resume and force:
             raise ValueError("resume and force exclude each other: one goes on with a run, the other starts anew")
         if self.path.exists() and not self.path.is_dir():
@@ -72,7 +77,7 @@ class RunFolder:
     @property
     def model(self) -> Path:
         """The trained model."""
-        return self.path / "model.yaml"
+        return self.path / self.model_name
 
     @property
     def curves(self) -> Path:

@@ -14,14 +14,17 @@ from typing import Any
 import torch
 from torch import nn
 
+from sinograd.datasets import PairedVolume
 from sinograd.io import make_provenance
 from sinograd.io.typed import ConfigError, to_plain
 from sinograd.models import save_model
-from sinograd.training.config import Config, as_config, config_hash
+from sinograd.training.batches import Batches, build_batches
+from sinograd.training.build import build_model, resolve
+from sinograd.training.config import Config, Network, as_config, config_hash
 from sinograd.training.data import Progress, ScanStack, Stack, TrainingData, load_data
+from sinograd.training.distributed import check_processes, leave_group, rank_of
 from sinograd.training.history import History, save_curves
 from sinograd.training.run_folder import RunFolder
-from sinograd.training.tasks import build_model, resolve
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,7 @@ def train(
 
     Raises:
         ImportError: Lightning is not installed.
-        ConfigError, ValueError, TypeError: configuration or data are wrong, before anything is written.
+        ConfigError, ValueError, TypeError: configuration, processes or data are wrong, before anything is written.
         FileExistsError, FileNotFoundError: see `RunFolder`.
         KeyboardInterrupt: after an interrupt, when the step that was running has ended and was saved.
     """
@@ -85,24 +88,36 @@ def train(
     if output is not None:
         config = dataclasses.replace(config, output=Path(output).resolve())
     _check_device(config)
-    folder = None if config.output is None else RunFolder(config.output, resume=resume, force=force)
-    if folder is None and resume:
+    check_processes(config)
+    first = rank_of(config) == 0
+    folder = _folder(config, resume=resume, force=force and first, used=first or resume)
+    if config.output is None and resume:
         raise ValueError("resume: expected an output folder to resume from")
-    data = load_data(config, reading) if data is None else data
+    data = load_data(config, reading if first else None) if data is None else data
     data.check(config)
+    batches = build_batches(config, data, rank_of(config))
     config = resolve(config, data)
     checkpoint = None
     if folder is not None:
         if resume:
             folder.check_resumed(config)
             checkpoint = folder.read_checkpoint(config)
-        folder.start(config, _provenance(config, data))
-    return _run(config, data, folder, checkpoint, progress)
+        if first:
+            folder.start(config, _provenance(config, data))
+    return _run(config, data, batches, folder if first else None, checkpoint, progress if first else None)
+
+
+def _folder(config: Config, *, resume: bool, force: bool, used: bool) -> RunFolder | None:
+    if config.output is None or not used:
+        return None
+    name = "model.pt" if isinstance(config.model, Network) else "model.yaml"
+    return RunFolder(config.output, resume=resume, force=force, model_name=name)
 
 
 def _run(
     config: Config,
     data: TrainingData,
+    batches: Batches,
     folder: RunFolder | None,
     checkpoint: Path | None,
     progress: Callable[[int, int, float], None] | None,
@@ -110,12 +125,13 @@ def _run(
     from sinograd.training.lightning_run import fit
 
     model = build_model(config)
-    recorder = fit(model, config, data, folder, checkpoint, progress)
+    recorder = fit(model, config, data, batches, folder, checkpoint, progress)
     history, kept = recorder.history, len(recorder.history)
     if config.stop.keep == "best" and recorder.best_weights is not None:
         model.load_state_dict(recorder.best_weights)
         kept = recorder.validation.best_step
     model.requires_grad_(True).cpu()
+    leave_group()
     trained_on = _trained_on(config, data, history, kept)
     if folder is not None:
         # the run's own folder knows more; a model travels, and paths of this machine with it would help nobody
@@ -142,12 +158,21 @@ def _run(
 def _trained_on(config: Config, data: TrainingData, history: History, kept: int) -> dict[str, Any]:
     record: dict[str, Any] = {
         "task": config.task.name,
-        "stacks": [_describe(stack) for stack in data.training],
+        "stacks": [_describe(item) for item in data.training if not isinstance(item, PairedVolume)],
         "steps": len(history),
         "kept_step": kept,
         "seed": config.seed,
         "config_sha256": config_hash(config),
     }
+    pairs = [item for item in data.training if isinstance(item, PairedVolume)]
+    if pairs:  # how many, not whose
+        record["volumes"] = {
+            "count": len(pairs),
+            "slices": sum(pair.shape[0] for pair in pairs),
+            "unit": pairs[0].unit,
+            "groups": sorted({pair.group for pair in pairs if pair.group}),
+            "voxel_mm": [None if pair.spacing is None else list(pair.spacing) for pair in pairs[:1]][0],
+        }
     for name in ("training_loss", "validation_loss"):
         _, values = history.column(name)
         if values:
@@ -169,7 +194,7 @@ def _describe(stack: Stack | ScanStack) -> dict[str, Any]:
 
 def _provenance(config: Config, data: TrainingData) -> dict[str, Any]:
     files = [] if config.data is None else [*config.data.training, *config.data.validation]
-    named = {path for entry in files for path in (entry.input, entry.target) if path is not None}
+    named = {path for entry in files for path in (*entry.inputs, entry.target) if path is not None}
     return make_provenance(
         "sinograd train",
         to_plain(config),
@@ -202,3 +227,9 @@ def _check_device(config: Config) -> None:
     if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
         reason = "there is no CUDA device" if device.type == "cuda" else "expected cpu or cuda"
         raise ConfigError(f"device: {reason}, got {config.device!r}")
+    if device.type == "cuda" and config.devices > torch.cuda.device_count():
+        raise ConfigError(f"devices: there are {torch.cuda.device_count()} CUDA devices, got {config.devices}")
+    if device.index is not None and config.devices > 1:
+        raise ConfigError(
+            f"device: expected cuda, without a number, for {config.devices} devices, got {config.device!r}"
+        )

@@ -1,0 +1,100 @@
+"""What each step trains on: one of some stacks in turn, or a batch of random patches."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Protocol
+
+from sinograd.datasets import PairedVolume, Patches, TensorSource
+from sinograd.training.config import Config, Noise2Noise, Noise2Void
+from sinograd.training.data import ScanStack, Stack, TrainingData
+from sinograd.training.streams import stack_of_step, stream
+
+# Steps over which the losses of random patches are averaged to see whether they fall.
+_PATCH_ROUND = 50
+
+
+class Batches(Protocol):
+    """round: after how many steps everything was used once; losses are averaged over that many."""
+
+    round: int
+
+    def of_step(self, step: int) -> Stack | ScanStack:
+        """What a step uses; the same whenever it is asked."""
+        ...
+
+
+class StackBatches:
+    """Every stack once in each round, in an order drawn from the seed.
+
+    With several processes, process `rank` of `ranks` takes every so many of this order.
+    """
+
+    def __init__(self, stacks: Sequence[Stack] | Sequence[ScanStack], seed: int, rank: int = 0, ranks: int = 1) -> None:
+        self.stacks, self.seed, self.rank, self.ranks = stacks, seed, rank, ranks
+        self.round = math.ceil(len(stacks) / ranks)
+
+    def of_step(self, step: int) -> Stack | ScanStack:
+        """The stack whose turn it is."""
+        return self.stacks[stack_of_step(self.seed, step * self.ranks + self.rank, len(self.stacks))]
+
+
+class PatchBatches:
+    """Random patches, other ones in every step and process."""
+
+    round = _PATCH_ROUND
+
+    def __init__(self, patches: Patches, seed: int, rank: int = 0, ranks: int = 1) -> None:
+        self.patches, self.seed, self.rank, self.ranks = patches, seed, rank, ranks
+
+    def of_step(self, step: int) -> Stack:
+        """Inputs and targets [B, 1, h, w]."""
+        noisy, clean = self.patches.batch(stream(self.seed, "patches", step * self.ranks + self.rank))
+        return Stack(noisy, clean, "patches")
+
+
+def build_batches(config: Config, data: TrainingData, rank: int = 0) -> Batches:
+    """What the steps of a configuration train on. Raises TypeError and ValueError as `datasets.Patches`."""
+    patches = patches_of(config, data)
+    if patches is not None:
+        return PatchBatches(patches, config.seed, rank, config.devices)
+    stacks = [item for item in data.training if not isinstance(item, PairedVolume)]
+    if isinstance(config.task, Noise2Noise):
+        stacks = [pair for stack in stacks if isinstance(stack, Stack) for pair in ordered_pairs(stack)]
+    return StackBatches(stacks, config.seed, rank, config.devices)  # pyright: ignore
+
+
+def ordered_pairs(stack: Stack) -> list[Stack]:
+    """All N (N - 1) stacks whose input and target are two different ones of N realisations."""
+    held = (stack.input, *stack.others)
+    return [
+        Stack(one, other, stack.name, stack.spacing)
+        for i, one in enumerate(held)
+        for j, other in enumerate(held)
+        if i != j
+    ]
+
+
+def patches_of(config: Config, data: TrainingData) -> Patches | None:
+    """Patches of the volumes as the task wants them; None where whole stacks are trained on."""
+    if config.data is None or config.data.patches is None:
+        return None
+    pairs = [
+        item if isinstance(item, PairedVolume) else _paired(item, f"{item.name} ({number})")
+        for number, item in enumerate(data.training)
+        if not isinstance(item, ScanStack)
+    ]
+    if isinstance(config.task, Noise2Noise):  # without a target, pairs of realisations are drawn
+        pairs = [dataclasses.replace(pair, target=None) for pair in pairs]
+    elif isinstance(config.task, Noise2Void):
+        pairs = [dataclasses.replace(pair, inputs=(volume,), target=None) for pair in pairs for volume in pair.inputs]
+    return config.data.patches.build(pairs)
+
+
+def _paired(stack: Stack, name: str) -> PairedVolume:
+    spacing = stack.spacing if stack.spacing is None or len(stack.spacing) == 3 else (1.0, *stack.spacing)
+    inputs = tuple(TensorSource(volume, spacing) for volume in (stack.input, *stack.others))
+    target = None if stack.target is None else TensorSource(stack.target, spacing)
+    return PairedVolume(name, name, inputs, target, "none")

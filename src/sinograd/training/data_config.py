@@ -1,0 +1,96 @@
+"""What a training configuration says about data: stacks from files, or random patches of paired volumes.
+
+data:
+  training:                   # each step uses one of these stacks, in an order drawn from the seed
+  - input: low.h5             # a volume file; for dual-domain a scan that `sinograd.read` reads
+    target: normal.h5         # a volume file; noise2noise and noise2void need none
+    region: {z: [100, 115]}   # first voxel and the one after the last, of the target; left out: all
+  - input: [first.h5, second.h5]      # realisations of the noise, for noise2noise
+  validation: []              # as training; measured every `validation.every` steps
+
+data:
+  pairs: {layout: mayo2016, folder: Training_Image_Data}      # see `sinograd.datasets.spec`
+  validation_pairs: {layout: phantoms, count: 2, first_seed: 100}
+  patches: {size: 64, per_batch: 16}    # each step uses one batch; taken of stacks too, if given
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Annotated
+
+from sinograd.datasets import PairsSpec, PatchesSpec
+from sinograd.io.typed import Check, ConfigError
+from sinograd.training.model_config import Model, dimensions
+from sinograd.training.task_config import DualDomain, Noise2Noise, Supervised, Task
+
+_RANGE = Check("two whole numbers, first and end, with 0 <= first < end", lambda value: 0 <= value[0] < value[1])
+_NOT_EMPTY = Check("a list that is not empty", lambda value: not isinstance(value, tuple) or len(value) > 0)
+
+Extent = Annotated[tuple[int, int], _RANGE] | None
+
+
+@dataclass(frozen=True)
+class Region:
+    """Part of a volume, voxels first to end - 1 along each axis; None: all."""
+
+    z: Extent = None
+    y: Extent = None
+    x: Extent = None
+
+
+@dataclass(frozen=True)
+class StackFiles:
+    """Files of one stack; see the module."""
+
+    input: Path | Annotated[tuple[Path, ...], _NOT_EMPTY]
+    target: Path | None = None
+    region: Region = field(default_factory=Region)
+
+    @property
+    def inputs(self) -> tuple[Path, ...]:
+        """One file, or those of several realisations of the noise."""
+        return self.input if isinstance(self.input, tuple) else (self.input,)
+
+
+@dataclass(frozen=True)
+class Data:
+    """What is trained on, and what is looked at meanwhile; see the module."""
+
+    training: tuple[StackFiles, ...] = ()
+    validation: tuple[StackFiles, ...] = ()
+    pairs: PairsSpec | None = None
+    validation_pairs: PairsSpec | None = None
+    patches: PatchesSpec | None = None
+
+
+def check_data(data: Data, task: Task, model: Model) -> None:
+    """ConfigError unless the keys go together, and with task and model."""
+    for stacks, pairs in (("training", "pairs"), ("validation", "validation_pairs")):
+        if getattr(data, stacks) and getattr(data, pairs) is not None:
+            raise ConfigError(f"data: expected {stacks} or {pairs}, got both")
+    if not data.training and data.pairs is None and data.patches is None:
+        raise ConfigError("data.training: expected a list that is not empty, got []")
+    if data.pairs is not None and data.patches is None:
+        raise ConfigError("data.patches: missing, paired volumes are trained on in patches")
+    if data.patches is not None or data.validation_pairs is not None:
+        key = "patches" if data.patches is not None else "validation_pairs"
+        if isinstance(task, DualDomain):
+            raise ConfigError(f"data.{key}: the task {task.name} takes whole scans, under training and validation")
+        if dimensions(model) != 2:
+            raise ConfigError(f"data.{key}: holds images, the model {model.name} is for volumes (model.dimensions: 2)")
+    _check_files("training", data.training, task)
+    _check_files("validation", data.validation, task)
+
+
+def _check_files(part: str, stacks: Sequence[StackFiles], task: Task) -> None:
+    for i, files in enumerate(stacks):
+        where, count = f"data.{part}[{i}]", len(files.inputs)
+        if files.target is None and isinstance(task, Supervised | DualDomain):
+            raise ConfigError(f"{where}.target: missing, the task {task.name} needs one")
+        if count > 1 and not isinstance(task, Noise2Noise):
+            raise ConfigError(f"{where}.input: expected one file for the task {task.name}, got {count}")
+        if count < 2 and isinstance(task, Noise2Noise) and (part == "training" or files.target is None):
+            raise ConfigError(f"{where}.input: expected at least two realisations of the noise for noise2noise, got 1")
