@@ -35,7 +35,7 @@ def make(name: str, **options: Any) -> nn.Module:
 
 
 def fixed_pairs() -> tuple[Tensor, Tensor]:
-    """Disks of value 1 and the same with white noise of 0.5, [4, 1, 32, 32]: a mean over all leaves 0.7 of the error."""
+    """Disks of value 1 and the same with white noise of 0.5, [4, 1, 32, 32]; the mean of all leaves half the error."""
     drawn, axis = generator(), torch.linspace(-1, 1, 32)
     centers = torch.rand(4, 2, 1, 1, generator=drawn) - 0.5
     radii = 0.3 + 0.4 * torch.rand(4, 1, 1, generator=drawn)

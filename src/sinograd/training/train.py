@@ -171,7 +171,7 @@ def _trained_on(config: Config, data: TrainingData, history: History, kept: int)
             "slices": sum(pair.shape[0] for pair in pairs),
             "unit": pairs[0].unit,
             "groups": sorted({pair.group for pair in pairs if pair.group}),
-            "voxel_mm": [None if pair.spacing is None else list(pair.spacing) for pair in pairs[:1]][0],
+            "voxel_mm": list(pairs[0].spacing or ()) or None,
         }
     for name in ("training_loss", "validation_loss"):
         _, values = history.column(name)
@@ -230,6 +230,4 @@ def _check_device(config: Config) -> None:
     if device.type == "cuda" and config.devices > torch.cuda.device_count():
         raise ConfigError(f"devices: there are {torch.cuda.device_count()} CUDA devices, got {config.devices}")
     if device.index is not None and config.devices > 1:
-        raise ConfigError(
-            f"device: expected cuda, without a number, for {config.devices} devices, got {config.device!r}"
-        )
+        raise ConfigError(f"device: expected cuda for {config.devices} devices, got {config.device!r}")
