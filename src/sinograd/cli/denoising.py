@@ -21,10 +21,13 @@ if TYPE_CHECKING:
     from sinograd.cli.progress import Progress
     from sinograd.geometry import Grid
     from sinograd.io import Scan
-    from sinograd.models import DualDomainBilateral, SavedModel
+    from sinograd.models import DualDomainBilateral, NetworkDenoiser, SavedModel, SavedNetwork
+
+    AnySaved = SavedModel | SavedNetwork
 
 # How far voxels and values may be from those that a model was trained on before a warning says so.
 _VOXEL_RATIO, _SCALE_RATIO = 1.1, 3.0
+_SPREADS = (0.1, 30.0)  # of networks: what lies between the values of normal data, in units of their scale
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,7 @@ def _denoise_file(request: DenoiseRequest, progress: Progress) -> Denoised:
 
 
 def _from_volume(
-    request: DenoiseRequest, module: nn.Module, saved: SavedModel, progress: Progress
+    request: DenoiseRequest, module: nn.Sequential | NetworkDenoiser, saved: AnySaved, progress: Progress
 ) -> tuple[torch.Tensor, Grid]:
     import torch
     from torch import nn
@@ -121,8 +124,7 @@ def _from_volume(
     bad = int((~torch.isfinite(volume)).sum())
     if bad:
         raise ValueError(f"{request.input}: expected finite values, got {bad} NaN or infinite ones")
-    assert isinstance(module, nn.Sequential)
-    dimensions = module[0].ndim
+    dimensions = module[0].ndim if isinstance(module, nn.Sequential) else module.ndim
     if volume.ndim < int(dimensions):  # pyright: ignore
         raise ValueError(f"{request.input} is an image, {request.model} denoises volumes")
     _warn_of_other_data(volume, grid, module, saved)
@@ -131,7 +133,7 @@ def _from_volume(
 
 
 def _from_scan(
-    request: DenoiseRequest, module: DualDomainBilateral, saved: SavedModel, progress: Progress
+    request: DenoiseRequest, module: DualDomainBilateral, saved: AnySaved, progress: Progress
 ) -> tuple[torch.Tensor, Grid, Scan]:
     from sinograd.io import read
     from sinograd.models import filter_in_place
@@ -207,11 +209,11 @@ def _check_the_input_stays(request: DenoiseRequest) -> None:
             raise ValueError(f"cannot write {path}: {name} is the input itself")
 
 
-def _warn_of_other_data(volume: torch.Tensor | None, grid: Grid, filters: nn.Sequential, saved: SavedModel) -> None:
+def _warn_of_other_data(
+    volume: torch.Tensor | None, grid: Grid, filters: nn.Sequential | NetworkDenoiser, saved: AnySaved
+) -> None:
     """Lines where voxels or values are far from those that the model was trained on."""
-    from sinograd.training.data import typical_size
-
-    stacks = saved.trained_on.get("stacks") or [{}]
+    stacks = saved.trained_on.get("stacks") or [saved.trained_on.get("volumes") or {}]
     trained = stacks[0].get("voxel_mm") if isinstance(stacks[0], dict) else None
     if isinstance(trained, list) and len(trained) == grid.ndim:
         ratios = [a / b for a, b in zip(grid.spacing, trained, strict=True)]
@@ -221,13 +223,30 @@ def _warn_of_other_data(volume: torch.Tensor | None, grid: Grid, filters: nn.Seq
                 f"these are {' x '.join(f'{s:.4g}' for s in grid.spacing)} mm"
             )
     if volume is not None:
-        scale = float(filters[0].input_scale)  # pyright: ignore
-        found = typical_size([volume]) if bool((volume != 0).any()) else scale
-        if not 1 / _SCALE_RATIO < found / scale < _SCALE_RATIO:
+        _warn_of_other_values(volume, filters)
+
+
+def _warn_of_other_values(volume: torch.Tensor, filters: nn.Sequential | NetworkDenoiser) -> None:
+    from torch import nn
+
+    from sinograd.training.data import typical_size
+
+    if not isinstance(filters, nn.Sequential):
+        values = volume.reshape(-1)[:: max(1, volume.numel() >> 20)].sort().values
+        low, high = (float(values[round(share * (len(values) - 1))]) for share in (0.001, 0.999))
+        if not _SPREADS[0] <= (high - low) / filters.scale <= _SPREADS[1]:
             _warn(
-                f"99.9 % of the values lie below {found:.4g}; the model was trained on values up to about {scale:.4g} "
-                "(other material or other units?)"
+                f"the values lie between {low:.4g} and {high:.4g}; the network counts {filters.scale:.4g} around "
+                f"{filters.offset:.4g} as 1 (other material or other units?)"
             )
+        return
+    scale = float(filters[0].input_scale)  # pyright: ignore
+    found = typical_size([volume]) if bool((volume != 0).any()) else scale
+    if not 1 / _SCALE_RATIO < found / scale < _SCALE_RATIO:
+        _warn(
+            f"99.9 % of the values lie below {found:.4g}; the model was trained on values up to about {scale:.4g} "
+            "(other material or other units?)"
+        )
 
 
 def _warn(text: str) -> None:

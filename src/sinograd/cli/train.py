@@ -31,9 +31,10 @@ def train(
     force: Annotated[bool, typer.Option("--force", metavar="", help="Replace the run in the folder.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print warnings and errors only.")] = False,
 ) -> None:
-    """Train a denoiser: bilateral filters, supervised, self-supervised or end to end from projections."""
+    """Train a denoiser: bilateral filters or a network; with targets, without, or end to end from projections."""
     from sinograd.training import load_config
     from sinograd.training import train as run
+    from sinograd.training.distributed import first_process
 
     if output is None and load_config(config).output is None:
         raise ValueError(f"{config}: output: missing, expected the folder of the run (or -o FOLDER)")
@@ -43,7 +44,7 @@ def train(
             result = run(config, output=output, resume=resume, force=force, progress=bars.step, reading=bars.reading)
         except ImportError as error:
             raise ValueError(str(error)) from None
-    if not quiet:
+    if not quiet and first_process():
         show(summary(result))
 
 

@@ -33,6 +33,11 @@ def rank_of(config: Config) -> int:
     return int(os.environ.get("RANK", "0")) if config.devices > 1 else 0
 
 
+def first_process() -> bool:
+    """Whether this is the process that prints; the only one, too."""
+    return not torch.distributed.is_torchelastic_launched() or os.environ.get("RANK", "0") == "0"
+
+
 def leave_group() -> None:
     """Let the other processes go, where there are some."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():

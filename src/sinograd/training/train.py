@@ -169,10 +169,11 @@ def _trained_on(config: Config, data: TrainingData, history: History, kept: int)
         record["volumes"] = {
             "count": len(pairs),
             "slices": sum(pair.shape[0] for pair in pairs),
-            "unit": pairs[0].unit,
             "groups": sorted({pair.group for pair in pairs if pair.group}),
             "voxel_mm": list(pairs[0].spacing or ()) or None,
         }
+        if pairs[0].unit != "none":
+            record["unit"] = pairs[0].unit
     for name in ("training_loss", "validation_loss"):
         _, values = history.column(name)
         if values:
