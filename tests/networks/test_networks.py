@@ -21,7 +21,7 @@ COUNTS = {"cnn-10": 24_513, "noise2noise-unet": 988_609, "qae": 137_658, "red-cn
 FITS: dict[str, tuple[float, tuple[float, float], int]] = {
     "cnn-10": (2e-3, (0.9, 0.999), 30),
     "noise2noise-unet": (1e-3, (0.9, 0.999), 30),
-    "qae": (1e-3, (0.9, 0.999), 60),
+    "qae": (1e-3, (0.6, 0.9), 60),
     "red-cnn": (2e-4, (0.6, 0.95), 70),
 }
 

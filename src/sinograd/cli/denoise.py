@@ -62,10 +62,11 @@ def denoise(
         str | None,
         typer.Option(metavar="X,Y,Z", help="Scans: centre of the volume. Default: as `sinograd reconstruct`."),
     ] = None,
+    device: Annotated[str, typer.Option(metavar="NAME", help="Where networks compute: cpu, cuda, cuda:1 ...")] = "cpu",
     force: Annotated[bool, typer.Option("--force", metavar="", help="Replace files that exist.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print warnings and errors only.")] = False,
 ) -> None:
-    """Denoise a volume with trained filters, or reconstruct a scan with filters before and after."""
+    """Denoise a volume with trained filters or a network, or reconstruct a scan with filters before and after."""
     request = DenoiseRequest(
         input=input_,
         model=model,
@@ -74,6 +75,7 @@ def denoise(
         voxel_mm=voxel_mm,
         shape=_numbers(shape, int, "--shape"),
         center_mm=_numbers(center_mm, float, "--center-mm"),
+        device=device,
         force=force,
     )
     with Progress(quiet=quiet) as progress:

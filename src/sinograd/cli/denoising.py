@@ -41,6 +41,7 @@ class DenoiseRequest:
     voxel_mm: float | None = None
     shape: tuple[int, ...] | None = None
     center_mm: tuple[float, ...] | None = None
+    device: str = "cpu"
     force: bool = False
 
 
@@ -71,6 +72,7 @@ def _denoise_file(request: DenoiseRequest, progress: Progress) -> Denoised:
     saved = read_model(request.model)
     module = saved.build()
     _check_the_input_stays(request)
+    _check_device(request, module)
     if isinstance(module, DualDomainBilateral):
         volume, grid, scan = _from_scan(request, module, saved, progress)
     else:
@@ -128,7 +130,7 @@ def _from_volume(
     if volume.ndim < int(dimensions):  # pyright: ignore
         raise ValueError(f"{request.input} is an image, {request.model} denoises volumes")
     _warn_of_other_data(volume, grid, module, saved)
-    filter_in_place(module, volume, progress=progress.stage("denoising", len(volume), "slices"))
+    filter_in_place(module.to(request.device), volume, progress=progress.stage("denoising", len(volume), "slices"))
     return volume, grid
 
 
@@ -186,6 +188,20 @@ def _load(scan: Scan, progress: Progress) -> torch.Tensor:
         advance(stop, views)
     dataclasses.replace(scan, projections=projections).validate()
     return projections
+
+
+def _check_device(request: DenoiseRequest, module: nn.Module) -> None:
+    """ValueError unless the device is there and the model can be used on it."""
+    import torch
+
+    from sinograd.models import NetworkDenoiser
+
+    if request.device == "cpu":
+        return
+    if request.device.partition(":")[0] != "cuda" or not torch.cuda.is_available():
+        raise ValueError(f"--device: expected cpu or, where there is a GPU, cuda, got {request.device}")
+    if not isinstance(module, NetworkDenoiser):
+        raise ValueError(f"--device is for networks, {request.model} is a model of bilateral filters")
 
 
 def _check_outputs(request: DenoiseRequest, grid: Grid) -> None:
