@@ -76,7 +76,7 @@ def _denoise_file(request: DenoiseRequest, progress: Progress) -> Denoised:
     if isinstance(module, DualDomainBilateral):
         volume, grid, scan = _from_scan(request, module, saved, progress)
     else:
-        volume, grid = _from_volume(request, module, saved, progress)
+        volume, grid = _from_volume(request, module, saved, progress)  # pyright: ignore[reportArgumentType]
         scan = None
     progress.stage("writing", 0)
     source: dict[str, Any] = {"file": str(request.input.resolve())}

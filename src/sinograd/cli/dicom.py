@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sinograd.cli.denoising import DenoiseRequest
     from sinograd.geometry import Grid
     from sinograd.io.dicom_series import DicomSeries
-    from sinograd.models import SavedModel
+    from sinograd.models import SavedModel, SavedNetwork
 
 _LEAST_SCALE = 5.0  # HU; what counts as 1 in a model of attenuation in 1/mm is far below
 
@@ -28,7 +28,7 @@ def is_series(path: Path) -> bool:
     return is_dicom_folder(path)
 
 
-def load_series(path: Path, model: str, module: nn.Module, saved: SavedModel) -> tuple[torch.Tensor, Grid]:
+def load_series(path: Path, model: str, module: nn.Module, saved: SavedModel | SavedNetwork) -> tuple[torch.Tensor, Grid]:
     """All slices in HU and their grid; ValueError when the model is for other units."""
     _check_unit(model, module, saved)
     _series.cache_clear()  # the folder may have changed since
@@ -45,7 +45,7 @@ def check_output(request: DenoiseRequest) -> None:
     check_series_path(request.output, _series(request.input), force=request.force)
 
 
-def write_output(request: DenoiseRequest, volume: torch.Tensor, saved: SavedModel) -> None:
+def write_output(request: DenoiseRequest, volume: torch.Tensor, saved: SavedModel | SavedNetwork) -> None:
     """The slices with the headers of the input; warnings are lines."""
     from sinograd.io.dicom_writer import write_series
 
@@ -70,7 +70,7 @@ def _series(path: Path) -> DicomSeries:
     return series
 
 
-def _check_unit(model: str, module: nn.Module, saved: SavedModel) -> None:
+def _check_unit(model: str, module: nn.Module, saved: SavedModel | SavedNetwork) -> None:
     unit = saved.trained_on.get("unit")
     scale = _scale(module)
     if unit is None and scale is not None and abs(scale) < _LEAST_SCALE:
