@@ -28,7 +28,9 @@ def is_series(path: Path) -> bool:
     return is_dicom_folder(path)
 
 
-def load_series(path: Path, model: str, module: nn.Module, saved: SavedModel | SavedNetwork) -> tuple[torch.Tensor, Grid]:
+def load_series(
+    path: Path, model: str, module: nn.Module, saved: SavedModel | SavedNetwork
+) -> tuple[torch.Tensor, Grid]:
     """All slices in HU and their grid; ValueError when the model is for other units."""
     _check_unit(model, module, saved)
     _series.cache_clear()  # the folder may have changed since
