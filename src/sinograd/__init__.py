@@ -39,6 +39,7 @@ from sinograd.layers import (
 )
 from sinograd.models import (
     DualDomainBilateral,
+    NetworkDenoiser,
     load_model,
     save_model,
 )
@@ -98,6 +99,7 @@ __all__ = [
     "JointBilateralFilter2d",
     "JointBilateralFilter3d",
     "LinearOperator",
+    "NetworkDenoiser",
     "ParallelBeam",
     "Preparation",
     "PreparationWarning",

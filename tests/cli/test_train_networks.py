@@ -51,6 +51,9 @@ def test_train_then_denoise(sinograd: Any, volumes: Path) -> None:
     parameters = sum(p.numel() for p in load_model(volumes / "run").parameters())
     assert f"noise2noise-unet, {parameters} parameters" in result.stdout
     assert (volumes / "run" / "model.pt").is_file()
+    result = sinograd("info", volumes / "run")
+    assert result.exit_code == 0 and "noise2noise-unet" in result.stdout, result.output
+    assert f"{parameters:,}" in result.stdout and "trained on, task" in result.stdout
     arguments = ("--model", volumes / "run" / "model.pt", "-o", volumes / "out.h5")
     result = sinograd("denoise", volumes / "noisy0.h5", *arguments)
     assert result.exit_code == 0 and "warning" not in result.stderr, result.output

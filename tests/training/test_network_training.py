@@ -170,6 +170,19 @@ def test_half_precision() -> None:
     assert one != other and one == pytest.approx(other, rel=0.03)
 
 
+@pytest.mark.parametrize("kind", ["float16", "bfloat16"])
+def test_half_precision_on_a_gpu(kind: str, device: torch.device, tmp_path: Path) -> None:
+    if device.type != "cuda":
+        pytest.skip("needs a GPU: pytest --device cuda")
+    config = {**NETWORK, "device": str(device)}
+    exact = train(config, paired())
+    half = train({**config, "precision": kind}, paired(), output=tmp_path / "run")
+    assert all(p.dtype == torch.float32 for p in half.model.parameters())
+    one, other = (result.history.column("training_loss")[1] for result in (exact, half))
+    assert one != other and one == pytest.approx(other, rel=0.05)
+    train({**config, "precision": kind, "stop": {"max_steps": 9}}, paired(), output=tmp_path / "run", resume=True)
+
+
 def test_validation_of_some_slices() -> None:
     """Evenly spaced ones; of all slices the mean over all."""
     noisy, clean = realisations(1, slices=11)
@@ -226,6 +239,11 @@ BAD_DATA: dict[str, tuple[dict[str, Any], list[Any], list[Any]]] = {
         [],
     ),
     "slice": ({"data": {"patches": {"size": 40}}}, [pair(0)], []),
+    "stack: expected float32 for the network noise2noise-unet, got float64": (
+        {"data": None},
+        [Stack(torch.rand(2, 8, 8).double(), torch.rand(2, 8, 8))],
+        [],
+    ),
 }
 
 

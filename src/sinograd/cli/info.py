@@ -10,6 +10,7 @@ import typer
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show
 from sinograd.cli.errors import reported
 from sinograd.cli.grids import base_grid
+from sinograd.cli.model_info import is_model, model_lines
 from sinograd.cli.options import GeometryFile
 from sinograd.cli.warned import told_warnings
 
@@ -21,7 +22,9 @@ if TYPE_CHECKING:
 def info(
     scan: Annotated[
         Path,
-        typer.Argument(metavar="SCAN", help="Scan file or folder.", show_default=False),
+        typer.Argument(
+            metavar="SCAN", help="Scan file or folder; or a model: a .pt file or a run's folder.", show_default=False
+        ),
     ],
     geometry: GeometryFile = None,
     picture: Annotated[
@@ -30,9 +33,12 @@ def info(
     ] = None,
     force: Annotated[bool, typer.Option("--force", metavar="", help="Replace a picture that exists.")] = False,
 ) -> None:
-    """Show what a scan file holds: projections (not their values), geometry, grid and metadata."""
+    """Show what a scan file holds: projections (not their values), geometry, grid and metadata; or a trained model."""
     from sinograd.io import check_picture_path, read, save_scan_preview
 
+    if is_model(scan):
+        show(model_lines(scan))
+        return
     if picture is not None:
         check_picture_path(picture, force=force)
     with told_warnings([]):

@@ -15,7 +15,7 @@ from sinograd.geometry import Geometry, Grid, detector_region
 from sinograd.io import Scan, read, read_volume
 from sinograd.io.typed import ConfigError
 from sinograd.recon.needed_rows import needed_rows
-from sinograd.training.config import Config, DualDomain, Noise2Noise, Noise2Void, Region, StackFiles
+from sinograd.training.config import Config, DualDomain, Network, Noise2Noise, Noise2Void, Region, StackFiles
 from sinograd.training.model_config import dimensions
 
 Progress = Callable[[int, int], None]
@@ -120,6 +120,8 @@ class TrainingData:
             return
         assert isinstance(item, Stack | ScanStack)
         item.check()
+        if isinstance(item, Stack) and isinstance(config.model, Network):
+            _check_single(item, config.model.name)
         ndim = item.geometry.ndim if isinstance(item, ScanStack) else item.input.ndim
         if ndim < wanted or (isinstance(item, ScanStack) and ndim != wanted):
             raise ConfigError(f"model.dimensions: {wanted} does not fit {item.name}, which has {ndim} dimensions")
@@ -274,6 +276,13 @@ def _check_numbers(tensor: Tensor, name: str) -> None:
     bad = int((~torch.isfinite(tensor)).sum())
     if bad or tensor.numel() == 0:
         raise ValueError(f"{name}: expected finite values, got {bad} NaN or infinite ones among {tensor.numel()}")
+
+
+def _check_single(stack: Stack, model: str) -> None:
+    for tensor in (stack.input, *stack.others, *([] if stack.target is None else [stack.target])):
+        if tensor.dtype != torch.float32:
+            found = str(tensor.dtype).removeprefix("torch.")
+            raise TypeError(f"{stack.name}: expected float32 for the network {model}, got {found}")
 
 
 def _check_same(tensor: Tensor, shape: tuple[int, ...], name: str, other: str) -> None:
