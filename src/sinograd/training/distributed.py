@@ -18,7 +18,7 @@ from sinograd.training.config import Config
 
 def check_processes(config: Config) -> None:
     """ConfigError unless as many processes were started as the configuration says."""
-    started = int(os.environ.get("WORLD_SIZE", "1")) if torch.distributed.is_torchelastic_launched() else 1
+    started = int(os.environ.get("WORLD_SIZE", "1")) if _by_torchrun() else 1
     if started != config.devices:
         how = f"start torchrun --nproc-per-node {config.devices} -m sinograd.cli train ..."
         raise ConfigError(
@@ -35,10 +35,14 @@ def rank_of(config: Config) -> int:
 
 def first_process() -> bool:
     """Whether this is the process that prints; the only one, too."""
-    return not torch.distributed.is_torchelastic_launched() or os.environ.get("RANK", "0") == "0"
+    return not _by_torchrun() or os.environ.get("RANK", "0") == "0"
 
 
 def leave_group() -> None:
     """Let the other processes go, where there are some."""
     if torch.distributed.is_available() and torch.distributed.is_initialized():
         torch.distributed.destroy_process_group()
+
+
+def _by_torchrun() -> bool:
+    return torch.distributed.is_available() and torch.distributed.is_torchelastic_launched()
