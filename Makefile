@@ -76,7 +76,8 @@ sanitize: $(VENV)/.build $(VENV)/.test
 	    cp build/sanitize/_native*.so build/sanitize/site/sinograd/
 	@LD_PRELOAD="$$($(CXX) -print-file-name=libasan.so) $$($(CXX) -print-file-name=libstdc++.so)" \
 	    ASAN_OPTIONS=detect_leaks=0 UBSAN_OPTIONS=halt_on_error=1:print_stacktrace=1 \
-	    PYTHONPATH=build/sanitize/site $(python) -m pytest tests/ops -q -p no:cacheprovider
+	    PYTHONPATH=build/sanitize/site $(python) -m pytest tests/ops -q -p no:cacheprovider \
+	    --ignore=tests/ops/cuda --ignore-glob='*_cuda.py'
 
 venv: $(python)
 

@@ -153,7 +153,7 @@ def run(script: str, *arguments: str | Path, **environment: str) -> subprocess.P
     )
 
 
-def finish(process: subprocess.Popen[str], seconds: float = 60) -> tuple[int, str]:
+def finish(process: subprocess.Popen[str], seconds: float = 300) -> tuple[int, str]:
     try:
         output, _ = process.communicate(timeout=seconds)
     except subprocess.TimeoutExpired:
