@@ -154,16 +154,9 @@ def test_astra_circles() -> None:
     for angle in short["ProjectionAngles"]:
         sine, cosine = math.sin(angle), math.cos(angle)
         source, beyond = short["DistanceOriginSource"], short["DistanceOriginDetector"]
+        width, height = short["DetectorSpacingX"], short["DetectorSpacingY"]
         row = [sine * source, -cosine * source, 0, -sine * beyond, cosine * beyond, 0]
-        row += [
-            cosine * short["DetectorSpacingX"],
-            sine * short["DetectorSpacingX"],
-            0,
-            0,
-            0,
-            short["DetectorSpacingY"],
-        ]
-        rows.append(row)
+        rows.append([*row, cosine * width, sine * width, 0, 0, 0, height])
     np.testing.assert_allclose(long["Vectors"], rows, atol=1e-12)
     straight, _ = to_astra(PARALLEL_3D["parallel"], grid_of(geometry), "vectors")
     angles = PARALLEL_3D["parallel"].angles.numpy()
@@ -173,8 +166,8 @@ def test_astra_circles() -> None:
 
 @every({"circle": CONES["circle"], "offset": CONES["offset"], "curved": CURVED})
 def test_leap(geometry: Geometry) -> None:
-    """The rays of LEAP's paper (arXiv 2307.05801): from R theta - tau theta_p along -theta + s theta_p + t z, with theta
-    a quarter turn behind phi; on a curved detector s is the tangent of the angle."""
+    """The rays of LEAP's paper (arXiv 2307.05801), from R theta - tau theta_p along -theta + s theta_p + t z, with
+    theta a quarter turn behind phi; on a curved detector s is an angle."""
     grid = Grid((4, 5, 5), 1.0)
     calls = to_leap(geometry, grid)
     given = calls["set_conebeam"]
