@@ -24,7 +24,7 @@ from sinograd.interop import to_astra, to_rtk_volume, write_rtk
 
 WORKER = Path(__file__).with_name("peers_worker.py")
 GRID = sg.Grid((24, 26, 28), (2.0, 2.0, 2.0), (3.0, -2.0, 1.5))
-SLICE = sg.Grid((44, 48), 1.0, (3.0, -2.0))
+SLICE = sg.Grid((88, 96), 0.5, (3.0, -2.0))
 PIXELS = sg.FlatDetector((20, 24), (3.5, 4.0), offset=(2.0, -5.0))
 LINE = sg.FlatDetector(40, 2.5, offset=3.0)
 ANGLES = sg.full_scan(7, 0.2)

@@ -20,6 +20,9 @@ from sinograd.ops.linear_operator import (
     Adjoint,
     LinearOperator,
 )
+from sinograd.ops.slabs import (
+    InSlabs,
+)
 from sinograd.ops.voxel_backprojection import (
     Backprojection,
 )
@@ -34,6 +37,7 @@ __all__ = [
     "Adjoint",
     "Backprojection",
     "FunctionOperator",
+    "InSlabs",
     "LinearOperator",
     "XRayTransform",
     "add_backprojection",

@@ -48,6 +48,9 @@ from sinograd.recon.ramp import (
     filter_rows,
     ramp_taps,
 )
+from sinograd.recon.slabs import (
+    fdk_in_slabs,
+)
 
 __all__ = [
     "WINDOWS",
@@ -70,6 +73,7 @@ __all__ = [
     "coverage",
     "fbp",
     "fdk",
+    "fdk_in_slabs",
     "filter_rows",
     "fista_tv",
     "gradient_descent",

@@ -1,0 +1,174 @@
+"""How to divide a volume and its projections so that the parts fit into a device's memory."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sinograd.geometry import Geometry, Grid, detector_region
+from sinograd.ops.lowering import is_curved, projection_matrices
+
+FREE_SHARE = 0.8
+"""Of a card's free memory, what may be used without being told."""
+COPIES = 3
+"""Of each part on the device: itself, the kernels' copy in their own layout, and the next part on its way."""
+_ROUNDING = 1e-6
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Slices first to last - 1 of a volume, and the detector rows that see them in each view.
+
+    Attributes:
+        first, last: slices.
+        rows: [views, 2], the first row and the one after the last; equal where a view sees nothing of the slab.
+    """
+
+    first: int
+    last: int
+    rows: Tensor
+
+    def grid(self, grid: Grid) -> Grid:
+        """The slab as a grid of its own."""
+        middle = (self.first + self.last - grid.shape[0]) / 2 * grid.spacing[0]
+        x, y, z = grid.center
+        return Grid((self.last - self.first, *grid.shape[1:]), grid.spacing, (x, y, z + middle))
+
+    def span(self, views: slice) -> tuple[int, int] | None:
+        """The rows that any of the views needs; None if none does."""
+        rows = self.rows[views]
+        rows = rows[rows[:, 0] < rows[:, 1]]
+        return (int(rows[:, 0].min()), int(rows[:, 1].max())) if len(rows) else None
+
+
+@dataclass(frozen=True)
+class Piece:
+    """What is computed at a time: a slab and some views, with a geometry of the rows they need."""
+
+    views: slice
+    rows: slice
+    geometry: Geometry
+
+
+@dataclass(frozen=True)
+class SlabPlan:
+    """The slabs, and how many views are computed at a time."""
+
+    slabs: list[Slab]
+    views: int
+
+    def pieces(self, slab: Slab, geometry: Geometry) -> list[Piece]:
+        """The parts of the projections that see a slab."""
+        found = []
+        for first in range(0, geometry.views, self.views):
+            views = slice(first, min(first + self.views, geometry.views))
+            span = slab.span(views)
+            if span is not None:
+                part = detector_region(geometry[views], rows=span)
+                found.append(Piece(views, slice(*span), part))
+        return found
+
+
+def plan_slabs(geometry: Geometry, grid: Grid, memory: int, element: int, batch: int = 1) -> SlabPlan:
+    """The thickest slabs, and with them the most views, whose parts fit into `memory` bytes.
+
+    Half of the memory is for the volume, half for projections; each part counts `COPIES` times.
+
+    Args:
+        geometry, grid: 3-D.
+        memory: bytes.
+        element: bytes of a number.
+        batch: how many volumes are computed at once.
+
+    Raises:
+        ValueError: one slice and one view do not fit.
+    """
+    half = memory / 2 / COPIES / element / batch
+    slice_size = grid.shape[1] * grid.shape[2]
+    thickness = min(grid.shape[0], int(half // slice_size))
+    row_size = geometry.columns
+    smallest = max(slice_size, row_size * geometry.rows) * 2 * COPIES * element * batch
+    if thickness < 1 or half < row_size * geometry.rows:
+        raise ValueError(
+            f"memory: {memory:,} bytes are too few; a slice of {grid.shape[1]} x {grid.shape[2]} voxels and a view of "
+            f"{geometry.rows} x {geometry.columns} elements take {smallest:,} bytes, three times each"
+        )
+    count = math.ceil(grid.shape[0] / thickness)
+    edges = [round(i * grid.shape[0] / count) for i in range(count + 1)]
+    slabs = [
+        Slab(first, last, needed_rows_of_slab(geometry, grid, first, last)) for first, last in itertools.pairwise(edges)
+    ]
+    most = max(int((slab.rows[:, 1] - slab.rows[:, 0]).max()) for slab in slabs)
+    views = max(1, int(half // (max(1, most) * row_size)))
+    return SlabPlan(slabs, min(views, geometry.views))
+
+
+def needed_rows_of_slab(geometry: Geometry, grid: Grid, first: int, last: int) -> Tensor:
+    """[views, 2]: the first detector row, and the one after the last, that see slices first to last - 1.
+
+    Interpolated volumes reach a voxel beyond their grid, so does the box whose image is taken; interpolated projections
+    are read on both sides of it.
+    """
+    vectors, divergent = geometry.vectors, geometry.divergent
+    low, high = [], []
+    for axis, (begin, end) in zip(grid.axes(), ((first, last), (0, grid.shape[1]), (0, grid.shape[2])), strict=True):
+        step = grid.spacing[len(low)]
+        low.append(float(axis[begin]) - step)
+        high.append(float(axis[end - 1]) + step)
+    sides = [*zip(low, high, strict=True)][::-1]
+    corners = torch.tensor([*itertools.product(*sides)], dtype=torch.float64)
+    if is_curved(vectors):
+        image = _curved_rows(vectors, geometry.rows, sides)
+    else:
+        matrices = projection_matrices(vectors, divergent, (geometry.rows, geometry.columns))
+        points = torch.cat([corners, torch.ones(len(corners), 1, dtype=torch.float64)], 1) @ matrices.transpose(1, 2)
+        # a box that reaches level with the source can be anywhere on the detector
+        image = torch.where(points[..., 2] > 0, points[..., 1] / points[..., 2], torch.nan)
+    everywhere = image.isnan().any(1)
+    begin = (image.amin(1) + _ROUNDING).floor().clamp(0, geometry.rows)
+    end = ((image.amax(1) - _ROUNDING).ceil() + 1).clamp(0, geometry.rows)
+    begin, end = begin.masked_fill(everywhere, 0.0), end.masked_fill(everywhere, float(geometry.rows))
+    return torch.stack([begin, torch.maximum(begin, end)], 1).long()
+
+
+def _curved_rows(vectors: Tensor, rows: int, sides: list[tuple[float, float]]) -> Tensor:
+    """[views, n]: rows on an upright cylinder between which those of a box lie; NaN where a bound is not known.
+
+    A row depends on a point's height and on how far along the ray to the detector it lies. That share is at least that
+    of the box's nearest point on the longest way from the source to the cylinder, at most that of its farthest point on
+    the shortest way.
+    """
+    x, y, z = sides
+    source, centre, v, axis = vectors[:, 0], vectors[:, 1], vectors[:, 3], vectors[:, 4]
+    nearest = torch.stack([source[:, 0].clamp(*x), source[:, 1].clamp(*y)], 1)
+    farthest = torch.stack(
+        [torch.where(source[:, i] > sum(ends) / 2, ends[0], ends[1]).to(source) for i, ends in ((0, x), (1, y))],
+        1,
+    )
+    radius = (centre - axis)[:, :2].norm(dim=1)
+    apart = (axis - source)[:, :2].norm(dim=1)
+    ways = radius - apart, radius + apart
+    found = []
+    for point, way, height in itertools.product((nearest, farthest), ways, z):
+        share = (point - source[:, :2]).norm(dim=1) / way
+        at_detector = source[:, 2] + (height - source[:, 2]) / share
+        row = (at_detector - centre[:, 2]) / v[:, 2] + (rows - 1) / 2
+        found.append(torch.where((share > 0) & share.isfinite(), row, torch.nan))
+    return torch.stack(found, 1)
+
+
+def memory_of(device: torch.device, memory: int | None) -> int:
+    """The bytes to plan with: those given, or a share of what is free on a card."""
+    if memory is not None:
+        if isinstance(memory, bool) or not isinstance(memory, int):
+            raise TypeError(f"memory: expected a number of bytes, got {memory!r}")
+        if memory <= 0:
+            raise ValueError(f"memory: expected a positive number of bytes, got {memory}")
+        return memory
+    if device.type != "cuda":
+        raise ValueError(f"memory: expected a number of bytes for the device {device}; only a card's is known")
+    return int(FREE_SHARE * torch.cuda.mem_get_info(device)[0])

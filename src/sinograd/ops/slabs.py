@@ -1,0 +1,130 @@
+"""`InSlabs`: an operator on volumes and projections larger than the memory of the device that computes."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Self
+
+import torch
+from torch import Tensor
+
+from sinograd.geometry import Geometry, Grid
+from sinograd.geometry.beam import Index
+from sinograd.ops.linear_operator import LinearOperator
+from sinograd.ops.slab_plan import SlabPlan, memory_of, plan_slabs
+from sinograd.ops.transfers import Downloads, uploaded
+
+
+class InSlabs(LinearOperator):
+    """An operator whose tensors stay in host memory while a device computes slab by slab along z.
+
+        A = InSlabs(sg.XRayTransform(geometry, grid), device="cuda")  # A(x), A.T(y): tensors on the CPU
+
+    Each slab goes to the device with the detector rows that see it, a block of views at a time; copies overlap with
+    computing. The result is that of the operator itself up to the rounding of sums and positions (1e-6 of it in
+    float32), `A.T` the exact adjoint up to the same, and gradients work. A call allocates its result in host memory and
+    on the device as much as `memory`.
+
+    Args:
+        operator: a 3-D `XRayTransform` or `Backprojection`.
+        device: where to compute.
+        memory: bytes to use there; by default 80 % of what a card has free when called.
+
+    Raises:
+        ValueError: a 2-D operator; too little memory for one slice and one view; no memory given for the CPU.
+    """
+
+    def __init__(
+        self, operator: LinearOperator, device: torch.device | str = "cuda", memory: int | None = None
+    ) -> None:
+        if not isinstance(operator, LinearOperator):
+            raise TypeError(f"operator: expected an XRayTransform or a Backprojection, got {type(operator).__name__}")
+        super().__init__(operator.geometry, operator.grid)
+        if operator.grid.ndim != 3:
+            raise ValueError(f"operator: expected a 3-D one, whose volume has slices, got grid.shape {self.grid.shape}")
+        self.operator, self.device, self.memory = operator, torch.device(device), memory
+        self._domain_is_volume = operator._domain_is_volume
+
+    def subset(self, views: Index) -> Self:
+        """The same operator for some of the views, chosen as in `geometry[views]`."""
+        part = super().subset(views)
+        part.operator = self.operator.subset(views)
+        return part
+
+    def plan(self, element: int = 4, batch: int = 1) -> SlabPlan:
+        """The slabs that a call makes for numbers of `element` bytes and a batch of so many volumes."""
+        memory = memory_of(self.device, self.memory)
+        return plan_slabs(self.geometry, self.grid, memory, element, batch)
+
+    def _apply_operator(self, x: Tensor) -> Tensor:
+        return _Linear.apply(x, self, self._domain_is_volume)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        return _Linear.apply(y, self, not self._domain_is_volume)
+
+    def _check(self, tensor: Tensor, volume: bool) -> None:
+        super()._check(tensor, volume)
+        if tensor.device.type != "cpu":
+            raise ValueError(
+                f"{type(self).__name__}: expected a tensor in host memory, got one on {tensor.device}; "
+                f"{type(self.operator).__name__} itself takes that"
+            )
+
+    def _compute(self, x: Tensor, from_volume: bool) -> Tensor:
+        batch = x.shape[:-3]
+        plan = self.plan(x.element_size(), max(1, batch.numel()))
+        return self._to_projections(x, plan) if from_volume else self._to_volume(x, plan)
+
+    def _to_projections(self, volume: Tensor, plan: SlabPlan) -> Tensor:
+        result = volume.new_zeros((*volume.shape[:-3], *self.geometry.projection_shape))
+        downloads = Downloads(self.device)
+        slabs = uploaded((volume[..., slab.first : slab.last, :, :] for slab in plan.slabs), self.device)
+        for slab, part in zip(plan.slabs, slabs, strict=True):
+            grid = slab.grid(self.grid)
+            for piece in plan.pieces(slab, self.geometry):
+                projected = _apply(_part(self.operator, piece.geometry, grid), part, volume=True)
+                downloads.put(projected, result[..., piece.views, piece.rows, :].add_)
+        downloads.finish()
+        return result
+
+    def _to_volume(self, projections: Tensor, plan: SlabPlan) -> Tensor:
+        result = projections.new_empty((*projections.shape[:-3], *self.grid.shape))
+        downloads = Downloads(self.device)
+        for slab in plan.slabs:
+            grid = slab.grid(self.grid)
+            total = projections.new_zeros((*projections.shape[:-3], *grid.shape), device=self.device)
+            pieces = plan.pieces(slab, self.geometry)
+            parts = uploaded((projections[..., piece.views, piece.rows, :] for piece in pieces), self.device)
+            for piece, part in zip(pieces, parts, strict=True):
+                total += _apply(_part(self.operator, piece.geometry, grid), part, volume=False)
+            downloads.put(total, result[..., slab.first : slab.last, :, :].copy_)
+        downloads.finish()
+        return result
+
+    def extra_repr(self) -> str:
+        """Operator, device and memory, for printing."""
+        return f"device={str(self.device)!r}, memory={self.memory}"
+
+
+class _Linear(torch.autograd.Function):
+    """A call by slabs, whose gradient is the call the other way."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, operator: InSlabs, from_volume: bool) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        ctx.call = operator, not from_volume
+        return operator._compute(x.detach(), from_volume)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return _Linear.apply(gradient, *ctx.call), None, None
+
+
+def _part(operator: LinearOperator, geometry: Geometry, grid: Grid) -> LinearOperator:
+    """The operator with another geometry and grid, parts of its own."""
+    part = copy.copy(operator)
+    part.geometry, part.grid = geometry, grid
+    return part
+
+
+def _apply(operator: LinearOperator, x: Tensor, volume: bool) -> Tensor:
+    return operator(x) if volume == operator._domain_is_volume else operator.adjoint(x)

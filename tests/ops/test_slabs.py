@@ -1,0 +1,121 @@
+"""Operators in slabs give what they give at once, with a small budget on the CPU standing for a small card."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+import sinograd as sg
+from sinograd.ops.linear_operator import LinearOperator
+from sinograd.ops.slab_plan import COPIES, needed_rows_of_slab, plan_slabs
+from sinograd.ops.slabs import InSlabs
+
+GRID = sg.Grid((18, 12, 14), (1.0, 1.3, 1.2), (1.0, -2.0, 3.0))
+PIXELS = sg.FlatDetector((26, 24), (1.5, 1.4), offset=(2.0, 1.0))
+ORBIT = {"source_to_origin": 60, "source_to_detector": 90, "angles": sg.full_scan(9, 0.1)}
+SCANS: dict[str, sg.Geometry] = {
+    "circle": sg.ConeBeam.circular(**ORBIT, detector=PIXELS),
+    "tilted": sg.ConeBeam.circular(**ORBIT, detector=PIXELS, tilt=0.2, in_plane_rotation=0.3),
+    "helix": sg.ConeBeam.helical(**ORBIT, detector=sg.FlatDetector((12, 24), (1.5, 1.4)), pitch=15.0),
+    "curved": sg.ConeBeam.circular(**ORBIT, detector=sg.CurvedDetector((26, 24), 1.4)),
+    "curved about another point": sg.ConeBeam.circular(**ORBIT, detector=sg.CurvedDetector((26, 24), 1.4, radius=70)),
+    "parallel": sg.ParallelBeam(sg.full_scan(9), PIXELS),
+}
+SMALL = 25_000  # bytes; 1041 numbers of float32 for a slab, as many for projections
+
+
+def operators(geometry: sg.Geometry) -> list[LinearOperator]:
+    weighting = "fdk" if geometry.divergent else "none"
+    return [sg.XRayTransform(geometry, GRID), sg.Backprojection(geometry, GRID, weighting=weighting)]
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_same_result(name: str, device: torch.device) -> None:
+    """Forward and adjoint of both operators, batched, in float64, where only the positions' rounding is left."""
+    for operator in operators(SCANS[name]):
+        slabs = InSlabs(operator, device, memory=4 * SMALL)
+        plan = slabs.plan(8, 2)
+        assert len(plan.slabs) >= 3 and plan.views < operator.geometry.views
+        for ours, whole in ((slabs, operator), (slabs.T, operator.T)):
+            x = torch.randn(2, *whole.domain_shape, dtype=torch.float64)
+            expected = whole(x)
+            assert ours.domain_shape == whole.domain_shape and ours.range_shape == whole.range_shape
+            assert float((ours(x) - expected).abs().max()) < 1e-6 * float(expected.abs().max())
+
+
+def test_float32_is_the_same_to_rounding_and_adjoint(device: torch.device) -> None:
+    operator = sg.XRayTransform(SCANS["circle"], GRID)
+    slabs = InSlabs(operator, device, memory=SMALL)
+    x, y = torch.randn(GRID.shape), torch.randn(operator.range_shape)
+    projected = slabs(x)
+    torch.testing.assert_close(projected, operator(x), rtol=1e-4, atol=1e-4)
+    left, right = (projected.double() * y).sum(), (x.double() * slabs.T(y)).sum()
+    assert abs(left - right) < 1e-5 * (projected.double() * y).norm()
+
+
+@pytest.mark.parametrize("index", [0, 1], ids=["projection", "backprojection"])
+def test_gradients(index: int) -> None:
+    slabs = InSlabs(operators(SCANS["helix"])[index], "cpu", memory=2 * SMALL)
+    x = torch.randn(slabs.domain_shape, dtype=torch.float64, requires_grad=True)
+    weights = torch.randn(slabs.range_shape, dtype=torch.float64)
+    slabs(x).backward(weights)
+    assert x.grad is not None
+    torch.testing.assert_close(x.grad, slabs.T(weights))
+
+
+def test_subset() -> None:
+    operator = operators(SCANS["tilted"])[1]
+    part = InSlabs(operator, device, memory=4 * SMALL).subset([0, 4, 5])
+    y = torch.randn(part.domain_shape, dtype=torch.float64)
+    torch.testing.assert_close(part(y), operator.subset([0, 4, 5])(y), rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", SCANS)
+def test_rows(name: str) -> None:
+    """Rows beyond those of a slab see nothing of it; in a larger scan most rows are left out."""
+    geometry = SCANS[name]
+    operator = sg.XRayTransform(geometry, GRID)
+    for first, last in ((0, 3), (9, 10), (15, 18)):
+        rows = needed_rows_of_slab(geometry, GRID, first, last)
+        volume = torch.zeros(GRID.shape, dtype=torch.float64)
+        volume[first:last] = 1
+        seen = (operator(volume) > 0).any(2)
+        index = torch.arange(geometry.rows)
+        assert not seen[(index < rows[:, :1]) | (index >= rows[:, 1:])].any()
+        assert (rows[:, 1] - rows[:, 0]).float().mean() < 0.8 * geometry.rows
+
+
+def test_the_plan_fits() -> None:
+    """Parts, counted as often as they are held, stay below the budget; with much memory there is one slab."""
+    geometry = SCANS["circle"]
+    for memory in (SMALL, 2 * SMALL, 10**9):
+        plan = plan_slabs(geometry, GRID, memory, 4)
+        voxels = max(slab.last - slab.first for slab in plan.slabs) * 12 * 14
+        spans = [piece for slab in plan.slabs for piece in plan.pieces(slab, geometry)]
+        pixels = max((p.rows.stop - p.rows.start) * (p.views.stop - p.views.start) * 24 for p in spans)
+        assert (voxels + pixels) * 4 * COPIES <= memory * 1.1
+        assert [slab.first for slab in plan.slabs[1:]] == [slab.last for slab in plan.slabs[:-1]]
+    assert len(plan.slabs) == 1 and plan.views == geometry.views
+    # a slab needs fewer rows than all
+    thin = plan_slabs(geometry, GRID, SMALL, 4)
+    read = sum(int((slab.rows[:, 1] - slab.rows[:, 0]).sum()) for slab in thin.slabs)
+    assert read < 0.7 * len(thin.slabs) * geometry.views * geometry.rows
+
+
+def test_bad_input() -> None:
+    operator = sg.XRayTransform(SCANS["circle"], GRID)
+    with pytest.raises(ValueError, match="memory: 1,000 bytes are too few; a slice of 12 x 14 voxels and a view"):
+        InSlabs(operator, "cpu", memory=1000)(torch.zeros(GRID.shape))
+    with pytest.raises(ValueError, match="memory: expected a number of bytes for the device cpu"):
+        InSlabs(operator, "cpu")(torch.zeros(GRID.shape))
+    with pytest.raises(ValueError, match="expected a positive number of bytes, got -1"):
+        InSlabs(operator, "cpu", memory=-1)(torch.zeros(GRID.shape))
+    with pytest.raises(TypeError, match=r"expected a number of bytes, got '2 GB'"):
+        InSlabs(operator, "cpu", memory="2 GB")(torch.zeros(GRID.shape))  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="expected an XRayTransform or a Backprojection, got Adjoint"):
+        InSlabs(operator.T)  # type: ignore[arg-type]
+    flat = sg.XRayTransform(sg.ParallelBeam([0.0], sg.FlatDetector(9, 1.0)), sg.Grid((4, 4)))
+    with pytest.raises(ValueError, match="expected a 3-D one"):
+        InSlabs(flat)
+    with pytest.raises(ValueError, match="does not match volume"):
+        InSlabs(operator, "cpu", memory=SMALL)(torch.zeros(3, 4, 5))
