@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from types import ModuleType, SimpleNamespace
 from typing import Any
@@ -49,7 +50,7 @@ def numpy_pair(geometry: Any, grid: Any) -> tuple[Any, Any]:
 @pytest.fixture
 def astra(monkeypatch: pytest.MonkeyPatch) -> Any:
     """ASTRA: rows before views in 3-D, images with row 0 at +y in 2-D."""
-    state = SimpleNamespace(gpu=True, calls=[])
+    state = SimpleNamespace(gpu=True, calls=[], deleted=[])
 
     class OpTomo:
         def __init__(self, identity: tuple[Any, ...]) -> None:
@@ -70,7 +71,16 @@ def astra(monkeypatch: pytest.MonkeyPatch) -> Any:
                 return self.back(projections)[::-1].copy()
             return self.back(projections.swapaxes(0, 1).copy())
 
-    module("astra", monkeypatch, use_cuda=lambda: state.gpu, create_projector=lambda *given: given, OpTomo=OpTomo)
+    projectors = SimpleNamespace(delete=lambda identity: state.deleted.append(identity[0]))
+    module(
+        "astra",
+        monkeypatch,
+        use_cuda=lambda: state.gpu,
+        create_projector=lambda *given: given,
+        projector=projectors,
+        projector3d=projectors,
+        OpTomo=OpTomo,
+    )
     return state
 
 
@@ -186,6 +196,9 @@ def test_astra(geometry: sg.Geometry, gpu: bool, projector: str, kind: str, astr
     assert astra.calls == [(projector, kind)]
     part = operator.subset([0, 2])
     assert isinstance(part, AstraTransform) and part.geometry.views == 2
+    del part
+    gc.collect()
+    assert astra.deleted == [projector]
 
 
 def test_astra_without_gpu(astra: Any) -> None:

@@ -63,7 +63,7 @@ def test_gradients(index: int) -> None:
     torch.testing.assert_close(x.grad, slabs.T(weights))
 
 
-def test_subset() -> None:
+def test_subset(device: torch.device) -> None:
     operator = operators(SCANS["tilted"])[1]
     part = InSlabs(operator, device, memory=4 * SMALL).subset([0, 4, 5])
     y = torch.randn(part.domain_shape, dtype=torch.float64)

@@ -6,6 +6,7 @@ ASTRA's world, angles, sources and detectors are sinograd's. Its arrays are not:
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -104,6 +105,8 @@ class AstraTransform(ExternalTransform):
             )
         self._id = astra.create_projector(self.projector, *described)
         self._operator = astra.OpTomo(self._id)
+        projectors = astra.projector3d if grid.ndim == 3 else astra.projector
+        weakref.finalize(self, projectors.delete, self._id).atexit = False
 
     def _default(self, gpu: bool) -> str:
         if self.grid.ndim == 3:

@@ -19,8 +19,9 @@ def uploaded(parts: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:
     def start(part: Tensor) -> tuple[Tensor, torch.cuda.Event]:
         pinned = torch.empty(part.shape, dtype=part.dtype, pin_memory=True).copy_(part)
         with torch.cuda.stream(copying):
-            moved = pinned.to(device, non_blocking=True)
-            return moved, copying.record_event()
+            moved, copied = pinned.to(device, non_blocking=True), torch.cuda.Event()
+        copied.record(copying)
+        return moved, copied
 
     waiting = None
     for part in parts:
@@ -57,9 +58,10 @@ class Downloads:
             return
         pinned = torch.empty(result.shape, dtype=result.dtype, pin_memory=True)
         pinned.copy_(result, non_blocking=True)
-        begun = pinned, torch.cuda.current_stream(self._device).record_event(), place
+        copied = torch.cuda.Event()
+        copied.record(torch.cuda.current_stream(self._device))
         self.finish()
-        self._waiting = begun
+        self._waiting = pinned, copied, place
 
     def finish(self) -> None:
         """Places what is still waiting."""
