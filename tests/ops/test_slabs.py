@@ -9,6 +9,7 @@ import sinograd as sg
 from sinograd.ops.linear_operator import LinearOperator
 from sinograd.ops.slab_plan import COPIES, needed_rows_of_slab, plan_slabs
 from sinograd.ops.slabs import InSlabs
+from sinograd.ops.transfers import one_ahead
 
 GRID = sg.Grid((18, 12, 14), (1.0, 1.3, 1.2), (1.0, -2.0, 3.0))
 PIXELS = sg.FlatDetector((26, 24), (1.5, 1.4), offset=(2.0, 1.0))
@@ -119,3 +120,14 @@ def test_bad_input() -> None:
         InSlabs(flat)
     with pytest.raises(ValueError, match="does not match volume"):
         InSlabs(operator, "cpu", memory=SMALL)(torch.zeros(3, 4, 5))
+
+
+@pytest.mark.parametrize("count", [0, 1, 4])
+def test_one_part_is_on_its_way_ahead(count: int) -> None:
+    events: list[str] = []
+    for part in one_ahead(range(count), lambda part: (events.append(f"start {part}"), part)[1]):
+        events.append(f"use {part}")
+    uses = [f"use {part}" for part in range(count)]
+    assert [event for event in events if event.startswith("use")] == uses
+    for part in range(count):
+        assert events.index(f"start {part}") < events.index(f"use {max(0, part - 1)}")

@@ -3,7 +3,8 @@
 Written after TIGRE's sources (`computeDeltas_Siddon`, `computeDeltasCube`): at angle alpha the source is at
 DSO (cos alpha, sin alpha, 0), columns run along (-sin alpha, cos alpha, 0) and rows along +z, so alpha is sinograd's
 gantry angle less a quarter turn, and the arrays are sinograd's: volume [z, y, x], projections [views, rows, columns].
-Arrays of the geometry are in TIGRE's order for Python, (z, y, x) and (rows, columns), as of TIGRE 2.
+Arrays of the geometry are (z, y, x) and (rows, columns), as TIGRE 2 and later take them from Python; pytigre 0.1.8 took
+`offOrigin` and `offDetector` in the other order.
 """
 
 from __future__ import annotations

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import torch
 from torch import Tensor
+
+T = TypeVar("T")
+S = TypeVar("S")
 
 
 def uploaded(parts: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:
@@ -23,27 +27,27 @@ def uploaded(parts: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:
         copied.record(copying)
         return moved, copied
 
-    waiting = None
+    for moved, copied in one_ahead(parts, start):
+        computing = torch.cuda.current_stream(device)
+        computing.wait_event(copied)
+        moved.record_stream(computing)
+        yield moved
+
+
+def one_ahead(parts: Iterable[S], start: Callable[[S], T]) -> Iterator[T]:
+    """start(part) of every part, each called one part before its result is given out."""
+    begun: list[T] = []
     for part in parts:
-        begun = start(part)
-        if waiting is not None:
-            yield _ready(*waiting, device)
-        waiting = begun
-    if waiting is not None:
-        yield _ready(*waiting, device)
-
-
-def _ready(moved: Tensor, copied: torch.cuda.Event, device: torch.device) -> Tensor:
-    computing = torch.cuda.current_stream(device)
-    computing.wait_event(copied)
-    moved.record_stream(computing)
-    return moved
+        begun.append(start(part))
+        if len(begun) > 1:
+            yield begun.pop(0)
+    yield from begun
 
 
 class Downloads:
     """Results on their way from the device; at most one waits, while the next is computed.
 
-    `put(result, place)` calls `place` with the result in host memory, at once on the CPU, on a card when the next one
+    `put(result, place)` calls `place` with the result in host memory: at once on the CPU, on a card when the next one
     is put or at `finish()`.
     """
 
