@@ -36,7 +36,7 @@ def tigre_point(geo: Any, view: int, u: int, row: int) -> tuple[np.ndarray, np.n
     rows, columns = geo.nDetector
     height, width = geo.dDetector
     dso, dsd = of("DSO", 1)[0], of("DSD", 1)[0]
-    roll, pitch, yaw = of("rotDetector", 3)
+    yaw, pitch, roll = of("rotDetector", 3)
     pixel_v = rows - row - 1  # the kernel counts from the top
     point = np.array([0.0, width * (u - columns / 2 + 0.5), height * (rows / 2 - 0.5 - pixel_v)])
     cr, sr, cp, sp, cy, sy = (f(a) for a in (roll, pitch, yaw) for f in (math.cos, math.sin))

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch import Tensor
 
 import sinograd as sg
 from interop.scans import CONES, FLAT_2D, PARALLEL_3D, grid_of
@@ -118,38 +119,23 @@ def pyronn(monkeypatch: pytest.MonkeyPatch) -> Any:
         def __init__(self, hardware_interp: bool) -> None:
             state.calls.append((type(self).__name__, hardware_interp))
 
+    def scan(geometry: dict, volume_shape: list, detector_shape: list) -> tuple:
+        names = ("volume_origin", "volume_spacing")
+        given = {"volume_shape": volume_shape, "detector_shape": detector_shape, "detector_spacing": [2.0, 2.0]}
+        matrices = {"projection_matrices": geometry["trajectory"]}
+        return from_pyronn({**given, **{name: geometry[name] for name in names}, **matrices})
+
     class ConeProjection3D(Layer):
-        def forward(
-            self, volume, sinogram_shape, volume_origin, volume_spacing, projection_matrices, step_size=1.0, **kwargs
-        ):
-            grid, detector = list(volume.shape[1:]), sinogram_shape.tolist()[1:]
-            given = {"volume_shape": grid, "volume_origin": volume_origin, "volume_spacing": volume_spacing}
-            geometry, voxels = from_pyronn(
-                {
-                    **given,
-                    "detector_shape": detector,
-                    "detector_spacing": [2.0, 2.0],
-                    "projection_matrices": projection_matrices,
-                }
-            )
-            return sg.XRayTransform(geometry, voxels)(volume)
+        def forward(self, input: Tensor, **geometry: Tensor) -> Tensor:
+            assert geometry["step_size"].shape == geometry["projection_multiplier"].shape == (1,)
+            found = scan(geometry, list(input.shape[1:]), geometry["sinogram_shape"].tolist()[1:])
+            return sg.XRayTransform(*found)(input)
 
     class ConeBackProjection3D(Layer):
-        def forward(
-            self, sinogram, volume_shape, volume_origin, volume_spacing, projection_matrices, projection_multiplier
-        ):
-            geometry, voxels = from_pyronn(
-                {
-                    "volume_shape": volume_shape,
-                    "volume_origin": volume_origin,
-                    "volume_spacing": volume_spacing,
-                    "detector_shape": list(sinogram.shape[2:]),
-                    "detector_spacing": [2.0, 2.0],
-                    "projection_matrices": projection_matrices,
-                }
-            )
-            result = sg.Backprojection(geometry, voxels, weighting="fdk")(sinogram)
-            return result * projection_multiplier / 100**2  # of the weight (SOD / depth)^2
+        def forward(self, input: Tensor, **geometry: Tensor) -> Tensor:
+            found = scan(geometry, geometry["volume_shape"].tolist(), list(input.shape[2:]))
+            result = sg.Backprojection(*found, weighting="fdk")(input)
+            return result * geometry["projection_multiplier"] / 100**2  # of the weight (SOD / depth)^2
 
     folder = "pyronn.ct_reconstruction.layers"
     for name in ("pyronn", "pyronn.ct_reconstruction", folder):
@@ -286,11 +272,12 @@ def test_another_pyronn(pyronn: Any) -> None:
     class Asking:
         def __init__(self, hardware_interp: bool) -> None: ...
 
-        def forward(self, volume, sinogram_shape, curvature): ...
+        def forward(self, input: Tensor, **geometry: Tensor) -> Tensor:
+            return geometry["curvature"]
 
     pyronn.forward.ConeProjection3D = Asking
     with pytest.raises(ImportError, match="ConeProjection3D asks for curvature, which sinograd does not know"):
-        PyronnTransform(CONE, BOX)
+        PyronnTransform(CONE, BOX)(torch.rand(BOX.shape))
     del pyronn.forward.ConeProjection3D
     with pytest.raises(ImportError, match="has no ConeProjection3D"):
         PyronnTransform(CONE, BOX)

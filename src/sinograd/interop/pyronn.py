@@ -8,7 +8,6 @@ other way.
 
 from __future__ import annotations
 
-import inspect
 import math
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -134,23 +133,25 @@ class PyronnTransform(ExternalTransform):
 def _layer(
     module: Any, name: str, hardware: bool, parameters: dict[str, Any], device: str
 ) -> Callable[[Tensor], Tensor]:
-    """The layer as a function of one tensor; it gets those of the parameters that it asks for."""
+    """The layer as a function of one tensor; it gets all parameters by name, and takes those that it needs."""
     if not hasattr(module, name):
         raise ImportError(f"PyronnTransform: {module.__name__} has no {name} ({_INSTALL})")
     layer = getattr(module, name)(hardware_interp=hardware)
-    asked = list(inspect.signature(layer.forward).parameters.values())[1:]
-    named = [p.name for p in asked if p.kind in (p.POSITIONAL_OR_KEYWORD, p.KEYWORD_ONLY)]
-    missing = [p.name for p in asked if p.name in named and p.default is p.empty and p.name not in parameters]
-    if missing:
-        raise ImportError(
-            f"PyronnTransform: this PYRO-NN's {name} asks for {', '.join(missing)}, which sinograd does not know"
-        )
-    arguments = {key: _tensor(parameters[key], device) for key in named if key in parameters}
-    return lambda x: layer.forward(x[None].to(device).contiguous(), **arguments)[0]
+    known = {**parameters, "trajectory": parameters["projection_matrices"]}
+    arguments = {key: _tensor(np.atleast_1d(value), device) for key, value in known.items()}
+
+    def call(x: Tensor) -> Tensor:
+        try:
+            return layer.forward(x[None].to(device).contiguous(), **arguments)[0]
+        except KeyError as error:
+            key = error.args[0]
+            raise ImportError(
+                f"PyronnTransform: this PYRO-NN's {name} asks for {key}, which sinograd does not know"
+            ) from error
+
+    return call
 
 
-def _tensor(value: Any, device: str) -> Any:
+def _tensor(value: np.ndarray, device: str) -> Tensor:
     """Arrays as PYRO-NN holds them: float32, shapes as integers."""
-    if not isinstance(value, np.ndarray):
-        return value
     return torch.from_numpy(value.astype(np.int32 if value.dtype.kind == "i" else np.float32)).to(device)

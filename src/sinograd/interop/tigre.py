@@ -4,7 +4,7 @@ Written after TIGRE's sources (`computeDeltas_Siddon`, `computeDeltasCube`): at 
 DSO (cos alpha, sin alpha, 0), columns run along (-sin alpha, cos alpha, 0) and rows along +z, so alpha is sinograd's
 gantry angle less a quarter turn, and the arrays are sinograd's: volume [z, y, x], projections [views, rows, columns].
 Arrays of the geometry are (z, y, x) and (rows, columns), as TIGRE 2 and later take them from Python; pytigre 0.1.8 took
-`offOrigin` and `offDetector` in the other order.
+`offOrigin`, `offDetector` and `rotDetector` in the other order.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ class TigreGeometry:
         nDetector, sDetector, dDetector: the same of the detector (rows, columns).
         offOrigin: position of the volume's middle (z, y, x).
         offDetector: displacement of the detector's middle (rows, columns), before it is turned with the gantry.
-        rotDetector: roll, pitch and yaw of the detector about its middle: about rows' axis, columns' axis, normal.
+        rotDetector: yaw, pitch and roll of the detector about its middle: about its normal, columns' axis, rows' axis.
         COR: displacement of source and detector along the columns' axis.
         mode: "cone" or "parallel".
         accuracy: steps of TIGRE's interpolating projector, in voxels.
@@ -152,7 +152,7 @@ def from_tigre(
     along = _axes(euler[:, 0])[1]
     base = middle - off_origin + table("COR", 1) * along
     offsets = table("offDetector", 2)
-    roll, pitch, yaw = table("rotDetector", 3).unbind(1)
+    yaw, pitch, roll = table("rotDetector", 3).unbind(1)
     turned = gantry @ _turn(roll, 2) @ _turn(pitch, 1) @ _turn(yaw, 0)
     if parallel and bool(torch.stack([roll, pitch, yaw]).any()):
         raise ValueError(f"{what}: TIGRE leaves rotDetector out of parallel beams, but it is not 0")
@@ -254,7 +254,7 @@ def _cone(poses: Poses, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     roll = torch.atan2(turned[:, 1, 0], turned[:, 0, 0])
     pitch = torch.atan2(-turned[:, 2, 0], torch.hypot(turned[:, 2, 1], turned[:, 2, 2]))
     yaw = torch.atan2(turned[:, 2, 1], turned[:, 2, 2])
-    return distances, offsets, torch.stack([roll, pitch, yaw], 1)
+    return distances, offsets, torch.stack([yaw, pitch, roll], 1)
 
 
 def _check_upright(poses: Poses) -> None:
