@@ -13,6 +13,8 @@ namespace std {
 using ::atan2;
 using ::cos;
 using ::fabs;
+using ::floor;
+using ::hypot;
 using ::llrint;
 using ::sin;
 using ::sqrt;
