@@ -18,6 +18,7 @@ struct Fan {
   // length of the ray through row v between planes: stretch * sqrt(horizontal^2 + (rise + v_mid rise_step)^2)
   double stretch, horizontal, rise, rise_step;
 };
+static_assert(sizeof(Fan) == 104);  // FAN_BYTES of projection_cuda.py
 
 // `u` is counted from the middle column. `stacked`: slice k falls on row k.
 inline Fan make_fan(const RayView& view, double u, const Grid& grid, bool stacked) {

@@ -19,6 +19,7 @@ struct RayPath {
   double length;  // between two planes
   int64_t axis;   // 0 x, 1 y, 2 z; -1: too far away to touch anything
 };
+static_assert(sizeof(RayPath) == 48);  // RAY_BYTES of projection_cuda.py
 
 inline int major_axis(Vector direction, const Grid& grid) {
   if (direction.z * direction.z > direction.x * direction.x + direction.y * direction.y) return 2;

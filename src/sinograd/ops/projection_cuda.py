@@ -15,7 +15,7 @@ from sinograd.ops.projection_tables import Scan, Tables, tables
 LANES = 32
 # Bytes of what kernels need beside input and result: a block of views or, in 3-D, volumes of a batch.
 SCRATCH_BYTES = 512 << 20
-FAN_BYTES, RAY_BYTES = 96, 48  # kernels/include/fan.h, ray_path.h
+FAN_BYTES, RAY_BYTES = 104, 48  # kernels/include/fan.h, ray_path.h
 NEIGHBOURS = 8  # views whose blocks run side by side (axial_joseph.cu)
 CURVED = "path: on a GPU curved detectors have the 'axial' kernels alone"
 
