@@ -54,7 +54,9 @@ class Work:
     def real(self) -> str:
         return "float" if self.source.dtype == torch.float32 else "double"
 
-    def run(self, file: str, kernel: str, blocks: int, threads: tuple[int, int], *arguments: object, **macros: int) -> None:
+    def run(
+        self, file: str, kernel: str, blocks: int, threads: tuple[int, int], *arguments: object, **macros: int
+    ) -> None:
         """Launches a kernel; the scan comes first, numbers are 64 bits wide."""
         program = Program.of(file, contracted=False, REAL=self.real, **macros)
         values = (np.int64(a) if isinstance(a, int) else a for a in arguments)
@@ -158,7 +160,9 @@ def _backproject_axial(work: Work) -> None:
             target = work.target[group]
             images, blocks = framed(work.source[group, views]), len(target) * tile.blocks(work.scan.shape)
             arguments = work.tables.views[views], count, images, target
-            work.run("axial_backprojection.cu", "backproject_axial", blocks, (LANES, tile.warps), *arguments, **tile.macros)
+            work.run(
+                "axial_backprojection.cu", "backproject_axial", blocks, (LANES, tile.warps), *arguments, **tile.macros
+            )
 
 
 def _backproject_axial_adjoint(work: Work) -> None:

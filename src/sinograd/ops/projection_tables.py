@@ -20,7 +20,11 @@ from sinograd.ops.lowering import VIEW_DOUBLES, is_curved, voxel_views
 # kernels/cuda/scan.h
 SCAN = np.dtype(
     [
-        *[(f"{axis}_{name}", kind) for axis in "zyx" for name, kind in (("count", "i8"), ("spacing", "f8"), ("at", "f8"))],
+        *[
+            (f"{axis}_{name}", kind)
+            for axis in "zyx"
+            for name, kind in (("count", "i8"), ("spacing", "f8"), ("at", "f8"))
+        ],
         *[(name, "i8") for name in ("rows", "columns", "curved", "divergent", "weighting")],
     ]
 )
@@ -40,9 +44,7 @@ class Scan:
 
     def header(self) -> np.ndarray:
         """The numbers of `struct Scan`."""
-        axes = [
-            number for axis in zip(self.shape, self.spacing, self.center, strict=True) for number in axis
-        ]
+        axes = [number for axis in zip(self.shape, self.spacing, self.center, strict=True) for number in axis]
         return np.array([(*axes, *self.detector, is_curved(self.vectors), self.divergent, self.weighting)], SCAN)
 
     def key(self) -> bytes:
