@@ -2,8 +2,8 @@
 
 Builds sinograd without a network into FOLDER, runs the operators' contract on the GPU, measures ceilings and kernels,
 and runs the kernels under compute-sanitizer where there is one. Needs torch with CUDA, cuda-core, pytest, numpy, scipy
-and what builds sinograd. Writes environment.json, tests.json, benchmarks.json, sanitizer.json and check.log. Exit status:
-0 all well, 1 something failed, 2 no GPU.
+and what builds sinograd. Writes environment.json, tests.json, benchmarks.json, sanitizer.json and check.log.
+Exit status: 0 all well, 1 something failed, 2 no GPU.
 """
 
 from __future__ import annotations
@@ -54,13 +54,16 @@ class Check:
         self.log = (out / "check.log").open("w")
 
     def say(self, text: str) -> None:
+        """To the screen and the log."""
         print(text, flush=True)
         print(text, file=self.log, flush=True)
 
     def write(self, name: str, value: object) -> None:
+        """One of the JSON files."""
         (self.out / f"{name}.json").write_text(json.dumps(value, indent=1) + "\n")
 
     def left(self, at_most: float) -> float:
+        """Seconds for a step."""
         return min(at_most, self.end - time.monotonic())
 
     def run(self, command: Sequence[str | Path], seconds: float) -> int:
@@ -138,7 +141,6 @@ def tests(check: Check) -> bool:
         "--device",
         "cuda",
         "-q",
-        "-x" if os.environ.get("FIRST") else "-q",
         "-W",
         "default",
         "--junitxml",
@@ -167,7 +169,7 @@ def benchmarks(check: Check) -> bool:
 
 
 def sanitizer(check: Check) -> bool:
-    """memcheck and racecheck over one small call of every kernel."""
+    """Memory and races, over one small call of every kernel."""
     tool = shutil.which("compute-sanitizer") or shutil.which("/usr/local/cuda/bin/compute-sanitizer")
     if tool is None:
         check.write("sanitizer", {"none": "compute-sanitizer is not installed"})

@@ -34,7 +34,8 @@ FIRST_CALL = """
 import sys, time
 import torch
 import sinograd as sg
-geometry = sg.ConeBeam.circular(source_to_origin=60, source_to_detector=100, angles=[0.1], detector=sg.FlatDetector((40, 40), 1.0))
+detector = sg.FlatDetector((40, 40), 1.0)
+geometry = sg.ConeBeam.circular(source_to_origin=60, source_to_detector=100, angles=[0.1], detector=detector)
 operator = sg.Backprojection(geometry, sg.Grid((40, 40, 40)), "fdk")
 projections = torch.rand(1, 40, 40, device=sys.argv[1])
 start = time.perf_counter()

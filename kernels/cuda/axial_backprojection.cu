@@ -72,8 +72,8 @@ extern "C" __global__ void __launch_bounds__(kThreads)
         int64_t position = job.start + z0 * job.step;
 #pragma unroll
         for (int q = 0; q < LEVELS; ++q, position += step) {
-          const int64_t i = fixed_index<REAL>(position);
-          if (i < -1 || i >= rows) continue;
+          const int i = int(fixed_index<REAL>(position));  // far below 2^31: see make_line_map
+          if (unsigned(i + 1) > unsigned(rows)) continue;
           const REAL low = fused(job.w1, right[i], job.w0 * left[i]);
           const REAL high = fused(job.w1, right[i + 1], job.w0 * left[i + 1]);
           sums[c][q] += fused(fixed_fraction<REAL>(position), high - low, low);

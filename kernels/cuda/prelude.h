@@ -26,6 +26,17 @@ struct integral_constant {
   constexpr T operator()() const { return v; }
 };
 
+template <bool choice, class A, class B>
+struct conditional {
+  using type = A;
+};
+template <class A, class B>
+struct conditional<false, A, B> {
+  using type = B;
+};
+template <bool choice, class A, class B>
+using conditional_t = typename conditional<choice, A, B>::type;
+
 }  // namespace std
 
 #endif

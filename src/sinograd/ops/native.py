@@ -113,8 +113,9 @@ class Call:
 
     def _scan(self, vectors: Tensor, detector: tuple[int, ...]) -> Scan:
         """What the kernels of a GPU take."""
-        shape, spacing, centre = map(tuple, self._grid())
-        return Scan(vectors, self.divergent, detector, shape, spacing, centre, WEIGHTINGS.index(self.weighting))
+        shape, spacing, centre = self._grid()
+        weighting = WEIGHTINGS.index(self.weighting)
+        return Scan(vectors, self.divergent, detector, (*shape,), (*spacing,), (*centre,), weighting)
 
     def _kind(self, detector: tuple[int, ...], name: str) -> str:
         """The kernels to use; raises where there are none."""

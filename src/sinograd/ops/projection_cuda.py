@@ -48,10 +48,12 @@ class Work:
 
     @property
     def batch(self) -> int:
+        """Elements of the batch."""
         return len(self.source)
 
     @property
     def real(self) -> str:
+        """The type of the numbers in a kernel."""
         return "float" if self.source.dtype == torch.float32 else "double"
 
     def run(
@@ -82,13 +84,14 @@ class Tile:
     columns: int
     levels: int
 
-    def blocks(self, shape: tuple[int, int, int]) -> int:
+    def blocks(self, shape: tuple[int, ...]) -> int:
         """Blocks that cover a volume z, y, x."""
         z, y, x = shape
         return pieces(z, LANES * self.levels) * pieces(y, self.columns) * pieces(x, self.warps)
 
     @property
     def macros(self) -> dict[str, int]:
+        """What a program is compiled with."""
         return {"WARPS": self.warps, "COLUMNS": self.columns, "LEVELS": self.levels}
 
 
@@ -105,10 +108,11 @@ class Strip:
 
     @property
     def macros(self) -> dict[str, int]:
+        """What a program is compiled with."""
         return {"WARPS": self.warps, "COLUMNS": 1, "LEVELS": self.levels}
 
 
-def tile_of(shape: tuple[int, int, int], columns: int, levels: int) -> Tile:
+def tile_of(shape: tuple[int, ...], columns: int, levels: int) -> Tile:
     """At most `columns` columns of voxels a warp and `levels` voxels a thread."""
     return Tile(8, columns, min(levels, power_of_two(pieces(shape[0], LANES))))
 

@@ -36,10 +36,10 @@ class Scan:
 
     vectors: Tensor  # [views, 4 or 5, 3], float64, CPU
     divergent: bool
-    detector: tuple[int, int]  # rows, columns
-    shape: tuple[int, int, int]  # z, y, x
-    spacing: tuple[float, float, float]
-    center: tuple[float, float, float]
+    detector: tuple[int, ...]  # rows, columns
+    shape: tuple[int, ...]  # z, y, x
+    spacing: tuple[float, ...]
+    center: tuple[float, ...]  # z, y, x
     weighting: int
 
     def header(self) -> np.ndarray:
