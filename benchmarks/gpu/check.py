@@ -51,12 +51,14 @@ class Check:
         self.out, self.end = out, time.monotonic() + seconds
         self.site = out / "site"
         out.mkdir(parents=True, exist_ok=True)
-        self.log = (out / "check.log").open("w")
+        self.path = out / "check.log"
+        self.path.write_text("")
 
     def say(self, text: str) -> None:
         """To the screen and the log."""
         print(text, flush=True)
-        print(text, file=self.log, flush=True)
+        with self.path.open("a") as log:
+            print(text, file=log)
 
     def write(self, name: str, value: object) -> None:
         """One of the JSON files."""
@@ -72,15 +74,15 @@ class Check:
         if limit <= 1:
             self.say("no time left for this")
             return 124
-        self.log.write(f"$ {' '.join(map(str, command))}\n")
-        self.log.flush()
         environment = {**os.environ, "PYTHONPATH": str(self.site), "PYTHONUNBUFFERED": "1"}
-        try:
-            return subprocess.run(
-                [*map(str, command)], cwd=ROOT, env=environment, stdout=self.log, stderr=self.log, timeout=limit
-            ).returncode
-        except subprocess.TimeoutExpired:
-            return 124
+        words = [*map(str, command)]
+        with self.path.open("a") as log:
+            print(f"$ {' '.join(words)}", file=log, flush=True)
+            try:
+                done = subprocess.run(words, cwd=ROOT, env=environment, stdout=log, stderr=log, timeout=limit)
+            except subprocess.TimeoutExpired:
+                return 124
+        return done.returncode
 
 
 def environment() -> dict:
@@ -143,6 +145,8 @@ def tests(check: Check) -> bool:
         "-q",
         "-W",
         "default",
+        "-o",
+        "minversion=6.0",
         "--junitxml",
         report,
     )

@@ -64,10 +64,12 @@ class Work:
         values = (np.int64(a) if isinstance(a, int) else a for a in arguments)
         launch(program, kernel, blocks, threads, self.tables.scan, *values)  # type: ignore[arg-type]
 
-    def view_blocks(self, bytes_a_view: int, most: int = 1 << 30) -> Iterator[slice]:
+    def view_blocks(self, bytes_a_view: int) -> Iterator[slice]:
         """Views in blocks that fit the scratch memory, the same for every batch."""
         count = len(self.scan.vectors)
-        block = max(1, min(SCRATCH_BYTES // bytes_a_view, most))
+        # results are read and written once for each block: a large one is worth larger blocks
+        room = max(SCRATCH_BYTES, self.target[0].numel() * self.target.element_size() // 8)
+        block = max(1, room // bytes_a_view)
         return (slice(start, min(start + block, count)) for start in range(0, count, block))
 
     def batches(self, bytes_each: int) -> Iterator[slice]:

@@ -177,7 +177,7 @@ def add_filtered_backprojection(
     views = geometry.views
     place = (grid.spacing, grid.center, plan.orbit.weighting)
     view_bytes = projections.numel() // views * projections.element_size()
-    block_bytes = GPU_BLOCK_BYTES if projections.is_cuda else BLOCK_BYTES
+    block_bytes = max(GPU_BLOCK_BYTES, volume.numel() // 2) if projections.is_cuda else BLOCK_BYTES
     block = BLOCK_VIEWS * max(1, block_bytes // max(1, BLOCK_VIEWS * view_bytes))
     for start in range(first_view, views, block):
         part = slice(start, min(start + block, views))

@@ -71,7 +71,10 @@ def load(program: Program, arch: str, device: int) -> Any:
 
 def capturing(device: torch.device) -> bool:
     """Whether torch's current stream of this thread records a CUDA graph."""
-    return device.type == "cuda" and torch.cuda.is_initialized() and torch.cuda.is_current_stream_capturing()
+    if device.type != "cuda" or not torch.cuda.is_initialized():
+        return False
+    with torch.cuda.device(device):
+        return torch.cuda.is_current_stream_capturing()
 
 
 @functools.cache
