@@ -31,6 +31,7 @@ struct Fiber {
   bool done;
 };
 
+static bool backwards;  // threads of a block, and blocks, run from the last to the first
 static ucontext_t scheduler;
 static Fiber* running;
 static void (*body)(void*);
@@ -55,7 +56,8 @@ static void run_block(std::vector<Fiber>& fibers) {
   }
   for (bool any = true; any;) {
     any = false;
-    for (Fiber& fiber : fibers) {
+    for (unsigned t = 0; t < fibers.size(); ++t) {
+      Fiber& fiber = fibers[backwards ? fibers.size() - 1 - t : t];
       if (fiber.done) continue;
       running = &fiber;
       threadIdx = fiber.index;
@@ -83,10 +85,12 @@ void launch(void (*kernel)(A...), unsigned blocks, unsigned x, unsigned y, void*
   blockDim = {x, y, 1};
   std::vector<Fiber> fibers(x * y);
   for (unsigned b = 0; b < blocks; ++b) {
-    blockIdx = {b, 0, 0};
+    blockIdx = {backwards ? blocks - 1 - b : b, 0, 0};
     run_block(fibers);
   }
 }
+
+extern "C" bool run_backwards(bool yes) { return backwards = yes; }
 
 // The sizes of the arguments, and how many there are.
 template <class... A>

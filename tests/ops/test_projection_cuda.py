@@ -140,6 +140,21 @@ def test_little_memory(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
             assert distance(one(x), expected) <= 1e-14
 
 
+@pytest.mark.parametrize("kind", ["flat", "curved", "tilted"])
+def test_threads_and_blocks_run_in_any_order(kind: str, emulated: Emulator) -> None:
+    """No thread reads what another writes without a barrier between: the same bits from the last to the first."""
+    detector = CurvedDetector if kind == "curved" else FlatDetector
+    geometry, grid = tall(detector, **({"tilt": 0.1} if kind == "tilted" else {}))
+    geometry = geometry[:3]
+    for one in every_operator(geometry, grid)[:4]:
+        x = noise(one.domain_shape, 0, torch.float32, CPU)
+        expected = one(x)
+        emulated.backwards = True
+        actual = one(x)
+        emulated.backwards = False
+        assert torch.equal(actual, expected)
+
+
 @pytest.mark.usefixtures("emulated")
 def test_general_kernels_do_what_the_axial_ones_do() -> None:
     geometry, grid = (
