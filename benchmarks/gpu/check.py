@@ -151,7 +151,7 @@ def tests(check: Check) -> bool:
         report,
     )
     files = [ROOT / "tests" / "ops" / name for name in TESTS]
-    status = check.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, *files], 170)
+    status = check.run([sys.executable, "-m", "pytest", "-p", "no:cacheprovider", *options, *files], 230)
     summary = summary_of_tests(report, status, time.monotonic() - start)
     report.unlink(missing_ok=True)
     check.write("tests", summary)
@@ -165,7 +165,7 @@ def benchmarks(check: Check) -> bool:
     """Ceilings, kernels, agreement with the CPU, starting times; written as they come."""
     path = check.out / "benchmarks.json"
     path.unlink(missing_ok=True)
-    status = check.run([sys.executable, HERE / "measure.py", "--out", path, "--seconds", str(check.left(200) - 5)], 200)
+    status = check.run([sys.executable, HERE / "measure.py", "--out", path, "--seconds", str(check.left(160) - 5)], 160)
     if path.exists():
         for name, entry in json.loads(path.read_text()).items():
             check.say(f"{name}: {json.dumps(entry)}")
@@ -183,7 +183,7 @@ def sanitizer(check: Check) -> bool:
     for name in SANITIZERS:
         command = [tool, "--tool", name, "--error-exitcode", "9", sys.executable, HERE / "every_kernel.py"]
         results[name] = {0: "clean", 9: "errors; see check.log", 124: "not finished in time"}.get(
-            status := check.run(command, 80), f"did not work here: exit status {status}; see check.log"
+            status := check.run(command, 60), f"did not work here: exit status {status}; see check.log"
         )
         check.say(f"sanitizer {name}: {results[name]}")
     check.write("sanitizer", results)
