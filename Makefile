@@ -20,7 +20,7 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
 # The optional dependencies that the tests need; `baselines` stays out for its licence.
 extras := test train io docs cuda
 
-.PHONY: help venv install demo test lint docs dev experiments sanitize peers
+.PHONY: help venv install demo test lint docs dev experiments gpu-check sanitize peers
 
 help:
 	@echo "make demo     install and run the main job: simulate a scan, reconstruct it, write a picture to demo/"
@@ -28,6 +28,7 @@ help:
 	@echo "make lint     check style, types and layers"
 	@echo "make docs     build the documentation into build/docs"
 	@echo "make install  install sinograd and what its tests need into $(VENV)"
+	@echo "make gpu-check  build without a network, test and measure on a GPU in under nine minutes (PYTHON has torch)"
 	@echo "make sanitize run the operators' contract under the address and undefined-behaviour sanitizers"
 	@echo "make dev      compile the native module into src/sinograd, for PYTHONPATH=src"
 	@echo "make experiments  run the quick profiles of experiments/: two cores, some minutes each"
@@ -62,6 +63,10 @@ dev: $(VENV)/.build
 # The results go to experiments/*/results/quick; data and training runs stay in build/experiments.
 experiments: install
 	@for name in bone_xrm low_dose_ct; do $(python) experiments/run.py $$name || exit 1; done
+
+# In the Python at hand, which has torch with CUDA; nothing is downloaded.
+gpu-check:
+	@$(PYTHON) benchmarks/gpu/check.py --out $(or $(OUT),build/gpu-check)
 
 peers: $(PEERS)/.peers
 

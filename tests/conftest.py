@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import importlib.util
 import os
 from pathlib import Path
 
@@ -8,13 +9,15 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads leave a b
 
 import pytest
 import torch
-from hypothesis import settings
 
 pytest.register_assert_rewrite("bilateral_cases", "contract", "emulated_cuda")
 
-# The same examples in every run, however slow the machine.
-settings.register_profile("sinograd", deadline=None, derandomize=True, print_blob=True)
-settings.load_profile("sinograd")
+# The same examples in every run, however slow the machine. A GPU's machine may lack hypothesis.
+if importlib.util.find_spec("hypothesis"):
+    from hypothesis import settings
+
+    settings.register_profile("sinograd", deadline=None, derandomize=True, print_blob=True)
+    settings.load_profile("sinograd")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -2,6 +2,7 @@
 // that take turns at __syncthreads(), so that shared memory and barriers mean what they mean on a GPU.
 #pragma once
 
+#include <setjmp.h>
 #include <ucontext.h>
 
 #include <cmath>
@@ -24,42 +25,69 @@ static Index threadIdx, blockIdx, blockDim, gridDim;
 
 namespace emulated {
 
+// A thread. Its context is entered once a launch; after that `_setjmp` and `_longjmp` switch, without system calls.
 struct Fiber {
   ucontext_t context;
+  jmp_buf place;
   std::vector<char> stack = std::vector<char>(1 << 16);
   Index index;
-  bool done;
+  bool started, done;
 };
 
-static ucontext_t scheduler;
+static bool backwards;  // threads of a block, and blocks, run from the last to the first
+static jmp_buf scheduler;
+static std::vector<Fiber> fibers;
+static unsigned threads;
 static Fiber* running;
 static void (*body)(void*);
 static void* payload;
 
-static void start() {
-  body(payload);
-  running->done = true;
-  swapcontext(&running->context, &scheduler);
+static void pause() {
+  if (!_setjmp(running->place)) _longjmp(scheduler, 1);
 }
 
-static void run_block(std::vector<Fiber>& fibers) {
-  for (unsigned t = 0; t < fibers.size(); ++t) {
+// One block after the other.
+static void live() {
+  while (true) {
+    body(payload);
+    running->done = true;
+    pause();
+  }
+}
+
+static void resume(Fiber& fiber) {
+  running = &fiber;
+  threadIdx = fiber.index;
+  if (_setjmp(scheduler)) return;
+  if (fiber.started) _longjmp(fiber.place, 1);
+  fiber.started = true;
+  setcontext(&fiber.context);
+}
+
+// Stacks are kept from launch to launch.
+static void prepare(unsigned count) {
+  fibers.resize(count > fibers.size() ? count : fibers.size());
+  threads = count;
+  for (unsigned t = 0; t < count; ++t) {
     Fiber& fiber = fibers[t];
-    fiber.done = false;
+    fiber.started = false;
     fiber.index = {t % blockDim.x, t / blockDim.x % blockDim.y, t / (blockDim.x * blockDim.y)};
     getcontext(&fiber.context);
     fiber.context.uc_stack.ss_sp = fiber.stack.data();
     fiber.context.uc_stack.ss_size = fiber.stack.size();
     fiber.context.uc_link = nullptr;
-    makecontext(&fiber.context, start, 0);
+    makecontext(&fiber.context, live, 0);
   }
+}
+
+static void run_block() {
+  for (unsigned t = 0; t < threads; ++t) fibers[t].done = false;
   for (bool any = true; any;) {
     any = false;
-    for (Fiber& fiber : fibers) {
+    for (unsigned t = 0; t < threads; ++t) {
+      Fiber& fiber = fibers[backwards ? threads - 1 - t : t];
       if (fiber.done) continue;
-      running = &fiber;
-      threadIdx = fiber.index;
-      swapcontext(&scheduler, &fiber.context);
+      resume(fiber);
       any = any || !fiber.done;
     }
   }
@@ -81,12 +109,14 @@ void launch(void (*kernel)(A...), unsigned blocks, unsigned x, unsigned y, void*
   };
   gridDim = {blocks, 1, 1};
   blockDim = {x, y, 1};
-  std::vector<Fiber> fibers(x * y);
+  prepare(x * y);
   for (unsigned b = 0; b < blocks; ++b) {
-    blockIdx = {b, 0, 0};
-    run_block(fibers);
+    blockIdx = {backwards ? blocks - 1 - b : b, 0, 0};
+    run_block();
   }
 }
+
+extern "C" bool run_backwards(bool yes) { return backwards = yes; }
 
 // The sizes of the arguments, and how many there are.
 template <class... A>
@@ -98,11 +128,7 @@ int sizes(void (*)(A...), int* into) {
 
 }  // namespace emulated
 
-static void __syncthreads() {
-  emulated::Fiber* self = emulated::running;
-  swapcontext(&self->context, &emulated::scheduler);
-  threadIdx = self->index;
-}
+static void __syncthreads() { emulated::pause(); }
 
 #define EMULATED_KERNEL(name)                                                                            \
   extern "C" void launch_##name(unsigned blocks, unsigned x, unsigned y, void** arguments) {             \

@@ -35,6 +35,7 @@ class Emulator:
         self.compiler = compiler
         self.folder = folder
         self.libraries: dict[Program, ctypes.CDLL] = {}
+        self.backwards = False  # whether threads and blocks run from the last to the first
         self.launched: list[tuple[Program, str, int, tuple[int, ...]]] = []
 
     def launch(self, program: Program, name: str, blocks: int, threads: tuple[int, ...], *arguments: Argument) -> None:
@@ -49,6 +50,7 @@ class Emulator:
         assert [len(value) for value in values] == list(declared)[:count], f"{name}: sizes of the arguments"
         buffers = [ctypes.create_string_buffer(value, len(value)) for value in values]
         pointers = (ctypes.c_void_p * count)(*(ctypes.addressof(buffer) for buffer in buffers))
+        library.run_backwards(self.backwards)
         getattr(library, f"launch_{name}")(blocks, threads[0], threads[1], pointers)
 
     @staticmethod

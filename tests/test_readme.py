@@ -50,8 +50,8 @@ def test_command_lines_parse(readme: str) -> None:
 
 
 def test_make_targets_exist(readme: str, project_root: Path) -> None:
-    targets = re.findall(r"^([a-z]+):", (project_root / "Makefile").read_text(), flags=re.MULTILINE)
-    named = {found for line in commands(readme) for found in re.findall(r"\bmake ([a-z]+)", line)}
+    targets = re.findall(r"^([a-z-]+):", (project_root / "Makefile").read_text(), flags=re.MULTILINE)
+    named = {found for line in commands(readme) for found in re.findall(r"\bmake ([a-z-]+)", line)}
     assert {"demo", "test"} <= named <= set(targets)
 
 

@@ -10,6 +10,7 @@
 
 #include "general.h"
 #include "pixel_lines.h"
+#include "ray_path.h"
 #include "ray_table.h"
 #include "voxel_lines.h"
 
@@ -62,21 +63,6 @@ Voxels<T> voxels_on(VoxelLines<T>& lines, int axis) {
 template <class T>
 Voxels<T> voxels_on_z(T* volume, const Grid& grid) {
   return {volume, grid.z.count, grid.x.count, grid.y.count, grid.x.count * grid.y.count, 1, grid.x.count};
-}
-
-// Narrows planes [first, last) to those on which start + i step lies in (-1, count) voxels; a plane too many on either
-// side does no harm.
-template <class T>
-void narrow(int64_t start, int64_t step, int64_t count, int64_t& first, int64_t& last) {
-  constexpr int64_t one = fixed_one<T>();
-  if (step == 0) {
-    if (start <= -one || start >= count * one) last = first;
-    return;
-  }
-  const double a = double(-one - start) / double(step), b = double(count * one - start) / double(step);
-  const double low = std::min(a, b) - 1.0, high = std::max(a, b) + 2.0;
-  if (low > double(first)) first = low < double(last) ? int64_t(low) : last;
-  if (high < double(last)) last = high > double(first) ? int64_t(high) : first;
 }
 
 // Calls f(voxel, weight) for the four neighbours of a ray on planes [first, last).

@@ -13,6 +13,8 @@ namespace std {
 using ::atan2;
 using ::cos;
 using ::fabs;
+using ::floor;
+using ::hypot;
 using ::llrint;
 using ::sin;
 using ::sqrt;
@@ -23,6 +25,17 @@ struct integral_constant {
   constexpr operator T() const { return v; }
   constexpr T operator()() const { return v; }
 };
+
+template <bool choice, class A, class B>
+struct conditional {
+  using type = A;
+};
+template <class A, class B>
+struct conditional<false, A, B> {
+  using type = B;
+};
+template <bool choice, class A, class B>
+using conditional_t = typename conditional<choice, A, B>::type;
 
 }  // namespace std
 

@@ -11,6 +11,7 @@
 
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 
 namespace sinograd {
 
@@ -50,7 +51,8 @@ inline int64_t fixed_index(int64_t position) {
 // How far the position lies beyond that element, in [0, 1].
 template <class T>
 inline T fixed_fraction(int64_t position) {
-  return T(position & (fixed_one<T>() - 1)) * (T(1) / T(fixed_one<T>()));
+  using Bits = std::conditional_t<(FixedPoint<T>::bits < 32), int32_t, int64_t>;  // the narrower, the quicker
+  return T(Bits(position & (fixed_one<T>() - 1))) * (T(1) / T(fixed_one<T>()));
 }
 
 // The map of `count` samples whose middle lies at `middle`, `step` elements apart.

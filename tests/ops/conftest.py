@@ -229,9 +229,12 @@ def every_case() -> list[Scan]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Gives `case`, `tiny_case` ...; a test class may say by `accepts` which geometries it is about."""
+    """Gives `case`, `tiny_case` ...; a test class may say by `accepts` which geometries it is about, and by `labels`
+    which cases of a set it takes."""
     accepts: Callable[[Geometry], bool] = getattr(metafunc.cls, "accepts", lambda geometry: True)
+    labels: dict[str, tuple[str, ...]] = getattr(metafunc.cls, "labels", {})
     for name, scans in SETS.items():
         if name in metafunc.fixturenames:
-            chosen = [pytest.param(scan, id=label) for label, scan in scans.items() if accepts(scan.geometry)]
-            metafunc.parametrize(name, chosen)
+            chosen = {label: scans[label] for label in labels.get(name, scans)}
+            kept = [pytest.param(scan, id=label) for label, scan in chosen.items() if accepts(scan.geometry)]
+            metafunc.parametrize(name, kept)

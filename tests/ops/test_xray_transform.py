@@ -120,8 +120,7 @@ def test_chords_of_a_ball(name: str) -> None:
 
 def test_radon_transform_of_scikit_image() -> None:
     """`radon` turns the image and sums its columns; its rows run down, so its angle is minus ours."""
-    from skimage.transform import radon
-
+    radon = pytest.importorskip("skimage.transform").radon
     y, x = torch.meshgrid(*Grid((65, 65)).axes(), indexing="ij")
     image = sum(
         value * torch.exp(-((x - cx) ** 2 + (y - cy) ** 2) / width**2)

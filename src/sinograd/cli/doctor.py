@@ -128,9 +128,10 @@ def _cuda() -> Finding:
 
     if not torch.cuda.is_available():
         return Finding("CUDA", "none; everything runs on the CPU")
-    return Finding(
-        "CUDA", f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}; not used, this version runs on the CPU"
-    )
+    name = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
+    if _version("cuda-core") is None:
+        return Finding("CUDA", f"{name}; for tensors on it pip install 'sinograd[cuda]'")
+    return Finding("CUDA", f"{name}; operators work where their tensors are")
 
 
 def _operators() -> Finding:

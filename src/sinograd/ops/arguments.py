@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 DTYPES = (torch.float32, torch.float64)
+DEVICES = ("cpu", "cuda")
 
 
 def autocast(tensor: Tensor) -> Tensor:
@@ -17,7 +18,7 @@ def autocast(tensor: Tensor) -> Tensor:
     return tensor
 
 
-def check_tensor(name: str, tensor: Tensor, ndim: int, devices: Sequence[str] = ("cpu",)) -> None:
+def check_tensor(name: str, tensor: Tensor, ndim: int, devices: Sequence[str] = DEVICES) -> None:
     """A tensor of float32 or float64 with at least `ndim` dimensions on a device of one of these types."""
     if not isinstance(tensor, Tensor):
         raise TypeError(f"{name}: expected a torch.Tensor, got {type(tensor).__name__}")
@@ -48,10 +49,14 @@ def check_vectors(vectors: Tensor) -> None:
         raise TypeError(f"vectors: expected a float64 tensor, got {got}")
     if vectors.ndim != 3 or vectors.shape[1] not in (4, 5) or vectors.shape[2] != 3:
         raise ValueError(f"vectors: expected shape [views, 4 or 5, 3], got {list(vectors.shape)}")
+    if vectors.device.type != "cpu":
+        raise ValueError(f"vectors: expected a tensor on the CPU, whatever the volume is on, got {vectors.device}")
 
 
 def check_target(name: str, target: Tensor, source_name: str, source: Tensor) -> None:
     """A tensor that a kernel can add to: the source's dtype and device, contiguous."""
+    if target.device != source.device:
+        raise ValueError(f"{name}: expected it on the device of {source_name}, {source.device}, got {target.device}")
     if target.dtype != source.dtype:
         want, got = (str(t.dtype).removeprefix("torch.") for t in (source, target))
         raise TypeError(f"{name}: expected the dtype of {source_name}, {want}, got {got}")

@@ -12,11 +12,9 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sinograd.ops.arguments import DTYPES, autocast, check_tensor
+from sinograd.ops.arguments import DEVICES, DTYPES, autocast, check_tensor
 from sinograd.ops.bilateral_kernels import bilateral
 from sinograd.ops.window import bilateral_window, check_window, fit_window
-
-DEVICES = ("cpu", "cuda")
 
 
 def bilateral_filter(

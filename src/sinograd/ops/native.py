@@ -9,8 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sinograd.ops import projection_cuda
 from sinograd.ops.arguments import check_shape, check_target, check_vectors
 from sinograd.ops.lowering import is_axial, is_curved, voxel_views
+from sinograd.ops.projection_tables import Scan
 
 WEIGHTINGS = ("none", "fan", "fdk")
 PATHS = ("auto", "axial", "general")
@@ -74,19 +76,25 @@ class Call:
         if kind == "axial" and bool((vectors[:, 3, 2] < 0).all()):
             vectors, flip = vectors.clone(), True
             vectors[:, 3] *= -1
-        voxel_driven = name.startswith("backproject")
-        views = voxel_views(vectors, self.divergent, detector) if voxel_driven else vectors.contiguous()
         # rows that run downwards are turned over, so that the kernels only meet rows that run upwards
         source = (source.flip(-2) if flip and projections_in else source).contiguous()
         result = torch.zeros_like(target) if flip and not projections_in else target
+        many, outs = _batch(source, self._ndim(projections_in)), _batch(result, self._ndim(not projections_in))
+        if runs_on_gpu(source):
+            projection_cuda.add(name, kind, many, outs, self._scan(vectors, detector))
+        else:
+            self._add_on_cpu(name, kind, many, outs, vectors, detector)
+        if result is not target:
+            target += result.flip(-2)
+
+    def _add_on_cpu(
+        self, name: str, kind: str, source: Tensor, target: Tensor, vectors: Tensor, detector: tuple[int, ...]
+    ) -> None:
+        voxel_driven = name.startswith("backproject")
+        views = voxel_views(vectors, self.divergent, detector) if voxel_driven else vectors.contiguous()
         pattern = name.replace("joseph", "joseph_{}").replace("backproject", "backproject_{}")
         shape, spacing, centre = self._grid()
-        parts = zip(
-            _batch(source, self._ndim(projections_in)).split(STACK),
-            _batch(result, self._ndim(not projections_in)).split(STACK),
-            strict=True,
-        )
-        for many, outs in parts:
+        for many, outs in zip(source.split(STACK), target.split(STACK), strict=True):
             together = kind == "planar" and len(many) >= LEAST_STACK and many.dtype == torch.float32
             function = kernel(pattern.format("stack" if together else kind))
             for one, out in [(many, outs)] if together else zip(many, outs, strict=True):
@@ -102,8 +110,12 @@ class Call:
                     divergent=self.divergent,
                     weighting=WEIGHTINGS.index(self.weighting),
                 )
-        if result is not target:
-            target += result.flip(-2)
+
+    def _scan(self, vectors: Tensor, detector: tuple[int, ...]) -> Scan:
+        """What the kernels of a GPU take."""
+        shape, spacing, centre = self._grid()
+        weighting = WEIGHTINGS.index(self.weighting)
+        return Scan(vectors, self.divergent, detector, (*shape,), (*spacing,), (*centre,), weighting)
 
     def _kind(self, detector: tuple[int, ...], name: str) -> str:
         """The kernels to use; raises where there are none."""
@@ -133,6 +145,11 @@ def check_weighting(weighting: str, divergent: bool) -> None:
         raise ValueError(f"weighting: expected one of {', '.join(WEIGHTINGS)}, got {weighting!r}")
     if weighting != "none" and not divergent:
         raise ValueError(f"weighting: a parallel beam has no distance to weight by: expected 'none', got {weighting!r}")
+
+
+def runs_on_gpu(tensor: Tensor) -> bool:
+    """Whether CUDA kernels work on the tensor."""
+    return tensor.is_cuda
 
 
 def kernel(name: str) -> Any:

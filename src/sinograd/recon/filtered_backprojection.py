@@ -37,6 +37,8 @@ from sinograd.recon.virtual_detector import VirtualDetector, upright_detector
 # block, and at least that) and bytes filtered at a time (filtering takes about ten times as much for a moment).
 BLOCK_BYTES, BLOCK_VIEWS = 8 << 20, 24
 STRIP_BYTES = 2 << 20
+# The same on a GPU, whose kernels start too often otherwise.
+GPU_BLOCK_BYTES, GPU_STRIP_BYTES = 1 << 30, 128 << 20
 
 # Rad from the axis to which rows of a curved detector are continued at most.
 WIDEST_FAN = 1.2
@@ -175,7 +177,8 @@ def add_filtered_backprojection(
     views = geometry.views
     place = (grid.spacing, grid.center, plan.orbit.weighting)
     view_bytes = projections.numel() // views * projections.element_size()
-    block = BLOCK_VIEWS * max(1, BLOCK_BYTES // max(1, BLOCK_VIEWS * view_bytes))
+    block_bytes = max(GPU_BLOCK_BYTES, volume.numel() // 2) if projections.is_cuda else BLOCK_BYTES
+    block = BLOCK_VIEWS * max(1, block_bytes // max(1, BLOCK_VIEWS * view_bytes))
     for start in range(first_view, views, block):
         part = slice(start, min(start + block, views))
         filtered = _filter_block(projections, plan, geometry.ndim, taps, weights, part)
@@ -201,7 +204,8 @@ def _filter_block(
     detector = (plan.detector.shape[0], plan.columns) if ndim == 3 else (plan.columns,)
     lead = projections.shape[: projections.ndim - ndim]
     filtered = projections.new_empty((*lead, part.stop - part.start, *detector))
-    strip = max(1, STRIP_BYTES // max(1, math.prod(lead) * math.prod(detector) * projections.element_size()))
+    strip_bytes = GPU_STRIP_BYTES if projections.is_cuda else STRIP_BYTES
+    strip = max(1, strip_bytes // max(1, math.prod(lead) * math.prod(detector) * projections.element_size()))
     for start in range(part.start, part.stop, strip):
         views = slice(start, min(start + strip, part.stop))
         target = slice(views.start - part.start, views.stop - part.start)
@@ -214,7 +218,7 @@ def _filter_views(
     projections: Tensor, plan: Plan, ndim: int, taps: Tensor, weights: Tensor | None, part: slice
 ) -> Tensor:
     """Weighted, padded and filtered views `part`."""
-    orbit, dtype, keep = plan.orbit, projections.dtype, None
+    orbit, keep = plan.orbit, None
     rows = plan.detector.read(projections[..., part, :, :], part) if ndim == 3 else projections[..., part, None, :]
     redundancy = plan.weights[part] if weights is None else weights[part]
     if plan.continued is not None:
@@ -223,10 +227,10 @@ def _filter_views(
         redundancy = torch.nn.functional.pad(redundancy[None], extension, mode="replicate")[0]
         first = extension[0] - plan.padding[0]
         keep = (first, first + plan.columns)
-    per_column = redundancy * (orbit.numerator[part] * (plan.steps * orbit.scale)[part, None])
-    weighted = rows * per_column.to(dtype)[:, None, :]
+    per_column = redundancy * (orbit.numerator[part] * (plan.steps * orbit.scale)[part, None]).to(redundancy.device)
+    weighted = rows * per_column.to(rows)[:, None, :]
     if orbit.divergent:
-        squared = (orbit.horizontal[part, None, :] ** 2).to(dtype) + (orbit.heights[part, :, None] ** 2).to(dtype)
+        squared = (orbit.horizontal[part, None, :] ** 2).to(rows) + (orbit.heights[part, :, None] ** 2).to(rows)
         weighted = weighted * squared.rsqrt_()
     if plan.continued is None and any(plan.padding):
         weighted = torch.nn.functional.pad(weighted, plan.padding)

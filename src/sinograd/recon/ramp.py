@@ -85,7 +85,7 @@ def filter_rows(rows: Tensor, taps: Tensor, keep: tuple[int, int] | None = None)
     # offsets from a kept column to any other: they must not meet on the circle
     before, after = min(half, end - 1), min(half, columns - 1 - first)
     size = _fast_length(columns + end - first)
-    kernel = taps.to(rows.dtype)
+    kernel = taps.to(rows)
     zeros = kernel.new_zeros(size - before - after - 1)
     kernel = torch.cat([kernel[half : half + before + 1], zeros, kernel[half - after : half]])
     return torch.fft.irfft(torch.fft.rfft(rows, n=size) * torch.fft.rfft(kernel), n=size)[..., first:end]

@@ -126,5 +126,5 @@ def _read_view(image: Tensor, homography: Tensor, shape: tuple[int, int]) -> Ten
             weight = (1 - (row - r).abs()) * (1 - (column - c).abs())
             weight = torch.where((r >= 0) & (r < rows) & (c >= 0) & (c < columns), weight, 0.0)
             index = (r.clamp(0, rows - 1) * columns + c.clamp(0, columns - 1)).long()
-            result = result + pixels[..., index] * weight.to(image.dtype)
+            result = result + pixels[..., index.to(image.device)] * weight.to(image)
     return result

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -28,6 +29,7 @@ def test_macros_are_the_identity_in_any_order() -> None:
 def test_loaded_once_for_each_architecture_and_device(monkeypatch: pytest.MonkeyPatch) -> None:
     compiled: list[tuple[str, Any]] = []
     monkeypatch.setattr(program, "disk_cache", lambda: "cache")
+    monkeypatch.setattr(program, "check_compiler", lambda arch: None)
     monkeypatch.setattr(Program, "compile", lambda self, arch, cache: compiled.append((arch, cache)) or object())
     program.load.cache_clear()
     one, same = Program.of("k.cu", A=1), Program.of("k.cu", A=1)
@@ -43,9 +45,8 @@ def test_loaded_once_for_each_architecture_and_device(monkeypatch: pytest.Monkey
     program.load.cache_clear()
 
 
-@pytest.mark.parametrize("header", ["bilateral_weight.h", "fixed_point.h", "ray.h", "voxel_projection.h"])
+@pytest.mark.parametrize("header", ["bilateral_weight.h", "line_neighbours.h", "ray_path.h", "voxel_projection.h"])
 def test_shared_headers_compile_for_a_gpu(core: Any, header: str) -> None:
-    """Those of the projectors, too, which have no CUDA kernels yet."""
     assert Program.of(header).compile("sm_90").code_type == "cubin"
 
 
@@ -82,3 +83,58 @@ def test_without_cuda_core_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
     monkeypatch.setitem(sys.modules, "cuda.core", None)
     with pytest.raises(ImportError, match=r"tensors on a GPU need the package cuda-core: pip install"):
         Program.of("bilateral.cu").compile("sm_90")
+
+
+class TestBeforeAnythingIsCompiled:
+    """What a user's machine may lack is said in one sentence."""
+
+    @pytest.fixture(autouse=True)
+    def bindings(self, monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
+        """In the place of NVIDIA's: a compiler and a driver of CUDA 13."""
+        bindings = SimpleNamespace(
+            nvrtcVersion=lambda: (0, 13, 1),
+            nvrtcGetSupportedArchs=lambda: (0, [75, 80, 90, 100, 120]),
+            cuDriverGetVersion=lambda: (0, 13000),
+        )
+        monkeypatch.setattr(program.importlib, "import_module", lambda name: bindings)
+        program.check_compiler.cache_clear()
+        yield bindings
+        program.check_compiler.cache_clear()
+
+    def test_nothing_is_said_where_nothing_is_wrong(self) -> None:
+        program.check_compiler("sm_90")
+
+    def test_no_compiler(self, bindings: SimpleNamespace) -> None:
+        bindings.nvrtcVersion = None
+        with pytest.raises(RuntimeError, match=r"run-time compiler NVRTC: pip install 'sinograd\[cuda\]'"):
+            program.check_compiler("sm_90")
+
+    def test_an_old_gpu_and_a_new_one(self) -> None:
+        with pytest.raises(RuntimeError, match=r"this GPU is an sm_70, and NVRTC 13.1 makes code for sm_75 to sm_120"):
+            program.check_compiler("sm_70")
+        with pytest.raises(RuntimeError, match=r"this GPU is an sm_140, .*: pip install --upgrade"):
+            program.check_compiler("sm_140")
+
+    def test_an_old_driver(self, bindings: SimpleNamespace) -> None:
+        bindings.cuDriverGetVersion = lambda: (0, 12080)
+        with pytest.raises(
+            RuntimeError, match=r"runs CUDA 12, and NVRTC makes code for CUDA 13: update the driver, or"
+        ):
+            program.check_compiler("sm_90")
+
+    def test_inside_a_graph(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(program, "capturing", lambda device: True)
+        with pytest.raises(RuntimeError, match="run the same call once before the capture of a CUDA graph begins"):
+            program.load(Program.of("k.cu", A=3), "sm_90", 0)
+
+
+def test_sums_of_products_are_contracted_unless_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Adjoint kernels find their coordinates again only if the compiler rounds as the other ones do."""
+    options: list[Any] = []
+    compiled = SimpleNamespace(compile=lambda kind, cache: None)
+    core = SimpleNamespace(ProgramOptions=lambda **given: options.append(given), Program=lambda *given: compiled)
+    monkeypatch.setattr(program, "cuda_core", lambda: core)
+    Program.of("planar.cu", IMAGES=1).compile("sm_90")
+    Program.of("planar.cu", contracted=False, IMAGES=1).compile("sm_90")
+    assert [given["fma"] for given in options] == [True, False]
+    assert Program.of("planar.cu") != Program.of("planar.cu", contracted=False)

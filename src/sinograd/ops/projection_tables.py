@@ -1,0 +1,111 @@
+"""What projector kernels get beside arrays: a scan's numbers in the memory of the device, kept from call to call.
+
+Only the first call of a scan copies anything, so that later ones do not wait and can be captured in a CUDA graph.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sinograd.ops.cuda.program import WARM_UP, capturing
+from sinograd.ops.lowering import VIEW_DOUBLES, is_curved, voxel_views
+
+# kernels/cuda/scan.h
+SCAN = np.dtype(
+    [
+        *[
+            (f"{axis}_{name}", kind)
+            for axis in "zyx"
+            for name, kind in (("count", "i8"), ("spacing", "f8"), ("at", "f8"))
+        ],
+        *[(name, "i8") for name in ("rows", "columns", "curved", "divergent", "weighting")],
+    ]
+)
+
+
+@dataclass(frozen=True)
+class Scan:
+    """One beam and one grid as the kernels see them: always three axes and a two-dimensional detector."""
+
+    vectors: Tensor  # [views, 4 or 5, 3], float64, CPU
+    divergent: bool
+    detector: tuple[int, ...]  # rows, columns
+    shape: tuple[int, ...]  # z, y, x
+    spacing: tuple[float, ...]
+    center: tuple[float, ...]  # z, y, x
+    weighting: int
+
+    def header(self) -> np.ndarray:
+        """The numbers of `struct Scan`."""
+        axes = [number for axis in zip(self.shape, self.spacing, self.center, strict=True) for number in axis]
+        return np.array([(*axes, *self.detector, is_curved(self.vectors), self.divergent, self.weighting)], SCAN)
+
+    def key(self) -> bytes:
+        """Equal for equal scans."""
+        digest = hashlib.blake2b(self.header().tobytes())
+        digest.update(self.vectors.contiguous().numpy().tobytes())
+        return digest.digest()
+
+
+@dataclass(frozen=True)
+class Tables:
+    """A scan in device memory."""
+
+    scan: Tensor  # the header, as int64
+    views: Tensor  # [views, 16]
+    vectors: Tensor  # [views, 4 or 5, 3]
+
+    @classmethod
+    def of(cls, scan: Scan, device: torch.device) -> Tables:
+        """A new copy."""
+        views = voxel_views(scan.vectors, scan.divergent, scan.detector)
+        parts = [part.flatten().view(torch.int64) for part in (views, scan.vectors)]
+        parts.append(torch.from_numpy(scan.header().view(np.int64)))
+        buffer = torch.cat(parts).to(device)
+        first, second, header = buffer.split([part.numel() for part in parts])
+        vectors = second.view(torch.float64).view(scan.vectors.shape)
+        return cls(header, first.view(torch.float64).view(-1, VIEW_DOUBLES), vectors)
+
+
+class TableCache:
+    """The tables of the scans used last; those that a CUDA graph has captured stay."""
+
+    def __init__(self, size: int = 32) -> None:
+        self.size = size
+        self.kept: OrderedDict[tuple[str, bytes], Tables] = OrderedDict()
+        self.captured: dict[tuple[str, bytes], Tables] = {}
+        self.lock = threading.Lock()
+
+    def get(self, scan: Scan, device: torch.device) -> Tables:
+        """Tables on the device, ready for its current stream.
+
+        Raises:
+            RuntimeError: a graph is being captured and this scan is new.
+        """
+        key = str(device), scan.key()
+        recording = capturing(device)
+        with self.lock:
+            tables = self.kept.get(key) or self.captured.get(key)
+            if tables is None:
+                if recording:
+                    raise RuntimeError(WARM_UP.format("copying a scan to the GPU"))
+                tables = Tables.of(scan, device)
+            if recording:
+                self.captured[key] = tables
+            elif device.type == "cuda":  # memory is not given to others before this stream is done with it
+                tables.scan.record_stream(torch.cuda.current_stream(device))
+            self.kept[key] = tables
+            self.kept.move_to_end(key)
+            while len(self.kept) > self.size:
+                self.kept.popitem(last=False)
+        return tables
+
+
+tables = TableCache()
