@@ -27,7 +27,8 @@ def images(*shape: int, dtype: torch.dtype = torch.float64) -> tuple[torch.Tenso
     [
         ({}, WANG),
         ({"weights": "uniform"}, {}),
-        ({"weights": "uniform", "width": 11, "sample_covariance": False}, {"win_size": 11, **{"use_sample_covariance": False}}),
+        ({"weights": "uniform", "width": 11, "sample_covariance": False},
+         {"win_size": 11, "use_sample_covariance": False}),
         ({"sigma": 2.0, "sample_covariance": True, "k1": 0.02, "k2": 0.05},
          {"gaussian_weights": True, "sigma": 2.0, "K1": 0.02, "K2": 0.05}),
     ],
@@ -35,7 +36,8 @@ def images(*shape: int, dtype: torch.dtype = torch.float64) -> tuple[torch.Tenso
 def test_ssim_is_scikit_images(ours: dict[str, Any], theirs: dict[str, Any]) -> None:
     noisy, clean = images(3, 33, 40)
     found = ssim(noisy, clean, data_range=RANGE, **ours)
-    want = [structural_similarity(a.numpy(), b.numpy(), data_range=RANGE, **theirs) for a, b in zip(noisy, clean)]
+    pairs = zip(noisy.numpy(), clean.numpy(), strict=True)
+    want = [structural_similarity(a, b, data_range=RANGE, **theirs) for a, b in pairs]
     np.testing.assert_allclose(found, want, rtol=0, atol=1e-12)
     assert found.shape == (3,) and 0.1 < float(found[0]) < 0.99
     assert float(ssim(noisy[0], clean[0], data_range=RANGE, **ours)) == pytest.approx(want[0], abs=1e-12)

@@ -1,8 +1,8 @@
 """Noise power spectra: how the variance of the noise is spread over spatial frequencies.
 
-ICRU Report 87, "Radiation dose and image-quality assessment in computed tomography" (2012), section 5; J. H. Siewerdsen,
-I. A. Cunningham and D. A. Jaffray, "A framework for noise-power spectrum analysis of multidimensional images", Med.
-Phys. 29, 2655 (2002).
+ICRU Report 87, "Radiation dose and image-quality assessment in computed tomography" (2012), section 5; J. H.
+Siewerdsen, I. A. Cunningham and D. A. Jaffray, "A framework for noise-power spectrum analysis of multidimensional
+images", Med. Phys. 29, 2655 (2002).
 """
 
 from __future__ import annotations
@@ -183,7 +183,8 @@ def _corners(
         if any(not 0 <= f <= n - k for f, n, k in zip(first, shape, size, strict=True)):
             where = ", ".join(f"{c:.1f}" for c in center)
             raise ValueError(
-                f"centers: a region of {size[0]} x {size[1]} about ({where}) leaves the image of {shape[0]} x {shape[1]}"
+                f"centers: a region of {size[0]} x {size[1]} about ({where}) leaves the image of "
+                f"{shape[0]} x {shape[1]}"
             )
         yield first[0], first[1]
 

@@ -67,8 +67,8 @@ def task_transfer_function(
     """From the radial edge of a disc (a rod across the slices): edge profile, its derivative, its Fourier transform.
 
     Pixels are sorted into bins of distance from the centre that are narrower than a pixel; the profile between
-    inside and outside is differentiated, tapered to zero at both ends (the inner half is left as it is), and transformed. What binning
-    and differentiating blur is divided out.
+    inside and outside is differentiated, tapered to zero at both ends (the inner half is left as it is), and
+    transformed. What binning and differentiating blur is divided out.
 
     Args:
         images: [..., Y, X], the same disc in each, in any unit; more images, less noise.
