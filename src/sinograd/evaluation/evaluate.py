@@ -16,7 +16,7 @@ from sinograd.evaluation.protocols import Protocol, SliceScores
 from sinograd.evaluation.scores import MethodInfo, Row, Sample, Scores
 from sinograd.physics import hounsfield_from_attenuation
 
-_BLOCK = 4  # slices that are scored at a time
+_BLOCK = 1  # slices that are scored at a time
 
 
 class Progress(Interface):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import re
 from pathlib import Path
 
@@ -12,7 +14,7 @@ class PeakMemory:
     """Bytes beyond those that were held when the block began, in `peak` after it; None where that is not known.
 
     On a GPU what torch allocated. On a CPU the process's resident memory, on Linux: the kernel keeps its high-water
-    mark, which is set back first. Memory that the process held free before is not seen.
+    mark, which is set back first, and free memory is handed back (glibc), or what is taken from it would not be seen.
 
         with PeakMemory(device) as memory:
             ...
@@ -42,6 +44,8 @@ class PeakMemory:
 
 def _set_back() -> bool:
     """Make the high-water mark the memory of now."""
+    with contextlib.suppress(OSError, AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:

@@ -37,6 +37,7 @@ class Protocol:
         data_range: of PSNR and SSIM where there are no windows; None: it must be given (`with_data_range`).
         windows: (low, high) for each group of volumes, in `unit`. Both images are clipped to it for PSNR and SSIM, its
             width is the data range. Empty: no clipping.
+        origin: the value that SSIM takes as 0, which its brightness term depends on; with windows their lower end.
         rmse_window: (low, high) that both images are clipped to for the RMSE; None: no clipping.
         similarity: options of `sinograd.metrics.ssim`.
     """
@@ -45,6 +46,7 @@ class Protocol:
     summary: str
     unit: str = ""
     data_range: float | None = None
+    origin: float = 0.0
     windows: Mapping[str, Window] = field(default_factory=dict)
     rmse_window: Window | None = None
     similarity: Mapping[str, Any] = field(default_factory=dict)
@@ -74,16 +76,19 @@ class Protocol:
             raise ValueError(f"the protocol {self.name} takes its data ranges from its windows, none can be given")
         if not 0 < data_range < math.inf:
             raise ValueError(f"the data range must be a positive number, got {data_range}")
-        return replace(self, data_range=data_range, unit=unit if unit != "none" else "")
+        origin = self.origin if unit == self.unit else 0.0
+        return replace(self, data_range=data_range, origin=origin, unit="" if unit == "none" else unit)
 
     def score(self, found: Tensor, reference: Tensor, group: str = "") -> SliceScores:
         """Of each slice [Z, Y, X], in the protocol's unit. Raises as `check` for the group, and as the metrics."""
         self.check(self.unit, group, "the volume")
-        one, other, peak = found, reference, self.data_range
+        one, other, peak, origin = found.double(), reference.double(), self.data_range, self.origin
         if self.windows:
-            low, high = self.windows[group]
-            one, other, peak = found.clamp(low, high), reference.clamp(low, high), high - low
+            origin, high = self.windows[group]
+            one, other, peak = one.clamp(origin, high), other.clamp(origin, high), high - origin
         assert peak is not None
+        if origin != 0:
+            one, other = one - origin, other - origin
         errors = (
             (found, reference) if self.rmse_window is None else (v.clamp(*self.rmse_window) for v in (found, reference))
         )
@@ -121,9 +126,10 @@ LDCT_BENCHMARK = Protocol(
 
 FULL_RANGE = Protocol(
     "full-range",
-    "no window; 4096 HU agree with the PSNR of Wagner et al., Med. Phys. 49 (2022), who state no range",
+    "no window, air is 0 for SSIM; 4096 HU agree with the PSNR of Wagner et al., Med. Phys. 49 (2022), who state no range",
     unit="HU",
     data_range=4096.0,
+    origin=-1000.0,
 )
 
 PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (LDCT_BENCHMARK, FULL_RANGE)}
@@ -137,7 +143,8 @@ def protocol(name: str, *, data_range: float | None = None, unit: str = "HU") ->
     scikit-image's default); the RMSE is that of values clipped to -1024 to 1900.
 
     "full-range": all values count, with a data range of 4096 HU; for other units `data_range` must be given. SSIM as
-    Wang et al. (2004), Gaussian window of 1.5 pixels.
+    Wang et al. (2004), Gaussian window of 1.5 pixels, of HU + 1000: so it is that of attenuation (data range 4.096
+    times water's), which is 0 in air.
 
     Raises:
         ValueError: another name, or a data range with ldct-benchmark.

@@ -91,6 +91,9 @@ def _windowed(images: Tensor, taps: Tensor, ndim: int) -> Tensor:
     """Weighted means over the window, where it lies inside; axis after axis."""
     for axis in last_axes(ndim):
         length = images.shape[axis] - len(taps) + 1
-        parts = (tap * images.narrow(axis, i, length) for i, tap in enumerate(taps.tolist()))
-        images = sum(parts, start=torch.zeros((), dtype=images.dtype, device=images.device))
+        first, *others = taps.tolist()
+        means = first * images.narrow(axis, 0, length)
+        for i, tap in enumerate(others, 1):
+            means.add_(images.narrow(axis, i, length), alpha=tap)
+        images = means
     return images
