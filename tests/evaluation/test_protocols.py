@@ -35,7 +35,9 @@ def test_full_range() -> None:
     found = protocol("full-range").score(noisy, clean)
     pairs = list(zip(noisy.numpy(), clean.numpy(), strict=True))
     options = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 4096}
-    np.testing.assert_allclose(found.ssim, [structural_similarity(b + 1000, a + 1000, **options) for a, b in pairs], atol=1e-12)
+    np.testing.assert_allclose(
+        found.ssim, [structural_similarity(b + 1000, a + 1000, **options) for a, b in pairs], atol=1e-12
+    )
     want = [peak_signal_noise_ratio(b, a, data_range=4096) for a, b in pairs]
     np.testing.assert_allclose(found.psnr, want, atol=1e-10)
     np.testing.assert_allclose(found.rmse, (noisy - clean).square().mean((1, 2)).sqrt())

@@ -50,7 +50,7 @@ def test_terminal(scores: Scores) -> None:
     assert f"{summary.mean:.2f} ± {summary.std:.2f}" in text and "gaussian*" in text and "RMSE (HU)" in text
     difference = scores.difference("gaussian", "input", "psnr")
     assert "gaussian - input" in text and f"{difference.difference.mean:+.2f} [" in text
-    assert f"{difference.t_test:.2g}, {difference.wilcoxon:.2g}" in text
+    assert re.search(rf"PSNR .*{difference.t_test:.2g} +{difference.wilcoxon:.2g}", text)
 
 
 def test_files(scores: Scores, tmp_path: Path) -> None:

@@ -76,6 +76,9 @@ def evaluate(
             for method in methods:
                 if progress is not None:
                     progress(done, total, f", {pair.name}: {method.name}")
+                if number == realisation == 0 and method.warm_up is not None:
+                    with torch.inference_mode():
+                        method.warm_up(volume[:1])
                 found, seconds, memory = _denoise(method, pair, volume, target)
                 of_slices = _score(found, target, pair, protocol, water)
                 scores.rows.append(_row(method, pair, realisation, of_slices, seconds, memory))

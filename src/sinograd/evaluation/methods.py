@@ -29,17 +29,23 @@ class Method:
             applied to the volume (and timed), which must not change it.
         parameters: how many numbers were trained; None where nothing was.
         oracle: whether `prepare` looks at the target: a bound, no method that could be used.
+        warm_up: called with the first slice [1, Y, X] before anything is timed, so that what is loaded and chosen once
+            is not counted.
     """
 
     name: str
     prepare: Callable[[Tensor, Tensor], Denoise]
     parameters: int | None = None
     oracle: bool = False
+    warm_up: Denoise | None = None
 
     @staticmethod
-    def of(name: str, function: Denoise, parameters: int | None = None) -> Method:
-        """A function of a volume [Z, Y, X] that returns another; it must not change its argument."""
-        return Method(name, lambda volume, target: function, parameters)
+    def of(name: str, function: Denoise, parameters: int | None = None, *, warm_up: bool = False) -> Method:
+        """A function of a volume [Z, Y, X] that returns another; it must not change its argument.
+
+        warm_up: call it with one slice before it is timed.
+        """
+        return Method(name, lambda volume, target: function, parameters, warm_up=function if warm_up else None)
 
     @staticmethod
     def of_module(name: str, module: nn.Module, device: str | torch.device = "cpu") -> Method:
@@ -53,8 +59,8 @@ class Method:
         parameters = sum(p.numel() for p in module.parameters())
         if is_bilateral_stack(module):
             assert isinstance(module, nn.Sequential)
-            return Method.of(name, lambda volume: filter_in_place(module, volume.clone()), parameters)
-        return Method.of(name, module, parameters)
+            return Method.of(name, lambda volume: filter_in_place(module, volume.clone()), parameters, warm_up=True)
+        return Method.of(name, module, parameters, warm_up=True)
 
 
 def unchanged() -> Method:

@@ -19,7 +19,7 @@ import numpy as np
 from scipy import ndimage
 
 from sinograd.evaluation.scores import METRICS, Sample, Scores
-from sinograd.evaluation.tables import difference_cells, difference_heads, notes, score_cells, score_heads
+from sinograd.evaluation.tables import difference_cells, difference_heads, score_cells, score_heads, table_notes
 from sinograd.io import check_page_path
 from sinograd.io.files import replacing
 
@@ -60,7 +60,7 @@ def _meta(scores: Scores, title: str, details: Mapping[str, str]) -> dict[str, A
         "heads": score_heads(scores),
         "rows": [score_cells(scores, info) for info in scores.methods],
         "best": best,
-        "notes": notes(scores),
+        "notes": table_notes(scores),
         "differenceHeads": difference_heads(scores),
         "differenceRows": [difference_cells(scores, *pair) for pair in scores.pairs_of_methods()],
         "details": [[name, str(text)] for name, text in {**scores.protocol.details(), **details}.items()],

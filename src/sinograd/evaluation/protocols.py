@@ -54,7 +54,10 @@ class Protocol:
     def check(self, unit: str, group: str, name: str) -> None:
         """ValueError, naming the volume, unless values of this unit and group can be scored."""
         if self.unit and unit != self.unit:
-            more = ": give the attenuation of water in 1/mm (--water), or take full-range with a data range"
+            more = (
+                ": give the attenuation of water in 1/mm (--water-per-mm), or take full-range with a data range "
+                "(--data-range)"
+            )
             raise ValueError(
                 f"{name}: its values are in {_unit(unit)}, the protocol {self.name} scores {self.unit}"
                 + (more if unit == "1/mm" else "")
@@ -126,7 +129,7 @@ LDCT_BENCHMARK = Protocol(
 
 FULL_RANGE = Protocol(
     "full-range",
-    "no window, air is 0 for SSIM; 4096 HU agree with the PSNR of Wagner et al., Med. Phys. 49 (2022), who state no range",
+    "no window, air is 0 for SSIM; 4096 HU fit the PSNR of Wagner et al., Med. Phys. 49 (2022), who state no range",
     unit="HU",
     data_range=4096.0,
     origin=-1000.0,

@@ -56,6 +56,7 @@ def difference_cells(scores: Scores, first: str, second: str) -> list[str]:
 def rich_scores(scores: Scores) -> Table:
     """Mean and standard deviation over patients, for the terminal; the best usable method of each metric is bold."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     best = {metric: scores.best(metric) for metric in METRICS}
@@ -67,25 +68,31 @@ def rich_scores(scores: Scores) -> Table:
         bold = [
             f"[bold]{cell}[/]" if best[m] == info.name else cell for m, cell in zip(METRICS, cells[1:4], strict=True)
         ]
-        table.add_row(cells[0], *bold, *cells[4:])
+        table.add_row(escape(cells[0]), *bold, *cells[4:])
     return table
 
 
 def rich_differences(scores: Scores, to: str) -> Table:
     """Every other method minus `to`, for the terminal."""
     from rich import box
+    from rich.markup import escape
     from rich.table import Table
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for i, head in enumerate(difference_heads(scores)):
-        table.add_column(head, justify="left" if i == 0 else "right", no_wrap=i == 0)
+    for head in ("difference", "", "mean [95 % interval]", "p: t", "Wilcoxon"):
+        table.add_column(head, justify="left" if head in ("difference", "") else "right", no_wrap=True)
     for info in scores.methods:
         if info.name != to:
-            table.add_row(*difference_cells(scores, info.name, to))
+            for i, (metric, head) in enumerate(zip(METRICS, score_heads(scores)[1:4], strict=True)):
+                found = scores.difference(info.name, to, metric)
+                tests = ["" if math.isnan(p) else f"{p:.2g}" for p in (found.t_test, found.wilcoxon)]
+                table.add_row(
+                    "" if i else escape(f"{info.name} - {to}"), head, escape(interval(found.difference, metric)), *tests
+                )
     return table
 
 
-def notes(scores: Scores) -> list[str]:
+def table_notes(scores: Scores) -> list[str]:
     """Sentences that belong below the table."""
     patients, volumes = len(scores.patients), len({row.volume for row in scores.rows})
     found = [
@@ -138,7 +145,7 @@ def latex(scores: Scores) -> str:
     heads = score_heads(scores)[:-1]
     lines = [
         f"% sinograd evaluate, protocol {scores.protocol.name}",
-        *(f"% {note}" for note in notes(scores)),
+        *(f"% {note}" for note in table_notes(scores)),
         r"\begin{tabular}{l" + "r" * (len(heads) - 1) + "}",
         r"\toprule",
         " & ".join(map(_escaped, heads)) + r" \\",
