@@ -152,7 +152,9 @@ def _score(found: Tensor, target: Tensor, pair: PairedVolume, protocol: Protocol
         protocol.score(*(_converted(v[i : i + _BLOCK], water, pair) for v in (found, target)), pair.group)
         for i in range(0, len(found), _BLOCK)
     ]
-    return SliceScores(*(torch.cat([getattr(block, name) for block in blocks]) for name in ("ssim", "psnr", "rmse")))
+    return SliceScores(
+        torch.cat([b.ssim for b in blocks]), torch.cat([b.psnr for b in blocks]), torch.cat([b.rmse for b in blocks])
+    )
 
 
 def _converted(values: Tensor, water: float | None, pair: PairedVolume) -> Tensor:
@@ -162,9 +164,10 @@ def _converted(values: Tensor, water: float | None, pair: PairedVolume) -> Tenso
 def _row(
     method: Method, pair: PairedVolume, realisation: int, scores: SliceScores, seconds: float, memory: int | None
 ) -> Row:
-    means = [float(values.mean()) for values in (scores.ssim, scores.psnr, scores.rmse)]
+    ssim, psnr, rmse = (float(values.mean()) for values in (scores.ssim, scores.psnr, scores.rmse))
+    slices = pair.shape[0]
     return Row(
-        method.name, pair.name, pair.patient, pair.group, realisation, pair.shape[0], *means, seconds, memory
+        method.name, pair.name, pair.patient, pair.group, realisation, slices, ssim, psnr, rmse, seconds, memory
     )  # fmt: skip
 
 

@@ -139,7 +139,8 @@ def noise_power_spectrum(
         torch.fft.fftshift(torch.fft.fftfreq(k, step, dtype=torch.float64, device=images.device))
         for k, step in ((n, dy), (m, dx))
     )
-    return NoisePowerSpectrum(power, *frequencies, count)
+    frequency_y, frequency_x = frequencies
+    return NoisePowerSpectrum(power, frequency_y, frequency_x, count)
 
 
 def noise_of_repeats(images: Tensor) -> Tensor:
