@@ -103,7 +103,12 @@ def test_block_matching_needs_its_package(
         monkeypatch.setitem(sys.modules, name, package)
         monkeypatch.setattr(classical.importlib.util, "find_spec", lambda name: name)
     assert classical.bm3d(noisy, sigma=80.0).dtype == torch.float32 and shapes == [(50, 50)] * 2
-    assert classical.bm4d(noisy, sigma=80.0).shape == noisy.shape and shapes[2:] == [(2, 50, 50)]
+    six = noisy.repeat(3, 1, 1)
+    assert classical.bm4d(six, sigma=80.0).shape == six.shape and shapes[2:] == [(6, 50, 50)]
+    with pytest.raises(ValueError, match="at least 5 voxels along each filtered axis, got 2 x 50 x 50"):
+        classical.bm4d(noisy, sigma=80.0)
+    with pytest.raises(ValueError, match="sigma: expected a positive, finite standard deviation, got 0"):
+        classical.bm3d(noisy, sigma=0)
     noise = [float((image - target).square().mean().sqrt()) for image, target in zip(noisy, clean, strict=True)]
     for options, sigma in zip(tune("bm3d", noisy, clean).options, noise, strict=True):
         assert 0.4 * sigma < options["sigma"] < 3 * sigma
@@ -112,7 +117,7 @@ def test_block_matching_needs_its_package(
 @pytest.mark.parametrize("name", ["bm3d", "bm4d"])
 def test_block_matching(name: str) -> None:
     pytest.importorskip(name, reason="non-commercial licence, extra `baselines`")
-    clean = torch.from_numpy(1000 * shepp_logan_phantom()[::6, ::6].astype(np.float32)).expand(4, -1, -1)
+    clean = torch.from_numpy(1000 * shepp_logan_phantom()[::6, ::6].astype(np.float32)).expand(6, -1, -1)
     noisy = clean + 60 * torch.randn(clean.shape)
     function = getattr(classical, name)
     assert float((function(noisy, sigma=60.0) - clean).square().mean()) < 0.35 * 3600

@@ -148,10 +148,10 @@ def _timed(denoise: Denoise, volume: Tensor) -> tuple[float, Tensor]:
 
 
 def _score(found: Tensor, target: Tensor, pair: PairedVolume, protocol: Protocol, water: float | None) -> SliceScores:
-    blocks = [
-        protocol.score(*(_converted(v[i : i + _BLOCK], water, pair) for v in (found, target)), pair.group)
-        for i in range(0, len(found), _BLOCK)
-    ]
+    blocks = []
+    for i in range(0, len(found), _BLOCK):
+        one, other = (_converted(v[i : i + _BLOCK], water, pair) for v in (found, target))
+        blocks.append(protocol.score(one, other, pair.group))
     return SliceScores(
         torch.cat([b.ssim for b in blocks]), torch.cat([b.psnr for b in blocks]), torch.cat([b.rmse for b in blocks])
     )

@@ -58,7 +58,7 @@ def bm3d(volume: Tensor, *, sigma: float) -> Tensor:
     """BM3D of each slice; sigma: standard deviation of the noise, in the volume's unit. Needs the package bm3d."""
     package = _package("bm3d")
     _check_dimensions(volume, 2)
-    _check_noise(sigma)
+    _check_blocks(volume, sigma, 8, 2)
 
     def slices(array: np.ndarray) -> np.ndarray:
         flat = array.reshape(-1, *array.shape[-2:])
@@ -71,9 +71,9 @@ def bm4d(volume: Tensor, *, sigma: float) -> Tensor:
     """BM4D of a volume [Z, Y, X]; sigma: standard deviation of the noise, in its unit. Needs the package bm4d."""
     package = _package("bm4d")
     _check_dimensions(volume, 3)
-    _check_noise(sigma)
     if volume.ndim != 3:
         raise ValueError(f"volume: expected [Z, Y, X], got shape {list(volume.shape)}")
+    _check_blocks(volume, sigma, 5, 3)
     return _with_numpy(lambda array: package.bm4d(array, sigma), volume)
 
 
@@ -112,6 +112,10 @@ def _check_dimensions(volume: Tensor, dimensions: int) -> None:
         raise ValueError(f"volume: expected at least {dimensions} dimensions, got shape {list(volume.shape)}")
 
 
-def _check_noise(sigma: float) -> None:
+def _check_blocks(volume: Tensor, sigma: float, block: int, dimensions: int) -> None:
+    """A positive noise, and room for a block of so many voxels along each axis."""
     if not 0 < sigma < math.inf:
         raise ValueError(f"sigma: expected a positive, finite standard deviation, got {sigma}")
+    if min(volume.shape[-dimensions:]) < block:
+        shape = " x ".join(str(n) for n in volume.shape[-dimensions:])
+        raise ValueError(f"volume: expected at least {block} voxels along each filtered axis, got {shape}")
