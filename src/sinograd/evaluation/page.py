@@ -53,7 +53,7 @@ def save_report(
 
 def _meta(scores: Scores, title: str, details: Mapping[str, str]) -> dict[str, Any]:
     names = [info.name for info in scores.methods]
-    best = [-1, *(names.index(scores.best(metric)) for metric in METRICS)]
+    best = [-1, *(names.index(found) if (found := scores.best(metric)) else -1 for metric in METRICS)]
     return {
         "title": title,
         "about": f"{scores.protocol.name}: {scores.protocol.summary}",

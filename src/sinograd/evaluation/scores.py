@@ -97,11 +97,11 @@ class Scores:
         one, other = self.by_patient(first, metric), self.by_patient(second, metric)
         return paired_difference(list(one.values()), [other[patient] for patient in one])
 
-    def best(self, metric: str) -> str:
-        """The method with the best mean among those that could be used (no oracle)."""
+    def best(self, metric: str) -> str | None:
+        """The method with the best mean among those that could be used: no oracle, not the input; None without any."""
         self._check(self.methods[0].name, metric)
-        usable = [m.name for m in self.methods if not m.oracle]
-        return max(usable, key=lambda name: BETTER[metric] * self.summary(name, metric).mean)
+        usable = [m.name for m in self.methods if not m.oracle and m.name != "input"]
+        return max(usable, key=lambda name: BETTER[metric] * self.summary(name, metric).mean, default=None)
 
     def seconds(self, method: str) -> float:
         """Wall-clock time a slice, median over the volumes."""

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sinograd.evaluation.methods import INPUT
 from sinograd.evaluation.paired import Summary
 from sinograd.evaluation.scores import METRICS, MethodInfo, Scores
 
@@ -31,6 +32,8 @@ def score_cells(scores: Scores, info: MethodInfo) -> list[str]:
     cells += [plus_minus(scores.summary(info.name, metric), metric) for metric in METRICS]
     memory = scores.memory(info.name)
     cells.append("" if info.parameters is None else f"{info.parameters:,}")
+    if info.name == INPUT:
+        return [*cells, "", ""]
     cells.append(f"{scores.seconds(info.name):.2g}")
     return [*cells, "" if memory is None else f"{memory / 1e6:.0f} MB"]
 
