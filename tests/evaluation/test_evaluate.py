@@ -15,7 +15,8 @@ from skimage.metrics import peak_signal_noise_ratio
 from sinograd.datasets import PairedVolume, TensorSource
 from sinograd.evaluation import Method, evaluate, find_method, protocol
 from sinograd.evaluation.memory import PeakMemory
-from sinograd.models import bilateral_stack, save_model
+from sinograd.models import NetworkDenoiser, bilateral_stack, save_model
+from sinograd.networks import CNN10
 
 FULL = protocol("full-range")
 
@@ -83,6 +84,19 @@ def test_models_by_file(pairs: list[PairedVolume], tmp_path: Path) -> None:
     assert scores.summary("two-filters", "rmse").mean == pytest.approx(float(want), rel=1e-5)
     assert want < 0.6 * scores.summary("input", "rmse").mean
     assert scores.by_patient("mine", "ssim") == scores.by_patient("run", "ssim")
+
+
+def test_networks_by_file(pairs: list[PairedVolume], tmp_path: Path) -> None:
+    """A network's file: its parameters, and the scores of what the module makes of the volume."""
+    denoiser = NetworkDenoiser(CNN10(), offset=0.0, scale=500.0)
+    save_model(denoiser, tmp_path / "cnn.pt")
+    method = find_method(tmp_path / "cnn.pt")
+    assert (method.name, method.parameters) == ("cnn", 24_513)
+    scores = evaluate([method], pairs[2:3], FULL)
+    with torch.no_grad():
+        found = denoiser(pairs[2].inputs[0].volume)  # pyright: ignore
+    want = (found - pairs[2].target.volume).square().mean((1, 2)).sqrt().mean()  # pyright: ignore
+    assert scores.summary("cnn", "rmse").mean == pytest.approx(float(want), rel=1e-4)
 
 
 def test_attenuation_is_scored_in_hounsfield_units(pairs: list[PairedVolume]) -> None:
