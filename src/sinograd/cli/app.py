@@ -13,6 +13,7 @@ from sinograd.cli.demo import demo
 from sinograd.cli.denoise import denoise
 from sinograd.cli.doctor import doctor
 from sinograd.cli.errors import BAD_INPUT, say
+from sinograd.cli.evaluate import evaluate
 from sinograd.cli.info import info
 from sinograd.cli.reconstruct import reconstruct
 from sinograd.cli.simulate import simulate
@@ -73,5 +74,5 @@ def _options(
     pass
 
 
-for command in (reconstruct, info, convert, simulate, train, denoise, demo, doctor):
+for command in (reconstruct, info, convert, simulate, train, denoise, evaluate, demo, doctor):
     app.command()(command)

@@ -1,0 +1,250 @@
+"""`sinograd evaluate`: paired volumes and methods in, tables and a page out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from sinograd.cli.errors import reported
+from sinograd.cli.progress import Progress
+
+if TYPE_CHECKING:
+    from sinograd.datasets import PairedVolume
+    from sinograd.evaluation import Protocol, Scores
+
+_SPECS = (".yaml", ".yml")
+_UNITS = ("HU", "1/mm", "none")
+_PROTOCOL = (
+    "scores depend on it: ldct-benchmark (HU, a window for each body part) or full-range (4096 HU, or --data-range)"
+)
+
+
+@dataclass(frozen=True)
+class EvaluateRequest:
+    """What to compare on what, how to score it, and where to write."""
+
+    inputs: list[Path]
+    targets: list[Path]
+    methods: list[str]
+    protocol: str | None
+    output: Path | None = None
+    unit: str | None = None
+    group: str = ""
+    data_range: float | None = None
+    water: float | None = None
+    against: str = "input"
+    slices: int = 3
+    device: str = "cpu"
+    force: bool = False
+
+
+@reported
+def evaluate(
+    inputs: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="PAIRS",
+            help="A YAML file of pairs (as for training), or low-dose volumes, each with a --target.",
+            show_default=False,
+        ),
+    ],
+    method: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--method",
+            "-m",
+            metavar="NAME",
+            help="A model that comes along, a model file or a run's folder (TITLE=FILE names it), or a filter tuned on "
+            "each image: gaussian, median, bilateral, bm3d, the first three with -3d, bm4d. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
+    protocol: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="ldct-benchmark or full-range. Must be given.", show_default=False),
+    ] = None,
+    target: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="FILE", help="Normal-dose volume; one for each low-dose volume.", show_default=False),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(metavar="UNIT", help="Volumes: what they are in, HU, 1/mm or none.", show_default=False),
+    ] = None,
+    group: Annotated[
+        str, typer.Option(metavar="NAME", help="Volumes: chest, abdomen or neuro, for ldct-benchmark.")
+    ] = "",
+    data_range: Annotated[
+        float | None,
+        typer.Option(metavar="R", help="full-range: of PSNR and SSIM, in the volumes' unit.", show_default=False),
+    ] = None,
+    water_per_mm: Annotated[
+        float | None,
+        typer.Option(metavar="MU", help="Attenuation of water: score volumes in 1/mm in HU.", show_default=False),
+    ] = None,
+    against: Annotated[str, typer.Option(metavar="NAME", help="Method that the others are compared with.")] = "input",
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FOLDER",
+            help="Write CSV, LaTeX and an .html page with slices here. Default: only print.",
+            show_default=False,
+        ),
+    ] = None,
+    slices: Annotated[int, typer.Option(metavar="N", help="Slices on the page.", min=0)] = 3,
+    device: Annotated[str, typer.Option(metavar="NAME", help="Where models compute: cpu, cuda, cuda:1 ...")] = "cpu",
+    force: Annotated[bool, typer.Option("--force", metavar="", help="Replace files that exist.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print warnings and errors only.")] = False,
+) -> None:
+    """Compare denoisers: SSIM, PSNR and RMSE to the normal dose, time and memory, over patients."""
+    request = EvaluateRequest(
+        inputs=inputs,
+        targets=target or [],
+        methods=method or [],
+        protocol=protocol,
+        output=output,
+        unit=unit,
+        group=group,
+        data_range=data_range,
+        water=water_per_mm,
+        against=against,
+        slices=slices,
+        device=device,
+        force=force,
+    )
+    with Progress(quiet=quiet) as progress:
+        scores = evaluate_files(request, progress)
+    if not quiet:
+        _show(scores, request)
+
+
+def evaluate_files(request: EvaluateRequest, progress: Progress) -> Scores:
+    """Check everything, score, write."""
+    from sinograd.evaluation import check_results_folder, find_method, write_results
+    from sinograd.evaluation import evaluate as run
+
+    if request.output is not None:
+        check_results_folder(request.output, force=request.force)
+    _check_device(request.device)
+    methods = [find_method(name, request.device) for name in request.methods]
+    known = ["input", *(m.name for m in methods)]
+    if request.against not in known:
+        raise ValueError(f"--against: expected one of {', '.join(known)}, got {request.against!r}")
+    # Before the volumes are looked for: an unknown name is found at once.
+    _protocol(request, "HU")
+    pairs = _pairs(request, progress)
+    scores = run(
+        methods,
+        pairs,
+        _protocol(request, "HU" if request.water is not None else pairs[0].unit),
+        water=request.water,
+        device=request.device,
+        samples=0 if request.output is None else min(request.slices, len(pairs)),
+        progress=progress.stage("evaluating", 0, "volumes"),
+    )
+    _warn_of_unchanged(scores)
+    if request.output is not None:
+        progress.stage("writing", 0)
+        options: dict[str, Any] = asdict(request)
+        write_results(
+            scores,
+            request.output,
+            title=f"Denoisers compared on {', '.join(path.name for path in request.inputs[:3])}",
+            options=options,
+            details={"pairs": ", ".join(str(path) for path in request.inputs), "methods": ", ".join(request.methods)},
+            force=request.force,
+        )
+    return scores
+
+
+def _protocol(request: EvaluateRequest, unit: str) -> Protocol:
+    from sinograd.evaluation import protocol
+
+    if request.protocol is None:
+        raise ValueError(f"--protocol: missing; {_PROTOCOL}")
+    if request.water is not None and not request.water > 0:
+        raise ValueError(f"--water-per-mm: expected a positive number of 1/mm, got {request.water}")
+    return protocol(request.protocol, data_range=request.data_range, unit=unit)
+
+
+def _pairs(request: EvaluateRequest, progress: Progress) -> list[PairedVolume]:
+    from sinograd.datasets import PairFiles, Volumes, load_pairs
+    from sinograd.evaluation import read_pairs_file
+
+    specs = [path for path in request.inputs if path.suffix.lower() in _SPECS]
+    if specs:
+        given = {"--target": request.targets, "--unit": request.unit, "--group": request.group}
+        extra = [name for name, value in given.items() if value]
+        if len(request.inputs) > 1:
+            raise ValueError(f"{specs[0]}: expected one file of pairs, or volumes, got {len(request.inputs)} files")
+        if extra:
+            raise ValueError(f"{', '.join(extra)}: for volumes; {specs[0]} itself says what its pairs are")
+        return read_pairs_file(specs[0], progress.stage("reading", 0, "pairs"))
+    if len(request.inputs) != len(request.targets):
+        raise ValueError(
+            f"--target: expected one for each low-dose volume, got {len(request.targets)} for {len(request.inputs)}"
+        )
+    if request.unit not in _UNITS:
+        came = "nothing" if request.unit is None else repr(request.unit)
+        raise ValueError(f"--unit: expected what the volumes are in, {', '.join(_UNITS)}, got {came}")
+    files = tuple(
+        PairFiles(low, normal, _name(low, request.inputs), group=request.group)
+        for low, normal in zip(request.inputs, request.targets, strict=True)
+    )
+    return load_pairs(Volumes(layout="volumes", unit=request.unit, files=files))  # pyright: ignore[reportArgumentType]
+
+
+def _name(path: Path, among: list[Path]) -> str:
+    """The file's name, with its folder's where two have the same."""
+    return path.name if sum(other.name == path.name for other in among) == 1 else f"{path.parent.name}/{path.name}"
+
+
+def _check_device(name: str) -> None:
+    import torch
+
+    if name == "cpu":
+        return
+    kind, _, number = name.partition(":")
+    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
+    if kind != "cuda" or not (number or "0").isdigit() or int(number or 0) >= there:
+        raise ValueError(f"--device: expected cpu or, where there is a GPU, cuda, got {name}")
+
+
+def _warn_of_unchanged(scores: Scores) -> None:
+    """A model in another unit than the volumes often does nothing to them."""
+    noisy = scores.by_patient("input", "rmse")
+    for info in scores.methods[1:]:
+        found = scores.by_patient(info.name, "rmse")
+        if info.parameters and all(abs(found[p] - noisy[p]) <= 1e-4 * noisy[p] for p in noisy):
+            typer.secho(
+                f"warning: {info.name} left every volume as it was: was it trained in another unit than theirs?",
+                fg="yellow",
+                err=True,
+            )
+
+
+def _show(scores: Scores, request: EvaluateRequest) -> None:
+    from rich.console import Console
+
+    from sinograd.evaluation import rich_differences, rich_scores, table_notes
+
+    console = Console(highlight=False, soft_wrap=True)
+    tables = [rich_scores(scores)]
+    if len(scores.methods) > 1:
+        tables.append(rich_differences(scores, request.against))
+    # A table wider than the terminal is broken by the terminal, not cut.
+    free = console.options.update(width=1000)
+    wide = Console(width=max(console.width, *(console.measure(t, options=free).maximum for t in tables)))
+    for name, text in scores.protocol.details().items():
+        console.print(f"{name}: {text}", markup=False)
+    for table in tables:
+        wide.print(table)
+    for note in table_notes(scores):
+        console.print(note, markup=False)
+    if request.output is not None:
+        console.print(f"results: {request.output}", markup=False)

@@ -1,0 +1,53 @@
+"""Denoisers on equal terms: methods over paired volumes by a named protocol, with intervals and tests.
+
+Not imported with sinograd.
+"""
+
+from sinograd.evaluation.evaluate import evaluate
+from sinograd.evaluation.methods import Method, classical_names, find_method, unchanged
+from sinograd.evaluation.page import save_report
+from sinograd.evaluation.paired import PairedDifference, Summary, paired_difference, summarise
+from sinograd.evaluation.pairs_file import read_pairs_file
+from sinograd.evaluation.protocols import PROTOCOLS, Protocol, SliceScores, protocol
+from sinograd.evaluation.report import check_results_folder, write_results
+from sinograd.evaluation.scores import MethodInfo, Row, Sample, Scores
+from sinograd.evaluation.tables import (
+    differences_csv,
+    latex,
+    rich_differences,
+    rich_scores,
+    summary_csv,
+    table_notes,
+    volumes_csv,
+)
+
+__all__ = [
+    "PROTOCOLS",
+    "Method",
+    "MethodInfo",
+    "PairedDifference",
+    "Protocol",
+    "Row",
+    "Sample",
+    "Scores",
+    "SliceScores",
+    "Summary",
+    "check_results_folder",
+    "classical_names",
+    "differences_csv",
+    "evaluate",
+    "find_method",
+    "latex",
+    "paired_difference",
+    "protocol",
+    "read_pairs_file",
+    "rich_differences",
+    "rich_scores",
+    "save_report",
+    "summarise",
+    "summary_csv",
+    "table_notes",
+    "unchanged",
+    "volumes_csv",
+    "write_results",
+]

@@ -1,0 +1,188 @@
+"""Methods over paired volumes: denoise, time, score."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Protocol as Interface
+
+import torch
+from torch import Tensor
+
+from sinograd.datasets import PairedVolume, check_unit
+from sinograd.evaluation.memory import PeakMemory
+from sinograd.evaluation.methods import INPUT, Denoise, Method, unchanged
+from sinograd.evaluation.protocols import Protocol, SliceScores
+from sinograd.evaluation.scores import MethodInfo, Row, Sample, Scores
+from sinograd.physics import hounsfield_from_attenuation
+
+_BLOCK = 1  # slices that are scored at a time
+
+
+class Progress(Interface):
+    """Called with (denoised volumes, all, the volume and method that are next)."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Tell."""
+        ...
+
+
+def evaluate(
+    methods: Sequence[Method],
+    pairs: Sequence[PairedVolume],
+    protocol: Protocol,
+    *,
+    water: float | None = None,
+    device: str | torch.device = "cpu",
+    samples: int = 0,
+    progress: Progress | None = None,
+) -> Scores:
+    """Score each method on each volume, against its target; the noisy volumes themselves come first, as "input".
+
+    A volume with several realisations of the noise is denoised and scored once for each. A volume's score is the mean
+    over its slices, a patient's the mean over the volumes, and tables give mean and standard deviation over patients.
+
+    Args:
+        methods: with different names.
+        pairs: each with a target; all in one unit.
+        protocol: how to score, see `sinograd.evaluation.protocol`.
+        water: attenuation of water in 1/mm, to score volumes in 1/mm in HU; methods get them as they are.
+        device: where volumes are denoised; the methods' modules must be there.
+        samples: of how many volumes the middle slice is kept, for the page; they are spread over the volumes.
+        progress: called before each method.
+
+    Returns:
+        The scores. Held at a time: input, target and one method's result of one volume, and the kept slices.
+
+    Raises:
+        ValueError, before anything is denoised: no methods or pairs, names given twice, a volume without a target,
+            with another unit or group than the protocol is for, values that cannot be in the volume's unit or are not
+            finite (in the middle slices).
+        ValueError: a method that returns another shape or values that are not finite; names method and volume.
+    """
+    device = torch.device(device)
+    methods = [unchanged(), *(m for m in methods if m.name != INPUT)]
+    unit = _check(methods, pairs, protocol, water)
+    infos = tuple(MethodInfo(m.name, m.parameters, m.oracle) for m in methods)
+    scores = Scores(protocol, unit, infos, device=_device_name(device), threads=torch.get_num_threads())
+    kept = {round((i + 0.5) * len(pairs) / samples - 0.5) for i in range(samples)} if samples else set()
+    total, done = len(methods) * sum(len(pair.inputs) for pair in pairs), 0
+    for number, pair in enumerate(pairs):
+        assert pair.target is not None
+        target = _read(pair, pair.target, "target", device)
+        sample = _sample(pair, target, water) if number in kept else None
+        for realisation, source in enumerate(pair.inputs):
+            volume = _read(pair, source, f"input {realisation}", device)
+            for method in methods:
+                if progress is not None:
+                    progress(done, total, f", {pair.name}: {method.name}")
+                if number == realisation == 0 and method.warm_up is not None:
+                    with torch.inference_mode():
+                        method.warm_up(volume[:1])
+                found, seconds, memory = _denoise(method, pair, volume, target)
+                of_slices = _score(found, target, pair, protocol, water)
+                scores.rows.append(_row(method, pair, realisation, of_slices, seconds, memory))
+                if sample is not None and realisation == 0:
+                    _keep(sample, method, _converted(found[sample.index], water, pair), of_slices)
+                done += 1
+        if sample is not None:
+            scores.samples.append(sample)
+    if progress is not None:
+        progress(done, total)
+    return scores
+
+
+def _check(methods: Sequence[Method], pairs: Sequence[PairedVolume], protocol: Protocol, water: float | None) -> str:
+    """The unit of the scores."""
+    names = [m.name for m in methods]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise ValueError(f"methods: {', '.join(twice)} is there twice: expected different names (NAME=MODEL_FILE)")
+    if not pairs:
+        raise ValueError("pairs: expected at least one paired volume, got none")
+    units = []
+    for pair in pairs:
+        if pair.target is None:
+            raise ValueError(f"{pair.name}: no target, expected the volume to compare with")
+        units.append("HU" if water is not None and pair.unit == "1/mm" else pair.unit)
+        protocol.check(units[-1], pair.group, pair.name)
+        if units[-1] != units[0]:
+            raise ValueError(f"pairs: {pairs[0].name} is in {units[0]}, {pair.name} in {units[-1]}: one unit for all")
+    for pair in pairs:
+        check_unit(pair)
+    return "" if units[0] == "none" else units[0]
+
+
+def _read(pair: PairedVolume, source: object, what: str, device: torch.device) -> Tensor:
+    volume = source.read(0, pair.shape[0]).to(device)  # pyright: ignore[reportAttributeAccessIssue]
+    bad = int((~torch.isfinite(volume)).sum())
+    if bad:
+        raise ValueError(f"{pair.name}: {what}: expected finite values, got {bad} NaN or infinite ones")
+    return volume
+
+
+@torch.inference_mode()
+def _denoise(method: Method, pair: PairedVolume, volume: Tensor, target: Tensor) -> tuple[Tensor, float, int | None]:
+    """The denoised volume, seconds a slice, and bytes."""
+    denoise = method.prepare(volume, target)
+    with PeakMemory(volume.device) as memory:
+        seconds, found = _timed(denoise, volume)
+    if not isinstance(found, Tensor) or found.shape != volume.shape:
+        came = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
+        raise ValueError(f"{method.name}: expected a volume {list(volume.shape)} of {pair.name}, got {came}")
+    if not bool(torch.isfinite(found).all()):
+        bad = int((~torch.isfinite(found)).sum())
+        raise ValueError(f"{method.name}: made {bad} NaN or infinite values of {pair.name}")
+    return found, seconds / len(volume), memory.peak
+
+
+def _timed(denoise: Denoise, volume: Tensor) -> tuple[float, Tensor]:
+    cuda = volume.device.type == "cuda"
+    if cuda:
+        torch.cuda.synchronize(volume.device)
+    start = time.perf_counter()
+    found = denoise(volume)
+    if cuda:
+        torch.cuda.synchronize(volume.device)
+    return time.perf_counter() - start, found
+
+
+def _score(found: Tensor, target: Tensor, pair: PairedVolume, protocol: Protocol, water: float | None) -> SliceScores:
+    blocks = []
+    for i in range(0, len(found), _BLOCK):
+        one, other = (_converted(v[i : i + _BLOCK], water, pair) for v in (found, target))
+        blocks.append(protocol.score(one, other, pair.group))
+    return SliceScores(
+        torch.cat([b.ssim for b in blocks]), torch.cat([b.psnr for b in blocks]), torch.cat([b.rmse for b in blocks])
+    )
+
+
+def _converted(values: Tensor, water: float | None, pair: PairedVolume) -> Tensor:
+    return values if water is None or pair.unit != "1/mm" else hounsfield_from_attenuation(values, water)
+
+
+def _row(
+    method: Method, pair: PairedVolume, realisation: int, scores: SliceScores, seconds: float, memory: int | None
+) -> Row:
+    ssim, psnr, rmse = (float(values.mean()) for values in (scores.ssim, scores.psnr, scores.rmse))
+    slices = pair.shape[0]
+    return Row(
+        method.name, pair.name, pair.patient, pair.group, realisation, slices, ssim, psnr, rmse, seconds, memory
+    )  # fmt: skip
+
+
+def _sample(pair: PairedVolume, target: Tensor, water: float | None) -> Sample:
+    index = pair.shape[0] // 2
+    unit = "HU" if water is not None and pair.unit == "1/mm" else "" if pair.unit == "none" else pair.unit
+    return Sample(pair.name, pair.group, index, unit, _converted(target[index], water, pair).cpu().clone(), {}, {})
+
+
+def _keep(sample: Sample, method: Method, image: Tensor, scores: SliceScores) -> None:
+    sample.images[method.name] = image.cpu().clone()
+    sample.scores[method.name] = (
+        float(scores.ssim[sample.index]), float(scores.psnr[sample.index]), float(scores.rmse[sample.index])
+    )  # fmt: skip
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else "cpu"

@@ -1,0 +1,66 @@
+"""What scores of the same patients say about two methods: means, intervals, tests."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Mean, standard deviation (of a sample) and 95 % interval of the mean (Student's t) of n numbers."""
+
+    n: int
+    mean: float
+    std: float
+    low: float
+    high: float
+
+    @property
+    def above_zero(self) -> bool:
+        """Whether the interval lies above 0."""
+        return self.low > 0
+
+
+@dataclass(frozen=True)
+class PairedDifference:
+    """Differences first - second of n pairs, and how likely means or medians as far from 0 are where there are none.
+
+    Attributes:
+        difference: their summary.
+        t_test: two-sided p of Student's paired t test.
+        wilcoxon: two-sided p of Wilcoxon's signed-rank test; never below 2^(1 - n), 0.06 for five pairs.
+            Both NaN where all differences are the same or fewer than two; neither is corrected for the number of
+            comparisons.
+    """
+
+    difference: Summary
+    t_test: float
+    wilcoxon: float
+
+
+def summarise(values: Sequence[float]) -> Summary:
+    """NaN where a single number allows no standard deviation, or one is infinite."""
+    n, mean = len(values), float(np.mean(values))
+    if n < 2 or not math.isfinite(mean):
+        return Summary(n, mean, math.nan, math.nan, math.nan)
+    std = float(np.std(values, ddof=1))
+    half = float(stats.t.ppf(0.975, n - 1)) * std / math.sqrt(n)
+    return Summary(n, mean, std, mean - half, mean + half)
+
+
+def paired_difference(first: Sequence[float], second: Sequence[float]) -> PairedDifference:
+    """Of first - second, pair by pair; ValueError where there are none or their numbers differ."""
+    if len(first) != len(second) or not len(first):
+        raise ValueError(f"expected as many numbers in both, at least one, got {len(first)} and {len(second)}")
+    differences = np.subtract(first, second, where=np.not_equal(first, second), out=np.zeros(len(first)))
+    found = summarise(differences.tolist())
+    if not found.std > 0:
+        return PairedDifference(found, math.nan, math.nan)
+    t = found.mean / (found.std / math.sqrt(found.n))
+    wilcoxon = float(stats.wilcoxon(differences).pvalue)  # pyright: ignore[reportAttributeAccessIssue]
+    return PairedDifference(found, float(2 * stats.t.sf(abs(t), found.n - 1)), wilcoxon)

@@ -1,0 +1,50 @@
+"""A YAML file with the paired volumes to evaluate on, as `sinograd.datasets.spec` describes them.
+
+pairs: {layout: ldct-and-projection, folder: /data, split: test}
+
+Paths are relative to the file's folder.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from sinograd.datasets import PairedVolume, PairsSpec, load_pairs, with_absolute_paths
+from sinograd.geometry.plain_yaml import load_yaml
+from sinograd.io.typed import ConfigError, from_plain
+
+
+@dataclass(frozen=True)
+class PairsFile:
+    """The file's only key."""
+
+    pairs: PairsSpec
+
+
+def read_pairs_file(
+    path: str | os.PathLike[str], progress: Callable[[int, int], None] | None = None
+) -> list[PairedVolume]:
+    """The paired volumes that a file describes.
+
+    Raises:
+        FileNotFoundError: no such file.
+        ConfigError: not YAML, or an unknown, missing or wrong key; names the file and the key.
+        FileNotFoundError, ValueError: as `sinograd.datasets.load_pairs`.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise FileNotFoundError(f"no file of pairs at {file}")
+    try:
+        data = load_yaml(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{file} is not a YAML file: {error}") from error
+    try:
+        spec = from_plain(PairsFile, {} if data is None else data).pairs
+    except ConfigError as error:
+        raise ConfigError(f"{file}: {error}") from error
+    return load_pairs(with_absolute_paths(spec, file.resolve().parent), progress)

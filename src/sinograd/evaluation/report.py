@@ -1,0 +1,70 @@
+"""The files that an evaluation leaves in a folder."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from sinograd.evaluation.page import save_report
+from sinograd.evaluation.scores import Scores
+from sinograd.evaluation.tables import differences_csv, latex, summary_csv, volumes_csv
+from sinograd.io import make_provenance
+from sinograd.io.files import check_destination, replacing
+
+FILES = {
+    "volumes.csv": volumes_csv,
+    "summary.csv": summary_csv,
+    "differences.csv": differences_csv,
+    "table.tex": latex,
+}
+PAGE, PROVENANCE = "report.html", "provenance.json"
+
+
+def check_results_folder(folder: str | os.PathLike[str], *, force: bool = False) -> Path:
+    """Check, before a long computation, that `write_results` can write there; raises like it."""
+    path = Path(folder)
+    if not path.exists():
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"cannot write {path}: the folder {path.parent} does not exist")
+        return path
+    if not path.is_dir():
+        raise NotADirectoryError(f"cannot write {path}: it is a file, a folder is expected")
+    for name in (*FILES, PAGE, PROVENANCE):
+        check_destination(path / name, force=force)
+    return path
+
+
+def write_results(
+    scores: Scores,
+    folder: str | os.PathLike[str],
+    *,
+    title: str = "Denoisers compared",
+    options: Mapping[str, Any] | None = None,
+    details: Mapping[str, str] | None = None,
+    force: bool = False,
+) -> Path:
+    """Write all tables and the page to a folder, which is made.
+
+    volumes.csv: each volume's scores; summary.csv: mean, deviation and interval over patients, times and sizes;
+    differences.csv: each pair of methods; table.tex: LaTeX; report.html: tables and slices; provenance.json: software,
+    `options`, time. Each file appears under its name when it is whole.
+
+    Raises FileNotFoundError where the folder's folder is missing, NotADirectoryError where a file is in the way,
+    FileExistsError where a result exists and `force` is not set.
+    """
+    path = check_results_folder(folder, force=force)
+    path.mkdir(exist_ok=True)
+    for name, text in FILES.items():
+        _write(path / name, text(scores), force)
+    save_report(scores, path / PAGE, title=title, details=details, force=force)
+    record = make_provenance("sinograd evaluate", options, protocol=scores.protocol.details(), device=scores.device)
+    _write(path / PROVENANCE, json.dumps(record, indent=1) + "\n", force)
+    return path
+
+
+def _write(path: Path, text: str, force: bool) -> None:
+    with replacing(path, force=force, needed=len(text)) as temporary:
+        temporary.write_text(text, encoding="utf-8")

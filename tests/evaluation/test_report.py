@@ -1,0 +1,195 @@
+"""Tables, files and the page of an evaluation."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import io
+import json
+import re
+import shutil
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from rich.console import Console
+
+from sinograd.datasets import PairedVolume
+from sinograd.evaluation import (
+    Method,
+    Scores,
+    evaluate,
+    find_method,
+    latex,
+    protocol,
+    rich_differences,
+    rich_scores,
+    save_report,
+    summary_csv,
+    write_results,
+)
+
+
+@pytest.fixture
+def scores(pairs: list[PairedVolume]) -> Scores:
+    """The input, a mean of 3 x 3 named by someone who likes markup, and an oracle."""
+    pool = torch.nn.AvgPool2d(3, 1, 1, count_include_pad=False)
+    methods = [Method.of("mean_3</script>", lambda volume: pool(volume), 0), find_method("gaussian")]
+    return evaluate(methods, pairs, protocol("ldct-benchmark"), samples=4)
+
+
+def test_terminal(scores: Scores) -> None:
+    console = Console(width=200, file=io.StringIO())
+    console.print(rich_scores(scores), rich_differences(scores, "input"))
+    text = console.file.getvalue()  # pyright: ignore[reportAttributeAccessIssue]
+    summary = scores.summary("gaussian", "psnr")
+    assert f"{summary.mean:.2f} ± {summary.std:.2f}" in text and "gaussian*" in text and "RMSE (HU)" in text
+    difference = scores.difference("gaussian", "input", "psnr")
+    assert "gaussian - input" in text and f"{difference.difference.mean:+.2f} [" in text
+    assert re.search(rf"PSNR .*{difference.t_test:.2g} +{difference.wilcoxon:.2g}", text)
+
+
+def test_files(scores: Scores, tmp_path: Path) -> None:
+    folder = write_results(scores, tmp_path / "results", options={"method": ["gaussian"]})
+    names = {"volumes.csv", "summary.csv", "differences.csv", "table.tex", "report.html", "provenance.json"}
+    assert {path.name for path in folder.iterdir()} == names
+    with open(folder / "volumes.csv", newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 5 and float(rows[0]["psnr"]) == scores.rows[0].psnr and rows[-1]["realisation"] == "1"
+    with open(folder / "summary.csv", newline="", encoding="utf-8") as file:
+        summary = {(row["method"], row["metric"]): row for row in csv.DictReader(file)}
+    assert float(summary["input", "rmse"]["std"]) == scores.summary("input", "rmse").std
+    assert summary["gaussian", "ssim"]["oracle"] == "True" and summary["mean_3</script>", "psnr"]["parameters"] == "0"
+    with open(folder / "differences.csv", newline="", encoding="utf-8") as file:
+        assert len(list(csv.DictReader(file))) == 3 * 3
+    record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
+    assert record["options"] == {"method": ["gaussian"]} and record["protocol"]["protocol"].startswith("ldct-benchmark")
+    with pytest.raises(FileExistsError, match=r"volumes\.csv already exists: use --force"):
+        write_results(scores, tmp_path / "results")
+    write_results(scores, tmp_path / "results", force=True)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(NotADirectoryError, match="a folder is expected"):
+        write_results(scores, tmp_path / "file")
+    with pytest.raises(FileNotFoundError, match="does not exist"):
+        write_results(scores, tmp_path / "a" / "b")
+
+
+def test_latex(scores: Scores) -> None:
+    text = latex(scores)
+    assert text.count(r"\\") == 4 and r"mean\_3" in text and text.count(r"\textbf{") == 3
+    assert r"$\pm$" in text and "gaussian*" in text and "±" not in re.sub(r"%.*", "", text)
+
+
+def test_one_patient_has_no_deviation(pairs: list[PairedVolume]) -> None:
+    scores = evaluate([find_method("gaussian")], pairs[:1], protocol("full-range"))
+    assert "±" not in latex(scores).split("midrule")[1]
+    assert next(csv.DictReader(io.StringIO(summary_csv(scores))))["std"] == "nan"
+    Console(file=io.StringIO()).print(rich_differences(scores, "input"))
+
+
+def decode(page: Path) -> tuple[dict[str, Any], list[np.ndarray]]:
+    text = page.read_text(encoding="utf-8")
+    meta, data = (re.search(rf'id="{name}">(.*?)</script>', text, re.S) for name in ("meta", "data"))
+    assert meta is not None and data is not None
+    found = json.loads(meta[1])
+    planes = []
+    for sample, packed in zip(found["samples"], json.loads(data[1]), strict=True):
+        codes = np.frombuffer(zlib.decompress(base64.b64decode(packed)), "<u2").reshape(-1, *sample["shape"])
+        planes.append(sample["low"] + codes * sample["step"])
+    return found, planes
+
+
+def test_the_page_holds_the_slices(scores: Scores, tmp_path: Path) -> None:
+    save_report(scores, tmp_path / "r.html", details={"pairs": "made <here>"})
+    meta, planes = decode(tmp_path / "r.html")
+    for sample, kept, found in zip(meta["samples"], scores.samples, planes, strict=True):
+        want = torch.stack([kept.target, *kept.images.values()])
+        np.testing.assert_allclose(found, want, atol=0.51 * sample["step"])
+        assert sample["names"] == ["target", "input", "mean_3</script>", "gaussian"]
+        y, x, side = sample["region"]
+        assert 0 <= y <= 40 - side and 0 <= x <= 44 - side and side == 16
+    windows = [sample["window"] for sample in meta["samples"]]
+    assert windows == [[-150, 250]] * 3 + [[-1350, 150]]
+    assert meta["rows"][2][0] == "gaussian*" and len(meta["differenceRows"]) == 3
+    assert ["pairs", "made <here>"] in meta["details"]
+    text = (tmp_path / "r.html").read_text(encoding="utf-8")
+    assert not re.search(r"https?://|\bsrc=|@import|url\(", text)
+    assert text.count("</script>") == 3
+    with pytest.raises(ValueError, match=r"must end in \.html"):
+        save_report(scores, tmp_path / "r.txt")
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """A headless Chromium without a network."""
+    chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
+    if chromium is None or driver is None:
+        pytest.skip("needs the programs chromium and chromedriver")
+    webdriver = pytest.importorskip("selenium.webdriver")
+    options = webdriver.ChromeOptions()
+    options.binary_location = chromium
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    profile = tmp_path_factory.mktemp("profile")
+    for flag in (
+        "--headless",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-dev-shm-usage",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
+        "--disable-sync",
+        "--window-size=1400,1000",
+        "--host-resolver-rules=MAP * ~NOTFOUND",
+        f"--user-data-dir={profile}",
+    ):
+        options.add_argument(flag)
+    window = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
+    yield window
+    window.quit()
+
+
+def grey(browser: Any, name: str, row: float, column: float) -> int:
+    return browser.execute_script(
+        "const c = document.getElementById(arguments[0]);"
+        "return c.getContext('2d').getImageData(arguments[2] * c.width, arguments[1] * c.height, 1, 1).data[0]",
+        name, row, column,
+    )  # fmt: skip
+
+
+def test_in_a_browser(browser: Any, scores: Scores, tmp_path: Path) -> None:
+    """The regions and differences that are drawn are those of the volumes, at first and after changes."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    save_report(scores, tmp_path / "r.html")
+    browser.get((tmp_path / "r.html").as_uri())
+    WebDriverWait(browser, 20).until(lambda b: b.execute_script("return document.body.dataset.ready") == "yes")
+    cells = browser.execute_script(
+        "return [...document.querySelectorAll('#scores td:first-child')].map(c => c.textContent)"
+    )
+    assert cells == ["input", "mean_3</script>", "gaussian*"]
+
+    def check(sample: int, low: float, high: float, reach: float, region: tuple[int, int, int]) -> None:
+        kept, (top, left, side) = scores.samples[sample], region
+        for row, column in ((1, 2), (side // 2, side - 2)):
+            y, x = top + row, left + column
+            where = ((row + 0.5) / side, (column + 0.5) / side)
+            for plane, image in enumerate([kept.target, *kept.images.values()]):
+                want = 255 * (float(image[y, x]) - low) / (high - low)
+                assert grey(browser, f"image-{plane}", *where) == pytest.approx(min(255, max(0, want)), abs=1)
+            found = float(kept.images["input"][y, x] - kept.target[y, x])
+            want = 127.5 + 127.5 * found / reach
+            assert grey(browser, "difference-1", *where) == pytest.approx(min(255, max(0, want)), abs=1)
+
+    region = tuple(decode(tmp_path / "r.html")[0]["samples"][0]["region"])
+    check(0, -150, 250, 150, region)
+    browser.execute_script("show(-300, 100, 60); region = { y: 3, x: 5, size: 20 }; draw();")
+    check(0, -300, 100, 60, (3, 5, 20))
+    browser.execute_script("return choose(3)")
+    region = tuple(decode(tmp_path / "r.html")[0]["samples"][3]["region"])
+    check(3, -1350, 150, 562.5, region)
+    assert [line for line in browser.get_log("browser") if "getImageData" not in line["message"]] == []
