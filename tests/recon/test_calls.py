@@ -5,6 +5,7 @@ Truth: one plain call, or the same scan in another unit.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import pytest
@@ -163,7 +164,9 @@ def test_the_unit_of_length_does_not_matter(name: str, scale: float) -> None:
     expected = function(projections, plain, grid)  # type: ignore[arg-type]
     found = scale * function(projections, geometry, larger)  # type: ignore[arg-type]
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
-    assert sg.coverage(geometry) == sg.coverage(plain)
+    there, here = sg.coverage(geometry), sg.coverage(plain)
+    assert there.complete_radius == pytest.approx(scale * here.complete_radius, rel=1e-5)
+    assert dataclasses.replace(there, complete_radius=here.complete_radius) == here
 
 
 def scaled(geometry: sg.Geometry, scale: float) -> sg.Geometry:
