@@ -11,7 +11,7 @@ import pytest
 import torch
 
 import sinograd as sg
-from sinograd.io import plot_center
+from sinograd.io import save_center_picture
 from sinograd.preparation import CenterWarning, find_center
 from sinograd.preparation.center.comparisons import Conjugates, Seam, seam_ends
 from sinograd.preparation.center.sinogram import read_sinograms
@@ -214,10 +214,10 @@ def test_the_picture(tmp_path: Path) -> None:
 
     make = SCANS["fan, short"]
     found = find_center(thing(0.8).project(make(3.2)), make(0.0))
-    plot_center(found, tmp_path / "center.png")
+    save_center_picture(found, tmp_path / "center.png")
     with Image.open(tmp_path / "center.png") as picture:
         assert picture.size[0] > 500 and len(set(picture.convert("L").tobytes())) > 10
     with pytest.raises(FileExistsError):
-        plot_center(found, tmp_path / "center.png")
+        save_center_picture(found, tmp_path / "center.png")
     with pytest.raises(ValueError, match=r"\.png"):
-        plot_center(found, tmp_path / "center.jpg")
+        save_center_picture(found, tmp_path / "center.jpg")
