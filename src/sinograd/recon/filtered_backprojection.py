@@ -224,7 +224,7 @@ def _filter_views(
     if plan.continued is not None:
         orbit, extension = plan.continued.orbit, plan.continued.extension
         rows = extend_rows(rows, orbit.distance[part], extension)
-        redundancy = torch.nn.functional.pad(redundancy[None], extension, mode="replicate")[0]
+        redundancy = _continued_weights(redundancy, extension)
         first = extension[0] - plan.padding[0]
         keep = (first, first + plan.columns)
     per_column = redundancy * (orbit.numerator[part] * (plan.steps * orbit.scale)[part, None]).to(redundancy.device)
@@ -237,6 +237,20 @@ def _filter_views(
     filtered = filter_rows(weighted, taps, keep)
     _check_finite(filtered.detach(), part)
     return filtered if ndim == 3 else filtered.squeeze(-2)
+
+
+def _continued_weights(weights: Tensor, extension: tuple[int, int]) -> Tensor:
+    """Weights [views, columns] for as many columns more before and after: those at the edge, or zero where they fall to
+    zero half a column beyond it, as on the short side of an offset detector.
+    """
+    if weights.shape[1] < 2:
+        return torch.nn.functional.pad(weights[None], extension, mode="replicate")[0]
+    parts = [weights]
+    for side, (edge, inner) in enumerate(((0, 1), (-1, -2))):
+        last = weights[:, edge, None]
+        last = torch.where(2 * last.detach() > weights.detach()[:, inner, None], last, 0.0)
+        parts.insert(side * len(parts), last.expand(-1, extension[side]))
+    return torch.cat(parts, dim=1)
 
 
 def _check_finite(filtered: Tensor, part: slice) -> None:
