@@ -54,7 +54,6 @@ SMALL_NOISE2NOISE: dict[str, Any] = {
     "sets": {
         "projections": {"methods": ["n2n-mse", "n2c-mse"]},
         "slices-24": {"methods": ["n2n-mae", "n2n-mse"]},
-        "slices-18": {"methods": ["n2n-mse"]},
     },
     "curves": {"projections": {"psnr": [20.0, 40.0]}, "slices": {"psnr": [10.0, 30.0, 40.0]}},
     "tuning_images": 3,
