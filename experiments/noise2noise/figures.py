@@ -45,9 +45,8 @@ def save_curves(study: Study, results: Results, name: str, path: Path) -> None:
     for (dataset, method), color, style in zip(curve.networks, cycle(_COLORS), cycle(_STYLES), strict=False):
         trained = study.sets[dataset].noise.psnr
         found = results.curve(name, dataset, method)
-        inputs = [level for level, _, _ in found]
-        for place, part in ((axes[0], 1), (axes[1], 2)):
-            summaries = [levels[part] for levels in found]
+        inputs = [level.psnr_in for level in found]
+        for place, summaries in zip(axes, ([v.output for v in found], [v.gain for v in found]), strict=True):
             label = f"{study.title_of(method)}, {trained:g} dB"
             place.plot(inputs, [s.mean for s in summaries], style, color=color, marker="o", markersize=3, label=label)
             bounds = [s.low for s in summaries], [s.high for s in summaries]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import statistics
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -53,11 +54,14 @@ def denoise(model: nn.Module, images: Tensor, device: str = "cpu") -> Tensor:
     return model.to(device)(images.to(device)).cpu()
 
 
-def core_seconds(model: nn.Module, image: Tensor) -> float:
-    """Processor time, summed over the threads, to denoise one image on the CPU."""
-    start = time.process_time()
-    denoise(model.cpu(), image)
-    return time.process_time() - start
+def core_seconds(model: nn.Module, image: Tensor, repeats: int = 3) -> float:
+    """Processor time, summed over the threads, to denoise one image on the CPU; median over repeats."""
+    model, taken = model.cpu(), []
+    for _ in range(repeats):
+        start = time.process_time()
+        denoise(model, image)
+        taken.append(time.process_time() - start)
+    return statistics.median(taken)
 
 
 def tune_on_training(study: Study, name: str, training: Sequence[PairedVolume]) -> Tuned:

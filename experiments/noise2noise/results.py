@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from statistics import fmean
 from typing import Any, Literal
 
 from study.scoring import Summary, by_phantom, paired_difference, summarise
@@ -51,6 +52,15 @@ class Point:
     psnr_out: float
 
 
+@dataclass(frozen=True)
+class Level:
+    """A point of a curve: mean PSNR of the inputs, PSNR of the outputs and gain over the phantoms."""
+
+    psnr_in: float
+    output: Summary
+    gain: Summary
+
+
 @dataclass
 class Results:
     """Everything; settings: of the noise and of the filters with one setting, by data set and seed."""
@@ -79,15 +89,16 @@ class Results:
         """One for each seed."""
         return [run for run in self.runs if (run.dataset, run.method) == (dataset, method)]
 
-    def curve(self, name: str, dataset: str, method: str) -> list[tuple[float, Summary, Summary]]:
-        """For each level the mean input PSNR, the output PSNR and the gain over the phantoms (means over seeds)."""
+    def curve(self, name: str, dataset: str, method: str) -> list[Level]:
+        """Of means over the seeds, the noisiest level first."""
         held = [p for p in self.points if (p.curve, p.dataset, p.method) == (name, dataset, method)]
         found = []
         for level in sorted({point.level for point in held}):
             here = [p for p in held if p.level == level]
-            inputs, outputs, gains = (
-                summarise(list(by_phantom([(p.phantom, p.seed, value(p)) for p in here]).values()))
-                for value in (lambda p: p.psnr_in, lambda p: p.psnr_out, lambda p: p.psnr_out - p.psnr_in)
+            before, after = (
+                by_phantom([(p.phantom, p.seed, value) for p, value in zip(here, values, strict=True)])
+                for values in ([p.psnr_in for p in here], [p.psnr_out for p in here])
             )
-            found.append((inputs.mean, outputs, gains))
+            gains = [after[phantom] - before[phantom] for phantom in after]
+            found.append(Level(fmean(before.values()), summarise(list(after.values())), summarise(gains)))
         return found

@@ -77,10 +77,9 @@ def _scores(study: Study, results: Results, name: str) -> str:
 def _compared(study: Study, results: Results, name: str) -> str:
     rows = []
     for better, than in study.comparisons:
-        found = {metric: results.difference(name, better, than, metric) for metric in _DIGITS}
-        if all(found.values()):
-            title = f"{study.title_of(better)} - {study.title_of(than)}"
-            rows.append([title, *(_interval(difference, metric) for metric, difference in found.items())])
+        found = [_interval(results.difference(name, better, than, metric), metric) for metric in _DIGITS]
+        if all(found):
+            rows.append([f"{study.title_of(better)} - {study.title_of(than)}", *found])
     text = (
         "Paired differences: mean over the test phantoms, 95 % interval (Student's t); an asterisk marks one above 0."
     )
@@ -96,9 +95,9 @@ def _curve(study: Study, results: Results, name: str) -> str:
         heads += [title, "gain"]
     rows = []
     for levels in zip(*found, strict=True):
-        cells = [f"{levels[0][0]:.2f}"]
-        for _, outputs, gains in levels:
-            cells += [f"{outputs.mean:.2f}", f"{gains.mean:+.2f}"]
+        cells = [f"{levels[0].psnr_in:.2f}"]
+        for level in levels:
+            cells += [f"{level.output.mean:.2f}", f"{level.gain.mean:+.2f}"]
         rows.append(cells)
     text = "PSNR in dB at other levels of the noise, means over one image of each test phantom and the seeds."
     return f"## {curve.title}\n{text}\n\n" + table(heads, rows)
@@ -144,7 +143,8 @@ def _plus_minus(summary: Summary | None, metric: Metric) -> str:
 
 
 def _interval(summary: Summary | None, metric: Metric) -> str:
-    assert summary is not None
+    if summary is None:
+        return ""
     digits = _DIGITS[metric]
     if math.isnan(summary.low):
         return f"{summary.mean:+.{digits}f}"

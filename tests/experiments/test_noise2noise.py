@@ -138,8 +138,9 @@ def test_sums_by_hand() -> None:
     difference = results.difference("a", "good", "bad", "psnr")
     assert difference is not None and difference.mean == 12 and difference.n == 2
     assert results.difference("a", "good", "none", "psnr") is None
-    ((level, output, gain),) = results.curve("c", "a", "good")
-    assert level == pytest.approx(20.1) and output.mean == 33.5 and gain.mean == pytest.approx(13.4)
+    (level,) = results.curve("c", "a", "good")
+    assert level.psnr_in == pytest.approx(20.1) and level.output.mean == 33.5
+    assert level.gain.mean == pytest.approx(13.4) and level.gain.std == pytest.approx(5 / math.sqrt(2))
 
 
 def test_from_start_to_end(small_noise2noise: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
