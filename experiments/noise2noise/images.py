@@ -42,7 +42,8 @@ def clean_images(study: Study, name: str, cache: Path | None) -> CleanImages:
         parts.append({seed: _cached(spec, seed, part is split.test, cache) for seed in part.seeds})
     if isinstance(spec, Slices):
         largest = max(float(image.max()) for image in (*parts[0].values(), *parts[1].values()))
-        parts = [{seed: images / largest for seed, images in part.items()} for part in parts]
+        for images in (images for part in parts for images in part.values()):
+            images.div_(largest)
     return CleanImages(*parts)
 
 
