@@ -81,7 +81,7 @@ def _projections(spec: Projections, phantom: int, test: bool) -> Tensor:
 def _slices(spec: Slices, phantom: int, test: bool) -> Tensor:
     """1/mm, [count, Y, X]."""
     geometry, grid = spec.scan(test=test)
-    return fbp(abdomen(phantom).project(geometry), geometry, grid)
+    return fbp(abdomen(phantom).project(geometry), geometry, grid, window=spec.window)
 
 
 def strength_for(noise: Noise, images: Sequence[Tensor], psnr: float | None = None) -> float:

@@ -74,7 +74,7 @@ class Projections:
 class Slices:
     """Slices of `sinograd.abdomen`: filtered backprojections of exact projections, over the largest training value.
 
-    Parallel beams over half a turn: views, columns of the detector and their spacing. shape [Y, X] and spacing: of the
+    Parallel beams over half a turn: views, columns of the detector and their spacing; window: of the ramp filter. shape [Y, X] and spacing: of the
     pixels. count: slices of each phantom, evenly spaced from -reach to reach mm; test_count: of a test phantom.
     """
 
@@ -87,6 +87,7 @@ class Slices:
     count: Count
     test_count: Count
     reach: Positive
+    window: Literal["ram-lak", "shepp-logan", "cosine", "hamming", "hann"] = "ram-lak"
 
     def scan(self, *, test: bool) -> tuple[ParallelBeam, Grid]:
         """A row of the detector for each slice, and the volume."""
