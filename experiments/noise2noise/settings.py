@@ -74,8 +74,9 @@ class Projections:
 class Slices:
     """Slices of `sinograd.abdomen`: filtered backprojections of exact projections, over the largest training value.
 
-    Parallel beams over half a turn: views, columns of the detector and their spacing; window: of the ramp filter. shape [Y, X] and spacing: of the
-    pixels. count: slices of each phantom, evenly spaced from -reach to reach mm; test_count: of a test phantom.
+    Parallel beams over half a turn: views, columns of the detector and their spacing; window: of the ramp filter.
+    shape [Y, X] and spacing: of the pixels. count: slices of each phantom, evenly spaced from -reach to reach mm;
+    test_count: of a test phantom.
     """
 
     kind: Literal["slices"]
