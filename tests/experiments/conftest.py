@@ -58,7 +58,7 @@ SMALL_NOISE2NOISE: dict[str, Any] = {
     "curves": {"projections": {"psnr": [20.0, 40.0]}, "slices": {"psnr": [10.0, 30.0, 40.0]}},
     "tuning_images": 3,
     "model": {"features": 4},
-    "patches": {"per_batch": 2},
+    "patches": {"size": 32, "per_batch": 2},
     "stop": {"max_steps": 3},
     "validation": {"every": 2},
     "seeds": [0],
