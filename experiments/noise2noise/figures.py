@@ -22,8 +22,10 @@ def save_images(title: str, images: Mapping[str, Tensor], path: Path) -> None:
     clean = images["Clean"]
     rows, columns = clean.shape
     width, height = 1.7, 1.7 * rows / columns
-    figure = Figure((width * len(images) + 0.2, 2 * height + 1.0), dpi=110, facecolor="white", layout="constrained")
+    figure = Figure((width * len(images), 2 * height + 1.0), dpi=110, facecolor="white")
     grid = figure.subplots(2, len(images), squeeze=False)
+    top, bottom = (1 - margin / figure.get_figheight() for margin in (0.7, 2 * height + 0.75))
+    figure.subplots_adjust(0.005, bottom, 0.995, top, 0.03, 0.03)
     for axes, (name, image) in zip(grid.T, images.items(), strict=True):
         axes[0].imshow(image.numpy(), cmap="gray", vmin=0, vmax=1, interpolation="nearest")
         axes[0].set_title(name.replace(", ", ",\n"), color=INK, fontsize=7)
@@ -33,7 +35,8 @@ def save_images(title: str, images: Mapping[str, Tensor], path: Path) -> None:
         for place in axes:
             place.set_axis_off()
     figure.suptitle(title, color=INK, fontsize=10)
-    figure.supxlabel(f"above: 0 to 1; below: difference to clean, ±{_DIFFERENCE:g}", color=QUIET, fontsize=7)
+    words = f"above: 0 to 1; below: difference to clean, ±{_DIFFERENCE:g}"
+    figure.text(0.005, 0.02, words, color=QUIET, fontsize=7)
     save(figure, path)
 
 
