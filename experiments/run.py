@@ -9,10 +9,12 @@ trained again. Results go to the experiment's results/PROFILE/ unless --output s
 
 from __future__ import annotations
 
+import importlib
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -24,7 +26,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def run(
-    experiment: Annotated[str, typer.Argument(help="bone_xrm or low_dose_ct.")],
+    experiment: Annotated[str, typer.Argument(help="bone_xrm, low_dose_ct or noise2noise.")],
     profile: Annotated[str, typer.Option(help="quick or full.")] = "quick",
     output: Annotated[Path | None, typer.Option(help="Folder for tables and figures.")] = None,
     cache: Annotated[Path, typer.Option(help="Folder for data and training runs.")] = HERE.parent / "build/experiments",
@@ -36,8 +38,6 @@ def run(
 ) -> None:
     """Run EXPERIMENT and write its results."""
     import torch
-    from study.config import load_study
-    from study.experiment import Experiment, debug_changes
 
     config = HERE / experiment / "config.yaml"
     if not config.is_file():
@@ -47,18 +47,31 @@ def run(
         raise typer.BadParameter("--debug needs --output: its results are none to keep")
     if threads is not None:
         torch.set_num_threads(threads)
-    study = load_study(config, profile)
-    if debug:
-        study = load_study(config, profile, debug_changes(study))
     start = time.perf_counter()
 
     def report(text: str) -> None:
         typer.echo(f"{time.perf_counter() - start:7.1f} s  {text}", err=True)
 
     folder = HERE / experiment / "results" / profile if output is None else output
-    Experiment(study, cache / experiment, device=device, report=report).run(folder)
+    _prepared(experiment, config, profile, cache / experiment, device, debug, report).run(folder)
     report(f"done: {folder}")
     typer.echo((folder / "results.md").read_text(encoding="utf-8"))
+
+
+def _prepared(
+    experiment: str, config: Path, profile: str, cache: Path, device: str, debug: bool, report: Callable[[str], None]
+) -> Any:
+    """The experiment, ready to run."""
+    if experiment == "noise2noise":
+        module = importlib.import_module("noise2noise.experiment")
+        settings = importlib.import_module("noise2noise.settings")
+    else:
+        module = importlib.import_module("study.experiment")
+        settings = importlib.import_module("study.config")
+    study = settings.load_study(config, profile)
+    if debug:
+        study = settings.load_study(config, profile, module.debug_changes(study))
+    return module.Experiment(study, cache, device=device, report=report)
 
 
 if __name__ == "__main__":

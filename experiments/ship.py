@@ -25,9 +25,8 @@ def ship(
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = PACKAGE,
 ) -> None:
     """Copy trained filters, with a description of what they are for."""
-    from study.config import load_study
-
     from sinograd.models import read_model, save_model
+    from study.config import load_study
 
     study = load_study(HERE / experiment / "config.yaml", profile)
     where = f"experiments/{experiment}, {profile} profile, {runs.name.replace('runs-', 'configuration ')}, seed 0"

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
@@ -26,6 +26,7 @@ _INTERVAL = Check("two numbers, the smaller one first", lambda value: value[0] <
 
 Interval = Annotated[tuple[float, float], _INTERVAL]
 Seeds = Annotated[tuple[int, ...], _SOME]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -160,6 +161,13 @@ class Study:
 
 def load_study(file: str | Path, profile: str, changes: Mapping[str, Any] | None = None) -> Study:
     """Read a profile; `changes` is merged in last. Raises ConfigError naming the file and the key."""
+    return load_profile(Study, file, profile, changes, _check)
+
+
+def load_profile(
+    kind: type[T], file: str | Path, profile: str, changes: Mapping[str, Any] | None, check: Callable[[T], None]
+) -> T:
+    """As `load_study`, for any dataclass with a field `profile`; `check` raises what else is wrong."""
     file = Path(file)
     try:
         data = load_yaml(file.read_text(encoding="utf-8"))
@@ -167,14 +175,14 @@ def load_study(file: str | Path, profile: str, changes: Mapping[str, Any] | None
         if profile not in profiles:
             raise ConfigError(f"no profile {profile!r}, expected one of {', '.join(profiles)}")
         merged = _merged(_merged(data, profiles[profile] or {}), changes or {})
-        study = from_plain(Study, {**merged, "profile": profile})
-        _check(study)
+        study = from_plain(kind, {**merged, "profile": profile})
+        check(study)
     except (ValueError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file}: {error}") from error
     return study
 
 
-def config_hash(study: Study) -> str:
+def config_hash(study: object) -> str:
     """SHA-256 of the whole configuration in this profile."""
     return digest(to_plain(study))
 

@@ -17,7 +17,7 @@ from sinograd.training import History
 from study.config import Study
 from study.results import REFERENCES, Results
 
-_INK, _QUIET = "#1a1a1a", "#5f6368"
+INK, QUIET = "#1a1a1a", "#5f6368"
 
 
 def save_predictions(study: Study, volumes: Mapping[str, Tensor], path: Path, title: str) -> None:
@@ -32,7 +32,7 @@ def save_predictions(study: Study, volumes: Mapping[str, Tensor], path: Path, ti
     reach = study.scale.difference
     for column, (name, image) in enumerate(images.items()):
         shown = grid[0, column].imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
-        grid[0, column].set_title(name, color=_INK, fontsize=9)
+        grid[0, column].set_title(name, color=INK, fontsize=9)
         if name != target:
             difference = image - images[target]
             differed = grid[1, column].imshow(difference, cmap="gray", vmin=-reach, vmax=reach, interpolation="nearest")
@@ -42,11 +42,11 @@ def save_predictions(study: Study, volumes: Mapping[str, Tensor], path: Path, ti
     for row, (mappable, axes) in enumerate(((shown, grid[0, -1]), (differed, grid[1, -1]))):
         box = axes.get_position()
         bar = figure.colorbar(mappable, cax=figure.add_axes((right + 0.008, box.y0, 0.008, box.height)))
-        bar.set_label(unit if row == 0 else f"difference to {target.lower()}, {unit}", color=_QUIET, fontsize=7)
-        bar.ax.tick_params(labelsize=7, colors=_QUIET)
-    figure.suptitle(title, color=_INK, fontsize=11)
-    figure.text(0.01, 0.01, "+y is drawn downwards", color=_QUIET, fontsize=7)
-    _save(figure, path)
+        bar.set_label(unit if row == 0 else f"difference to {target.lower()}, {unit}", color=QUIET, fontsize=7)
+        bar.ax.tick_params(labelsize=7, colors=QUIET)
+    figure.suptitle(title, color=INK, fontsize=11)
+    figure.text(0.01, 0.01, "+y is drawn downwards", color=QUIET, fontsize=7)
+    save(figure, path)
 
 
 def save_losses(study: Study, histories: Mapping[str, Sequence[History]], path: Path) -> None:
@@ -63,8 +63,8 @@ def save_losses(study: Study, histories: Mapping[str, Sequence[History]], path: 
                     place.plot(*history.column(column), linewidth=0.8, color=f"C{run}", alpha=0.8)
         axes[0].set_yscale("log")
         for place, label in zip(axes, (f"{name}: training loss", "spatial sigmas, voxels", "sigma range"), strict=True):
-            _dress(place, label, "step")
-    _save(figure, path)
+            dress(place, label, "step")
+    save(figure, path)
 
 
 def save_depth(study: Study, results: Results, path: Path) -> None:
@@ -77,9 +77,9 @@ def save_depth(study: Study, results: Results, path: Path) -> None:
             held = {n: summary for n, summary in found.items() if summary is not None}
             means, stds = [s.mean for s in held.values()], [s.std for s in held.values()]
             axes.errorbar(list(held), means, stds, marker="o", markersize=4, capsize=3, label=f"to {words}")
-        _dress(axes, metric.upper() + (", dB" if metric == "psnr" else ""), "bilateral filters")
+        dress(axes, metric.upper() + (", dB" if metric == "psnr" else ""), "bilateral filters")
         axes.legend(fontsize=7, frameon=False)
-    _save(figure, path)
+    save(figure, path)
 
 
 def _in_unit(study: Study, image: Tensor) -> np.ndarray:
@@ -87,14 +87,16 @@ def _in_unit(study: Study, image: Tensor) -> np.ndarray:
     return (image / study.per_unit - offset).numpy()
 
 
-def _dress(axes: Axes, title: str, below: str) -> None:
-    axes.set_title(title, color=_INK, fontsize=9)
-    axes.set_xlabel(below, color=_QUIET, fontsize=8)
-    axes.tick_params(labelsize=7, colors=_QUIET, which="both")
+def dress(axes: Axes, title: str, below: str) -> None:
+    """Titles, ticks and lines of a plot."""
+    axes.set_title(title, color=INK, fontsize=9)
+    axes.set_xlabel(below, color=QUIET, fontsize=8)
+    axes.tick_params(labelsize=7, colors=QUIET, which="both")
     axes.grid(alpha=0.25, linewidth=0.5)
 
 
-def _save(figure: Figure, path: Path) -> None:
+def save(figure: Figure, path: Path) -> None:
+    """As PNG; replaces the file."""
     with replacing(path, force=True) as temporary:
         options: dict[str, Any] = {"metadata": {"Software": "sinograd"}}
         FigureCanvasAgg(figure).print_png(str(temporary), **options)

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from sinograd.io.files import replacing
 from sinograd.models import DualDomainBilateral, load_model
 from sinograd.training import History, ScanStack, Stack, TrainingData, read_history, train
-from sinograd.training.config import Config, DualDomain, Noise2Void
+from sinograd.training.config import Config, DualDomain, Network, Noise2Void
 from sinograd.training.history import sigmas
 from study.config import Method, Study
 from study.data import Case
@@ -56,17 +56,25 @@ def train_method(
     progress: Progress | None = None,
 ) -> Trained:
     """Train on one case; with a folder the run is kept there, found again, and continued if it was interrupted."""
-    finished = None if folder is None else folder / "finished.json"
-    if folder is not None and finished is not None and finished.is_file():
-        record = json.loads(finished.read_text(encoding="utf-8"))
-        return Trained(load_model(folder / "model.yaml"), read_history(folder / "metrics.csv"), **record)
     config = Config(
         task=method.task, model=method.model, optimizer=study.optimizer, stop=study.stop, seed=seed, device=device
     )
+    return train_or_find(config, training_data(study, method, case), folder, progress)
+
+
+def train_or_find(
+    config: Config, data: TrainingData, folder: Path | None = None, progress: Progress | None = None
+) -> Trained:
+    """A training run that is kept in a folder, found again there, and continued if it was interrupted."""
+    finished = None if folder is None else folder / "finished.json"
+    if folder is not None and finished is not None and finished.is_file():
+        record = json.loads(finished.read_text(encoding="utf-8"))
+        name = "model.pt" if isinstance(config.model, Network) else "model.yaml"
+        return Trained(load_model(folder / name), read_history(folder / "metrics.csv"), **record)
     resume = folder is not None and (folder / "config.yaml").is_file()
     if folder is not None:
         folder.parent.mkdir(parents=True, exist_ok=True)
-    result = train(config, training_data(study, method, case), output=folder, resume=resume, progress=progress)
+    result = train(config, data, output=folder, resume=resume, progress=progress)
     record = {"steps": result.steps, "seconds": result.seconds, "reason": result.reason}
     if finished is not None:
         with replacing(finished, force=True) as temporary:

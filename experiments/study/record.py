@@ -17,11 +17,16 @@ from study.data import data_hash
 
 def make_record(study: Study, device: str) -> dict[str, Any]:
     """For the head of the tables."""
+    return record_of(config_hash(study), data_hash(study), study.profile, device)
+
+
+def record_of(config_sha256: str, data_sha256: str, profile: str, device: str) -> dict[str, Any]:
+    """The same of any experiment."""
     return {
         "commit": commit(),
-        "config_sha256": config_hash(study),
-        "data_sha256": data_hash(study),
-        "profile": study.profile,
+        "config_sha256": config_sha256,
+        "data_sha256": data_sha256,
+        "profile": profile,
         "sinograd": sinograd.__version__,
         "torch": torch.__version__,
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),

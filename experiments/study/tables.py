@@ -20,13 +20,13 @@ _DIGITS = {"ssim": 4, "psnr": 2}
 
 def write_tables(study: Study, results: Results, record: dict[str, Any], folder: Path) -> None:
     """results.md, scores.csv (every volume), runs.csv (every training run), results.json (all of it)."""
-    _write(folder / "results.md", markdown(study, results, record))
-    _write_csv(folder / "scores.csv", [dataclasses.asdict(row) for row in results.rows])
+    write_text(folder / "results.md", markdown(study, results, record))
+    write_csv(folder / "scores.csv", [dataclasses.asdict(row) for row in results.rows])
     runs = []
     for run in results.runs:
         plain = dataclasses.asdict(run)
         runs.append({**plain, "sigmas": json.dumps(plain["sigmas"])})
-    _write_csv(folder / "runs.csv", runs)
+    write_csv(folder / "runs.csv", runs)
     found = {
         "record": record,
         "summary": _summary(study, results),
@@ -35,7 +35,7 @@ def write_tables(study: Study, results: Results, record: dict[str, Any], folder:
         "rows": [dataclasses.asdict(row) for row in results.rows],
         "runs": [dataclasses.asdict(run) for run in results.runs],
     }
-    _write(folder / "results.json", json.dumps(found, indent=1) + "\n")
+    write_text(folder / "results.json", json.dumps(found, indent=1) + "\n")
 
 
 def markdown(study: Study, results: Results, record: dict[str, Any]) -> str:
@@ -226,13 +226,15 @@ def _differences(study: Study, results: Results) -> list[dict[str, Any]]:
     ]
 
 
-def _write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Rows of the same keys; replaces the file."""
     with replacing(path, force=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, list(rows[0]) if rows else [])
         writer.writeheader()
         writer.writerows(rows)
 
 
-def _write(path: Path, text: str) -> None:
+def write_text(path: Path, text: str) -> None:
+    """Replaces the file."""
     with replacing(path, force=True) as temporary:
         temporary.write_text(text, encoding="utf-8")

@@ -31,6 +31,39 @@ SMALL: dict[str, dict[str, Any]] = {
     },
 }
 
+SMALL_NOISE2NOISE: dict[str, Any] = {
+    "phantoms": {"training": {"count": 2}, "validation": {"count": 1}, "test": {"count": 2}},
+    "images": {
+        "projections": {
+            "test_every": 2,
+            "geometry": {
+                "angles_deg": {"step": 60, "views": 6},
+                "detector": {"shape": [32, 32], "spacing": [3.8, 5.7]},
+            },
+        },
+        "slices": {
+            "shape": [32, 40],
+            "spacing": 9.0,
+            "count": 3,
+            "test_count": 2,
+            "views": 60,
+            "columns": 56,
+            "column_spacing": 8.0,
+        },
+    },
+    "sets": {
+        "projections": {"methods": ["n2n-mse", "n2c-mse"]},
+        "slices-24": {"methods": ["n2n-mae", "n2n-mse"]},
+    },
+    "curves": {"projections": {"psnr": [20.0, 40.0]}, "slices": {"psnr": [10.0, 30.0, 40.0]}},
+    "tuning_images": 3,
+    "model": {"features": 4},
+    "patches": {"size": 32, "per_batch": 2},
+    "stop": {"max_steps": 3},
+    "validation": {"every": 2},
+    "seeds": [0],
+}
+
 
 @pytest.fixture
 def small() -> Any:
@@ -39,5 +72,16 @@ def small() -> Any:
 
     def load(name: str, **changes: Any) -> Any:
         return load_study(EXPERIMENTS / name / "config.yaml", "quick", {**SMALL[name], **changes})
+
+    return load
+
+
+@pytest.fixture
+def small_noise2noise() -> Any:
+    """The same of the experiment `noise2noise`."""
+    from noise2noise.settings import load_study
+
+    def load(**changes: Any) -> Any:
+        return load_study(EXPERIMENTS / "noise2noise" / "config.yaml", "quick", {**SMALL_NOISE2NOISE, **changes})
 
     return load

@@ -62,6 +62,17 @@ def test_the_oracle_finds_the_best(name: str, pair: tuple[torch.Tensor, torch.Te
     assert first <= second or name == "bilateral"  # more noise, more smoothing
 
 
+@pytest.mark.parametrize("name", ["gaussian", "bilateral"])
+def test_one_setting_for_all_slices(name: str, pair: tuple[torch.Tensor, torch.Tensor]) -> None:
+    """Between the errors of the slices' own settings and of either one's for both; it filters other slices too."""
+    noisy, clean = pair
+    together, each = tune(name, noisy, clean, together=True), tune(name, noisy, clean)
+    assert len(together.options) == 1 and together(noisy[:1]).shape == (1, 50, 50)
+    assert float((together(noisy) - clean).double().square().mean()) == pytest.approx(together.mse, rel=1e-5)
+    of_one = [float((TUNABLE[name](noisy, options) - clean).square().mean()) for options in each.options]
+    assert 0.99 * each.mse <= together.mse <= 1.01 * min(of_one)
+
+
 def test_volumes_are_tuned_at_once(pair: tuple[torch.Tensor, torch.Tensor]) -> None:
     noisy, clean = (v.repeat(2, 1, 1)[:, :30, :30] for v in pair)
     seen: list[tuple[int, int]] = []

@@ -69,27 +69,36 @@ class Tuned:
 
     Attributes:
         name: of the filter.
-        options: its settings: one mapping for each slice (filters of slices), or one for the volume.
+        options: its settings: one mapping for each slice (filters of slices), or one for all of the volume.
         mse: mean squared error of the filtered volume, over all voxels.
         tries: how many times a slice or the volume was filtered.
+        together: whether all slices have the same settings.
     """
 
     name: str
     options: tuple[Options, ...]
     mse: float
     tries: int
+    together: bool = False
 
     def __call__(self, volume: Tensor) -> Tensor:
         """The volume, filtered with these settings."""
         tunable = TUNABLE[self.name]
-        if tunable.dimensions == 3:
+        if tunable.dimensions == 3 or self.together:
             return tunable(volume, self.options[0])
         if len(volume) != len(self.options):
             raise ValueError(f"volume: expected the {len(self.options)} slices that were tuned, got {len(volume)}")
         return torch.stack([tunable(image, options) for image, options in zip(volume, self.options, strict=True)])
 
 
-def tune(name: str, volume: Tensor, target: Tensor, *, progress: Callable[[int, int], None] | None = None) -> Tuned:
+def tune(
+    name: str,
+    volume: Tensor,
+    target: Tensor,
+    *,
+    together: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tuned:
     """The settings of a classical filter with the least mean squared error to the target.
 
     A grid, then a pattern search: settings are changed one by one by smaller and smaller factors while that helps.
@@ -98,6 +107,7 @@ def tune(name: str, volume: Tensor, target: Tensor, *, progress: Callable[[int, 
         name: gaussian, median, bilateral, bm3d (slice by slice, each slice tuned by itself), gaussian-3d, median-3d,
             bilateral-3d or bm4d (the volume at once).
         volume, target: [Z, Y, X] or [Y, X], in the same unit.
+        together: find one setting for all slices, also of filters of slices; it can be used on other ones.
         progress: called with (slices or volumes done, all).
 
     Raises:
@@ -114,14 +124,16 @@ def tune(name: str, volume: Tensor, target: Tensor, *, progress: Callable[[int, 
         TUNABLE[name].function(volume[:1], sigma=1.0)  # raises the error that says so
     volume, target = (v if v.ndim == 3 else v[None] for v in (volume, target))
     tunable = TUNABLE[name]
-    parts = list(zip(volume, target, strict=True)) if tunable.dimensions == 2 else [(volume, target)]
+    each = tunable.dimensions == 2 and not together
+    parts = list(zip(volume, target, strict=True)) if each else [(volume, target)]
     found = []
     for number, (image, wanted) in enumerate(parts, 1):
         found.append(_search(tunable, image, wanted))
         if progress is not None:
             progress(number, len(parts))
     mse = math.fsum(error for _, error, _ in found) / len(found)
-    return Tuned(name, tuple(options for options, _, _ in found), mse, sum(tries for _, _, tries in found))
+    settings = tuple(options for options, _, _ in found)
+    return Tuned(name, settings, mse, sum(tries for _, _, tries in found), together)
 
 
 def _search(tunable: Tunable, image: Tensor, target: Tensor) -> tuple[Options, float, int]:
