@@ -72,7 +72,8 @@ def test_fdk_and_fbp_by_name(sinograd: Any, scan_file: Path, wedge_file: Path, t
         (("--algorithm", "sirt", "--iterations", "-3"), "--iterations must be at least 1, got -3"),
         (("--algorithm", "sirt", "--tv-strength", "1"), "--tv-strength is for fista-tv, not for sirt"),
         (("--algorithm", "fista-tv", "--tv-strength", "-1"), "strength: expected a number from 0, got -1"),
-        (("--algorithm", "magic"), "magic"),
+        (("--algorithm", "fbp"), "--algorithm fbp does not take a ConeBeam"),
+        (("--algorithm", "magic"), "'magic' is not one of"),
     ],
 )
 def test_wrong_options(sinograd: Any, scan_file: Path, tmp_path: Path, options: Any, message: str) -> None:
