@@ -1,4 +1,4 @@
-"""`sinograd reconstruct --algorithm`, interrupted and resumed. Truth: the function of `sinograd.recon` called directly."""
+"""`sinograd reconstruct --algorithm`, interrupted and resumed. Truth: the function of `sinograd.recon` itself."""
 
 from __future__ import annotations
 
