@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import time
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import typer
-
 from sinograd.cli import dicom
 from sinograd.cli.grids import choose_grid, outside_text
+from sinograd.cli.warned import told_warnings, warn
 
 if TYPE_CHECKING:
     import torch
@@ -140,7 +138,6 @@ def _from_scan(
     from sinograd.io import read
     from sinograd.models import filter_in_place
     from sinograd.models.bilateral import bilateral_filters
-    from sinograd.recon import CoverageWarning
 
     try:
         scan = read(request.input)
@@ -158,16 +155,13 @@ def _from_scan(
     _check_outputs(request, grid)
     outside = outside_text(scan.geometry, grid)
     if outside is not None:
-        _warn(outside)
+        warn(outside)
     projections = _load(scan, progress)
     _warn_of_other_data(None, grid, module.image_filters, saved)
     views = len(scan.geometry)
     filter_in_place(module.projection_filters, projections, progress=progress.stage("filtering", views))
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", CoverageWarning)
+    with told_warnings([]):
         reconstruction = module.reconstruction(scan.geometry, grid)
-    for warning in caught:
-        _warn(str(warning.message))
     volume = reconstruction(projections, progress=progress.stage("reconstructing", views))
     del projections
     slices = progress.stage("denoising", len(volume), "slices")
@@ -234,7 +228,7 @@ def _warn_of_other_data(
     if isinstance(trained, list) and len(trained) == grid.ndim:
         ratios = [a / b for a, b in zip(grid.spacing, trained, strict=True)]
         if max(max(ratios), 1 / min(ratios)) > _VOXEL_RATIO:
-            _warn(
+            warn(
                 f"the model was trained on voxels of {' x '.join(f'{s:.4g}' for s in trained)} mm, "
                 f"these are {' x '.join(f'{s:.4g}' for s in grid.spacing)} mm"
             )
@@ -251,7 +245,7 @@ def _warn_of_other_values(volume: torch.Tensor, filters: nn.Sequential | Network
         values = volume.reshape(-1)[:: max(1, volume.numel() >> 20)].sort().values
         low, high = (float(values[round(share * (len(values) - 1))]) for share in (0.001, 0.999))
         if not _SPREADS[0] <= (high - low) / filters.scale <= _SPREADS[1]:
-            _warn(
+            warn(
                 f"the values lie between {low:.4g} and {high:.4g}; the network counts {filters.scale:.4g} around "
                 f"{filters.offset:.4g} as 1 (other material or other units?)"
             )
@@ -259,11 +253,7 @@ def _warn_of_other_values(volume: torch.Tensor, filters: nn.Sequential | Network
     scale = float(filters[0].input_scale)  # pyright: ignore
     found = typical_size([volume]) if bool((volume != 0).any()) else scale
     if not 1 / _SCALE_RATIO < found / scale < _SCALE_RATIO:
-        _warn(
+        warn(
             f"99.9 % of the values lie below {found:.4g}; the model was trained on values up to about {scale:.4g} "
             "(other material or other units?)"
         )
-
-
-def _warn(text: str) -> None:
-    typer.secho(f"warning: {text}", fg="yellow", err=True)

@@ -34,8 +34,9 @@ def told_warnings(told: list[str]) -> Iterator[None]:
             warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
 
 
-def warn(text: str, told: list[str]) -> None:
-    """One line on stderr, once."""
+def warn(text: str, told: list[str] | None = None) -> None:
+    """One line on stderr, and no second one of those in `told`."""
+    told = [] if told is None else told
     if text not in told:
         told.append(text)
         typer.secho(f"warning: {text}", fg="yellow", err=True)

@@ -62,7 +62,7 @@ class _BilateralFilter(nn.Module):
         """Standard deviation of the values, [], in units of `input_scale`; positive, differentiable."""
         return positive(self.raw_sigma_range, RANGE_KNEE)
 
-    @torch.no_grad()
+    @torch.no_grad()  # else a recomputed layer would find more in its graph the first time
     def current_window(self) -> tuple[int, ...]:
         """Width in voxels along each axis: the one given, or `ops.bilateral_window` of the sigmas.
 
@@ -76,8 +76,7 @@ class _BilateralFilter(nn.Module):
         if raw.is_inference():  # keeps no count of its changes
             return bilateral_window(self.sigma_spatial.detach())
         if last is None or last.raw is not raw or (last.version, last.memory) != (raw._version, raw.data_ptr()):
-            with torch.no_grad():  # or a recomputed layer would find more in its graph the first time
-                window = bilateral_window(self.sigma_spatial)
+            window = bilateral_window(self.sigma_spatial)
             last = self._last_window = _LastWindow(raw, raw._version, raw.data_ptr(), window)
         return last.window
 
