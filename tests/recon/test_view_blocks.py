@@ -24,11 +24,12 @@ SCANS: dict[str, sg.Geometry] = {
 }
 
 
-def layer(name: str, recompute: bool, trainable: tuple[str, ...] = ()) -> sg.FDK | sg.FBP:
+def layer(name: str, recompute: bool, trainable: tuple[str, ...] = (), truncation: str = "none") -> sg.FDK | sg.FBP:
     geometry = SCANS[name]
     kind = sg.FDK if isinstance(geometry, sg.ConeBeam) else sg.FBP
     grid = sg.Grid((3, 7, 8) if geometry.ndim == 3 else (7, 8), 12.0)
-    return kind(geometry, grid, trainable=trainable, recompute=recompute).double()  # type: ignore[arg-type]
+    options = {"trainable": trainable, "truncation": truncation, "recompute": recompute}
+    return kind(geometry, grid, **options).double()  # type: ignore[arg-type]
 
 
 @pytest.fixture(autouse=True)
@@ -42,12 +43,13 @@ def three_views_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("name", SCANS)
 @pytest.mark.parametrize("trainable", [(), ("taps", "weights")])
-def test_volume_and_gradients_are_the_same(name: str, trainable: tuple[str, ...]) -> None:
+@pytest.mark.parametrize("truncation", ["none", "ellipse"])
+def test_volume_and_gradients_are_the_same(name: str, trainable: tuple[str, ...], truncation: str) -> None:
     geometry = SCANS[name]
     projections = torch.randn(2, *geometry.projection_shape, dtype=torch.float64)
     results = []
     for recompute in (False, True):
-        module = layer(name, recompute, trainable)
+        module = layer(name, recompute, trainable, truncation)
         x = projections.clone().requires_grad_()
         volume = module(x)
         (volume * torch.linspace(-1, 1, volume.numel(), dtype=torch.float64).reshape(volume.shape)).sum().backward()
