@@ -167,7 +167,7 @@ def test_astra_circles() -> None:
 @every({"circle": CONES["circle"], "offset": CONES["offset"], "curved": CURVED})
 def test_leap(geometry: Geometry) -> None:
     """The rays of LEAP's paper (arXiv 2307.05801), from R theta - tau theta_p along -theta + s theta_p + t z, with
-    theta a quarter turn behind phi; on a curved detector s is an angle."""
+    theta a quarter turn behind phi; on a curved detector s is an angle, a column atan(pixelWidth / sdd) of it."""
     grid = Grid((4, 5, 5), 1.0)
     calls = to_leap(geometry, grid)
     given = calls["set_conebeam"]
@@ -178,6 +178,7 @@ def test_leap(geometry: Geometry) -> None:
         s = (column - given["centerCol"]) * given["pixelWidth"] / given["sdd"]
         t = (row - given["centerRow"]) * given["pixelHeight"] / given["sdd"]
         if "set_curvedDetector" in calls:
+            s = (column - given["centerCol"]) * math.atan(given["pixelWidth"] / given["sdd"])
             ray = -math.cos(s) * theta + math.sin(s) * across + np.array([0, 0, t])
         else:
             ray = -theta + s * across + np.array([0, 0, t])

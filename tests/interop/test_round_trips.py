@@ -129,6 +129,12 @@ def test_leap(geometry: Geometry, modular: bool) -> None:
         with pytest.raises(ValueError, match="LEAP's modular beam knows flat"):
             to_leap(geometry, grid, modular=modular)
         return
+    if isinstance(geometry, ParallelBeam) and geometry.ndim == 3:
+        with pytest.raises(ValueError, match="of a parallel beam LEAP's slices are the detector's rows, 5 slices"):
+            to_leap(geometry, grid)
+        row = float(geometry.vectors[0, 1, 2])
+        spacing = (geometry.detector.row_spacing, *grid.spacing[1:])
+        grid = Grid((geometry.rows, *grid.shape[1:]), spacing, (*grid.center[:2], row))
     again, voxels = from_leap(to_leap(geometry, grid, modular=modular))
     same_vectors(geometry, again)
     assert voxels.equals(grid)
@@ -184,6 +190,8 @@ def test_what_else_cannot_be_expressed() -> None:
         to_pyronn(FLAT_2D["fan"], grid_of(FLAT_2D["fan"]))
     with pytest.raises(ValueError, match="as wide along y as along x"):
         to_leap(CONES["circle"], Grid((4, 5, 6), (1.0, 2.0, 1.0)))
+    with pytest.raises(ValueError, match="LEAP's curved detectors are those of cone beams, not of a FanBeam"):
+        to_leap(curved_slice, Grid((5, 5), 1.0))
     leaning = ParallelBeam.from_vectors(
         directions=[[0, 0.8, 0.6]],
         centers=[[0, 0, 0]],

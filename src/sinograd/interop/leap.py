@@ -2,11 +2,14 @@
 
 LEAP has the world, gantry angles (in degrees), u and v of sinograd, volumes [z, y, x] and projections [views, rows,
 columns]; `centerRow` and `centerCol` are where the central ray meets the detector, counted in elements, and `tau` is
-sinograd's axis_offset. Written after its documentation; LEAP has not been run against these conversions.
+sinograd's axis_offset. On a curved detector columns are atan(pixelWidth / sdd) apart. For parallel and fan beams the
+slices of the volume are the rows of the detector. Compared with its sources (parameters.cpp); LEAP has not been run
+against these conversions.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -33,8 +36,8 @@ def to_leap(geometry: Geometry, grid: Grid, *, modular: bool = False) -> Calls:
     beams with a flat detector become `set_modularbeam`. A slice becomes a volume and a detector one element high.
 
     Args:
-        geometry: any but a curved detector that is not focused on the source, or turned.
-        grid: with equal spacing along x and y.
+        geometry: any but a curved detector that is not focused on the source, turned, or a line.
+        grid: with equal spacing along x and y; of a 3-D parallel beam, its slices those of the detector's rows.
         modular: make every cone beam a modular one.
 
     Raises:
@@ -45,9 +48,13 @@ def to_leap(geometry: Geometry, grid: Grid, *, modular: bool = False) -> Calls:
         raise ValueError(f"grid.spacing {grid.spacing}: LEAP's voxels are as wide along y as along x")
     circle = None if modular else as_circle(geometry)
     height = grid.spacing[0] if geometry.ndim == 3 else grid.spacing[-1]
+    if circle is not None and not isinstance(geometry, ConeBeam):
+        _check_slices(geometry, circle, grid)
     calls = {"set_modularbeam": _modular(geometry)} if circle is None else _circular(geometry, circle, height)
     shape = grid.shape if grid.ndim == 3 else (1, *grid.shape)
     center = (*grid.center, 0.0)[:3]
+    if not isinstance(geometry, ConeBeam):
+        center = (*center[:2], 0.0)  # said by centerRow
     calls["set_volume"] = {
         **dict(zip(("numZ", "numY", "numX"), shape, strict=True)),
         "voxelWidth": grid.spacing[-1],
@@ -79,9 +86,27 @@ def from_leap(calls: Mapping[str, Mapping[str, Any]]) -> tuple[Geometry, Grid]:
         raise ValueError(f"{what}: sinograd's fan beams are single slices, got {rows} rows")
     two_dimensional = flat and beam in ("set_fanbeam", "set_parallelbeam")
     grid = _grid(volume, two_dimensional)
+    if beam == "set_parallelbeam" and not two_dimensional:
+        middle = ((rows - 1) / 2 - float(entry(given, "centerRow", what))) * grid.spacing[0]
+        grid = Grid(grid.shape, grid.spacing, (*grid.center[:2], middle))
     if beam == "set_modularbeam":
         return _from_modular(given, what), grid
     return _from_circular(beam, given, what, "set_curvedDetector" in calls, two_dimensional), grid
+
+
+def _check_slices(geometry: Geometry, circle: Circle, grid: Grid) -> None:
+    if isinstance(geometry.detector, CurvedDetector):
+        raise ValueError(
+            f"geometry: LEAP's curved detectors are those of cone beams, not of a {type(geometry).__name__}"
+        )
+    if geometry.ndim == 2:
+        return
+    rows, height = geometry.rows, geometry.detector.row_spacing
+    if grid.shape[0] != rows or grid.spacing[0] != height or abs(grid.center[2] - circle.row) > 1e-9 * height:
+        raise ValueError(
+            f"grid: of a parallel beam LEAP's slices are the detector's rows, {rows} slices of {height:g} mm about "
+            f"z = {circle.row:g} mm; got {grid.shape[0]} of {grid.spacing[0]:g} mm about {grid.center[2]:g}"
+        )
 
 
 def _modular(geometry: Geometry) -> dict[str, Any]:
@@ -116,9 +141,13 @@ def _circular(geometry: Geometry, circle: Circle, height: float) -> Calls:
     }
     if not geometry.divergent:
         return {"set_parallelbeam": arguments}
-    arguments.update(sod=circle.source_to_origin, sdd=circle.source_to_detector, tau=circle.axis_offset)
+    distance = circle.source_to_detector
+    arguments.update(sod=circle.source_to_origin, sdd=distance, tau=circle.axis_offset)
     calls = {"set_conebeam" if geometry.ndim == 3 else "set_fanbeam": arguments}
-    return {**calls, "set_curvedDetector": {}} if isinstance(detector, CurvedDetector) else calls
+    if not isinstance(detector, CurvedDetector):
+        return calls
+    arguments["pixelWidth"] = distance * math.tan(detector.column_spacing / distance)
+    return {**calls, "set_curvedDetector": {}}
 
 
 def _sizes(geometry: Geometry, height: float) -> dict[str, Any]:
@@ -149,6 +178,9 @@ def _from_circular(beam: str, given: Mapping[str, Any], what: str, curved: bool,
             )
     rows, columns = int(entry(given, "numRows", what)), int(entry(given, "numCols", what))
     height, width = float(entry(given, "pixelHeight", what)), float(entry(given, "pixelWidth", what))
+    if curved:
+        distance = float(entry(given, "sdd", what))
+        width = distance * math.atan(width / distance)
     offset = (
         ((rows - 1) / 2 - float(entry(given, "centerRow", what))) * height,
         ((columns - 1) / 2 - float(entry(given, "centerCol", what))) * width,
