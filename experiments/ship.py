@@ -1,8 +1,7 @@
-"""Put filters that an experiment trained into the package: `python experiments/ship.py bone_xrm RUNS`.
+"""Put filters that an experiment trained into the package: `python experiments/ship.py bone_xrm`.
 
-RUNS is the folder of training runs that `experiments/run.py` keeps, build/experiments/EXPERIMENT/runs-HASH. The model
-of seed 0 of every method becomes src/sinograd/models/EXPERIMENT-METHOD.yaml (with dashes), which `sinograd denoise
---model EXPERIMENT-METHOD` and `sinograd.models.load_model` find by name.
+The model of seed 0 of every filter becomes src/sinograd/models/EXPERIMENT-METHOD.yaml (with dashes), which `sinograd
+denoise --model EXPERIMENT-METHOD` and `sinograd.models.load_model` find by name.
 """
 
 from __future__ import annotations
@@ -20,18 +19,21 @@ PACKAGE = HERE.parent / "src/sinograd/models"
 
 def ship(
     experiment: Annotated[str, typer.Argument(help="Folder of the experiment.")],
-    runs: Annotated[Path, typer.Argument(help="Folder of its training runs.")],
-    profile: Annotated[str, typer.Option(help="quick or full: what the runs are of.")] = "quick",
+    profile: Annotated[str, typer.Option(help="quick or full: which runs.")] = "quick",
+    cache: Annotated[Path, typer.Option(help="Where training runs are kept.")] = HERE.parent / "build/experiments",
     output: Annotated[Path, typer.Option(help="Folder to write to.")] = PACKAGE,
 ) -> None:
     """Copy trained filters, with a description of what they are for."""
     from sinograd.models import read_model, save_model
-    from study.config import load_study
+    from study.config import config_hash, load_study
+    from study.methods import run_folder, training_config
 
     study = load_study(HERE / experiment / "config.yaml", profile)
-    where = f"experiments/{experiment}, {profile} profile, {runs.name.replace('runs-', 'configuration ')}, seed 0"
+    where = f"experiments/{experiment}, {profile} profile, configuration {config_hash(study)[:16]}, seed 0"
     for method in study.methods:
-        saved = read_model(runs / f"{method.name}-seed-0")
+        if method.is_network:
+            continue
+        saved = read_model(run_folder(cache / experiment, study, method, training_config(study, method, 0)))
         target = output / f"{experiment}-{method.name}.yaml".replace("_", "-")
         save_model(
             saved.build(),

@@ -15,16 +15,29 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
+from sinograd.datasets import PatchesSpec
 from sinograd.geometry import Geometry, Grid
 from sinograd.geometry.plain_yaml import load_yaml
 from sinograd.io.typed import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, ConfigError, from_plain, to_plain
-from sinograd.training.config import Adam, Bilateral, DualDomain, DualDomainBilateral, Noise2Void, Stop, Supervised
+from sinograd.training.config import (
+    Adam,
+    Bilateral,
+    DualDomain,
+    Model,
+    Network,
+    Noise2Void,
+    Plateau,
+    Stop,
+    Supervised,
+    Validation,
+)
 
 _FRACTION = Check("a fraction above 0 and below 1", lambda value: 0 < value < 1)
 _SOME = Check("a list that is not empty", lambda value: len(value) > 0)
 _INTERVAL = Check("two numbers, the smaller one first", lambda value: value[0] < value[1])
 
 Interval = Annotated[tuple[float, float], _INTERVAL]
+Region = tuple[float, float, float]
 Seeds = Annotated[tuple[int, ...], _SOME]
 T = TypeVar("T")
 
@@ -77,12 +90,35 @@ class Space:
 
 @dataclass(frozen=True)
 class Method:
-    """A denoiser: name for files, title for tables; task and model as in the configuration of `sinograd train`."""
+    """A denoiser: name for files, title for tables; task and model as in the configuration of `sinograd train`.
+
+    learning_rate: of a network; filters have those of the study.
+    """
 
     name: str
     title: str
     task: Supervised | Noise2Void | DualDomain
-    model: Bilateral | DualDomainBilateral
+    model: Model
+    learning_rate: Annotated[float, POSITIVE] | None = None
+
+    @property
+    def is_network(self) -> bool:
+        """Whether patches of several phantoms are learnt from, not one stack."""
+        return isinstance(self.model, Network)
+
+
+@dataclass(frozen=True)
+class Networks:
+    """How networks are trained, which a single stack would not be enough for: on random patches of other phantoms'
+    slices, as long as validation phantoms show progress.
+    """
+
+    training: Seeds
+    validation: Seeds
+    patches: PatchesSpec
+    stop: Stop
+    validate: Validation
+    schedule: Plateau | None = None
 
 
 @dataclass(frozen=True)
@@ -114,7 +150,11 @@ class Implant:
 
 @dataclass(frozen=True)
 class Study:
-    """An experiment in one profile. comparisons: pairs (better, than) of methods whose scores are subtracted."""
+    """An experiment in one profile.
+
+    comparisons: pairs (better, than) of methods whose scores are subtracted. regions: squares of the shown slice that
+    are drawn enlarged, (top, left, size) as fractions of its height, width and height.
+    """
 
     title: str
     profile: str
@@ -128,9 +168,11 @@ class Study:
     seeds: Seeds
     optimizer: Adam = field(default_factory=Adam)
     stop: Stop = field(default_factory=Stop)
+    networks: Networks | None = None
     depth: Depth | None = None
     starts: Starts | None = None
     implant: Implant | None = None
+    regions: tuple[Region, ...] = ()
     shown_slice: Annotated[int, NOT_NEGATIVE] = 0
     truth_supersampling: Annotated[int, AT_LEAST_ONE] = 3
 
@@ -207,14 +249,35 @@ def _check(study: Study) -> None:
     for name in used:
         if name not in names:
             raise ConfigError(f"no method {name!r}, expected one of {', '.join(names)}")
+    for like in (study.depth, study.starts):
+        if like is not None and not isinstance(study.method(like.like).model, Bilateral):
+            raise ConfigError(f"like: expected a stack of filters in the image, got {like.like!r}")
+    _check_networks(study)
     if (study.scale.unit == "HU") != (study.scale.water is not None):
         raise ConfigError("scale.water: expected with the unit HU and only then")
-    if study.phantoms.training in study.phantoms.test:
-        raise ConfigError(f"phantoms: {study.phantoms.training} is both trained on and tested on")
+    trained = [study.phantoms.training]
+    trained += [] if study.networks is None else [*study.networks.training, *study.networks.validation]
+    for seed in trained:
+        if seed in study.phantoms.test:
+            raise ConfigError(f"phantoms: {seed} is both trained on and tested on")
+    for top, left, size in study.regions:
+        if min(top, left) < 0 or size <= 0 or max(top, left) + size > 1:
+            raise ConfigError(f"regions: expected squares inside the slice, got {top}, {left}, {size}")
     if not study.shown_slice < study.grid.shape[0]:
         raise ConfigError(f"shown_slice: expected less than {study.grid.shape[0]}, got {study.shown_slice}")
     if study.scan_geometry.ndim != 3:
         raise ConfigError("geometry: expected a cone beam")
+
+
+def _check_networks(study: Study) -> None:
+    for method in study.methods:
+        if method.is_network and study.networks is None:
+            raise ConfigError(f"networks: missing, {method.name} is a network")
+        if method.is_network != (method.learning_rate is not None):
+            raise ConfigError(f"methods: {method.name}: expected a learning_rate for networks and only for them")
+    both = set() if study.networks is None else {*study.networks.training} & {*study.networks.validation}
+    if both:
+        raise ConfigError(f"networks: {min(both)} is both trained on and validated on")
 
 
 def _merged(base: Any, changes: Any) -> Any:

@@ -8,11 +8,22 @@ from pathlib import Path
 from torch import Tensor
 
 from sinograd.training import History
-from study.config import Method, Study, config_hash
+from study.config import Method, Study
 from study.data import Case, cached_case
 from study.figures import save_depth, save_losses, save_predictions
 from study.implant import implant_row
-from study.methods import Trained, deeper, denoise, seconds_a_slice, started, train_method
+from study.methods import (
+    Trained,
+    deeper,
+    denoise,
+    run_folder,
+    seconds_a_slice,
+    started,
+    train_or_find,
+    training_config,
+    training_data,
+    training_phantoms,
+)
 from study.record import make_record
 from study.results import LOW, NORMAL, Results, Run
 from study.scoring import score_volume
@@ -23,11 +34,13 @@ _LAST = 10  # steps whose losses are averaged
 
 
 class Experiment:
-    """A study while it runs. cache: where data and training runs are kept and found again; None: nowhere."""
+    """A study while it runs.
+
+    cache: where data and training runs are kept and found again, runs by what is trained on which data; None: nowhere.
+    """
 
     def __init__(self, study: Study, cache: Path | None, *, device: str = "cpu", report: Report = print) -> None:
         self.study, self.cache, self.device, self.report = study, cache, device, report
-        self.runs_folder = None if cache is None else cache / f"runs-{config_hash(study)[:16]}"
         titles = {LOW: "Low dose", **{method.name: method.title for method in study.methods}, NORMAL: "Normal dose"}
         self.results = Results(titles)
         self.histories: dict[str, list[History]] = {}
@@ -59,21 +72,20 @@ class Experiment:
         self.report(f"data: phantom {phantom}, seed {seed}")
         return cached_case(self.study, phantom, seed, self.cache, **options)
 
-    def trained(self, method: Method, seed: int, case: Case | None = None) -> Trained:
-        """A method trained on the training phantom's scan of this seed."""
-        case = self.case(self.study.phantoms.training, seed) if case is None else case
-        folder = None if self.runs_folder is None else self.runs_folder / f"{method.name}-seed-{seed}"
-        trained = train_method(
-            self.study, method, case, seed, folder, device=self.device, progress=self._progress(method, seed)
-        )
+    def trained(self, method: Method, seed: int) -> Trained:
+        """A method trained on the scans of this seed."""
+        parts = [[self.case(phantom, seed) for phantom in part] for part in training_phantoms(self.study, method)]
+        data = training_data(self.study, method, *parts)
+        config = training_config(self.study, method, seed, self.device)
+        folder = None if self.cache is None else run_folder(self.cache, self.study, method, config)
+        trained = train_or_find(config, data, folder, self._progress(method, seed))
         self.report(f"{method.title}, seed {seed}: {trained.steps} steps, {trained.seconds:.0f} s, {trained.reason}")
         return trained
 
     def _methods(self, seed: int, output: Path) -> None:
         """All methods of one seed on all test phantoms; the first phantom of the first seed is drawn."""
         study = self.study
-        case = self.case(study.phantoms.training, seed)
-        models = {method.name: self.trained(method, seed, case) for method in study.methods}
+        models = {method.name: self.trained(method, seed) for method in study.methods}
         for number, phantom in enumerate(study.phantoms.test):
             case = self.case(phantom, seed)
             self.results.starved.append({"phantom": phantom, "seed": seed, "starved": case.starved})
@@ -82,14 +94,17 @@ class Experiment:
             shown: dict[str, Tensor] = {"Low dose": case.low}
             for method in study.methods:
                 trained = models[method.name]
-                found = denoise(study, method, trained.model, case)
+                found = denoise(study, method, trained.model, case, self.device)
                 self._score(method.name, case, found)
                 shown[method.title] = found
                 if number == 0:
                     self._keep(method, seed, trained, case)
             if number == 0 and seed == study.seeds[0]:
                 title = f"{study.title}: phantom {phantom}, seed {seed}"
-                save_predictions(study, {**shown, "Normal dose": case.normal}, output / "predictions.png", title)
+                shown["Normal dose"] = case.normal
+                save_predictions(study, shown, output / "predictions.png", title)
+                for region, name in zip(study.regions, _names("region", len(study.regions)), strict=True):
+                    save_predictions(study, shown, output / f"{name}.png", title, region)
 
     def _extra(self, method: Method, seed: int) -> None:
         """A variant of a method, on all test phantoms."""
@@ -110,7 +125,7 @@ class Experiment:
         for name in wanted.methods:
             method = study.method(name)
             model = self.trained(method, seed).model
-            found = denoise(study, method, model, case)
+            found = denoise(study, method, model, case, self.device)
             shown[method.title] = found
             self.results.implant.append(implant_row(study, method.title, model, found, case))
         title = f"{wanted.metal} in the spine, phantom {wanted.phantom}: nothing was trained on metal".capitalize()
@@ -133,7 +148,7 @@ class Experiment:
                 trained.steps,
                 trained.reason,
                 trained.seconds,
-                seconds_a_slice(self.study, method, trained.model, case),
+                seconds_a_slice(self.study, method, trained.model.cpu(), case),
                 sum(losses) / len(losses),
                 trained.sigmas,
             )
@@ -147,6 +162,10 @@ class Experiment:
         return step
 
 
+def _names(stem: str, count: int) -> list[str]:
+    return [stem if count == 1 else f"{stem}-{number}" for number in range(1, count + 1)]
+
+
 def debug_changes(study: Study) -> Mapping[str, object]:
     """Other phantoms and seeds, to look for mistakes without looking at what is reported."""
     tests = [seed + 9000 for seed in study.phantoms.test[:2]]
@@ -154,6 +173,9 @@ def debug_changes(study: Study) -> Mapping[str, object]:
         "phantoms": {"training": study.phantoms.training + 9000, "test": tests},
         "seeds": [77],
     }
+    if study.networks is not None:
+        parts = {name: getattr(study.networks, name) for name in ("training", "validation")}
+        changes["networks"] = {name: [seed + 9000 for seed in seeds] for name, seeds in parts.items()}
     if study.depth is not None:
         changes["depth"] = {"seeds": [77]}
     if study.starts is not None:

@@ -14,15 +14,20 @@ from torch import Tensor
 
 from sinograd.io.files import replacing
 from sinograd.training import History
-from study.config import Study
+from study.config import Region, Study
 from study.results import REFERENCES, Results
 
 INK, QUIET = "#1a1a1a", "#5f6368"
 
 
-def save_predictions(study: Study, volumes: Mapping[str, Tensor], path: Path, title: str) -> None:
-    """The shown slice of every volume (in 1/mm) above its difference to the last one, the target (Figures 5 and 7)."""
-    images = {name: _in_unit(study, volume[study.shown_slice]) for name, volume in volumes.items()}
+def save_predictions(
+    study: Study, volumes: Mapping[str, Tensor], path: Path, title: str, region: Region | None = None
+) -> None:
+    """The shown slice of every volume (in 1/mm), or a region of it, above its difference to the last one, the target
+    (Figures 4, 5 and 7).
+    """
+    part = _slices(region, study.grid.shape[1:])
+    images = {name: _in_unit(study, volume[study.shown_slice][part]) for name, volume in volumes.items()}
     target = list(images)[-1]
     figure = Figure((2.3 * len(images) + 0.6, 5.4), dpi=110, facecolor="white")
     grid = figure.subplots(2, len(images), squeeze=False)
@@ -50,19 +55,30 @@ def save_predictions(study: Study, volumes: Mapping[str, Tensor], path: Path, ti
 
 
 def save_losses(study: Study, histories: Mapping[str, Sequence[History]], path: Path) -> None:
-    """Training loss, spatial and range sigmas over the steps; one row a method, one line a seed (and filter)."""
+    """Training loss and, of filters, spatial and range sigmas over the steps; of networks the validation loss.
+
+    One row a method, one line a seed (and filter).
+    """
     figure = Figure((12, 2.6 * len(histories)), dpi=110, facecolor="white", layout="constrained")
     rows = figure.subplots(len(histories), 3, squeeze=False)
     for (name, runs), axes in zip(histories.items(), rows, strict=True):
+        validated = "validation_loss" in runs[0].columns
         for run, history in enumerate(runs):
             axes[0].plot(*history.column("training_loss"), linewidth=1, color=f"C{run}")
+            if validated:
+                axes[1].plot(*history.column("validation_loss"), linewidth=1, color=f"C{run}")
             for column in history.columns:
                 kind = column.rsplit(".sigma_", 1)[-1]
                 if kind in ("z", "y", "x", "range"):
                     place = axes[2] if kind == "range" else axes[1]
                     place.plot(*history.column(column), linewidth=0.8, color=f"C{run}", alpha=0.8)
         axes[0].set_yscale("log")
-        for place, label in zip(axes, (f"{name}: training loss", "spatial sigmas, voxels", "sigma range"), strict=True):
+        labels = [f"{name}: training loss", "spatial sigmas, voxels", "sigma range"]
+        if validated:
+            axes[1].set_yscale("log")
+            axes[2].set_axis_off()
+            labels = [labels[0], "validation loss"]
+        for place, label in zip(axes, labels, strict=False):
             dress(place, label, "step")
     save(figure, path)
 
@@ -80,6 +96,15 @@ def save_depth(study: Study, results: Results, path: Path) -> None:
         dress(axes, metric.upper() + (", dB" if metric == "psnr" else ""), "bilateral filters")
         axes.legend(fontsize=7, frameon=False)
     save(figure, path)
+
+
+def _slices(region: Region | None, shape: tuple[int, int]) -> tuple[slice, slice]:
+    """Rows and columns of a square that is given in fractions of height, width and height; None: of all."""
+    if region is None:
+        return slice(None), slice(None)
+    top, left = round(region[0] * shape[0]), round(region[1] * shape[1])
+    size = max(1, round(region[2] * shape[0]))
+    return slice(top, top + size), slice(left, left + size)
 
 
 def _in_unit(study: Study, image: Tensor) -> np.ndarray:

@@ -1,8 +1,8 @@
 """Metal in the body, which nothing was trained on: what the filters make of it (the paper's Figure 7).
 
 A bilateral filter takes weighted means of neighbours, so every voxel must stay between the smallest and the largest
-value of the input within the filters' windows. Deep networks have no such bound; the same volumes wait for them in the
-cache.
+value of the input within the filters' windows. Networks have no such bound: what they make may be in no voxel that
+they look at.
 """
 
 from __future__ import annotations
@@ -12,12 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from sinograd.models import bilateral_filters
+from sinograd.models import NetworkDenoiser, bilateral_filters
 from study.config import Study
 from study.data import Case, make_phantom
 from study.scoring import score_volume
 
 _NEAR_MM = 15.0
+_LARGEST_REACH = 40
 
 
 def implant_row(study: Study, title: str, model: nn.Module | None, found: Tensor, case: Case) -> dict[str, Any]:
@@ -47,9 +48,8 @@ def near_metal(study: Study, phantom: int) -> Tensor:
 
 
 def outside_range(model: nn.Module, given: Tensor, found: Tensor) -> int:
-    """How many voxels leave the range of `given` within the joint window of the model's filters."""
-    windows = [layer.current_window() for layer in bilateral_filters(model).values()]  # pyright: ignore
-    reach = [sum((window[axis] - 1) // 2 for window in windows) for axis in range(3)]
+    """How many voxels leave the range of `given` among the voxels that the model makes them of."""
+    reach = reach_of(model)
     size = tuple(2 * r + 1 for r in reach)
 
     def largest(volume: Tensor) -> Tensor:
@@ -60,3 +60,17 @@ def outside_range(model: nn.Module, given: Tensor, found: Tensor) -> int:
 
     slack = 1e-5 * given.abs().max()
     return int(((found > largest(given) + slack) | (found < -largest(-given) - slack)).sum())
+
+
+def reach_of(model: nn.Module) -> tuple[int, int, int]:
+    """How many voxels away (z, y, x) an output may depend on: the filters' windows taken together; of a network, where
+    its gradient is not zero."""
+    if not isinstance(model, NetworkDenoiser):
+        windows = [layer.current_window() for layer in bilateral_filters(model).values()]  # pyright: ignore
+        return tuple(sum((window[axis] - 1) // 2 for window in windows) for axis in range(3))  # pyright: ignore
+    image = torch.rand(2 * _LARGEST_REACH + 1, 2 * _LARGEST_REACH + 1, generator=torch.Generator().manual_seed(0))
+    image = (model.offset + model.scale * image).requires_grad_()
+    with torch.enable_grad():
+        (gradient,) = torch.autograd.grad(model(image)[_LARGEST_REACH, _LARGEST_REACH], image)
+    away = (gradient.nonzero() - _LARGEST_REACH).abs().amax(dim=0)
+    return 0, int(away[0]), int(away[1])

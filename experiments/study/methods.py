@@ -1,4 +1,4 @@
-"""Training a method on the one stack, and applying it."""
+"""Training a method, filters on one stack and networks on patches of several, and applying it."""
 
 from __future__ import annotations
 
@@ -6,20 +6,21 @@ import dataclasses
 import json
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
+from sinograd.datasets import PairedVolume, TensorSource
 from sinograd.io.files import replacing
 from sinograd.models import DualDomainBilateral, load_model
 from sinograd.training import History, ScanStack, Stack, TrainingData, read_history, train
-from sinograd.training.config import Config, DualDomain, Network, Noise2Void
+from sinograd.training.config import Adam, Bilateral, Config, Data, DualDomain, Network, Noise2Void, config_hash
 from sinograd.training.history import sigmas
-from study.config import Method, Study
-from study.data import Case
+from study.config import Method, Study, digest
+from study.data import Case, data_hash
 
 Progress = Callable[[int, int, float], None]
 
@@ -45,21 +46,23 @@ class Trained:
         return sigmas(self.model)
 
 
-def train_method(
-    study: Study,
-    method: Method,
-    case: Case,
-    seed: int,
-    folder: Path | None = None,
-    *,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> Trained:
-    """Train on one case; with a folder the run is kept there, found again, and continued if it was interrupted."""
-    config = Config(
-        task=method.task, model=method.model, optimizer=study.optimizer, stop=study.stop, seed=seed, device=device
+def training_config(study: Study, method: Method, seed: int, device: str = "cpu") -> Config:
+    """A training run as `sinograd train` takes it."""
+    if not method.is_network:
+        return Config(
+            task=method.task, model=method.model, optimizer=study.optimizer, stop=study.stop, seed=seed, device=device
+        )
+    assert study.networks is not None and method.learning_rate is not None
+    return Config(
+        task=method.task,
+        model=method.model,
+        data=Data(patches=study.networks.patches),
+        optimizer=Adam(learning_rates={"network": method.learning_rate}, schedule=study.networks.schedule),
+        stop=study.networks.stop,
+        validation=study.networks.validate,
+        seed=seed,
+        device=device,
     )
-    return train_or_find(config, training_data(study, method, case), folder, progress)
 
 
 def train_or_find(
@@ -82,18 +85,45 @@ def train_or_find(
     return Trained(result.model, result.history, **record)
 
 
-def training_data(study: Study, method: Method, case: Case) -> TrainingData:
-    """What `train` takes: the low-dose stack and, unless the method does without, the normal-dose one."""
+def run_folder(cache: Path, study: Study, method: Method, config: Config) -> Path:
+    """Where a training run is kept: the same for the same training on the same data, whatever else the study holds."""
+    key = digest([config_hash(config), data_hash(study), *map(list, training_phantoms(study, method))])
+    return cache / "runs" / f"{method.name}-seed-{config.seed}-{key[:12]}"
+
+
+def training_phantoms(study: Study, method: Method) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Seeds of the phantoms that a method learns from, and of those it is validated on."""
+    if not method.is_network or study.networks is None:
+        return (study.phantoms.training,), ()
+    return study.networks.training, study.networks.validation
+
+
+def training_data(study: Study, method: Method, training: Sequence[Case], validation: Sequence[Case]) -> TrainingData:
+    """What `train` takes: low doses and, unless the method does without, normal doses."""
+    if method.is_network:
+        return TrainingData(*([_paired(study, method, case) for case in part] for part in (training, validation)))
+    (case,) = training
     if isinstance(method.task, DualDomain):
         scan = ScanStack(case.projections, study.scan_geometry, study.volume_grid, case.normal, case.name)
         return TrainingData([scan.needed_part(method.task.row_margin)])
-    target = None if isinstance(method.task, Noise2Void) else case.normal
-    return TrainingData([Stack(case.low, target, case.name, study.grid.spacing)])
+    return TrainingData([Stack(case.low, _target(method, case), case.name, study.grid.spacing)])
+
+
+def _paired(study: Study, method: Method, case: Case) -> PairedVolume:
+    target, spacing = _target(method, case), study.grid.spacing
+    clean = None if target is None else TensorSource(target, spacing)
+    return PairedVolume(case.name, f"{case.phantom}", (TensorSource(case.low, spacing),), clean, "1/mm")
+
+
+def _target(method: Method, case: Case) -> Tensor | None:
+    return None if isinstance(method.task, Noise2Void) else case.normal
 
 
 @torch.inference_mode()
-def denoise(study: Study, method: Method, model: nn.Module, case: Case) -> Tensor:
-    """The denoised volume [Z, Y, X] in 1/mm."""
+def denoise(study: Study, method: Method, model: nn.Module, case: Case, device: str = "cpu") -> Tensor:
+    """The denoised volume [Z, Y, X] in 1/mm; networks on the device, filters on the CPU."""
+    if method.is_network:
+        return model.to(device)(case.low.to(device)).cpu()
     if not isinstance(model, DualDomainBilateral):
         return model(case.low)
     margin = method.task.row_margin if isinstance(method.task, DualDomain) else 0
@@ -102,21 +132,25 @@ def denoise(study: Study, method: Method, model: nn.Module, case: Case) -> Tenso
 
 
 def seconds_a_slice(study: Study, method: Method, model: nn.Module, case: Case, repeats: int = 3) -> float:
-    """Time that one core takes for `denoise`, median over repeats, a slice (dual-domain: with the reconstruction).
+    """Time that one core takes a slice, median over repeats (dual-domain: with the reconstruction; networks: of one
+    slice).
 
     Processor time, summed over the threads: it does not depend on what else the machine does.
     """
+    slices = 1 if method.is_network else study.grid.shape[0]
+    case = dataclasses.replace(case, low=case.low[:slices])
     taken = []
     for _ in range(repeats):
         start = time.process_time()
         denoise(study, method, model, case)
         taken.append(time.process_time() - start)
-    return statistics.median(taken) / study.grid.shape[0]
+    return statistics.median(taken) / slices
 
 
 def deeper(study: Study, like: str, filters: int) -> Method:
     """The method `like` with so many filters."""
     method = study.method(like)
+    assert isinstance(method.model, Bilateral)
     model = dataclasses.replace(method.model, filters=filters)
     return dataclasses.replace(method, name=f"depth-{filters}", title=f"{filters} BF", model=model)
 
@@ -124,5 +158,6 @@ def deeper(study: Study, like: str, filters: int) -> Method:
 def started(study: Study, like: str, spatial: float, value: float) -> Method:
     """The method `like` with other start values."""
     method = study.method(like)
+    assert isinstance(method.model, Bilateral)
     model = dataclasses.replace(method.model, sigma_spatial=spatial, sigma_range=value)
     return dataclasses.replace(method, name=f"start-{spatial:g}-{value:g}", model=model)

@@ -12,6 +12,7 @@ from typing import Any
 
 from sinograd.io.files import replacing
 from study.config import Study
+from study.methods import training_phantoms
 from study.results import LOW, NORMAL, REFERENCES, Results
 from study.scoring import Summary
 
@@ -41,7 +42,7 @@ def write_tables(study: Study, results: Results, record: dict[str, Any], folder:
 def markdown(study: Study, results: Results, record: dict[str, Any]) -> str:
     """One page."""
     sections = [f"# {study.title}, {study.profile} profile", _head(study, record), _scores(study, results)]
-    sections += [_compared(study, results), _learned(study, results)]
+    sections += [_compared(study, results), _trained(study, results), _learned(study, results)]
     if study.depth is not None:
         sections.append(_depth(study, results))
     if study.starts is not None:
@@ -54,17 +55,22 @@ def markdown(study: Study, results: Results, record: dict[str, Any]) -> str:
 def _head(study: Study, record: dict[str, Any]) -> str:
     phantoms, unit = study.phantoms, study.scale.unit
     bound = -10 * math.log10(study.noise.dose)
+    networks = "" if study.networks is None else f", networks on phantoms {_listed(study.networks.training)}"
     return (
         f"Commit {record['commit']}, configuration {record['config_sha256'][:16]}, {record['date']}; "
         f"{record['device']}, {record['threads']} threads, torch {record['torch']}.\n\n"
-        f"Trained on phantom {phantoms.training}, tested on {', '.join(map(str, phantoms.test))}, which training never "
-        f"saw; seeds {', '.join(map(str, study.seeds))} of noise and training. PSNR and SSIM: data range "
-        f"{study.scale.data_range:g} {unit}, means over slices; ± is the standard deviation over the test phantoms of "
-        f"their means over the seeds.\n\n"
+        f"Filters were trained on one stack of phantom {phantoms.training}{networks}; all are tested on "
+        f"{_listed(phantoms.test)}, which training never saw; seeds {_listed(study.seeds)} of noise and training. "
+        f"PSNR and SSIM: data range {study.scale.data_range:g} {unit}, means over slices; ± is the standard deviation "
+        f"over the test phantoms of their means over the seeds.\n\n"
         f"Against the normal dose, as in the paper, a method that knew the object exactly would gain {bound:.2f} dB "
         "over the low dose, and none can gain more, as long as photon noise dominates: the noise of the normal dose is "
         "part of the target and cannot be told better from that of the low dose."
     )
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
 
 
 def _scores(study: Study, results: Results) -> str:
@@ -94,19 +100,36 @@ def _compared(study: Study, results: Results) -> str:
     return f"## Paired differences\n{text}\n\n" + table(["", *heads], rows)
 
 
+def _trained(study: Study, results: Results) -> str:
+    rows = []
+    for method in study.methods:
+        runs = results.runs_of(method.name)
+        training, validation = training_phantoms(study, method)
+        rows.append(
+            [
+                method.title,
+                _listed(training),
+                _listed(validation),
+                f"{_mean(run.steps for run in runs):.0f}",
+                f"{_mean(run.training_seconds for run in runs):.0f}",
+                f"{_mean(run.last_loss for run in runs):.4g}",
+            ]
+        )
+    text = "Means over the seeds; filters take one stack whole, networks random patches. Losses are each model's own."
+    heads = ["", "trained on phantoms", "validated on", "steps", "training, s", "last training losses"]
+    return f"## Training\n{text}\n\n" + table(heads, rows)
+
+
 def _learned(study: Study, results: Results) -> str:
     rows = []
     for method in study.methods:
-        runs, learned = results.runs_of(method.name), results.sigmas_of(method.name)
+        learned = results.sigmas_of(method.name)
         for filter_name in dict.fromkeys(name.rsplit(".", 1)[0] for name in learned):
             cells = [method.title, filter_name]
             for sigma in ("sigma_z", "sigma_y", "sigma_x", "sigma_range"):
-                values = learned.get(f"{filter_name}.{sigma}", [])
-                cells.append(_spread(values))
-            rows.append(
-                [*cells, f"{_mean(run.steps for run in runs):.0f}", f"{_mean(r.training_seconds for r in runs):.0f}"]
-            )
-    heads = ["", "filter", "sigma z", "sigma y", "sigma x", "sigma range", "steps", "training, s"]
+                cells.append(_spread(learned.get(f"{filter_name}.{sigma}", [])))
+            rows.append(cells)
+    heads = ["", "filter", "sigma z", "sigma y", "sigma x", "sigma range"]
     text = (
         "Mean over the seeds and, in brackets, smallest and largest. Spatial ones in voxels (of projections: views, "
         "rows, columns), range ones in units of the input scale."
@@ -160,7 +183,7 @@ def _implant(study: Study, results: Results) -> str:
     ]
     text = (
         f"Phantom {study.implant.phantom} with {study.implant.metal} in the spine, which training never saw. Voxels "
-        "outside the range of the input in the filters' window would be made up; a bilateral filter cannot."
+        "outside the range of the input voxels that they depend on are made up; a bilateral filter cannot do that."
     )
     heads = ["", "SSIM", "PSNR", f"RMSE within 15 mm of metal, {unit}", f"RMSE elsewhere, {unit}", "voxels outside"]
     return f"## Metal\n{text}\n\n" + table(heads, rows)

@@ -10,6 +10,12 @@ EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 if str(EXPERIMENTS) not in sys.path:
     sys.path.insert(0, str(EXPERIMENTS))
 
+NETWORKS: dict[str, Any] = {
+    "training": [100, 101],
+    "patches": {"size": 16, "per_batch": 2},
+    "stop": {"max_steps": 2},
+    "validate": {"every": 1, "slices": 1},
+}
 SMALL: dict[str, dict[str, Any]] = {
     "bone_xrm": {
         "phantoms": {"options": {"outer": [0.104, 0.09], "wall": 0.06, "height": 0.05}, "test": [201, 202]},
@@ -18,6 +24,8 @@ SMALL: dict[str, dict[str, Any]] = {
         "stop": {"max_steps": 4},
         "seeds": [0, 1],
         "shown_slice": 1,
+        "networks": NETWORKS,
+        "regions": [[0.1, 0.3, 0.4]],
     },
     "low_dose_ct": {
         "phantoms": {"test": [201, 202]},
@@ -28,6 +36,8 @@ SMALL: dict[str, dict[str, Any]] = {
         "depth": {"filters": [1, 2], "seeds": [0]},
         "starts": {"sigmas": [[0.5, 0.01], [1.0, 0.05]]},
         "shown_slice": 1,
+        "networks": NETWORKS,
+        "regions": [],
     },
 }
 

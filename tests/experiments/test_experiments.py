@@ -16,7 +16,8 @@ from scipy import stats
 
 import sinograd as sg
 from sinograd.io.typed import ConfigError
-from sinograd.models import bilateral_stack
+from sinograd.models import NetworkDenoiser, bilateral_stack
+from sinograd.networks import CNN10, QAE
 
 pytest.importorskip("lightning")
 pytest.importorskip("torchmetrics")
@@ -40,6 +41,8 @@ def test_configurations(name: str, profile: str) -> None:
     assert 2 * torch.cat([lower[:2], upper[:2]]).abs().max() < geometry.field_of_view
     assert grid.size[0] < 0.95 * geometry.default_grid().size[0]
     for method in study.methods:
+        if method.is_network:
+            continue
         scales = {key: value for key, value in vars(method.model).items() if key in ("input_scale", "image_scale")}
         assert list(scales.values()) == pytest.approx([study.data_range])
     assert study.methods[0].model.sigma_spatial == 0.5 and study.methods[0].model.sigma_range == 0.01
@@ -53,6 +56,11 @@ def test_wrong_configurations(tmp_path: Path, small: Any) -> None:
         load_study(config, "huge")
     for changes, message in (
         ({"phantoms": {"training": 201}}, "201 is both trained on and tested on"),
+        ({"networks": {"training": [204]}}, "204 is both trained on and tested on"),
+        ({"networks": {"validation": [101]}}, "101 is both trained on and validated on"),
+        ({"networks": None}, "networks: missing, red-cnn is a network"),
+        ({"depth": {"filters": [1], "like": "qae", "seeds": [0]}}, "a stack of filters in the image, got 'qae'"),
+        ({"regions": [[0.9, 0.1, 0.2]]}, "regions: expected squares inside the slice"),
         ({"noise": {"dose": 1.5}}, "noise.dose: expected a fraction above 0 and below 1, got 1.5"),
         ({"sedes": [1]}, "sedes: unknown key .did you mean seeds"),
         ({"comparisons": [["best", "low-dose"]]}, "comparisons: no method 'best'"),
@@ -136,6 +144,15 @@ def test_voxels_outside_the_range_of_their_neighbours(small: Any) -> None:
     assert outside_range(model, given, found) == 2
 
 
+def test_how_far_a_network_looks() -> None:
+    """As far as its kernels reach together: CNN-10 has widths 9, 3 and 5, QAE ten times 5."""
+    from study.implant import reach_of
+
+    generator = torch.Generator().manual_seed(0)
+    assert reach_of(NetworkDenoiser(CNN10(generator=generator), 1.0, 2.0)) == (0, 7, 7)
+    assert reach_of(NetworkDenoiser(QAE(channels=2, generator=generator))) == (0, 20, 20)
+
+
 @pytest.fixture
 def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
     """Training runs draw nothing, which takes longer than the training."""
@@ -146,19 +163,27 @@ def no_curves(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.usefixtures("no_curves")
 def test_bone_from_start_to_end(small: Any, tmp_path: Path) -> None:
     from study.experiment import Experiment
+    from study.methods import run_folder, training_config
 
     study = small("bone_xrm")
+    networks = {
+        "patches": {"size": 16, "per_batch": 2},
+        "stop": {"max_steps": 2},
+        "validate": {"every": 1, "slices": 1},
+    }
     lines: list[str] = []
     found = Experiment(study, tmp_path / "cache", report=lines.append).run(tmp_path / "out")
-    names = {"results.md", "results.json", "scores.csv", "runs.csv", "predictions.png", "losses.png"}
+    names = {"results.md", "results.json", "scores.csv", "runs.csv", "predictions.png", "region.png", "losses.png"}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
-    # low dose and four methods to two references, the normal dose to one; two phantoms, two seeds
-    assert len(found.rows) == (5 * 2 + 1) * 2 * 2
+    # low dose and seven methods to two references, the normal dose to one; two phantoms, two seeds
+    assert len(found.rows) == (8 * 2 + 1) * 2 * 2
     assert {run.method: run.parameters for run in found.runs} == {
-        "one-filter": 4, "three-filters": 12, "three-filters-n2v": 12, "dual-domain": 12
+        "one-filter": 4, "three-filters": 12, "three-filters-n2v": 12, "dual-domain": 12,
+        "red-cnn": 1_848_865, "qae": 137_658, "cnn-10": 24_513,
     }  # fmt: skip
     page = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     assert "| Dual-domain BFs |" in page and "| Dual-domain BFs - 3 BF layers |" in page
+    assert "| RED-CNN | 100, 101 | 150 | 2 |" in page and "| 1 BF layer | 100 |  | 4 |" in page
     record = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert len(record["record"]["config_sha256"]) == 64 and record["record"]["profile"] == "quick"
     with open(tmp_path / "out" / "scores.csv", newline="", encoding="utf-8") as file:
@@ -168,6 +193,15 @@ def test_bone_from_start_to_end(small: Any, tmp_path: Path) -> None:
     again = Experiment(study, tmp_path / "cache", report=lines.append).run(tmp_path / "again")
     assert again.rows == found.rows
     assert [run.training_seconds for run in again.runs] == [run.training_seconds for run in found.runs]
+    # A study with other methods finds the runs that both have; one with other networks' phantoms none of these.
+    held = {path.name for path in (tmp_path / "cache" / "runs").iterdir()}
+    for changes, new in (({"title": "Other"}, 0), ({"networks": {**networks, "training": [100]}}, 3)):
+        other = small("bone_xrm", **changes)
+        folders = {
+            run_folder(tmp_path / "cache", other, method, training_config(other, method, 0)).name
+            for method in other.methods
+        }
+        assert len(folders - held) == new
 
 
 @pytest.mark.usefixtures("no_curves")
@@ -179,7 +213,7 @@ def test_abdomen_from_start_to_end(small: Any, tmp_path: Path) -> None:
     assert {"depth.png", "implant.png"} <= {path.name for path in tmp_path.iterdir()}
     page = (tmp_path / "results.md").read_text(encoding="utf-8")
     assert "## Depth" in page and "| 0.5, 0.01 |" in page and "## Metal" in page
-    assert [row["outside_range"] for row in found.implant] == [0, 0, 0, 0]
+    assert [row["outside_range"] for row in found.implant][:4] == [0, 0, 0, 0] and len(found.implant) == 7
     assert found.implant[0]["rmse_near"] > 2 * found.implant[0]["rmse_elsewhere"]
     # The same filters from the same start on the same data are the same, whatever they are called.
     of = {run.method: run.sigmas for run in found.runs}
@@ -194,5 +228,8 @@ def test_other_phantoms_for_debugging(small: Any) -> None:
         file = EXPERIMENTS / name / "config.yaml"
         study = load_study(file, "quick")
         other = load_study(file, "quick", debug_changes(study))
-        used = {study.phantoms.training, *study.phantoms.test}
-        assert not used & {other.phantoms.training, *other.phantoms.test} and not set(study.seeds) & set(other.seeds)
+        used, others = (
+            {of.phantoms.training, *of.phantoms.test, *of.networks.training, *of.networks.validation}
+            for of in (study, other)
+        )
+        assert not used & others and not set(study.seeds) & set(other.seeds)
