@@ -151,6 +151,7 @@ class Experiment:
                 seconds_a_slice(self.study, method, trained.model.cpu(), case),
                 sum(losses) / len(losses),
                 trained.sigmas,
+                trained.commit,
             )
         )
 

@@ -21,19 +21,21 @@ from sinograd.training.config import Adam, Bilateral, Config, Data, DualDomain, 
 from sinograd.training.history import sigmas
 from study.config import Method, Study, digest
 from study.data import Case, data_hash
+from study.record import commit
 
 Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A trained method. seconds: of all steps; reason: why training ended."""
+    """A trained method. seconds: of all steps; reason: why training ended; commit: of the code that trained it."""
 
     model: nn.Module
     history: History
     steps: int
     seconds: float
     reason: str
+    commit: str = "unknown"
 
     @property
     def parameters(self) -> int:
@@ -78,7 +80,7 @@ def train_or_find(
     if folder is not None:
         folder.parent.mkdir(parents=True, exist_ok=True)
     result = train(config, data, output=folder, resume=resume, progress=progress)
-    record = {"steps": result.steps, "seconds": result.seconds, "reason": result.reason}
+    record = {"steps": result.steps, "seconds": result.seconds, "reason": result.reason, "commit": commit()}
     if finished is not None:
         with replacing(finished, force=True) as temporary:
             temporary.write_text(json.dumps(record), encoding="utf-8")

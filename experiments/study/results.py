@@ -27,7 +27,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Run:
-    """A training run: how it went and what it learned; seconds_a_slice: of one core, to apply it."""
+    """A training run: how it went and what it learned.
+
+    seconds_a_slice: of one core, to apply it; commit: of the code that trained, another one where a run was found.
+    """
 
     method: str
     seed: int
@@ -38,6 +41,7 @@ class Run:
     seconds_a_slice: float
     last_loss: float
     sigmas: dict[str, float]
+    commit: str
 
 
 @dataclass

@@ -113,10 +113,11 @@ def _trained(study: Study, results: Results) -> str:
                 f"{_mean(run.steps for run in runs):.0f}",
                 f"{_mean(run.training_seconds for run in runs):.0f}",
                 f"{_mean(run.last_loss for run in runs):.4g}",
+                ", ".join(sorted({run.commit[:7] for run in runs})),
             ]
         )
     text = "Means over the seeds; filters take one stack whole, networks random patches. Losses are each model's own."
-    heads = ["", "trained on phantoms", "validated on", "steps", "training, s", "last training losses"]
+    heads = ["", "trained on phantoms", "validated on", "steps", "training, s", "last training losses", "commit"]
     return f"## Training\n{text}\n\n" + table(heads, rows)
 
 
