@@ -90,16 +90,12 @@ class Space:
 
 @dataclass(frozen=True)
 class Method:
-    """A denoiser: name for files, title for tables; task and model as in the configuration of `sinograd train`.
-
-    learning_rate: of a network; filters have those of the study.
-    """
+    """A denoiser: name for files, title for tables; task and model as in the configuration of `sinograd train`."""
 
     name: str
     title: str
     task: Supervised | Noise2Void | DualDomain
     model: Model
-    learning_rate: Annotated[float, POSITIVE] | None = None
 
     @property
     def is_network(self) -> bool:
@@ -110,11 +106,12 @@ class Method:
 @dataclass(frozen=True)
 class Networks:
     """How networks are trained, which a single stack would not be enough for: on random patches of other phantoms'
-    slices, as long as validation phantoms show progress.
+    slices, as long as validation phantoms show progress. learning_rates: by the names of the methods.
     """
 
     training: Seeds
     validation: Seeds
+    learning_rates: dict[str, Annotated[float, POSITIVE]]
     patches: PatchesSpec
     stop: Stop
     validate: Validation
@@ -270,12 +267,15 @@ def _check(study: Study) -> None:
 
 
 def _check_networks(study: Study) -> None:
-    for method in study.methods:
-        if method.is_network and study.networks is None:
-            raise ConfigError(f"networks: missing, {method.name} is a network")
-        if method.is_network != (method.learning_rate is not None):
-            raise ConfigError(f"methods: {method.name}: expected a learning_rate for networks and only for them")
-    both = set() if study.networks is None else {*study.networks.training} & {*study.networks.validation}
+    names = [method.name for method in study.methods if method.is_network]
+    if study.networks is None:
+        if names:
+            raise ConfigError(f"networks: missing, {names[0]} is a network")
+        return
+    if sorted(study.networks.learning_rates) != sorted(names):
+        given = ", ".join(study.networks.learning_rates) or "none"
+        raise ConfigError(f"networks.learning_rates: expected one each for {', '.join(names)}, got {given}")
+    both = {*study.networks.training} & {*study.networks.validation}
     if both:
         raise ConfigError(f"networks: {min(both)} is both trained on and validated on")
 

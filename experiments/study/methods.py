@@ -54,12 +54,13 @@ def training_config(study: Study, method: Method, seed: int, device: str = "cpu"
         return Config(
             task=method.task, model=method.model, optimizer=study.optimizer, stop=study.stop, seed=seed, device=device
         )
-    assert study.networks is not None and method.learning_rate is not None
+    assert study.networks is not None
+    rates = {"network": study.networks.learning_rates[method.name]}
     return Config(
         task=method.task,
         model=method.model,
         data=Data(patches=study.networks.patches),
-        optimizer=Adam(learning_rates={"network": method.learning_rate}, schedule=study.networks.schedule),
+        optimizer=Adam(learning_rates=rates, schedule=study.networks.schedule),
         stop=study.networks.stop,
         validation=study.networks.validate,
         seed=seed,

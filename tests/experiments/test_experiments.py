@@ -59,6 +59,7 @@ def test_wrong_configurations(tmp_path: Path, small: Any) -> None:
         ({"networks": {"training": [204]}}, "204 is both trained on and tested on"),
         ({"networks": {"validation": [101]}}, "101 is both trained on and validated on"),
         ({"networks": None}, "networks: missing, red-cnn is a network"),
+        ({"networks": {"learning_rates": {"unet": 1.0}}}, "expected one each for red-cnn, qae, cnn-10, got red-cnn, "),
         ({"depth": {"filters": [1], "like": "qae", "seeds": [0]}}, "a stack of filters in the image, got 'qae'"),
         ({"regions": [[0.9, 0.1, 0.2]]}, "regions: expected squares inside the slice"),
         ({"noise": {"dose": 1.5}}, "noise.dose: expected a fraction above 0 and below 1, got 1.5"),
