@@ -19,6 +19,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import torch
+
 PROGRAMS: dict[str, dict[str, Any]] = {
     "axial_backprojection.cu": {"WARPS": 8, "COLUMNS": 4, "LEVELS": 4},
     "axial_joseph.cu": {"WARPS": 8, "COLUMNS": 2, "LEVELS": 4},
@@ -26,6 +28,7 @@ PROGRAMS: dict[str, dict[str, Any]] = {
     "general_joseph.cu": {},
     "planar.cu": {"IMAGES": 4},
 }
+BILATERAL = ("bilateral.cu", "bilateral.cu, gradients")  # windows of 5 x 5 x 5
 ENTRY, USED, SPILLED = "Compiling entry", re.compile(r"Used (\d+) registers"), re.compile(r"(\d+) bytes spill stores")
 
 
@@ -33,10 +36,10 @@ def measured(file: str, real: str, arch: str) -> dict[str, Any]:
     """One program in this process."""
     from cuda.core.utils import FileStreamProgramCache
 
-    from sinograd.ops.cuda.program import Program, cuda_core
+    from sinograd.ops.cuda.program import cuda_core
     from sinograd.ops.cuda.source import assemble
 
-    program, core = Program.of(file, contracted=False, REAL=real, **PROGRAMS[file]), cuda_core()
+    program, core = program_of(file, real), cuda_core()
     with tempfile.TemporaryDirectory() as folder, FileStreamProgramCache(folder) as cache:
         start = time.perf_counter()
         program.compile(arch, cache)
@@ -48,16 +51,28 @@ def measured(file: str, real: str, arch: str) -> dict[str, Any]:
             again.append(time.perf_counter() - start)
     log = io.StringIO()
     options = core.ProgramOptions(
-        name=file,
+        name=program.file,
         arch=arch,
         std="c++17",
         device_as_default_execution_space=True,
         define_macro=list(program.macros),
-        fma=False,
+        fma=program.contracted,
         ptxas_options=["-v"],
     )
-    core.Program(assemble(file), "c++", options).compile("cubin", logs=log)
+    core.Program(assemble(program.file), "c++", options).compile("cubin", logs=log)
     return {"compile_s": new, "cached_s": statistics.median(again), "kernels": kernels(log.getvalue())}
+
+
+def program_of(file: str, real: str) -> Any:
+    """The program that a launch takes."""
+    from sinograd.ops.bilateral_cuda import grid_of
+    from sinograd.ops.cuda.program import Program
+    from sinograd.ops.window import Layout
+
+    if file in PROGRAMS:
+        return Program.of(file, contracted=False, REAL=real, **PROGRAMS[file])
+    dtype = torch.float32 if real == "float" else torch.float64
+    return grid_of(Layout((1, 64, 512, 512), (5, 5, 5)), dtype, joint=False, backward=file == BILATERAL[1]).program
 
 
 def kernels(log: str) -> dict[str, dict[str, int]]:
@@ -86,7 +101,7 @@ def main() -> None:
         print(json.dumps(measured(*given.one, given.arch)))
         return
     results = []
-    for file in PROGRAMS:
+    for file in (*PROGRAMS, *BILATERAL):
         for real in ("float", "double"):
             command = [sys.executable, __file__, "--arch", given.arch, "--one", file, real]
             found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
