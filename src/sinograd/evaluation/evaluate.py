@@ -67,7 +67,8 @@ def evaluate(
     Raises:
         ValueError, before anything is denoised: no methods or pairs, names given twice, a volume without a target,
             with another unit or group than the protocol is for, values that cannot be in the volume's unit or are not
-            finite (in the middle slices), a disc that no volume can have (`DiscImages`).
+            finite (in the middle slices), a method trained on another unit, a disc that no volume can
+            have (`DiscImages`).
         ValueError: a method that returns another shape or values that are not finite; names method and volume.
     """
     device = torch.device(device)
@@ -128,6 +129,9 @@ def _check(methods: Sequence[Method], pairs: Sequence[PairedVolume], protocol: P
         protocol.check(units[-1], pair.group, pair.name)
         if units[-1] != units[0]:
             raise ValueError(f"pairs: {pairs[0].name} is in {units[0]}, {pair.name} in {units[-1]}: one unit for all")
+        for method in methods:
+            if pair.unit != "none" and method.unit not in (None, pair.unit):
+                raise ValueError(f"{method.name}: trained on values in {method.unit}, {pair.name} is in {pair.unit}")
     for pair in pairs:
         check_unit(pair)
     return "" if units[0] == "none" else units[0]
