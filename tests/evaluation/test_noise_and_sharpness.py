@@ -88,15 +88,15 @@ def test_sharpness_of_a_disc() -> None:
     pair = discs_in_noise(8.0, 0.5, (3.3, -1.8))
     generator = torch.Generator().manual_seed(2)
     methods = [
-        Method.of("blur", lambda volume: gauss(volume, 1.5)),
+        Method.of("_blur", lambda volume: gauss(volume, 1.5)),
         Method.of("noisier", lambda volume: volume + 60 * torch.randn(volume.shape, generator=generator)),
     ]
     there, elsewhere = Disc.parse("2.5, -2.5, 8"), Disc.parse("12,-10,3,p1,2:5")
     assert elsewhere == Disc(12, -10, 3, "p1", (2, 5))
     scores = evaluate(methods, [pair], FULL, discs=[there, elsewhere])
     found = {edge.method: edge for edge in scores.edges if edge.disc == str(there)}
-    assert list(found) == ["target", "input", "blur", "noisier"]
-    for name, sigma in (("target", 0.5), ("input", 0.5), ("blur", math.hypot(0.5, 1.5 * 0.7))):
+    assert list(found) == ["target", "input", "_blur", "noisier"]
+    for name, sigma in (("target", 0.5), ("input", 0.5), ("_blur", math.hypot(0.5, 1.5 * 0.7))):
         half = math.sqrt(math.log(2) / 2) / (math.pi * sigma)
         assert found[name].f50 == pytest.approx(half, rel=0.05 if name == "input" else 0.02)
         assert found[name].contrast == pytest.approx(100, rel=0.02) and not found[name].problem
@@ -106,12 +106,12 @@ def test_sharpness_of_a_disc() -> None:
     assert {edge.problem for edge in scores.edges if edge.disc == str(elsewhere)} == {"no disc there"}
 
     rows = list(csv.DictReader(io.StringIO(discs_csv(scores))))
-    assert len(rows) == 8 and float(rows[2]["f50"]) == found["blur"].f50
+    assert len(rows) == 8 and float(rows[2]["f50"]) == found["_blur"].f50
     kinds = [row["curve"] for row in csv.DictReader(io.StringIO(curves_csv(scores)))]
-    assert kinds.count("task transfer") == 3 * len(found["blur"].frequency) and "noise power" in kinds
+    assert kinds.count("task transfer") == 3 * len(found["_blur"].frequency) and "noise power" in kinds
     assert "too noisy to measure" in noise_latex(scores) and edge_picture(scores, str(elsewhere)) == ""
     picture = edge_picture(scores, str(there))
-    assert picture.startswith("<svg") and "blur" in picture and "noisier" not in picture
+    assert picture.startswith("<svg") and "_blur" in picture and "noisier" not in picture
     assert not re.search(r"https?://|url\(", picture)
 
 

@@ -69,7 +69,9 @@ def _picture(panels: list[tuple[str, Curves, bool]], names: list[str], abscissa:
         for axis, (head, curves, logarithmic) in zip(axes, panels, strict=True):
             for name in (name for name in names if name in curves):
                 color, dashes = _style(name, names)
-                axis.plot(*curves[name], color=color, linestyle=dashes, linewidth=1.6, label=name)
+                # matplotlib leaves out names that begin with an underscore
+                label = f"\u200b{name}" if name.startswith("_") else name
+                axis.plot(*curves[name], color=color, linestyle=dashes, linewidth=1.6, label=label)
             _dress(axis, head, abscissa, logarithmic)
         lines, labels = axes[0].get_legend_handles_labels()
         figure.legend(lines, labels, loc="outside right upper", frameon=False, fontsize=9, labelcolor=_INK)

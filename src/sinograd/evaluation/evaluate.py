@@ -67,8 +67,8 @@ def evaluate(
     Raises:
         ValueError, before anything is denoised: no methods or pairs, names given twice, a volume without a target,
             with another unit or group than the protocol is for, values that cannot be in the volume's unit or are not
-            finite (in the middle slices), a method trained on another unit, a disc that no volume can
-            have (`DiscImages`).
+            finite (in the middle slices), a method trained on another unit, a disc that no volume can have
+            (`DiscImages`).
         ValueError: a method that returns another shape or values that are not finite; names method and volume.
     """
     device = torch.device(device)
@@ -78,8 +78,13 @@ def evaluate(
     infos = tuple(MethodInfo(m.name, m.parameters, m.oracle) for m in methods)
     frequency_unit = "1/mm" if all(pair.spacing is not None for pair in pairs) else "1/pixel"
     scores = Scores(
-        protocol, unit, infos, [], [], [], [], frequency_unit, _device_name(device), torch.get_num_threads()
-    )  # fmt: skip
+        protocol,
+        unit,
+        infos,
+        frequency_unit=frequency_unit,
+        device=_device_name(device),
+        threads=torch.get_num_threads(),
+    )
     kept = {round((i + 0.5) * len(pairs) / samples - 0.5) for i in range(samples)} if samples else set()
     total, done = len(methods) * sum(len(pair.inputs) for pair in pairs), 0
     for number, pair in enumerate(pairs):
