@@ -37,15 +37,18 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def test_pairs_file(sinograd: Command, folder: Path) -> None:
     found = sinograd(
-        "evaluate", "pairs.yaml", "-m", "one=model.yaml", "-m", "gaussian", "--protocol", "full-range", "-o", "results"
-    )
+        "evaluate", "pairs.yaml", "-m", "one=model.yaml", "-m", "gaussian", "--protocol", "full-range", "-o", "results",
+        "--disc", "1,-2,5,p1"
+    )  # fmt: skip
     assert found.exit_code == 0, found.output
-    names = {"volumes.csv", "summary.csv", "differences.csv", "table.tex", "report.html", "provenance.json"}
+    names = {"volumes.csv", "summary.csv", "differences.csv", "curves.csv", "discs.csv"}
+    names |= {"table.tex", "noise.tex", "report.html", "provenance.json"}
     assert {path.name for path in (folder / "results").iterdir()} == names
     with open(folder / "results" / "summary.csv", newline="", encoding="utf-8") as file:
         rmse = {row["method"]: float(row["mean"]) for row in csv.DictReader(file) if row["metric"] == "rmse"}
     assert rmse["gaussian"] < rmse["one"] < rmse["input"] == pytest.approx(40, rel=0.05)
-    for text in ("data range: 4096 HU", "over 2 patients", "one - input", "gaussian*", "results: results"):
+    for text in ("data range: 4096 HU", "over 2 patients", "one - input", "gaussian*", "results: results",
+                 "noise left (HU)", "disc at (1, -2) mm, radius 5 mm of p1"):  # fmt: skip
         assert text in found.output, found.output
     assert "p1" in (folder / "results" / "report.html").read_text(encoding="utf-8")
 
@@ -102,6 +105,8 @@ LOW = ("input/p1.h5", "--target", "target/p1.h5")
         ((*LOW, "--protocol", "full-range", "--unit", "1/mm"), "p1.h5: its values are in 1/mm, the protocol"),
         ((*LOW, "--protocol", "full-range", "--unit", "none"), "in no known unit, the protocol full-range scores HU"),
         ((*LOW, "--protocol", "full-range", "--unit", "HU", "--data-range", "-5"), "the data range must be a positive"),
+        (("pairs.yaml", "--protocol", "full-range", "--disc", "1,2"), "disc: expected X,Y,RADIUS[,VOLUME]"),
+        (("pairs.yaml", "--protocol", "full-range", "--disc", "0,0,5,p9"), "expected a volume of p1, p2"),
         (("pairs.yaml", "--protocol", "full-range", "--water-per-mm", "0"), "--water-per-mm: expected a positive"),
     ],
 )  # fmt: skip

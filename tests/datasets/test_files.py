@@ -22,6 +22,7 @@ from sinograd.datasets import (
     load_pairs,
     with_absolute_paths,
 )
+from sinograd.datasets.files import names_of
 from sinograd.datasets.ldct_and_projection import split_table
 
 _SHAPE = (3, 8, 8)
@@ -51,6 +52,14 @@ def test_files_named_one_by_one(tmp_path: Path) -> None:
     assert torch.equal(first.inputs[0].read(0, 3), low) and torch.equal(first.target.read(1, 2), normal[1:2])
     assert (second.name, second.patient, second.target) == ("twice", "twice", None)
     assert torch.equal(second.inputs[1].read(0, 3), noise)
+
+
+def test_files_of_one_name_are_told_apart() -> None:
+    """Patients whose folders hold files of the same names stay different patients."""
+    paths = [Path(p) for p in ("/d/a/low.h5", "/d/b/low.nii.gz", "/d/c.h5", "/d/a/low.h5")]
+    assert names_of(paths) == ["a/low", "b/low", "c", "a/low"]
+    deep = [Path(p) for p in ("/d/1/x/low.h5", "/d/2/x/low.h5", "/d/2/y/low.h5")]
+    assert names_of(deep) == ["1/x/low", "2/x/low", "y/low"] and names_of([]) == []
 
 
 def test_two_folders_by_name(tmp_path: Path) -> None:

@@ -89,9 +89,11 @@ def test_models_by_file(pairs: list[PairedVolume], tmp_path: Path) -> None:
 def test_networks_by_file(pairs: list[PairedVolume], tmp_path: Path) -> None:
     """A network's file: its parameters, and the scores of what the module makes of the volume."""
     denoiser = NetworkDenoiser(CNN10(), offset=0.0, scale=500.0)
-    save_model(denoiser, tmp_path / "cnn.pt")
+    save_model(denoiser, tmp_path / "cnn.pt", trained_on={"unit": "HU"})
     method = find_method(tmp_path / "cnn.pt")
-    assert (method.name, method.parameters) == ("cnn", 24_513)
+    assert (method.name, method.parameters, method.unit) == ("cnn", 24_513, "HU")
+    with pytest.raises(ValueError, match=r"cnn: trained on values in 1/mm, B-2 is in HU"):
+        evaluate([dataclasses.replace(method, unit="1/mm")], pairs[2:3], FULL)
     scores = evaluate([method], pairs[2:3], FULL)
     with torch.no_grad():
         found = denoiser(pairs[2].inputs[0].volume)  # pyright: ignore

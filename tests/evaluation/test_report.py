@@ -18,6 +18,7 @@ from rich.console import Console
 
 from sinograd.datasets import PairedVolume
 from sinograd.evaluation import (
+    Disc,
     Method,
     Scores,
     evaluate,
@@ -37,7 +38,7 @@ def scores(pairs: list[PairedVolume]) -> Scores:
     """The input, a mean of 3 x 3 named by someone who likes markup, and an oracle."""
     pool = torch.nn.AvgPool2d(3, 1, 1, count_include_pad=False)
     methods = [Method.of("mean_3</script>", lambda volume: pool(volume), 0), find_method("gaussian")]
-    return evaluate(methods, pairs, protocol("ldct-benchmark"), samples=4)
+    return evaluate(methods, pairs, protocol("ldct-benchmark"), samples=4, discs=[Disc(0, 0, 6)])
 
 
 def test_terminal(scores: Scores) -> None:
@@ -53,7 +54,8 @@ def test_terminal(scores: Scores) -> None:
 
 def test_files(scores: Scores, tmp_path: Path) -> None:
     folder = write_results(scores, tmp_path / "results", options={"method": ["gaussian"]})
-    names = {"volumes.csv", "summary.csv", "differences.csv", "table.tex", "report.html", "provenance.json"}
+    names = {"volumes.csv", "summary.csv", "differences.csv", "curves.csv", "discs.csv"}
+    names |= {"table.tex", "noise.tex", "report.html", "provenance.json"}
     assert {path.name for path in folder.iterdir()} == names
     with open(folder / "volumes.csv", newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
@@ -114,6 +116,10 @@ def test_the_page_holds_the_slices(scores: Scores, tmp_path: Path) -> None:
     assert windows == [[-150, 250]] * 3 + [[-1350, 150]]
     assert meta["rows"][2][0] == "gaussian*" and len(meta["differenceRows"]) == 3
     assert ["pairs", "made <here>"] in meta["details"]
+    assert [row[0] for row in meta["noise"]["rows"]] == ["input", "mean_3</script>", "gaussian*"]
+    assert meta["noise"]["rows"][0][1].startswith("39.99 ±") and "mean_3&lt;/script&gt;" in meta["noise"]["picture"]
+    assert meta["discs"][0]["title"] == "Sharpness of the disc at (0, 0) mm, radius 6 mm"
+    assert [row[0] for row in meta["discs"][0]["rows"]] == ["target", *(row[0] for row in meta["noise"]["rows"])]
     text = (tmp_path / "r.html").read_text(encoding="utf-8")
     assert not re.search(r"https?://|\bsrc=|@import|url\(", text)
     assert text.count("</script>") == 3
@@ -140,6 +146,8 @@ def test_in_a_browser(browser: Any, scores: Scores, tmp_path: Path) -> None:
         "return [...document.querySelectorAll('#scores td:first-child')].map(c => c.textContent)"
     )
     assert cells == ["input", "mean_3</script>", "gaussian*"]
+    texts = browser.execute_script("return [...document.querySelectorAll('#curves svg text')].map(t => t.textContent)")
+    assert {"mean_3</script>", "noise power (HU² mm²)", "spatial frequency (1/mm)"} <= set(texts)
 
     def check(sample: int, low: float, high: float, reach: float, region: tuple[int, int, int]) -> None:
         kept, (top, left, side) = scores.samples[sample], region

@@ -37,6 +37,7 @@ class EvaluateRequest:
     water: float | None = None
     against: str = "input"
     slices: int = 3
+    discs: tuple[str, ...] = ()
     device: str = "cpu"
     force: bool = False
 
@@ -97,11 +98,20 @@ def evaluate(
         ),
     ] = None,
     slices: Annotated[int, typer.Option(metavar="N", help="Slices on the page.", min=0)] = 3,
+    disc: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="X,Y,R[,VOLUME][,FIRST:END]",
+            help="A disc or rod (mm; R: radius; of all volumes or one, of all slices or some): how sharp its edge is "
+            "left. May be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     device: Annotated[str, typer.Option(metavar="NAME", help="Where models compute: cpu, cuda, cuda:1 ...")] = "cpu",
     force: Annotated[bool, typer.Option("--force", metavar="", help="Replace files that exist.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print warnings and errors only.")] = False,
 ) -> None:
-    """Compare denoisers: SSIM, PSNR and RMSE to the normal dose, time and memory, over patients."""
+    """Compare denoisers: SSIM, PSNR and RMSE to the normal dose, noise, time and memory, over patients."""
     request = EvaluateRequest(
         inputs=inputs,
         targets=target or [],
@@ -114,6 +124,7 @@ def evaluate(
         water=water_per_mm,
         against=against,
         slices=slices,
+        discs=tuple(disc or ()),
         device=device,
         force=force,
     )
@@ -125,12 +136,13 @@ def evaluate(
 
 def evaluate_files(request: EvaluateRequest, progress: Progress) -> Scores:
     """Check everything, score, write."""
-    from sinograd.evaluation import check_results_folder, find_method, write_results
+    from sinograd.evaluation import Disc, check_results_folder, find_method, write_results
     from sinograd.evaluation import evaluate as run
 
     if request.output is not None:
         check_results_folder(request.output, force=request.force)
     _check_device(request.device)
+    discs = [Disc.parse(text) for text in request.discs]
     methods = [find_method(name, request.device) for name in request.methods]
     known = ["input", *(m.name for m in methods)]
     if request.against not in known:
@@ -145,6 +157,7 @@ def evaluate_files(request: EvaluateRequest, progress: Progress) -> Scores:
         water=request.water,
         device=request.device,
         samples=0 if request.output is None else min(request.slices, len(pairs)),
+        discs=discs,
         progress=progress.stage("evaluating", 0, "volumes"),
     )
     _warn_of_unchanged(scores)
@@ -231,10 +244,13 @@ def _warn_of_unchanged(scores: Scores) -> None:
 def _show(scores: Scores, request: EvaluateRequest) -> None:
     from rich.console import Console
 
-    from sinograd.evaluation import rich_differences, rich_scores, table_notes
+    from sinograd.evaluation import rich_differences, rich_edges, rich_noise, rich_scores, table_notes
 
     console = Console(highlight=False, soft_wrap=True)
     tables = [rich_scores(scores)]
+    if scores.spectra:
+        tables.append(rich_noise(scores))
+    tables += rich_edges(scores)
     if len(scores.methods) > 1:
         tables.append(rich_differences(scores, request.against))
     # A table wider than the terminal is broken by the terminal, not cut.

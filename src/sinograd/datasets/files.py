@@ -38,7 +38,8 @@ def volume_pairs(spec: Volumes) -> list[PairedVolume]:
         found = "neither" if spec.folder is None else "both"
         raise ConfigError(f"pairs: the layout volumes takes either files or a folder, got {found}")
     files = spec.files if spec.folder is None else matched(spec.folder)
-    return [_pair(entry, spec) for entry in files]
+    names = names_of([_first(entry) for entry in files])
+    return [_pair(entry, entry.name or name, spec) for entry, name in zip(files, names, strict=True)]
 
 
 def matched(folder: Path) -> list[PairFiles]:
@@ -72,6 +73,18 @@ def stem(path: Path) -> str:
     return name
 
 
+def names_of(paths: Sequence[Path]) -> list[str]:
+    """The files' names without suffixes, with as many folders before them as tell different files apart."""
+    parts = [(*path.parts[:-1], stem(path)) for path in paths]
+    names = [part[-1] for part in parts]
+    for depth in range(2, max(map(len, parts), default=1) + 1):
+        twice = {name for name in names if len({p for p, n in zip(parts, names, strict=True) if n == name}) > 1}
+        if not twice:
+            break
+        names = ["/".join(p[-depth:]) if n in twice else n for p, n in zip(parts, names, strict=True)]
+    return names
+
+
 def _by_name(folder: Path) -> dict[str, Path]:
     """Volumes by their names; what lies beside .npy files (.yaml) and hidden files are none."""
     found: dict[str, Path] = {}
@@ -85,11 +98,14 @@ def _by_name(folder: Path) -> dict[str, Path]:
     return found
 
 
-def _pair(entry: PairFiles, spec: Volumes) -> PairedVolume:
+def _first(entry: PairFiles) -> Path:
+    return entry.input[0] if isinstance(entry.input, tuple) else entry.input
+
+
+def _pair(entry: PairFiles, name: str, spec: Volumes) -> PairedVolume:
     paths = entry.input if isinstance(entry.input, tuple) else (entry.input,)
     inputs = tuple(open_source(path, spec.unit, spec.padding) for path in paths)
     target = None if entry.target is None else open_source(entry.target, spec.unit, spec.padding)
-    name = entry.name or stem(paths[0])
     return PairedVolume(name, entry.patient or name, inputs, target, spec.unit, entry.group)
 
 

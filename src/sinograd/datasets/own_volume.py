@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from sinograd.datasets.block_cache import BlockCache
-from sinograd.datasets.files import open_source, stem
+from sinograd.datasets.files import names_of, open_source
 from sinograd.datasets.pairs import PairedVolume, VolumeSource, check_finite, check_unit
 from sinograd.datasets.simulation import SimulatedSource, noisy, reconstructed, scan_geometry, slice_grid
 from sinograd.datasets.spec import OwnVolume
@@ -40,17 +40,17 @@ def own_volume_pairs(spec: OwnVolume) -> list[PairedVolume]:
         raise ConfigError("pairs.scan.target_photons: the target is the volume as it is; for target: reconstruction")
     cache = BlockCache(spec.cache_mb << 20)
     pairs = []
-    for path in spec.files:
+    for path, name in zip(spec.files, names_of(spec.files), strict=True):
         source = open_source(path, spec.unit, spec.padding)
-        check_unit(PairedVolume(stem(path), stem(path), (source,), None, spec.unit))
-        simulation = OwnVolumeScan(spec, source, stem(path))
+        check_unit(PairedVolume(name, name, (source,), None, spec.unit))
+        simulation = OwnVolumeScan(spec, source, name)
         inputs = tuple(SimulatedSource(simulation, index, cache) for index in range(spec.realisations))
         target: VolumeSource | None = None
         if spec.target == "volume":
             target = source
         elif spec.target == "reconstruction":
             target = SimulatedSource(simulation, spec.realisations, cache)
-        pairs.append(PairedVolume(stem(path), stem(path), inputs, target, spec.unit, spec.group))
+        pairs.append(PairedVolume(name, name, inputs, target, spec.unit, spec.group))
     return pairs
 
 

@@ -115,7 +115,10 @@ class LdctAndProjection:
 
 @dataclass(frozen=True)
 class PairFiles:
-    """Files of one pair; several inputs are realisations of the noise. name, patient: by default the input's name."""
+    """Files of one pair; several inputs are realisations of the noise.
+
+    name, patient: by default the input's name, after its folders' where several files have it.
+    """
 
     input: Path | Annotated[tuple[Path, ...], _NOT_EMPTY]
     target: Path | None = None

@@ -3,14 +3,17 @@
 Not imported with sinograd.
 """
 
+from sinograd.evaluation.discs import Disc, Sharpness
 from sinograd.evaluation.evaluate import evaluate
 from sinograd.evaluation.methods import Method, classical_names, find_method, unchanged
+from sinograd.evaluation.noise_tables import curves_csv, discs_csv, noise_latex, rich_edges, rich_noise
 from sinograd.evaluation.page import save_report
 from sinograd.evaluation.paired import PairedDifference, Summary, paired_difference, summarise
 from sinograd.evaluation.pairs_file import read_pairs_file
 from sinograd.evaluation.protocols import PROTOCOLS, Protocol, SliceScores, protocol
 from sinograd.evaluation.report import check_results_folder, write_results
 from sinograd.evaluation.scores import MethodInfo, Row, Sample, Scores
+from sinograd.evaluation.spectra import Spectrum, mean_spectra
 from sinograd.evaluation.tables import (
     differences_csv,
     latex,
@@ -23,6 +26,7 @@ from sinograd.evaluation.tables import (
 
 __all__ = [
     "PROTOCOLS",
+    "Disc",
     "Method",
     "MethodInfo",
     "PairedDifference",
@@ -30,18 +34,26 @@ __all__ = [
     "Row",
     "Sample",
     "Scores",
+    "Sharpness",
     "SliceScores",
+    "Spectrum",
     "Summary",
     "check_results_folder",
     "classical_names",
+    "curves_csv",
     "differences_csv",
+    "discs_csv",
     "evaluate",
     "find_method",
     "latex",
+    "mean_spectra",
+    "noise_latex",
     "paired_difference",
     "protocol",
     "read_pairs_file",
     "rich_differences",
+    "rich_edges",
+    "rich_noise",
     "rich_scores",
     "save_report",
     "summarise",

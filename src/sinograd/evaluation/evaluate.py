@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Protocol as Interface
 
 import torch
 from torch import Tensor
 
 from sinograd.datasets import PairedVolume, check_unit
+from sinograd.evaluation.discs import TARGET, Disc, DiscImages
 from sinograd.evaluation.memory import PeakMemory
 from sinograd.evaluation.methods import INPUT, Denoise, Method, unchanged
 from sinograd.evaluation.protocols import Protocol, SliceScores
 from sinograd.evaluation.scores import MethodInfo, Row, Sample, Scores
+from sinograd.evaluation.spectra import Spectrum, measure_spectrum
 from sinograd.physics import hounsfield_from_attenuation
 
 _BLOCK = 1  # slices that are scored at a time
@@ -35,12 +39,16 @@ def evaluate(
     water: float | None = None,
     device: str | torch.device = "cpu",
     samples: int = 0,
+    discs: Sequence[Disc] = (),
     progress: Progress | None = None,
 ) -> Scores:
     """Score each method on each volume, against its target; the noisy volumes themselves come first, as "input".
 
     A volume with several realisations of the noise is denoised and scored once for each. A volume's score is the mean
     over its slices, a patient's the mean over the volumes, and tables give mean and standard deviation over patients.
+
+    Beside the scores are the noise power spectra of what each method leaves of the noise (`Scores.spectra`, of slices
+    of at least 16 x 16 pixels) and the task transfer functions at discs (`Scores.edges`).
 
     Args:
         methods: with different names.
@@ -49,27 +57,41 @@ def evaluate(
         water: attenuation of water in 1/mm, to score volumes in 1/mm in HU; methods get them as they are.
         device: where volumes are denoised; the methods' modules must be there.
         samples: of how many volumes the middle slice is kept, for the page; they are spread over the volumes.
+        discs: whose edges' sharpness is measured, in the mean of all slices and volumes that have them.
         progress: called before each method.
 
     Returns:
-        The scores. Held at a time: input, target and one method's result of one volume, and the kept slices.
+        The scores. Held at a time: input, target and one method's result of one volume, and the kept slices; a float64
+        slice for each disc and method.
 
     Raises:
         ValueError, before anything is denoised: no methods or pairs, names given twice, a volume without a target,
             with another unit or group than the protocol is for, values that cannot be in the volume's unit or are not
-            finite (in the middle slices).
+            finite (in the middle slices), a method trained on another unit, a disc that no volume can have
+            (`DiscImages`).
         ValueError: a method that returns another shape or values that are not finite; names method and volume.
     """
     device = torch.device(device)
     methods = [unchanged(), *(m for m in methods if m.name != INPUT)]
     unit = _check(methods, pairs, protocol, water)
+    images = DiscImages(discs, pairs)
     infos = tuple(MethodInfo(m.name, m.parameters, m.oracle) for m in methods)
-    scores = Scores(protocol, unit, infos, device=_device_name(device), threads=torch.get_num_threads())
+    frequency_unit = "1/mm" if all(pair.spacing is not None for pair in pairs) else "1/pixel"
+    scores = Scores(
+        protocol,
+        unit,
+        infos,
+        frequency_unit=frequency_unit,
+        device=_device_name(device),
+        threads=torch.get_num_threads(),
+    )
     kept = {round((i + 0.5) * len(pairs) / samples - 0.5) for i in range(samples)} if samples else set()
     total, done = len(methods) * sum(len(pair.inputs) for pair in pairs), 0
     for number, pair in enumerate(pairs):
         assert pair.target is not None
         target = _read(pair, pair.target, "target", device)
+        convert = partial(_converted, water=water, pair=pair)
+        images.add(TARGET, pair, target, convert)
         sample = _sample(pair, target, water) if number in kept else None
         for realisation, source in enumerate(pair.inputs):
             volume = _read(pair, source, f"input {realisation}", device)
@@ -80,13 +102,17 @@ def evaluate(
                     with torch.inference_mode():
                         method.warm_up(volume[:1])
                 found, seconds, memory = _denoise(method, pair, volume, target)
-                of_slices = _score(found, target, pair, protocol, water)
-                scores.rows.append(_row(method, pair, realisation, of_slices, seconds, memory))
+                of_slices = _score(found, target, pair, protocol, convert)
+                spectrum = _spectrum(found, target, method, pair, scores.frequency_unit, convert)
+                scores.spectra.extend([] if spectrum is None else [spectrum])
+                scores.rows.append(_row(method, pair, realisation, of_slices, seconds, memory, spectrum))
+                images.add(method.name, pair, found, convert)
                 if sample is not None and realisation == 0:
-                    _keep(sample, method, _converted(found[sample.index], water, pair), of_slices)
+                    _keep(sample, method, convert(found[sample.index]), of_slices)
                 done += 1
         if sample is not None:
             scores.samples.append(sample)
+    scores.edges.extend(images.measure([m.name for m in methods]))
     if progress is not None:
         progress(done, total)
     return scores
@@ -108,6 +134,9 @@ def _check(methods: Sequence[Method], pairs: Sequence[PairedVolume], protocol: P
         protocol.check(units[-1], pair.group, pair.name)
         if units[-1] != units[0]:
             raise ValueError(f"pairs: {pairs[0].name} is in {units[0]}, {pair.name} in {units[-1]}: one unit for all")
+        for method in methods:
+            if pair.unit != "none" and method.unit not in (None, pair.unit):
+                raise ValueError(f"{method.name}: trained on values in {method.unit}, {pair.name} is in {pair.unit}")
     for pair in pairs:
         check_unit(pair)
     return "" if units[0] == "none" else units[0]
@@ -147,10 +176,10 @@ def _timed(denoise: Denoise, volume: Tensor) -> tuple[float, Tensor]:
     return time.perf_counter() - start, found
 
 
-def _score(found: Tensor, target: Tensor, pair: PairedVolume, protocol: Protocol, water: float | None) -> SliceScores:
+def _score(found: Tensor, target: Tensor, pair: PairedVolume, protocol: Protocol, convert: Denoise) -> SliceScores:
     blocks = []
     for i in range(0, len(found), _BLOCK):
-        one, other = (_converted(v[i : i + _BLOCK], water, pair) for v in (found, target))
+        one, other = (convert(v[i : i + _BLOCK]) for v in (found, target))
         blocks.append(protocol.score(one, other, pair.group))
     return SliceScores(
         torch.cat([b.ssim for b in blocks]), torch.cat([b.psnr for b in blocks]), torch.cat([b.rmse for b in blocks])
@@ -161,13 +190,28 @@ def _converted(values: Tensor, water: float | None, pair: PairedVolume) -> Tenso
     return values if water is None or pair.unit != "1/mm" else hounsfield_from_attenuation(values, water)
 
 
+def _spectrum(
+    found: Tensor, target: Tensor, method: Method, pair: PairedVolume, frequency_unit: str, convert: Denoise
+) -> Spectrum | None:
+    spacing = (1.0, 1.0) if pair.spacing is None or frequency_unit == "1/pixel" else pair.spacing[1:]
+    return measure_spectrum(found, target, spacing, convert, method=method.name, patient=pair.patient)
+
+
 def _row(
-    method: Method, pair: PairedVolume, realisation: int, scores: SliceScores, seconds: float, memory: int | None
+    method: Method,
+    pair: PairedVolume,
+    realisation: int,
+    scores: SliceScores,
+    seconds: float,
+    memory: int | None,
+    spectrum: Spectrum | None,
 ) -> Row:
     ssim, psnr, rmse = (float(values.mean()) for values in (scores.ssim, scores.psnr, scores.rmse))
     slices = pair.shape[0]
+    noise, frequency = (math.nan, math.nan) if spectrum is None else (spectrum.noise, spectrum.mean_frequency)
     return Row(
-        method.name, pair.name, pair.patient, pair.group, realisation, slices, ssim, psnr, rmse, seconds, memory
+        method.name, pair.name, pair.patient, pair.group, realisation, slices, ssim, psnr, rmse, noise, frequency,
+        seconds, memory,
     )  # fmt: skip
 
 

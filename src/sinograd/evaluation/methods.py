@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
-from sinograd.models import DualDomainBilateral, filter_in_place, load_model
+from sinograd.datasets.pairs import AIR
+from sinograd.models import DualDomainBilateral, filter_in_place, read_model
 from sinograd.models.bilateral import is_bilateral_stack
 from sinograd.models.classical import bm3d, bm4d, has_package
 from sinograd.models.classical_tuning import TUNABLE, tune
@@ -31,6 +32,7 @@ class Method:
         oracle: whether `prepare` looks at the target: a bound, no method that could be used.
         warm_up: called with the first slice [1, Y, X] before anything is timed, so that what is loaded and chosen once
             is not counted.
+        unit: of the values that it was trained on, "HU" or "1/mm"; None: not known, or any.
     """
 
     name: str
@@ -38,6 +40,7 @@ class Method:
     parameters: int | None = None
     oracle: bool = False
     warm_up: Denoise | None = None
+    unit: str | None = None
 
     @staticmethod
     def of(name: str, function: Denoise, parameters: int | None = None, *, warm_up: bool = False) -> Method:
@@ -95,12 +98,14 @@ def find_method(name_or_path: str | os.PathLike[str], device: str | torch.device
         return Method(text, lambda volume, target: tune(text, volume, target), oracle=True)
     title, _, path = text.rpartition("=") if not Path(text).exists() else ("", "", text)
     try:
-        module = load_model(path)
+        saved = read_model(path)
     except FileNotFoundError as error:
         raise ValueError(
             f"no method {path!r}: expected one of {INPUT}, {', '.join(TUNABLE)}, or a model ({error})"
         ) from error
-    return Method.of_module(title or _short(path), module, device)
+    unit = saved.trained_on.get("unit")
+    method = Method.of_module(title or _short(path), saved.build(), device)
+    return replace(method, unit=unit if unit in AIR else None)
 
 
 def _short(path: str) -> str:

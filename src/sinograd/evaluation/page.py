@@ -1,7 +1,7 @@
 """A page to look at an evaluation with: one HTML file that needs no server, no network and no program but a browser.
 
-Tables of scores and paired differences, and slices: the region inside a frame that is moved over the target, as each
-method left it, and its difference to the target.
+Tables of scores and paired differences; slices: the region inside a frame that is moved over the target, as each
+method left it, and its difference to the target; curves of the noise that is left and of the sharpness of discs.
 """
 
 from __future__ import annotations
@@ -18,6 +18,16 @@ from typing import Any
 import numpy as np
 from scipy import ndimage
 
+from sinograd.evaluation.curves import edge_picture, noise_picture
+from sinograd.evaluation.noise_tables import (
+    edge_cells,
+    edge_heads,
+    edge_notes,
+    edges_by_disc,
+    noise_cells,
+    noise_heads,
+    noise_notes,
+)
 from sinograd.evaluation.scores import METRICS, Sample, Scores
 from sinograd.evaluation.tables import difference_cells, difference_heads, score_cells, score_heads, table_notes
 from sinograd.io import check_page_path
@@ -63,9 +73,33 @@ def _meta(scores: Scores, title: str, details: Mapping[str, str]) -> dict[str, A
         "notes": table_notes(scores),
         "differenceHeads": difference_heads(scores),
         "differenceRows": [difference_cells(scores, *pair) for pair in scores.pairs_of_methods()],
+        "noise": _noise(scores),
+        "discs": _discs(scores),
         "details": [[name, str(text)] for name, text in {**scores.protocol.details(), **details}.items()],
         "samples": [_sample(scores, sample) for sample in scores.samples],
     }
+
+
+def _noise(scores: Scores) -> dict[str, Any]:
+    return {
+        "heads": noise_heads(scores),
+        "rows": [noise_cells(scores, info) for info in scores.methods] if scores.spectra else [],
+        "notes": noise_notes(scores),
+        "picture": noise_picture(scores),
+    }
+
+
+def _discs(scores: Scores) -> list[dict[str, Any]]:
+    return [
+        {
+            "title": f"Sharpness of the disc at {disc}",
+            "heads": edge_heads(scores),
+            "rows": [edge_cells(scores, edge) for edge in edges],
+            "notes": edge_notes(scores),
+            "picture": edge_picture(scores, disc),
+        }
+        for disc, edges in edges_by_disc(scores).items()
+    ]
 
 
 def _sample(scores: Scores, sample: Sample) -> dict[str, Any]:

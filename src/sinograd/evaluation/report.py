@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sinograd.evaluation.noise_tables import curves_csv, discs_csv, noise_latex
 from sinograd.evaluation.page import save_report
 from sinograd.evaluation.scores import Scores
 from sinograd.evaluation.tables import differences_csv, latex, summary_csv, volumes_csv
@@ -18,7 +19,10 @@ FILES = {
     "volumes.csv": volumes_csv,
     "summary.csv": summary_csv,
     "differences.csv": differences_csv,
+    "curves.csv": curves_csv,
+    "discs.csv": discs_csv,
     "table.tex": latex,
+    "noise.tex": noise_latex,
 }
 PAGE, PROVENANCE = "report.html", "provenance.json"
 
@@ -49,8 +53,9 @@ def write_results(
     """Write all tables and the page to a folder, which is made.
 
     volumes.csv: each volume's scores; summary.csv: mean, deviation and interval over patients, times and sizes;
-    differences.csv: each pair of methods; table.tex: LaTeX; report.html: tables and slices; provenance.json: software,
-    `options`, time. Each file appears under its name when it is whole.
+    differences.csv: each pair of methods; curves.csv: noise power spectra and task transfer functions; discs.csv: the
+    sharpness of discs, empty without any; table.tex, noise.tex: LaTeX; report.html: tables, slices and curves;
+    provenance.json: software, `options`, time. Each file appears under its name when it is whole.
 
     Raises FileNotFoundError where the folder's folder is missing, NotADirectoryError where a file is in the way,
     FileExistsError where a result exists and `force` is not set.

@@ -8,16 +8,23 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from sinograd.evaluation.discs import Sharpness
 from sinograd.evaluation.paired import PairedDifference, Summary, paired_difference, summarise
 from sinograd.evaluation.protocols import Protocol
+from sinograd.evaluation.spectra import Spectrum
 
 METRICS = ("ssim", "psnr", "rmse")
+MEASURES = ("noise", "noise_frequency")  # neither more nor less is better by itself
 BETTER = {"ssim": 1, "psnr": 1, "rmse": -1}  # whether more is better
 
 
 @dataclass(frozen=True)
 class Row:
-    """One denoised volume. Scores are means over its slices; seconds of wall-clock time a slice; memory in bytes."""
+    """One denoised volume.
+
+    Scores are means over its slices; noise and noise_frequency are the standard deviation and mean frequency of
+    `Spectrum`, NaN where the slices are too small; seconds of wall-clock time a slice; memory in bytes.
+    """
 
     method: str
     volume: str
@@ -28,6 +35,8 @@ class Row:
     ssim: float
     psnr: float
     rmse: float
+    noise: float
+    noise_frequency: float
     seconds: float
     memory: int | None
 
@@ -63,6 +72,9 @@ class Scores:
         methods: in the order of the tables.
         rows: one for each method, volume and realisation of the noise.
         samples: slices that were kept.
+        spectra: of what each method left of the noise, one for each row that has them. frequency_unit: theirs, 1/mm, or
+            1/pixel where the size of some volume's voxels is not known.
+        edges: how sharp the target and each method have the edge of each disc.
         device, threads: what the times belong to.
     """
 
@@ -71,6 +83,9 @@ class Scores:
     methods: tuple[MethodInfo, ...]
     rows: list[Row] = field(default_factory=list)
     samples: list[Sample] = field(default_factory=list)
+    spectra: list[Spectrum] = field(default_factory=list)
+    edges: list[Sharpness] = field(default_factory=list)
+    frequency_unit: str = "1/mm"
     device: str = "cpu"
     threads: int = 1
 
@@ -80,7 +95,7 @@ class Scores:
         return tuple(dict.fromkeys(row.patient for row in self.rows))
 
     def by_patient(self, method: str, metric: str) -> dict[str, float]:
-        """The mean over each patient's volumes and realisations; metric: ssim, psnr or rmse."""
+        """The mean over each patient's volumes and realisations; metric: ssim, psnr, rmse, noise, noise_frequency."""
         self._check(method, metric)
         held: dict[str, list[float]] = {}
         for row in self.rows:
@@ -120,5 +135,5 @@ class Scores:
     def _check(self, method: str, metric: str) -> None:
         if method not in [m.name for m in self.methods]:
             raise ValueError(f"no method {method!r}: expected one of {', '.join(m.name for m in self.methods)}")
-        if metric not in METRICS:
-            raise ValueError(f"no metric {metric!r}: expected one of {', '.join(METRICS)}")
+        if metric not in (*METRICS, *MEASURES):
+            raise ValueError(f"no metric {metric!r}: expected one of {', '.join((*METRICS, *MEASURES))}")

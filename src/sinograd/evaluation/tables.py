@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from sinograd.evaluation.methods import INPUT
 from sinograd.evaluation.paired import Summary
-from sinograd.evaluation.scores import METRICS, MethodInfo, Scores
+from sinograd.evaluation.scores import MEASURES, METRICS, MethodInfo, Scores
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -110,11 +110,14 @@ def table_notes(scores: Scores) -> list[str]:
 
 def volumes_csv(scores: Scores) -> str:
     """One line for each method, volume and realisation."""
-    return _csv([dataclasses.asdict(row) for row in scores.rows])
+    return as_csv([dataclasses.asdict(row) for row in scores.rows])
 
 
 def summary_csv(scores: Scores) -> str:
-    """One line for each method and metric: mean, standard deviation and interval over patients; times and sizes."""
+    """One line for each method and metric: mean, standard deviation and interval over patients; times and sizes.
+
+    Metrics: ssim, psnr, rmse, and noise and noise_frequency, the noise left and its mean frequency.
+    """
     lines = []
     for info in scores.methods:
         about = dataclasses.asdict(info) | {
@@ -122,11 +125,11 @@ def summary_csv(scores: Scores) -> str:
             "memory_bytes": scores.memory(info.name),
         }
         name = about.pop("name")
-        for metric in METRICS:
+        for metric in (*METRICS, *MEASURES):
             found = dataclasses.asdict(scores.summary(name, metric))
             found["patients"] = found.pop("n")
             lines.append({"protocol": scores.protocol.name, "method": name, "metric": metric, **found, **about})
-    return _csv(lines)
+    return as_csv(lines)
 
 
 def differences_csv(scores: Scores) -> str:
@@ -139,7 +142,7 @@ def differences_csv(scores: Scores) -> str:
             plain["patients"] = plain.pop("n")
             tests = {"t_test_p": found.t_test, "wilcoxon_p": found.wilcoxon}
             lines.append({"first": first, "second": second, "metric": metric, **plain, **tests})
-    return _csv(lines)
+    return as_csv(lines)
 
 
 def latex(scores: Scores) -> str:
@@ -151,12 +154,12 @@ def latex(scores: Scores) -> str:
         *(f"% {note}" for note in table_notes(scores)),
         r"\begin{tabular}{l" + "r" * (len(heads) - 1) + "}",
         r"\toprule",
-        " & ".join(map(_escaped, heads)) + r" \\",
+        " & ".join(map(escaped, heads)) + r" \\",
         r"\midrule",
     ]
     for info in scores.methods:
         cells = score_cells(scores, info)[:-1]
-        texts = [_escaped(cell).replace("±", r"$\pm$") for cell in cells]
+        texts = [escaped(cell).replace("±", r"$\pm$") for cell in cells]
         for i, metric in enumerate(METRICS, 1):
             if best[metric] == info.name:
                 texts[i] = rf"\textbf{{{texts[i]}}}"
@@ -192,15 +195,17 @@ def _number(value: float, metric: str, size: float, sign: str = "") -> str:
     return f"{value:{sign}.{digits}f}"
 
 
-def _escaped(text: str) -> str:
+def escaped(text: str) -> str:
+    """For LaTeX."""
     for sign in "&%_#$":
         text = text.replace(sign, f"\\{sign}")
     return text
 
 
-def _csv(lines: Sequence[Mapping[str, Any]]) -> str:
+def as_csv(lines: Sequence[Mapping[str, Any]], heads: Sequence[str] = ()) -> str:
+    """Lines under their heads; those of the first line unless they are given."""
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, list(lines[0]) if lines else [], lineterminator="\n")
+    writer = csv.DictWriter(file, list(heads) or (list(lines[0]) if lines else []), lineterminator="\n")
     writer.writeheader()
     writer.writerows(lines)
     return file.getvalue()

@@ -16,6 +16,7 @@ import numpy as np
 import yaml
 
 from sinograd.geometry.files import read_yaml
+from sinograd.io.dicom_series import is_dicom_folder
 from sinograd.io.provenance import to_json
 from sinograd.io.tiff import TiffImages, natural_order
 
@@ -52,7 +53,9 @@ def read(folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
 def images(folder: Path) -> tuple[TiffImages, dict[str, Any]]:
     """As `read`, of slices that are read when they are asked for."""
     if not (folder / RECORD).is_file():
-        raise ValueError(f"{folder} is not a volume: it has no {RECORD}")
+        if is_dicom_folder(folder):
+            raise ValueError(f"{folder} holds DICOM slices: sinograd.io.read_series reads them")
+        raise ValueError(f"{folder} is not a volume: it has no {RECORD}, and no DICOM slices lie in it")
     record = read_yaml(folder / RECORD)
     shape = record.get("shape") if isinstance(record, dict) else None
     if not isinstance(shape, list) or len(shape) not in (2, 3) or not all(isinstance(n, int) for n in shape):

@@ -35,9 +35,15 @@ class RadialSpectrum:
 
     @property
     def mean_frequency(self) -> float:
-        """Mean of the frequency weighted with the power, 1/mm: ICRU 87's measure of how fine the noise is."""
-        power = self.power.nan_to_num()
-        return float((self.frequency * power).sum() / power.sum())
+        """Mean of the frequency weighted with the power, 1/mm: ICRU 87's measure of how fine the noise is.
+
+        Both integrals, from 0 to the last bin, by the trapezoid rule; the power at 0 is that of the first bin.
+        """
+        held = self.counts > 0
+        zero = torch.zeros_like(self.frequency[:1])
+        frequency, power = torch.cat([zero, self.frequency[held]]), self.power[held]
+        power = torch.cat([power[:1], power])
+        return float(torch.trapezoid(frequency * power, frequency) / torch.trapezoid(power, frequency))
 
     @property
     def peak_frequency(self) -> float:

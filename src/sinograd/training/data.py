@@ -12,7 +12,7 @@ from torch import Tensor
 
 from sinograd.datasets import PairedVolume, load_pairs
 from sinograd.geometry import Geometry, Grid, detector_region
-from sinograd.io import Scan, read, read_volume
+from sinograd.io import Scan, open_volume, read, read_volume
 from sinograd.io.typed import ConfigError
 from sinograd.recon.needed_rows import needed_rows
 from sinograd.training.config import Config, DualDomain, Network, Noise2Noise, Noise2Void, Region, StackFiles
@@ -202,23 +202,33 @@ def _some_values(tensors: Sequence[Tensor]) -> Tensor:
 
 
 def _load_stack(files: StackFiles) -> Stack:
-    noisy, grid, _ = read_volume(files.inputs[0])
+    grid, read_part = _open(files.inputs[0], files.region)
     index, part = _part(files, grid)
-    rest = [_on_grid(path, grid, files)[index].clone().float() for path in files.inputs[1:]]
-    clean = None if files.target is None else _on_grid(files.target, grid, files)[index].clone().float()
-    return Stack(noisy[index].clone().float(), clean, str(files.inputs[0]), part.spacing, tuple(rest))
+    noisy = read_part(index)
+    rest = [_on_grid(path, grid, files)(index) for path in files.inputs[1:]]
+    clean = None if files.target is None else _on_grid(files.target, grid, files)(index)
+    return Stack(noisy, clean, str(files.inputs[0]), part.spacing, tuple(rest))
 
 
-def _on_grid(path: Path, grid: Grid, files: StackFiles) -> Tensor:
-    volume, other, _ = read_volume(path)
+def _open(path: Path, region: Region) -> tuple[Grid, Callable[[tuple[slice, ...]], Tensor]]:
+    """A volume's grid, and what reads a part of it: the slices of the region alone, of files that allow it."""
+    opened = None if region.z is None else open_volume(path)
+    if opened is None or opened.block >= opened.shape[0]:
+        volume, grid, _ = read_volume(path)
+        return grid, lambda index: volume[index].clone().float()
+    return opened.grid, lambda index: opened.read(index[0].start, index[0].stop)[:, *index[1:]].clone()
+
+
+def _on_grid(path: Path, grid: Grid, files: StackFiles) -> Callable[[tuple[slice, ...]], Tensor]:
+    other, read_part = _open(path, files.region)
     if not other.equals(grid):
         raise ValueError(f"{path} is on {other!r}, {files.inputs[0]} on {grid!r}: expected the same grid")
-    return volume
+    return read_part
 
 
 def _load_scan(files: StackFiles, margin: int) -> ScanStack:
     assert files.target is not None
-    clean, grid, _ = read_volume(files.target)
+    grid, read_part = _open(files.target, files.region)
     index, part = _part(files, grid, files.target)
     scan = read(files.inputs[0])
     scan.check_shape()
@@ -231,7 +241,7 @@ def _load_scan(files: StackFiles, margin: int) -> ScanStack:
     rows = None if scan.geometry.ndim == 2 else needed_rows(scan.geometry, part, margin)
     geometry = scan.geometry if rows is None else detector_region(scan.geometry, rows)
     projections = _load_rows(scan, rows)
-    return ScanStack(projections, geometry, part, clean[index].clone().float(), str(files.inputs[0]))
+    return ScanStack(projections, geometry, part, read_part(index), str(files.inputs[0]))
 
 
 def _load_rows(scan: Scan, rows: tuple[int, int] | None) -> Tensor:
