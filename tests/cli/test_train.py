@@ -140,7 +140,7 @@ def test_bad_input_of_denoise(sinograd: Any, volumes: Path, scan_file: Path) -> 
         "no model file at": (noisy, volumes / "other.yaml"),
         "is a training checkpoint; the model is model.yaml in its run's folder": (noisy, volumes / "run.ckpt"),
         "is no model file: expected format: sinograd-model": (noisy, volumes / "noisy.yaml"),
-        "denoises volumes: reconstruct a scan first": (scan_file, volumes / "image.yaml"),
+        "a scan has to be reconstructed first": (scan_file, volumes / "image.yaml"),
         "starts from projections": (noisy, volumes / "dual.yaml"),
         "expected finite values, got 1 NaN or infinite ones": (volumes / "nan.h5", volumes / "image.yaml"),
     }

@@ -74,7 +74,7 @@ def test_two_folders_by_name(tmp_path: Path) -> None:
     assert torch.equal(pairs[2].inputs[0].read(0, 3), torch.from_numpy(clean).float())
     (tmp_path / "target" / "b.h5").unlink()
     shutil.rmtree(tmp_path / "input" / "c")
-    with pytest.raises(ValueError, match=r"2 volumes have no partner: input/b.npy, target/c"):
+    with pytest.raises(ValueError, match=r"without a partner: 2 of the volumes, input/b.npy, target/c"):
         load_pairs(Volumes("volumes", "HU", folder=tmp_path))
 
 
@@ -150,7 +150,7 @@ def test_mayo2016_in_another_state(tmp_path: Path) -> None:
         load_pairs(spec)
     _mayo(tmp_path / "data", "patients", "L067")
     _mayo(tmp_path / "data", "patients", "L096", doses=("full",))
-    with pytest.raises(ValueError, match=r"1 patients have no pair: L096 \(full dose only\)"):
+    with pytest.raises(ValueError, match=r"without a pair: 1 of the patients, L096 \(full dose only\)"):
         load_pairs(spec)
     with pytest.raises(ValueError, match="has no patients L333; it has L067, L096"):
         load_pairs(dataclasses.replace(spec, patients=("L067", "L333")))

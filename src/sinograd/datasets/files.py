@@ -58,7 +58,7 @@ def matched(folder: Path) -> list[PairFiles]:
     alone = [f"{INPUT}/{inputs[name].name}" for name in inputs if name not in targets]
     alone += [f"{TARGET}/{targets[name].name}" for name in targets if name not in inputs]
     if alone:
-        raise ValueError(f"{folder}: {len(alone)} volumes have no partner: {_some(alone)}")
+        raise ValueError(f"{folder}: without a partner: {len(alone)} of the volumes, {_some(alone)}")
     if not inputs:
         raise ValueError(f"{folder} holds no volumes")
     return [PairFiles(inputs[name], targets[name], name) for name in sorted(inputs)]

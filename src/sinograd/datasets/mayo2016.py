@@ -42,7 +42,7 @@ def mayo2016_pairs(spec: Mayo2016, progress: Progress | None = None) -> list[Pai
     wanted = {patient.upper() for patient in spec.patients} or set(patients)
     alone = [f"{p} ({d} dose only)" for p, d in sorted(found) if p in wanted and (p, _other(d)) not in found]
     if alone:
-        raise ValueError(f"{spec.folder}: {len(alone)} patients have no pair: {', '.join(alone)}")
+        raise ValueError(f"{spec.folder}: without a pair: {len(alone)} of the patients, {', '.join(alone)}")
     pairs = []
     for patient in (p for p in patients if p in wanted):
         low, normal = (
