@@ -117,7 +117,10 @@ def _from_volume(
         try:
             volume, grid, _ = read_volume(request.input)
         except ValueError as error:
-            hint = f"{request.model} ({saved.model.name}) denoises volumes, or slices in a folder; a scan has to be reconstructed first"
+            hint = (
+                f"{request.model} ({saved.model.name}) denoises volumes, or slices in a folder; a scan has to be "
+                "reconstructed first"
+            )
             raise ValueError(f"{error}; {hint}") from error
     _check_outputs(request, grid)
     volume = volume.float()
