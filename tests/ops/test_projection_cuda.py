@@ -11,12 +11,23 @@ from torch import Tensor
 
 from contract import ExactnessContract, distance, noise, per_dtype
 from emulated_cuda import Emulator
-from sinograd import Backprojection, ConeBeam, CurvedDetector, FlatDetector, Grid, LinearOperator, XRayTransform
+from sinograd import (
+    Backprojection,
+    ConeBeam,
+    CurvedDetector,
+    FlatDetector,
+    Grid,
+    LinearOperator,
+    XRayTransform,
+    fdk,
+    full_scan,
+)
 from sinograd.geometry import Geometry
 from sinograd.ops import (
     add_backprojection,
     backproject,
     backproject_adjoint,
+    device_cache,
     joseph,
     joseph_adjoint,
     native,
@@ -25,6 +36,7 @@ from sinograd.ops import (
 )
 from sinograd.ops.cuda import Program
 from sinograd.ops.projection_cuda import Strip, Tile, strip_of, tile_of
+from sinograd.recon import filtered_backprojection
 
 CPU = torch.device("cpu")
 AGREEMENT = {torch.float32: 1e-6, torch.float64: 1e-11}
@@ -121,6 +133,22 @@ def test_more_than_a_block_takes(
             actual = one(x)
             assert distance(actual, on_cpu(one, x, monkeypatch)) <= AGREEMENT[dtype]
             assert torch.equal(actual[1], one(x[1]))
+
+
+@pytest.mark.parametrize("options", [{}, {"tilt": 0.1}, {"offset": (0.0, 6.0)}], ids=str)
+def test_fdk(options: dict[str, Any], emulated: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Block by block, and in slabs; buffers that are not written to would show as NaN."""
+    area = FlatDetector((70, 11), (1.3, 1.6), offset=options.pop("offset", (0.0, 0.0)))
+    geometry = ConeBeam.circular(
+        source_to_origin=100, source_to_detector=150, angles=full_scan(12), detector=area, **options
+    )
+    grid, x = Grid((67, 9, 10), (0.9, 1.0, 1.1)), noise((2, *geometry.projection_shape), 0, torch.float64, CPU)
+    expected = on_cpu(lambda p: fdk(p, geometry, grid), x, monkeypatch)
+    monkeypatch.setattr(filtered_backprojection, "BLOCK_VIEWS", 5)
+    monkeypatch.setattr(filtered_backprojection, "BLOCK_BYTES", 1)
+    assert distance(fdk(x, geometry, grid), expected) <= 1e-11
+    if not options:
+        assert distance(fdk(x, geometry, grid, device="cpu", memory=10**6), expected) <= 1e-7
 
 
 @pytest.mark.usefixtures("emulated")
@@ -287,11 +315,11 @@ class TestTables:
     def test_graphs_keep_theirs_and_want_a_first_call(self, monkeypatch: pytest.MonkeyPatch) -> None:
         cache = projection_tables.TableCache(size=1)
         first = cache.get(self.scan(), CPU)
-        monkeypatch.setattr(projection_tables, "capturing", lambda device: True)
+        monkeypatch.setattr(device_cache, "capturing", lambda device: True)
         with pytest.raises(RuntimeError, match="run the same call once before the capture of a CUDA graph"):
             cache.get(self.scan(angle=0.2), CPU)
         assert cache.get(self.scan(), CPU) is first
-        monkeypatch.setattr(projection_tables, "capturing", lambda device: False)
+        monkeypatch.setattr(device_cache, "capturing", lambda device: False)
         cache.get(self.scan(angle=0.2), CPU)
         assert cache.get(self.scan(), CPU) is first
 

@@ -143,6 +143,55 @@ def test_capture_without_a_first_call_says_so(gpu: torch.device) -> None:
         operator(x)
 
 
+class TestFdk:
+    """`fdk` as a whole: in a graph, and of tensors in host memory."""
+
+    @pytest.mark.parametrize(
+        "options", [{}, {"tilt": 0.05}, {"truncation": "ellipse"}], ids=["axial", "turned", "continued"]
+    )
+    def test_captured_in_a_graph(self, options: dict[str, Any], gpu: torch.device) -> None:
+        truncation = options.get("truncation", "none")
+        geometry, grid = cone(views=12, **{name: value for name, value in options.items() if name != "truncation"})
+        x = noise(geometry.projection_shape, 0, torch.float32, gpu).abs()
+        other = noise(geometry.projection_shape, 1, torch.float32, gpu).abs()
+        expected, expected_other = (fdk(p, geometry, grid, truncation=truncation) for p in (x, other))
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            captured = fdk(x, geometry, grid, truncation=truncation)
+        for values, result in ((x.clone(), expected), (other, expected_other)):
+            x.copy_(values)
+            graph.replay()
+            assert torch.equal(captured, result)
+
+    def test_host_memory_whole_and_in_slabs(self, gpu: torch.device) -> None:
+        geometry, grid = cone(views=48)
+        projections = noise(geometry.projection_shape, 0, torch.float32, CPU)
+        expected = fdk(projections, geometry, grid)
+        for memory in (None, 1_200_000):
+            result = fdk(projections, geometry, grid, device=gpu, memory=memory)
+            assert result.device == CPU and distance(result, expected) <= 2e-6
+
+    def test_slabs_stay_within_the_memory(self, gpu: torch.device) -> None:
+        """Tensors alone; what torch keeps for later is not counted."""
+        geometry, grid = cone(views=48)
+        projections = noise(geometry.projection_shape, 0, torch.float32, CPU)
+        memory = 1_200_000
+        fdk(projections, geometry, grid, device=gpu, memory=memory)
+        before = torch.cuda.memory_allocated(gpu)
+        torch.cuda.reset_peak_memory_stats(gpu)
+        fdk(projections, geometry, grid, device=gpu, memory=memory)
+        assert torch.cuda.max_memory_allocated(gpu) - before <= memory
+
+    def test_gradients_of_tensors_in_host_memory(self, gpu: torch.device) -> None:
+        geometry, grid = cone(views=12)
+        results = []
+        for device in (None, gpu):
+            x = noise(geometry.projection_shape, 0, torch.float64, CPU).requires_grad_()
+            fdk(x, geometry, grid, device=device).square().sum().backward()
+            results.append(x.grad)
+        assert distance(results[1], results[0]) <= 1e-11
+
+
 def test_many_threads(gpu: torch.device) -> None:
     geometry, grid = cone()
     operator, results = XRayTransform(geometry, grid), {}

@@ -7,7 +7,7 @@ import torch
 
 import sinograd as sg
 from sinograd.ops.linear_operator import LinearOperator
-from sinograd.ops.slab_plan import COPIES, needed_rows_of_slab, plan_slabs
+from sinograd.ops.slab_plan import COPIES, memory_of, needed_rows_of_slab, plan_slabs
 from sinograd.ops.slabs import InSlabs
 from sinograd.ops.transfers import one_ahead
 
@@ -97,10 +97,24 @@ def test_the_plan_fits() -> None:
         assert (voxels + pixels) * 4 * COPIES <= memory * 1.1
         assert [slab.first for slab in plan.slabs[1:]] == [slab.last for slab in plan.slabs[:-1]]
     assert len(plan.slabs) == 1 and plan.views == geometry.views
+    # everything twice, and no more, makes slabs unnecessary, however unlike in size volume and projections are
+    for grid in (GRID, sg.Grid((40, 12, 14), 0.5)):
+        everything = 4 * (grid.shape[0] * 12 * 14 + 9 * 26 * 24)
+        fits, less = (plan_slabs(geometry, grid, memory, 4) for memory in (2 * everything, 2 * everything - 1))
+        assert len(fits.slabs) == 1 and fits.views == geometry.views
+        assert len(less.slabs) > 1 or less.views < geometry.views
     # a slab needs fewer rows than all
     thin = plan_slabs(geometry, GRID, SMALL, 4)
     read = sum(int((slab.rows[:, 1] - slab.rows[:, 0]).sum()) for slab in thin.slabs)
     assert read < 0.7 * len(thin.slabs) * geometry.views * geometry.rows
+
+
+def test_what_torch_keeps_counts_as_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    known = {"mem_get_info": (100, 1000), "memory_reserved": 700, "memory_allocated": 200}
+    for name, value in known.items():
+        monkeypatch.setattr(torch.cuda, name, lambda device, value=value: value)
+    assert memory_of(torch.device("cuda"), None) == 480
+    assert memory_of(torch.device("cuda"), 50) == 50
 
 
 def test_bad_input() -> None:

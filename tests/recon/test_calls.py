@@ -15,6 +15,8 @@ from torch import Tensor
 import sinograd as sg
 from sinograd.phantoms import shepp_logan_3d
 from sinograd.recon import filtered_backprojection as blocks
+from sinograd.recon import view_filter
+from sinograd.recon.plan import make_plan
 
 CIRCLE = dict(source_to_origin=300.0, source_to_detector=450.0, angles=sg.full_scan(24))
 VOLUME = sg.Grid((6, 16, 18), (9.0, 6.0, 6.0))
@@ -28,6 +30,15 @@ SCANS: dict[str, sg.Geometry] = {
     "fan, curved": sg.FanBeam.circular(**CIRCLE, detector=sg.CurvedDetector(24, 8.0)),
     "parallel": sg.ParallelBeam(sg.full_scan(24), sg.FlatDetector(24, 6.0)),
     "parallel, 3-D": sg.ParallelBeam(sg.full_scan(24), sg.FlatDetector((8, 24), 6.0)),
+}
+# Weights that differ from view to view: of pixels, of columns.
+UNEVEN: dict[str, sg.Geometry] = {
+    "cone, shaken": sg.ConeBeam.circular(
+        **CIRCLE, detector=sg.FlatDetector((8, 24), 8.0), shifts=torch.linspace(-2, 2, 48).view(24, 2).sin()
+    ),
+    "cone, short": sg.ConeBeam.short_scan(
+        source_to_origin=300.0, source_to_detector=450.0, views=24, detector=sg.FlatDetector((8, 24), 8.0)
+    ),
 }
 EVERY_SCAN = pytest.mark.parametrize("name", SCANS)
 
@@ -83,22 +94,22 @@ def small_blocks(monkeypatch: pytest.MonkeyPatch, views: int, strip_bytes: int =
     """Backproject `views` at a time."""
     monkeypatch.setattr(blocks, "BLOCK_BYTES", 1)
     monkeypatch.setattr(blocks, "BLOCK_VIEWS", views)
-    monkeypatch.setattr(blocks, "STRIP_BYTES", strip_bytes)
+    monkeypatch.setattr(view_filter, "STRIP_BYTES", strip_bytes)
 
 
-@EVERY_SCAN
+@pytest.mark.parametrize("name", SCANS | UNEVEN)
 @pytest.mark.parametrize(("views", "strip_bytes"), [(1, 1), (7, 1), (7, 1 << 12), (24, 1), (100, 1 << 40)])
 def test_blocks_of_views_do_not_show(name: str, views: int, strip_bytes: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    geometry = SCANS[name]
+    geometry = (SCANS | UNEVEN)[name]
     projections = noise(geometry, 2)
     expected = run(projections, geometry)
     small_blocks(monkeypatch, views, strip_bytes)
     assert (run(projections, geometry) - expected).abs().max() <= 1e-6 * expected.abs().max()
 
 
-@EVERY_SCAN
+@pytest.mark.parametrize("name", SCANS | UNEVEN)
 def test_asking_for_gradients_changes_nothing(name: str) -> None:
-    geometry = SCANS[name]
+    geometry = (SCANS | UNEVEN)[name]
     projections = noise(geometry, 2)
     expected = run(projections, geometry)
     found = run(projections.clone().requires_grad_(), geometry)
@@ -117,6 +128,18 @@ def test_the_input_is_left_alone(name: str) -> None:
     first = run(projections, SCANS[name])
     assert torch.equal(projections, before)
     assert torch.equal(run(projections, SCANS[name]), first)
+
+
+def test_what_all_views_share_is_weighted_once() -> None:
+    """Circular scans: one weight a pixel; other parts where redundancy or rays differ among views."""
+    kinds = {}
+    for name, geometry in (SCANS | UNEVEN).items():
+        plan = make_plan(geometry, VOLUME if geometry.ndim == 3 else IMAGE, "FDK")
+        found = view_filter.ViewFilter.of(plan, geometry.ndim, plan.default_taps("hann", 1.0), None, torch.empty(0))
+        kinds[name] = (found.per_pixel is not None, 0 if found.per_column is None else len(found.per_column))
+    assert kinds["cone"] == kinds["cone, half fan"] == kinds["cone, curved"] == kinds["fan"] == (True, 0)
+    assert kinds["cone, turned"] == (True, 0) and kinds["parallel"] == (False, 1)
+    assert kinds["cone, short"] == (True, 24) and kinds["cone, shaken"][0] is False
 
 
 def test_an_empty_batch() -> None:

@@ -1,4 +1,5 @@
-"""Filtering where the projections are. The meta device, which refuses tensors of others, stands for a GPU."""
+"""Filtering where the projections are. The meta device, which refuses tensors of others and has no values to wait for,
+stands for a GPU whose stream a CUDA graph captures."""
 
 from __future__ import annotations
 
@@ -6,41 +7,108 @@ from typing import Any
 
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from sinograd import FDK, ConeBeam, CurvedDetector, FlatDetector, Grid, full_scan
-from sinograd.recon import filtered_backprojection
-from sinograd.recon.filtered_backprojection import make_plan
+from sinograd.ops import device_cache
+from sinograd.recon import filtered_backprojection, view_filter
+from sinograd.recon.fdk import run_plan
+from sinograd.recon.plan import make_plan
+from sinograd.recon.view_filter import ViewFilter, filter_views
 
 AREA = FlatDetector((8, 9), 1.0)
-
-
-@pytest.mark.parametrize("trained", [False, True])
-@pytest.mark.parametrize(
+GRID = Grid((4, 5, 6))
+SCANS = pytest.mark.parametrize(
     "options",
     [
         {},
         {"detector": CurvedDetector((8, 9), 1.0)},
         {"tilt": 0.1, "in_plane_rotation": 0.05},
         {"detector": FlatDetector((8, 9), 1.0, offset=(0.0, 2.5))},
-        {"truncation": "extrapolate"},
+        {"shifts": torch.rand(4, 2, generator=torch.Generator().manual_seed(1))},
+        {"truncation": "ellipse"},
     ],
-    ids=str,
+    ids=lambda options: str([*options]),
 )
-def test_filtering_stays_on_the_device(options: dict[str, Any], trained: bool, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(filtered_backprojection, "_check_finite", lambda filtered, part: None)
-    truncation = options.pop("truncation", "none")
+
+
+class Copies(TorchDispatchMode):
+    """Notes what takes tensors of the CPU and gives ones of the meta device."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.found: list[str] = []
+
+    def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        result = function(*args, **(kwargs or {}))
+        given = [a for a in tree_leaves((args, kwargs)) if isinstance(a, torch.Tensor)]
+        made = [r for r in tree_leaves(result) if isinstance(r, torch.Tensor)]
+        kernels = str(function).startswith("sinograd.")  # which take the CPU's vectors
+        if not kernels and any(a.device.type == "cpu" for a in given) and any(r.is_meta for r in made):
+            self.found.append(str(function))
+        return result
+
+
+@pytest.fixture(autouse=True)
+def captured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As while a graph is captured, but for the cache; what the kernels of a GPU do is left out."""
+    for module in (filtered_backprojection, view_filter):
+        monkeypatch.setattr(module, "capturing", lambda device: True)
+    monkeypatch.setattr(filtered_backprojection, "add_backprojection", lambda *arguments: None)
+    monkeypatch.setattr(filtered_backprojection, "check_shape", lambda *arguments: None)
+
+
+def scan(options: dict[str, Any]) -> tuple[ConeBeam, str]:
     options = {"detector": AREA, **options}
-    geometry = ConeBeam.circular(source_to_origin=100, source_to_detector=150, angles=full_scan(12), **options)
-    plan = make_plan(geometry, "fdk", truncation)
-    projections = torch.empty(2, 12, 8, 9, device="meta")
+    truncation = options.pop("truncation", "none")
+    orbit = dict(source_to_origin=100, source_to_detector=150, angles=full_scan(4))
+    return ConeBeam.circular(**orbit, **options), truncation
+
+
+@SCANS
+@pytest.mark.parametrize("trained", [False, True])
+def test_filtering_stays_on_the_device(options: dict[str, Any], trained: bool) -> None:
+    plan = make_plan(scan(options)[0], GRID, "FDK", scan(options)[1])
+    projections = torch.empty(2, 4, 8, 9, device="meta")
     taps = plan.default_taps("hann", 1.0)
     weights = plan.weights.float().to("meta") if trained else None
-    filtered = filtered_backprojection._filter_block(projections, plan, 3, taps, weights, slice(0, 12))
-    assert filtered.device.type == "meta"
-    assert filtered.shape == (2, 12, plan.detector.shape[0], plan.columns)
+    for filtered in (
+        ViewFilter.of(plan, 3, taps, weights, projections)(projections, slice(0, 4)),
+        filter_views(projections, plan, 3, taps, weights, slice(0, 4)),
+    ):
+        assert filtered.device.type == "meta"
+        assert filtered.shape == (2, 4, plan.detector.shape[0], plan.columns)
+
+
+@SCANS
+@pytest.mark.parametrize("trained", [False, True])
+def test_the_second_call_can_be_captured(
+    options: dict[str, Any], trained: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With and without gradients it waits for nothing and copies nothing, although its plan is made again."""
+    geometry, truncation = scan(options)
+    projections = torch.empty(2, 4, 8, 9, device="meta", requires_grad=True)
+    taps = weights = None
+    if trained:
+        plan = make_plan(geometry, GRID, "FDK", truncation)
+        taps, weights = (t.float().to("meta").requires_grad_() for t in (plan.default_taps("hann", 1.0), plan.weights))
+
+    def call() -> None:
+        plan = make_plan(geometry, GRID, "FDK", truncation)
+        volume = run_plan(projections, plan, geometry, GRID, "hann", 1.0, taps, weights, None)
+        assert volume.shape == (2, *GRID.shape) and volume.is_meta
+        torch.autograd.grad(volume.sum(), [t for t in (projections, taps, weights) if t is not None])
+        with torch.no_grad():
+            assert run_plan(projections, plan, geometry, GRID, "hann", 1.0, taps, weights, None).is_meta
+
+    call()
+    monkeypatch.setattr(device_cache, "capturing", lambda device: True)
+    with Copies() as copies:
+        call()
+    assert copies.found == []
 
 
 def test_parameters_follow_a_module_and_gradients_the_parameters() -> None:
-    geometry = ConeBeam.circular(source_to_origin=100, source_to_detector=150, angles=full_scan(12), detector=AREA)
-    module = FDK(geometry, Grid((4, 5, 6)), trainable=("taps", "weights")).to("meta")
+    module = FDK(scan({})[0], GRID, trainable=("taps", "weights")).to("meta")
     assert {p.device.type for p in module.parameters()} == {"meta"}

@@ -10,7 +10,7 @@ from torch.autograd import gradcheck
 
 import sinograd as sg
 from sinograd.recon.ramp import filter_rows
-from sinograd.recon.truncation import extend_rows
+from sinograd.recon.truncation import _last_of_three, extend_rows
 
 COLUMNS, VALUE = 120, 0.02
 ORBIT = {"source_to_origin": 360.0, "source_to_detector": 540.0}
@@ -114,6 +114,15 @@ def test_continuations_end_and_stay_bounded() -> None:
         assert torch.isfinite(full).all() and (full[:100] >= 0).all() and (full[200:] >= 0).all()
         assert full.max() <= 1.5 * row.clamp_min(0).max() + 1e-9
         assert full[-1].abs() < 0.05 and full[0].abs() < 0.05
+
+
+def test_elimination() -> None:
+    x, weights = torch.randn(2, 3, 9, dtype=torch.float64), torch.rand(2, 3, 9, dtype=torch.float64)
+    moments = torch.stack([(weights * x**k).sum(-1) for k in range(5)], dim=-1)
+    matrix = torch.stack([moments[..., i : i + 3] for i in range(3)], dim=-2) + 1e-9 * torch.eye(3)
+    right = torch.randn(2, 3, 3, dtype=torch.float64)
+    torch.testing.assert_close(_last_of_three(moments, right), torch.linalg.solve(matrix, right)[..., 2:])
+    assert _last_of_three(torch.zeros(1, 5), torch.zeros(1, 3)) == 0
 
 
 def test_gradients() -> None:

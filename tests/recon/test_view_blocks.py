@@ -96,5 +96,5 @@ def test_less_is_kept() -> None:
         with torch.autograd.graph.saved_tensors_hooks(count, lambda tensor: tensor):
             module(x)
         kept.append(held)
-    assert kept[0] > 3 * x.nbytes
+    assert kept[0] > 2 * x.nbytes
     assert kept[1] < 1.2 * x.nbytes  # which is memory of x itself

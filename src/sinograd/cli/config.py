@@ -10,7 +10,9 @@ import typer
 import yaml
 
 # Where things are and how to talk about them is no part of what made a volume.
-NOT_STORED = frozenset({"scan", "output", "preview", "page", "config", "resume", "force", "quiet", "json", "dry_run"})
+NOT_STORED = frozenset(
+    {"scan", "output", "preview", "page", "config", "device", "resume", "force", "quiet", "json", "dry_run"}
+)
 
 
 def load_config(context: typer.Context, parameter: Any, path: Path | None) -> Path | None:

@@ -59,7 +59,8 @@ def _reconstruct_seconds(geometry: Geometry, grid: Grid) -> float:
     """Of all views in the whole grid, from a block of views in a slab."""
     import torch
 
-    from sinograd.recon.filtered_backprojection import add_filtered_backprojection, make_plan
+    from sinograd.recon.filtered_backprojection import add_filtered_backprojection
+    from sinograd.recon.plan import make_plan
 
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sinograd.cli.devices import chosen_device
 from sinograd.cli.partial import Partial, deferred_interrupt
 
 if TYPE_CHECKING:
@@ -11,8 +12,12 @@ if TYPE_CHECKING:
 
     from sinograd.cli.pipeline import Request
     from sinograd.cli.progress import Progress
-    from sinograd.geometry import Grid
+    from sinograd.geometry import Geometry, Grid
     from sinograd.io import Scan
+    from sinograd.recon.plan import Plan
+    from sinograd.recon.slabs import Part
+
+_FLOAT32_BYTES = 4
 
 
 def filtered_backprojection(
@@ -20,16 +25,15 @@ def filtered_backprojection(
 ) -> tuple[torch.Tensor, str, str, Partial]:
     """The volume of a prepared scan, the algorithm and its options in words, and the file of an unfinished volume.
 
-    The first interrupt is obeyed between two blocks of views: the volume so far is kept for `--resume`.
+    The first interrupt is obeyed between two blocks of views: the volume so far is kept for `--resume`, unless it is
+    computed in slabs.
     """
-    import torch
-
     from sinograd.geometry import ConeBeam
     from sinograd.recon.fbp import check_fbp
     from sinograd.recon.fdk import check_fdk
-    from sinograd.recon.filtered_backprojection import add_filtered_backprojection, make_plan
+    from sinograd.recon.plan import make_plan
 
-    geometry, projections = scan.geometry, scan.load()
+    geometry = scan.geometry
     cone = isinstance(geometry, ConeBeam)
     if request.algorithm == ("fbp" if cone else "fdk"):
         raise ValueError(f"--algorithm {request.algorithm} does not take a {type(geometry).__name__}")
@@ -40,23 +44,73 @@ def filtered_backprojection(
         if not str(error).startswith("geometry: "):
             raise
         raise ValueError(f"{scan.name}: {str(error).removeprefix('geometry: ')}") from error
-    taps = plan.default_taps(request.window, request.cutoff)
     partial = Partial.of(request, scan, grid)
-    volume, first = partial.load() if request.resume else (torch.zeros(grid.shape), 0)
-    advance = progress.stage("reconstructing", len(geometry))
+    parts = _parts(chosen_device(request.device), plan, geometry, grid)
+    volume = (_in_slabs if len(parts) > 1 else _whole)(request, scan, grid, plan, parts, partial, progress)
+    options = f"window {request.window}, cut-off {request.cutoff:g}"
+    if request.truncation != "none":
+        options += f", rows continued ({request.truncation})"
+    if request.device != "cpu":
+        options += f", on {request.device}" + (f" in {len(parts)} slabs" if len(parts) > 1 else "")
+    return volume, "FDK" if cone else "FBP", options, partial
 
+
+def _parts(where: torch.device, plan: Plan, geometry: Geometry, grid: Grid) -> list[Part]:
+    """What is computed at a time on a GPU; nothing for the CPU, which has the volume in its memory anyway."""
+    from sinograd.ops.slab_plan import memory_of
+    from sinograd.recon.slabs import parts_that_fit
+
+    if where.type == "cpu":
+        return []
+    return parts_that_fit(plan, geometry, grid, memory_of(where, None), _FLOAT32_BYTES, on_gpu=True)
+
+
+def _whole(
+    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial, progress: Progress
+) -> torch.Tensor:
+    """The volume, which stays on the device until it is done."""
+    import torch
+
+    from sinograd.recon.filtered_backprojection import add_filtered_backprojection
+
+    start, first = partial.load() if request.resume else (torch.zeros(grid.shape), 0)
+    volume, projections = start.to(chosen_device(request.device)), scan.load()
+    advance = progress.stage("reconstructing", len(scan.geometry))
     with deferred_interrupt() as asked:
 
         def tell(done: int, total: int) -> None:
             advance(done, total)
             if asked():
-                partial.save(volume, done)
+                partial.save(volume.cpu(), done)
                 raise KeyboardInterrupt(f"--resume goes on from there ({partial.path.name} holds it)")
             if partial.is_due and done < total:
-                partial.save(volume, done)
+                partial.save(volume.cpu(), done)
 
-        add_filtered_backprojection(volume, projections, plan, geometry, grid, taps, None, tell, first)
-    options = f"window {request.window}, cut-off {request.cutoff:g}"
-    if request.truncation != "none":
-        options += f", rows continued ({request.truncation})"
-    return volume, "FDK" if cone else "FBP", options, partial
+        taps = plan.default_taps(request.window, request.cutoff)
+        block = parts[0].block if parts else None
+        add_filtered_backprojection(volume, projections, plan, scan.geometry, grid, taps, None, tell, first, block)
+    return volume.cpu()
+
+
+def _in_slabs(
+    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial, progress: Progress
+) -> torch.Tensor:
+    """The volume, of which nothing is kept when it is interrupted."""
+    from sinograd.recon.slabs import filtered_backprojection_on
+
+    if request.resume:
+        raise ValueError(
+            f"--resume: this volume takes {len(parts)} slabs on {request.device}, and those of an interrupted run are "
+            "not kept; start without --resume, or go on with --device cpu"
+        )
+    projections, taps = scan.load(), plan.default_taps(request.window, request.cutoff)
+    advance = progress.stage("reconstructing", len(scan.geometry))
+    with deferred_interrupt() as asked:
+
+        def tell(done: int, total: int) -> None:
+            advance(done, total)
+            if asked():
+                raise KeyboardInterrupt
+
+        where = chosen_device(request.device)
+        return filtered_backprojection_on(where, projections, plan, scan.geometry, grid, taps, None, tell)

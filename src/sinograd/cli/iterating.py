@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from sinograd.cli.devices import chosen_device
 from sinograd.cli.partial import Partial, deferred_interrupt
 
 if TYPE_CHECKING:
@@ -16,8 +18,11 @@ if TYPE_CHECKING:
     from sinograd.cli.progress import Progress
     from sinograd.geometry import Grid
     from sinograd.io import Scan
+    from sinograd.ops import LinearOperator, XRayTransform
     from sinograd.recon import Result
 
+# Held by an algorithm, all told, and by the operator.
+_IMAGES, _PROJECTIONS = 12, 5
 # Of the largest projection: what a ray that misses the grid sees of an object that is larger.
 _OUTSIDE = 0.1
 
@@ -56,7 +61,7 @@ def iterate(request: Request, scan: Scan, grid: Grid, progress: Progress) -> tup
     total = options.pop("iterations", None)
     if total is not None:
         options["iterations"] = max(1, total - done)
-    operator, projections = XRayTransform(scan.geometry, grid), scan.load()
+    operator, projections, start = _placed(request, XRayTransform(scan.geometry, grid), scan.load(), start)
     _warn_of_rays_beside(recon.row_weights(operator, grid.shape, projections), projections)
     advance = progress.stage("iterating", 0, "iterations")
     with deferred_interrupt() as asked:
@@ -69,13 +74,30 @@ def iterate(request: Request, scan: Scan, grid: Grid, progress: Progress) -> tup
             **options,
         )
         if asked() and result.stopped == "callback":
-            partial.save(result.image, done + result.iterations)
+            partial.save(result.image.cpu(), done + result.iterations)
             raise KeyboardInterrupt(f"--resume goes on from there ({partial.path.name} holds the image)")
     residual = float(result.residuals[int(result.best.max())].max())
     told = f"{done + result.iterations} iterations, residual {residual:.4g} of the projections"
     if result.stopped == "diverged":
         told += f", diverged: the image is that of iteration {int(result.best.max())}"
-    return result.image, request.algorithm.upper(), told, partial
+    return result.image.cpu(), request.algorithm.upper(), told, partial
+
+
+def _placed(
+    request: Request, operator: XRayTransform, projections: torch.Tensor, start: torch.Tensor | None
+) -> tuple[LinearOperator, torch.Tensor, torch.Tensor | None]:
+    """Operator, projections and start on the device; where these do not fit, an operator that computes there slab by
+    slab and tensors in host memory."""
+    from sinograd.ops import InSlabs
+    from sinograd.ops.slab_plan import memory_of
+
+    device = chosen_device(request.device)
+    if device.type == "cpu":
+        return operator, projections, start
+    held = _IMAGES * projections.element_size() * math.prod(operator.grid.shape) + _PROJECTIONS * projections.nbytes
+    if operator.grid.ndim == 3 and held > memory_of(device, None):
+        return InSlabs(operator, device), projections, start
+    return operator, projections.to(device), None if start is None else start.to(device)
 
 
 def check_options(request: Request) -> None:

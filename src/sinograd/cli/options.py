@@ -259,6 +259,11 @@ Mask = Annotated[
     typer.Option("--mask", metavar="", help="Set voxels outside the field of view to zero.", rich_help_panel=_VOLUME),
 ]
 
+Device = Annotated[
+    str,
+    typer.Option("--device", metavar="NAME", help="Where to compute: cpu, cuda, cuda:1 ...", rich_help_panel=_VOLUME),
+]
+
 # Output
 Output = Annotated[
     Path,

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sinograd.cli.devices import chosen_device
 from sinograd.cli.grids import choose_grid, outside_text
 from sinograd.cli.warned import told_warnings, warn
 
@@ -26,6 +27,7 @@ class Request:
     """What to reconstruct and where to write it; lengths in mm. None leaves the choice to the scan.
 
     preparation: fields of `sinograd.preparation.Preparation`. center: "file", "auto" or detector pixels along +u.
+    device: where to compute.
     options: what the volume keeps of the command line, so that it can be repeated.
     """
 
@@ -49,6 +51,7 @@ class Request:
     mask: bool = False
     preview: Path | None = None
     page: Path | None = None
+    device: str = "cpu"
     resume: bool = False
     force: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -101,6 +104,7 @@ def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
 
     told: list[str] = []
     check_options(request)
+    chosen_device(request.device)
     _check_the_scan_stays(request)
     clock = _Clock()
     scan = opened_scan(request, told)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, size
+from sinograd.cli.devices import chosen_device
 from sinograd.cli.estimate import estimate
 from sinograd.cli.grids import choose_grid, outside_text
 from sinograd.cli.pipeline import Request, check_outputs, opened_scan
@@ -16,6 +17,7 @@ def planned(request: Request) -> tuple[list[str], Lines]:
     from sinograd.recon import coverage
 
     told: list[str] = []
+    chosen_device(request.device)
     scan = opened_scan(request, told)
     options = Preparation.from_dict(request.preparation)
     geometry = detector_region(scan.geometry, options.rows, options.columns, options.binning)
@@ -28,6 +30,7 @@ def planned(request: Request) -> tuple[list[str], Lines]:
         lines = [*scan_lines(scan), *geometry_lines(geometry), ("coverage", str(coverage(geometry)))]
     changed = ", ".join(f"{name} {value}" for name, value in options.to_dict().items())
     needs = estimate(scan, geometry, grid)
+    measured = "measured on a part of the work" + ("" if request.device == "cpu" else ", on the CPU")
     return told, [
         *lines,
         ("preparation", changed or "defaults"),
@@ -35,5 +38,5 @@ def planned(request: Request) -> tuple[list[str], Lines]:
         ("grid", grid_text(grid)),
         ("memory", f"about {size(needs.memory)}"),
         ("volume", f"{request.output}, {size(needs.file)}"),
-        ("time", f"about {needs.seconds:.1f} seconds (measured on a part of the work)"),
+        ("time", f"about {needs.seconds:.1f} seconds ({measured})"),
     ]

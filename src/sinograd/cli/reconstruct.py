@@ -53,6 +53,7 @@ def reconstruct(
     shape: o.Shape = None,
     center_mm: o.CenterMm = None,
     mask: o.Mask = False,
+    device: o.Device = "cpu",
     preview: o.Preview = None,
     page: o.Page = None,
     center_picture: o.CenterPicture = None,

@@ -10,7 +10,8 @@ from torch import Tensor, nn
 from sinograd.geometry import ConeBeam, FanBeam, Geometry, Grid, ParallelBeam
 from sinograd.recon.fbp import check_fbp
 from sinograd.recon.fdk import check_fdk
-from sinograd.recon.filtered_backprojection import Plan, Progress, filtered_backprojection, make_plan
+from sinograd.recon.filtered_backprojection import Progress, filtered_backprojection
+from sinograd.recon.plan import Plan, make_plan
 from sinograd.recon.view_blocks import recomputed_backprojection
 
 TRAINABLE = ("taps", "weights")

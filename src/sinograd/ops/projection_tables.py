@@ -1,20 +1,15 @@
-"""What projector kernels get beside arrays: a scan's numbers in the memory of the device, kept from call to call.
-
-Only the first call of a scan copies anything, so that later ones do not wait and can be captured in a CUDA graph.
-"""
+"""What projector kernels get beside arrays: a scan's numbers in the memory of the device, kept from call to call."""
 
 from __future__ import annotations
 
 import hashlib
-import threading
-from collections import OrderedDict
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sinograd.ops.cuda.program import WARM_UP, capturing
+from sinograd.ops.device_cache import DeviceCache
 from sinograd.ops.lowering import VIEW_DOUBLES, is_curved, voxel_views
 
 # kernels/cuda/scan.h
@@ -74,14 +69,11 @@ class Tables:
         return cls(header, first.view(torch.float64).view(-1, VIEW_DOUBLES), vectors)
 
 
-class TableCache:
+class TableCache(DeviceCache[Tables]):
     """The tables of the scans used last; those that a CUDA graph has captured stay."""
 
     def __init__(self, size: int = 32) -> None:
-        self.size = size
-        self.kept: OrderedDict[tuple[str, bytes], Tables] = OrderedDict()
-        self.captured: dict[tuple[str, bytes], Tables] = {}
-        self.lock = threading.Lock()
+        super().__init__(size, "copying a scan to the GPU", lambda entry: entry.scan)
 
     def get(self, scan: Scan, device: torch.device) -> Tables:
         """Tables on the device, ready for its current stream.
@@ -89,23 +81,7 @@ class TableCache:
         Raises:
             RuntimeError: a graph is being captured and this scan is new.
         """
-        key = str(device), scan.key()
-        recording = capturing(device)
-        with self.lock:
-            tables = self.kept.get(key) or self.captured.get(key)
-            if tables is None:
-                if recording:
-                    raise RuntimeError(WARM_UP.format("copying a scan to the GPU"))
-                tables = Tables.of(scan, device)
-            if recording:
-                self.captured[key] = tables
-            elif device.type == "cuda":  # memory is not given to others before this stream is done with it
-                tables.scan.record_stream(torch.cuda.current_stream(device))
-            self.kept[key] = tables
-            self.kept.move_to_end(key)
-            while len(self.kept) > self.size:
-                self.kept.popitem(last=False)
-        return tables
+        return self.find(scan.key(), device, lambda: Tables.of(scan, device))
 
 
 tables = TableCache()

@@ -16,6 +16,8 @@ FREE_SHARE = 0.8
 """Of a card's free memory, what may be used without being told."""
 COPIES = 3
 """Of each part on the device: itself, the kernels' copy in their own layout, and the next part on its way."""
+WHOLE_COPIES = 2
+"""The same where there is one part only, so that no next one is on its way."""
 _ROUNDING = 1e-6
 
 
@@ -74,9 +76,10 @@ class SlabPlan:
 
 
 def plan_slabs(geometry: Geometry, grid: Grid, memory: int, element: int, batch: int = 1) -> SlabPlan:
-    """The thickest slabs, and with them the most views, whose parts fit into `memory` bytes.
+    """One slab and all views where that fits into `memory` bytes; else the thickest slabs whose parts fit, and with
+    them the most views.
 
-    Half of the memory is for the volume, half for projections; each part counts `COPIES` times.
+    Of slabs, half of the memory is for the volume, half for projections; each part counts `COPIES` times.
 
     Args:
         geometry, grid: 3-D.
@@ -87,8 +90,12 @@ def plan_slabs(geometry: Geometry, grid: Grid, memory: int, element: int, batch:
     Raises:
         ValueError: one slice and one view do not fit.
     """
-    half = memory / 2 / COPIES / element / batch
     slice_size = grid.shape[1] * grid.shape[2]
+    everything = grid.shape[0] * slice_size + geometry.views * geometry.rows * geometry.columns
+    if WHOLE_COPIES * everything * element * batch <= memory:
+        whole = needed_rows_of_slab(geometry, grid, 0, grid.shape[0])
+        return SlabPlan([Slab(0, grid.shape[0], whole)], geometry.views)
+    half = memory / 2 / COPIES / element / batch
     thickness = min(grid.shape[0], int(half // slice_size))
     row_size = geometry.columns
     smallest = max(slice_size, row_size * geometry.rows) * 2 * COPIES * element * batch
@@ -171,4 +178,6 @@ def memory_of(device: torch.device, memory: int | None) -> int:
         return memory
     if device.type != "cuda":
         raise ValueError(f"memory: expected a number of bytes for the device {device}; only a card's is known")
-    return int(FREE_SHARE * torch.cuda.mem_get_info(device)[0])
+    # what torch has kept from earlier calls is free, too
+    kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+    return int(FREE_SHARE * (torch.cuda.mem_get_info(device)[0] + kept))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sinograd.geometry import Geometry, Grid
 from sinograd.geometry.beam import Index
+from sinograd.ops.devices import compute_device
 from sinograd.ops.linear_operator import LinearOperator
 from sinograd.ops.slab_plan import SlabPlan, memory_of, plan_slabs
 from sinograd.ops.transfers import Downloads, uploaded
@@ -20,10 +21,10 @@ class InSlabs(LinearOperator):
 
         A = InSlabs(sg.XRayTransform(geometry, grid), device="cuda")  # A(x), A.T(y): tensors on the CPU
 
-    Each slab goes to the device with the detector rows that see it, a block of views at a time; copies overlap with
-    computing. The result is that of the operator itself up to the rounding of sums and positions (1e-6 of it in
-    float32), `A.T` the exact adjoint up to the same, and gradients work. A call allocates its result in host memory and
-    on the device as much as `memory`.
+    Where everything fits it goes to the device at once. Else each slab goes there with the detector rows that see it,
+    a block of views at a time; copies overlap with computing. The result is that of the operator itself up to the
+    rounding of sums and positions (1e-6 of it in float32), `A.T` the exact adjoint up to the same, and gradients work.
+    A call allocates its result in host memory and on the device as much as `memory`.
 
     Args:
         operator: a 3-D `XRayTransform` or `Backprojection`.
@@ -31,7 +32,8 @@ class InSlabs(LinearOperator):
         memory: bytes to use there; by default 80 % of what a card has free when called.
 
     Raises:
-        ValueError: a 2-D operator; too little memory for one slice and one view; no memory given for the CPU.
+        ValueError: a 2-D operator. When called: a device that is not there; too little memory for one slice and one
+            view; no memory given for the CPU.
     """
 
     def __init__(
@@ -53,7 +55,7 @@ class InSlabs(LinearOperator):
 
     def plan(self, element: int = 4, batch: int = 1) -> SlabPlan:
         """The slabs that a call makes for numbers of `element` bytes and a batch of so many volumes."""
-        memory = memory_of(self.device, self.memory)
+        memory = memory_of(compute_device(self.device), self.memory)
         return plan_slabs(self.geometry, self.grid, memory, element, batch)
 
     def _apply_operator(self, x: Tensor) -> Tensor:

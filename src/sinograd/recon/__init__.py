@@ -10,6 +10,7 @@ from sinograd.recon.fbp import (
 )
 from sinograd.recon.fdk import (
     fdk,
+    fdk_in_slabs,
 )
 from sinograd.recon.iterative import (
     ConvergenceWarning,
@@ -47,9 +48,6 @@ from sinograd.recon.ramp import (
     WINDOWS,
     filter_rows,
     ramp_taps,
-)
-from sinograd.recon.slabs import (
-    fdk_in_slabs,
 )
 
 __all__ = [

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor
 
 from sinograd.geometry import FanBeam, Geometry, Grid, ParallelBeam
 from sinograd.ops.validity import check_pair
 from sinograd.recon.fdk import run_plan
-from sinograd.recon.filtered_backprojection import Progress, make_plan
+from sinograd.recon.filtered_backprojection import Progress
+from sinograd.recon.plan import make_plan
 
 
 def fbp(
@@ -21,6 +23,8 @@ def fbp(
     taps: Tensor | None = None,
     weights: Tensor | None = None,
     progress: Progress | None = None,
+    device: torch.device | str | None = None,
+    memory: int | None = None,
 ) -> Tensor:
     """Reconstructs an image from fan-beam or parallel-beam projections (a volume from 3-D parallel ones).
 
@@ -33,21 +37,21 @@ def fbp(
             float64.
         geometry: a fan beam on a circular orbit or a parallel beam.
         grid: the voxels; `geometry.default_grid()` if not given.
-        window, cutoff, truncation, taps, weights, progress: as in `fdk`.
+        window, cutoff, truncation, taps, weights, progress, device, memory: as in `fdk`; 2-D images are never split.
 
     Returns:
         Attenuation in 1/mm, [..., Y, X] (3-D parallel: [..., Z, Y, X]).
 
     Raises:
         TypeError: a cone beam, or a wrong dtype.
-        ValueError: wrong shapes, NaN in the projections, an orbit for which filtered backprojection is not defined.
+        ValueError: as `fdk`.
 
     Warns:
         CoverageWarning: rays are missing; says which.
     """
     grid = check_fbp(geometry, grid)
     plan = make_plan(geometry, grid, "filtered backprojection", truncation)
-    return run_plan(projections, plan, geometry, grid, window, cutoff, taps, weights, progress)
+    return run_plan(projections, plan, geometry, grid, window, cutoff, taps, weights, progress, device, memory)
 
 
 def check_fbp(geometry: Geometry, grid: Grid | None) -> Grid:

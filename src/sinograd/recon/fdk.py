@@ -1,12 +1,19 @@
-"""`fdk`: cone-beam reconstruction after Feldkamp, Davis and Kress."""
+"""`fdk`, `fdk_in_slabs`: cone-beam reconstruction after Feldkamp, Davis and Kress."""
 
 from __future__ import annotations
 
+from typing import Any
+
+import torch
 from torch import Tensor
 
 from sinograd.geometry import ConeBeam, Geometry, Grid
+from sinograd.ops.devices import compute_device
+from sinograd.ops.slab_plan import memory_of
 from sinograd.ops.validity import check_pair
-from sinograd.recon.filtered_backprojection import Plan, Progress, filtered_backprojection, make_plan
+from sinograd.recon.filtered_backprojection import Progress, filtered_backprojection
+from sinograd.recon.plan import Plan, make_plan
+from sinograd.recon.slabs import filtered_backprojection_on
 
 
 def fdk(
@@ -20,6 +27,8 @@ def fdk(
     taps: Tensor | None = None,
     weights: Tensor | None = None,
     progress: Progress | None = None,
+    device: torch.device | str | None = None,
+    memory: int | None = None,
 ) -> Tensor:
     """Reconstructs a volume from cone-beam projections on a circular orbit.
 
@@ -40,20 +49,49 @@ def fdk(
         weights: redundancy weights [views, columns] to use instead of those of the coverage (for a tilted or turned
             detector, of the upright one that takes its place: `FDK(...).weights` has their shape).
         progress: called with (views done, views) between blocks of views.
+        device: where to compute; by default where the projections are. Projections in host memory are copied to a GPU
+            block by block, and the volume comes back to host memory. Where the volume does not fit there, it is
+            computed in slabs along z, each from the detector rows that it needs: the same result up to rounding (for a
+            tilted or turned detector, up to its interpolation), and views are counted once for each slab. With
+            gradients everything has to fit, as nothing is computed in slabs then; projections are filtered again in
+            the backward pass.
+        memory: bytes to use on `device`; by default 80 % of what a GPU has free.
 
     Returns:
         Attenuation in 1/mm, [..., Z, Y, X].
 
     Raises:
         TypeError: not a cone beam, or a wrong dtype.
-        ValueError: wrong shapes, NaN in the projections, an orbit for which FDK is not defined.
+        ValueError: wrong shapes, NaN in the projections (not while a CUDA graph is captured: a captured call does not
+            look for NaN), an orbit for which FDK is not defined, a device that is not there, too little memory.
 
     Warns:
         CoverageWarning: rays are missing; says which.
     """
     grid = check_fdk(geometry, grid)
     plan = make_plan(geometry, grid, "FDK", truncation)
-    return run_plan(projections, plan, geometry, grid, window, cutoff, taps, weights, progress)
+    return run_plan(projections, plan, geometry, grid, window, cutoff, taps, weights, progress, device, memory)
+
+
+@torch.no_grad()
+def fdk_in_slabs(
+    projections: Tensor,
+    geometry: ConeBeam,
+    grid: Grid | None = None,
+    *,
+    device: torch.device | str = "cuda",
+    memory: int | None = None,
+    **options: Any,
+) -> Tensor:
+    """`fdk(..., device=device, memory=memory)` of projections in host memory, without gradients.
+
+    `memory` has to be given for the CPU, which stands for a small card then.
+    """
+    if projections.device.type != "cpu":
+        raise ValueError(f"projections: expected a tensor in host memory, got one on {projections.device}; use fdk")
+    check_fdk(geometry, grid)
+    memory = memory_of(compute_device(device), memory)
+    return fdk(projections, geometry, grid, device=device, memory=memory, **options)
 
 
 def check_fdk(geometry: Geometry, grid: Grid | None) -> Grid:
@@ -77,8 +115,16 @@ def run_plan(
     taps: Tensor | None,
     weights: Tensor | None,
     progress: Progress | None,
+    device: torch.device | str | None = None,
+    memory: int | None = None,
 ) -> Tensor:
-    """Filtered backprojection with the window's taps unless others are given."""
+    """Filtered backprojection, on a device if one is given, with the window's taps unless others are given."""
     if taps is None:
         taps = plan.default_taps(window, cutoff)
+    if device is not None:
+        return filtered_backprojection_on(
+            device, projections, plan, geometry, grid, taps, weights, progress, memory=memory
+        )
+    if memory is not None:
+        raise ValueError(f"memory: expected it together with device, got {memory} and no device")
     return filtered_backprojection(projections, plan, geometry, grid, taps, weights, progress)

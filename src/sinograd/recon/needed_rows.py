@@ -36,17 +36,23 @@ def needed_rows(geometry: Geometry, grid: Grid, margin: int = 0) -> tuple[int, i
         raise ValueError(f"margin: expected 0 or more rows, got {margin}")
     if geometry.ndim == 2:
         return 0, 1
-    detector = upright_detector(geometry, "filtered backprojection")
-    heights = _image_rows(detector, geometry.divergent, grid)
-    rows = _rows_of_the_real_one(detector, heights)
-    # interpolation reads the rows on both sides
-    first, end = math.floor(float(rows.min()) + _ROUNDING), math.ceil(float(rows.max()) - _ROUNDING) + 1
+    first, end = image_rows(geometry, grid)
     if first >= geometry.rows or end <= 0:
         raise ValueError(
             f"grid: the detector sees nothing of it: it would be on rows {first} to {end - 1}, "
             f"there are rows 0 to {geometry.rows - 1}"
         )
     return max(0, first - margin), min(geometry.rows, end + margin)
+
+
+def image_rows(geometry: Geometry, grid: Grid) -> tuple[int, int]:
+    """The same for a 3-D geometry, on a detector that has no end."""
+    detector = upright_detector(geometry, "filtered backprojection")
+    heights = _image_rows(detector, geometry.divergent, grid)
+    rows = _rows_of_the_real_one(detector, heights)
+    # interpolation reads the rows on both sides
+    first, end = math.floor(float(rows.min()) + _ROUNDING), math.ceil(float(rows.max()) - _ROUNDING) + 1
+    return first, end
 
 
 def _image_rows(detector: VirtualDetector, divergent: bool, grid: Grid) -> Tensor:

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor
 
+from sinograd.ops.device_cache import on_device
+
 WINDOWS = ("ram-lak", "shepp-logan", "cosine", "hamming", "hann")
 
 
@@ -78,17 +80,22 @@ def filter_rows(rows: Tensor, taps: Tensor, keep: tuple[int, int] | None = None)
     Raises:
         ValueError: an even number of taps.
     """
+    kernel = circular_kernel(on_device(taps, rows), rows.shape[-1], keep)
+    size = len(kernel)
+    first, end = (0, rows.shape[-1]) if keep is None else keep
+    return torch.fft.irfft(torch.fft.rfft(rows, n=size) * torch.fft.rfft(kernel), n=size)[..., first:end]
+
+
+def circular_kernel(taps: Tensor, columns: int, keep: tuple[int, int] | None = None) -> Tensor:
+    """The taps on a circle, the middle one first, so long that convolution on it is linear: see `filter_rows`."""
     if taps.ndim != 1 or len(taps) % 2 == 0:
         raise ValueError(f"taps: expected an odd number of taps in one dimension, got shape {list(taps.shape)}")
-    columns, half = rows.shape[-1], len(taps) // 2
+    half = len(taps) // 2
     first, end = (0, columns) if keep is None else keep
     # offsets from a kept column to any other: they must not meet on the circle
     before, after = min(half, end - 1), min(half, columns - 1 - first)
-    size = _fast_length(columns + end - first)
-    kernel = taps.to(rows)
-    zeros = kernel.new_zeros(size - before - after - 1)
-    kernel = torch.cat([kernel[half : half + before + 1], zeros, kernel[half - after : half]])
-    return torch.fft.irfft(torch.fft.rfft(rows, n=size) * torch.fft.rfft(kernel), n=size)[..., first:end]
+    zeros = taps.new_zeros(_fast_length(columns + end - first) - before - after - 1)
+    return torch.cat([taps[half : half + before + 1], zeros, taps[half - after : half]])
 
 
 def _fast_length(n: int) -> int:

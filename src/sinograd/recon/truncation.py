@@ -16,6 +16,8 @@ import math
 import torch
 from torch import Tensor
 
+from sinograd.ops.device_cache import on_device
+
 TRUNCATIONS = ("none", "ellipse")
 
 # The share of a row next to its edge that value and slope come from, and of the continuation that falls to zero.
@@ -60,8 +62,8 @@ def _continuation(rows: Tensor, place: Tensor, first: int, count: int, skip: int
     place: [views, skip + columns + count], 0 at the last measured column, growing outwards, -1 at the first measured.
     """
     columns = rows.shape[-1]
-    inner = place[:, skip : skip + columns].to(rows)
-    new = place[:, None, first : first + count].to(rows)
+    inner = on_device(place[:, skip : skip + columns], rows)
+    new = on_device(place[:, None, first : first + count], rows)
     squared = rows.clamp_min(0).square()
     curvature = _curvature(squared, inner)
     level, slope = _edge(squared, inner, curvature)
@@ -72,20 +74,31 @@ def _continuation(rows: Tensor, place: Tensor, first: int, count: int, skip: int
     slope = torch.minimum(slope, 2 * (curvature * room + 1e-30).sqrt())
     continued = level + slope * new - curvature * new.square()
     outside = (continued.detach() <= 0).cumsum(-1) > 0
-    values = torch.where(outside, 0.0, torch.where(outside, 1.0, continued).sqrt())
-    return values * _roll_off(count).to(rows)
+    values = continued.masked_fill(outside, 1.0).sqrt().masked_fill(outside, 0.0)
+    return values * on_device(_roll_off(count), rows)
 
 
 def _curvature(squared: Tensor, place: Tensor) -> Tensor:
     """C of the fit p^2 = a + b x - c x^2 of each row, weighted with p^2; at least 0: [..., views, rows, 1]."""
     powers = torch.stack([place**k for k in range(5)], dim=-1)
-    moments = squared @ powers
-    right = squared.square() @ powers[..., :3]
-    matrix = torch.stack([moments[..., i : i + 3] for i in range(3)], dim=-2).double()
-    scale = moments[..., :1].double() + 1e-30
-    matrix = matrix / scale[..., None] + 1e-9 * torch.eye(3, dtype=torch.float64, device=matrix.device)
-    solution = torch.linalg.solve(matrix, (right.double() / scale)[..., None])
-    return (-solution[..., 2, :]).clamp_min(0).to(squared)
+    moments = (squared @ powers).double()
+    right = (squared.square() @ powers[..., :3]).double()
+    scale = moments[..., :1] + 1e-30
+    return _last_of_three(moments / scale, right / scale).neg().clamp_min(0).to(squared)
+
+
+def _last_of_three(m: Tensor, right: Tensor) -> Tensor:
+    """x_2, [..., 1], of M x = right [..., 3] with M_ij = m_(i+j), [..., 5], and 1e-9 more on its diagonal.
+
+    M is positive definite, so that elimination needs no pivots. (`torch.linalg.solve` would wait for the device.)
+    """
+    m0, m1, m2, m3, m4 = m.split(1, dim=-1)
+    r0, r1, r2 = right.split(1, dim=-1)
+    first = 1 / (m0 + 1e-9)
+    l1, l2 = m1 * first, m2 * first
+    pivot, below = m2 + 1e-9 - l1 * m1, m3 - l2 * m1
+    l3 = below / pivot
+    return (r2 - l2 * r0 - l3 * (r1 - l1 * r0)) / (m4 + 1e-9 - l2 * m2 - l3 * below)
 
 
 def _edge(squared: Tensor, place: Tensor, curvature: Tensor) -> tuple[Tensor, Tensor]:

@@ -12,13 +12,9 @@ from torch import Tensor
 from sinograd.geometry import Geometry, Grid
 from sinograd.ops.arguments import autocast
 from sinograd.ops.backprojection import backproject_adjoint
-from sinograd.recon.filtered_backprojection import (
-    BLOCK_VIEWS,
-    Plan,
-    Progress,
-    _filter_views,
-    filtered_backprojection,
-)
+from sinograd.recon.filtered_backprojection import BLOCK_VIEWS, Progress, filtered_backprojection
+from sinograd.recon.plan import Plan
+from sinograd.recon.view_filter import filter_views
 
 T = TypeVar("T")
 
@@ -112,7 +108,7 @@ def _block_by_block(
         own = [projections[index].detach(), taps.detach(), weights[part].detach()]
         wanted = [tensor.requires_grad_() for tensor, need in zip(own, needed, strict=False) if need]
         with torch.enable_grad():
-            filtered = _filter_views(own[0], some, ndim, own[1], own[2], slice(0, part.stop - part.start))
+            filtered = filter_views(own[0], some, ndim, own[1], own[2], slice(0, part.stop - part.start))
         place = (run.grid.spacing, run.grid.center, plan.orbit.weighting)
         detector = filtered.shape[1 - ndim :]
         pulled = backproject_adjoint(grad, some.vectors, run.geometry.divergent, detector, *place)

@@ -114,17 +114,19 @@ def _outline(vectors: Tensor, virtual: Tensor, divergent: bool, shape: tuple[int
 def _read_view(image: Tensor, homography: Tensor, shape: tuple[int, int]) -> Tensor:
     """[..., rows, columns] of the real detector at the elements of the virtual one; zero outside."""
     rows, columns = image.shape[-2:]
-    j, i = torch.meshgrid(*(torch.arange(n, dtype=torch.float64) for n in shape), indexing="ij")
-    w = homography[2, 0] * i + homography[2, 1] * j + homography[2, 2]
-    column = (homography[0, 0] * i + homography[0, 1] * j + homography[0, 2]) / w
-    row = (homography[1, 0] * i + homography[1, 1] * j + homography[1, 2]) / w
+    # as numbers, the homography needs no copy to the image's device
+    (h00, h01, h02), (h10, h11, h12), (h20, h21, h22) = homography.tolist()
+    steps = (torch.arange(n, dtype=torch.float64, device=image.device) for n in shape)
+    j, i = torch.meshgrid(*steps, indexing="ij")
+    w = h20 * i + h21 * j + h22
+    column, row = (h00 * i + h01 * j + h02) / w, (h10 * i + h11 * j + h12) / w
     pixels = image.flatten(-2)
     result = image.new_zeros((*image.shape[:-2], *shape))
     for offset_row in (0, 1):
         for offset_column in (0, 1):
             r, c = row.floor() + offset_row, column.floor() + offset_column
-            weight = (1 - (row - r).abs()) * (1 - (column - c).abs())
-            weight = torch.where((r >= 0) & (r < rows) & (c >= 0) & (c < columns), weight, 0.0)
+            outside = (r < 0) | (r >= rows) | (c < 0) | (c >= columns)
+            weight = ((1 - (row - r).abs()) * (1 - (column - c).abs())).masked_fill(outside, 0.0)
             index = (r.clamp(0, rows - 1) * columns + c.clamp(0, columns - 1)).long()
-            result = result + pixels[..., index.to(image.device)] * weight.to(image)
+            result = result + pixels[..., index] * weight.to(image)
     return result

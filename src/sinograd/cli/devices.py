@@ -1,0 +1,18 @@
+"""`--device`: where a command computes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import torch
+
+
+def chosen_device(name: str) -> torch.device:
+    """The device of that name; ValueError, with the remedy, where it cannot be computed on."""
+    from sinograd.ops.devices import compute_device
+
+    try:
+        return compute_device(name)
+    except (ImportError, ValueError) as error:
+        raise ValueError(f"--device {name}: {str(error).removeprefix('device: ')}") from None

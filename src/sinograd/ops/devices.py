@@ -1,0 +1,37 @@
+"""The device that a caller asks for, checked before anything is copied to it."""
+
+from __future__ import annotations
+
+import torch
+
+from sinograd.ops.cuda.program import cuda_core
+
+
+def compute_device(device: torch.device | str) -> torch.device:
+    """The CPU or a GPU with its number.
+
+    Raises:
+        ValueError: another kind of device, or a GPU that is not there; says what to do.
+        ImportError: a GPU, and the package that its kernels need is missing.
+    """
+    try:
+        where = torch.device(device)
+    except (RuntimeError, TypeError):
+        raise ValueError(f"device: expected cpu, cuda or cuda:1 ..., got {device!r}") from None
+    if where.type == "cpu":
+        return torch.device("cpu")
+    if where.type != "cuda":
+        raise ValueError(f"device: expected cpu, cuda or cuda:1 ..., got {str(where)!r}: there are no kernels for that")
+    if not torch.cuda.is_available():
+        remedy = (
+            "this torch is a build for the CPU, the one for CUDA is on https://pytorch.org"
+            if torch.version.cuda is None
+            else "nvidia-smi tells whether NVIDIA's driver does"
+        )
+        raise ValueError(f"device: expected one that is here, got {str(where)!r}, and torch sees no GPU: {remedy}")
+    count = torch.cuda.device_count()
+    index = torch.cuda.current_device() if where.index is None else where.index
+    if index >= count:
+        raise ValueError(f"device: expected one of the GPUs here, cuda:0 to cuda:{count - 1}, got {str(where)!r}")
+    cuda_core()
+    return torch.device("cuda", index)
