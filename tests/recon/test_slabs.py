@@ -11,7 +11,6 @@ from torch import Tensor
 
 import sinograd as sg
 from sinograd.ops import InSlabs
-from sinograd.recon import fdk_in_slabs
 from sinograd.recon import filtered_backprojection as blocks
 from sinograd.recon.plan import make_plan
 from sinograd.recon.slabs import Part, parts_that_fit
@@ -114,7 +113,7 @@ def test_progress_counts_the_views_of_each_slab() -> None:
 def test_the_missing_rays_are_told_once() -> None:
     short, calls = SCAN[:10], []
     with pytest.warns(sg.CoverageWarning) as told:
-        fdk_in_slabs(
+        sg.fdk(
             torch.zeros(short.projection_shape),
             short,
             GRID,
@@ -160,11 +159,9 @@ def test_blocks_are_larger_for_large_volumes_on_a_gpu() -> None:
 def test_bad_input() -> None:
     projections = torch.zeros(SCAN.projection_shape)
     with pytest.raises(ValueError, match="memory: 1,000 bytes are too few; a slice of 16 x 18 voxels"):
-        fdk_in_slabs(projections, SCAN, GRID, device="cpu", memory=1000)
-    with pytest.raises(ValueError, match="expected a number of bytes for the device cpu"):
-        fdk_in_slabs(projections, SCAN, GRID, device="cpu")
+        sg.fdk(projections, SCAN, GRID, device="cpu", memory=1000)
     with pytest.raises(TypeError, match="fdk takes a ConeBeam"):
-        fdk_in_slabs(projections, sg.ParallelBeam([0.0], SCAN.detector), GRID, device="cpu")  # type: ignore[arg-type]
+        sg.fdk(projections, sg.ParallelBeam([0.0], SCAN.detector), GRID, device="cpu")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="memory: expected it together with device"):
         sg.fdk(projections, SCAN, GRID, memory=10**9)
     with pytest.raises(ValueError, match=r"geometry\.projection_shape .* does not match projections"):
@@ -185,7 +182,6 @@ def test_no_gpu() -> None:
     projections = torch.zeros(SCAN.projection_shape)
     for call in (
         lambda: sg.fdk(projections, SCAN, GRID, device="cuda"),
-        lambda: fdk_in_slabs(projections, SCAN, GRID),
         lambda: InSlabs(sg.XRayTransform(SCAN, GRID))(torch.zeros(GRID.shape)),
     ):
         with pytest.raises(ValueError, match="device: expected one that is here, got 'cuda', and torch sees no GPU: "):

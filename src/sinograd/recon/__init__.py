@@ -10,7 +10,6 @@ from sinograd.recon.fbp import (
 )
 from sinograd.recon.fdk import (
     fdk,
-    fdk_in_slabs,
 )
 from sinograd.recon.iterative import (
     ConvergenceWarning,
@@ -71,7 +70,6 @@ __all__ = [
     "coverage",
     "fbp",
     "fdk",
-    "fdk_in_slabs",
     "filter_rows",
     "fista_tv",
     "gradient_descent",

@@ -1,15 +1,11 @@
-"""`fdk`, `fdk_in_slabs`: cone-beam reconstruction after Feldkamp, Davis and Kress."""
+"""`fdk`: cone-beam reconstruction after Feldkamp, Davis and Kress."""
 
 from __future__ import annotations
-
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from sinograd.geometry import ConeBeam, Geometry, Grid
-from sinograd.ops.devices import compute_device
-from sinograd.ops.slab_plan import memory_of
 from sinograd.ops.validity import check_pair
 from sinograd.recon.filtered_backprojection import Progress, filtered_backprojection
 from sinograd.recon.plan import Plan, make_plan
@@ -71,27 +67,6 @@ def fdk(
     grid = check_fdk(geometry, grid)
     plan = make_plan(geometry, grid, "FDK", truncation)
     return run_plan(projections, plan, geometry, grid, window, cutoff, taps, weights, progress, device, memory)
-
-
-@torch.no_grad()
-def fdk_in_slabs(
-    projections: Tensor,
-    geometry: ConeBeam,
-    grid: Grid | None = None,
-    *,
-    device: torch.device | str = "cuda",
-    memory: int | None = None,
-    **options: Any,
-) -> Tensor:
-    """`fdk(..., device=device, memory=memory)` of projections in host memory, without gradients.
-
-    `memory` has to be given for the CPU, which stands for a small card then.
-    """
-    if projections.device.type != "cpu":
-        raise ValueError(f"projections: expected a tensor in host memory, got one on {projections.device}; use fdk")
-    check_fdk(geometry, grid)
-    memory = memory_of(compute_device(device), memory)
-    return fdk(projections, geometry, grid, device=device, memory=memory, **options)
 
 
 def check_fdk(geometry: Geometry, grid: Grid | None) -> Grid:
