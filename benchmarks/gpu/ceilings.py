@@ -31,9 +31,9 @@ def _kernels(clock: Clock) -> Iterator[tuple[str, dict[str, float]]]:
     from sinograd.ops.cuda.program import cuda_core
 
     core = cuda_core()
-    gpu = core.Device(clock.device.index or 0)
-    gpu.set_current()
-    options = core.ProgramOptions(name="ceilings.cu", arch=f"sm_{gpu.arch}", std="c++17")
+    core.Device(clock.device.index or 0).set_current()
+    major, minor = torch.cuda.get_device_capability(clock.device)
+    options = core.ProgramOptions(name="ceilings.cu", arch=f"sm_{major}{minor}", std="c++17")
     text = Path(__file__).with_suffix(".cu").read_text()
     code = core.Program(text, "c++", options).compile("cubin")
     blocks = 8 * torch.cuda.get_device_properties(clock.device).multi_processor_count

@@ -24,8 +24,10 @@ import torch
 PROGRAMS: dict[str, dict[str, Any]] = {
     "axial_backprojection.cu": {"WARPS": 8, "COLUMNS": 4, "LEVELS": 4},
     "axial_joseph.cu": {"WARPS": 8, "COLUMNS": 2, "LEVELS": 4},
-    "general_backprojection.cu": {"LEVELS": 4},
-    "general_joseph.cu": {},
+    "general_backprojection.cu": {"CURVED": 0, "LEVELS": 4},
+    "general_backprojection.cu, curved": {"CURVED": 1, "LEVELS": 4},
+    "general_joseph.cu": {"CURVED": 0},
+    "general_joseph.cu, curved": {"CURVED": 1},
     "planar.cu": {"IMAGES": 4},
 }
 BILATERAL = ("bilateral.cu", "bilateral.cu, gradients")  # windows of 5 x 5 x 5
@@ -70,7 +72,7 @@ def program_of(file: str, real: str) -> Any:
     from sinograd.ops.window import Layout
 
     if file in PROGRAMS:
-        return Program.of(file, contracted=False, REAL=real, **PROGRAMS[file])
+        return Program.of(file.partition(",")[0], contracted=False, REAL=real, **PROGRAMS[file])
     dtype = torch.float32 if real == "float" else torch.float64
     return grid_of(Layout((1, 64, 512, 512), (5, 5, 5)), dtype, joint=False, backward=file == BILATERAL[1]).program
 
@@ -106,7 +108,7 @@ def main() -> None:
             command = [sys.executable, __file__, "--arch", given.arch, "--one", file, real]
             found = json.loads(subprocess.run(command, capture_output=True, text=True, check=True).stdout)
             results.append({"file": file, "real": real, **found})
-            print(f"{file:28} {real:7} {found['compile_s']:6.2f} s, from the cache {1e3 * found['cached_s']:5.1f} ms")
+            print(f"{file:34} {real:7} {found['compile_s']:6.2f} s, from the cache {1e3 * found['cached_s']:5.1f} ms")
             for name, used in found["kernels"].items():
                 print(f"    {name:32} {used['registers']:4} registers, {used['spilled_bytes']:4} bytes spilled")
     if given.out is not None:

@@ -18,6 +18,7 @@ def main(device: str = "cuda") -> None:
         (sg.ConeBeam.circular(**orbit, detector=area), grid),
         (sg.ConeBeam.circular(**orbit, detector=sg.CurvedDetector((37, 19), (1.1, 1.7))), grid),
         (sg.ConeBeam.circular(**orbit, detector=area, tilt=0.1), grid),
+        (sg.ConeBeam.circular(**orbit, detector=sg.CurvedDetector((37, 19), (1.1, 1.7)), tilt=0.1), grid),
         (sg.FanBeam.circular(**orbit, detector=sg.FlatDetector(19, 1.7)), sg.Grid((11, 13))),
     ]
     for dtype in (torch.float32, torch.float64):

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from os import environ
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from libraries.ours import geometry_of, grid_of
 
 import sinograd as sg
 from sinograd.ops import bilateral_filter
-from sinograd.phantoms import shepp_logan_3d
+from sinograd.phantoms import Ellipsoids, shepp_logan_3d
 
 FIRST_CALL = """
 import sys, time
@@ -89,35 +90,46 @@ def cases(size: int | None) -> Iterator[Case]:
         yield replace(LARGE, name="fdk-1024", voxels=1024, spacing=0.25, columns=1024, rows=1024, pixel=0.4, views=800)
 
 
+def told(measure: Callable[[], dict]) -> dict:
+    """A measurement, or why there is none, so that one case that fails does not end the others."""
+    try:
+        return measure()
+    except Exception as error:
+        return {"error": f"{type(error).__name__}: {error}"[:500]}
+
+
 def kernels(clock: Clock, size: int | None) -> Iterator[tuple[str, dict]]:
     """Every case's time and rate."""
     for case in cases(size):
-        case = case.at_size(size) if size else case
-        call, shape = work_of(case, clock.device)
-        generator = torch.Generator(clock.device).manual_seed(0)
-        data = torch.rand(shape, generator=generator, device=clock.device)
-        start = time.perf_counter()
-        call(data)
-        clock.wait()
-        first = time.perf_counter() - start
-        seconds = clock.median(lambda call=call, data=data: call(data), 10)
-        yield case.name, {"ms": 1e3 * seconds, "g_per_s": case.updates / seconds / 1e9, "first_call_s": first}
+        yield case.name, told(partial(_time, clock, case.at_size(size) if size else case))
+
+
+def _time(clock: Clock, case: Case) -> dict:
+    call, shape = work_of(case, clock.device)
+    data = torch.rand(shape, generator=torch.Generator(clock.device).manual_seed(0), device=clock.device)
+    start = time.perf_counter()
+    call(data)
+    clock.wait()
+    first = time.perf_counter() - start
+    seconds = clock.median(lambda: call(data), 10)
+    return {"ms": 1e3 * seconds, "g_per_s": case.updates / seconds / 1e9, "first_call_s": first}
 
 
 def agreement(clock: Clock, size: int) -> Iterator[tuple[str, dict]]:
     """How far the GPU's results are from the CPU's for the phantom, and from float64."""
     phantom = shepp_logan_3d(radius=115.0)
     for case in cases(size):
-        if case.window:
-            continue
-        case = case.at_size(size)
-        exact = phantom.project(geometry_of(case))
-        call, shape = work_of(case, clock.device)
-        reads_volume = tuple(shape) == case.volume_shape
-        data = phantom.voxelize(grid_of(case)) if reads_volume else exact.reshape(shape)
-        on_cpu, actual = (torch.as_tensor(call(x)).double().cpu() for x in (data, data.to(clock.device)))
-        error = ((actual - on_cpu).norm() / on_cpu.norm()).item()
-        yield f"agreement, {case.name}", {"relative_rms": error}
+        if not case.window:
+            yield f"agreement, {case.name}", told(partial(_difference, clock, case.at_size(size), phantom))
+
+
+def _difference(clock: Clock, case: Case, phantom: Ellipsoids) -> dict:
+    exact = phantom.project(geometry_of(case))
+    call, shape = work_of(case, clock.device)
+    reads_volume = tuple(shape) == case.volume_shape
+    data = phantom.voxelize(grid_of(case)) if reads_volume else exact.reshape(shape)
+    on_cpu, actual = (torch.as_tensor(call(x)).double().cpu() for x in (data, data.to(clock.device)))
+    return {"relative_rms": ((actual - on_cpu).norm() / on_cpu.norm()).item()}
 
 
 def starting(device: str) -> Iterator[tuple[str, dict]]:
@@ -160,6 +172,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             for name, entry in part:
                 results[name] = entry
+                failed = failed or "error" in entry
                 given.out.write_text(json.dumps(results, indent=1) + "\n")
                 if time.monotonic() > end:
                     print("time is up", file=sys.stderr)

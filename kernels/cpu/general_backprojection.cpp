@@ -1,10 +1,11 @@
-// Voxel-driven backprojection and its adjoint for flat detectors in any position: one perspective division and
-// one bilinear interpolation a voxel and view. Compiled once per instruction set; the coordinates of a row of voxels
+// Voxel-driven backprojection and its adjoint for detectors in any position: the place of a voxel's image and one
+// bilinear interpolation a voxel and view. Compiled once per instruction set; the coordinates of a row of voxels
 // are computed first, in loops that compilers vectorise.
 #include <omp.h>
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "aligned_buffer.h"
 #include "general.h"
@@ -46,33 +47,54 @@ struct Run {
   T w00[kRun], w01[kRun], w10[kRun], w11[kRun];
 };
 
-template <Weighting weighting, class T>
-void image_run(const FlatView& view, const Axis& x, double y, double z, DetectorShape detector, int64_t stride,
-               int64_t first, int64_t count, Run<T>& run) {
+// Where voxels [first, first + n) of a line along x fall, and what they weigh.
+struct Places {
   double columns[kRun], rows[kRun], weights[kRun];
-  const FlatView local = view;
-  const double* m = view.m;
-  const double column0 = m[1] * y + m[2] * z + m[3], row0 = m[5] * y + m[6] * z + m[7];
-  const double depth0 = m[9] * y + m[10] * z + m[11], m0 = m[0], m4 = m[4], m8 = m[8];
-  const double start = x.position(first), spacing = x.spacing;
-  const int n = int(count);
-  for (int i = 0; i < n; ++i) {
-    const double at = start + double(i) * spacing, inverse = reciprocal(m8 * at + depth0);
-    columns[i] = (m0 * at + column0) * inverse;
-    rows[i] = (m4 * at + row0) * inverse;
-    weights[i] = local.weight<weighting>(at, y, inverse);
+
+  template <Weighting weighting>
+  void find(const FlatView& view, const Axis& x, double y, double z, int64_t first, int n) {
+    double m[kViewDoubles];  // a copy, which no store below can change
+    std::copy_n(view.m, kViewDoubles, m);
+    const FlatView local{m};
+    const double column0 = m[1] * y + m[2] * z + m[3], row0 = m[5] * y + m[6] * z + m[7];
+    const double depth0 = m[9] * y + m[10] * z + m[11], m0 = m[0], m4 = m[4], m8 = m[8];
+    const double start = x.position(first), spacing = x.spacing;
+    for (int i = 0; i < n; ++i) {
+      const double at = start + double(i) * spacing, inverse = reciprocal(m8 * at + depth0);
+      columns[i] = (m0 * at + column0) * inverse;
+      rows[i] = (m4 * at + row0) * inverse;
+      weights[i] = local.weight<weighting>(at, y, inverse);
+    }
   }
+
+  template <Weighting weighting>
+  void find(const CylinderView& view, const Axis& x, double y, double z, int64_t first, int n) {
+    for (int i = 0; i < n; ++i) {
+      const PixelImage image = view.pixel<weighting>(x.position(first + i), y, z);
+      columns[i] = image.column;
+      rows[i] = image.row;
+      weights[i] = image.weight;
+    }
+  }
+};
+
+template <Weighting weighting, class T, class View>
+void image_run(const View& view, const Axis& x, double y, double z, DetectorShape detector, int64_t stride,
+               int64_t first, int64_t count, Run<T>& run) {
+  Places places;
+  const int n = int(count), width = int(stride);
+  places.find<weighting>(view, x, y, z, first, n);
   const double last_column = double(detector.columns), last_row = double(detector.rows);
-  const int width = int(stride);
   for (int i = 0; i < n; ++i) {
-    double column = columns[i] > -1.0 ? columns[i] : -1.0, row = rows[i] > -1.0 ? rows[i] : -1.0;  // NaN as well
+    double column = places.columns[i] > -1.0 ? places.columns[i] : -1.0;  // NaN as well
+    double row = places.rows[i] > -1.0 ? places.rows[i] : -1.0;
     column = column < last_column ? column : last_column;
     row = row < last_row ? row : last_row;
     const double c = std::floor(column), r = std::floor(row);
     run.offset[i] = int32_t(r) * width + int32_t(c);
     run.w01[i] = T(column - c);
     run.w10[i] = T(row - r);
-    run.w00[i] = T(weights[i]);
+    run.w00[i] = T(places.weights[i]);
   }
   for (int i = 0; i < n; ++i) {
     const T right = run.w01[i], upper = run.w10[i] * run.w00[i], lower = run.w00[i] - upper;
@@ -104,9 +126,17 @@ inline void spread_run(const Run<T>& run, int64_t count, const T* row, int64_t s
   }
 }
 
-template <Weighting weighting, class T>
+template <class View>
+View view_of(const Views& views, int64_t v, DetectorShape detector) {
+  if constexpr (std::is_same_v<View, CylinderView>)
+    return {views.data + v * kViewDoubles, 0.5 * double(detector.columns - 1)};
+  else
+    return {views.data + v * kViewDoubles};
+}
+
+template <Weighting weighting, class View, class T>
 void backproject(const T* projections, T* volume, const Views& views, DetectorShape detector, const Grid& grid,
-                         Interruption stop) {
+                 Interruption stop) {
   PaddedImages<T> images(std::min(kViewBlock, views.count), detector);
   images.pixels.zero();
   for (int64_t first = 0; first < views.count; first += kViewBlock) {
@@ -123,7 +153,7 @@ void backproject(const T* projections, T* volume, const Views& views, DetectorSh
       for (int64_t x = 0; x < grid.x.count; x += kRun) {
         const int64_t count = std::min(kRun, grid.x.count - x);
         for (int64_t v = first; v < last; ++v) {
-          image_run<weighting>(FlatView{views.data + v * kViewDoubles}, grid.x, y, z, detector, images.stride, x, count, run);
+          image_run<weighting>(view_of<View>(views, v, detector), grid.x, y, z, detector, images.stride, x, count, run);
           read_run(run, count, images.pixel(v - first, 0, 0), images.stride, volume + line * grid.x.count + x);
         }
       }
@@ -132,9 +162,9 @@ void backproject(const T* projections, T* volume, const Views& views, DetectorSh
 }
 
 // One thread owns a view.
-template <Weighting weighting, class T>
+template <Weighting weighting, class View, class T>
 void backproject_adjoint(const T* volume, T* projections, const Views& views, DetectorShape detector, const Grid& grid,
-                                 Interruption stop) {
+                         Interruption stop) {
   const int64_t round = 2 * omp_get_max_threads();
   for (int64_t first = 0; first < views.count; first += round) {
     stop();
@@ -149,7 +179,7 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
           const double z = grid.z.position(line / grid.y.count), y = grid.y.position(line % grid.y.count);
           for (int64_t x = 0; x < grid.x.count; x += kRun) {
             const int64_t count = std::min(kRun, grid.x.count - x);
-            image_run<weighting>(FlatView{views.data + v * kViewDoubles}, grid.x, y, z, detector, images.stride, x, count,
+            image_run<weighting>(view_of<View>(views, v, detector), grid.x, y, z, detector, images.stride, x, count,
                                  run);
             spread_run(run, count, volume + line * grid.x.count + x, images.stride, images.pixel(0, 0, 0));
           }
@@ -168,18 +198,21 @@ template <class T>
 void backproject_general(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid,
                          Interruption stop) {
   with_weighting(views.weighting, [&](auto w) {
+    if (views.curved) return backproject<w(), CylinderView>(projections, volume, views, detector, grid, stop);
 #if defined(__AVX2__)
     if constexpr (std::is_same_v<T, float>) return backproject_lanes<w()>(projections, volume, views, detector, grid, stop);
 #endif
-    backproject<w(), T>(projections, volume, views, detector, grid, stop);
+    backproject<w(), FlatView>(projections, volume, views, detector, grid, stop);
   });
 }
 
 template <class T>
 void backproject_general_adjoint(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid,
                                  Interruption stop) {
-  with_weighting(views.weighting,
-                 [&](auto w) { backproject_adjoint<w(), T>(volume, projections, views, detector, grid, stop); });
+  with_weighting(views.weighting, [&](auto w) {
+    if (views.curved) return backproject_adjoint<w(), CylinderView>(volume, projections, views, detector, grid, stop);
+    backproject_adjoint<w(), FlatView>(volume, projections, views, detector, grid, stop);
+  });
 }
 
 #define SINOGRAD_INSTANTIATE(T)                                                                         \

@@ -47,7 +47,7 @@ struct OperatorPairs {
 template <class T>
 const OperatorPairs<T>& axial_operators();
 
-// Flat detectors in any position.
+// Detectors in any position.
 template <class T>
 const OperatorPairs<T>& general_operators();
 

@@ -34,6 +34,8 @@ struct PixelLines {
     length = along_v ? detector.rows : detector.columns;
   }
 
+  // Those along the arc of a curved detector are not.
+  bool straight() const { return along_v || !view.curved; }
   int64_t place(int64_t pixel) const { return downwards ? length - 1 - pixel : pixel; }
   // Of a pixel in the view's image.
   int64_t offset(int64_t line, int64_t pixel) const {

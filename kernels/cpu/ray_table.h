@@ -19,7 +19,7 @@ struct RayAnchor {
   int64_t j0, dj, k0, dk;
 };
 
-// The rays of a line meet a plane on a straight line, but not evenly where the detector is tilted. This far, in voxels
+// The rays of a straight line meet a plane on a straight line, but not evenly where the detector is tilted. This far, in voxels
 // within a vector's reach, the loops follow.
 constexpr double kMostBend = 0.2;
 
@@ -78,7 +78,7 @@ class RayTable {
       if (first + kRays >= count) set_anchor(slot, (first + kRays) / width_, paths, kRays - 1);
     }
     // within a segment, and once more over the up to 1.7 segments that a vector of voxels spans
-    bends_[slot] = valid && count > 1 && rises(slot, planes) ? 4.0 * bend : HUGE_VAL;
+    bends_[slot] = valid && count > 1 && lines.straight() && rises(slot, planes) ? 4.0 * bend : HUGE_VAL;
     return any;
   }
 

@@ -1,8 +1,9 @@
-// Voxel-driven backprojection and its exact adjoint for flat detectors in any position: one perspective division, in
+// Voxel-driven backprojection and its exact adjoint for detectors in any position: the place of a voxel's image, in
 // float64, and one bilinear interpolation a voxel and view. Lanes of a warp run along x (detector columns in the
 // adjoint). Both gather, and place a voxel by the same function.
 //
 //     REAL      float or double
+//     CURVED    0 or 1: what the detector is
 //     LEVELS    voxels of a thread along z
 #include "ray_path.h"
 #include "scan.h"
@@ -11,18 +12,11 @@ using namespace sinograd;
 
 constexpr int kColumns = 32, kRows = 8, kThreads = kColumns * kRows;
 
-struct PixelImage {
-  double column, row;
-  REAL weight;
-};
+using View = std::conditional_t<CURVED, CylinderView, FlatView>;
 
-// The image of a point in a view, of kViewDoubles.
-__device__ inline PixelImage pixel_image(const Scan& scan, const double* m, double x, double y, double z) {
-  const double inverse = reciprocal(m[8] * x + m[9] * y + m[10] * z + m[11]);
-  PixelImage image{(m[0] * x + m[1] * y + m[2] * z + m[3]) * inverse,
-                   (m[4] * x + m[5] * y + m[6] * z + m[7]) * inverse, REAL(1)};
-  with_weighting(Weighting(scan.weighting),
-                 [&](auto weighting) { image.weight = REAL(FlatView{m}.weight<weighting()>(x, y, inverse)); });
+__device__ inline PixelImage pixel_image(const Scan& scan, const View& view, double x, double y, double z) {
+  PixelImage image;
+  with_weighting(Weighting(scan.weighting), [&](auto weighting) { image = view.template pixel<weighting()>(x, y, z); });
   return image;
 }
 
@@ -44,10 +38,11 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const int64_t image_size = scan.detector.rows * scan.detector.columns;
   REAL sums[LEVELS] = {};
   const REAL* image = projections + batch * count * image_size;
-  for (int64_t view = 0; view < count; ++view, image += image_size) {
+  for (int64_t number_of_view = 0; number_of_view < count; ++number_of_view, image += image_size) {
+    const View view = general_view<CURVED>(scan, views, number_of_view);
 #pragma unroll
     for (int q = 0; q < LEVELS; ++q) {
-      const PixelImage at = pixel_image(scan, views + view * kViewDoubles, x, y, scan.grid.z.position(k0 + q));
+      const PixelImage at = pixel_image(scan, view, x, y, scan.grid.z.position(k0 + q));
       if (!(at.column > -1.0 && at.column < last_column && at.row > -1.0 && at.row < last_row)) continue;
       const double column = std::floor(at.column), row = std::floor(at.row);
       const REAL right = REAL(at.column - column), upper = REAL(at.row - row);
@@ -55,28 +50,35 @@ extern "C" __global__ void __launch_bounds__(kThreads)
       const REAL a = element(image, v, u, scan.detector), b = element(image, v, u + 1, scan.detector);
       const REAL c = element(image, v + 1, u, scan.detector), d = element(image, v + 1, u + 1, scan.detector);
       const REAL low = fused(right, b - a, a), high = fused(right, d - c, c);
-      sums[q] = fused(at.weight, fused(upper, high - low, low), sums[q]);
+      sums[q] = fused(REAL(at.weight), fused(upper, high - low, low), sums[q]);
     }
   }
   for (int q = 0; q < LEVELS; ++q)
     if (k0 + q < nz) volume[((batch * nz + k0 + q) * ny + j) * nx + i] += sums[q];
 }
 
-// The four rays one element beside a pixel, between which lie all voxels that read it, on the planes of one axis.
+// The rays one element beside a pixel, between which lie all voxels that read it, on the planes of one axis. An arc lies
+// between its chord and the tangents at its ends: two rays more go through where these meet.
 struct Frustum {
+  static constexpr int kRays = CURVED ? 6 : 4;
   int axis;
   bool one_sided, divergent;
-  double t0, dt, j0[4], dj[4], k0[4], dk[4];
+  double t0, dt, j0[kRays], dj[kRays], k0[kRays], dk[kRays];
 
   __device__ Frustum(const Scan& scan, const RayView& view, double u, double v) : one_sided(true), divergent(view.divergent) {
-    Vector origin, direction;
+    Vector origin, direction, tip{};
+    if constexpr (CURVED) {
+      const double element = length(view.row(2)) / length(view.row(1) - view.row(4)), cosine = std::cos(element);
+      one_sided = element < 1.5;
+      tip = view.row(4) + (1.0 / cosine) * (view.column_position(u) - view.row(4));
+    }
     view.ray(view.column_position(u) + v * view.row(3), origin, direction);
     axis = major_axis(direction, scan.grid);
     const Axis &steps = major(scan.grid, axis), &js = minor_j(scan.grid, axis), &ks = minor_k(scan.grid, axis);
     const double sign = along(direction, axis);
-    for (int c = 0; c < 4; ++c) {
-      const double beside_u = c & 1 ? 1.0 : -1.0, beside_v = c & 2 ? 1.0 : -1.0;
-      view.ray(view.column_position(u + beside_u) + (v + beside_v) * view.row(3), origin, direction);
+    for (int c = 0; c < kRays; ++c) {
+      const Vector column = c < 4 ? view.column_position(c & 1 ? u + 1.0 : u - 1.0) : tip;
+      view.ray(column + ((c < 4 ? c & 2 : c & 1) ? v + 1.0 : v - 1.0) * view.row(3), origin, direction);
       const double d = along(direction, axis);
       one_sided = one_sided && sign * d > 0.0 && std::fabs(d) > 1e-6 * length(direction);
       t0 = (steps.position(0) - along(origin, axis)) / d;
@@ -98,7 +100,7 @@ struct Frustum {
       return;
     }
     double low_j = j0[0] + double(i) * dj[0], high_j = low_j, low_k = k0[0] + double(i) * dk[0], high_k = low_k;
-    for (int c = 1; c < 4; ++c) {
+    for (int c = 1; c < kRays; ++c) {
       const double at_j = j0[c] + double(i) * dj[c], at_k = k0[c] + double(i) * dk[c];
       low_j = at_j < low_j ? at_j : low_j, high_j = at_j > high_j ? at_j : high_j;
       low_k = at_k < low_k ? at_k : low_k, high_k = at_k > high_k ? at_k : high_k;
@@ -107,7 +109,7 @@ struct Frustum {
   }
 };
 
-// projections += adjoint of volume; vectors: [count][4][3].
+// projections += adjoint of volume; vectors: [count][4 or 5][3].
 extern "C" __global__ void __launch_bounds__(kThreads)
     backproject_general_adjoint(const Scan* given, const double* views, const double* vectors, int64_t count,
                                 const REAL* volume, REAL* projections) {
@@ -118,7 +120,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const int64_t u = number % across * kColumns + threadIdx.x, v = number / across % down * kRows + threadIdx.y;
   const int64_t view = number / (across * down) % count, batch = number / (across * down * count);
   if (u >= columns || v >= rows) return;
-  const double* m = views + view * kViewDoubles;
+  const View placed = general_view<CURVED>(scan, views, view);
   const Frustum frustum(scan, ray_view(scan, vectors, view), double(u) - 0.5 * double(columns - 1),
                         double(v) - 0.5 * double(rows - 1));
   const int64_t planes = major(scan.grid, frustum.axis).count;
@@ -132,12 +134,12 @@ extern "C" __global__ void __launch_bounds__(kThreads)
         const int64_t x = frustum.axis == 0 ? i : j, y = frustum.axis == 0 ? j : frustum.axis == 1 ? i : k;
         const int64_t z = frustum.axis == 2 ? i : k;
         const PixelImage at =
-            pixel_image(scan, m, scan.grid.x.position(x), scan.grid.y.position(y), scan.grid.z.position(z));
+            pixel_image(scan, placed, scan.grid.x.position(x), scan.grid.y.position(y), scan.grid.z.position(z));
         const double left = at.column - double(u), under = at.row - double(v);
         if (!(left > -1.0 && left < 1.0 && under > -1.0 && under < 1.0)) continue;
         const REAL right = REAL(at.column - std::floor(at.column)), upper = REAL(at.row - std::floor(at.row));
         const REAL weight = (left < 0.0 ? right : REAL(1) - right) * (under < 0.0 ? upper : REAL(1) - upper);
-        sum = fused(at.weight * weight, volume[(z * ny + y) * nx + x], sum);
+        sum = fused(REAL(at.weight) * weight, volume[(z * ny + y) * nx + x], sum);
       }
   }
   projections[((batch * count + view) * rows + v) * columns + u] += sum;

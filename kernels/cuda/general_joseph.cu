@@ -1,9 +1,10 @@
-// Joseph's ray-driven projector and its exact adjoint for rays in any direction to flat detectors.
+// Joseph's ray-driven projector and its exact adjoint for rays in any direction.
 //
 // A thread follows one ray; in the adjoint it has one voxel and looks at the rays whose pixels lie between the images of
 // the corners of what surrounds the voxel on a plane. Both read the same fixed-point places (ray_path.h).
 //
 //     REAL      float or double
+//     CURVED    0 or 1: what the detector is
 #include "line_neighbours.h"
 #include "ray_path.h"
 #include "scan.h"
@@ -22,7 +23,7 @@ __device__ inline RayPath path_of(const Scan& scan, const double* vectors, int64
 }
 
 // projections [batch][view][row][column] += line integrals of columns [batch][y][x][z + 2], which begin and end with a
-// zero; vectors: [count][4][3]. `along_rows`: lanes run along the detector's rows, not along its columns.
+// zero; vectors: [count][4 or 5][3]. `along_rows`: lanes run along the detector's rows, not along its columns.
 extern "C" __global__ void __launch_bounds__(kThreads)
     joseph_general(const Scan* given, const double* vectors, int64_t count, int64_t along_rows, const REAL* columns,
                    REAL* projections) {
@@ -78,28 +79,74 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   axes[pixel] = (signed char)ray.axis;
 }
 
-// The pixels between the images of the four corners of a voxel's surroundings on a plane, and a few more.
+// The corners of what surrounds a voxel on a plane of an axis.
+__device__ inline Vector corner(const Scan& scan, int axis, Vector voxel, int number) {
+  const double hj = minor_j(scan.grid, axis).spacing, hk = minor_k(scan.grid, axis).spacing;
+  const double j = number & 1 ? hj : -hj, k = number & 2 ? hk : -hk;
+  if (axis == 0) return {voxel.x, voxel.y + j, voxel.z + k};
+  if (axis == 1) return {voxel.x + j, voxel.y, voxel.z + k};
+  return {voxel.x + j, voxel.y + k, voxel.z};
+}
+
+// What numbers lie between.
+struct Span {
+  double low, high;
+  __device__ void add(double number, bool first) {
+    low = first || number < low ? number : low;
+    high = first || number > high ? number : high;
+  }
+};
+
+// All pixels whose rays meet a voxel's surroundings on a plane, and a few more.
 struct Window {
   Range u, v;
 
-  __device__ Window(const Scan& scan, const double* m, int axis, double x, double y, double z) {
-    const double hj = minor_j(scan.grid, axis).spacing, hk = minor_k(scan.grid, axis).spacing;
-    double low_u = 0.0, high_u = 0.0, low_v = 0.0, high_v = 0.0;
+  // The image of a rectangle has straight sides.
+  __device__ Window(const Scan& scan, const FlatView& view, int axis, Vector voxel)
+      : u{0, int(scan.detector.columns)}, v{0, int(scan.detector.rows)} {
+    Span at_u, at_v;
     for (int c = 0; c < 4; ++c) {
-      const double j = c & 1 ? hj : -hj, k = c & 2 ? hk : -hk;
-      const double px = axis == 0 ? x : x + j, py = axis == 0 ? y + j : axis == 1 ? y : y + k;
-      const double pz = axis == 2 ? z : z + k;
-      const double depth = m[8] * px + m[9] * py + m[10] * pz + m[11], inverse = reciprocal(depth);
-      if (!(depth > 0.0)) {  // behind the source: it may be seen anywhere
-        u = {0, int(scan.detector.columns)}, v = {0, int(scan.detector.rows)};
-        return;
-      }
-      const double at_u = (m[0] * px + m[1] * py + m[2] * pz + m[3]) * inverse;
-      const double at_v = (m[4] * px + m[5] * py + m[6] * pz + m[7]) * inverse;
-      low_u = c == 0 || at_u < low_u ? at_u : low_u, high_u = c == 0 || at_u > high_u ? at_u : high_u;
-      low_v = c == 0 || at_v < low_v ? at_v : low_v, high_v = c == 0 || at_v > high_v ? at_v : high_v;
+      const Vector p = corner(scan, axis, voxel, c);
+      if (!(view.depth(p.x, p.y, p.z) > 0.0)) return;  // behind the source: it may be seen anywhere
+      const PixelImage image = view.pixel<Weighting::none>(p.x, p.y, p.z);
+      at_u.add(image.column, c == 0);
+      at_v.add(image.row, c == 0);
     }
-    u = between(low_u, high_u, scan.detector.columns), v = between(low_v, high_v, scan.detector.rows);
+    u = between(at_u.low, at_u.high, scan.detector.columns), v = between(at_v.low, at_v.high, scan.detector.rows);
+  }
+
+  // Sides of an image on a cylinder are bent. Columns follow the direction seen from above, which is extreme at a
+  // corner. Rows are the height over the source times its way to the cylinder over that to the voxel: each has bounds.
+  __device__ Window(const Scan& scan, const CylinderView& view, int axis, Vector voxel)
+      : u{0, int(scan.detector.columns)}, v{0, int(scan.detector.rows)} {
+    const double ox = view.c[12], oy = view.c[13], radians = 1.0 / view.c[15], apart = std::hypot(ox, oy);
+    const CylinderView::Offset middle = view.offset(voxel.x, voxel.y, voxel.z);
+    const double away = std::hypot(middle.along, middle.across);
+    Span columns, heights, ways, nearest, farthest, turns, backs;
+    for (int c = 0; c < 4; ++c) {
+      const Vector p = corner(scan, axis, voxel, c);
+      const CylinderView::Offset at = view.offset(p.x, p.y, p.z);
+      const double share = view.share(at), far = std::hypot(at.along, at.across);
+      const double near = (at.along * middle.along + at.across * middle.across) / away;
+      if (!(share > 0.0 && near > 0.0)) return;  // beside the cylinder or the source: it may be seen anywhere
+      columns.add(view.column(at, share), c == 0);
+      heights.add(at.height, c == 0);
+      ways.add(share * far, c == 0);
+      nearest.add(near, c == 0);
+      farthest.add(far, c == 0);
+      turns.add(ox * at.across - oy * at.along, c == 0);
+      backs.add(ox * at.along + oy * at.across, c == 0);
+    }
+    if ((columns.high - columns.low) * radians > 3.0) return;
+    // the way is longest through the curvature centre and shortest straight away from it
+    if (turns.low <= 0.0 && turns.high >= 0.0) {
+      if (backs.low <= 0.0) ways.add(1.0 + apart, false);
+      if (backs.high >= 0.0) ways.add(std::fabs(1.0 - apart), false);
+    }
+    const double least = ways.low / farthest.high, most = ways.high / nearest.low;
+    u = between(columns.low, columns.high, scan.detector.columns);
+    v = between(view.c[14] + heights.low * (heights.low < 0.0 ? most : least),
+                view.c[14] + heights.high * (heights.high < 0.0 ? least : most), scan.detector.rows);
   }
 };
 
@@ -115,14 +162,14 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const int64_t x = number % across * kLanes + threadIdx.x, y = number / across % down * kRows + threadIdx.y;
   const int64_t z = number / (across * down) % nz, batch = number / (across * down * nz);
   if (x >= nx || y >= ny) return;
-  const double px = scan.grid.x.position(x), py = scan.grid.y.position(y), pz = scan.grid.z.position(z);
+  const Vector voxel{scan.grid.x.position(x), scan.grid.y.position(y), scan.grid.z.position(z)};
   values += batch * count * rows * width;
   REAL sum = REAL(0);
   for (int64_t view = 0; view < count; ++view)
     for (int axis = 0; axis < 3; ++axis) {
       if (!present[3 * view + axis]) continue;
       const int64_t i = axis == 0 ? x : axis == 1 ? y : z, j = axis == 0 ? y : x, k = axis == 2 ? y : z;
-      const Window window(scan, views + view * kViewDoubles, axis, px, py, pz);
+      const Window window(scan, general_view<CURVED>(scan, views, view), axis, voxel);
       for (int64_t v = window.v.first; v < window.v.last; ++v)
         for (int64_t u = window.u.first; u < window.u.last; ++u) {
           const int64_t pixel = (view * rows + v) * width + u;

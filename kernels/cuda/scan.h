@@ -40,6 +40,16 @@ __device__ inline ColumnImage column_image(const Scan& scan, const double* view,
   return image;
 }
 
+// A view of the general kernels.
+template <bool curved>
+__device__ inline std::conditional_t<curved, CylinderView, FlatView> general_view(const Scan& scan, const double* views,
+                                                                                  int64_t view) {
+  if constexpr (curved)
+    return {views + view * kViewDoubles, 0.5 * double(scan.detector.columns - 1)};
+  else
+    return {views + view * kViewDoubles};
+}
+
 // Indices [first, last).
 struct Range {
   int first, last;

@@ -4,9 +4,14 @@
 //   flat detectors    0-11   matrix [3][4]: world (x, y, z, 1) -> (column * w, row * w, w), w = 1 on the detector
 //                            (a parallel beam has the last row 0 0 0 1)
 //                     12-14  source position, 15 its distance to the axis
-//   curved detectors  0-2    source, 3-4 curvature centre (x, y), 5 radius, 6-7 unit normal at the middle column,
+//   curved detectors with rows parallel to z
+//                     0-2    source, 3-4 curvature centre (x, y), 5 radius, 6-7 unit normal at the middle column,
 //                     8      middle column, 9 radius / column spacing along the arc,
 //                     10     z of the middle row, 11 row spacing, 12 middle row, 15 distance of source to axis
+//   curved detectors in any position
+//                     0-2    source, 3-11 matrix [3][3]: world vectors to parts along the middle column's normal and
+//                            tangent, in radii, and along v, in rows; 12-13 source from the curvature centre along
+//                            normal and tangent, in radii, 14 row of the source, 15 radius / column spacing
 #pragma once
 
 #include <cmath>
@@ -27,6 +32,11 @@ struct ColumnImage {
   double middle;  // detector row of the middle of the line
   double step;    // rows a voxel
   double weight;
+};
+
+// The image of one voxel.
+struct PixelImage {
+  double column, row, weight;
 };
 
 // 1 / w to 4e-15: a float32 division and one Newton step, several times faster than a float64 division.
@@ -61,6 +71,13 @@ struct FlatView {
     image.weight = weight<weighting>(x, y, inverse);
     return image;
   }
+
+  template <Weighting weighting>
+  PixelImage pixel(double x, double y, double z) const {
+    const double inverse = reciprocal(depth(x, y, z));
+    return {(m[0] * x + m[1] * y + m[2] * z + m[3]) * inverse, (m[4] * x + m[5] * y + m[6] * z + m[7]) * inverse,
+            weight<weighting>(x, y, inverse)};
+  }
 };
 
 struct CurvedView {
@@ -82,6 +99,41 @@ struct CurvedView {
     image.step = t * z.spacing / c[11];
     image.weight = weighting == Weighting::none ? 1.0 : c[15] * c[15] / squared;
     return image;
+  }
+};
+
+// A curved detector in any position.
+struct CylinderView {
+  const double* c;
+  double middle;  // column
+
+  // From the source: along the middle column's normal and tangent, in radii, and along v, in rows.
+  struct Offset {
+    double along, across, height;
+  };
+
+  Offset offset(double x, double y, double z) const {
+    const double dx = x - c[0], dy = y - c[1], dz = z - c[2];
+    return {c[3] * dx + c[4] * dy + c[5] * dz, c[6] * dx + c[7] * dy + c[8] * dz, c[9] * dx + c[10] * dy + c[11] * dz};
+  }
+
+  // Source + share * offset is on the cylinder, at the farther of the two points; NaN where there is none.
+  double share(const Offset& p) const {
+    const double squared = p.along * p.along + p.across * p.across, half = c[12] * p.along + c[13] * p.across;
+    return (-half + std::sqrt(half * half - squared * (c[12] * c[12] + c[13] * c[13] - 1.0))) / squared;
+  }
+
+  double column(const Offset& p, double share) const {
+    return middle + c[15] * std::atan2(c[13] + share * p.across, c[12] + share * p.along);
+  }
+
+  template <Weighting weighting>
+  PixelImage pixel(double x, double y, double z) const {
+    const Offset p = offset(x, y, z);
+    const double t = share(p), dx = x - c[0], dy = y - c[1];
+    if (!(t > 0.0)) return {-2.0, -2.0, 0.0};  // beside every detector
+    return {column(p, t), c[14] + t * p.height,
+            weighting == Weighting::none ? 1.0 : (c[0] * c[0] + c[1] * c[1]) / (dx * dx + dy * dy)};
   }
 };
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -51,6 +52,54 @@ def test_steps_end_when_time_is_up(load, tmp_path: Path) -> None:
     assert check.run(["true"], 60) == 0
     check.end = 0.0
     assert check.run(["true"], 60) == 124
+
+
+def test_steps_are_interrupted_before_they_are_killed(load, tmp_path: Path) -> None:
+    """So that pytest writes its report of what is done."""
+    script = "import sys, time\ntry:\n    time.sleep(50)\nexcept KeyboardInterrupt:\n    open(sys.argv[1], 'w').close()"
+    check = load("check").Check(tmp_path, seconds=60.0)
+    assert check.run([sys.executable, "-c", script, tmp_path / "told"], 2.0) == 124
+    assert (tmp_path / "told").exists()
+
+
+def test_a_step_that_raises_leaves_the_others_to_run(
+    load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    check, ran = load("check"), []
+
+    def step(name: str, result: bool):
+        def run(_) -> bool:
+            ran.append(name)
+            return result or 1 / 0
+
+        run.__name__ = name
+        return run
+
+    monkeypatch.setattr(check, "environment", lambda: {"gpus": [{"name": "H200"}]})
+    for name, result in (("build", False), ("tests", False), ("benchmarks", True), ("sanitizer", True)):
+        monkeypatch.setattr(check, name, step(name, result))
+    assert check.main(["--out", str(tmp_path)]) == 1
+    assert ran == ["build", "tests", "benchmarks", "sanitizer"]
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "build: ZeroDivisionError: division by zero",
+        "tests: ZeroDivisionError: division by zero",
+        "failed: build, tests",
+    ]
+
+
+def test_cases_that_raise_leave_the_others_to_be_measured(
+    load, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measure = load("measure")
+    work_of, path = measure.work_of, tmp_path / "benchmarks.json"
+    monkeypatch.setattr(measure, "cases", lambda size: [measure.CASES["fan-fbp"], measure.CASES["fdk"]])
+    monkeypatch.setattr(
+        measure, "work_of", lambda case, device: 1 / 0 if case.name == "fan-fbp" else work_of(case, device)
+    )
+    assert measure.main(["--device", "cpu", "--size", "8", "--out", str(path)]) == 1
+    results = json.loads(path.read_text())
+    assert results["fan-fbp"] == results["agreement, fan-fbp"] == {"error": "ZeroDivisionError: division by zero"}
+    assert results["fdk"]["ms"] > 0
 
 
 def test_measurements_run(load, tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ import torch
 import sinograd as sg
 from sinograd.cli import doctor as doctor_module
 from sinograd.io import read, read_volume
+from sinograd.ops.cuda import program
 from sinograd.phantoms import bone
 from txrm_file import write_txrm
 
@@ -165,6 +166,44 @@ def test_doctor_tells_how_to_get_extras(monkeypatch: pytest.MonkeyPatch) -> None
     }
 
 
+@pytest.mark.parametrize(
+    ("built", "text"),
+    [
+        (None, "this torch is a build for the CPU"),
+        ("13.0", "nvidia-smi tells"),
+    ],
+)
+def test_doctor_without_a_gpu(built: str | None, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.version, "cuda", built)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    finding = doctor_module._cuda()
+    assert (
+        finding.text.startswith(f"none, everything runs on the CPU; torch sees no GPU: {text}") and not finding.failed
+    )
+
+
+@pytest.mark.parametrize("lacks", [None, "this GPU is an sm_70, and NVRTC ..."])
+def test_doctor_says_what_a_gpu_lacks(lacks: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And where nothing is missing, it tests the numbers there, too."""
+
+    def check_compiler(arch: str) -> None:
+        assert arch == "sm_70"
+        if lacks is not None:
+            raise RuntimeError(lacks)
+
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (7, 0))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "Tesla V100")
+    monkeypatch.setattr(program, "check_compiler", check_compiler)
+    monkeypatch.setattr(doctor_module, "_adjoint_error", lambda device: {"cpu": 1e-9, "cuda": 1e-3}[device])
+    found = {finding.name: finding for finding in doctor_module.findings()}
+    assert found["CUDA"].text == f"Tesla V100, CUDA 13.0; {lacks or 'operators work where their tensors are'}"
+    assert not found["adjoint"].failed
+    assert ("adjoint on a GPU" in found) == (lacks is None)
+    assert lacks is not None or found["adjoint on a GPU"].failed
+
+
 def test_version_and_help(sinograd: Any) -> None:
     assert sinograd("--version").stdout == f"sinograd {sg.__version__}\n"
     for command in ((), ("reconstruct",), ("info",), ("demo",), ("doctor",), ("simulate",)):
@@ -209,9 +248,11 @@ def test_a_reader_that_has_enough(sinograd: Any, scan_file: Path, monkeypatch: p
     assert (result.exit_code, result.stderr) == (1, "")
 
 
-def test_doctor_on_a_gpu_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_doctor_on_a_gpu_machine_without_cuda_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "H200")
-    assert doctor_module._cuda().text.startswith("H200, CUDA")
-    monkeypatch.setattr(doctor_module, "_version", lambda name: None)
-    assert "pip install 'sinograd[cuda]'" in doctor_module._cuda().text
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda: (9, 0))
+    monkeypatch.setitem(sys.modules, "cuda.core", None)
+    program.check_compiler.cache_clear()
+    text = doctor_module._cuda().text
+    assert text.startswith("H200, CUDA") and "pip install 'sinograd[cuda]'" in text

@@ -27,6 +27,7 @@ LINE = FlatDetector(11, 1.5)
 BENT = FlatDetector(11, math.hypot(0.3, 1.4))
 DIAGONAL = FlatDetector(11, math.sqrt(2))
 ARC = CurvedDetector((7, 9), (1.7, 1.6))
+SLID_ARC = CurvedDetector((7, 9), (1.7, 1.6), radius=30.0, offset=(0.8, -1.1))
 CIRCLE: dict[str, Any] = dict(source_to_origin=30.0, source_to_detector=50.0)
 SHORT: dict[str, Any] = dict(source_to_origin=30.0, source_to_detector=50.0, views=5, start=0.3)
 
@@ -124,7 +125,7 @@ SCANS: dict[str, Scan] = {
     # cone beams, detector rows parallel to the axis
     "cone": cone(),
     "cone, curved": cone(ARC),
-    "cone, curved about another point": cone(CurvedDetector((7, 9), (1.7, 1.6), radius=30.0, offset=(0.8, -1.1))),
+    "cone, curved about another point": cone(SLID_ARC),
     "cone, short scan": Scan(ConeBeam.short_scan(**SHORT, detector=AREA), GRID),
     "cone, short scan, curved": Scan(ConeBeam.short_scan(**SHORT, detector=ARC), GRID),
     "helix": helix(AREA, Grid((12, 6, 7)), pitch=6.0),
@@ -142,6 +143,15 @@ SCANS: dict[str, Scan] = {
     "cone, turned every way": cone(tilt=0.1, yaw=-0.15, in_plane_rotation=0.2, source_offset=(0.5, 0.4)),
     "cone, on its side": cone(in_plane_rotation=math.pi / 2),
     "cone, steep rays": cone(FlatDetector((9, 5), 6.0), Grid((9, 4, 4)), source_to_origin=6.0, source_to_detector=15.0),
+    # cone beams, curved detectors in any position
+    "cone, curved, turned every way": cone(
+        SLID_ARC, tilt=0.1, yaw=-0.15, in_plane_rotation=0.2, source_offset=(0.5, 0.4)
+    ),
+    "cone, curved, on its side": cone(ARC, in_plane_rotation=math.pi / 2),
+    "cone, curved, coarse pixels": cone(CurvedDetector((3, 3), 8.0), Grid((20, 9, 10), 0.5), tilt=-0.2),
+    "cone, curved, steep rays": cone(
+        CurvedDetector((9, 5), 6.0), Grid((9, 4, 4)), source_to_origin=6.0, source_to_detector=15.0
+    ),
     # projection matrices
     "matrices": calibrated(False, False),
     "matrices, rows down": calibrated(False, True),
@@ -174,6 +184,7 @@ TINY_SCANS: dict[str, Scan] = {
     "cone": cone(FlatDetector((3, 4), 1.6), Grid((2, 3, 3)), views=2),
     "cone, curved": cone(CurvedDetector((3, 4), 1.6), Grid((3, 3, 2)), views=2),
     "cone, tilted": cone(FlatDetector((3, 4), 1.6), Grid((2, 3, 3)), views=2, tilt=0.2),
+    "cone, curved, tilted": cone(CurvedDetector((3, 4), 1.6), Grid((3, 3, 2)), views=2, tilt=0.2),
     "cone, rows down": cone(FlatDetector((3, 4), 1.6), Grid((2, 3, 3)), views=2, in_plane_rotation=math.pi),
 }
 
@@ -187,6 +198,7 @@ LARGE_SCANS: dict[str, Scan] = {
     "cone": cone(WIDE_AREA, WIDE_GRID, views=26),
     "cone, curved": cone(CurvedDetector((6, 35), (0.9, 0.5)), WIDE_GRID, views=26),
     "cone, tilted": cone(WIDE_AREA, WIDE_GRID, views=26, tilt=0.1),
+    "cone, curved, tilted": cone(CurvedDetector((6, 35), (0.9, 0.5)), WIDE_GRID, views=26, tilt=0.1),
 }
 
 FAR = Grid((3, 4, 5), 1.0, (0.0, 0.0, 60.0))
@@ -200,6 +212,7 @@ BLIND_SCANS: dict[str, Scan] = {
     "cone": cone(grid=FAR),
     "cone, curved": cone(ARC, grid=FAR),
     "cone, tilted": cone(grid=FAR, tilt=0.2),
+    "cone, curved, tilted": cone(ARC, grid=FAR, tilt=0.2),
     "cone, beside the beam": cone(grid=Grid((3, 4, 5), 1.0, (60.0, 0.0, 0.0)), angles=[0.1]),
     "cone, a million kilometres above": cone(grid=Grid((3, 4, 5), 1.0, (0.0, 0.0, 1e12))),
 }

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sinograd import ConeBeam, FlatDetector, XRayTransform, full_scan
-from sinograd.ops import joseph, joseph_adjoint
+from sinograd import ConeBeam, CurvedDetector, FlatDetector, XRayTransform, full_scan
+from sinograd.ops import backproject, joseph, joseph_adjoint
 
 VECTORS = ConeBeam.circular(
     source_to_origin=30, source_to_detector=50, angles=full_scan(3), detector=FlatDetector((5, 6), 1.7)
@@ -34,6 +34,18 @@ def test_vectors_are_float64() -> None:
 def test_projections_that_do_not_fit_the_vectors() -> None:
     with pytest.raises(ValueError, match=r"projections.*views 3 != 2"):
         joseph_adjoint(PROJECTIONS[:2], VECTORS, True, (4, 5, 6), *PLACE)
+
+
+def test_a_curved_detector_in_a_parallel_beam() -> None:
+    curved = ConeBeam.circular(
+        source_to_origin=30, source_to_detector=50, angles=full_scan(3), detector=CurvedDetector((5, 6), 1.7)
+    ).vectors
+    message = r"vectors: a parallel beam has a flat detector, .* got those of a curved one"
+    for path in ("auto", "axial", "general"):
+        with pytest.raises(ValueError, match=message):
+            joseph(VOLUME, curved, False, (5, 6), *PLACE, path)
+        with pytest.raises(ValueError, match=message):
+            backproject(PROJECTIONS, curved, False, (4, 5, 6), *PLACE, "none", path)
 
 
 def test_path() -> None:

@@ -29,7 +29,7 @@ from sinograd import (
     full_scan,
 )
 from sinograd.ops import backproject, backproject_adjoint, joseph, joseph_adjoint
-from sinograd.ops.lowering import is_axial, is_curved
+from sinograd.ops.lowering import is_axial
 
 CPU = torch.device("cpu")
 PATH_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
@@ -102,12 +102,10 @@ class TestPaths:
 
     @per_dtype
     def test_axial_and_general_agree(self, case: Any, dtype: torch.dtype) -> None:
-        """Two implementations that share no loop; flat detectors, and rays to curved ones."""
+        """Two implementations that share no loop."""
         geometry, grid = case
         fan = [Backprojection(geometry, grid, "fan")] if geometry.divergent else []
         for operator in (*operators(geometry, grid), Backprojection(geometry, grid), *fan):
-            if is_curved(geometry.vectors) and isinstance(operator, Backprojection):
-                continue
             for adjoint, shape in ((False, operator.domain_shape), (True, operator.range_shape)):
                 x = noise(shape, 0, dtype, CPU)
                 axial, general = (through(path, operator, adjoint, x) for path in ("axial", "general"))
@@ -129,17 +127,6 @@ def test_axial_path_is_refused_where_rows_are_not_parallel_to_the_axis(turn: str
         x = torch.randn(operator.range_shape if adjoint else operator.domain_shape)
         with pytest.raises(ValueError, match="axial"):
             through("axial", operator, adjoint, x)
-
-
-@pytest.mark.parametrize("weighting", ["none", "fan", "fdk"])
-def test_general_backprojection_is_refused_on_curved_detectors(weighting: str) -> None:
-    geometry = ConeBeam.circular(
-        source_to_origin=30, source_to_detector=50, angles=full_scan(3), detector=CurvedDetector((5, 6), 1.7)
-    )
-    operator = Backprojection(geometry, Grid((4, 5, 6)), weighting)
-    for adjoint, shape in ((False, operator.domain_shape), (True, operator.range_shape)):
-        with pytest.raises(ValueError, match="curved"):
-            through("general", operator, adjoint, torch.randn(shape))
 
 
 def run(script: str, *arguments: str | Path, **environment: str) -> subprocess.Popen[str]:
@@ -217,9 +204,7 @@ class TestInstructionSets:
     def test_each_agrees_with_the_general_kernels(self, jobs: Any, results: Any) -> None:
         """Those of this process, in float64, which the contract holds to the reference."""
         for i, (operator, x, y) in enumerate(jobs):
-            if operator.geometry.ndim == 2 or (
-                is_curved(operator.geometry.vectors) and isinstance(operator, Backprojection)
-            ):
+            if operator.geometry.ndim == 2:
                 continue
             sides = [(side, through("general", operator, side == 1, z.double())) for side, z in enumerate((x, y))]
             for name, (side, expected) in ((name, side) for name in results for side in sides):
@@ -230,7 +215,7 @@ class TestInstructionSets:
                 assert error <= PATH_TOLERANCE[x.dtype], (name, operator, side)
 
     def test_all_agree_with_one_another(self, jobs: Any, results: Any) -> None:
-        """Slices and curved detectors, too; the contract holds the best one to the reference."""
+        """Slices, too; the contract holds the best one to the reference."""
         portable = results["portable"]
         for name, others in results.items():
             for (operator, x, _), first, second in zip(jobs, portable, others, strict=True):

@@ -15,9 +15,11 @@ from sinograd import (
     Backprojection,
     ConeBeam,
     CurvedDetector,
+    FanBeam,
     FlatDetector,
     Grid,
     LinearOperator,
+    ParallelBeam,
     XRayTransform,
     fdk,
     full_scan,
@@ -52,6 +54,10 @@ CASES = (
     "cone, shifts",
     "cone, turned every way",
     "cone, steep rays",
+    "cone, curved, turned every way",
+    "cone, curved, on its side",
+    "cone, curved, coarse pixels",
+    "cone, curved, steep rays",
     "matrices, rows down in some views",
     "fine rows",
     "grid half outside",
@@ -120,13 +126,13 @@ def tall(detector: type[FlatDetector] | type[CurvedDetector] = FlatDetector, **o
 
 
 @per_dtype
-@pytest.mark.parametrize("kind", ["flat", "curved", "tilted"])
+@pytest.mark.parametrize("kind", ["flat", "curved", "tilted", "curved, tilted"])
 def test_more_than_a_block_takes(
     kind: str, dtype: torch.dtype, emulated: Emulator, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The same as on the CPU, and the same bits for every split of a batch."""
-    detector = CurvedDetector if kind == "curved" else FlatDetector
-    geometry, grid = tall(detector, **({"tilt": 0.1} if kind == "tilted" else {}))
+    detector = CurvedDetector if "curved" in kind else FlatDetector
+    geometry, grid = tall(detector, **({"tilt": 0.1} if "tilted" in kind else {}))
     for operator in (XRayTransform(geometry, grid), Backprojection(geometry, grid, "fdk")):
         for one in (operator, operator.T):
             x = noise((2, *one.domain_shape), 0, dtype, CPU)
@@ -152,11 +158,11 @@ def test_fdk(options: dict[str, Any], emulated: Emulator, monkeypatch: pytest.Mo
 
 
 @pytest.mark.usefixtures("emulated")
-@pytest.mark.parametrize("kind", ["flat", "curved", "tilted"])
+@pytest.mark.parametrize("kind", ["flat", "curved", "tilted", "curved, tilted"])
 def test_little_memory(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Views and batches are taken in blocks, down to one by one."""
-    detector = CurvedDetector if kind == "curved" else FlatDetector
-    turned = {"tilt": 0.1} if kind == "tilted" else {}
+    detector = CurvedDetector if "curved" in kind else FlatDetector
+    turned = {"tilt": 0.1} if "tilted" in kind else {}
     geometry = ConeBeam.circular(
         source_to_origin=30, source_to_detector=50, angles=[0.1, 0.9, 2.0], detector=detector((5, 6), 1.7), **turned
     )
@@ -168,11 +174,11 @@ def test_little_memory(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
             assert distance(one(x), expected) <= 1e-14
 
 
-@pytest.mark.parametrize("kind", ["flat", "curved", "tilted"])
+@pytest.mark.parametrize("kind", ["flat", "curved", "tilted", "curved, tilted"])
 def test_threads_and_blocks_run_in_any_order(kind: str, emulated: Emulator) -> None:
     """No thread reads what another writes without a barrier between: the same bits from the last to the first."""
-    detector = CurvedDetector if kind == "curved" else FlatDetector
-    geometry, grid = tall(detector, **({"tilt": 0.1} if kind == "tilted" else {}))
+    detector = CurvedDetector if "curved" in kind else FlatDetector
+    geometry, grid = tall(detector, **({"tilt": 0.1} if "tilted" in kind else {}))
     geometry = geometry[:3]
     for one in every_operator(geometry, grid)[:4]:
         x = noise(one.domain_shape, 0, torch.float32, CPU)
@@ -232,14 +238,43 @@ def test_blocks_of_views_add_up() -> None:
     assert distance(volume, expected) <= 1e-14
 
 
-def test_curved_detectors_have_no_general_kernels_on_a_gpu(emulated: Emulator) -> None:
-    geometry = ConeBeam.circular(
-        source_to_origin=30, source_to_detector=50, angles=[0.1], detector=CurvedDetector((5, 6), 1.7)
-    )
-    before = len(emulated.launched)
-    with pytest.raises(ValueError, match="curved detectors have the 'axial' kernels alone"):
-        joseph(torch.zeros(4, 5, 6), geometry.vectors, True, (5, 6), *PLACE, "general")
-    assert len(emulated.launched) == before
+ORBIT: dict[str, Any] = dict(source_to_origin=30.0, source_to_detector=50.0, angles=[0.1, 0.9])
+BEAMS: dict[str, Geometry] = {
+    "parallel 2-D, flat": ParallelBeam([0.1, 0.9], FlatDetector(9, 1.6)),
+    "fan, flat": FanBeam.circular(**ORBIT, detector=FlatDetector(9, 1.6)),
+    "fan, curved": FanBeam.circular(**ORBIT, detector=CurvedDetector(9, 1.6)),
+    "parallel, flat": ParallelBeam([0.1, 0.9], FlatDetector((7, 9), (1.7, 1.6))),
+    "cone, flat": ConeBeam.circular(**ORBIT, detector=FlatDetector((7, 9), (1.7, 1.6))),
+    "cone, curved": ConeBeam.circular(**ORBIT, detector=CurvedDetector((7, 9), (1.7, 1.6))),
+}
+
+
+@per_dtype
+@pytest.mark.parametrize("path", ["axial", "general"])
+@pytest.mark.parametrize("beam", BEAMS)
+def test_every_beam_detector_and_path_has_its_kernels(
+    beam: str, path: str, dtype: torch.dtype, emulated: Emulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And these do what those of the CPU do. Parallel beams of curved detectors do not exist (test_joseph.py)."""
+    geometry, whole = BEAMS[beam], Grid((6, 8, 7))
+    grid = whole if geometry.ndim == 3 else Grid(whole.shape[1:])
+    volume, projections = noise(grid.shape, 0, dtype, CPU), noise(geometry.projection_shape, 1, dtype, CPU)
+    for op, x, shape in (
+        (joseph, volume, geometry.detector.shape),
+        (joseph_adjoint, projections, grid.shape),
+        (backproject, projections, grid.shape),
+        (backproject_adjoint, volume, geometry.detector.shape),
+    ):
+        weighting = () if op in (joseph, joseph_adjoint) else ("fdk" if geometry.divergent else "none",)
+        arguments = x, geometry.vectors, geometry.divergent, shape, grid.spacing, grid.center, *weighting, path
+        start = len(emulated.launched)
+        actual = op(*arguments)
+        with monkeypatch.context() as patch:
+            patch.setattr(native, "runs_on_gpu", lambda tensor: False)
+            assert distance(actual, op(*arguments)) <= AGREEMENT[dtype]
+        kernels = {name for _, name, _, _ in emulated.launched[start:]}
+        kind = path if geometry.ndim == 3 else "planar"
+        assert kernels and all(kind in name for name in kernels)
 
 
 class TestTiles:
@@ -348,8 +383,8 @@ class TestDevices:
 PROGRAMS: dict[str, dict[str, int]] = {
     "axial_backprojection.cu": {"WARPS": 8, "COLUMNS": 4, "LEVELS": 4},
     "axial_joseph.cu": {"WARPS": 8, "COLUMNS": 2, "LEVELS": 4},
-    "general_backprojection.cu": {"LEVELS": 4},
-    "general_joseph.cu": {},
+    "general_backprojection.cu": {"CURVED": 0, "LEVELS": 4},
+    "general_joseph.cu": {"CURVED": 0},
     "planar.cu": {"IMAGES": 4},
 }
 
@@ -362,7 +397,8 @@ def test_compiles_for_every_generation(file: str, arch: str) -> None:
     macros, real = PROGRAMS[file], "double" if arch in ("sm_80", "sm_100") else "float"
     if arch != "sm_90":  # less to unroll
         macros = {name: min(size, 8 if name == "WARPS" else 1) for name, size in macros.items()}
-    code = Program.of(file, contracted=False, REAL=real, **macros).compile(arch)
+    kinds = [{"CURVED": curved} for curved in (0, 1)] if "CURVED" in macros else [{}]
+    codes = [Program.of(file, contracted=False, REAL=real, **{**macros, **kind}).compile(arch) for kind in kinds]
     names = {
         "axial_backprojection.cu": ["backproject_axial", "backproject_axial_adjoint"],
         "axial_joseph.cu": ["joseph_axial", "joseph_axial_rays", "joseph_axial_adjoint"],
@@ -370,5 +406,5 @@ def test_compiles_for_every_generation(file: str, arch: str) -> None:
         "general_joseph.cu": ["joseph_general", "joseph_general_rays", "joseph_general_adjoint"],
         "planar.cu": ["backproject_planar", "joseph_planar_fans", "joseph_planar_adjoint"],
     }[file]
-    assert code.code_type == "cubin"
-    assert all(f".text.{name}".encode() in bytes(code.code) for name in names)
+    assert all(code.code_type == "cubin" for code in codes)
+    assert all(f".text.{name}".encode() in bytes(code.code) for name in names for code in codes)

@@ -20,6 +20,7 @@ SCANS: dict[str, sg.Geometry] = {
     "helix": sg.ConeBeam.helical(**ORBIT, detector=sg.FlatDetector((12, 24), (1.5, 1.4)), pitch=15.0),
     "curved": sg.ConeBeam.circular(**ORBIT, detector=sg.CurvedDetector((26, 24), 1.4)),
     "curved about another point": sg.ConeBeam.circular(**ORBIT, detector=sg.CurvedDetector((26, 24), 1.4, radius=70)),
+    "curved, tilted": sg.ConeBeam.circular(**ORBIT, detector=sg.CurvedDetector((26, 24), 1.4), tilt=0.2),
     "parallel": sg.ParallelBeam(sg.full_scan(9), PIXELS),
 }
 SMALL = 25_000  # bytes; 1041 numbers of float32 for a slab, as many for projections
@@ -134,6 +135,21 @@ def test_bad_input() -> None:
         InSlabs(flat)
     with pytest.raises(ValueError, match="does not match volume"):
         InSlabs(operator, "cpu", memory=SMALL)(torch.zeros(3, 4, 5))
+
+
+def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Said before anything is copied, whether the memory is given or not."""
+    operator = sg.XRayTransform(SCANS["circle"], GRID)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    for memory in (None, SMALL):
+        for built, remedy in ((None, "this torch is a build for the CPU"), ("13.0", "nvidia-smi tells")):
+            monkeypatch.setattr(torch.version, "cuda", built)
+            with pytest.raises(ValueError, match=f"device: expected .* 'cuda', and torch sees no GPU: {remedy}"):
+                InSlabs(operator, memory=memory)(torch.zeros(GRID.shape))
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    with pytest.raises(ValueError, match=r"device: expected .* cuda:0 to cuda:1, got 'cuda:2'"):
+        InSlabs(operator, "cuda:2", memory=SMALL)(torch.zeros(GRID.shape))
 
 
 @pytest.mark.parametrize("count", [0, 1, 4])

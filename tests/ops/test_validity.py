@@ -93,18 +93,3 @@ def test_types(operator: Any) -> None:
         operator(grid, geometry)
     with pytest.raises(TypeError, match=r"grid.*expected a Grid, got tuple"):
         operator(geometry, (4, 5, 6))
-
-
-@OPERATORS
-@pytest.mark.parametrize(
-    "geometry",
-    [
-        ConeBeam.circular(**CIRCLE, angles=full_scan(3), detector=CurvedDetector((5, 6), 1.7), tilt=0.1),
-        ConeBeam.circular(**CIRCLE, angles=full_scan(3), detector=CurvedDetector((70, 6), 1.7)),
-    ],
-    ids=["tilted", "steeper than 45 degrees"],
-)
-def test_curved_detectors_without_a_kernel(operator: Any, geometry: Geometry) -> None:
-    """Said when the operator is made, of the argument the user gave."""
-    with pytest.raises(ValueError, match=r"geometry.*curved detector"):
-        operator(geometry, Grid((4, 5, 6)))

@@ -123,6 +123,24 @@ def test_curved_detector_weighs_by_the_distance_in_the_plane(weighting: str) -> 
     assert torch.allclose(actual, expected, rtol=1e-12, atol=0)
 
 
+@pytest.mark.parametrize("along", [0.3, 0.8])
+@pytest.mark.parametrize("radius", [None, 45.0])
+def test_voxels_on_the_rays_of_a_turned_curved_detector_read_their_pixels(along: float, radius: float | None) -> None:
+    """Positions are the geometry's own; `along` of the way from the source to the pixel."""
+    detector = CurvedDetector((3, 5), (6.0, 7.0), radius=radius, offset=(2.0, -3.0))
+    geometry = ConeBeam.circular(
+        source_to_origin=SOD, source_to_detector=SDD, angles=[0.6], detector=detector, tilt=0.3, yaw=-0.1,
+        in_plane_rotation=0.8, source_offset=(1.0, 2.0),
+    )  # fmt: skip
+    pixels = geometry.pixel_positions().reshape(3, 5, 3)
+    source = geometry.vectors[0, 0]
+    projections = torch.randn(1, 3, 5, dtype=torch.float64)
+    for row, column in [(0, 0), (0, 4), (1, 2), (2, 1), (2, 4)]:
+        voxel = Grid((1, 1, 1), 1e-3, (source + along * (pixels[row, column] - source)).tolist())
+        actual = Backprojection(geometry, voxel)(projections)
+        assert torch.allclose(actual, projections[0, row, column], rtol=0, atol=1e-9)
+
+
 def test_parallel_beam_smears_along_the_rays() -> None:
     """At angle 0 column i is column i of the image, at angle pi / 2 (u = +y) row i."""
     sinogram = torch.randn(2, 4, dtype=torch.float64)

@@ -81,8 +81,11 @@ def test_slanted_rays_of_a_parallel_beam() -> None:
 def test_curved_detectors_about_another_point() -> None:
     geometry = circular(sg.CurvedDetector((8, 16), 20.0, radius=900.0))
     refuse(ValueError, "geometry", "curved detector", "centre of curvature", "900 mm", geometry=geometry)
-    geometry = circular(sg.CurvedDetector((8, 16), 20.0), tilt=0.1)
-    refuse(ValueError, "geometry", "curved detector", "parallel to", geometry=geometry)
+    for geometry in (
+        circular(sg.CurvedDetector((8, 16), 20.0), tilt=0.1),
+        circular(sg.CurvedDetector((8, 16), (500.0, 20.0))),
+    ):
+        refuse(ValueError, "geometry", "curved detector", "parallel to", "steeper than 45", geometry=geometry)
 
 
 def test_detectors_that_miss_the_axis() -> None:

@@ -212,5 +212,5 @@ def test_a_loss_that_is_no_number(stacks: TrainingData) -> None:
 
 @pytest.mark.parametrize("device", ["tpu", "cuda:7", "fast"])
 def test_devices_that_do_not_exist(device: str, stacks: TrainingData) -> None:
-    with pytest.raises(ConfigError, match=r"^device: "):
+    with pytest.raises(ConfigError, match=r"^device: expected "):
         train({**SUPERVISED, "device": device}, stacks)

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.cli import dicom
+from sinograd.cli.devices import chosen_device
 from sinograd.cli.grids import choose_grid, outside_text
 from sinograd.cli.warned import told_warnings, warn
 
@@ -189,15 +190,10 @@ def _load(scan: Scan, progress: Progress) -> torch.Tensor:
 
 def _check_device(request: DenoiseRequest, module: nn.Module) -> None:
     """ValueError unless the device is there and the model can be used on it."""
-    import torch
-
     from sinograd.models import NetworkDenoiser
 
-    if request.device == "cpu":
-        return
-    if request.device.partition(":")[0] != "cuda" or not torch.cuda.is_available():
-        raise ValueError(f"--device: expected cpu or, where there is a GPU, cuda, got {request.device}")
-    if not isinstance(module, NetworkDenoiser):
+    chosen_device(request.device, kernels=False)
+    if request.device != "cpu" and not isinstance(module, NetworkDenoiser):
         raise ValueError(f"--device is for networks, {request.model} is a model of bilateral filters")
 
 

@@ -8,11 +8,11 @@ if TYPE_CHECKING:
     import torch
 
 
-def chosen_device(name: str) -> torch.device:
-    """The device of that name; ValueError, with the remedy, where it cannot be computed on."""
+def chosen_device(name: str, kernels: bool = True) -> torch.device:
+    """The device of that name; ValueError, with the remedy, where it cannot be computed on (see `compute_device`)."""
     from sinograd.ops.devices import compute_device
 
     try:
-        return compute_device(name)
+        return compute_device(name, kernels)
     except (ImportError, ValueError) as error:
         raise ValueError(f"--device {name}: {str(error).removeprefix('device: ')}") from None

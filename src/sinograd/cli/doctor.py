@@ -32,6 +32,8 @@ CORE = (
     "pydicom",
 )
 
+ON_GPU = "operators work where their tensors are"
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -62,9 +64,12 @@ def findings() -> Iterator[Finding]:
     yield native
     yield _threads()
     yield from _extras()
-    yield _cuda()
+    cuda = _cuda()
+    yield cuda
     if not native.failed:
-        yield _tested("adjoint", _adjoint_error, "difference {:.1e}, at most 1e-06", 1e-6)
+        yield _tested("adjoint", lambda: _adjoint_error("cpu"), "difference {:.1e}, at most 1e-06", 1e-6)
+        if cuda.text.endswith(ON_GPU):
+            yield _tested("adjoint on a GPU", lambda: _adjoint_error("cuda"), "difference {:.1e}, at most 1e-06", 1e-6)
         yield _operators()
         yield _tested("FDK of a ball", _ball_error, "amplitude off by {:.2%}, at most 2%", 0.02)
 
@@ -124,14 +129,22 @@ def _extras() -> Iterator[Finding]:
 
 
 def _cuda() -> Finding:
+    """What operators on a GPU lack; the CPU is enough for everything, so that nothing fails for it."""
     import torch
 
-    if not torch.cuda.is_available():
-        return Finding("CUDA", "none; everything runs on the CPU")
+    from sinograd.ops.cuda.program import check_compiler
+    from sinograd.ops.devices import why_no_gpu
+
+    reason = why_no_gpu()
+    if reason is not None:
+        return Finding("CUDA", f"none, everything runs on the CPU; torch sees no GPU: {reason}")
+    major, minor = torch.cuda.get_device_capability()
     name = f"{torch.cuda.get_device_name()}, CUDA {torch.version.cuda}"
-    if _version("cuda-core") is None:
-        return Finding("CUDA", f"{name}; for tensors on it pip install 'sinograd[cuda]'")
-    return Finding("CUDA", f"{name}; operators work where their tensors are")
+    try:
+        check_compiler(f"sm_{major}{minor}")
+    except (ImportError, RuntimeError) as error:
+        return Finding("CUDA", f"{name}; {error}")
+    return Finding("CUDA", f"{name}; {ON_GPU}")
 
 
 def _operators() -> Finding:
@@ -162,7 +175,7 @@ def _tested(name: str, test: Callable[[], float], text: str, limit: float) -> Fi
     return Finding(name, text.format(value), failed=not value <= limit)
 
 
-def _adjoint_error() -> float:
+def _adjoint_error(device: str) -> float:
     """|<A x, y> - <x, A^T y>| over the norm of the products, for a small cone beam in float32."""
     import torch
 
@@ -175,8 +188,8 @@ def _adjoint_error() -> float:
         source_to_origin=80, source_to_detector=120, angles=sg.full_scan(10), detector=detector
     )
     transform = sg.XRayTransform(geometry, grid)
-    x = torch.randn(grid.shape, generator=generator)
-    y = torch.randn(geometry.projection_shape, generator=generator)
+    x = torch.randn(grid.shape, generator=generator).to(device)
+    y = torch.randn(geometry.projection_shape, generator=generator).to(device)
     forward = (transform(x).double() * y.double()).flatten()
     back = (x.double() * transform.T(y).double()).sum()
     return ((forward.sum() - back).abs() / forward.norm()).item()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sinograd.cli.devices import chosen_device
 from sinograd.cli.errors import reported
 from sinograd.cli.progress import Progress
 
@@ -141,7 +142,7 @@ def evaluate_files(request: EvaluateRequest, progress: Progress) -> Scores:
 
     if request.output is not None:
         check_results_folder(request.output, force=request.force)
-    _check_device(request.device)
+    chosen_device(request.device, kernels=False)
     discs = [Disc.parse(text) for text in request.discs]
     methods = [find_method(name, request.device) for name in request.methods]
     known = ["input", *(m.name for m in methods)]
@@ -215,17 +216,6 @@ def _pairs(request: EvaluateRequest, progress: Progress) -> list[PairedVolume]:
 def _name(path: Path, among: list[Path]) -> str:
     """The file's name, with its folder's where two have the same."""
     return path.name if sum(other.name == path.name for other in among) == 1 else f"{path.parent.name}/{path.name}"
-
-
-def _check_device(name: str) -> None:
-    import torch
-
-    if name == "cpu":
-        return
-    kind, _, number = name.partition(":")
-    there = torch.cuda.device_count() if torch.cuda.is_available() else 0
-    if kind != "cuda" or not (number or "0").isdigit() or int(number or 0) >= there:
-        raise ValueError(f"--device: expected cpu or, where there is a GPU, cuda, got {name}")
 
 
 def _warn_of_unchanged(scores: Scores) -> None:

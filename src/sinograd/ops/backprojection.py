@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sinograd.ops.arguments import check_tensor
+from sinograd.ops.memory import enough_memory
 from sinograd.ops.native import Call
 
 
@@ -33,8 +34,10 @@ def backproject(
     """[..., z, y, x] or [..., y, x]: the sum over views of the projections at every voxel's image."""
     ndim = len(grid_shape)
     check_tensor("projections", projections, ndim)
-    out = projections.new_zeros((*projections.shape[:-ndim], *grid_shape))
-    add_backprojection(out, projections, vectors, divergent, spacing, center, weighting, path)
+    shape = (*projections.shape[:-ndim], *grid_shape)
+    with enough_memory("backprojection", projections, shape):
+        out = projections.new_zeros(shape)
+        add_backprojection(out, projections, vectors, divergent, spacing, center, weighting, path)
     return out
 
 
@@ -53,8 +56,10 @@ def backproject_adjoint(
     check_tensor("volume", volume, len(spacing))
     grid_shape = (*volume.shape[-len(spacing) :],)
     call = Call(vectors, divergent, (*detector,), grid_shape, (*spacing,), (*center,), weighting, path)
-    out = volume.new_zeros(volume.shape[: -len(spacing)] + call.projection_shape)
-    call.add("backproject_adjoint", volume, out)
+    shape = volume.shape[: -len(spacing)] + call.projection_shape
+    with enough_memory("adjoint of backprojection", volume, shape):
+        out = volume.new_zeros(shape)
+        call.add("backproject_adjoint", volume, out)
     return out
 
 

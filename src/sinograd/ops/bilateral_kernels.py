@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sinograd.ops.bilateral_reference import bilateral_backward_vjp
+from sinograd.ops.memory import PARTS, enough_memory
 from sinograd.ops.native import kernel
 from sinograd.ops.window import Layout, check_sigmas
 
@@ -68,9 +69,10 @@ def bilateral_on_gpu(
     """As `bilateral`. No value is read from the device: nothing waits, and wrong sigmas make NaN."""
     from sinograd.ops.bilateral_cuda import forward
 
-    x = x.detach().contiguous()
-    guide = None if guide is None else guide.detach().contiguous()
-    return forward(x, guide, sigma_spatial, sigma_range, Layout.of(x, window))
+    with enough_memory("bilateral filter", x, x.shape, PARTS):
+        x = x.detach().contiguous()
+        guide = None if guide is None else guide.detach().contiguous()
+        return forward(x, guide, sigma_spatial, sigma_range, Layout.of(x, window))
 
 
 @bilateral_backward.register_kernel("cuda")
@@ -88,10 +90,11 @@ def bilateral_backward_on_gpu(
     """As `bilateral_backward`."""
     from sinograd.ops.bilateral_cuda import backward
 
-    grad_output, x, output, normaliser = (t.detach().contiguous() for t in (grad_output, x, output, normaliser))
-    given, guide = (None if t is None else t.detach().contiguous() for t in (grad_normaliser, guide))
-    layout = Layout.of(x, window)
-    return backward(grad_output, given, x, guide, sigma_spatial, sigma_range, output, normaliser, layout)
+    with enough_memory("gradient of the bilateral filter", x, x.shape, PARTS):
+        grad_output, x, output, normaliser = (t.detach().contiguous() for t in (grad_output, x, output, normaliser))
+        given, guide = (None if t is None else t.detach().contiguous() for t in (grad_normaliser, guide))
+        layout = Layout.of(x, window)
+        return backward(grad_output, given, x, guide, sigma_spatial, sigma_range, output, normaliser, layout)
 
 
 @bilateral.register_fake

@@ -7,8 +7,21 @@ import torch
 from sinograd.ops.cuda.program import cuda_core
 
 
-def compute_device(device: torch.device | str) -> torch.device:
+def why_no_gpu() -> str | None:
+    """What to do where torch sees no GPU; None where it sees one."""
+    if torch.cuda.is_available():
+        return None
+    if torch.version.cuda is None:
+        return "this torch is a build for the CPU, the one for CUDA is on https://pytorch.org"
+    return "nvidia-smi tells whether NVIDIA's driver does"
+
+
+def compute_device(device: torch.device | str, kernels: bool = True) -> torch.device:
     """The CPU or a GPU with its number.
+
+    Args:
+        device: as torch names it.
+        kernels: whether the kernels of sinograd shall run there, rather than torch alone.
 
     Raises:
         ValueError: another kind of device, or a GPU that is not there; says what to do.
@@ -22,16 +35,13 @@ def compute_device(device: torch.device | str) -> torch.device:
         return torch.device("cpu")
     if where.type != "cuda":
         raise ValueError(f"device: expected cpu, cuda or cuda:1 ..., got {str(where)!r}: there are no kernels for that")
-    if not torch.cuda.is_available():
-        remedy = (
-            "this torch is a build for the CPU, the one for CUDA is on https://pytorch.org"
-            if torch.version.cuda is None
-            else "nvidia-smi tells whether NVIDIA's driver does"
-        )
+    remedy = why_no_gpu()
+    if remedy is not None:
         raise ValueError(f"device: expected one that is here, got {str(where)!r}, and torch sees no GPU: {remedy}")
     count = torch.cuda.device_count()
     index = torch.cuda.current_device() if where.index is None else where.index
     if index >= count:
         raise ValueError(f"device: expected one of the GPUs here, cuda:0 to cuda:{count - 1}, got {str(where)!r}")
-    cuda_core()
+    if kernels:
+        cuda_core()
     return torch.device("cuda", index)

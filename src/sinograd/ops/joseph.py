@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sinograd.ops.arguments import check_tensor
+from sinograd.ops.memory import enough_memory
 from sinograd.ops.native import Call
 
 
@@ -37,8 +38,10 @@ def joseph(
         (*center,),
         path=path,
     )
-    out = volume.new_zeros(volume.shape[: -len(spacing)] + call.projection_shape)
-    call.add("joseph", volume, out)
+    shape = volume.shape[: -len(spacing)] + call.projection_shape
+    with enough_memory("projection", volume, shape):
+        out = volume.new_zeros(shape)
+        call.add("joseph", volume, out)
     return out
 
 
@@ -64,8 +67,10 @@ def joseph_adjoint(
         (*center,),
         path=path,
     )
-    out = projections.new_zeros(projections.shape[:-ndim] + call.volume_shape)
-    call.add("joseph_adjoint", projections, out)
+    shape = projections.shape[:-ndim] + call.volume_shape
+    with enough_memory("adjoint of projection", projections, shape):
+        out = projections.new_zeros(shape)
+        call.add("joseph_adjoint", projections, out)
     return out
 
 

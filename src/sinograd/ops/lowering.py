@@ -60,10 +60,17 @@ def _has_steep_rays(vectors: Tensor, divergent: bool, rows: int, columns: int) -
     return bool((height > chord).any())
 
 
-def voxel_views(vectors: Tensor, divergent: bool, detector: Sequence[int]) -> Tensor:
-    """Coefficients of the voxel-driven kernels, [views, 16], float64."""
+def voxel_views(vectors: Tensor, divergent: bool, detector: Sequence[int], general: bool = False) -> Tensor:
+    """Coefficients of the voxel-driven kernels, [views, 16], float64.
+
+    Args:
+        vectors: [views, 4 or 5, 3], float64.
+        divergent: fan or cone beam rather than parallel.
+        detector: (rows, columns).
+        general: for the general kernels; the others need `is_axial`.
+    """
     if is_curved(vectors):
-        return _curved_views(vectors, detector)
+        return _cylinder_views(vectors, detector) if general else _curved_views(vectors, detector)
     return _flat_views(vectors, divergent, detector)
 
 
@@ -110,4 +117,19 @@ def _curved_views(vectors: Tensor, detector: Sequence[int]) -> Tensor:
     views[:, 11] = v[:, 2]
     views[:, 12] = (rows - 1) / 2
     views[:, 15] = source[:, :2].norm(dim=1)
+    return views
+
+
+def _cylinder_views(vectors: Tensor, detector: Sequence[int]) -> Tensor:
+    source, centre, u, v, curvature = vectors.unbind(1)
+    outward = centre - curvature
+    columns = outward.norm(dim=1) / u.norm(dim=1)  # a radian
+    frame = torch.linalg.inv(torch.stack([outward, u * columns[:, None], v], dim=2))
+    at = (frame @ (source - curvature)[:, :, None])[:, :, 0]
+    views = torch.zeros(len(vectors), VIEW_DOUBLES, dtype=torch.float64)
+    views[:, 0:3] = source
+    views[:, 3:12] = frame.flatten(1)
+    views[:, 12:14] = at[:, :2]
+    views[:, 14] = at[:, 2] + (detector[0] - 1) / 2
+    views[:, 15] = columns
     return views

@@ -19,7 +19,7 @@ PATHS = ("auto", "axial", "general")
 # Slices (float32) that are taken together, with neighbours in a vector, and from how many on.
 STACK, LEAST_STACK = 128, 16
 LARGEST = 2**31 - 1  # offset within a view, zeros around it included, of the general voxel-driven kernels
-CURVED = "geometry: a curved detector's rows must run parallel to z, and no ray be steeper than 45 degrees"
+CURVED = "vectors: a parallel beam has a flat detector, [views, 4, 3], got those of a curved one, [views, 5, 3]"
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,8 @@ class Call:
 
     def __post_init__(self) -> None:
         check_vectors(self.vectors)
+        if is_curved(self.vectors) and not self.divergent:
+            raise ValueError(CURVED)
         check_weighting(self.weighting, self.divergent)
         if math.prod(n + 3 for n in self.detector) > LARGEST:
             raise ValueError(f"geometry: expected less than 2^31 pixels a view, got a detector of {self.detector}")
@@ -72,7 +74,7 @@ class Call:
         check_target(names[1], target, names[0], source)
         vectors, flip = self.vectors, False
         detector = self.detector if len(self.detector) == 2 else (1, *self.detector)
-        kind = self._kind(detector, name)
+        kind = self._kind(detector)
         if kind == "axial" and bool((vectors[:, 3, 2] < 0).all()):
             vectors, flip = vectors.clone(), True
             vectors[:, 3] *= -1
@@ -81,7 +83,7 @@ class Call:
         result = torch.zeros_like(target) if flip and not projections_in else target
         many, outs = _batch(source, self._ndim(projections_in)), _batch(result, self._ndim(not projections_in))
         if runs_on_gpu(source):
-            projection_cuda.add(name, kind, many, outs, self._scan(vectors, detector))
+            projection_cuda.add(name, kind, many, outs, self._scan(vectors, detector, kind == "general"))
         else:
             self._add_on_cpu(name, kind, many, outs, vectors, detector)
         if result is not target:
@@ -91,7 +93,8 @@ class Call:
         self, name: str, kind: str, source: Tensor, target: Tensor, vectors: Tensor, detector: tuple[int, ...]
     ) -> None:
         voxel_driven = name.startswith("backproject")
-        views = voxel_views(vectors, self.divergent, detector) if voxel_driven else vectors.contiguous()
+        general = kind == "general"
+        views = voxel_views(vectors, self.divergent, detector, general) if voxel_driven else vectors.contiguous()
         pattern = name.replace("joseph", "joseph_{}").replace("backproject", "backproject_{}")
         shape, spacing, centre = self._grid()
         for many, outs in zip(source.split(STACK), target.split(STACK), strict=True):
@@ -111,13 +114,13 @@ class Call:
                     weighting=WEIGHTINGS.index(self.weighting),
                 )
 
-    def _scan(self, vectors: Tensor, detector: tuple[int, ...]) -> Scan:
+    def _scan(self, vectors: Tensor, detector: tuple[int, ...], general: bool) -> Scan:
         """What the kernels of a GPU take."""
         shape, spacing, centre = self._grid()
         weighting = WEIGHTINGS.index(self.weighting)
-        return Scan(vectors, self.divergent, detector, (*shape,), (*spacing,), (*centre,), weighting)
+        return Scan(vectors, self.divergent, detector, (*shape,), (*spacing,), (*centre,), weighting, general)
 
-    def _kind(self, detector: tuple[int, ...], name: str) -> str:
+    def _kind(self, detector: tuple[int, ...]) -> str:
         """The kernels to use; raises where there are none."""
         if len(self.detector) == 1:
             return "planar"
@@ -125,8 +128,6 @@ class Call:
         if self.path == "axial" and not axial:
             raise ValueError("path: 'axial' needs detector rows parallel to z and no ray steeper than 45 degrees")
         general = self.path == "general" or not axial
-        if general and is_curved(self.vectors) and name.startswith("backproject"):
-            raise ValueError(CURVED)
         return "general" if general else "axial"
 
     def _grid(self) -> tuple[list[int], list[float], list[float]]:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sinograd.ops.cuda import Program, launch
+from sinograd.ops.lowering import is_curved
 from sinograd.ops.projection_tables import Scan, Tables, tables
 
 LANES = 32
@@ -17,7 +18,6 @@ LANES = 32
 SCRATCH_BYTES = 512 << 20
 FAN_BYTES, RAY_BYTES = 104, 48  # kernels/include/fan.h, ray_path.h
 NEIGHBOURS = 8  # views whose blocks run side by side (axial_joseph.cu)
-CURVED = "path: on a GPU curved detectors have the 'axial' kernels alone"
 
 
 def add(name: str, kind: str, source: Tensor, target: Tensor, scan: Scan) -> None:
@@ -31,8 +31,6 @@ def add(name: str, kind: str, source: Tensor, target: Tensor, scan: Scan) -> Non
         target: likewise.
         scan: rows of the detector must not run down (axial).
     """
-    if kind == "general" and scan.vectors.shape[1] == 5:
-        raise ValueError(CURVED)
     if source.numel() and target.numel():
         KERNELS[f"{name}_{kind}"](Work(scan, tables.get(scan, source.device), source, target))
 
@@ -50,6 +48,11 @@ class Work:
     def batch(self) -> int:
         """Elements of the batch."""
         return len(self.source)
+
+    @property
+    def detector(self) -> dict[str, int]:
+        """The macro that tells general kernels what the detector is."""
+        return {"CURVED": int(is_curved(self.scan.vectors))}
 
     @property
     def real(self) -> str:
@@ -216,7 +219,8 @@ def _backproject_general(work: Work) -> None:
     levels = min(4, power_of_two(z))
     blocks = work.batch * pieces(x, LANES) * pieces(y, 8) * pieces(z, levels)
     arguments = work.tables.views, len(work.scan.vectors), work.source, work.target
-    work.run("general_backprojection.cu", "backproject_general", blocks, (LANES, 8), *arguments, LEVELS=levels)
+    macros = {"LEVELS": levels, **work.detector}
+    work.run("general_backprojection.cu", "backproject_general", blocks, (LANES, 8), *arguments, **macros)
 
 
 def _backproject_general_adjoint(work: Work) -> None:
@@ -224,7 +228,8 @@ def _backproject_general_adjoint(work: Work) -> None:
     count, levels = len(work.scan.vectors), min(4, power_of_two(work.scan.shape[0]))
     blocks = work.batch * count * pieces(columns, LANES) * pieces(rows, 8)
     arguments = work.tables.views, work.tables.vectors, count, work.source, work.target
-    work.run("general_backprojection.cu", "backproject_general_adjoint", blocks, (LANES, 8), *arguments, LEVELS=levels)
+    macros = {"LEVELS": levels, **work.detector}
+    work.run("general_backprojection.cu", "backproject_general_adjoint", blocks, (LANES, 8), *arguments, **macros)
 
 
 def _joseph_general(work: Work) -> None:
@@ -236,7 +241,7 @@ def _joseph_general(work: Work) -> None:
         target = work.target[group]
         blocks = len(target) * count * pieces(along, LANES) * pieces(across, 8)
         arguments = work.tables.vectors, count, int(along_rows), columns_of(work.source[group]), target
-        work.run("general_joseph.cu", "joseph_general", blocks, (LANES, 8), *arguments)
+        work.run("general_joseph.cu", "joseph_general", blocks, (LANES, 8), *arguments, **work.detector)
 
 
 def _joseph_general_adjoint(work: Work) -> None:
@@ -253,11 +258,11 @@ def _joseph_general_adjoint(work: Work) -> None:
             values = torch.empty_like(projections)
             arguments = work.tables.vectors[views], count, projections, rays, axes, values
             blocks = len(target) * count * pieces(columns, LANES) * pieces(rows, 8)
-            work.run("general_joseph.cu", "joseph_general_rays", blocks, (LANES, 8), *arguments)
+            work.run("general_joseph.cu", "joseph_general_rays", blocks, (LANES, 8), *arguments, **work.detector)
             present = torch.stack([(axes == axis).any(1) for axis in range(3)], 1).contiguous()
             blocks = len(target) * pieces(x, LANES) * pieces(y, 8) * z
             arguments = work.tables.views[views], count, rays, present, values, target
-            work.run("general_joseph.cu", "joseph_general_adjoint", blocks, (LANES, 8), *arguments)
+            work.run("general_joseph.cu", "joseph_general_adjoint", blocks, (LANES, 8), *arguments, **work.detector)
 
 
 def _planar(work: Work, kernel: str, shape: tuple[int, ...], *arguments: object) -> None:

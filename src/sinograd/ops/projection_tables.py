@@ -36,6 +36,7 @@ class Scan:
     spacing: tuple[float, ...]
     center: tuple[float, ...]  # z, y, x
     weighting: int
+    general: bool = False  # for the general kernels
 
     def header(self) -> np.ndarray:
         """The numbers of `struct Scan`."""
@@ -44,7 +45,7 @@ class Scan:
 
     def key(self) -> bytes:
         """Equal for equal scans."""
-        digest = hashlib.blake2b(self.header().tobytes())
+        digest = hashlib.blake2b(self.header().tobytes() + bytes([self.general]))
         digest.update(self.vectors.contiguous().numpy().tobytes())
         return digest.digest()
 
@@ -60,7 +61,7 @@ class Tables:
     @classmethod
     def of(cls, scan: Scan, device: torch.device) -> Tables:
         """A new copy."""
-        views = voxel_views(scan.vectors, scan.divergent, scan.detector)
+        views = voxel_views(scan.vectors, scan.divergent, scan.detector, scan.general)
         parts = [part.flatten().view(torch.int64) for part in (views, scan.vectors)]
         parts.append(torch.from_numpy(scan.header().view(np.int64)))
         buffer = torch.cat(parts).to(device)

@@ -121,15 +121,16 @@ def interpolate(array: Tensor, at: Tensor) -> Tensor:
 def _on_cylinder(view: Tensor, voxels: Tensor) -> tuple[Tensor, Tensor]:
     """Row and column offsets from the middle of a curved detector, and the weight of the plane of the orbit."""
     source, centre, u, v, curvature = view
-    ray = voxels - source
-    outward = (centre - curvature)[:2]
-    a = (ray[..., :2] ** 2).sum(-1)
-    b = (ray[..., :2] * (source - curvature)[:2]).sum(-1)
-    c = ((source - curvature)[:2] ** 2).sum() - (outward**2).sum()
-    hit = source + ray * ((-b + (b * b - a * c).sqrt()) / a)[..., None]
+    outward = centre - curvature
     radius = outward.norm()
-    along = ((hit - curvature)[..., :2] * (u / u.norm())[:2]).sum(-1)
-    away = ((hit - curvature)[..., :2] * (outward / radius)).sum(-1)
-    column = torch.atan2(along, away) * radius / u.norm()
-    row = (hit[..., 2] - centre[2]) / v[2]
-    return torch.stack([row, column], -1), (source[:2] ** 2).sum() / a
+    # radii towards the middle and along the columns, and rows, from the curvature centre
+    axes = torch.stack([outward, u / u.norm() * radius, v], 1)
+    start = torch.linalg.solve(axes, source - curvature)
+    ray = torch.linalg.solve(axes, (voxels - source)[..., None])[..., 0]
+    a = (ray[..., :2] ** 2).sum(-1)
+    b = (ray[..., :2] * start[:2]).sum(-1)
+    c = (start[:2] ** 2).sum() - 1
+    hit = start + ray * ((-b + (b * b - a * c).sqrt()) / a)[..., None]
+    column = torch.atan2(hit[..., 1], hit[..., 0]) * radius / u.norm()
+    weight = (source[:2] ** 2).sum() / ((voxels - source)[..., :2] ** 2).sum(-1)
+    return torch.stack([hit[..., 2], column], -1), weight

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sinograd.geometry import Geometry, Grid, detector_region
-from sinograd.ops.lowering import is_curved, projection_matrices
+from sinograd.ops.lowering import is_curved, projection_matrices, voxel_views
 
 FREE_SHARE = 0.8
 """Of a card's free memory, what may be used without being told."""
@@ -129,7 +129,7 @@ def needed_rows_of_slab(geometry: Geometry, grid: Grid, first: int, last: int) -
     sides = [*zip(low, high, strict=True)][::-1]
     corners = torch.tensor([*itertools.product(*sides)], dtype=torch.float64)
     if is_curved(vectors):
-        image = _curved_rows(vectors, geometry.rows, sides)
+        image = _curved_rows(vectors, geometry.rows, corners)
     else:
         matrices = projection_matrices(vectors, divergent, (geometry.rows, geometry.columns))
         points = torch.cat([corners, torch.ones(len(corners), 1, dtype=torch.float64)], 1) @ matrices.transpose(1, 2)
@@ -142,29 +142,26 @@ def needed_rows_of_slab(geometry: Geometry, grid: Grid, first: int, last: int) -
     return torch.stack([begin, torch.maximum(begin, end)], 1).long()
 
 
-def _curved_rows(vectors: Tensor, rows: int, sides: list[tuple[float, float]]) -> Tensor:
-    """[views, n]: rows on an upright cylinder between which those of a box lie; NaN where a bound is not known.
+def _curved_rows(vectors: Tensor, rows: int, corners: Tensor) -> Tensor:
+    """[views, n]: rows on a cylinder between which those of a box lie; NaN where a bound is not known.
 
-    A row depends on a point's height and on how far along the ray to the detector it lies. That share is at least that
-    of the box's nearest point on the longest way from the source to the cylinder, at most that of its farthest point on
-    the shortest way.
+    A row depends on a point's height above the source and on how far along the ray to the detector it lies, both as
+    the cylinder stands. That share is at least that of the box's nearest point on the longest way from the source to
+    the cylinder, at most that of its farthest point on the shortest way.
     """
-    x, y, z = sides
-    source, centre, v, axis = vectors[:, 0], vectors[:, 1], vectors[:, 3], vectors[:, 4]
-    nearest = torch.stack([source[:, 0].clamp(*x), source[:, 1].clamp(*y)], 1)
-    farthest = torch.stack(
-        [torch.where(source[:, i] > sum(ends) / 2, ends[0], ends[1]).to(source) for i, ends in ((0, x), (1, y))],
-        1,
-    )
-    radius = (centre - axis)[:, :2].norm(dim=1)
-    apart = (axis - source)[:, :2].norm(dim=1)
-    ways = radius - apart, radius + apart
+    views = voxel_views(vectors, True, (rows, 1), general=True)
+    frame = views[:, 3:12].reshape(-1, 3, 3)
+    offsets = (corners[None] - vectors[:, None, 0]) @ frame.mT  # [views, corners, 3]: two across the cylinder's axis
+    across, heights = offsets[..., :2], offsets[..., 2]
+    middle = across.mean(1, keepdim=True)
+    nearest = (across * middle).sum(2).amin(1) / middle[:, 0].norm(dim=1)
+    farthest = across.norm(dim=2).amax(1)
+    apart = views[:, 12:14].norm(dim=1)
     found = []
-    for point, way, height in itertools.product((nearest, farthest), ways, z):
-        share = (point - source[:, :2]).norm(dim=1) / way
-        at_detector = source[:, 2] + (height - source[:, 2]) / share
-        row = (at_detector - centre[:, 2]) / v[:, 2] + (rows - 1) / 2
-        found.append(torch.where((share > 0) & share.isfinite(), row, torch.nan))
+    for share, height in itertools.product(
+        (nearest / (1 + apart), farthest / (1 - apart)), (heights.amin(1), heights.amax(1))
+    ):
+        found.append(torch.where((share > 0) & share.isfinite(), views[:, 14] + height / share, torch.nan))
     return torch.stack(found, 1)
 
 

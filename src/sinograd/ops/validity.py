@@ -5,8 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from sinograd.geometry import Geometry, Grid
-from sinograd.ops.lowering import is_axial, is_curved
-from sinograd.ops.native import CURVED
+from sinograd.ops.lowering import is_curved
 
 
 def check_pair(geometry: Geometry, grid: Grid) -> None:
@@ -21,12 +20,6 @@ def check_pair(geometry: Geometry, grid: Grid) -> None:
             f"{geometry.ndim}-D grid"
         )
     vectors = geometry.vectors
-    if (
-        geometry.ndim == 3
-        and is_curved(vectors)
-        and not is_axial(vectors, geometry.divergent, (geometry.rows, geometry.columns))
-    ):
-        raise ValueError(CURVED)
     if geometry.divergent:
         _check_in_front(vectors, grid)
 

@@ -22,6 +22,7 @@ from sinograd.geometry import Geometry, Grid
 from sinograd.ops.arguments import autocast, check_shape
 from sinograd.ops.backprojection import add_backprojection, backproject
 from sinograd.ops.cuda.program import capturing
+from sinograd.ops.memory import enough_memory
 from sinograd.ops.transfers import uploaded
 from sinograd.recon.plan import Plan
 from sinograd.recon.view_filter import ViewFilter, filter_views
@@ -32,6 +33,9 @@ BLOCK_BYTES, BLOCK_VIEWS = 8 << 20, 24
 # On a GPU, whose kernels start too often otherwise: at least this, and more where the volume is large, as every block
 # reads and writes all of it.
 GPU_BLOCK_BYTES, GPU_BLOCK_SHARE = 1 << 30, 8
+
+# Where a GPU has too little memory.
+IN_SLABS = 'projections in host memory are reconstructed in parts that fit: fdk(projections.cpu(), ..., device="cuda")'
 
 Progress = Callable[[int, int], None]
 
@@ -51,8 +55,22 @@ def filtered_backprojection(
     """
     projections = autocast(projections)
     check_inputs(projections, plan, geometry, taps, weights)
+    shape = (*projections.shape[: projections.ndim - geometry.ndim], *grid.shape)
     if projections.numel() == 0:
-        return projections.new_zeros((*projections.shape[: projections.ndim - geometry.ndim], *grid.shape))
+        return projections.new_zeros(shape)
+    with enough_memory("filtered backprojection", projections, shape, IN_SLABS):
+        return _reconstruct(projections, plan, geometry, grid, taps, weights, progress)
+
+
+def _reconstruct(
+    projections: Tensor,
+    plan: Plan,
+    geometry: Geometry,
+    grid: Grid,
+    taps: Tensor,
+    weights: Tensor | None,
+    progress: Progress | None,
+) -> Tensor:
     if wants_gradients(projections, taps, weights):
         views = geometry.views
         filtered = filter_views(projections, plan, geometry.ndim, taps, weights, slice(0, views))

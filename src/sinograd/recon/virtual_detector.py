@@ -59,7 +59,10 @@ def upright_detector(geometry: Geometry, algorithm: str) -> VirtualDetector:
     if geometry.ndim == 2 or is_axial(vectors, geometry.divergent, shape):
         return VirtualDetector(vectors, shape, None, shape)
     if is_curved(vectors):
-        raise ValueError(f"geometry: {algorithm} needs a curved detector's axis to be parallel to the rotation axis")
+        raise ValueError(
+            f"geometry: {algorithm} needs a curved detector's axis to be parallel to the rotation axis, and no ray "
+            "steeper than 45 degrees"
+        )
     virtual, new_shape = _upright(vectors, geometry.divergent, shape, algorithm)
     if not is_axial(virtual, geometry.divergent, new_shape):
         raise ValueError(f"geometry: {algorithm} needs rays less than 45 degrees from the plane of the orbit")

@@ -18,6 +18,7 @@ from sinograd.datasets import PairedVolume
 from sinograd.io import make_provenance
 from sinograd.io.typed import ConfigError, to_plain
 from sinograd.models import save_model
+from sinograd.ops.devices import compute_device
 from sinograd.training.batches import Batches, build_batches
 from sinograd.training.build import build_model, resolve
 from sinograd.training.config import Config, Network, as_config, config_hash
@@ -222,12 +223,10 @@ def _is_installed(name: str) -> bool:
 
 def _check_device(config: Config) -> None:
     try:
-        device = torch.device(config.device)
-    except RuntimeError:
-        raise ConfigError(f"device: expected cpu or cuda, got {config.device!r}") from None
-    if device.type not in ("cpu", "cuda") or (device.type == "cuda" and not torch.cuda.is_available()):
-        reason = "there is no CUDA device" if device.type == "cuda" else "expected cpu or cuda"
-        raise ConfigError(f"device: {reason}, got {config.device!r}")
+        compute_device(config.device, kernels=False)
+    except ValueError as error:
+        raise ConfigError(str(error)) from None
+    device = torch.device(config.device)
     if device.type == "cuda" and config.devices > torch.cuda.device_count():
         raise ConfigError(f"devices: there are {torch.cuda.device_count()} CUDA devices, got {config.devices}")
     if device.index is not None and config.devices > 1:

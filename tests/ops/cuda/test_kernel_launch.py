@@ -46,7 +46,7 @@ class Driver:
 
     def core(self) -> Any:
         def device(index: int | None) -> Any:
-            return SimpleNamespace(set_current=lambda: self.calls.append(("set_current", index)), arch="90")
+            return SimpleNamespace(set_current=lambda: self.calls.append(("set_current", index)))
 
         def launch(stream: Any, config: Any, kernel: Any, *values: Any) -> None:
             self.calls.append(("launch", stream.__cuda_stream__(), config, kernel, values))
@@ -70,6 +70,7 @@ def driver(monkeypatch: pytest.MonkeyPatch) -> Driver:
     monkeypatch.setattr(kernel_launch, "cuda_core", driver.core)
     monkeypatch.setattr(kernel_launch, "load", driver.load)
     monkeypatch.setattr(torch.cuda, "device", driver.guard)
+    monkeypatch.setattr(torch.cuda, "get_device_capability", lambda device: (9, 0))
     monkeypatch.setattr(torch.cuda, "current_stream", lambda device: SimpleNamespace(cuda_stream=driver.stream))
     return driver
 
@@ -82,8 +83,8 @@ def test_a_launch_makes_the_device_current_and_uses_the_stream_of_the_moment(dri
     values = (x.data_ptr(), 3)
     assert driver.calls[:5] == [
         ("enter", CPU),
-        ("set_current", None),
         ("load", program, "sm_90", None),
+        ("set_current", None),
         ("launch", (0, 11), {"grid": 5, "block": (32, 8)}, "kernel", values),
         ("leave", CPU),
     ]

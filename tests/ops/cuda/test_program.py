@@ -85,6 +85,18 @@ def test_without_cuda_core_it_says_what_to_install(monkeypatch: pytest.MonkeyPat
         Program.of("bilateral.cu").compile("sm_90")
 
 
+def test_older_cuda_core(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its modules had another name, and no cache."""
+    old, modules = SimpleNamespace(Program=None), {"cuda.core": SimpleNamespace(), "cuda.core.utils": SimpleNamespace()}
+    modules["cuda.core.experimental"] = old
+    monkeypatch.setattr(program.importlib, "import_module", modules.__getitem__)
+    assert program.cuda_core() is old
+    program.disk_cache.cache_clear()
+    with pytest.warns(UserWarning, match="compiled CUDA kernels are not kept: pip install --upgrade cuda-core"):
+        assert program.disk_cache() is None
+    program.disk_cache.cache_clear()
+
+
 class TestBeforeAnythingIsCompiled:
     """What a user's machine may lack is said in one sentence."""
 
@@ -131,7 +143,7 @@ class TestBeforeAnythingIsCompiled:
 def test_sums_of_products_are_contracted_unless_said(monkeypatch: pytest.MonkeyPatch) -> None:
     """Adjoint kernels find their coordinates again only if the compiler rounds as the other ones do."""
     options: list[Any] = []
-    compiled = SimpleNamespace(compile=lambda kind, cache: None)
+    compiled = SimpleNamespace(compile=lambda kind: None)
     core = SimpleNamespace(ProgramOptions=lambda **given: options.append(given), Program=lambda *given: compiled)
     monkeypatch.setattr(program, "cuda_core", lambda: core)
     Program.of("planar.cu", IMAGES=1).compile("sm_90")

@@ -32,10 +32,11 @@ def launch(program: Program, name: str, blocks: int, threads: tuple[int, ...], *
         raise ValueError(f"{name}: expected 1 to {MOST_BLOCKS} blocks, got {blocks}")
     core = cuda_core()
     with torch.cuda.device(device):
+        major, minor = torch.cuda.get_device_capability(device)
+        code = load(program, f"sm_{major}{minor}", device.index)
         # a new autograd thread may have torch's current device, but no context yet
-        current = core.Device(device.index)
-        current.set_current()
-        kernel = load(program, f"sm_{current.arch}", device.index).get_kernel(name)
+        core.Device(device.index).set_current()
+        kernel = code.get_kernel(name)
         # the stream is asked for every time: inside a graph capture or `torch.cuda.stream` it is another
         stream = Stream(torch.cuda.current_stream(device).cuda_stream)
         core.launch(stream, core.LaunchConfig(grid=blocks, block=threads), kernel, *values)

@@ -52,7 +52,8 @@ class Program:
             define_macro=list(self.macros) or None,
             fma=self.contracted,
         )
-        return core.Program(assemble(self.file), "c++", options).compile("cubin", cache=cache)
+        program = core.Program(assemble(self.file), "c++", options)
+        return program.compile("cubin") if cache is None else program.compile("cubin", cache=cache)
 
 
 @functools.cache
@@ -114,19 +115,22 @@ def driver_version() -> int | None:
 
 @functools.cache
 def disk_cache() -> Any:
-    """cuda.core's cache in the user's folder; None, with a warning, where it cannot be written."""
+    """cuda.core's cache in the user's folder; None, with a warning, where it cannot be written or there is none."""
     cuda_core()
-    utils = importlib.import_module("cuda.core.utils")
     try:
-        return utils.FileStreamProgramCache()
+        return importlib.import_module("cuda.core.utils").FileStreamProgramCache()
+    except (AttributeError, ImportError):
+        warnings.warn("compiled CUDA kernels are not kept: pip install --upgrade cuda-core", stacklevel=2)
+        return None
     except OSError as error:
         warnings.warn(f"compiled CUDA kernels are not kept: {error}", stacklevel=2)
         return None
 
 
 def cuda_core() -> Any:
-    """The module `cuda.core`, an extra; an error says how to get it."""
+    """The module `cuda.core`, an extra; an error says how to get it. Before 0.5 it was `cuda.core.experimental`."""
     try:
-        return importlib.import_module("cuda.core")
+        core = importlib.import_module("cuda.core")
+        return core if hasattr(core, "Program") else importlib.import_module("cuda.core.experimental")
     except ImportError as error:
         raise ImportError(NEEDED) from error
