@@ -14,9 +14,17 @@ constexpr int kColumns = 32, kRows = 8, kThreads = kColumns * kRows;
 
 using View = std::conditional_t<CURVED, CylinderView, FlatView>;
 
-__device__ inline PixelImage pixel_image(const Scan& scan, const View& view, double x, double y, double z) {
-  PixelImage image;
-  with_weighting(Weighting(scan.weighting), [&](auto weighting) { image = view.template pixel<weighting()>(x, y, z); });
+struct Image {
+  double column, row;
+  REAL weight;
+};
+
+// The image of a point in a view.
+__device__ inline Image image_of(const Scan& scan, const View& view, double x, double y, double z) {
+  const PixelImage pixel = view.pixel<Weighting::none>(x, y, z);
+  Image image{pixel.column, pixel.row, REAL(1)};
+  with_weighting(Weighting(scan.weighting),
+                 [&](auto weighting) { image.weight = REAL(view.template voxel_weight<weighting()>(x, y, z)); });
   return image;
 }
 
@@ -42,7 +50,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     const View view = general_view<CURVED>(scan, views, number_of_view);
 #pragma unroll
     for (int q = 0; q < LEVELS; ++q) {
-      const PixelImage at = pixel_image(scan, view, x, y, scan.grid.z.position(k0 + q));
+      const Image at = image_of(scan, view, x, y, scan.grid.z.position(k0 + q));
       if (!(at.column > -1.0 && at.column < last_column && at.row > -1.0 && at.row < last_row)) continue;
       const double column = std::floor(at.column), row = std::floor(at.row);
       const REAL right = REAL(at.column - column), upper = REAL(at.row - row);
@@ -50,7 +58,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
       const REAL a = element(image, v, u, scan.detector), b = element(image, v, u + 1, scan.detector);
       const REAL c = element(image, v + 1, u, scan.detector), d = element(image, v + 1, u + 1, scan.detector);
       const REAL low = fused(right, b - a, a), high = fused(right, d - c, c);
-      sums[q] = fused(REAL(at.weight), fused(upper, high - low, low), sums[q]);
+      sums[q] = fused(at.weight, fused(upper, high - low, low), sums[q]);
     }
   }
   for (int q = 0; q < LEVELS; ++q)
@@ -133,13 +141,13 @@ extern "C" __global__ void __launch_bounds__(kThreads)
       for (int64_t k = ks.first; k < ks.last; ++k) {
         const int64_t x = frustum.axis == 0 ? i : j, y = frustum.axis == 0 ? j : frustum.axis == 1 ? i : k;
         const int64_t z = frustum.axis == 2 ? i : k;
-        const PixelImage at =
-            pixel_image(scan, placed, scan.grid.x.position(x), scan.grid.y.position(y), scan.grid.z.position(z));
+        const Image at =
+            image_of(scan, placed, scan.grid.x.position(x), scan.grid.y.position(y), scan.grid.z.position(z));
         const double left = at.column - double(u), under = at.row - double(v);
         if (!(left > -1.0 && left < 1.0 && under > -1.0 && under < 1.0)) continue;
         const REAL right = REAL(at.column - std::floor(at.column)), upper = REAL(at.row - std::floor(at.row));
         const REAL weight = (left < 0.0 ? right : REAL(1) - right) * (under < 0.0 ? upper : REAL(1) - upper);
-        sum = fused(REAL(at.weight) * weight, volume[(z * ny + y) * nx + x], sum);
+        sum = fused(at.weight * weight, volume[(z * ny + y) * nx + x], sum);
       }
   }
   projections[((batch * count + view) * rows + v) * columns + u] += sum;

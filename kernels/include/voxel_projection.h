@@ -60,6 +60,11 @@ struct FlatView {
     return 1.0;
   }
 
+  template <Weighting weighting>
+  double voxel_weight(double x, double y, double z) const {
+    return weight<weighting>(x, y, reciprocal(depth(x, y, z)));
+  }
+
   // For detectors whose rows' axis is parallel to z: m[2] and m[10] are zero.
   template <Weighting weighting>
   ColumnImage column(double x, double y, const Axis& z) const {
@@ -128,12 +133,17 @@ struct CylinderView {
   }
 
   template <Weighting weighting>
+  double voxel_weight(double x, double y, double) const {
+    const double dx = x - c[0], dy = y - c[1];
+    return weighting == Weighting::none ? 1.0 : (c[0] * c[0] + c[1] * c[1]) / (dx * dx + dy * dy);
+  }
+
+  template <Weighting weighting>
   PixelImage pixel(double x, double y, double z) const {
     const Offset p = offset(x, y, z);
-    const double t = share(p), dx = x - c[0], dy = y - c[1];
+    const double t = share(p);
     if (!(t > 0.0)) return {-2.0, -2.0, 0.0};  // beside every detector
-    return {column(p, t), c[14] + t * p.height,
-            weighting == Weighting::none ? 1.0 : (c[0] * c[0] + c[1] * c[1]) / (dx * dx + dy * dy)};
+    return {column(p, t), c[14] + t * p.height, voxel_weight<weighting>(x, y, z)};
   }
 };
 

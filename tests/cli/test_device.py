@@ -21,7 +21,7 @@ MEMORY = 30_000
 @pytest.fixture
 def small_card(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--device cuda` computes on the CPU, in slabs."""
-    monkeypatch.setattr("sinograd.ops.devices.compute_device", lambda device: torch.device("cpu"))
+    monkeypatch.setattr("sinograd.ops.devices.compute_device", lambda device, kernels=True: torch.device("cpu"))
     original = slabs.filtered_backprojection_on
     monkeypatch.setattr(slabs, "filtered_backprojection_on", lambda *given: original(*given, memory=MEMORY))
     monkeypatch.setattr(
