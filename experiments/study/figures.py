@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
@@ -18,6 +19,7 @@ from study.config import Region, Study
 from study.results import REFERENCES, Results
 
 INK, QUIET = "#1a1a1a", "#5f6368"
+_GRAY = colormaps["gray"].with_extremes(bad="#c0392b")
 
 
 def save_predictions(
@@ -31,26 +33,28 @@ def save_predictions(
     target = list(images)[-1]
     figure = Figure((2.3 * len(images) + 0.6, 5.4), dpi=110, facecolor="white")
     grid = figure.subplots(2, len(images), squeeze=False)
-    right = 1 - 0.75 / figure.get_figwidth()
+    inch = 1 / figure.get_figwidth()
+    right = 1 - 0.75 * inch
     figure.subplots_adjust(0.01, 0.05, right, 0.86, 0.04, 0.1)
     low, high = study.scale.window
     reach = study.scale.difference
     for column, (name, image) in enumerate(images.items()):
-        shown = grid[0, column].imshow(image, cmap="gray", vmin=low, vmax=high, interpolation="nearest")
+        shown = grid[0, column].imshow(image, cmap=_GRAY, vmin=low, vmax=high, interpolation="nearest")
         grid[0, column].set_title(name, color=INK, fontsize=9)
         if name != target:
             difference = image - images[target]
-            differed = grid[1, column].imshow(difference, cmap="gray", vmin=-reach, vmax=reach, interpolation="nearest")
+            differed = grid[1, column].imshow(difference, cmap=_GRAY, vmin=-reach, vmax=reach, interpolation="nearest")
         for axes in grid[:, column]:
             axes.set_axis_off()
     unit = study.scale.unit
     for row, (mappable, axes) in enumerate(((shown, grid[0, -1]), (differed, grid[1, -1]))):
         box = axes.get_position()
-        bar = figure.colorbar(mappable, cax=figure.add_axes((right + 0.008, box.y0, 0.008, box.height)))
+        bar = figure.colorbar(mappable, cax=figure.add_axes((right + 0.08 * inch, box.y0, 0.1 * inch, box.height)))
         bar.set_label(unit if row == 0 else f"difference to {target.lower()}, {unit}", color=QUIET, fontsize=7)
         bar.ax.tick_params(labelsize=7, colors=QUIET)
     figure.suptitle(title, color=INK, fontsize=11)
-    figure.text(0.01, 0.01, "+y is drawn downwards", color=QUIET, fontsize=7)
+    red = "; red: not a number" if any(np.ma.is_masked(image) for image in images.values()) else ""
+    figure.text(0.01, 0.01, f"+y is drawn downwards{red}", color=QUIET, fontsize=7)
     save(figure, path)
 
 
@@ -109,7 +113,7 @@ def _slices(region: Region | None, shape: tuple[int, int]) -> tuple[slice, slice
 
 def _in_unit(study: Study, image: Tensor) -> np.ndarray:
     offset = 0.0 if study.scale.water is None else 1000.0
-    return (image / study.per_unit - offset).numpy()
+    return np.ma.masked_invalid((image / study.per_unit - offset).numpy())
 
 
 def dress(axes: Axes, title: str, below: str) -> None:

@@ -22,7 +22,8 @@ _LARGEST_REACH = 40
 
 
 def implant_row(study: Study, title: str, model: nn.Module | None, found: Tensor, case: Case) -> dict[str, Any]:
-    """Scores against the normal dose, errors near the metal and elsewhere, voxels outside their neighbours' range."""
+    """Scores against the normal dose, errors near the metal and elsewhere, voxels outside their neighbours' range (not
+    finite ones among them), and how many are not finite."""
     near = near_metal(study, case.phantom)
     error = (found - case.normal).square()
     score = score_volume(found, case.normal, study.data_range)
@@ -33,6 +34,7 @@ def implant_row(study: Study, title: str, model: nn.Module | None, found: Tensor
         "rmse_near": error[near].mean().sqrt().item() / study.per_unit,
         "rmse_elsewhere": error[~near].mean().sqrt().item() / study.per_unit,
         "outside_range": 0 if model is None else outside_range(model, case.low, found),
+        "not_finite": int((~found.isfinite()).sum()),
     }
 
 
@@ -59,7 +61,8 @@ def outside_range(model: nn.Module, given: Tensor, found: Tensor) -> int:
         return torch.nn.functional.max_pool3d(padded, size, 1)[0, 0]
 
     slack = 1e-5 * given.abs().max()
-    return int(((found > largest(given) + slack) | (found < -largest(-given) - slack)).sum())
+    inside = (found <= largest(given) + slack) & (found >= -largest(-given) - slack)
+    return int((~inside).sum())
 
 
 def reach_of(model: nn.Module) -> tuple[int, int, int]:

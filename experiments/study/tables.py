@@ -174,11 +174,12 @@ def _implant(study: Study, results: Results) -> str:
     rows = [
         [
             row["method"],
-            f"{row['ssim']:.4f}",
-            f"{row['psnr']:.2f}",
-            f"{row['rmse_near']:.1f}",
-            f"{row['rmse_elsewhere']:.1f}",
+            *(
+                f"{row[name]:.{digits}f}" if math.isfinite(row[name]) else "not a number"
+                for name, digits in (("ssim", 4), ("psnr", 2), ("rmse_near", 1), ("rmse_elsewhere", 1))
+            ),
             f"{row['outside_range']}",
+            f"{row['not_finite']}",
         ]
         for row in results.implant
     ]
@@ -186,7 +187,8 @@ def _implant(study: Study, results: Results) -> str:
         f"Phantom {study.implant.phantom} with {study.implant.metal} in the spine, which training never saw. Voxels "
         "outside the range of the input voxels that they depend on are made up; a bilateral filter cannot do that."
     )
-    heads = ["", "SSIM", "PSNR", f"RMSE within 15 mm of metal, {unit}", f"RMSE elsewhere, {unit}", "voxels outside"]
+    heads = ["", "SSIM", "PSNR", f"RMSE within 15 mm of metal, {unit}", f"RMSE elsewhere, {unit}"]
+    heads += ["voxels outside", "not finite"]
     return f"## Metal\n{text}\n\n" + table(heads, rows)
 
 
