@@ -31,7 +31,7 @@ help:
 	@echo "make gpu-check  build without a network, test and measure on a GPU in under nine minutes (PYTHON has torch)"
 	@echo "make sanitize run the operators' contract under the address and undefined-behaviour sanitizers"
 	@echo "make dev      compile the native module into src/sinograd, for PYTHONPATH=src"
-	@echo "make experiments  run the quick profiles of experiments/: two cores, some minutes each"
+	@echo "make experiments  run the quick profiles of experiments/: two cores, about half an hour each"
 	@echo "make peers    install what benchmarks/run.py --against compares with into $(PEERS) (about 3 GB)"
 
 demo: $(VENV)/.core $(VENV)/.installed

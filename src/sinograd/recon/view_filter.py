@@ -99,7 +99,7 @@ class ViewFilter:
             self._weigh(strip_rows, of_scan, buffer[..., before : before + strip_rows.shape[-1]])
             spectrum = torch.fft.rfft(buffer).mul_(self.response)
             filtered[..., some, :, :] = torch.fft.irfft(spectrum, n=self.size)[..., first : first + plan.columns]
-            check_finite(filtered[..., some, :, :], of_scan)
+        check_finite(filtered, part)  # once, as a GPU has to be waited for
         return filtered if self.ndim == 3 else filtered.squeeze(-2)
 
     def _buffers(self, like: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
