@@ -18,7 +18,7 @@ from noise2noise.images import (
     noisy_pairs,
     strength_for,
 )
-from noise2noise.methods import core_seconds, denoise, train_network, tune_on_training
+from noise2noise.methods import denoise, train_network, tune_on_training
 from noise2noise.results import Point, Results, Row, Run
 from noise2noise.settings import NOISY, ORACLE, Study
 from noise2noise.tables import write_tables
@@ -26,7 +26,7 @@ from sinograd.datasets import PairedVolume
 from sinograd.metrics import psnr, ssim
 from sinograd.models.classical_tuning import tune
 from study.config import config_hash
-from study.methods import Trained
+from study.methods import Trained, core_seconds
 from study.record import record_of
 
 Report = Callable[[str], None]
@@ -121,8 +121,9 @@ class Experiment:
 
     def _keep(self, name: str, method: str, seed: int, trained: Trained, image: Tensor) -> None:
         losses = trained.history.column("validation_loss")[1]
+        model = trained.model.cpu()
         how = (trained.parameters, trained.steps, trained.reason, trained.seconds)
-        run = Run(name, method, seed, *how, core_seconds(trained.model, image), min(losses))
+        run = Run(name, method, seed, *how, core_seconds(lambda: denoise(model, image)), min(losses))
         self.results.runs.append(run)
 
     def _curve(self, name: str, seed: int) -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import statistics
-import time
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -45,23 +43,13 @@ def train_network(
     parts = [training, validation]
     if isinstance(task, Noise2Noise):
         parts = [[dataclasses.replace(pair, target=None) for pair in part] for part in parts]
-    return train_or_find(config, TrainingData(*parts), folder, progress)
+    return train_or_find(config, lambda: TrainingData(*parts), folder, progress)
 
 
 @torch.inference_mode()
 def denoise(model: nn.Module, images: Tensor, device: str = "cpu") -> Tensor:
     """Of images [n, Y, X]."""
     return model.to(device)(images.to(device)).cpu()
-
-
-def core_seconds(model: nn.Module, image: Tensor, repeats: int = 3) -> float:
-    """Processor time, summed over the threads, to denoise one image on the CPU; median over repeats."""
-    model, taken = model.cpu(), []
-    for _ in range(repeats):
-        start = time.process_time()
-        denoise(model, image)
-        taken.append(time.process_time() - start)
-    return statistics.median(taken)
 
 
 def tune_on_training(study: Study, name: str, training: Sequence[PairedVolume]) -> Tuned:

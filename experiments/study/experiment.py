@@ -7,7 +7,7 @@ from pathlib import Path
 
 from torch import Tensor
 
-from sinograd.training import History
+from sinograd.training import History, TrainingData
 from study.config import Method, Study
 from study.data import Case, cached_case
 from study.figures import save_depth, save_losses, save_predictions
@@ -74,8 +74,11 @@ class Experiment:
 
     def trained(self, method: Method, seed: int) -> Trained:
         """A method trained on the scans of this seed."""
-        parts = [[self.case(phantom, seed) for phantom in part] for part in training_phantoms(self.study, method)]
-        data = training_data(self.study, method, *parts)
+
+        def data() -> TrainingData:
+            parts = [[self.case(phantom, seed) for phantom in part] for part in training_phantoms(self.study, method)]
+            return training_data(self.study, method, *parts)
+
         config = training_config(self.study, method, seed, self.device)
         folder = None if self.cache is None else run_folder(self.cache, self.study, method, config)
         trained = train_or_find(config, data, folder, self._progress(method, seed))

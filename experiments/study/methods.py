@@ -69,9 +69,12 @@ def training_config(study: Study, method: Method, seed: int, device: str = "cpu"
 
 
 def train_or_find(
-    config: Config, data: TrainingData, folder: Path | None = None, progress: Progress | None = None
+    config: Config, data: Callable[[], TrainingData], folder: Path | None = None, progress: Progress | None = None
 ) -> Trained:
-    """A training run that is kept in a folder, found again there, and continued if it was interrupted."""
+    """A training run that is kept in a folder, found again there, and continued if it was interrupted.
+
+    data: gives what is trained on; not asked where the run is found.
+    """
     finished = None if folder is None else folder / "finished.json"
     if folder is not None and finished is not None and finished.is_file():
         record = json.loads(finished.read_text(encoding="utf-8"))
@@ -80,7 +83,7 @@ def train_or_find(
     resume = folder is not None and (folder / "config.yaml").is_file()
     if folder is not None:
         folder.parent.mkdir(parents=True, exist_ok=True)
-    result = train(config, data, output=folder, resume=resume, progress=progress)
+    result = train(config, data(), output=folder, resume=resume, progress=progress)
     record = {"steps": result.steps, "seconds": result.seconds, "reason": result.reason, "commit": commit()}
     if finished is not None:
         with replacing(finished, force=True) as temporary:
@@ -134,20 +137,22 @@ def denoise(study: Study, method: Method, model: nn.Module, case: Case, device: 
     return model.over(part.geometry, part.grid)(part.projections)
 
 
-def seconds_a_slice(study: Study, method: Method, model: nn.Module, case: Case, repeats: int = 3) -> float:
-    """Time that one core takes a slice, median over repeats (dual-domain: with the reconstruction; networks: of one
-    slice).
-
-    Processor time, summed over the threads: it does not depend on what else the machine does.
-    """
+def seconds_a_slice(study: Study, method: Method, model: nn.Module, case: Case) -> float:
+    """`core_seconds` of a slice (dual-domain: with the reconstruction; networks: of one slice)."""
     slices = 1 if method.is_network else study.grid.shape[0]
     case = dataclasses.replace(case, low=case.low[:slices])
+    return core_seconds(lambda: denoise(study, method, model, case)) / slices
+
+
+def core_seconds(call: Callable[[], object], repeats: int = 3) -> float:
+    """Processor time of a call, summed over the threads, median over repeats: it does not depend on what else the
+    machine does."""
     taken = []
     for _ in range(repeats):
         start = time.process_time()
-        denoise(study, method, model, case)
+        call()
         taken.append(time.process_time() - start)
-    return statistics.median(taken) / slices
+    return statistics.median(taken)
 
 
 def deeper(study: Study, like: str, filters: int) -> Method:

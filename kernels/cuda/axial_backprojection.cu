@@ -8,8 +8,8 @@
 //     WARPS     of a block; each has columns of voxels of its own
 //     COLUMNS   of voxels of a warp, along y
 //     LEVELS    voxels (in the adjoint: detector rows) of a thread, 32 apart (32 WARPS apart)
+#include "gathered.h"
 #include "horizontal.h"
-#include "line_neighbours.h"
 #include "scan.h"
 
 using namespace sinograd;
@@ -148,12 +148,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
         const LineMap map{job.start, job.step};
 #pragma unroll
         for (int q = 0; q < LEVELS; ++q) {
-          int64_t k, last;
-          const int64_t v = v0 + q * kThreads;
-          samples_near<REAL>(map, job.inverse, nz, v, k, last);
-          REAL sum = REAL(0);
-          for (int64_t position = job.start + k * job.step; k < last; ++k, position += job.step)
-            sum = fused(weight_of_element<REAL>(position, v), columns[job.column + k], sum);
+          const REAL sum = gathered<REAL>(map, job.inverse, nz, v0 + q * kThreads, columns + job.column);
           sums[q] = fused(job.weight, sum, sums[q]);
         }
       }

@@ -9,8 +9,8 @@
 //     COLUMNS   of voxels of a warp, along y (adjoint)
 //     LEVELS    detector rows of a thread, 32 WARPS apart (in the adjoint: voxels, 32 apart)
 #include "fan.h"
+#include "gathered.h"
 #include "horizontal.h"
-#include "line_neighbours.h"
 #include "scan.h"
 
 using namespace sinograd;
@@ -186,12 +186,7 @@ extern "C" __global__ void __launch_bounds__(kThreads)
             const LineMap map{job.start, job.step};
 #pragma unroll
             for (int q = 0; q < LEVELS; ++q) {
-              int64_t k, last;
-              const int64_t z = z0 + q * kLanes;
-              samples_near<REAL>(map, job.inverse, rows, z, k, last);
-              REAL sum = REAL(0);
-              for (int64_t position = job.start + k * job.step; k < last; ++k, position += job.step)
-                sum = fused(weight_of_element<REAL>(position, z), lines[job.line + k], sum);
+              const REAL sum = gathered<REAL>(map, job.inverse, rows, z0 + q * kLanes, lines + job.line);
               sums[c][q] = fused(job.weight, sum, sums[c][q]);
             }
           }

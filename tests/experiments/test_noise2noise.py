@@ -115,7 +115,7 @@ def test_noise2noise_sees_no_clean_image(small_noise2noise: Any, monkeypatch: py
     clean = clean_images(study, "slices", None)
     pairs = noisy_pairs(study, "slices-24", clean.training, 0.06, 0)
     given: list[tuple[Any, Any]] = []
-    monkeypatch.setattr(methods, "train_or_find", lambda config, data, *_: given.append((config, data)))
+    monkeypatch.setattr(methods, "train_or_find", lambda config, data, *_: given.append((config, data())))
     for method in ("n2n-mse", "n2n-mae", "n2c-mse"):
         methods.train_network(study, method, pairs[:1], pairs[1:], 3)
     for config, data in given:

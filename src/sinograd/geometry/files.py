@@ -66,11 +66,15 @@ def save_geometry(geometry: Geometry, path: str | os.PathLike[str], force: bool 
         raise TypeError(f"geometry must be a Geometry, got {type(geometry).__name__}")
     if target.suffix not in _SUFFIXES:
         raise ValueError(f"a geometry file ends in .yaml or .yml, got {str(target)!r}")
+    save_text(yaml.safe_dump(geometry.to_dict(), sort_keys=False, default_flow_style=None, width=110), target, force)
+
+
+def save_text(text: str, target: Path, force: bool) -> None:
+    """Write a file that appears under its name when it is whole; raises OSError as `save_geometry`."""
     if target.exists() and not force:
         raise FileExistsError(f"{target} exists; give force=True to overwrite it")
     if not target.parent.is_dir():
         raise FileNotFoundError(f"folder {target.parent} does not exist")
-    text = yaml.safe_dump(geometry.to_dict(), sort_keys=False, default_flow_style=None, width=110)
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         part.write_text(text, encoding="utf-8")

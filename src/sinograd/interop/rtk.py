@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, Grid, ParallelBeam
+from sinograd.geometry.files import save_text
 from sinograd.interop.poses import Poses, flat_poses
 
 _NAMES = (
@@ -51,17 +52,7 @@ def write_rtk(geometry: Geometry, path: str | os.PathLike[str], force: bool = Fa
     """
     poses = flat_poses(geometry, "RTK")
     text = _document(_parameters(poses, geometry.divergent))
-    target = Path(path)
-    if target.exists() and not force:
-        raise FileExistsError(f"{target} exists; give force=True to overwrite it")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"folder {target.parent} does not exist")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+    save_text(text, Path(path), force)
 
 
 def read_rtk(path: str | os.PathLike[str], detector: FlatDetector) -> ConeBeam | ParallelBeam:

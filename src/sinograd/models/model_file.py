@@ -32,6 +32,7 @@ import yaml
 from torch import nn
 
 from sinograd.geometry.plain_yaml import load_yaml
+from sinograd.io.files import replacing
 from sinograd.io.typed import POSITIVE, ConfigError, from_plain, to_plain
 from sinograd.models.bilateral import BILATERAL, DualDomainBilateral, is_bilateral_stack
 from sinograd.models.file_format import FORMAT, VERSION
@@ -192,16 +193,8 @@ def save_model(
     data = to_plain(saved)
     ordered = {key: data[key] for key in ("format", "version", "description", "model", "trained_on", "provenance")}
     text = yaml.safe_dump(ordered, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
-    if target.exists() and not force:
-        raise FileExistsError(f"{target} already exists: use --force (force=True in Python) to replace it")
-    if not target.parent.is_dir():
-        raise FileNotFoundError(f"cannot write {target}: the folder {target.parent} does not exist")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
+    with replacing(target, force=force) as part:
         part.write_text(text, encoding="utf-8")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def model_names() -> list[str]:

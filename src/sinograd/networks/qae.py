@@ -32,9 +32,9 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import conv2d, conv_transpose2d, relu
+from torch.nn.functional import conv2d, conv_transpose2d
 
-from sinograd.networks.images import check_images, padded
+from sinograd.networks.encoder_decoder import encode_decode
 
 
 class QuadraticConvolution(nn.Module):
@@ -112,18 +112,4 @@ class QAE(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The denoised images; ValueError for other shapes, TypeError for whole numbers."""
-        check_images(x)
-        rows, columns = x.shape[-2:]
-        y = x = padded(x, least=self.kernel)
-        kept = []
-        for i, layer in enumerate(self.encoder):
-            if i in (0, 2, 4):
-                kept.append(y)
-            y = relu(layer(y))
-        for i, layer in enumerate(self.decoder):
-            y = layer(y)
-            if i in (0, 2, 4):
-                y = y + kept.pop()
-            if i < 4 or self.final_relu:
-                y = relu(y)
-        return y[..., :rows, :columns]
+        return encode_decode(x, self.encoder, self.decoder, least=self.kernel, final_relu=self.final_relu)

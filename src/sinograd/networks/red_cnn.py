@@ -23,9 +23,8 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import relu
 
-from sinograd.networks.images import check_images, padded
+from sinograd.networks.encoder_decoder import encode_decode
 from sinograd.networks.starting_values import draw_uniform
 
 _LEAST = 5 * 4 + 1
@@ -59,18 +58,4 @@ class REDCNN(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """The denoised images; ValueError for other shapes, TypeError for whole numbers."""
-        check_images(x)
-        rows, columns = x.shape[-2:]
-        y = x = padded(x, least=_LEAST)
-        kept = []
-        for i, layer in enumerate(self.encoder):
-            if i in (0, 2, 4):
-                kept.append(y)
-            y = relu(layer(y))
-        for i, layer in enumerate(self.decoder):
-            y = layer(y)
-            if i in (0, 2, 4):
-                y = y + kept.pop()
-            if i < 4 or self.final_relu:
-                y = relu(y)
-        return y[..., :rows, :columns]
+        return encode_decode(x, self.encoder, self.decoder, least=_LEAST, final_relu=self.final_relu)
