@@ -12,7 +12,6 @@ import math
 import os
 import zlib
 from collections.abc import Mapping
-from importlib import resources
 from typing import Any
 
 import numpy as np
@@ -32,6 +31,7 @@ from sinograd.evaluation.scores import METRICS, Sample, Scores
 from sinograd.evaluation.tables import difference_cells, difference_heads, score_cells, score_heads, table_notes
 from sinograd.io import check_page_path
 from sinograd.io.files import replacing
+from sinograd.io.page import filled
 
 _LEVELS = 65535
 _SOFT_TISSUE, _DIFFERENCE = (-150.0, 250.0), 150.0  # HU, the windows of Wagner et al. (2022), figure 4
@@ -56,7 +56,8 @@ def save_report(
     set.
     """
     target = check_page_path(path, force=force)
-    page = _fill(_meta(scores, title, details or {}), [_encode(sample) for sample in scores.samples])
+    data = json.dumps([_encode(sample) for sample in scores.samples]).encode()
+    page = filled("sinograd.evaluation", _meta(scores, title, details or {}), data)
     with replacing(target, force=force, needed=len(page)) as temporary:
         temporary.write_bytes(page)
 
@@ -161,12 +162,3 @@ def _encode(sample: Sample) -> str:
     planes = (plane.double().numpy() for plane in (sample.target, *sample.images.values()))
     codes = np.stack([np.rint((plane - low) / step).clip(0, _LEVELS).astype("<u2") for plane in planes])
     return base64.b64encode(zlib.compress(codes.tobytes(), 6)).decode("ascii")
-
-
-def _fill(meta: dict[str, Any], data: list[str]) -> bytes:
-    template = resources.files("sinograd.evaluation").joinpath("page.html").read_text(encoding="utf-8")
-    # No text of the user's can end the script element or start another.
-    text = json.dumps(meta, allow_nan=False).replace("<", "\\u003c")
-    before, rest = template.split("@META@")
-    between, after = rest.split("@DATA@")
-    return "".join([before, text, between, json.dumps(data), after]).encode()

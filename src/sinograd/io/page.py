@@ -76,7 +76,7 @@ def save_page(
         **_axes(grid, factor, reduced.shape),
         "details": [[name, str(text)] for name, text in (details or {}).items()],
     }
-    page = _fill(meta, _encode(reduced, low, step))
+    page = filled("sinograd.io", meta, _encode(reduced, low, step))
     with replacing(path, force=force, needed=len(page)) as temporary:
         temporary.write_bytes(page)
 
@@ -153,8 +153,10 @@ def _encode(volume: np.ndarray, low: float, step: float) -> bytes:
     return base64.b64encode(zlib.compress(codes.tobytes(), 6))
 
 
-def _fill(meta: dict[str, Any], data: bytes) -> bytes:
-    template = resources.files("sinograd.io").joinpath("page.html").read_text(encoding="utf-8")
+def filled(package: str, meta: dict[str, Any], data: bytes) -> bytes:
+    """The `page.html` of a package with the head that all pages share, and its data."""
+    head = resources.files("sinograd.io").joinpath("page_head.html").read_text(encoding="utf-8")
+    template = resources.files(package).joinpath("page.html").read_text(encoding="utf-8").replace("@HEAD@", head)
     # No text of the user's can end the script element or start another.
     text = json.dumps(meta, allow_nan=False).replace("<", "\\u003c")
     before, rest = template.split("@META@")
