@@ -19,7 +19,7 @@ import torch
 import sinograd as sg
 from sinograd.geometry import detector_region
 from sinograd.models import DualDomainBilateral, bilateral_stack
-from sinograd.recon import needed_rows
+from sinograd.recon.analytic import needed_rows
 from sinograd.training import ScanStack
 from sinograd.training.tasks import DualDomainTask
 

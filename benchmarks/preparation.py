@@ -26,7 +26,7 @@ from rich.console import Console
 from rich.table import Table
 
 import sinograd as sg
-from sinograd.io import Calibration
+from sinograd.data import Calibration
 
 RESULTS = Path(__file__).resolve().parent / "results"
 WORK = {

@@ -13,6 +13,9 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # waiting threads leave a b
 import pytest
 import torch
 
+from sinograd.data import Scan
+from sinograd.geometry import ConeBeam, FanBeam, FlatDetector, Grid, full_scan
+
 pytest.register_assert_rewrite("bilateral_cases", "contract", "emulated_cuda")
 
 # The same examples in every run, however slow the machine. A GPU's machine may lack hypothesis.
@@ -82,3 +85,22 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     window = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
     yield window
     window.quit()
+
+
+@pytest.fixture
+def cone_scan() -> Scan:
+    """Six views of 4 x 5 pixels of random line integrals."""
+    geometry = ConeBeam.circular(
+        source_to_origin=100, source_to_detector=150, angles=full_scan(6), detector=FlatDetector((4, 5), 0.3)
+    )
+    metadata = {"vendor": "test bench", "sample": "Knöchel", "voltage_kV": 80.5}
+    return Scan(torch.rand(6, 4, 5), geometry, metadata, Grid((4, 5, 6), 0.2, (0.1, 0.2, -0.3)))
+
+
+@pytest.fixture
+def fan_scan() -> Scan:
+    """Seven views of 9 pixels of random line integrals."""
+    geometry = FanBeam.circular(
+        source_to_origin=100, source_to_detector=150, angles=full_scan(7), detector=FlatDetector(9, 0.3)
+    )
+    return Scan(torch.rand(7, 9), geometry)

@@ -17,9 +17,9 @@ from torch import Tensor
 
 from noise2noise.settings import Noise, Projections, Slices, Study
 from sinograd import abdomen, fbp
+from sinograd.config.schema import to_plain
 from sinograd.datasets import PairedVolume, TensorSource
-from sinograd.io.files import replacing
-from sinograd.io.typed import to_plain
+from sinograd.io.storage.files import replacing
 from study.config import digest
 
 _VERSION = 1  # of what is made here; older files are made again

@@ -13,9 +13,10 @@ from typing import Annotated, Any, Literal
 
 import torch
 
+from sinograd.config.schema import AT_LEAST_ONE, POSITIVE, Check
 from sinograd.datasets import PatchesSpec
+from sinograd.errors import ConfigError
 from sinograd.geometry import FlatDetector, Geometry, Grid, ParallelBeam
-from sinograd.io.typed import AT_LEAST_ONE, POSITIVE, Check, ConfigError
 from sinograd.models.classical_tuning import TUNABLE
 from sinograd.training.config import Adam, Noise2Noise, Noise2NoiseUNet, Stop, Supervised, Validation
 from study.config import Seeds, load_profile

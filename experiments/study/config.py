@@ -15,10 +15,11 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import yaml
 
+from sinograd.config.schema import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, from_plain, to_plain
+from sinograd.config.yaml import load_yaml
 from sinograd.datasets import PatchesSpec
+from sinograd.errors import ConfigError
 from sinograd.geometry import Geometry, Grid
-from sinograd.geometry.plain_yaml import load_yaml
-from sinograd.io.typed import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, ConfigError, from_plain, to_plain
 from sinograd.training.config import (
     Adam,
     Bilateral,

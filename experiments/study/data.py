@@ -16,8 +16,8 @@ import torch
 from torch import Tensor
 
 from sinograd import abdomen, add_photon_noise, bowtie_transmission, fdk, low_dose, tibia
-from sinograd.io.files import replacing
-from sinograd.io.typed import to_plain
+from sinograd.config.schema import to_plain
+from sinograd.io.storage.files import replacing
 from sinograd.phantoms import Ellipsoids
 from study.config import Study, digest
 

@@ -1,82 +1,216 @@
-"""Differentiable CT reconstruction on PyTorch."""
+"""Differentiable CT reconstruction on PyTorch.
 
-from sinograd.geometry import (
-    ConeBeam,
-    CurvedDetector,
-    FanBeam,
-    FlatDetector,
-    Geometry,
-    Grid,
-    ParallelBeam,
-    detector_region,
-    full_scan,
-    load_geometry,
-    save_geometry,
-    shift_detector,
-    short_scan,
-)
-from sinograd.io import (
-    Calibration,
-    Scan,
-    ScanWarning,
-    read,
-    read_volume,
-    save_center_picture,
-    save_page,
-    save_preview,
-    save_scan_preview,
-    write_scan,
-    write_volume,
-)
-from sinograd.layers import (
-    FBP,
-    FDK,
-    BilateralFilter2d,
-    BilateralFilter3d,
-    JointBilateralFilter2d,
-    JointBilateralFilter3d,
-    bilateral_parameter_groups,
-)
-from sinograd.models import (
-    DualDomainBilateral,
-    NetworkDenoiser,
-    load_model,
-    save_model,
-)
-from sinograd.ops import (
-    Backprojection,
-    LinearOperator,
-    XRayTransform,
-)
-from sinograd.phantoms import (
-    Ellipsoids,
-    abdomen,
-    bone,
-    shepp_logan_2d,
-    shepp_logan_3d,
-    tibia,
-)
-from sinograd.physics import (
-    add_photon_noise,
-    bowtie_transmission,
-    low_dose,
-)
-from sinograd.preparation import (
-    Center,
-    CenterWarning,
-    Preparation,
-    PreparationWarning,
-    find_center,
-    prepare,
-)
-from sinograd.recon import (
-    CoverageWarning,
-    coverage,
-    fbp,
-    fdk,
-)
+Names are imported when they are used first: `import sinograd` itself loads nothing, torch included.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from sinograd.data import (
+        Calibration,
+        Scan,
+        Volume,
+    )
+    from sinograd.errors import (
+        CenterWarning,
+        CoverageWarning,
+        PreparationWarning,
+        ScanWarning,
+        SinogradError,
+        SinogradWarning,
+    )
+    from sinograd.geometry import (
+        ConeBeam,
+        CurvedDetector,
+        FanBeam,
+        FlatDetector,
+        Geometry,
+        Grid,
+        ParallelBeam,
+        detector_region,
+        full_scan,
+        load_geometry,
+        save_geometry,
+        shift_detector,
+        short_scan,
+    )
+    from sinograd.io import (
+        read,
+        read_volume,
+        write_scan,
+        write_volume,
+    )
+    from sinograd.layers import (
+        FBP,
+        FDK,
+        BilateralFilter2d,
+        BilateralFilter3d,
+        JointBilateralFilter2d,
+        JointBilateralFilter3d,
+        bilateral_parameter_groups,
+    )
+    from sinograd.models import (
+        DualDomainBilateral,
+        NetworkDenoiser,
+        load_model,
+        save_model,
+    )
+    from sinograd.ops import (
+        Backprojection,
+        LinearOperator,
+        XRayTransform,
+    )
+    from sinograd.phantoms import (
+        Ellipsoids,
+        abdomen,
+        bone,
+        shepp_logan_2d,
+        shepp_logan_3d,
+        tibia,
+    )
+    from sinograd.physics import (
+        add_photon_noise,
+        bowtie_transmission,
+        low_dose,
+    )
+    from sinograd.preparation import (
+        Center,
+        Preparation,
+        find_center,
+        prepare,
+    )
+    from sinograd.recon import (
+        coverage,
+        fbp,
+        fdk,
+    )
+    from sinograd.view import (
+        save_center_picture,
+        save_page,
+        save_preview,
+        save_scan_preview,
+    )
 
 __version__ = "0.1.0"
+
+# Where each public name lives; the imports above are the same for type checkers.
+_HOMES = {
+    "sinograd.data": (
+        "Calibration",
+        "Scan",
+        "Volume",
+    ),
+    "sinograd.errors": (
+        "CenterWarning",
+        "CoverageWarning",
+        "PreparationWarning",
+        "ScanWarning",
+        "SinogradError",
+        "SinogradWarning",
+    ),
+    "sinograd.geometry": (
+        "ConeBeam",
+        "CurvedDetector",
+        "FanBeam",
+        "FlatDetector",
+        "Geometry",
+        "Grid",
+        "ParallelBeam",
+        "detector_region",
+        "full_scan",
+        "load_geometry",
+        "save_geometry",
+        "shift_detector",
+        "short_scan",
+    ),
+    "sinograd.io": (
+        "read",
+        "read_volume",
+        "write_scan",
+        "write_volume",
+    ),
+    "sinograd.layers": (
+        "BilateralFilter2d",
+        "BilateralFilter3d",
+        "FBP",
+        "FDK",
+        "JointBilateralFilter2d",
+        "JointBilateralFilter3d",
+        "bilateral_parameter_groups",
+    ),
+    "sinograd.models": (
+        "DualDomainBilateral",
+        "NetworkDenoiser",
+        "load_model",
+        "save_model",
+    ),
+    "sinograd.ops": (
+        "Backprojection",
+        "LinearOperator",
+        "XRayTransform",
+    ),
+    "sinograd.phantoms": (
+        "Ellipsoids",
+        "abdomen",
+        "bone",
+        "shepp_logan_2d",
+        "shepp_logan_3d",
+        "tibia",
+    ),
+    "sinograd.physics": (
+        "add_photon_noise",
+        "bowtie_transmission",
+        "low_dose",
+    ),
+    "sinograd.preparation": (
+        "Center",
+        "Preparation",
+        "find_center",
+        "prepare",
+    ),
+    "sinograd.recon": (
+        "coverage",
+        "fbp",
+        "fdk",
+    ),
+    "sinograd.view": (
+        "save_center_picture",
+        "save_page",
+        "save_preview",
+        "save_scan_preview",
+    ),
+}
+_HOME = {name: module for module, names in _HOMES.items() for name in names}
+_PACKAGES = frozenset(
+    {
+        "choices",
+        "cli",
+        "config",
+        "data",
+        "datasets",
+        "errors",
+        "evaluation",
+        "geometry",
+        "interop",
+        "io",
+        "layers",
+        "metrics",
+        "models",
+        "networks",
+        "ops",
+        "phantoms",
+        "physics",
+        "preparation",
+        "recon",
+        "registry",
+        "training",
+        "view",
+        "workflows",
+    }
+)
 
 __all__ = [
     "FBP",
@@ -105,6 +239,9 @@ __all__ = [
     "PreparationWarning",
     "Scan",
     "ScanWarning",
+    "SinogradError",
+    "SinogradWarning",
+    "Volume",
     "XRayTransform",
     "abdomen",
     "add_photon_noise",
@@ -137,3 +274,17 @@ __all__ = [
     "write_scan",
     "write_volume",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME:
+        value = getattr(importlib.import_module(_HOME[name]), name)
+        globals()[name] = value
+        return value
+    if name in _PACKAGES:
+        return importlib.import_module(f"sinograd.{name}")
+    raise AttributeError(f"module 'sinograd' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__, *_PACKAGES})

@@ -8,8 +8,9 @@ import torch
 from typer.testing import CliRunner, Result
 
 from sinograd.cli.app import app
+from sinograd.data import Scan
 from sinograd.geometry import ConeBeam, FanBeam, FlatDetector, Grid, full_scan
-from sinograd.io import Scan, write_scan
+from sinograd.io import write_scan
 from sinograd.phantoms import ball
 
 Command = Callable[..., Result]

@@ -10,9 +10,9 @@ import torch
 from scipy import ndimage
 
 import sinograd as sg
-from sinograd.cli.iterating import METHODS
 from sinograd.cli.options import Algorithm
 from sinograd.io import read, read_volume
+from sinograd.workflows.iterative import METHODS
 
 
 @pytest.mark.parametrize("name", METHODS)

@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 import torch
 
-from sinograd.cli import filtering, iterating
 from sinograd.io import read_volume
 from sinograd.ops import InSlabs, slab_plan
-from sinograd.recon import slabs
+from sinograd.recon.analytic import slabs
+from sinograd.workflows import analytic as filtering
+from sinograd.workflows import iterative as iterating
 
 MEMORY = 30_000
 

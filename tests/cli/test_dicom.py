@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from dicom_slices import tissue, write_slices
-from sinograd.io.dicom_series import read_series
+from sinograd.io.volumes.dicom.series import read_series
 from sinograd.models import bilateral_stack, save_model
 
 

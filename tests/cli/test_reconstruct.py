@@ -13,13 +13,13 @@ import pytest
 import torch
 
 import sinograd as sg
-from sinograd.cli.grids import choose_grid, outside_text
 from sinograd.cli.options import Window
 from sinograd.geometry import Grid
 from sinograd.io import read, read_volume
 from sinograd.recon import WINDOWS
+from sinograd.workflows.grids import choose_grid, outside_text
 
-BACKPROJECTION = "sinograd.recon.filtered_backprojection.add_filtered_backprojection"
+BACKPROJECTION = "sinograd.recon.analytic.filtered_backprojection.add_filtered_backprojection"
 Usage = namedtuple("Usage", "total used free")
 
 
@@ -271,7 +271,7 @@ def test_the_scan_is_never_replaced(
 def test_voxels_that_are_too_many(
     sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str, message: str
 ) -> None:
-    monkeypatch.setattr("sinograd.cli.pipeline._prepare", lambda *_: pytest.fail("projections were read"))
+    monkeypatch.setattr("sinograd.workflows.reconstruction._prepare", lambda *_: pytest.fail("projections were read"))
     result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5", "--voxel-mm", size)
     assert result.exit_code == 2 and message in one_line(result.stderr)
 

@@ -14,7 +14,7 @@ import yaml
 
 from sinograd.io import read_volume
 
-BLOCKS = "sinograd.recon.filtered_backprojection"
+BLOCKS = "sinograd.recon.analytic.filtered_backprojection"
 
 
 def volume_of(path: Path) -> torch.Tensor:
@@ -71,12 +71,12 @@ def test_nothing_to_resume(sinograd: Any, scan_file: Path, tmp_path: Path) -> No
 def test_long_runs_are_saved_in_between(
     sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sinograd.cli.partial import Partial
+    from sinograd.workflows.checkpoint import Partial
 
     saved: list[int] = []
     monkeypatch.setattr(f"{BLOCKS}.BLOCK_BYTES", 1)
     monkeypatch.setattr(f"{BLOCKS}.BLOCK_VIEWS", 8)
-    monkeypatch.setattr("sinograd.cli.partial.SAVE_SECONDS", -1.0)
+    monkeypatch.setattr("sinograd.workflows.checkpoint.SAVE_SECONDS", -1.0)
     monkeypatch.setattr(Partial, "save", lambda self, volume, views: saved.append(views))
     assert sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5").exit_code == 0
     assert saved == [8, 16]

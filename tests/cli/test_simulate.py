@@ -10,9 +10,10 @@ import pytest
 import torch
 
 import sinograd as sg
-from sinograd.cli.scenes import PHANTOMS, placed, resampled, scanned_by
+from sinograd.data import Scan
 from sinograd.geometry import load_geometry
-from sinograd.io import Scan, read, read_volume, write_scan
+from sinograd.io import read, read_volume, write_scan
+from sinograd.phantoms.catalogue import PHANTOMS, placed, resampled, scanned_by
 
 
 def one_line(text: str) -> str:

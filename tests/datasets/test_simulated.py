@@ -12,7 +12,7 @@ import torch
 import sinograd as sg
 from dicom_slices import write_slices
 from sinograd.datasets import OwnVolume, PairedVolume, Phantoms, ScanSpec, load_pairs
-from sinograd.io.typed import ConfigError
+from sinograd.errors import ConfigError
 
 _FAN = ScanSpec(beam="fan", views=90, photons=2e4)
 

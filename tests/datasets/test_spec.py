@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
+from sinograd.config.schema import from_plain, to_plain
+from sinograd.config.yaml import load_yaml
 from sinograd.datasets import (
     LdctAndProjection,
     Mayo2016,
@@ -22,8 +24,7 @@ from sinograd.datasets import (
     spec,
     with_absolute_paths,
 )
-from sinograd.geometry.plain_yaml import load_yaml
-from sinograd.io.typed import ConfigError, from_plain, to_plain
+from sinograd.errors import ConfigError
 
 
 def _documented() -> list[dict[str, Any]]:

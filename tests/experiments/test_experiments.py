@@ -15,7 +15,7 @@ import torch
 from scipy import stats
 
 import sinograd as sg
-from sinograd.io.typed import ConfigError
+from sinograd.errors import ConfigError
 from sinograd.models import NetworkDenoiser, bilateral_stack
 from sinograd.networks import CNN10, QAE
 

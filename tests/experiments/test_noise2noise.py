@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import sinograd as sg
-from sinograd.io.typed import ConfigError
+from sinograd.errors import ConfigError
 
 pytest.importorskip("lightning")
 pytest.importorskip("torchmetrics")

@@ -16,8 +16,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from sinograd.data import Calibration, Scan
+from sinograd.errors import ScanWarning
 from sinograd.geometry import ConeBeam, FlatDetector, full_scan
-from sinograd.io import Calibration, Scan, ScanWarning, read, write_scan
+from sinograd.io import read, write_scan
 from txrm_file import write_txrm
 
 WORDS = (0, 1, 2, 63, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFA, 0xFFFFFFFE, 0xFFFFFFFF)

@@ -17,8 +17,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from scanner_files import COLUMNS, ROWS, nikon_text, skyscan_text, write_images
+from sinograd.data import Calibration, Scan
+from sinograd.errors import ScanWarning
 from sinograd.geometry import ConeBeam, FlatDetector, Grid, full_scan
-from sinograd.io import Calibration, Scan, ScanWarning, read, read_volume, write_scan, write_volume
+from sinograd.io import read, read_volume, write_scan, write_volume
 
 IMAGES = np.random.default_rng(0).integers(0, 4000, (5, 4, 5)).astype(np.uint16)
 WORDS = (0, 1, 2, 63, 0xFF, 0xFFFF, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFE, 0xFFFFFFFF)

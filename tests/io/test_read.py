@@ -9,8 +9,9 @@ import h5py
 import numpy as np
 import pytest
 
+from sinograd.data import Scan
 from sinograd.geometry import ConeBeam, FlatDetector, full_scan
-from sinograd.io import Scan, read, write_scan
+from sinograd.io import read, write_scan
 from sinograd.io.read import FORMATS
 
 

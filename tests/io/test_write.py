@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import sinograd as sg
-from sinograd.io import Calibration, Scan, read, scan_format, write_scan, written_paths
+from sinograd.data import Calibration, Scan
+from sinograd.io import read, scan_format, write_scan, written_paths
 
 
 @pytest.fixture

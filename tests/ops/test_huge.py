@@ -10,7 +10,7 @@ from torch import Tensor
 from contract import noise
 from sinograd import Backprojection, ConeBeam, FanBeam, FlatDetector, Grid, ParallelBeam, XRayTransform
 from sinograd.ops import backproject, backproject_adjoint
-from sinograd.ops.native import Call
+from sinograd.ops.dispatch import Call
 
 CPU = torch.device("cpu")
 MANY = 2**31

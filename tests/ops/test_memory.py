@@ -8,7 +8,8 @@ import pytest
 import torch
 
 import sinograd as sg
-from sinograd.ops import bilateral_cuda, native
+from sinograd.ops import bilateral_cuda
+from sinograd.ops import dispatch as native
 from sinograd.ops.bilateral_kernels import bilateral_backward_on_gpu, bilateral_on_gpu
 from sinograd.ops.memory import TooLittleMemory
 

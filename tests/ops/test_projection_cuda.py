@@ -32,13 +32,13 @@ from sinograd.ops import (
     device_cache,
     joseph,
     joseph_adjoint,
-    native,
     projection_cuda,
     projection_tables,
 )
+from sinograd.ops import dispatch as native
 from sinograd.ops.cuda import Program
 from sinograd.ops.projection_cuda import Strip, Tile, strip_of, tile_of
-from sinograd.recon import filtered_backprojection
+from sinograd.recon.analytic import filtered_backprojection
 
 CPU = torch.device("cpu")
 AGREEMENT = {torch.float32: 1e-6, torch.float64: 1e-11}

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from contract import noise
 from sinograd import Backprojection, ConeBeam, CurvedDetector, FanBeam, FlatDetector, Geometry, Grid, ParallelBeam
 from sinograd.ops import backproject, joseph
-from sinograd.ops.lowering import is_axial
+from sinograd.ops.kernel_views import is_axial
 from sinograd.ops.xray_transform import XRayTransform
 
 angle = st.floats(-4.0, 4.0)

@@ -10,7 +10,7 @@ import torch
 from contract import adjoint_error, distance, noise
 from sinograd import Backprojection, LinearOperator, XRayTransform
 from sinograd.ops import Adjoint
-from sinograd.ops.native import LEAST_STACK, STACK
+from sinograd.ops.dispatch import LEAST_STACK, STACK
 
 CPU = torch.device("cpu")
 

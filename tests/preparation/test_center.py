@@ -11,10 +11,11 @@ import pytest
 import torch
 
 import sinograd as sg
-from sinograd.io import save_center_picture
-from sinograd.preparation import CenterWarning, find_center
+from sinograd.errors import CenterWarning
+from sinograd.preparation import find_center
 from sinograd.preparation.center.comparisons import Conjugates, Seam, seam_ends
 from sinograd.preparation.center.sinogram import read_sinograms
+from sinograd.view import save_center_picture
 
 COLUMNS = 128
 ORBIT = {"source_to_origin": 210.0, "source_to_detector": 350.0}

@@ -12,8 +12,9 @@ import pytest
 import torch
 
 import sinograd as sg
-from sinograd.io import Calibration, Scan
-from sinograd.preparation import Preparation, PreparationWarning, prepare, remove_rings, shift_projections
+from sinograd.data import Calibration, Scan
+from sinograd.errors import PreparationWarning
+from sinograd.preparation import Preparation, prepare, remove_rings, shift_projections
 
 VIEWS, ROWS, COLUMNS = 40, 20, 30
 GENERATOR = np.random.default_rng(0)

@@ -14,9 +14,9 @@ from torch import Tensor
 
 import sinograd as sg
 from sinograd.phantoms import shepp_logan_3d
-from sinograd.recon import filtered_backprojection as blocks
-from sinograd.recon import view_filter
-from sinograd.recon.plan import make_plan
+from sinograd.recon.analytic import filtered_backprojection as blocks
+from sinograd.recon.analytic import view_filter
+from sinograd.recon.analytic.plan import make_plan
 
 CIRCLE = dict(source_to_origin=300.0, source_to_detector=450.0, angles=sg.full_scan(24))
 VOLUME = sg.Grid((6, 16, 18), (9.0, 6.0, 6.0))

@@ -12,10 +12,10 @@ from torch.utils._pytree import tree_leaves
 
 from sinograd import FDK, ConeBeam, CurvedDetector, FlatDetector, Grid, full_scan
 from sinograd.ops import device_cache
-from sinograd.recon import filtered_backprojection, view_filter
-from sinograd.recon.fdk import run_plan
-from sinograd.recon.plan import make_plan
-from sinograd.recon.view_filter import ViewFilter, filter_views
+from sinograd.recon.analytic import filtered_backprojection, view_filter
+from sinograd.recon.analytic.fdk import run_plan
+from sinograd.recon.analytic.plan import make_plan
+from sinograd.recon.analytic.view_filter import ViewFilter, filter_views
 
 AREA = FlatDetector((8, 9), 1.0)
 GRID = Grid((4, 5, 6))

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from prose import blocks
-from sinograd.io.typed import from_plain, to_plain
+from sinograd.config.schema import from_plain, to_plain
 from sinograd.training import Config, ConfigError, config, load_config
 from sinograd.training.config import as_config, config_hash, save_text
 

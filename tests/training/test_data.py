@@ -11,12 +11,13 @@ import pytest
 import torch
 
 import sinograd as sg
-from sinograd.io import Scan, write_scan, write_volume
+from sinograd.data import Scan
+from sinograd.io import write_scan, write_volume
 from sinograd.training import ConfigError, ScanStack, Stack, TrainingData, load_data
 from sinograd.training.build import resolve
 from sinograd.training.config import as_config
 from sinograd.training.data import typical_size
-from sinograd.training.streams import stack_of_step
+from sinograd.training.random_streams import stack_of_step
 
 GRID = sg.Grid((6, 7, 8), (2.0, 1.0, 1.0), (1.0, 2.0, 3.0))
 

@@ -17,7 +17,7 @@ from sinograd.io import write_volume
 from sinograd.models import load_model
 from sinograd.training import load_config, read_history
 from sinograd.training.build import build_model
-from sinograd.training.streams import stack_of_step
+from sinograd.training.random_streams import stack_of_step
 
 STEPS = 3
 

@@ -19,8 +19,8 @@ from sinograd.training import ConfigError, Stack, TrainingData, load_config, tra
 from sinograd.training.batches import build_batches, ordered_pairs
 from sinograd.training.build import build_model, resolve
 from sinograd.training.config import Plateau, as_config
+from sinograd.training.random_streams import stack_of_step
 from sinograd.training.schedule import PlateauSchedule
-from sinograd.training.streams import stack_of_step
 from sinograd.training.tasks import Noise2NoiseTask, SupervisedTask
 from sinograd.training.validation import validation_loss
 

@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import sinograd as sg
-from sinograd.io.typed import to_plain
+from sinograd.config.schema import to_plain
 from sinograd.models import load_model, read_model
 from sinograd.training import ConfigError, Stack, TrainingData, TrainingResult, load_config, read_history, train
 

@@ -56,7 +56,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from sinograd.io import software_version
+        from sinograd.data import software_version
 
         typer.echo(f"sinograd {software_version()}")
         raise typer.Exit

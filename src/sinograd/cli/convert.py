@@ -12,10 +12,11 @@ import typer
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show, size
 from sinograd.cli.errors import reported
 from sinograd.cli.progress import Progress
-from sinograd.cli.warned import told_warnings
+from sinograd.cli.warnings import shown_warnings
+from sinograd.errors import InputError
 
 if TYPE_CHECKING:
-    from sinograd.io import Scan
+    from sinograd.data import Scan
 
 
 class Format(StrEnum):
@@ -56,8 +57,8 @@ def convert(
     _check_the_input_stays([source], [output])
     volume = source.exists() and is_volume(source)
     if volume and (to is not None or geometry is not None):
-        raise ValueError(f"{source} is a volume: --to and --geometry are for scans")
-    with Progress(quiet=quiet) as progress, told_warnings([]):
+        raise InputError(f"{source} is a volume: --to and --geometry are for scans")
+    with Progress(quiet=quiet) as progress, shown_warnings([]):
         try:
             if volume:
                 lines = _convert_volume(source, output, force, progress)
@@ -72,7 +73,8 @@ def convert(
 def _convert_scan(
     source: Path, output: Path, to: str | None, geometry: str | None, force: bool, progress: Progress
 ) -> Lines:
-    from sinograd.io import make_provenance, read, scan_format, write_scan, written_paths
+    from sinograd.data import make_provenance
+    from sinograd.io import read, scan_format, write_scan, written_paths
 
     scan_format(output, to)
     scan = read(source, geometry)
@@ -105,12 +107,12 @@ def _check_the_input_stays(inputs: list[Path], outputs: list[Path]) -> None:
     for output in outputs:
         place = output.resolve()
         if any(place == path or place in path.parents for path in read):
-            raise ValueError(f"cannot write {output}: it is the input, or holds it")
+            raise InputError(f"cannot write {output}: it is the input, or holds it")
 
 
 def _files_of(source: Path, scan: Scan) -> list[Path]:
     """The files that a scan is read from, as far as its parts tell."""
-    from sinograd.io.sidecar import find_sidecar
+    from sinograd.io.scans.sidecar import find_sidecar
 
     found = [source, find_sidecar(source)]
     parts: list[Any] = [scan.projections]

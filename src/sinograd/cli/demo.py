@@ -12,9 +12,10 @@ import typer
 
 from sinograd.cli.describe import show
 from sinograd.cli.errors import reported
-from sinograd.cli.pipeline import Reconstruction, Request, reconstruct_file
 from sinograd.cli.progress import Progress
 from sinograd.cli.reconstruct import summary
+from sinograd.errors import ExistingFileError, NotAFolderError
+from sinograd.workflows.reconstruction import Reconstruction, Request, reconstruct_file
 
 if TYPE_CHECKING:
     import torch
@@ -96,13 +97,13 @@ def scanner(voxels: int) -> tuple[ConeBeam, Grid]:
 
 def _check_folder(folder: Path, voxels: int, force: bool) -> None:
     """Make the folder, and check that everything can be written to it before the work starts."""
-    from sinograd.io.files import check_destination
+    from sinograd.io.storage.files import check_destination
 
     if folder.exists() and not folder.is_dir():
-        raise NotADirectoryError(f"{folder} is a file, expected a folder for the demo's files")
+        raise NotAFolderError(f"{folder} is a file, expected a folder for the demo's files")
     there = [name for name in FILES if (folder / name).exists()]
     if there and not force:
-        raise FileExistsError(f"{folder} already holds {', '.join(there)}: use --force to replace them")
+        raise ExistingFileError(f"{folder} already holds {', '.join(there)}: use --force to replace them")
     folder.mkdir(parents=True, exist_ok=True)
     geometry, grid = scanner(voxels)
     needed = 4 * (math.prod(geometry.projection_shape) + 2 * math.prod(grid.shape))
@@ -116,7 +117,8 @@ def _simulate(
     """Write the scan and the truth; return the truth, its grid and the attenuation of bone."""
     import torch
 
-    from sinograd.io import Scan, make_provenance, write_scan, write_volume
+    from sinograd.data import Scan, make_provenance
+    from sinograd.io import write_scan, write_volume
     from sinograd.phantoms import bone
     from sinograd.physics import add_photon_noise
 
@@ -143,7 +145,7 @@ def _compare(
     result: Reconstruction, truth: torch.Tensor, grid: Grid, bone: float, folder: Path, force: bool
 ) -> list[tuple[str, str]]:
     """Write the picture beside the truth; error inside the cylinder that every view sees."""
-    from sinograd.io import save_preview
+    from sinograd.view import save_preview
 
     _, y, x = grid.axes()
     seen = (x**2 + y[:, None] ** 2).sqrt() < result.scan.geometry.field_of_view / 2

@@ -7,10 +7,10 @@ from typing import Annotated, TypeVar
 
 import typer
 
-from sinograd.cli.denoising import Denoised, DenoiseRequest, denoise_file
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show, size
 from sinograd.cli.errors import reported
 from sinograd.cli.progress import Progress
+from sinograd.workflows.denoising import Denoised, DenoiseRequest, denoise_file
 
 T = TypeVar("T", int, float)
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     import numpy as np
 
+    from sinograd.data import Scan
     from sinograd.geometry import Geometry, Grid
-    from sinograd.io import Scan
 
 Lines = list[tuple[str, str]]
 

@@ -75,7 +75,7 @@ def findings() -> Iterator[Finding]:
 
 
 def _software() -> Finding:
-    from sinograd.io import software_version
+    from sinograd.data import software_version
 
     folder = Path(__file__).parents[1]
     python = f"Python {platform.python_version()} on {platform.system()} {platform.machine()}"

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from sinograd.cli.devices import chosen_device
 from sinograd.cli.errors import reported
 from sinograd.cli.progress import Progress
+from sinograd.errors import InputError
+from sinograd.workflows.devices import chosen_device
 
 if TYPE_CHECKING:
     from sinograd.datasets import PairedVolume
@@ -147,7 +148,7 @@ def evaluate_files(request: EvaluateRequest, progress: Progress) -> Scores:
     methods = [find_method(name, request.device) for name in request.methods]
     known = ["input", *(m.name for m in methods)]
     if request.against not in known:
-        raise ValueError(f"--against: expected one of {', '.join(known)}, got {request.against!r}")
+        raise InputError(f"--against: expected one of {', '.join(known)}, got {request.against!r}")
     # Before the volumes are looked for: an unknown name is found at once.
     _protocol(request, "HU")
     pairs = _pairs(request, progress)
@@ -180,9 +181,9 @@ def _protocol(request: EvaluateRequest, unit: str) -> Protocol:
     from sinograd.evaluation import protocol
 
     if request.protocol is None:
-        raise ValueError(f"--protocol: missing; {_PROTOCOL}")
+        raise InputError(f"--protocol: missing; {_PROTOCOL}")
     if request.water is not None and not request.water > 0:
-        raise ValueError(f"--water-per-mm: expected a positive number of 1/mm, got {request.water}")
+        raise InputError(f"--water-per-mm: expected a positive number of 1/mm, got {request.water}")
     return protocol(request.protocol, data_range=request.data_range, unit=unit)
 
 
@@ -195,17 +196,17 @@ def _pairs(request: EvaluateRequest, progress: Progress) -> list[PairedVolume]:
         given = {"--target": request.targets, "--unit": request.unit, "--group": request.group}
         extra = [name for name, value in given.items() if value]
         if len(request.inputs) > 1:
-            raise ValueError(f"{specs[0]}: expected one file of pairs, or volumes, got {len(request.inputs)} files")
+            raise InputError(f"{specs[0]}: expected one file of pairs, or volumes, got {len(request.inputs)} files")
         if extra:
-            raise ValueError(f"{', '.join(extra)}: for volumes; {specs[0]} itself says what its pairs are")
+            raise InputError(f"{', '.join(extra)}: for volumes; {specs[0]} itself says what its pairs are")
         return read_pairs_file(specs[0], progress.stage("reading", 0, "pairs"))
     if len(request.inputs) != len(request.targets):
-        raise ValueError(
+        raise InputError(
             f"--target: expected one for each low-dose volume, got {len(request.targets)} for {len(request.inputs)}"
         )
     if request.unit not in _UNITS:
         came = "nothing" if request.unit is None else repr(request.unit)
-        raise ValueError(f"--unit: expected what the volumes are in, {', '.join(_UNITS)}, got {came}")
+        raise InputError(f"--unit: expected what the volumes are in, {', '.join(_UNITS)}, got {came}")
     files = tuple(
         PairFiles(low, normal, _name(low, request.inputs), group=request.group)
         for low, normal in zip(request.inputs, request.targets, strict=True)

@@ -9,13 +9,13 @@ import typer
 
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show
 from sinograd.cli.errors import reported
-from sinograd.cli.grids import base_grid
 from sinograd.cli.model_info import is_model, model_lines
 from sinograd.cli.options import GeometryFile
-from sinograd.cli.warned import told_warnings
+from sinograd.cli.warnings import shown_warnings
+from sinograd.workflows.grids import base_grid
 
 if TYPE_CHECKING:
-    from sinograd.io import Scan
+    from sinograd.data import Scan
 
 
 @reported
@@ -34,14 +34,15 @@ def info(
     force: Annotated[bool, typer.Option("--force", metavar="", help="Replace a picture that exists.")] = False,
 ) -> None:
     """Show what a scan file holds: projections (not their values), geometry, grid and metadata; or a trained model."""
-    from sinograd.io import check_picture_path, read, save_scan_preview
+    from sinograd.io import read
+    from sinograd.view import check_picture_path, save_scan_preview
 
     if is_model(scan):
         show(model_lines(scan))
         return
     if picture is not None:
         check_picture_path(picture, force=force)
-    with told_warnings([]):
+    with shown_warnings([]):
         found = read(scan, geometry=geometry)
     lines = [*scan_lines(found), *geometry_lines(found.geometry), *_grid(found), *_coverage(found)]
     lines += [(name, str(value)) for name, value in found.metadata.items()]

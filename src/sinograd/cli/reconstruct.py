@@ -11,10 +11,10 @@ import typer
 from sinograd.cli import options as o
 from sinograd.cli.config import stored_options
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show, size
+from sinograd.cli.dry_run import planned
 from sinograd.cli.errors import reported
-from sinograd.cli.pipeline import Reconstruction, Request, center_text, reconstruct_file
-from sinograd.cli.plan import planned
 from sinograd.cli.progress import Progress
+from sinograd.workflows.reconstruction import Reconstruction, Request, center_text, reconstruct_file
 
 
 @reported

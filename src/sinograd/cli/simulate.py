@@ -12,16 +12,17 @@ import typer
 
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show, size
 from sinograd.cli.errors import reported
-from sinograd.cli.grids import choose_grid
 from sinograd.cli.numbers import numbers
 from sinograd.cli.progress import Progress
-from sinograd.cli.scenes import PHANTOMS, names, placed, scanned_by
+from sinograd.errors import InputError
+from sinograd.phantoms.catalogue import PHANTOMS, names, placed, scanned_by
+from sinograd.workflows.grids import choose_grid
 
 if TYPE_CHECKING:
     import torch
 
+    from sinograd.data import Scan
     from sinograd.geometry import Geometry
-    from sinograd.io import Scan
 
 FLOOR = 0.5  # photons; the smallest reading taken at its word
 _BLOCK = 2**20  # readings made at once; the noise of a seed depends on it
@@ -155,17 +156,17 @@ def _simulate(request: Request, progress: Progress) -> Lines:
         return _lowered(request, progress)
     if request.source in PHANTOMS:
         return _phantom(request, progress)
-    raise ValueError(f"{request.source!r} is neither a file nor a phantom; the phantoms are {names()}")
+    raise InputError(f"{request.source!r} is neither a file nor a phantom; the phantoms are {names()}")
 
 
 def _check_noise(request: Request) -> None:
     for option, value in (("--photons", request.photons), ("--bowtie-mm", request.bowtie_mm)):
         if value is not None and not 0 < value < math.inf:
-            raise ValueError(f"{option} must be positive, got {value:g}")
+            raise InputError(f"{option} must be positive, got {value:g}")
     if not 0 <= request.electronic_noise < math.inf:
-        raise ValueError(f"--electronic-noise must not be negative, got {request.electronic_noise:g}")
+        raise InputError(f"--electronic-noise must not be negative, got {request.electronic_noise:g}")
     if request.dose is not None and not 0 < request.dose <= 1:
-        raise ValueError(f"--dose must be in (0, 1], got {request.dose:g}")
+        raise InputError(f"--dose must be in (0, 1], got {request.dose:g}")
 
 
 def _lowered(request: Request, progress: Progress) -> Lines:
@@ -177,16 +178,16 @@ def _lowered(request: Request, progress: Progress) -> Lines:
     wrong = [f"--{name.replace('_', '-')}" for name, value in given.items() if value is not None]
     wrong += ["--noiseless"] * request.noiseless
     if wrong:
-        raise ValueError(f"{', '.join(wrong)}: for phantoms only, {request.source} is a scan")
+        raise InputError(f"{', '.join(wrong)}: for phantoms only, {request.source} is a scan")
     if request.dose is None:
-        raise ValueError(f"--dose is missing: which fraction of the dose of {request.source}?")
+        raise InputError(f"--dose is missing: which fraction of the dose of {request.source}?")
     path = Path(request.source)
     if request.output.exists() and request.output.samefile(path):
-        raise ValueError(f"cannot write {request.output}: -o is the scan itself")
+        raise InputError(f"cannot write {request.output}: -o is the scan itself")
     scan = read(path)
     scan.check_shape()
     if scan.kind != "line integrals":
-        raise ValueError(f"{scan.name} holds {scan.kind}: only line integrals are made into a lower dose")
+        raise InputError(f"{scan.name} holds {scan.kind}: only line integrals are made into a lower dose")
     _check_output(request, math.prod(scan.shape))
     grid = scan.grid
     if request.voxel_mm is not None or request.shape is not None:
@@ -217,7 +218,8 @@ def _lowered(request: Request, progress: Progress) -> Lines:
 
 def _phantom(request: Request, progress: Progress) -> Lines:
     """A scan of the phantom, and its voxels if they are wanted."""
-    from sinograd.io import Scan, check_volume_path, make_provenance, write_volume
+    from sinograd.data import Scan, make_provenance
+    from sinograd.io import check_volume_path, write_volume
     from sinograd.physics import add_photon_noise
 
     phantom = PHANTOMS[request.source]
@@ -319,11 +321,11 @@ class _Noise:
 
 
 def _check_output(request: Request, readings: int) -> None:
-    from sinograd.io.files import check_destination
-    from sinograd.io.hdf5 import SUFFIXES
+    from sinograd.io.scans.sinograd_hdf5 import SUFFIXES
+    from sinograd.io.storage.files import check_destination
 
     if request.output.suffix.lower() not in SUFFIXES:
-        raise ValueError(f"cannot write the scan {request.output}: its name must end in {' or '.join(SUFFIXES)}")
+        raise InputError(f"cannot write the scan {request.output}: its name must end in {' or '.join(SUFFIXES)}")
     check_destination(request.output, force=request.force, needed=4 * readings)
 
 
@@ -341,7 +343,8 @@ def _warn_of_truncation(width: float, geometry: Geometry) -> None:
 
 
 def _write(scan: Scan, request: Request, progress: Progress, made_of: dict[str, Any]) -> Lines:
-    from sinograd.io import make_provenance, write_scan
+    from sinograd.data import make_provenance
+    from sinograd.io import write_scan
 
     progress.stage("writing", 0)
     provenance = make_provenance("sinograd simulate", dataclasses.asdict(request), source=made_of)

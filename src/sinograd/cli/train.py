@@ -10,6 +10,7 @@ import typer
 from sinograd.cli.describe import Lines, show
 from sinograd.cli.errors import reported
 from sinograd.cli.progress import Progress
+from sinograd.errors import InputError
 
 if TYPE_CHECKING:
     from sinograd.training import TrainingResult
@@ -37,13 +38,13 @@ def train(
     from sinograd.training.distributed import first_process
 
     if output is None and load_config(config).output is None:
-        raise ValueError(f"{config}: output: missing, expected the folder of the run (or -o FOLDER)")
+        raise InputError(f"{config}: output: missing, expected the folder of the run (or -o FOLDER)")
     with Progress(quiet=quiet) as progress:
         bars = _Bars(progress)
         try:
             result = run(config, output=output, resume=resume, force=force, progress=bars.step, reading=bars.reading)
         except ImportError as error:
-            raise ValueError(str(error)) from None
+            raise InputError(str(error)) from None
     if not quiet and first_process():
         show(summary(result))
 

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from sinograd.errors import InputError
+
 
 class BlockCache:
     """What was asked for lately; those that were not used for longest go first.
@@ -20,7 +22,7 @@ class BlockCache:
 
     def __init__(self, limit: int) -> None:
         if limit < 0:
-            raise ValueError(f"cache_bytes must not be negative, got {limit}")
+            raise InputError(f"cache_bytes must not be negative, got {limit}")
         self.limit = limit
         self.held = 0
         self._blocks: OrderedDict[tuple[int, int], tuple[object, tuple[Tensor, ...]]] = OrderedDict()

@@ -11,6 +11,8 @@ import os
 import re
 from pathlib import Path
 
+from sinograd.errors import InputError, MissingPackageError
+
 # URLs and SHA-256 of ldctbench/hub/checkpoints.json in ldct-benchmark 0.0.15 (MIT licence, Elias Eulig), of the
 # methods that sinograd has a network for.
 LDCT_BENCHMARK = {
@@ -38,12 +40,12 @@ def fetch(url: str, sha256: str, folder: str | os.PathLike[str] | None = None, *
     """
     digest = sha256.lower().removeprefix("sha256:")
     if not _SHA256.fullmatch(digest):
-        raise ValueError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
+        raise InputError(f"sha256 must be 64 hexadecimal digits, got {sha256!r}")
     name = url.rstrip("/").rsplit("/", 1)[-1] if name is None else name
     if not name or Path(name).name != name:
-        raise ValueError(f"name must be the name of a file, got {name!r}")
+        raise InputError(f"name must be the name of a file, got {name!r}")
     if importlib.util.find_spec("pooch") is None:
-        raise ImportError("downloads need pooch: pip install 'sinograd[io]'", name="pooch")
+        raise MissingPackageError("downloads need pooch: pip install 'sinograd[io]'", name="pooch")
     import pooch
 
     place = pooch.os_cache("sinograd") if folder is None else Path(folder)
@@ -57,6 +59,6 @@ def fetch_ldct_benchmark(method: str, folder: str | os.PathLike[str] | None = No
     Medical Physics 51(12), 2024. Raises ValueError for another method, and as `fetch`.
     """
     if method not in LDCT_BENCHMARK:
-        raise ValueError(f"method must be one of {', '.join(LDCT_BENCHMARK)}, got {method!r}")
+        raise InputError(f"method must be one of {', '.join(LDCT_BENCHMARK)}, got {method!r}")
     name = f"ldct-benchmark-{method}.pt"
     return fetch(_LDCT_BENCHMARK_URL.format(method), LDCT_BENCHMARK[method], folder, name=name)

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from sinograd.datasets.pairs import PairedVolume, Unit, VolumeSource
 from sinograd.datasets.spec import Padding, PairFiles, Volumes
+from sinograd.errors import ConfigError, InputError, MissingFileError
 from sinograd.io import open_volume
-from sinograd.io.dicom_series import is_dicom_folder, read_series
-from sinograd.io.typed import ConfigError
+from sinograd.io.volumes.dicom.series import is_dicom_folder, read_series
 
 INPUT, TARGET = "input", "target"
 
@@ -22,7 +22,7 @@ def open_source(path: Path, unit: Unit, padding: Padding = "air") -> VolumeSourc
     """
     if is_dicom_folder(path):
         if unit != "HU":
-            raise ValueError(f"{path}: DICOM slices are in HU, the unit was given as {unit}")
+            raise InputError(f"{path}: DICOM slices are in HU, the unit was given as {unit}")
         return read_series(path, padding=padding)
     return open_volume(path)
 
@@ -52,15 +52,15 @@ def matched(folder: Path) -> list[PairFiles]:
     found = []
     for part in (INPUT, TARGET):
         if not (folder / part).is_dir():
-            raise FileNotFoundError(f"{folder / part} does not exist: a folder of pairs holds {INPUT} and {TARGET}")
+            raise MissingFileError(f"{folder / part} does not exist: a folder of pairs holds {INPUT} and {TARGET}")
         found.append(_by_name(folder / part))
     inputs, targets = found
     alone = [f"{INPUT}/{inputs[name].name}" for name in inputs if name not in targets]
     alone += [f"{TARGET}/{targets[name].name}" for name in targets if name not in inputs]
     if alone:
-        raise ValueError(f"{folder}: without a partner: {len(alone)} of the volumes, {_some(alone)}")
+        raise InputError(f"{folder}: without a partner: {len(alone)} of the volumes, {_some(alone)}")
     if not inputs:
-        raise ValueError(f"{folder} holds no volumes")
+        raise InputError(f"{folder} holds no volumes")
     return [PairFiles(inputs[name], targets[name], name) for name in sorted(inputs)]
 
 
@@ -93,7 +93,7 @@ def _by_name(folder: Path) -> dict[str, Path]:
             continue
         name = stem(path)
         if name in found:
-            raise ValueError(f"{folder}: {found[name].name} and {path.name} have the same name")
+            raise InputError(f"{folder}: {found[name].name} and {path.name} have the same name")
         found[name] = path
     return found
 

@@ -17,10 +17,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
+from sinograd.config.yaml import load_yaml
 from sinograd.datasets.pairs import PairedVolume
 from sinograd.datasets.spec import LdctAndProjection
-from sinograd.geometry.plain_yaml import load_yaml
-from sinograd.io.dicom_series import DicomSeries, read_series
+from sinograd.errors import InputError, MissingFileError
+from sinograd.io.volumes.dicom.series import DicomSeries, read_series
 
 NAME = "LDCT-and-Projection-data"
 GROUPS = {"C": "chest", "L": "abdomen", "N": "neuro"}
@@ -56,12 +57,12 @@ def ldct_pairs(spec: LdctAndProjection, progress: Progress | None = None) -> lis
             tells (an incomplete download), or as `read_series`.
     """
     if not spec.folder.is_dir():
-        raise FileNotFoundError(f"{spec.folder} does not exist or is no folder")
+        raise MissingFileError(f"{spec.folder} does not exist or is no folder")
     root = spec.folder / NAME if (spec.folder / NAME).is_dir() else spec.folder
     patients = _wanted(spec, root)
     missing = [p.id for p in patients if not (p.low or root / p.id).is_dir()]
     if missing:
-        raise ValueError(
+        raise InputError(
             f"{root} has no folders of {len(missing)} of {len(patients)} patients: {', '.join(missing[:8])}"
             f"{' ...' if len(missing) > 8 else ''} (pairs.groups or pairs.patients choose others)"
         )
@@ -90,18 +91,18 @@ def _wanted(spec: LdctAndProjection, root: Path) -> list[Patient]:
     strangers = [name for name in spec.patients if name not in {p.id for p in known}]
     if strangers:
         where = str(root) if spec.split is None else f"the split {spec.split}"
-        raise ValueError(f"pairs.patients: {', '.join(strangers)} not in {where}")
+        raise InputError(f"pairs.patients: {', '.join(strangers)} not in {where}")
     chosen = [p for p in known if p.id in spec.patients or not spec.patients]
     chosen = [p for p in chosen if p.group in spec.groups or not spec.groups]
     if not chosen:
-        raise ValueError(f"{root} holds no patients C121, L241, N252 ... as asked for")
+        raise InputError(f"{root} holds no patients C121, L241, N252 ... as asked for")
     return sorted(chosen, key=lambda p: p.id)
 
 
 def _from_info(path: Path, folder: Path, split: str | None) -> list[Patient]:
     """Patients of an info.yml as ldct-benchmark's prepare_dataset writes it."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path} does not exist")
+        raise MissingFileError(f"{path} does not exist")
     data = load_yaml(path.read_text(encoding="utf-8"))
     try:
         entries: list[Mapping[str, Any]] = [e for s in SPLITS if split in (s, None) for e in data[f"{s}_set"]]
@@ -110,7 +111,7 @@ def _from_info(path: Path, folder: Path, split: str | None) -> list[Patient]:
             for e in entries
         ]
     except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(
+        raise InputError(
             f"{path} is no info.yml of ldct-benchmark: expected train_set, val_set and test_set with id, input, "
             f"target and n_slices ({type(error).__name__}: {error})"
         ) from error
@@ -121,7 +122,7 @@ def _series(patient: Patient, which: str, root: Path, spec: LdctAndProjection) -
     folder = _find(root / patient.id, which) if given is None else given
     series = read_series(folder, padding=spec.padding)
     if patient.slices is not None and series.shape[0] != patient.slices:
-        raise ValueError(
+        raise InputError(
             f"{folder} holds {series.shape[0]} slices, the split tells of {patient.slices}: an incomplete download?"
         )
     return series
@@ -132,5 +133,5 @@ def _find(patient: Path, which: str) -> Path:
     found = sorted(path for path in patient.rglob("*") if path.is_dir() and which in path.name.lower())
     if len(found) != 1:
         count = f"{len(found)} folders" if found else "no folder"
-        raise ValueError(f"{patient} has {count} with {which!r} in the name, expected one")
+        raise InputError(f"{patient} has {count} with {which!r} in the name, expected one")
     return found[0]

@@ -11,6 +11,7 @@ from sinograd.datasets.own_volume import own_volume_pairs
 from sinograd.datasets.pairs import PairedVolume, check_place, check_unit
 from sinograd.datasets.phantom_pairs import phantom_pairs
 from sinograd.datasets.spec import LdctAndProjection, Mayo2016, OwnVolume, PairsSpec, Phantoms, Volumes
+from sinograd.errors import InputTypeError
 
 Progress = Callable[[int, int], None]
 
@@ -42,5 +43,7 @@ def load_pairs(spec: PairsSpec, progress: Progress | None = None) -> list[Paired
         case Volumes():
             pairs = volume_pairs(spec)
         case _:
-            raise TypeError(f"spec must be one of the layouts of sinograd.datasets.spec, got a {type(spec).__name__}")
+            raise InputTypeError(
+                f"spec must be one of the layouts of sinograd.datasets.spec, got a {type(spec).__name__}"
+            )
     return [check_unit(check_place(pair)) for pair in pairs]

@@ -17,7 +17,8 @@ from pathlib import Path
 
 from sinograd.datasets.pairs import PairedVolume
 from sinograd.datasets.spec import Mayo2016
-from sinograd.io.dicom_series import dicom_files, series_of
+from sinograd.errors import InputError, MissingFileError
+from sinograd.io.volumes.dicom.series import dicom_files, series_of
 
 _DOSE = re.compile(r"(full|quarter)_?(\d+)_?mm", re.IGNORECASE)
 _PATIENT = re.compile(r"L\d{3}", re.IGNORECASE)
@@ -38,11 +39,11 @@ def mayo2016_pairs(spec: Mayo2016, progress: Progress | None = None) -> list[Pai
     patients = sorted({patient for patient, _ in found})
     missing = [patient for patient in spec.patients if patient.upper() not in patients]
     if missing:
-        raise ValueError(f"{spec.folder} has no patients {', '.join(missing)}; it has {', '.join(patients)}")
+        raise InputError(f"{spec.folder} has no patients {', '.join(missing)}; it has {', '.join(patients)}")
     wanted = {patient.upper() for patient in spec.patients} or set(patients)
     alone = [f"{p} ({d} dose only)" for p, d in sorted(found) if p in wanted and (p, _other(d)) not in found]
     if alone:
-        raise ValueError(f"{spec.folder}: without a pair: {len(alone)} of the patients, {', '.join(alone)}")
+        raise InputError(f"{spec.folder}: without a pair: {len(alone)} of the patients, {', '.join(alone)}")
     pairs = []
     for patient in (p for p in patients if p in wanted):
         low, normal = (
@@ -61,7 +62,7 @@ def find_slices(folder: Path, kernel: str | None = None) -> dict[tuple[str, str,
     kernel: take only files below a folder whose name holds this text.
     """
     if not folder.is_dir():
-        raise FileNotFoundError(f"{folder} does not exist or is no folder")
+        raise MissingFileError(f"{folder} does not exist or is no folder")
     found: dict[tuple[str, str, int], list[Path]] = {}
     for place in sorted([folder, *(path for path in folder.rglob("*") if path.is_dir())]):
         names = [name for name in (*reversed(place.relative_to(folder).parts), folder.name)]
@@ -73,7 +74,7 @@ def find_slices(folder: Path, kernel: str | None = None) -> dict[tuple[str, str,
             named = _FILE.match(file.name)
             patient = owner or (named[1].upper() if named else None)
             if patient is None:
-                raise ValueError(f"{file}: neither its name nor its folders tell the patient (L067, say)")
+                raise InputError(f"{file}: neither its name nor its folders tell the patient (L067, say)")
             found.setdefault((patient, dose[1].lower(), int(dose[2])), []).append(file)
     return found
 
@@ -82,11 +83,11 @@ def _chosen(found: dict[tuple[str, str, int], list[Path]], spec: Mayo2016) -> di
     """The files of one thickness, by patient and dose."""
     kernel = "" if spec.kernel is None else f" with {spec.kernel!r} in their names"
     if not found:
-        raise ValueError(f"{spec.folder} holds no folders full_1mm, quarter_3mm or the like{kernel} with DICOM slices")
+        raise InputError(f"{spec.folder} holds no folders full_1mm, quarter_3mm or the like{kernel} with DICOM slices")
     known = sorted({thickness for _, _, thickness in found})
     thickness = spec.thickness_mm if spec.thickness_mm is not None else known[0]
     if thickness not in known or (spec.thickness_mm is None and len(known) > 1):
-        raise ValueError(
+        raise InputError(
             f"pairs.thickness_mm: {spec.folder} has slices of {_listed(known)} mm, expected one of these, "
             f"got {spec.thickness_mm}"
         )
@@ -94,7 +95,7 @@ def _chosen(found: dict[tuple[str, str, int], list[Path]], spec: Mayo2016) -> di
     for (patient, dose), files in chosen.items():
         folders = sorted({str(file.parent.relative_to(spec.folder)) for file in files})
         if len(folders) > 1:
-            raise ValueError(
+            raise InputError(
                 f"{spec.folder}: {patient} has {len(folders)} series of {dose} dose and {thickness} mm, in "
                 f"{', '.join(folders)}: choose by pairs.kernel or a folder below"
             )

@@ -12,8 +12,8 @@ from sinograd.datasets.files import names_of, open_source
 from sinograd.datasets.pairs import PairedVolume, VolumeSource, check_finite, check_unit
 from sinograd.datasets.simulation import SimulatedSource, noisy, reconstructed, scan_geometry, slice_grid
 from sinograd.datasets.spec import OwnVolume
+from sinograd.errors import ConfigError, InputError
 from sinograd.geometry import Grid
-from sinograd.io.typed import ConfigError
 from sinograd.ops import XRayTransform
 from sinograd.physics import attenuation_from_hounsfield
 
@@ -59,7 +59,7 @@ class OwnVolumeScan:
 
     def __init__(self, spec: OwnVolume, source: VolumeSource, name: str) -> None:
         if source.spacing is None:
-            raise ValueError(f"{name}: a scan cannot be simulated of a volume whose spacing is not known")
+            raise InputError(f"{name}: a scan cannot be simulated of a volume whose spacing is not known")
         self.spec, self.source, self.name = spec, source, name
         self.shape, self.spacing = source.shape, source.spacing
         grid = Grid(self.shape, self.spacing)

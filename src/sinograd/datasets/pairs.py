@@ -10,6 +10,7 @@ from typing import Literal, Protocol, runtime_checkable
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, InputIndexError, InputTypeError
 from sinograd.geometry import Grid
 
 Unit = Literal["HU", "1/mm", "none"]
@@ -53,12 +54,12 @@ class TensorSource:
     def __init__(self, volume: Tensor, spacing: Sequence[float] | float | None = None) -> None:
         if not isinstance(volume, Tensor) or volume.dtype == torch.bool or volume.is_complex():
             found = volume.dtype if isinstance(volume, Tensor) else type(volume).__name__
-            raise TypeError(f"volume must be a tensor of real numbers, got {str(found).removeprefix('torch.')}")
+            raise InputTypeError(f"volume must be a tensor of real numbers, got {str(found).removeprefix('torch.')}")
         if volume.ndim not in (2, 3) or volume.numel() == 0:
-            raise ValueError(f"volume must be [Z, Y, X] or [Y, X] and not empty, got {list(volume.shape)}")
+            raise InputError(f"volume must be [Z, Y, X] or [Y, X] and not empty, got {list(volume.shape)}")
         bad = int((~torch.isfinite(volume)).sum()) if volume.is_floating_point() else 0
         if bad:
-            raise ValueError(f"volume: expected finite values, got {bad} NaN or infinite ones among {volume.numel()}")
+            raise InputError(f"volume: expected finite values, got {bad} NaN or infinite ones among {volume.numel()}")
         self.volume = volume.detach() if volume.ndim == 3 else volume.detach()[None]
         self.shape: tuple[int, int, int] = (self.volume.shape[0], self.volume.shape[1], self.volume.shape[2])
         self.spacing = None if spacing is None else _three(spacing)
@@ -96,20 +97,20 @@ class PairedVolume:
 
     def __post_init__(self) -> None:
         if not isinstance(self.inputs, tuple) or not self.inputs:
-            raise ValueError(f"{self.name}: inputs must be a tuple of at least one volume, got {self.inputs!r}")
+            raise InputError(f"{self.name}: inputs must be a tuple of at least one volume, got {self.inputs!r}")
         if self.unit not in UNITS:
-            raise ValueError(f"{self.name}: unit must be one of {', '.join(UNITS)}, got {self.unit!r}")
+            raise InputError(f"{self.name}: unit must be one of {', '.join(UNITS)}, got {self.unit!r}")
         first = self.inputs[0]
         others = [(f"input {i}", source) for i, source in enumerate(self.inputs) if i]
         others += [] if self.target is None else [("target", self.target)]
         for what, source in others:
             if tuple(source.shape) != tuple(first.shape):
-                raise ValueError(
+                raise InputError(
                     f"{self.name}: {what} has {_size(source.shape)} voxels, the input {_size(first.shape)}: "
                     "a pair needs the same slices"
                 )
             if not _same_spacing(source.spacing, first.spacing):
-                raise ValueError(
+                raise InputError(
                     f"{self.name}: {what} has voxels of {_size(source.spacing)} mm, the input of "
                     f"{_size(first.spacing)} mm: a pair needs the same spacing"
                 )
@@ -149,7 +150,7 @@ def check_unit(pair: PairedVolume) -> PairedVolume:
         elif pair.unit == "1/mm" and most > _MOST_PER_MM:
             other = "HU or another unit"
         if other is not None:
-            raise ValueError(
+            raise InputError(
                 f"{pair.name}: the unit is {pair.unit}, but the {what}'s values in slice {middle} lie between "
                 f"{low:.4g} and {high:.4g}: {other}?"
             )
@@ -170,7 +171,7 @@ def check_place(pair: PairedVolume) -> PairedVolume:
         apart = [b - a for a, b in zip(first.center, grid.center, strict=True)]
         if any(abs(d) > s / 2 for d, s in zip(apart, reversed(first.spacing), strict=True)):
             what = "target" if index == len(pair.inputs) else f"input {index}"
-            raise ValueError(
+            raise InputError(
                 f"{pair.name}: the {what} lies {', '.join(f'{d:.4g}' for d in apart)} mm (x, y, z) from the input: "
                 "a pair needs the same slices"
             )
@@ -182,19 +183,19 @@ def check_finite(slices: Tensor, name: str, first: int) -> None:
     finite = torch.isfinite(slices)
     if not bool(finite.all()):
         index = first + int((~finite).flatten(1).any(1).nonzero()[0])
-        raise ValueError(f"{name}: expected finite values, got {int((~finite).sum())} NaN or infinite (slice {index})")
+        raise InputError(f"{name}: expected finite values, got {int((~finite).sum())} NaN or infinite (slice {index})")
 
 
 def check_range(first: int, end: int, slices: int) -> None:
     """IndexError unless 0 <= first <= end <= slices."""
     if not 0 <= first <= end <= slices:
-        raise IndexError(f"slices {first} to {end} asked for, the volume has {slices}")
+        raise InputIndexError(f"slices {first} to {end} asked for, the volume has {slices}")
 
 
 def _three(spacing: Sequence[float] | float) -> tuple[float, float, float]:
     values = [spacing] * 3 if isinstance(spacing, int | float) else list(spacing)
     if len(values) != 3 or not all(0 < s < math.inf for s in values):
-        raise ValueError(f"spacing must be a positive number of mm or three, for z, y, x, got {spacing}")
+        raise InputError(f"spacing must be a positive number of mm or three, for z, y, x, got {spacing}")
     return (float(values[0]), float(values[1]), float(values[2]))
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sinograd.datasets.block_cache import BlockCache
 from sinograd.datasets.pairs import AIR, PairedVolume, VolumeSource, check_finite
+from sinograd.errors import InputError, InputTypeError
 
 _MOST_PADDING = 0.8  # of a patch; others are drawn again
 _DRAWS = 20
@@ -132,30 +133,30 @@ class Patches:
 
     def _check(self) -> None:
         if not self.pairs:
-            raise ValueError("pairs: expected at least one paired volume, got none")
+            raise InputError("pairs: expected at least one paired volume, got none")
         for pair in self.pairs:
             if not isinstance(pair, PairedVolume):
-                raise TypeError(f"pairs: expected PairedVolumes, got a {type(pair).__name__}")
+                raise InputTypeError(f"pairs: expected PairedVolumes, got a {type(pair).__name__}")
         if min(self.size) < 1 or self.per_batch < 1:
-            raise ValueError(f"size and per_batch must be positive, got {self.size} and {self.per_batch}")
+            raise InputError(f"size and per_batch must be positive, got {self.size} and {self.per_batch}")
         if self.weights not in ("patient", "slice"):
-            raise ValueError(f"weights must be patient or slice, got {self.weights!r}")
+            raise InputError(f"weights must be patient or slice, got {self.weights!r}")
         first = self.pairs[0]
         for pair in self.pairs:
             if pair.unit != first.unit:
-                raise ValueError(
+                raise InputError(
                     f"pairs: {first.name} is in {first.unit}, {pair.name} in {pair.unit}: one unit for all"
                 )
             kinds = [_kind(first), _kind(pair)]
             if kinds[0] != kinds[1]:
-                raise ValueError(f"pairs: {first.name} has {kinds[0]}, {pair.name} has {kinds[1]}: one kind for all")
+                raise InputError(f"pairs: {first.name} has {kinds[0]}, {pair.name} has {kinds[1]}: one kind for all")
             if pair.shape[1] < self.size[0] or pair.shape[2] < self.size[1]:
-                raise ValueError(
+                raise InputError(
                     f"size: patches of {self.size[0]} x {self.size[1]} do not fit into the slices of {pair.name}, "
                     f"{pair.shape[1]} x {pair.shape[2]}"
                 )
         if self.pad is not None and first.unit not in AIR:
-            raise ValueError(f"pad: what replaces it is known for HU and 1/mm, {first.name} is in {first.unit!r}")
+            raise InputError(f"pad: what replaces it is known for HU and 1/mm, {first.name} is in {first.unit!r}")
 
 
 def _kind(pair: PairedVolume) -> str:

@@ -13,8 +13,8 @@ from torch import Tensor
 from sinograd.datasets.block_cache import BlockCache
 from sinograd.datasets.pairs import check_range
 from sinograd.datasets.spec import ScanSpec
+from sinograd.errors import ConfigError
 from sinograd.geometry import ConeBeam, FanBeam, FlatDetector, Geometry, Grid, full_scan, load_geometry
-from sinograd.io.typed import ConfigError
 from sinograd.physics import add_photon_noise
 from sinograd.recon import fbp, fdk
 

@@ -51,9 +51,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
+from sinograd.config.schema import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check
 from sinograd.datasets.pairs import PairedVolume, Unit
 from sinograd.datasets.patches import Patches
-from sinograd.io.typed import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check
 
 _SHAPE = Check("three whole numbers of at least 1 (z, y, x)", lambda value: all(n >= 1 for n in value))
 _NOT_EMPTY = Check("a list that is not empty", lambda value: not isinstance(value, tuple) or len(value) > 0)

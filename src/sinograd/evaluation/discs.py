@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sinograd.datasets import PairedVolume
+from sinograd.errors import InputError
 from sinograd.geometry import Grid
 from sinograd.metrics import TaskTransferFunction, task_transfer_function
 
@@ -55,13 +56,13 @@ class Disc:
         try:
             x, y, radius = (float(part) for part in parts[:3])
         except ValueError:
-            raise ValueError(f"disc: expected {_FORM}, got {text!r}") from None
+            raise InputError(f"disc: expected {_FORM}, got {text!r}") from None
         if not (math.isfinite(x) and math.isfinite(y) and 0 < radius < math.inf):
-            raise ValueError(f"disc: expected finite lengths and a positive radius, got {text!r}")
+            raise InputError(f"disc: expected finite lengths and a positive radius, got {text!r}")
         ranges = [part for part in parts[3:] if re.fullmatch(r"\d+:\d+", part)]
         names = [part for part in parts[3:] if part not in ranges]
         if len(ranges) > 1 or len(names) > 1 or "" in names:
-            raise ValueError(f"disc: expected {_FORM}, got {text!r}")
+            raise InputError(f"disc: expected {_FORM}, got {text!r}")
         slices = None
         if ranges:
             first, _, end = ranges[0].partition(":")
@@ -145,22 +146,22 @@ def _place(disc: Disc, pairs: Sequence[PairedVolume]) -> _Place:
     those = [pair for pair in pairs if disc.volume in (None, pair.name)]
     if not those:
         names = ", ".join(pair.name for pair in pairs[:5]) + (" ..." if len(pairs) > 5 else "")
-        raise ValueError(f"disc {disc}: expected a volume of {names}")
+        raise InputError(f"disc {disc}: expected a volume of {names}")
     places = []
     for pair in those:
         if pair.spacing is None:
-            raise ValueError(f"disc {disc}: the size of the voxels of {pair.name} is not known")
+            raise InputError(f"disc {disc}: the size of the voxels of {pair.name} is not known")
         depth, height, width = pair.shape
         if disc.slices is not None and not 0 <= disc.slices[0] < disc.slices[1] <= depth:
-            raise ValueError(f"disc {disc}: expected slices between 0 and {depth} of {pair.name}, FIRST below END")
+            raise InputError(f"disc {disc}: expected slices between 0 and {depth} of {pair.name}, FIRST below END")
         _, dy, dx = pair.spacing
         middle = _middle(pair)
         center = ((disc.y - middle[1]) / dy + (height - 1) / 2, (disc.x - middle[0]) / dx + (width - 1) / 2)
         if disc.radius < 3 * max(dy, dx):
-            raise ValueError(f"disc {disc}: expected a radius of at least 3 pixels of {max(dy, dx):g} mm ({pair.name})")
+            raise InputError(f"disc {disc}: expected a radius of at least 3 pixels of {max(dy, dx):g} mm ({pair.name})")
         for at, n, step in zip(center, (height, width), (dy, dx), strict=True):
             if not 1.8 * disc.radius / step <= at <= n - 1 - 1.8 * disc.radius / step:
-                raise ValueError(
+                raise InputError(
                     f"disc {disc}: it and 0.8 of its radius around it leave the slices of {pair.name}, {height} x "
                     f"{width} pixels of {dy:g} x {dx:g} mm about ({middle[0]:g}, {middle[1]:g}) mm"
                 )
@@ -168,7 +169,7 @@ def _place(disc: Disc, pairs: Sequence[PairedVolume]) -> _Place:
     for pair, place in zip(those, places, strict=True):
         apart = max(abs(a - b) for a, b in zip(place.center, places[0].center, strict=True))
         if place.shape != places[0].shape or not np.allclose(place.spacing, places[0].spacing) or apart > 0.01:
-            raise ValueError(
+            raise InputError(
                 f"disc {disc}: {those[0].name} and {pair.name} have other pixels there: name one volume (,VOLUME)"
             )
     return places[0]

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sinograd.datasets import PairedVolume, check_unit
+from sinograd.errors import InputError
 from sinograd.evaluation.discs import TARGET, Disc, DiscImages
 from sinograd.evaluation.memory import PeakMemory
 from sinograd.evaluation.methods import INPUT, Denoise, Method, unchanged
@@ -123,20 +124,20 @@ def _check(methods: Sequence[Method], pairs: Sequence[PairedVolume], protocol: P
     names = [m.name for m in methods]
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise ValueError(f"methods: {', '.join(twice)} is there twice: expected different names (NAME=MODEL_FILE)")
+        raise InputError(f"methods: {', '.join(twice)} is there twice: expected different names (NAME=MODEL_FILE)")
     if not pairs:
-        raise ValueError("pairs: expected at least one paired volume, got none")
+        raise InputError("pairs: expected at least one paired volume, got none")
     units = []
     for pair in pairs:
         if pair.target is None:
-            raise ValueError(f"{pair.name}: no target, expected the volume to compare with")
+            raise InputError(f"{pair.name}: no target, expected the volume to compare with")
         units.append("HU" if water is not None and pair.unit == "1/mm" else pair.unit)
         protocol.check(units[-1], pair.group, pair.name)
         if units[-1] != units[0]:
-            raise ValueError(f"pairs: {pairs[0].name} is in {units[0]}, {pair.name} in {units[-1]}: one unit for all")
+            raise InputError(f"pairs: {pairs[0].name} is in {units[0]}, {pair.name} in {units[-1]}: one unit for all")
         for method in methods:
             if pair.unit != "none" and method.unit not in (None, pair.unit):
-                raise ValueError(f"{method.name}: trained on values in {method.unit}, {pair.name} is in {pair.unit}")
+                raise InputError(f"{method.name}: trained on values in {method.unit}, {pair.name} is in {pair.unit}")
     for pair in pairs:
         check_unit(pair)
     return "" if units[0] == "none" else units[0]
@@ -146,7 +147,7 @@ def _read(pair: PairedVolume, source: object, what: str, device: torch.device) -
     volume = source.read(0, pair.shape[0]).to(device)  # pyright: ignore[reportAttributeAccessIssue]
     bad = int((~torch.isfinite(volume)).sum())
     if bad:
-        raise ValueError(f"{pair.name}: {what}: expected finite values, got {bad} NaN or infinite ones")
+        raise InputError(f"{pair.name}: {what}: expected finite values, got {bad} NaN or infinite ones")
     return volume
 
 
@@ -158,10 +159,10 @@ def _denoise(method: Method, pair: PairedVolume, volume: Tensor, target: Tensor)
         seconds, found = _timed(denoise, volume)
     if not isinstance(found, Tensor) or found.shape != volume.shape:
         came = list(found.shape) if isinstance(found, Tensor) else type(found).__name__
-        raise ValueError(f"{method.name}: expected a volume {list(volume.shape)} of {pair.name}, got {came}")
+        raise InputError(f"{method.name}: expected a volume {list(volume.shape)} of {pair.name}, got {came}")
     if not bool(torch.isfinite(found).all()):
         bad = int((~torch.isfinite(found)).sum())
-        raise ValueError(f"{method.name}: made {bad} NaN or infinite values of {pair.name}")
+        raise InputError(f"{method.name}: made {bad} NaN or infinite values of {pair.name}")
     return found, seconds / len(volume), memory.peak
 
 

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.datasets.pairs import AIR
+from sinograd.errors import InputError
 from sinograd.models import DualDomainBilateral, filter_in_place, read_model
 from sinograd.models.bilateral import is_bilateral_stack
 from sinograd.models.classical import bm3d, bm4d, has_package
@@ -57,7 +58,7 @@ class Method:
         Raises ValueError for a `DualDomainBilateral`, which starts from projections.
         """
         if isinstance(module, DualDomainBilateral):
-            raise ValueError(f"{name}: the model starts from projections, expected one that denoises volumes")
+            raise InputError(f"{name}: the model starts from projections, expected one that denoises volumes")
         module = module.to(device).eval()
         parameters = sum(p.numel() for p in module.parameters())
         if is_bilateral_stack(module):
@@ -100,7 +101,7 @@ def find_method(name_or_path: str | os.PathLike[str], device: str | torch.device
     try:
         saved = read_model(path)
     except FileNotFoundError as error:
-        raise ValueError(
+        raise InputError(
             f"no method {path!r}: expected one of {INPUT}, {', '.join(TUNABLE)}, or a model ({error})"
         ) from error
     unit = saved.trained_on.get("unit")

@@ -29,9 +29,9 @@ from sinograd.evaluation.noise_tables import (
 )
 from sinograd.evaluation.scores import METRICS, Sample, Scores
 from sinograd.evaluation.tables import difference_cells, difference_heads, score_cells, score_heads, table_notes
-from sinograd.io import check_page_path
-from sinograd.io.files import replacing
-from sinograd.io.page import filled
+from sinograd.io.storage.files import replacing
+from sinograd.view import check_page_path
+from sinograd.view.page import filled
 
 _LEVELS = 65535
 _SOFT_TISSUE, _DIFFERENCE = (-150.0, 250.0), 150.0  # HU, the windows of Wagner et al. (2022), figure 4

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
+from sinograd.errors import InputError
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -56,7 +58,7 @@ def summarise(values: Sequence[float]) -> Summary:
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> PairedDifference:
     """Of first - second, pair by pair; ValueError where there are none or their numbers differ."""
     if len(first) != len(second) or not len(first):
-        raise ValueError(f"expected as many numbers in both, at least one, got {len(first)} and {len(second)}")
+        raise InputError(f"expected as many numbers in both, at least one, got {len(first)} and {len(second)}")
     differences = np.subtract(first, second, where=np.not_equal(first, second), out=np.zeros(len(first)))
     found = summarise(differences.tolist())
     if not found.std > 0:

@@ -14,9 +14,10 @@ from pathlib import Path
 
 import yaml
 
+from sinograd.config.schema import from_plain
+from sinograd.config.yaml import load_yaml
 from sinograd.datasets import PairedVolume, PairsSpec, load_pairs, with_absolute_paths
-from sinograd.geometry.plain_yaml import load_yaml
-from sinograd.io.typed import ConfigError, from_plain
+from sinograd.errors import ConfigError, MissingFileError
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,7 @@ def read_pairs_file(
     """
     file = Path(path)
     if not file.is_file():
-        raise FileNotFoundError(f"no file of pairs at {file}")
+        raise MissingFileError(f"no file of pairs at {file}")
     try:
         data = load_yaml(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -13,6 +13,7 @@ from typing import Any
 
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.metrics import psnr, rmse, ssim
 
 Window = tuple[float, float]
@@ -58,17 +59,17 @@ class Protocol:
                 ": give the attenuation of water in 1/mm (--water-per-mm), or take full-range with a data range "
                 "(--data-range)"
             )
-            raise ValueError(
+            raise InputError(
                 f"{name}: its values are in {_unit(unit)}, the protocol {self.name} scores {self.unit}"
                 + (more if unit == "1/mm" else "")
             )
         if self.windows and group not in self.windows:
-            raise ValueError(
+            raise InputError(
                 f"{name}: the protocol {self.name} has a window for each body part, expected the group "
                 f"{', '.join(self.windows)}, got {group!r}"
             )
         if not self.windows and self.data_range is None:
-            raise ValueError(
+            raise InputError(
                 f"{name}: its values are in {_unit(unit)}, for which the protocol {self.name} has no data range: give "
                 "one (--data-range)"
             )
@@ -76,9 +77,9 @@ class Protocol:
     def with_data_range(self, data_range: float, unit: str) -> Protocol:
         """The same with another data range, in the unit given; ValueError where windows fix it."""
         if self.windows:
-            raise ValueError(f"the protocol {self.name} takes its data ranges from its windows, none can be given")
+            raise InputError(f"the protocol {self.name} takes its data ranges from its windows, none can be given")
         if not 0 < data_range < math.inf:
-            raise ValueError(f"the data range must be a positive number, got {data_range}")
+            raise InputError(f"the data range must be a positive number, got {data_range}")
         origin = self.origin if unit == self.unit else 0.0
         return replace(self, data_range=data_range, origin=origin, unit="" if unit == "none" else unit)
 
@@ -153,7 +154,7 @@ def protocol(name: str, *, data_range: float | None = None, unit: str = "HU") ->
         ValueError: another name, or a data range with ldct-benchmark.
     """
     if name not in PROTOCOLS:
-        raise ValueError(f"no protocol {name!r}: expected one of {', '.join(PROTOCOLS)}")
+        raise InputError(f"no protocol {name!r}: expected one of {', '.join(PROTOCOLS)}")
     chosen = PROTOCOLS[name]
     return chosen if data_range is None else chosen.with_data_range(data_range, unit)
 

@@ -8,12 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sinograd.data import make_provenance
+from sinograd.errors import MissingFileError, NotAFolderError
 from sinograd.evaluation.noise_tables import curves_csv, discs_csv, noise_latex
 from sinograd.evaluation.page import save_report
 from sinograd.evaluation.scores import Scores
 from sinograd.evaluation.tables import differences_csv, latex, summary_csv, volumes_csv
-from sinograd.io import make_provenance
-from sinograd.io.files import check_destination, replacing
+from sinograd.io.storage.files import check_destination, replacing
 
 FILES = {
     "volumes.csv": volumes_csv,
@@ -32,10 +33,10 @@ def check_results_folder(folder: str | os.PathLike[str], *, force: bool = False)
     path = Path(folder)
     if not path.exists():
         if not path.parent.is_dir():
-            raise FileNotFoundError(f"cannot write {path}: the folder {path.parent} does not exist")
+            raise MissingFileError(f"cannot write {path}: the folder {path.parent} does not exist")
         return path
     if not path.is_dir():
-        raise NotADirectoryError(f"cannot write {path}: it is a file, a folder is expected")
+        raise NotAFolderError(f"cannot write {path}: it is a file, a folder is expected")
     for name in (*FILES, PAGE, PROVENANCE):
         check_destination(path / name, force=force)
     return path

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.evaluation.discs import Sharpness
 from sinograd.evaluation.paired import PairedDifference, Summary, paired_difference, summarise
 from sinograd.evaluation.protocols import Protocol
@@ -134,6 +135,6 @@ class Scores:
 
     def _check(self, method: str, metric: str) -> None:
         if method not in [m.name for m in self.methods]:
-            raise ValueError(f"no method {method!r}: expected one of {', '.join(m.name for m in self.methods)}")
+            raise InputError(f"no method {method!r}: expected one of {', '.join(m.name for m in self.methods)}")
         if metric not in (*METRICS, *MEASURES):
-            raise ValueError(f"no metric {metric!r}: expected one of {', '.join((*METRICS, *MEASURES))}")
+            raise InputError(f"no metric {metric!r}: expected one of {', '.join((*METRICS, *MEASURES))}")

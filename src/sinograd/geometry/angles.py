@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from . import checks
+from sinograd.errors import InputError
+from sinograd.geometry import checks
 
 
 def full_scan(views: int, start: float = 0.0) -> Tensor:
@@ -39,9 +40,9 @@ def short_scan(views: int, fan_angle: float, start: float = 0.0) -> Tensor:
     """
     views = checks.count(views, "views")
     if views < 2:
-        raise ValueError(f"views must be at least 2 for a short scan, got {views}")
+        raise InputError(f"views must be at least 2 for a short scan, got {views}")
     fan_angle = checks.number(fan_angle, "fan_angle")
     if not 0 <= fan_angle < math.pi:
-        raise ValueError(f"fan_angle must lie in [0, pi) rad, got {fan_angle:g}")
+        raise InputError(f"fan_angle must lie in [0, pi) rad, got {fan_angle:g}")
     steps = torch.linspace(0, math.pi + fan_angle, views, dtype=torch.float64, device="cpu")
     return checks.number(start, "start") + steps

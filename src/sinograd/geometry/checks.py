@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, InputTypeError
+
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
 
@@ -23,10 +25,10 @@ def number(value: object, name: str) -> float:
     if isinstance(value, Tensor) and value.ndim == 0 and value.dtype != torch.bool:
         value = value.item()
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
+        raise InputTypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
     result = float(value)
     if not math.isfinite(result):
-        raise ValueError(f"{name} must be finite, got {result}")
+        raise InputError(f"{name} must be finite, got {result}")
     return result
 
 
@@ -34,16 +36,16 @@ def positive(value: object, name: str) -> float:
     """A finite number above zero."""
     result = number(value, name)
     if result <= 0:
-        raise ValueError(f"{name} must be positive, got {result:g}")
+        raise InputError(f"{name} must be positive, got {result:g}")
     return result
 
 
 def count(value: object, name: str) -> int:
     """An integer of at least 1; bools and floats are refused."""
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise TypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
+        raise InputTypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
     if value < 1:
-        raise ValueError(f"{name} must be at least 1, got {value}")
+        raise InputError(f"{name} must be at least 1, got {value}")
     return int(value)
 
 
@@ -57,7 +59,7 @@ def is_sequence(value: object) -> bool:
 def entries(value: object, name: str, meaning: str) -> tuple[object, ...]:
     """The entries of a sequence as a tuple; `meaning` says in the error what was expected."""
     if not is_sequence(value):
-        raise TypeError(f"{name} must be {meaning}, got {value!r} ({type(value).__name__})")
+        raise InputTypeError(f"{name} must be {meaning}, got {value!r} ({type(value).__name__})")
     return tuple(value)  # pyright: ignore[reportArgumentType]
 
 
@@ -65,7 +67,7 @@ def shape(value: object, name: str, meaning: str, lengths: tuple[int, ...]) -> t
     """A tuple of counts with one of the allowed lengths."""
     items = entries(value, name, meaning)
     if len(items) not in lengths:
-        raise ValueError(f"{name} must be {meaning}, got {len(items)} numbers: {items}")
+        raise InputError(f"{name} must be {meaning}, got {len(items)} numbers: {items}")
     return tuple(count(item, f"{name}[{i}]") for i, item in enumerate(items))
 
 
@@ -75,7 +77,7 @@ def spacing(value: object, name: str, ndim: int) -> tuple[float, ...]:
         return (positive(value, name),) * ndim
     items = entries(value, name, "a number or one number for each axis")
     if len(items) != ndim:
-        raise ValueError(f"{name} must be one number or {ndim}, one for each axis, got {len(items)}: {items}")
+        raise InputError(f"{name} must be one number or {ndim}, one for each axis, got {len(items)}: {items}")
     return tuple(positive(item, f"{name}[{i}]") for i, item in enumerate(items))
 
 
@@ -86,19 +88,19 @@ def values(value: object, name: str, form: tuple[int | str, ...]) -> Tensor:
     """
     tensor = value.detach() if isinstance(value, Tensor) else _from_array(value, name, form)
     if tensor.dtype == torch.bool or tensor.is_complex():
-        raise TypeError(f"{name} must be real numbers, got {tensor.dtype}")
+        raise InputTypeError(f"{name} must be real numbers, got {tensor.dtype}")
     fits = tensor.ndim == len(form) and all(
         isinstance(want, str) or want == got for want, got in zip(form, tensor.shape, strict=True)
     )
     if not fits:
-        raise ValueError(f"{name} must be {_form_text(form)}, got {list(tensor.shape)}")
+        raise InputError(f"{name} must be {_form_text(form)}, got {list(tensor.shape)}")
     if tensor.numel() == 0:
-        raise ValueError(f"{name} is empty, expected {_form_text(form)} with at least one view")
+        raise InputError(f"{name} is empty, expected {_form_text(form)} with at least one view")
     tensor = tensor.to("cpu", torch.float64, copy=True).contiguous()
     bad = ~torch.isfinite(tensor)
     if bad.any():
         first = bad.nonzero()[0].tolist()
-        raise ValueError(f"{name} must be finite, got {tensor[tuple(first)].item()} at {first}")
+        raise InputError(f"{name} must be finite, got {tensor[tuple(first)].item()} at {first}")
     return tensor
 
 
@@ -117,7 +119,7 @@ def per_view_pair(value: object, name: str, views: int) -> tuple[float, float] |
     if not is_sequence(value):
         if number(value, name) == 0:
             return (0.0, 0.0)
-        raise ValueError(f"{name} must be a pair (row, column) or [views, 2], got {value!r}")
+        raise InputError(f"{name} must be a pair (row, column) or [views, 2], got {value!r}")
     items = entries(value, name, "a pair (row, column)")
     if len(items) == 2 and not is_sequence(items[0]):
         return (number(items[0], f"{name}[0]"), number(items[1], f"{name}[1]"))
@@ -129,9 +131,9 @@ def _from_array(value: object, name: str, form: tuple[int | str, ...]) -> Tensor
     try:
         array = np.asarray(value)
     except (TypeError, ValueError) as error:
-        raise TypeError(f"{name} must be numbers {_form_text(form)}: {error}") from error
+        raise InputTypeError(f"{name} must be numbers {_form_text(form)}: {error}") from error
     if array.dtype.kind not in "iuf":
-        raise TypeError(f"{name} must be real numbers {_form_text(form)}, got {array.dtype} from {value!r:.80}")
+        raise InputTypeError(f"{name} must be real numbers {_form_text(form)}, got {array.dtype} from {value!r:.80}")
     return torch.from_numpy(np.array(array, dtype=np.float64, order="C"))
 
 

@@ -47,8 +47,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checks
-from .detectors import CurvedDetector, Detector
+from sinograd.geometry import checks
+from sinograd.geometry.detectors import CurvedDetector, Detector
 
 
 @dataclass(frozen=True)

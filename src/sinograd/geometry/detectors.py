@@ -11,8 +11,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from . import checks
-from .text import call_text, collapse, only_keys
+from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry import checks
+from sinograd.geometry.formatting import call_text, collapse, only_keys
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -100,10 +101,10 @@ class Detector(ABC):
     def from_dict(data: Mapping[str, Any]) -> Detector:
         """The detector that `to_dict` described; unknown kinds and keys raise ValueError."""
         if not isinstance(data, Mapping):
-            raise TypeError(f"detector must be a mapping, got {data!r} ({type(data).__name__})")
+            raise InputTypeError(f"detector must be a mapping, got {data!r} ({type(data).__name__})")
         kind = str(data.get("kind", "flat"))
         if kind not in _DETECTORS:
-            raise ValueError(f"detector kind must be one of {', '.join(_DETECTORS)}, got {kind!r}")
+            raise InputError(f"detector kind must be one of {', '.join(_DETECTORS)}, got {kind!r}")
         optional = ["kind", "offset"] + (["radius"] if kind == "curved" else [])
         only_keys(data, f"{kind} detector", required=("shape", "spacing"), optional=optional)
         return _DETECTORS[kind](**{key: value for key, value in data.items() if key != "kind"})
@@ -165,7 +166,7 @@ class CurvedDetector(Detector):
     def check_arc(self, radius: float) -> None:
         """Raise ValueError if the arc covers a half circle or more at this radius."""
         if self.size[-1] >= math.pi * radius:
-            raise ValueError(
+            raise InputError(
                 f"{self.columns} columns x {self.column_spacing:g} mm, {self.size[-1]:g} mm of detector "
                 f"at radius {radius:g} mm, cover a half circle ({math.pi * radius:g} mm) or more"
             )
@@ -184,8 +185,8 @@ def _checked_offset(value: object, name: str, ndim: int) -> float | tuple[float,
     if not checks.is_sequence(value):
         if checks.number(value, name) == 0:
             return (0.0, 0.0)
-        raise ValueError(f"{name} must be a pair (row, column) in mm for a 2-D detector, got {value!r}")
+        raise InputError(f"{name} must be a pair (row, column) in mm for a 2-D detector, got {value!r}")
     items = checks.entries(value, name, "a pair (row, column)")
     if len(items) != 2:
-        raise ValueError(f"{name} must be a pair (row, column), got {len(items)} numbers: {items}")
+        raise InputError(f"{name} must be a pair (row, column), got {len(items)} numbers: {items}")
     return (checks.number(items[0], f"{name} row"), checks.number(items[1], f"{name} column"))

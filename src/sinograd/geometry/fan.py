@@ -6,13 +6,14 @@ from typing import Any, ClassVar, Self
 
 import torch
 
-from . import checks, surface
-from .angles import short_scan
-from .beam import Geometry
-from .checks import Values
-from .circular import Orbit, read_orbit
-from .detectors import Detector
-from .given import read_vectors, require_dimension, stack_vectors
+from sinograd.geometry import checks
+from sinograd.geometry import vectors as surface
+from sinograd.geometry.angles import short_scan
+from sinograd.geometry.base import Geometry
+from sinograd.geometry.checks import Values
+from sinograd.geometry.circular import Orbit, read_orbit
+from sinograd.geometry.detectors import Detector
+from sinograd.geometry.view_vectors import read_vectors, require_dimension, stack_vectors
 
 
 class FanBeam(Geometry):

@@ -10,8 +10,9 @@ from typing import Any
 
 import yaml
 
-from .beam import Geometry
-from .plain_yaml import load_yaml
+from sinograd.config.yaml import load_yaml
+from sinograd.errors import ExistingFileError, InputError, InputTypeError, MissingFileError
+from sinograd.geometry.base import Geometry
 
 _SUFFIXES = (".yaml", ".yml")
 
@@ -31,9 +32,9 @@ def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
     source: Traversable | None = Path(text) if is_path else _scanners().get(text)
     if source is None:
         known = ", ".join(scanner_names())
-        raise FileNotFoundError(f"no scanner named {text!r}; known: {known}; or give the path of a .yaml file")
+        raise MissingFileError(f"no scanner named {text!r}; known: {known}; or give the path of a .yaml file")
     if not source.is_file():
-        raise FileNotFoundError(f"no geometry file at {source}")
+        raise MissingFileError(f"no geometry file at {source}")
     data = read_yaml(source)
     try:
         return Geometry.from_dict(data)
@@ -46,7 +47,7 @@ def read_yaml(source: Traversable) -> Any:
     try:
         return load_yaml(source.read_text(encoding="utf-8"))
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise ValueError(f"{source} is not a YAML file: {error}") from error
+        raise InputError(f"{source} is not a YAML file: {error}") from error
 
 
 def save_geometry(geometry: Geometry, path: str | os.PathLike[str], force: bool = False) -> None:
@@ -63,18 +64,18 @@ def save_geometry(geometry: Geometry, path: str | os.PathLike[str], force: bool 
     """
     target = Path(path)
     if not isinstance(geometry, Geometry):
-        raise TypeError(f"geometry must be a Geometry, got {type(geometry).__name__}")
+        raise InputTypeError(f"geometry must be a Geometry, got {type(geometry).__name__}")
     if target.suffix not in _SUFFIXES:
-        raise ValueError(f"a geometry file ends in .yaml or .yml, got {str(target)!r}")
+        raise InputError(f"a geometry file ends in .yaml or .yml, got {str(target)!r}")
     save_text(yaml.safe_dump(geometry.to_dict(), sort_keys=False, default_flow_style=None, width=110), target, force)
 
 
 def save_text(text: str, target: Path, force: bool) -> None:
     """Write a file that appears under its name when it is whole; raises OSError as `save_geometry`."""
     if target.exists() and not force:
-        raise FileExistsError(f"{target} exists; give force=True to overwrite it")
+        raise ExistingFileError(f"{target} exists; give force=True to overwrite it")
     if not target.parent.is_dir():
-        raise FileNotFoundError(f"folder {target.parent} does not exist")
+        raise MissingFileError(f"folder {target.parent} does not exist")
     part = target.with_name(f".{target.name}.{os.getpid()}.part")
     try:
         part.write_text(text, encoding="utf-8")

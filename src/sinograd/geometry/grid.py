@@ -11,8 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from . import checks
-from .text import call_text, collapse, only_keys
+from sinograd.errors import InputError
+from sinograd.geometry import checks
+from sinograd.geometry.formatting import call_text, collapse, only_keys
 
 
 @dataclass(frozen=True, init=False, repr=False)
@@ -48,7 +49,7 @@ class Grid:
             center = (0.0,) * ndim
         items = checks.entries(center, "Grid center", f"({', '.join(names)})")
         if len(items) != ndim:
-            raise ValueError(f"Grid center must be ({', '.join(names)}) for shape {counts}, got {len(items)}: {items}")
+            raise InputError(f"Grid center must be ({', '.join(names)}) for shape {counts}, got {len(items)}: {items}")
         position = tuple(checks.number(c, f"Grid center {axis}") for c, axis in zip(items, names, strict=True))
         object.__setattr__(self, "shape", counts)
         object.__setattr__(self, "spacing", checks.spacing(spacing, "Grid spacing", ndim))

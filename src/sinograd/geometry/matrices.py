@@ -5,15 +5,16 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from . import checks
-from .detectors import Detector, FlatDetector
-from .surface import CENTER, SOURCE, U, V
+from sinograd.errors import InputError
+from sinograd.geometry import checks
+from sinograd.geometry.detectors import Detector, FlatDetector
+from sinograd.geometry.vectors import CENTER, SOURCE, U, V
 
 
 def require_flat(detector: Detector, name: str) -> Detector:
     """The detector, if it is flat: a projection matrix describes a plane."""
     if not isinstance(detector, FlatDetector):
-        raise ValueError(f"{name} needs a FlatDetector, got {detector!r}")
+        raise InputError(f"{name} needs a FlatDetector, got {detector!r}")
     return detector
 
 
@@ -21,9 +22,9 @@ def pixel_frame(detector: Detector, pixel_origin: object, unit: object) -> Tenso
     """F [3, 3]: takes (column, row, 1) in the coordinates of a matrix to pixel indices counted from 0."""
     origin = checks.entries(pixel_origin, "pixel_origin", "a pair (row, column)")
     if len(origin) != 2:
-        raise ValueError(f"pixel_origin must be a pair (row, column), got {len(origin)} numbers: {origin}")
+        raise InputError(f"pixel_origin must be a pair (row, column), got {len(origin)} numbers: {origin}")
     if unit not in ("pixel", "mm"):
-        raise ValueError(f'unit must be "pixel" or "mm", got {unit!r}')
+        raise InputError(f'unit must be "pixel" or "mm", got {unit!r}')
     row, column = (checks.number(value, "pixel_origin") for value in origin)
     height, width = (detector.row_spacing, detector.column_spacing) if unit == "mm" else (1.0, 1.0)
     frame = [[1 / width, 0, -column / width], [0, 1 / height, -row / height], [0, 0, 1]]
@@ -43,14 +44,14 @@ def matrices_to_vectors(given: Tensor, detector: Detector, frame: Tensor, front:
     singular = torch.linalg.det(unit_rows).abs() < 1e-12
     if singular.any():
         view = int(singular.nonzero()[0])
-        raise ValueError(f"matrices[{view}] has a singular left 3x3 block: no source point (parallel rays)")
+        raise InputError(f"matrices[{view}] has a singular left 3x3 block: no source point (parallel rays)")
     inverse = torch.linalg.inv(left)
     source = -(inverse @ projection[:, :, 3:])[:, :, 0]
     depth = (left[:, 2] * (front - source)).sum(-1)
     level = depth.abs() <= 1e-9 * left[:, 2].norm(dim=-1) * (front - source).norm(dim=-1)
     if level.any():
         view = int(level.nonzero()[0])
-        raise ValueError(
+        raise InputError(
             f"matrices[{view}]: front {front.tolist()} is level with the source at {source[view].tolist()}; "
             "give a point that lies in front of it"
         )
@@ -74,7 +75,7 @@ def _check_rows(lengths: Tensor, detector: Detector) -> None:
     wrong = (lengths / detector.row_spacing - 1).abs() > 1e-3
     if wrong.any():
         view = int(wrong.nonzero()[0])
-        raise ValueError(
+        raise InputError(
             f"matrices[{view}] gives rows {lengths[view].item():.6g} mm apart for columns "
             f"{detector.column_spacing:.6g} mm apart, not detector.row_spacing {detector.row_spacing:.6g} mm"
         )

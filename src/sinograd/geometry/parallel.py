@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar, Self
 
-from . import checks
-from .beam import Geometry
-from .checks import Values
-from .circular import parallel_vectors, read_shifts
-from .detectors import CurvedDetector, Detector
-from .given import read_vectors, require_dimension, stack_vectors
+from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry import checks
+from sinograd.geometry.base import Geometry
+from sinograd.geometry.checks import Values
+from sinograd.geometry.circular import parallel_vectors, read_shifts
+from sinograd.geometry.detectors import CurvedDetector, Detector
+from sinograd.geometry.view_vectors import read_vectors, require_dimension, stack_vectors
 
 
 class ParallelBeam(Geometry):
@@ -69,7 +70,7 @@ class ParallelBeam(Geometry):
         }
         for name in ("tilt", "in_plane_rotation"):
             if detector.ndim == 1 and arguments[name] != 0:
-                raise ValueError(f"{name} {arguments[name]:g} needs a 2-D detector, got shape {detector.shape}")
+                raise InputError(f"{name} {arguments[name]:g} needs a 2-D detector, got shape {detector.shape}")
         self._fill("circular", parallel_vectors(**arguments), arguments)
 
     @classmethod
@@ -90,7 +91,7 @@ class ParallelBeam(Geometry):
         ray, center, step_u, step_v = read_vectors(detector, directions, "directions", centers, u, v)
         length = ray.norm(dim=-1, keepdim=True)
         if (length == 0).any():
-            raise ValueError(f"directions[{int((length == 0).nonzero()[0, 0])}] is zero")
+            raise InputError(f"directions[{int((length == 0).nonzero()[0, 0])}] is zero")
         ray = ray / length
         arguments = {"directions": ray, "centers": center, "u": step_u, "v": step_v, "detector": detector}
         return cls._make("vectors", stack_vectors(detector, ray, center, step_u, step_v), arguments)
@@ -98,7 +99,7 @@ class ParallelBeam(Geometry):
 
 def _flat(detector: object) -> Detector:
     if isinstance(detector, CurvedDetector):
-        raise ValueError(f"ParallelBeam needs a FlatDetector, got {detector!r}")
+        raise InputError(f"ParallelBeam needs a FlatDetector, got {detector!r}")
     if not isinstance(detector, Detector):
-        raise TypeError(f"ParallelBeam needs a FlatDetector, got {detector!r} ({type(detector).__name__})")
+        raise InputTypeError(f"ParallelBeam needs a FlatDetector, got {detector!r} ({type(detector).__name__})")
     return require_dimension(detector, detector.ndim, "ParallelBeam")

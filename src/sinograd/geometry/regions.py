@@ -7,10 +7,12 @@ from typing import Any, TypeVar
 import torch
 from torch import Tensor
 
-from . import checks, surface
-from .beam import Geometry
-from .checks import Values
-from .detectors import CurvedDetector, Detector
+from sinograd.errors import InputError
+from sinograd.geometry import checks
+from sinograd.geometry import vectors as surface
+from sinograd.geometry.base import Geometry
+from sinograd.geometry.checks import Values
+from sinograd.geometry.detectors import CurvedDetector, Detector
 
 G = TypeVar("G", bound=Geometry)
 Span = tuple[int, int]
@@ -39,14 +41,14 @@ def detector_region(
     factors = check_binning(binning, detector.ndim)
     spans = (check_span(rows, "rows", detector.rows), check_span(columns, "columns", detector.columns))
     if detector.ndim == 1 and rows is not None and spans[0] != (0, 1):
-        raise ValueError(f"rows {rows}: a 2-D geometry has one row")
+        raise InputError(f"rows {rows}: a 2-D geometry has one row")
     shape, shift = [], []
     for name, (first, end), factor, count in zip(
         ("rows", "columns"), spans, factors, (detector.rows, detector.columns), strict=True
     ):
         bins = (end - first) // factor
         if bins < 1:
-            raise ValueError(f"binning: {factor} {name} do not fit into the {end - first} of {name} {first} to {end}")
+            raise InputError(f"binning: {factor} {name} do not fit into the {end - first} of {name} {first} to {end}")
         shape.append(bins)
         shift.append(first + (bins * factor - 1) / 2 - (count - 1) / 2)
     return _placed(geometry, (shape[0], shape[1]), factors, (shift[0], shift[1]))
@@ -64,7 +66,7 @@ def shift_detector(geometry: G, column: float | Values = 0.0, row: float | Value
     detector = geometry.detector
     column, row = (checks.per_view(value, name, geometry.views) for value, name in ((column, "column"), (row, "row")))
     if detector.ndim == 1 and bool(torch.as_tensor(row != 0).any()):
-        raise ValueError("row: the line detector of a 2-D geometry does not move along +v")
+        raise InputError("row: the line detector of a 2-D geometry does not move along +v")
     if isinstance(column, float) and isinstance(row, float):
         moved = (row / detector.row_spacing, column / detector.column_spacing)
         return _placed(geometry, (detector.rows, detector.columns), (1, 1), moved)
@@ -86,7 +88,7 @@ def check_span(span: Span | None, name: str, count: int) -> Span:
     items = checks.entries(span, name, "(first, end)")
     whole = len(items) == 2 and all(isinstance(item, int) and not isinstance(item, bool) for item in items)
     if not whole or not 0 <= items[0] < items[1] <= count:  # pyright: ignore[reportOperatorIssue]
-        raise ValueError(f"{name}: expected (first, end) with 0 <= first < end <= {count}, got {span!r}")
+        raise InputError(f"{name}: expected (first, end) with 0 <= first < end <= {count}, got {span!r}")
     return items[0], items[1]  # pyright: ignore[reportReturnType]
 
 
@@ -97,7 +99,7 @@ def check_binning(binning: int | tuple[int, int], ndim: int = 2) -> tuple[int, i
         return (factor if ndim == 2 else 1, factor)
     pair = checks.shape(binning, "binning", "a number or (rows, columns)", (2,))
     if ndim == 1 and pair[0] != 1:
-        raise ValueError(f"binning {pair}: the line detector of a 2-D geometry has no rows to join")
+        raise InputError(f"binning {pair}: the line detector of a 2-D geometry has no rows to join")
     return pair[0], pair[1]
 
 

@@ -14,8 +14,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.geometry import ConeBeam, FanBeam, FlatDetector, Geometry, Grid, ParallelBeam
-from sinograd.geometry.surface import CENTER, SOURCE, U, V
+from sinograd.geometry.vectors import CENTER, SOURCE, U, V
 from sinograd.interop.external import ExternalTransform, installed
 from sinograd.interop.given import entry
 from sinograd.interop.poses import as_circle, require_flat
@@ -44,7 +45,7 @@ def to_astra(
     check_pair(geometry, grid)
     require_flat(geometry, "ASTRA")
     if form not in ("auto", "vectors"):
-        raise ValueError(f'form must be "auto" or "vectors", got {form!r}')
+        raise InputError(f'form must be "auto" or "vectors", got {form!r}')
     projection = _circle(geometry) if form == "auto" else None
     return projection or _vectors(geometry), _volume(grid)
 
@@ -63,10 +64,10 @@ def from_astra(projection_geometry: Mapping[str, Any], volume_geometry: Mapping[
         geometry = _from_circle(kind, projection_geometry)
     else:
         known = ", ".join([*_CIRCLE_TYPES, *_VECTOR_TYPES])
-        raise ValueError(f"ASTRA's projection geometry has type {kind!r}; sinograd converts {known}")
+        raise InputError(f"ASTRA's projection geometry has type {kind!r}; sinograd converts {known}")
     grid = _grid(volume_geometry)
     if grid.ndim != geometry.ndim:
-        raise ValueError(f"ASTRA's {kind!r} is {geometry.ndim}-D, but its volume geometry is {grid.ndim}-D")
+        raise InputError(f"ASTRA's {kind!r} is {geometry.ndim}-D, but its volume geometry is {grid.ndim}-D")
     return geometry, grid
 
 
@@ -192,7 +193,7 @@ def _from_vectors(kind: str, given: Mapping[str, Any]) -> Geometry:
     table = torch.as_tensor(np.asarray(entry(given, "Vectors", what), dtype=np.float64))
     width = 12 if area else 6
     if table.ndim != 2 or table.shape[1] != width:
-        raise ValueError(f"{what}: Vectors must be [views, {width}], got {list(table.shape)}")
+        raise InputError(f"{what}: Vectors must be [views, {width}], got {list(table.shape)}")
     parts = [part.clone() for part in table.split(3 if area else 2, dim=1)]
     if area:
         shape = int(entry(given, "DetectorRowCount", what)), int(entry(given, "DetectorColCount", what))

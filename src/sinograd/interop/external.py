@@ -10,6 +10,7 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputTypeError, MissingPackageError
 from sinograd.geometry import Geometry, Grid
 from sinograd.ops.arguments import check_shape
 from sinograd.ops.validity import check_pair
@@ -75,7 +76,7 @@ class ExternalTransform:
     ) -> Tensor:
         if x.dtype != torch.float32:
             got = str(x.dtype).removeprefix("torch.")
-            raise TypeError(f"{type(self).__name__}: {self.toolkit} computes in float32, got {got}; use x.float()")
+            raise InputTypeError(f"{type(self).__name__}: {self.toolkit} computes in float32, got {got}; use x.float()")
         return _Call.apply(x, _batched(function, shape, result), _batched(back, result, shape))
 
     def __repr__(self) -> str:
@@ -122,7 +123,9 @@ def installed(package: str, user: str, remedy: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name != package.partition(".")[0]:
             raise
-        raise ImportError(f"{user} needs the package {error.name}, which is not installed ({remedy})") from error
+        raise MissingPackageError(
+            f"{user} needs the package {error.name}, which is not installed ({remedy})"
+        ) from error
 
 
 class _Call(torch.autograd.Function):

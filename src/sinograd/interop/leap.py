@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sinograd.errors import InputError
 from sinograd.geometry import ConeBeam, CurvedDetector, FanBeam, FlatDetector, Geometry, Grid, ParallelBeam
 from sinograd.interop.given import entry
 from sinograd.interop.poses import Circle, as_circle, require_flat, unit
@@ -45,7 +46,7 @@ def to_leap(geometry: Geometry, grid: Grid, *, modular: bool = False) -> Calls:
     """
     check_pair(geometry, grid)
     if grid.spacing[-1] != grid.spacing[-2]:
-        raise ValueError(f"grid.spacing {grid.spacing}: LEAP's voxels are as wide along y as along x")
+        raise InputError(f"grid.spacing {grid.spacing}: LEAP's voxels are as wide along y as along x")
     circle = None if modular else as_circle(geometry)
     height = grid.spacing[0] if geometry.ndim == 3 else grid.spacing[-1]
     if circle is not None and not isinstance(geometry, ConeBeam):
@@ -76,14 +77,14 @@ def from_leap(calls: Mapping[str, Mapping[str, Any]]) -> tuple[Geometry, Grid]:
     """
     beams = [name for name in _BEAMS if name in calls]
     if len(beams) != 1:
-        raise ValueError(f"LEAP's calls: expected one of {', '.join(_BEAMS)}, got {', '.join(calls) or 'none'}")
+        raise InputError(f"LEAP's calls: expected one of {', '.join(_BEAMS)}, got {', '.join(calls) or 'none'}")
     beam, given = beams[0], calls[beams[0]]
     volume = entry(calls, "set_volume", "LEAP's calls")
     what = f"LEAP's {beam}"
     rows = int(entry(given, "numRows", what))
     flat = rows == 1 and int(entry(volume, "numZ", "LEAP's set_volume")) == 1
     if beam == "set_fanbeam" and not flat:
-        raise ValueError(f"{what}: sinograd's fan beams are single slices, got {rows} rows")
+        raise InputError(f"{what}: sinograd's fan beams are single slices, got {rows} rows")
     two_dimensional = flat and beam in ("set_fanbeam", "set_parallelbeam")
     grid = _grid(volume, two_dimensional)
     if beam == "set_parallelbeam" and not two_dimensional:
@@ -96,14 +97,14 @@ def from_leap(calls: Mapping[str, Mapping[str, Any]]) -> tuple[Geometry, Grid]:
 
 def _check_slices(geometry: Geometry, circle: Circle, grid: Grid) -> None:
     if isinstance(geometry.detector, CurvedDetector):
-        raise ValueError(
+        raise InputError(
             f"geometry: LEAP's curved detectors are those of cone beams, not of a {type(geometry).__name__}"
         )
     if geometry.ndim == 2:
         return
     rows, height = geometry.rows, geometry.detector.row_spacing
     if grid.shape[0] != rows or grid.spacing[0] != height or abs(grid.center[2] - circle.row) > 1e-9 * height:
-        raise ValueError(
+        raise InputError(
             f"grid: of a parallel beam LEAP's slices are the detector's rows, {rows} slices of {height:g} mm about "
             f"z = {circle.row:g} mm; got {grid.shape[0]} of {grid.spacing[0]:g} mm about {grid.center[2]:g}"
         )
@@ -111,7 +112,7 @@ def _check_slices(geometry: Geometry, circle: Circle, grid: Grid) -> None:
 
 def _modular(geometry: Geometry) -> dict[str, Any]:
     if not isinstance(geometry, ConeBeam):
-        raise ValueError(
+        raise InputError(
             f"geometry: LEAP's {type(geometry).__name__} is circular, its detector faces the axis and is displaced "
             "equally in all views; only cone beams can be given by positions"
         )
@@ -120,7 +121,7 @@ def _modular(geometry: Geometry) -> dict[str, Any]:
     detector = geometry.detector
     for name, step, want in (("u", u, detector.column_spacing), ("v", v, detector.row_spacing)):
         if bool(((step.norm(dim=1) - want).abs() > 1e-9 * want).any()):
-            raise ValueError(f"geometry: LEAP has one spacing for all views, but not all {name} steps are {want:g} mm")
+            raise InputError(f"geometry: LEAP has one spacing for all views, but not all {name} steps are {want:g} mm")
     return {
         **_sizes(geometry, detector.row_spacing),
         "sourcePositions": source.numpy().copy(),
@@ -173,7 +174,7 @@ def _from_modular(given: Mapping[str, Any], what: str) -> ConeBeam:
 def _from_circular(beam: str, given: Mapping[str, Any], what: str, curved: bool, two_dimensional: bool) -> Geometry:
     for name in ("helicalPitch", "tiltAngle"):
         if given.get(name):
-            raise ValueError(
+            raise InputError(
                 f"{what}: {name} {given[name]} is not converted; LEAP's convert_to_modularbeam turns it into positions"
             )
     rows, columns = int(entry(given, "numRows", what)), int(entry(given, "numCols", what))

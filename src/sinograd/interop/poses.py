@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.geometry import CurvedDetector, FlatDetector, Geometry
-from sinograd.geometry.surface import CENTER, CURVATURE, SOURCE, U, V
+from sinograd.geometry.vectors import CENTER, CURVATURE, SOURCE, U, V
 
 EXACT = 1e-9
 """Largest relative deviation (cosines, lengths) at which a detector still is what a toolkit needs."""
@@ -40,7 +41,7 @@ def flat_poses(geometry: Geometry, toolkit: str) -> Poses:
             left-handed detector (u x v away from the source), parallel rays that do not meet it at right angles.
     """
     if geometry.ndim != 3:
-        raise ValueError(
+        raise InputError(
             f"geometry: {toolkit} knows 3-D scans only, got a {type(geometry).__name__} with a line detector; "
             "a ConeBeam or ParallelBeam whose detector has one row describes a slice"
         )
@@ -162,7 +163,7 @@ def one(values: Tensor, scale: float) -> float | None:
 def require_flat(geometry: Geometry, toolkit: str) -> None:
     """ValueError unless the detector is flat."""
     if not isinstance(geometry.detector, FlatDetector):
-        raise ValueError(f"geometry: the conversion to {toolkit} knows flat detectors only, got {geometry.detector!r}")
+        raise InputError(f"geometry: the conversion to {toolkit} knows flat detectors only, got {geometry.detector!r}")
 
 
 def unit(vectors: Tensor) -> Tensor:
@@ -172,4 +173,4 @@ def unit(vectors: Tensor) -> Tensor:
 
 def _refuse(wrong: Tensor, message: str) -> None:
     if bool(wrong.any()):
-        raise ValueError(f"{message} (view {int(wrong.nonzero()[0, 0])}, {int(wrong.sum())} of {len(wrong)} views)")
+        raise InputError(f"{message} (view {int(wrong.nonzero()[0, 0])}, {int(wrong.sum())} of {len(wrong)} views)")

@@ -16,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, MissingPackageError
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, Grid
 from sinograd.interop.external import ExternalTransform, installed
 from sinograd.interop.given import entry
@@ -37,7 +38,7 @@ def to_pyronn(geometry: Geometry, grid: Grid) -> dict[str, Any]:
     """
     check_pair(geometry, grid)
     if not isinstance(geometry, ConeBeam):
-        raise ValueError(f"geometry: the conversion to PYRO-NN knows cone beams only, got a {type(geometry).__name__}")
+        raise InputError(f"geometry: the conversion to PYRO-NN knows cone beams only, got a {type(geometry).__name__}")
     require_flat(geometry, "PYRO-NN")
     detector, matrices = geometry.detector, geometry.to_matrices()
     to_isocentre = float(matrices[:, 2, 3].mean())
@@ -75,7 +76,7 @@ def from_pyronn(parameters: Mapping[str, Any]) -> tuple[ConeBeam, Grid]:
 
     shape, spacing, origin = [int(n) for n in row("volume_shape")], row("volume_spacing"), row("volume_origin")
     if not len(shape) == len(spacing) == len(origin) == 3:
-        raise ValueError(f"{what}: sinograd converts its cone beams, with a 3-D volume; volume_shape is {shape}")
+        raise InputError(f"{what}: sinograd converts its cone beams, with a 3-D volume; volume_shape is {shape}")
     center = [first + (n - 1) / 2 * s for first, n, s in zip(origin, shape, spacing, strict=True)]
     grid = Grid(shape, spacing, center[::-1])
     detector = FlatDetector([int(n) for n in row("detector_shape")], row("detector_spacing"))
@@ -135,7 +136,7 @@ def _layer(
 ) -> Callable[[Tensor], Tensor]:
     """The layer as a function of one tensor; it gets all parameters by name, and takes those that it needs."""
     if not hasattr(module, name):
-        raise ImportError(f"PyronnTransform: {module.__name__} has no {name} ({_INSTALL})")
+        raise MissingPackageError(f"PyronnTransform: {module.__name__} has no {name} ({_INSTALL})")
     layer = getattr(module, name)(hardware_interp=hardware)
     known = {**parameters, "trajectory": parameters["projection_matrices"]}
     arguments = {key: _tensor(np.atleast_1d(value), device) for key, value in known.items()}
@@ -145,7 +146,7 @@ def _layer(
             return layer.forward(x[None].to(device).contiguous(), **arguments)[0]
         except KeyError as error:
             key = error.args[0]
-            raise ImportError(
+            raise MissingPackageError(
                 f"PyronnTransform: this PYRO-NN's {name} asks for {key}, which sinograd does not know"
             ) from error
 

@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, MissingFileError
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, Grid, ParallelBeam
 from sinograd.geometry.files import save_text
 from sinograd.interop.poses import Poses, flat_poses
@@ -68,11 +69,11 @@ def read_rtk(path: str | os.PathLike[str], detector: FlatDetector) -> ConeBeam |
             versions); a cylindrical detector; cone and parallel beams in one file.
     """
     if not isinstance(detector, FlatDetector) or detector.ndim != 2:
-        raise ValueError(f"detector: expected a FlatDetector with shape (rows, columns), got {detector!r}")
+        raise InputError(f"detector: expected a FlatDetector with shape (rows, columns), got {detector!r}")
     table = _read(Path(path))
     parallel = table[:, 1] == 0
     if bool(parallel.any()) and not bool(parallel.all()):
-        raise ValueError(f"{path}: {int(parallel.sum())} of {len(table)} projections are parallel, the others are not")
+        raise InputError(f"{path}: {int(parallel.sum())} of {len(table)} projections are parallel, the others are not")
     rotation = _rotations(table)
     u, v, n = (axis @ _FROM_RTK.T for axis in rotation.unbind(1))
     zero = torch.zeros(len(table), dtype=torch.float64)
@@ -92,7 +93,7 @@ def to_rtk_volume(volume: Tensor, grid: Grid) -> tuple[Tensor, tuple[float, ...]
     """
     _check_volume(grid)
     if tuple(volume.shape) != grid.shape:
-        raise ValueError(f"volume: expected grid.shape {grid.shape}, got {list(volume.shape)}")
+        raise InputError(f"volume: expected grid.shape {grid.shape}, got {list(volume.shape)}")
     z, y, x = grid.axes()
     depth, height, width = grid.spacing[1], grid.spacing[0], grid.spacing[2]
     return volume.transpose(0, 1).flip(0), (width, height, depth), (x[0].item(), z[0].item(), -y[-1].item())
@@ -104,7 +105,7 @@ def from_rtk_volume(
     """A volume [Z, Y, X] and its grid from RTK's image [-Y, Z, X] with ITK's spacing and origin (x, y, z)."""
     volume = torch.as_tensor(np.ascontiguousarray(array) if isinstance(array, np.ndarray) else array)
     if volume.ndim != 3:
-        raise ValueError(f"array: expected RTK's volume, 3-D, got {list(volume.shape)}")
+        raise InputError(f"array: expected RTK's volume, 3-D, got {list(volume.shape)}")
     volume = volume.flip(0).transpose(0, 1)
     middle = [first + (n - 1) / 2 * step for first, n, step in zip(origin, reversed(array.shape), spacing, strict=True)]
     width, height, depth = spacing
@@ -180,24 +181,24 @@ def _document(table: Tensor) -> str:
 def _read(path: Path) -> Tensor:
     """The nine numbers of each view, [views, 9]."""
     if not path.is_file():
-        raise FileNotFoundError(f"no geometry file at {path}")
+        raise MissingFileError(f"no geometry file at {path}")
     try:
         root = ElementTree.parse(path).getroot()
     except ElementTree.ParseError as error:
-        raise ValueError(f"{path} is not an RTK geometry file: {error}") from error
+        raise InputError(f"{path} is not an RTK geometry file: {error}") from error
     if root.tag != _ROOT:
-        raise ValueError(f"{path} is not an RTK geometry file: expected <{_ROOT}>, got <{root.tag}>")
+        raise InputError(f"{path} is not an RTK geometry file: expected <{_ROOT}>, got <{root.tag}>")
     shared = {child.tag: child.text for child in root if child.tag not in ("Projection", "Matrix")}
     projections = root.findall("Projection")
     if not projections:
-        raise ValueError(f"{path}: no <Projection> in the file")
+        raise InputError(f"{path}: no <Projection> in the file")
     if _value(path, 0, shared.get("RadiusCylindricalDetector", "0"), "RadiusCylindricalDetector"):
-        raise ValueError(f"{path}: a cylindrical detector; the conversion from RTK knows flat ones only")
+        raise InputError(f"{path}: a cylindrical detector; the conversion from RTK knows flat ones only")
     rows, collimated = [], 0
     for view, projection in enumerate(projections):
         texts = {**shared, **{child.tag: child.text for child in projection}}
         if "SourceToIsocenterDistance" not in texts:
-            raise ValueError(f"{path}: projection {view} has no SourceToIsocenterDistance, nor has the file")
+            raise InputError(f"{path}: projection {view} has no SourceToIsocenterDistance, nor has the file")
         rows.append([_value(path, view, texts.get(name, "0"), name) for name in _NAMES])
         collimated += any(name.startswith("Collimation") for name in texts)
     table = torch.tensor(rows, dtype=torch.float64)
@@ -218,10 +219,10 @@ def _check_matrices(path: Path, table: Tensor, projections: list[ElementTree.Ele
             continue
         numbers = [_value(path, view, part, "Matrix") for part in text.split()]
         if len(numbers) != 12:
-            raise ValueError(f"{path}: Matrix of projection {view} has {len(numbers)} numbers, expected 12")
+            raise InputError(f"{path}: Matrix of projection {view} has {len(numbers)} numbers, expected 12")
         given = torch.tensor(numbers, dtype=torch.float64).reshape(3, 4)
         if bool(((given - expected).abs() > _AGREEMENT * expected.abs().amax(1, keepdim=True)).any()):
-            raise ValueError(
+            raise InputError(
                 f"{path}: Matrix of projection {view} is not that of its nine parameters. Is the file of an older "
                 "version of RTK? Reading and writing it with RTK brings it up to date"
             )
@@ -233,7 +234,7 @@ def _value(path: Path, view: int, text: str | None, name: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise ValueError(f"{path}: {name} of projection {view} is {text!r}, expected a number")
+        raise InputError(f"{path}: {name} of projection {view} is {text!r}, expected a number")
     return value
 
 
@@ -243,4 +244,4 @@ def _combine(a: Tensor, b: Tensor, c: Tensor, u: Tensor, v: Tensor, n: Tensor) -
 
 def _check_volume(grid: Grid) -> None:
     if not isinstance(grid, Grid) or grid.ndim != 3:
-        raise ValueError(f"grid: expected a 3-D Grid, got {grid!r}")
+        raise InputError(f"grid: expected a 3-D Grid, got {grid!r}")

@@ -18,6 +18,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, Grid, ParallelBeam
 from sinograd.interop.external import ExternalTransform, installed
 from sinograd.interop.given import entry
@@ -131,11 +132,11 @@ def from_tigre(
     given = {**_OPTIONAL, **{key: value for key, value in given.items() if value is not None}}
     turns = np.asarray(entry(given, "angles", what) if angles is None else angles, dtype=np.float64)
     if turns.ndim not in (1, 2) or (turns.ndim == 2 and turns.shape[1] != 3) or not turns.size:
-        raise ValueError(f"angles: expected TIGRE's angles [views] or [views, 3], got {list(turns.shape)}")
+        raise InputError(f"angles: expected TIGRE's angles [views] or [views, 3], got {list(turns.shape)}")
     euler = torch.from_numpy(turns if turns.ndim == 2 else np.stack([turns, *np.zeros((2, len(turns)))], 1))
     views = len(euler)
     if given["mode"] not in ("cone", "parallel"):
-        raise ValueError(f"{what}: mode must be 'cone' or 'parallel', got {given['mode']!r}")
+        raise InputError(f"{what}: mode must be 'cone' or 'parallel', got {given['mode']!r}")
     parallel = given["mode"] == "parallel"
 
     def table(name: str, width: int) -> Tensor:
@@ -155,7 +156,7 @@ def from_tigre(
     yaw, pitch, roll = table("rotDetector", 3).unbind(1)
     turned = gantry @ _turn(roll, 2) @ _turn(pitch, 1) @ _turn(yaw, 0)
     if parallel and bool(torch.stack([roll, pitch, yaw]).any()):
-        raise ValueError(f"{what}: TIGRE leaves rotDetector out of parallel beams, but it is not 0")
+        raise InputError(f"{what}: TIGRE leaves rotDetector out of parallel beams, but it is not 0")
     source_distance, detector_distance = table("DSO", 1), table("DSD", 1)
     behind = torch.zeros_like(source_distance) if parallel else source_distance - detector_distance
     middle_of_detector = torch.cat([behind, offsets.flip(1)], 1)
@@ -246,7 +247,7 @@ def _cone(poses: Poses, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     center = (poses.center[:, None] @ frame)[:, 0]
     if bool((source[:, 0] <= 0).any()):
         view = int((source[:, 0] <= 0).nonzero()[0])
-        raise ValueError(f"geometry: TIGRE needs the source on its own side of the axis; it is not in view {view}")
+        raise InputError(f"geometry: TIGRE needs the source on its own side of the axis; it is not in view {view}")
     distances = torch.stack([source[:, 0], source[:, 0] - center[:, 0]], 1)
     shift = center - source
     offsets = torch.stack([source[:, 1], source[:, 2], shift[:, 2], shift[:, 1]], 1)
@@ -260,7 +261,7 @@ def _cone(poses: Poses, alpha: Tensor) -> tuple[Tensor, Tensor, Tensor]:
 def _check_upright(poses: Poses) -> None:
     leaning = torch.maximum(poses.v[:, :2].norm(dim=1), poses.u[:, 2].abs()) > EXACT
     if bool(leaning.any()):
-        raise ValueError(
+        raise InputError(
             "geometry: TIGRE's parallel beams have rows along z and rays at right angles to it; the detector leans in "
             f"{int(leaning.sum())} of {len(leaning)} views"
         )
@@ -291,7 +292,7 @@ def _table(value: Any, name: str, views: int, width: int) -> Tensor:
     if width == 1 and array.shape == (views,):
         array = array[:, None]
     if array.shape not in ((), (1,), (width,), (views, width)):
-        raise ValueError(
+        raise InputError(
             f"TIGRE's geometry: {name} must have {width} numbers or [{views}, {width}], got {list(array.shape)}"
         )
     return torch.from_numpy(np.ascontiguousarray(np.broadcast_to(array, (views, width))).copy())
@@ -304,5 +305,5 @@ def _counts(given: Mapping[str, Any], name: str, length: int) -> list[int]:
 def _lengths(given: Mapping[str, Any], name: str, length: int) -> list[float]:
     values = np.asarray(entry(given, name, "TIGRE's geometry"), dtype=np.float64)
     if values.shape != (length,):
-        raise ValueError(f"TIGRE's geometry: {name} must have {length} numbers, got {list(values.shape)}")
+        raise InputError(f"TIGRE's geometry: {name} must have {length} numbers, got {list(values.shape)}")
     return values.tolist()

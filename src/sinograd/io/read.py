@@ -21,11 +21,13 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from sinograd.data.scan import Scan
+from sinograd.errors import InputError, InputTypeError, IsAFolderError, MissingFileError
 from sinograd.geometry import Geometry, load_geometry
-from sinograd.io import dxchange, fips, hdf5, nikon, npy, nxtomo, skyscan, tiff_stack, txrm
-from sinograd.io.hdf5_heaps import check_heaps
-from sinograd.io.layout import is_hdf5
-from sinograd.io.scan import Scan
+from sinograd.io.scans import dxchange, fips, nikon, npy, nxtomo, skyscan, tiff_stack, txrm
+from sinograd.io.scans import sinograd_hdf5 as hdf5
+from sinograd.io.storage.hdf5.heaps import check_heaps
+from sinograd.io.storage.hdf5.layout import is_hdf5
 
 FORMATS: tuple[ModuleType, ...] = (
     hdf5,
@@ -70,7 +72,7 @@ def read(
     except ValueError as error:  # of a geometry that cannot be, say
         if str(path) in str(error):
             raise
-        raise ValueError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}") from error
     scan.check_shape()
     return scan
 
@@ -82,22 +84,22 @@ def known_formats() -> str:
 
 def _format_of(path: Path) -> ModuleType:
     if not path.exists():
-        raise FileNotFoundError(f"{path} does not exist")
+        raise MissingFileError(f"{path} does not exist")
     if path.is_dir():
         for module in FORMATS:
             if getattr(module, "FOLDERS", False) and module.matches(path, b""):
                 return module
-        raise IsADirectoryError(f"{path} is a folder, and no known scan format is one. Known: {known_formats()}")
+        raise IsAFolderError(f"{path} is a folder, and no known scan format is one. Known: {known_formats()}")
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
     if not head:
-        raise ValueError(f"{path} is empty (0 bytes)")
+        raise InputError(f"{path} is empty (0 bytes)")
     if is_hdf5(head):
         check_heaps(path)
     for module in FORMATS:
         if module.matches(path, head):
             return module
-    raise ValueError(_unknown(path, head))
+    raise InputError(_unknown(path, head))
 
 
 def _check_options(module: ModuleType, options: dict[str, Any]) -> None:
@@ -105,7 +107,7 @@ def _check_options(module: ModuleType, options: dict[str, Any]) -> None:
     unknown = [name for name in options if name not in known]
     if unknown:
         allowed = f"its options are {', '.join(known)}" if known else "it has none"
-        raise TypeError(f"{module.NAME} has no option {', '.join(unknown)}; {allowed}")
+        raise InputTypeError(f"{module.NAME} has no option {', '.join(unknown)}; {allowed}")
 
 
 def _unknown(path: Path, head: bytes) -> str:

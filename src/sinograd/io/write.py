@@ -8,12 +8,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from sinograd.io import dxchange_writer, hdf5, npy
-from sinograd.io.dxchange_writer import check_dxchange, write_dxchange
-from sinograd.io.npy import write_npy
-from sinograd.io.projections import Projections
-from sinograd.io.scan import Scan
-from sinograd.io.tiff_stack import write_tiff_stack
+from sinograd.data.projections import Projections
+from sinograd.data.scan import Scan
+from sinograd.errors import InputError
+from sinograd.io.scans import dxchange_writer, npy
+from sinograd.io.scans import sinograd_hdf5 as hdf5
+from sinograd.io.scans.dxchange_writer import check_dxchange, write_dxchange
+from sinograd.io.scans.npy import write_npy
+from sinograd.io.scans.tiff_stack import write_tiff_stack
 
 FORMATS = ("h5", "npy", "tiff", "dxchange")
 
@@ -61,16 +63,16 @@ def scan_format(path: str | os.PathLike[str], format: str | None = None) -> str:
         for format, suffixes in (("h5", hdf5.SUFFIXES), ("npy", (".npy",)), ("tiff", ("",))):
             if suffix in suffixes:
                 return format
-        raise ValueError(
+        raise InputError(
             f"cannot write the scan {path}: its name must end in .h5 or .hdf5 or .npy, or have no suffix (a folder of "
             "TIFF images)"
         )
     suffixes = {"h5": hdf5.SUFFIXES, "npy": (".npy",), "tiff": ("",), "dxchange": dxchange_writer.SUFFIXES}
     if format not in suffixes:
-        raise ValueError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
+        raise InputError(f"format must be one of {', '.join(FORMATS)}, got {format!r}")
     if suffix not in suffixes[format]:
         ends = " or ".join(suffixes[format]) if format != "tiff" else "no suffix (it is a folder)"
-        raise ValueError(f"cannot write the scan {path} as {format}: its name must have {ends}")
+        raise InputError(f"cannot write the scan {path} as {format}: its name must have {ends}")
     return format
 
 

@@ -9,6 +9,7 @@ from typing import NamedTuple
 import torch
 from torch import Tensor, nn
 
+from sinograd.errors import InputError
 from sinograd.layers.positive import inverse_of_positive, positive
 from sinograd.ops.bilateral import bilateral_filter, joint_bilateral_filter
 from sinograd.ops.window import bilateral_window, check_sigmas, check_window
@@ -45,7 +46,7 @@ class _BilateralFilter(nn.Module):
         spatial = _per_axis(sigma_spatial, self.ndim)
         check_sigmas(spatial, float(sigma_range))
         if not 0 < input_scale < math.inf:
-            raise ValueError(f"input_scale: expected a positive, finite number, got {input_scale}")
+            raise InputError(f"input_scale: expected a positive, finite number, got {input_scale}")
         self.window: tuple[int, ...] | None = None if window is None else check_window(window, self.ndim)
         self.raw_sigma_spatial = nn.Parameter(torch.tensor([inverse_of_positive(s, SPATIAL_KNEE) for s in spatial]))
         self.raw_sigma_range = nn.Parameter(torch.tensor(inverse_of_positive(float(sigma_range), RANGE_KNEE)))
@@ -167,7 +168,7 @@ def bilateral_parameter_groups(
     """
     layers = [layer for layer in module.modules() if isinstance(layer, _BilateralFilter)]
     if not layers:
-        raise ValueError(f"module: expected bilateral filters in it, got {type(module).__name__} without any")
+        raise InputError(f"module: expected bilateral filters in it, got {type(module).__name__} without any")
     return [
         {"params": list(dict.fromkeys(layer.raw_sigma_spatial for layer in layers)), "lr": spatial},
         {"params": list(dict.fromkeys(layer.raw_sigma_range for layer in layers)), "lr": range},
@@ -177,5 +178,5 @@ def bilateral_parameter_groups(
 def _per_axis(sigma: float | Sequence[float], ndim: int) -> list[float]:
     values = [float(sigma)] * ndim if isinstance(sigma, (int, float)) else [float(s) for s in sigma]
     if len(values) != ndim:
-        raise ValueError(f"sigma_spatial: expected one value or {ndim}, got {values}")
+        raise InputError(f"sigma_spatial: expected one value or {ndim}, got {values}")
     return values

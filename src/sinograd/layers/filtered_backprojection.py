@@ -7,12 +7,13 @@ from collections.abc import Collection
 import torch
 from torch import Tensor, nn
 
+from sinograd.errors import InputError
 from sinograd.geometry import ConeBeam, FanBeam, Geometry, Grid, ParallelBeam
-from sinograd.recon.fbp import check_fbp
-from sinograd.recon.fdk import check_fdk
-from sinograd.recon.filtered_backprojection import Progress, filtered_backprojection
-from sinograd.recon.plan import Plan, make_plan
-from sinograd.recon.view_blocks import recomputed_backprojection
+from sinograd.recon.analytic.fbp import check_fbp
+from sinograd.recon.analytic.fdk import check_fdk
+from sinograd.recon.analytic.filtered_backprojection import Progress, filtered_backprojection
+from sinograd.recon.analytic.plan import Plan, make_plan
+from sinograd.recon.analytic.recomputed import recomputed_backprojection
 
 TRAINABLE = ("taps", "weights")
 
@@ -36,7 +37,7 @@ class _FilteredBackprojection(nn.Module):
         trainable = (trainable,) if isinstance(trainable, str) else tuple(trainable)
         unknown = [name for name in trainable if name not in TRAINABLE]
         if unknown:
-            raise ValueError(f"trainable: expected some of {', '.join(TRAINABLE)}, got {', '.join(map(repr, unknown))}")
+            raise InputError(f"trainable: expected some of {', '.join(TRAINABLE)}, got {', '.join(map(repr, unknown))}")
         self.geometry, self.grid, self.window, self.cutoff = geometry, grid, window, cutoff
         self._plan = plan
         for name, start in (("taps", plan.default_taps(window, cutoff)), ("weights", plan.weights)):

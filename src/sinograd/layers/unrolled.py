@@ -8,9 +8,10 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from sinograd.errors import InputError, InputTypeError
 from sinograd.recon.iterative.norms import operator_norm
 from sinograd.recon.iterative.operators import Operator, check_operator, shape_of
-from sinograd.recon.iterative.quadratic import regularized_least_squares
+from sinograd.recon.iterative.regularized_least_squares import regularized_least_squares
 
 FITS = ("gradient", "solve")
 
@@ -65,9 +66,9 @@ class Unrolled(nn.Module):
         check_operator(operator)
         shape = shape_of(operator, "domain_shape")
         if shape is None:
-            raise ValueError(f"operator: expected {type(operator).__name__} to tell its domain_shape")
+            raise InputError(f"operator: expected {type(operator).__name__} to tell its domain_shape")
         if fit not in FITS:
-            raise ValueError(f"fit: expected one of {', '.join(FITS)}, got {fit!r}")
+            raise InputError(f"fit: expected one of {', '.join(FITS)}, got {fit!r}")
         self.operator, self.fit, self.inner_iterations, self.recompute = operator, fit, inner_iterations, recompute
         self.image_shape = shape
         self.denoisers = nn.ModuleList(_listed(denoisers))
@@ -77,7 +78,7 @@ class Unrolled(nn.Module):
         self.steps = nn.Parameter(torch.full((self.iterations,), float(first)))
         value = operator_norm(operator) if norm is None else float(norm)
         if not 0 < value < float("inf"):
-            raise ValueError(f"norm: expected a number above 0, got {value}")
+            raise InputError(f"norm: expected a number above 0, got {value}")
         self.register_buffer("norm", torch.tensor(value, dtype=torch.float64))
 
     def _apply(self, fn, recurse: bool = True):
@@ -124,12 +125,12 @@ def _listed(denoisers: nn.Module | Sequence[nn.Module]) -> list[nn.Module]:
     several = isinstance(denoisers, nn.ModuleList | list | tuple)
     found = list(denoisers) if several else [denoisers]  # type: ignore[arg-type]
     if not found or not all(isinstance(d, nn.Module) for d in found):
-        raise TypeError("denoisers: expected a module or a list of modules, at least one")
+        raise InputTypeError("denoisers: expected a module or a list of modules, at least one")
     return found  # type: ignore[return-value]
 
 
 def _count(denoisers: int, iterations: int | None) -> int:
     count = denoisers if iterations is None else iterations
     if count < 1 or denoisers not in (1, count):
-        raise ValueError(f"iterations: expected one denoiser or {count}, got {denoisers}")
+        raise InputError(f"iterations: expected one denoiser or {count}, got {denoisers}")
     return count

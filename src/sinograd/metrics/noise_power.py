@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.metrics.arguments import axis_like, check_image, pixel_size
 
 Center = tuple[float, float]
@@ -81,7 +82,7 @@ class NoisePowerSpectrum:
         frequencies = (self.frequency_y, self.frequency_x)
         width = max(float(f[1] - f[0]) for f in frequencies) if step is None else step
         if not 0 < width < math.inf:
-            raise ValueError(f"step: expected a positive number of 1/mm, got {step}")
+            raise InputError(f"step: expected a positive number of 1/mm, got {step}")
         limit = min(-float(f[0]) for f in frequencies)
         distance = torch.hypot(self.frequency_y[:, None], self.frequency_x[None, :])
         index = (distance / width).round().long()
@@ -125,11 +126,11 @@ def noise_power_spectrum(
     check_image("images", images, 2)
     dy, dx = pixel_size(spacing)
     if degree not in (-1, 0, 1, 2, 3):
-        raise ValueError(f"degree: expected -1, 0, 1, 2 or 3, got {degree}")
+        raise InputError(f"degree: expected -1, 0, 1, 2 or 3, got {degree}")
     height, width = images.shape[-2:]
     n, m = (height, width) if size is None else (size, size) if isinstance(size, int) else size
     if min(n, m) < 8 or n > height or m > width:
-        raise ValueError(f"size: expected regions of 8 x 8 pixels to the image's {height} x {width}, got {n} x {m}")
+        raise InputError(f"size: expected regions of 8 x 8 pixels to the image's {height} x {width}, got {n} x {m}")
     stack = images.reshape(-1, height, width)
     surfaces = _surfaces(stack, n, m, degree)
     total, count = torch.zeros(n, m, dtype=torch.float64, device=images.device), 0
@@ -158,7 +159,7 @@ def noise_of_repeats(images: Tensor) -> Tensor:
     """
     check_image("images", images, 3)
     if len(images) < 2:
-        raise ValueError(f"images: expected at least 2 scans along the first axis, got {len(images)}")
+        raise InputError(f"images: expected at least 2 scans along the first axis, got {len(images)}")
     return (images - images.mean(0, keepdim=True)) * math.sqrt(len(images) / (len(images) - 1))
 
 
@@ -169,7 +170,7 @@ def ring_of_centers(shape: Sequence[int], radius: float, count: int) -> list[Cen
     together. Raises ValueError for a count below 1 or a negative radius.
     """
     if count < 1 or radius < 0:
-        raise ValueError(f"expected a radius of at least 0 and a count of at least 1, got {radius} and {count}")
+        raise InputError(f"expected a radius of at least 0 and a count of at least 1, got {radius} and {count}")
     middle = [(n - 1) / 2 for n in shape[-2:]]
     angles = [2 * math.pi * i / count for i in range(count)]
     return [(middle[0] + radius * math.sin(a), middle[1] + radius * math.cos(a)) for a in angles]
@@ -184,12 +185,12 @@ def _corners(
         yield from ((top, left) for top in tops for left in lefts)
         return
     if not centers:
-        raise ValueError("centers: expected at least one (row, column), got none")
+        raise InputError("centers: expected at least one (row, column), got none")
     for center in centers:
         first = [math.floor(c - (k - 1) / 2 + 0.5) for c, k in zip(center, size, strict=True)]
         if any(not 0 <= f <= n - k for f, n, k in zip(first, shape, size, strict=True)):
             where = ", ".join(f"{c:.1f}" for c in center)
-            raise ValueError(
+            raise InputError(
                 f"centers: a region of {size[0]} x {size[1]} about ({where}) leaves the image of "
                 f"{shape[0]} x {shape[1]}"
             )

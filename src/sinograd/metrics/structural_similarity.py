@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.metrics.arguments import axis_like, check_data_range, check_images, last_axes
 
 Weights = Literal["uniform", "gaussian"]
@@ -60,7 +61,7 @@ def ssim(
     n = len(taps)
     if min(found.shape[-ndim:]) < n:
         shape = list(found.shape[-ndim:])
-        raise ValueError(f"found: expected images of at least {n} pixels along each axis, the window's, got {shape}")
+        raise InputError(f"found: expected images of at least {n} pixels along each axis, the window's, got {shape}")
     x, y = found.double(), reference.double()
     mean_x, mean_y, xx, yy, xy = _windowed(torch.stack([x, y, x * x, y * y, x * y]), taps, ndim)
     unbiased = weights == "uniform" if sample_covariance is None else sample_covariance
@@ -76,12 +77,12 @@ def _taps(image: Tensor, weights: str, width: int, sigma: float) -> Tensor:
     """The window along one axis, of sum 1."""
     if weights == "uniform":
         if width < 1 or width % 2 == 0:
-            raise ValueError(f"width: expected an odd number of pixels, got {width}")
+            raise InputError(f"width: expected an odd number of pixels, got {width}")
         return torch.full((width,), 1 / width, dtype=torch.float64, device=image.device)
     if weights != "gaussian":
-        raise ValueError(f"weights: expected 'uniform' or 'gaussian', got {weights!r}")
+        raise InputError(f"weights: expected 'uniform' or 'gaussian', got {weights!r}")
     if not sigma > 0:
-        raise ValueError(f"sigma: expected a positive number of pixels, got {sigma}")
+        raise InputError(f"sigma: expected a positive number of pixels, got {sigma}")
     radius = int(_TRUNCATE * sigma + 0.5)
     taps = torch.exp(-0.5 * ((axis_like(image, 2 * radius + 1) - radius) / sigma).square())
     return taps / taps.sum()

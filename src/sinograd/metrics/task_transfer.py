@@ -14,6 +14,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.metrics.arguments import axis_like, check_image, pixel_size
 
 _LEAST_PIXELS = 3.0  # of a radius
@@ -44,7 +45,7 @@ class TaskTransferFunction:
     def frequency_at(self, level: float) -> float:
         """Where the transfer function first falls to `level` (0.5 and 0.1 are usual), 1/mm; infinite if nowhere."""
         if not 0 < level < 1:
-            raise ValueError(f"level: expected a number between 0 and 1, got {level}")
+            raise InputError(f"level: expected a number between 0 and 1, got {level}")
         below = (self.transfer <= level).nonzero()
         if len(below) == 0:
             return math.inf
@@ -108,7 +109,7 @@ def task_transfer_function(
     quarter = max(1, bins // 4)
     contrast = edge[:quarter].mean() - edge[-quarter:].mean()
     if not bool(contrast.detach().abs() > 0):
-        raise ValueError("images: expected a disc that differs from what is around it, got no contrast")
+        raise InputError("images: expected a disc that differs from what is around it, got no contrast")
     spread = -edge.diff() / width
     frequency, transfer = _transform(spread * _taper(spread), width, 0.5 / pixel)
     where = radius + (axis_like(edge, bins) - (bins - 1) / 2) * width
@@ -125,15 +126,15 @@ def _check(
 ) -> None:
     pixel = max(size)
     if not _LEAST_PIXELS * pixel <= radius < math.inf:
-        raise ValueError(f"radius: expected at least {_LEAST_PIXELS:g} pixels of {pixel:g} mm, got {radius} mm")
+        raise InputError(f"radius: expected at least {_LEAST_PIXELS:g} pixels of {pixel:g} mm, got {radius} mm")
     if not pixel < half <= radius:
-        raise ValueError(f"reach: expected more than a pixel ({pixel:g} mm) and at most the radius, got {half} mm")
+        raise InputError(f"reach: expected more than a pixel ({pixel:g} mm) and at most the radius, got {half} mm")
     if oversampling < 1:
-        raise ValueError(f"oversampling: expected at least 1, got {oversampling}")
+        raise InputError(f"oversampling: expected at least 1, got {oversampling}")
     for middle, n, step in zip(center, images.shape[-2:], size, strict=True):
         reach = (radius + half) / step
         if not reach <= middle <= n - 1 - reach:
-            raise ValueError(
+            raise InputError(
                 f"center: a disc of {radius:g} mm and {half:g} mm around it leave the image of "
                 f"{images.shape[-2]} x {images.shape[-1]} pixels about {tuple(center)}"
             )
@@ -177,7 +178,7 @@ def _filled(index: Tensor, values: Tensor, bins: int) -> Tensor:
     means = zeros.index_add(0, index, values) / counts.clamp(min=1)
     held = counts.nonzero()[:, 0]
     if len(held) < bins // 2:
-        raise ValueError(f"oversampling: only {len(held)} of {bins} bins have a pixel: take fewer bins in a pixel")
+        raise InputError(f"oversampling: only {len(held)} of {bins} bins have a pixel: take fewer bins in a pixel")
     right = torch.searchsorted(held, torch.arange(bins, device=held.device)).clamp(max=len(held) - 1)
     left = (right - (held[right] > torch.arange(bins, device=held.device)).long()).clamp(min=0)
     gap = (held[right] - held[left]).clamp(min=1)

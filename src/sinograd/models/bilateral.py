@@ -11,6 +11,7 @@ from typing import Any
 
 from torch import nn
 
+from sinograd.errors import InputError
 from sinograd.geometry import ConeBeam, FanBeam, Geometry, Grid, ParallelBeam
 from sinograd.layers import FBP, FDK, BilateralFilter2d, BilateralFilter3d
 
@@ -37,9 +38,9 @@ def bilateral_stack(
         ValueError: no filter, other dimensions, or what the layers refuse.
     """
     if filters < 1:
-        raise ValueError(f"filters: expected at least 1, got {filters}")
+        raise InputError(f"filters: expected at least 1, got {filters}")
     if dimensions not in (2, 3):
-        raise ValueError(f"dimensions: expected 2 or 3, got {dimensions}")
+        raise InputError(f"dimensions: expected 2 or 3, got {dimensions}")
     kind = BILATERAL[dimensions - 2]
     return nn.Sequential(
         *(kind(sigma_spatial, sigma_range, input_scale=input_scale, window=window) for _ in range(filters))

@@ -22,6 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, InputTypeError
 from sinograd.ops.bilateral import bilateral_filter
 
 ClassicalFilter = Callable[..., Tensor]
@@ -32,7 +33,7 @@ def gaussian(volume: Tensor, *, sigma: float, dimensions: int = 2) -> Tensor:
     from scipy.ndimage import gaussian_filter
 
     if not 0 <= sigma < math.inf:
-        raise ValueError(f"sigma: expected a number of voxels of at least 0, got {sigma}")
+        raise InputError(f"sigma: expected a number of voxels of at least 0, got {sigma}")
     widths = _last_axes(volume, dimensions, sigma)
     return _with_numpy(lambda array: gaussian_filter(array, widths), volume)
 
@@ -42,7 +43,7 @@ def median(volume: Tensor, *, width: int, dimensions: int = 2) -> Tensor:
     from scipy.ndimage import median_filter
 
     if width < 1 or width % 2 == 0:
-        raise ValueError(f"width: expected an odd number of voxels, got {width}")
+        raise InputError(f"width: expected an odd number of voxels, got {width}")
     size = tuple(int(n) or 1 for n in _last_axes(volume, dimensions, width))
     return _with_numpy(lambda array: median_filter(array, size), volume)
 
@@ -72,7 +73,7 @@ def bm4d(volume: Tensor, *, sigma: float) -> Tensor:
     package = _package("bm4d")
     _check_dimensions(volume, 3)
     if volume.ndim != 3:
-        raise ValueError(f"volume: expected [Z, Y, X], got shape {list(volume.shape)}")
+        raise InputError(f"volume: expected [Z, Y, X], got shape {list(volume.shape)}")
     _check_blocks(volume, sigma, 5, 3)
     return _with_numpy(lambda array: package.bm4d(array, sigma), volume)
 
@@ -84,7 +85,7 @@ def has_package(name: str) -> bool:
 
 def _package(name: str) -> ModuleType:
     if not has_package(name):
-        raise ValueError(
+        raise InputError(
             f"{name}: this filter needs the package {name}, which is not installed (pip install 'sinograd[baselines]'; "
             "its licence allows non-commercial use only)"
         )
@@ -104,18 +105,18 @@ def _last_axes(volume: Tensor, dimensions: int, value: float) -> tuple[float, ..
 
 def _check_dimensions(volume: Tensor, dimensions: int) -> None:
     if dimensions not in (2, 3):
-        raise ValueError(f"dimensions: expected 2 or 3, got {dimensions}")
+        raise InputError(f"dimensions: expected 2 or 3, got {dimensions}")
     if volume.dtype not in (torch.float32, torch.float64):
         got = str(volume.dtype).removeprefix("torch.")
-        raise TypeError(f"volume: expected dtype float32 or float64, got {got}")
+        raise InputTypeError(f"volume: expected dtype float32 or float64, got {got}")
     if volume.ndim < dimensions:
-        raise ValueError(f"volume: expected at least {dimensions} dimensions, got shape {list(volume.shape)}")
+        raise InputError(f"volume: expected at least {dimensions} dimensions, got shape {list(volume.shape)}")
 
 
 def _check_blocks(volume: Tensor, sigma: float, block: int, dimensions: int) -> None:
     """A positive noise, and room for a block of so many voxels along each axis."""
     if not 0 < sigma < math.inf:
-        raise ValueError(f"sigma: expected a positive, finite standard deviation, got {sigma}")
+        raise InputError(f"sigma: expected a positive, finite standard deviation, got {sigma}")
     if min(volume.shape[-dimensions:]) < block:
         shape = " x ".join(str(n) for n in volume.shape[-dimensions:])
-        raise ValueError(f"volume: expected at least {block} voxels along each filtered axis, got {shape}")
+        raise InputError(f"volume: expected at least {block} voxels along each filtered axis, got {shape}")

@@ -16,6 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.models import classical
 
 Options = dict[str, float]
@@ -87,7 +88,7 @@ class Tuned:
         if tunable.dimensions == 3 or self.together:
             return tunable(volume, self.options[0])
         if len(volume) != len(self.options):
-            raise ValueError(f"volume: expected the {len(self.options)} slices that were tuned, got {len(volume)}")
+            raise InputError(f"volume: expected the {len(self.options)} slices that were tuned, got {len(volume)}")
         return torch.stack([tunable(image, options) for image, options in zip(volume, self.options, strict=True)])
 
 
@@ -114,9 +115,9 @@ def tune(
         ValueError: another name, shapes that differ, values that are not finite, a filter whose package is missing.
     """
     if name not in TUNABLE:
-        raise ValueError(f"no filter {name!r}: expected one of {', '.join(TUNABLE)}")
+        raise InputError(f"no filter {name!r}: expected one of {', '.join(TUNABLE)}")
     if volume.shape != target.shape or volume.ndim not in (2, 3):
-        raise ValueError(
+        raise InputError(
             f"volume and target: expected two [Z, Y, X] or [Y, X] of one shape, got {list(volume.shape)} and "
             f"{list(target.shape)}"
         )
@@ -141,7 +142,7 @@ def _search(tunable: Tunable, image: Tensor, target: Tensor) -> tuple[Options, f
     wanted = target.double()
     noise = float((image.double() - wanted).square().mean().sqrt())
     if not math.isfinite(noise):
-        raise ValueError("volume and target: expected finite values, got NaN or infinite ones")
+        raise InputError("volume and target: expected finite values, got NaN or infinite ones")
     scale = noise or 1.0
     tried: dict[tuple[float, ...], float] = {}
     names = list(tunable.starts)

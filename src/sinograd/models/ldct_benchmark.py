@@ -15,7 +15,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from sinograd.io.typed import ConfigError
+from sinograd.errors import ConfigError
 from sinograd.models.file_format import FORMAT, VERSION
 from sinograd.models.network_file import NetworkEntry, SavedNetwork
 

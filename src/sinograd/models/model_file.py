@@ -31,9 +31,10 @@ import numpy as np
 import yaml
 from torch import nn
 
-from sinograd.geometry.plain_yaml import load_yaml
-from sinograd.io.files import replacing
-from sinograd.io.typed import POSITIVE, ConfigError, from_plain, to_plain
+from sinograd.config.schema import POSITIVE, from_plain, to_plain
+from sinograd.config.yaml import load_yaml
+from sinograd.errors import ConfigError, InputError, InputTypeError, MissingFileError
+from sinograd.io.storage.files import replacing
 from sinograd.models.bilateral import BILATERAL, DualDomainBilateral, is_bilateral_stack
 from sinograd.models.file_format import FORMAT, VERSION
 from sinograd.models.network_denoiser import NetworkDenoiser
@@ -143,7 +144,7 @@ def read_model(name_or_path: str | os.PathLike[str]) -> SavedModel | SavedNetwor
     try:
         content = source.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise ValueError(f"{source} is no model file: it is binary") from error
+        raise InputError(f"{source} is no model file: it is binary") from error
     try:
         data = load_yaml(content)
         found = data.get("format") if isinstance(data, Mapping) else None
@@ -153,7 +154,7 @@ def read_model(name_or_path: str | os.PathLike[str]) -> SavedModel | SavedNetwor
         check_version(saved.version)
         saved.build()
     except (yaml.YAMLError, ValueError) as error:
-        raise ValueError(f"{source}: {error}") from error
+        raise InputError(f"{source}: {error}") from error
     return saved
 
 
@@ -187,7 +188,7 @@ def save_model(
         save_network(module, target, description=description, force=force, **record)
         return
     if target.suffix not in SUFFIXES:
-        raise ValueError(f"a model file ends in .yaml or .yml, got {str(target)!r}")
+        raise InputError(f"a model file ends in .yaml or .yml, got {str(target)!r}")
     entry = _entry(module)
     saved = SavedModel(FORMAT, VERSION, entry, description, dict(trained_on or {}), dict(provenance or {}))
     data = to_plain(saved)
@@ -205,7 +206,7 @@ def model_names() -> list[str]:
 def describe_filter(layer: nn.Module) -> FilterEntry:
     """The numbers of one bilateral filter, as a model file holds them."""
     if not isinstance(layer, BILATERAL):
-        raise TypeError(f"layer: expected a bilateral filter, got {type(layer).__name__}")
+        raise InputTypeError(f"layer: expected a bilateral filter, got {type(layer).__name__}")
     return FilterEntry(
         2 if layer.ndim == 2 else 3,
         tuple(_rounded(sigma) for sigma in layer.sigma_spatial.tolist()),
@@ -228,7 +229,7 @@ def _entry(module: nn.Module) -> BilateralEntry | DualDomainEntry:
         assert isinstance(module, nn.Sequential)
         return BilateralEntry("bilateral", tuple(describe_filter(layer) for layer in module))
     expected = "bilateral filters, a DualDomainBilateral or a NetworkDenoiser"
-    raise TypeError(f"module: expected {expected}, got {type(module).__name__}")
+    raise InputTypeError(f"module: expected {expected}, got {type(module).__name__}")
 
 
 def _rounded(value: float) -> float:
@@ -247,7 +248,7 @@ def _source(text: str) -> Traversable:
         shipped = _shipped()
         if text not in shipped:
             known = ", ".join(sorted(shipped)) or "none"
-            raise FileNotFoundError(
+            raise MissingFileError(
                 f"no trained model named {text!r}; known: {known}; or give the path of a model file or a run's folder"
             )
         return shipped[text]
@@ -255,7 +256,7 @@ def _source(text: str) -> Traversable:
     if path.is_dir() and not file.exists() and (path / "model.pt").exists():
         file = path / "model.pt"
     if not file.is_file():
-        raise FileNotFoundError(f"no model file at {file}")
+        raise MissingFileError(f"no model file at {file}")
     return file
 
 
@@ -267,10 +268,10 @@ def _is_archive(source: Path) -> bool:
 def _read_archive(path: Path) -> SavedNetwork:
     if path.suffix == ".ckpt":
         what = "a training checkpoint; the model is model.yaml in its run's folder (of networks model.pt)"
-        raise ValueError(f"{path} is no model file: it is {what}")
+        raise InputError(f"{path} is no model file: it is {what}")
     try:
         saved = read_network(path)
         saved.build()
     except ValueError as error:
-        raise ValueError(f"{path}: {error}") from error
+        raise InputError(f"{path}: {error}") from error
     return saved

@@ -7,6 +7,8 @@ import math
 import torch
 from torch import Tensor, nn
 
+from sinograd.errors import InputError, InputTypeError
+
 # Pixels that a network takes at a time without gradients; 96 channels of them are 100 MB.
 _PIXELS = 512 * 512
 
@@ -30,9 +32,9 @@ class NetworkDenoiser(nn.Module):
     def __init__(self, network: nn.Module, offset: float = 0.0, scale: float = 1.0) -> None:
         super().__init__()
         if not math.isfinite(offset):
-            raise ValueError(f"offset: expected a finite number, got {offset}")
+            raise InputError(f"offset: expected a finite number, got {offset}")
         if not (math.isfinite(scale) and scale > 0):
-            raise ValueError(f"scale: expected a positive number, got {scale}")
+            raise InputError(f"scale: expected a positive number, got {scale}")
         self.network = network
         self.offset, self.scale = float(offset), float(scale)
 
@@ -59,10 +61,10 @@ class NetworkDenoiser(nn.Module):
 
     def _check(self, volume: Tensor) -> None:
         if volume.ndim < 2 or volume.numel() == 0:
-            raise ValueError(f"volume: expected slices [..., Y, X], got {list(volume.shape)}")
+            raise InputError(f"volume: expected slices [..., Y, X], got {list(volume.shape)}")
         weights = next(self.network.parameters(), None)
         if weights is not None and volume.dtype != weights.dtype:
-            raise TypeError(f"volume: expected {weights.dtype} as the network's weights have, got {volume.dtype}")
+            raise InputTypeError(f"volume: expected {weights.dtype} as the network's weights have, got {volume.dtype}")
 
     def extra_repr(self) -> str:
         """The normalisation."""

@@ -21,8 +21,9 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sinograd.io.files import replacing
-from sinograd.io.typed import POSITIVE, Check, ConfigError, from_plain, to_plain
+from sinograd.config.schema import POSITIVE, Check, from_plain, to_plain
+from sinograd.errors import ConfigError, InputError, InputTypeError
+from sinograd.io.storage.files import replacing
 from sinograd.models.file_format import FORMAT, VERSION
 from sinograd.models.network_denoiser import NetworkDenoiser
 from sinograd.networks import NETWORKS
@@ -82,7 +83,9 @@ def network_entry(module: NetworkDenoiser) -> NetworkEntry:
         if type(module.network) is kind:
             return NetworkEntry(name, module.offset, module.scale, dict(module.network.options))  # pyright: ignore
     known = ", ".join(kind.__name__ for kind in NETWORKS.values())
-    raise TypeError(f"module: expected a network of sinograd.networks ({known}), got {type(module.network).__name__}")
+    raise InputTypeError(
+        f"module: expected a network of sinograd.networks ({known}), got {type(module.network).__name__}"
+    )
 
 
 def save_network(
@@ -96,7 +99,7 @@ def save_network(
 ) -> None:
     """Write a denoiser; `read_network` gives it back, bit for bit."""
     if path.suffix != NETWORK_SUFFIX:
-        raise ValueError(f"the file of a network ends in {NETWORK_SUFFIX}, got {str(path)!r}")
+        raise InputError(f"the file of a network ends in {NETWORK_SUFFIX}, got {str(path)!r}")
     weights = {name: value.detach().cpu() for name, value in module.network.state_dict().items()}
     content = {
         "format": FORMAT,
@@ -124,9 +127,9 @@ def read_network(path: Path) -> SavedNetwork:
         with torch.serialization.safe_globals([argparse.Namespace]):  # ldct-benchmark keeps its options as one
             held = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever damaged bytes lead to
-        raise ValueError(f"it is damaged or no PyTorch archive of plain data: {str(error).splitlines()[0]}") from error
+        raise InputError(f"it is damaged or no PyTorch archive of plain data: {str(error).splitlines()[0]}") from error
     if isinstance(held, Mapping) and "sinograd" in held:
-        raise ValueError("it is a training checkpoint; the model is model.pt in its run's folder")
+        raise InputError("it is a training checkpoint; the model is model.pt in its run's folder")
     if is_ldct_benchmark(held):
         return converted(held)
     found = held.get("format") if isinstance(held, Mapping) else None

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from sinograd.errors import InputTypeError
 from sinograd.models.bilateral import BILATERAL
 from sinograd.models.network_denoiser import NetworkDenoiser
 
@@ -28,7 +29,7 @@ def reach(module: nn.Module) -> int:
     if isinstance(module, nn.Sequential):
         return sum(reach(layer) for layer in module)
     if not isinstance(module, BILATERAL):
-        raise TypeError(f"module: expected bilateral filters, got {type(module).__name__}")
+        raise InputTypeError(f"module: expected bilateral filters, got {type(module).__name__}")
     window: tuple[int, ...] = module.current_window()
     return window[0] // 2 if len(window) == 3 else 0
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 from torch import Tensor
 from torch.nn.functional import pad
 
+from sinograd.errors import InputError, InputTypeError
+
 
 def check_images(x: Tensor) -> None:
     """ValueError unless `x` is a batch of images with one channel, TypeError unless it has floating point numbers."""
     if x.ndim != 4 or x.shape[1] != 1 or 0 in x.shape:
-        raise ValueError(f"x: expected images [B, 1, Y, X], got {list(x.shape)}")
+        raise InputError(f"x: expected images [B, 1, Y, X], got {list(x.shape)}")
     if not x.is_floating_point():
-        raise TypeError(f"x: expected floating point numbers, got {x.dtype}")
+        raise InputTypeError(f"x: expected floating point numbers, got {x.dtype}")
 
 
 def padded(x: Tensor, *, least: int = 1, multiple: int = 1) -> Tensor:

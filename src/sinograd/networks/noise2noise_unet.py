@@ -24,6 +24,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, max_pool2d
 
+from sinograd.errors import InputError
 from sinograd.networks.images import check_images, padded
 from sinograd.networks.starting_values import draw_he
 
@@ -42,7 +43,7 @@ class Noise2NoiseUNet(nn.Module):
     def __init__(self, features: int = 48, *, generator: torch.Generator | None = None) -> None:
         super().__init__()
         if features < 1:
-            raise ValueError(f"features: expected at least 1, got {features}")
+            raise InputError(f"features: expected at least 1, got {features}")
         self.features = features
         twice = 2 * features
         self.encoder = nn.ModuleList(_convolution(features if i else 1, features) for i in range(_LEVELS + 2))

@@ -34,6 +34,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
+from sinograd.errors import InputError
 from sinograd.networks.encoder_decoder import encode_decode
 
 
@@ -89,9 +90,9 @@ class QAE(nn.Module):
     ) -> None:
         super().__init__()
         if kernel < 3 or kernel % 2 == 0:
-            raise ValueError(f"kernel: expected an odd width of at least 3, got {kernel}")
+            raise InputError(f"kernel: expected an odd width of at least 3, got {kernel}")
         if channels < 1:
-            raise ValueError(f"channels: expected at least 1, got {channels}")
+            raise InputError(f"channels: expected at least 1, got {channels}")
         self.kernel, self.channels, self.final_relu = kernel, channels, final_relu
         same = kernel // 2
         self.encoder = nn.ModuleList(

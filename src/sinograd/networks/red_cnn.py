@@ -24,6 +24,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from sinograd.errors import InputError
 from sinograd.networks.encoder_decoder import encode_decode
 from sinograd.networks.starting_values import draw_uniform
 
@@ -44,7 +45,7 @@ class REDCNN(nn.Module):
     ) -> None:
         super().__init__()
         if channels < 1:
-            raise ValueError(f"channels: expected at least 1, got {channels}")
+            raise InputError(f"channels: expected at least 1, got {channels}")
         self.channels, self.final_relu = channels, final_relu
         self.encoder = nn.ModuleList(nn.Conv2d(channels if i else 1, channels, 5) for i in range(5))
         self.decoder = nn.ModuleList(nn.ConvTranspose2d(channels, channels if i < 4 else 1, 5) for i in range(5))

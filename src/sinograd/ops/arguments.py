@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, InputTypeError
+
 DTYPES = (torch.float32, torch.float64)
 DEVICES = ("cpu", "cuda")
 
@@ -21,16 +23,18 @@ def autocast(tensor: Tensor) -> Tensor:
 def check_tensor(name: str, tensor: Tensor, ndim: int, devices: Sequence[str] = DEVICES) -> None:
     """A tensor of float32 or float64 with at least `ndim` dimensions on a device of one of these types."""
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"{name}: expected a torch.Tensor, got {type(tensor).__name__}")
+        raise InputTypeError(f"{name}: expected a torch.Tensor, got {type(tensor).__name__}")
     if tensor.dtype not in DTYPES:
-        raise TypeError(f"{name}: expected dtype float32 or float64, got {str(tensor.dtype).removeprefix('torch.')}")
+        raise InputTypeError(
+            f"{name}: expected dtype float32 or float64, got {str(tensor.dtype).removeprefix('torch.')}"
+        )
     if tensor.device.type not in devices:
         where = " or ".join(device.upper() for device in devices)
-        raise ValueError(
+        raise InputError(
             f"{name}: expected a tensor on the {where}, got one on {tensor.device}: there is no kernel for that here"
         )
     if tensor.ndim < ndim:
-        raise ValueError(f"{name}: expected at least {ndim} dimensions, got shape {list(tensor.shape)}")
+        raise InputError(f"{name}: expected at least {ndim} dimensions, got shape {list(tensor.shape)}")
 
 
 def check_shape(name: str, tensor: Tensor, what: str, shape: Sequence[int], axes: Sequence[str]) -> None:
@@ -39,26 +43,26 @@ def check_shape(name: str, tensor: Tensor, what: str, shape: Sequence[int], axes
     got = tuple(tensor.shape[tensor.ndim - len(shape) :])
     wrong = [f"{axis} {want} != {have}" for axis, want, have in zip(axes, shape, got, strict=True) if want != have]
     if wrong:
-        raise ValueError(f"{what} {tuple(shape)} does not match {name} {list(tensor.shape)}: {', '.join(wrong)}")
+        raise InputError(f"{what} {tuple(shape)} does not match {name} {list(tensor.shape)}: {', '.join(wrong)}")
 
 
 def check_vectors(vectors: Tensor) -> None:
     """Float64 [views, 4 or 5, 3] on the CPU."""
     if not isinstance(vectors, Tensor) or vectors.dtype != torch.float64:
         got = str(vectors.dtype).removeprefix("torch.") if isinstance(vectors, Tensor) else type(vectors).__name__
-        raise TypeError(f"vectors: expected a float64 tensor, got {got}")
+        raise InputTypeError(f"vectors: expected a float64 tensor, got {got}")
     if vectors.ndim != 3 or vectors.shape[1] not in (4, 5) or vectors.shape[2] != 3:
-        raise ValueError(f"vectors: expected shape [views, 4 or 5, 3], got {list(vectors.shape)}")
+        raise InputError(f"vectors: expected shape [views, 4 or 5, 3], got {list(vectors.shape)}")
     if vectors.device.type != "cpu":
-        raise ValueError(f"vectors: expected a tensor on the CPU, whatever the volume is on, got {vectors.device}")
+        raise InputError(f"vectors: expected a tensor on the CPU, whatever the volume is on, got {vectors.device}")
 
 
 def check_target(name: str, target: Tensor, source_name: str, source: Tensor) -> None:
     """A tensor that a kernel can add to: the source's dtype and device, contiguous."""
     if target.device != source.device:
-        raise ValueError(f"{name}: expected it on the device of {source_name}, {source.device}, got {target.device}")
+        raise InputError(f"{name}: expected it on the device of {source_name}, {source.device}, got {target.device}")
     if target.dtype != source.dtype:
         want, got = (str(t.dtype).removeprefix("torch.") for t in (source, target))
-        raise TypeError(f"{name}: expected the dtype of {source_name}, {want}, got {got}")
+        raise InputTypeError(f"{name}: expected the dtype of {source_name}, {want}, got {got}")
     if not target.is_contiguous():
-        raise ValueError(f"{name}: expected a contiguous tensor to add to, got strides {tuple(target.stride())}")
+        raise InputError(f"{name}: expected a contiguous tensor to add to, got strides {tuple(target.stride())}")

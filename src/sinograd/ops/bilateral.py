@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, InputTypeError
 from sinograd.ops.arguments import DEVICES, DTYPES, autocast, check_tensor
 from sinograd.ops.bilateral_kernels import bilateral
 from sinograd.ops.window import bilateral_window, check_window, fit_window
@@ -87,9 +88,9 @@ def _filtered(
     sigma_spatial = _sigma("sigma_spatial", sigma_spatial, x)
     sigma_range = _sigma("sigma_range", sigma_range, x)
     if sigma_spatial.ndim != 1 or sigma_spatial.numel() not in (2, 3):
-        raise ValueError(f"sigma_spatial: expected 3 entries (z, y, x) or 2 (y, x), got shape {[*sigma_spatial.shape]}")
+        raise InputError(f"sigma_spatial: expected 3 entries (z, y, x) or 2 (y, x), got shape {[*sigma_spatial.shape]}")
     if sigma_range.ndim != 0:
-        raise ValueError(f"sigma_range: expected one number, got shape {[*sigma_range.shape]}")
+        raise InputError(f"sigma_range: expected one number, got shape {[*sigma_range.shape]}")
     ndim = sigma_spatial.numel()
     check_tensor("x", x, ndim, DEVICES)
     widths = bilateral_window(sigma_spatial) if window is None else check_window(window, ndim)
@@ -102,18 +103,20 @@ def _sigma(name: str, value: Tensor | Sequence[float] | float, x: Tensor) -> Ten
     if not isinstance(value, Tensor):
         return torch.tensor(value, dtype=x.dtype, device=x.device)
     if value.dtype not in DTYPES:
-        raise TypeError(f"{name}: expected dtype float32 or float64, got {str(value.dtype).removeprefix('torch.')}")
+        raise InputTypeError(
+            f"{name}: expected dtype float32 or float64, got {str(value.dtype).removeprefix('torch.')}"
+        )
     if value.device != x.device:
-        raise ValueError(f"{name}: expected it on the device of x, {x.device}, got {value.device}")
+        raise InputError(f"{name}: expected it on the device of x, {x.device}, got {value.device}")
     return value
 
 
 def _check_guide(guide: Tensor, x: Tensor) -> None:
     check_tensor("guide", guide, 2, DEVICES)
     if guide.shape != x.shape:
-        raise ValueError(f"guide {[*guide.shape]} does not match x {[*x.shape]}: expected the same shape")
+        raise InputError(f"guide {[*guide.shape]} does not match x {[*x.shape]}: expected the same shape")
     if guide.dtype != x.dtype:
         want, got = (str(t.dtype).removeprefix("torch.") for t in (x, guide))
-        raise TypeError(f"guide: expected the dtype of x, {want}, got {got}")
+        raise InputTypeError(f"guide: expected the dtype of x, {want}, got {got}")
     if guide.device != x.device:
-        raise ValueError(f"guide: expected it on the device of x, {x.device}, got {guide.device}")
+        raise InputError(f"guide: expected it on the device of x, {x.device}, got {guide.device}")

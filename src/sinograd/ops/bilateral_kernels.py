@@ -9,8 +9,8 @@ import torch
 from torch import Tensor
 
 from sinograd.ops.bilateral_reference import bilateral_backward_vjp
+from sinograd.ops.dispatch import kernel
 from sinograd.ops.memory import PARTS, enough_memory
-from sinograd.ops.native import kernel
 from sinograd.ops.window import Layout, check_sigmas
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from sinograd.errors import InputError
 from sinograd.ops.cuda.program import cuda_core
 
 
@@ -30,18 +31,18 @@ def compute_device(device: torch.device | str, kernels: bool = True) -> torch.de
     try:
         where = torch.device(device)
     except (RuntimeError, TypeError):
-        raise ValueError(f"device: expected cpu, cuda or cuda:1 ..., got {device!r}") from None
+        raise InputError(f"device: expected cpu, cuda or cuda:1 ..., got {device!r}") from None
     if where.type == "cpu":
         return torch.device("cpu")
     if where.type != "cuda":
-        raise ValueError(f"device: expected cpu, cuda or cuda:1 ..., got {str(where)!r}: there are no kernels for that")
+        raise InputError(f"device: expected cpu, cuda or cuda:1 ..., got {str(where)!r}: there are no kernels for that")
     remedy = why_no_gpu()
     if remedy is not None:
-        raise ValueError(f"device: expected one that is here, got {str(where)!r}, and torch sees no GPU: {remedy}")
+        raise InputError(f"device: expected one that is here, got {str(where)!r}, and torch sees no GPU: {remedy}")
     count = torch.cuda.device_count()
     index = torch.cuda.current_device() if where.index is None else where.index
     if index >= count:
-        raise ValueError(f"device: expected one of the GPUs here, cuda:0 to cuda:{count - 1}, got {str(where)!r}")
+        raise InputError(f"device: expected one of the GPUs here, cuda:0 to cuda:{count - 1}, got {str(where)!r}")
     if kernels:
         cuda_core()
     return torch.device("cuda", index)

@@ -9,6 +9,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, InputTypeError
+
 Function = Callable[[Any], Any]
 
 
@@ -41,7 +43,7 @@ class FunctionOperator:
     ) -> None:
         for name, function in (("forward", forward), ("adjoint", adjoint)):
             if not callable(function):
-                raise TypeError(f"{name}: expected a function, got {type(function).__name__}")
+                raise InputTypeError(f"{name}: expected a function, got {type(function).__name__}")
         self._forward, self._adjoint, self._numpy, self._subset = forward, adjoint, numpy, subset
         self.domain_shape, self.range_shape = tuple(domain_shape), tuple(range_shape)
 
@@ -53,16 +55,16 @@ class FunctionOperator:
     def subset(self, views: Sequence[int]) -> Any:
         """The operator of some views, if a function for that was given."""
         if self._subset is None:
-            raise ValueError("operator: this FunctionOperator was made without subset=, so it cannot be divided")
+            raise InputError("operator: this FunctionOperator was made without subset=, so it cannot be divided")
         return self._subset(list(views))
 
     def __call__(self, x: Tensor) -> Tensor:
         """[..., *domain_shape] -> [..., *range_shape], dtype and device kept."""
         if not isinstance(x, Tensor):
-            raise TypeError(f"x: expected a torch.Tensor, got {type(x).__name__}")
+            raise InputTypeError(f"x: expected a torch.Tensor, got {type(x).__name__}")
         ndim = len(self.domain_shape)
         if x.ndim < ndim or tuple(x.shape[x.ndim - ndim :]) != self.domain_shape:
-            raise ValueError(f"x: expected [..., {', '.join(map(str, self.domain_shape))}], got {list(x.shape)}")
+            raise InputError(f"x: expected [..., {', '.join(map(str, self.domain_shape))}], got {list(x.shape)}")
         batch = x.shape[: x.ndim - ndim]
         results = [self._one(x[index]) for index in itertools.product(*map(range, batch))]
         if not results:
@@ -73,7 +75,7 @@ class FunctionOperator:
         result = self._forward(x.detach().cpu().numpy() if self._numpy else x)
         result = torch.as_tensor(result).to(x) if self._numpy else result
         if tuple(result.shape) != self.range_shape:
-            raise ValueError(
+            raise InputError(
                 f"operator: expected the function to give {list(self.range_shape)}, got {list(result.shape)}"
             )
         return result

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from sinograd.ops.arguments import check_tensor
+from sinograd.ops.dispatch import Call
 from sinograd.ops.memory import enough_memory
-from sinograd.ops.native import Call
 
 
 @torch.library.custom_op("sinograd::joseph", mutates_args=())

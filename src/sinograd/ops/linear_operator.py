@@ -7,8 +7,9 @@ from typing import Self
 
 from torch import Tensor, nn
 
+from sinograd.errors import UnsupportedError
 from sinograd.geometry import Geometry, Grid
-from sinograd.geometry.beam import Index
+from sinograd.geometry.base import Index
 from sinograd.ops.arguments import autocast, check_shape
 from sinograd.ops.validity import check_pair
 
@@ -62,10 +63,10 @@ class LinearOperator(nn.Module):
         return self._apply_adjoint(y)
 
     def _apply_operator(self, x: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} gives no operator")
+        raise UnsupportedError(f"{type(self).__name__} gives no operator")
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        raise NotImplementedError(f"{type(self).__name__} gives no adjoint")
+        raise UnsupportedError(f"{type(self).__name__} gives no adjoint")
 
     def _check(self, tensor: Tensor, volume: bool) -> None:
         if volume:

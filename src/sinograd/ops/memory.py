@@ -9,11 +9,13 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor
 
+from sinograd.errors import OutOfMemory
+
 SLABS = "sinograd.ops.InSlabs(operator) computes slab by slab from host memory"
 PARTS = "call it with a part of the volume, or with float32"
 
 
-class TooLittleMemory(torch.OutOfMemoryError):
+class TooLittleMemory(OutOfMemory, torch.OutOfMemoryError):
     """`torch.OutOfMemoryError`, in one sentence."""
 
 

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sinograd.ops.cuda import Program, launch
-from sinograd.ops.lowering import is_curved
+from sinograd.ops.kernel_views import is_curved
 from sinograd.ops.projection_tables import Scan, Tables, tables
 
 LANES = 32

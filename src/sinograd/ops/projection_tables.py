@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sinograd.ops.device_cache import DeviceCache
-from sinograd.ops.lowering import VIEW_DOUBLES, is_curved, voxel_views
+from sinograd.ops.kernel_views import VIEW_DOUBLES, is_curved, voxel_views
 
 # kernels/cuda/scan.h
 SCAN = np.dtype(

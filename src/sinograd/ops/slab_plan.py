@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid, detector_region
-from sinograd.ops.lowering import is_curved, projection_matrices, voxel_views
+from sinograd.ops.kernel_views import is_curved, projection_matrices, voxel_views
 
 FREE_SHARE = 0.8
 """Of a card's free memory, what may be used without being told."""
@@ -100,7 +101,7 @@ def plan_slabs(geometry: Geometry, grid: Grid, memory: int, element: int, batch:
     row_size = geometry.columns
     smallest = max(slice_size, row_size * geometry.rows) * 2 * COPIES * element * batch
     if thickness < 1 or half < row_size * geometry.rows:
-        raise ValueError(
+        raise InputError(
             f"memory: {memory:,} bytes are too few; a slice of {grid.shape[1]} x {grid.shape[2]} voxels and a view of "
             f"{geometry.rows} x {geometry.columns} elements take {smallest:,} bytes, three times each"
         )
@@ -169,12 +170,12 @@ def memory_of(device: torch.device, memory: int | None) -> int:
     """The bytes to plan with: those given, or a share of what is free on a card."""
     if memory is not None:
         if isinstance(memory, bool) or not isinstance(memory, int):
-            raise TypeError(f"memory: expected a number of bytes, got {memory!r}")
+            raise InputTypeError(f"memory: expected a number of bytes, got {memory!r}")
         if memory <= 0:
-            raise ValueError(f"memory: expected a positive number of bytes, got {memory}")
+            raise InputError(f"memory: expected a positive number of bytes, got {memory}")
         return memory
     if device.type != "cuda":
-        raise ValueError(f"memory: expected a number of bytes for the device {device}; only a card's is known")
+        raise InputError(f"memory: expected a number of bytes for the device {device}; only a card's is known")
     # what torch has kept from earlier calls is free, too
     kept = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
     return int(FREE_SHARE * (torch.cuda.mem_get_info(device)[0] + kept))

@@ -8,8 +8,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid
-from sinograd.geometry.beam import Index
+from sinograd.geometry.base import Index
 from sinograd.ops.devices import compute_device
 from sinograd.ops.linear_operator import LinearOperator
 from sinograd.ops.slab_plan import SlabPlan, memory_of, plan_slabs
@@ -40,10 +41,12 @@ class InSlabs(LinearOperator):
         self, operator: LinearOperator, device: torch.device | str = "cuda", memory: int | None = None
     ) -> None:
         if not isinstance(operator, LinearOperator):
-            raise TypeError(f"operator: expected an XRayTransform or a Backprojection, got {type(operator).__name__}")
+            raise InputTypeError(
+                f"operator: expected an XRayTransform or a Backprojection, got {type(operator).__name__}"
+            )
         super().__init__(operator.geometry, operator.grid)
         if operator.grid.ndim != 3:
-            raise ValueError(f"operator: expected a 3-D one, whose volume has slices, got grid.shape {self.grid.shape}")
+            raise InputError(f"operator: expected a 3-D one, whose volume has slices, got grid.shape {self.grid.shape}")
         self.operator, self.device, self.memory = operator, torch.device(device), memory
         self._domain_is_volume = operator._domain_is_volume
 
@@ -67,7 +70,7 @@ class InSlabs(LinearOperator):
     def _check(self, tensor: Tensor, volume: bool) -> None:
         super()._check(tensor, volume)
         if tensor.device.type != "cpu":
-            raise ValueError(
+            raise InputError(
                 f"{type(self).__name__}: expected a tensor in host memory, got one on {tensor.device}; "
                 f"{type(self.operator).__name__} itself takes that"
             )

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid
-from sinograd.ops.lowering import is_curved
+from sinograd.ops.kernel_views import is_curved
 
 
 def check_pair(geometry: Geometry, grid: Grid) -> None:
     """Raises where no operator is defined between the geometry's projections and the grid's volumes."""
     if not isinstance(geometry, Geometry):
-        raise TypeError(f"geometry: expected a ParallelBeam, FanBeam or ConeBeam, got {type(geometry).__name__}")
+        raise InputTypeError(f"geometry: expected a ParallelBeam, FanBeam or ConeBeam, got {type(geometry).__name__}")
     if not isinstance(grid, Grid):
-        raise TypeError(f"grid: expected a Grid, got {type(grid).__name__}")
+        raise InputTypeError(f"grid: expected a Grid, got {type(grid).__name__}")
     if geometry.ndim != grid.ndim:
-        raise ValueError(
+        raise InputError(
             f"grid.shape {grid.shape} does not match the geometry: a {geometry.ndim}-D geometry needs a "
             f"{geometry.ndim}-D grid"
         )
@@ -38,7 +39,7 @@ def _check_in_front(vectors: Tensor, grid: Grid) -> None:
         if bool((nearest <= 0).any()):
             view = int(nearest.argmin())
             corner, at = corners[int(depth[view].argmin())], source[view]
-            raise ValueError(
+            raise InputError(
                 f"grid reaches behind the source: in view {view} its corner {_text(corner)} mm{half_voxel} lies "
                 f"{-float(nearest[view]):g} mm behind the source at {_text(at)} mm; expected all of it in front"
             )

@@ -6,8 +6,8 @@ from torch import Tensor
 
 from sinograd.geometry import Geometry, Grid
 from sinograd.ops.backprojection import backproject, backproject_adjoint
+from sinograd.ops.dispatch import check_weighting
 from sinograd.ops.linear_operator import LinearOperator
-from sinograd.ops.native import check_weighting
 
 
 class Backprojection(LinearOperator):

@@ -9,6 +9,8 @@ from typing import Any
 
 from torch import Tensor
 
+from sinograd.errors import InputError
+
 SMALLEST = 5
 MOST_NEIGHBOURS = 2**20  # a window of 101 x 101 x 101 fits
 
@@ -30,18 +32,18 @@ def bilateral_window(sigma_spatial: Tensor | Sequence[float]) -> tuple[int, ...]
 def check_sigmas(sigma_spatial: Sequence[float], sigma_range: float | None) -> None:
     """Positive and finite standard deviations."""
     if not all(0 < sigma < math.inf for sigma in sigma_spatial):
-        raise ValueError(f"sigma_spatial: expected positive, finite values, got {list(sigma_spatial)}")
+        raise InputError(f"sigma_spatial: expected positive, finite values, got {list(sigma_spatial)}")
     if sigma_range is not None and not 0 < sigma_range < math.inf:
-        raise ValueError(f"sigma_range: expected a positive, finite value, got {sigma_range}")
+        raise InputError(f"sigma_range: expected a positive, finite value, got {sigma_range}")
 
 
 def check_window(window: int | Sequence[int], ndim: int) -> tuple[int, ...]:
     """An odd, positive width for each of `ndim` axes; one number stands for all."""
     widths: tuple[Any, ...] = tuple(window) if isinstance(window, (tuple, list)) else (window,) * ndim
     if len(widths) != ndim:
-        raise ValueError(f"window: expected one width or {ndim}, as many as sigma_spatial has entries, got {widths}")
+        raise InputError(f"window: expected one width or {ndim}, as many as sigma_spatial has entries, got {widths}")
     if not all(type(width) is int and width > 0 and width % 2 == 1 for width in widths):
-        raise ValueError(f"window: expected odd, positive widths in voxels, got {widths}")
+        raise InputError(f"window: expected odd, positive widths in voxels, got {widths}")
     return widths
 
 
@@ -53,7 +55,7 @@ def fit_window(window: Sequence[int], shape: Sequence[int]) -> tuple[int, ...]:
     """
     widths = tuple(min(width, max(2 * n - 1, 1)) for width, n in zip(window, shape, strict=True))
     if math.prod(widths) > MOST_NEIGHBOURS:
-        raise ValueError(
+        raise InputError(
             f"window: {' x '.join(map(str, window))} looks at {math.prod(widths)} neighbours of each voxel, expected "
             f"at most {MOST_NEIGHBOURS}; give a smaller window, or see why sigma_spatial is that large"
         )

@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.phantoms.ellipsoids import Ellipsoids
 from sinograd.phantoms.packing import frames, normal, pack, seeded, uniform
 from sinograd.phantoms.placement import apart, inside
@@ -86,9 +87,9 @@ def abdomen(
         ValueError: for an unknown metal, water that is not positive, or more lesions or vessels than fit.
     """
     if implant is not None and implant not in METALS:
-        raise ValueError(f"implant must be None or one of {', '.join(METALS)}, got {implant!r}")
+        raise InputError(f"implant must be None or one of {', '.join(METALS)}, got {implant!r}")
     if not 0 < water < float("inf"):
-        raise ValueError(f"water must be a positive attenuation in 1/mm, got {water}")
+        raise InputError(f"water must be a positive attenuation in 1/mm, got {water}")
     generator = seeded(seed)
     jitter = functools.partial(_jitter, generator=generator, unit=water / 1000)
     body = jitter(_BODY, -1000.0, 1)

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.phantoms.ellipsoids import Ellipsoids
 
 
@@ -26,5 +27,5 @@ def balls(
     """
     radii = torch.as_tensor(radius, dtype=torch.float64, device="cpu")
     if radii.ndim > 1 or not bool((radii > 0).all()):
-        raise ValueError(f"radius must be a positive number or [n] of them, got {radius}")
+        raise InputError(f"radius must be a positive number or [n] of them, got {radius}")
     return Ellipsoids(value, radii[..., None].expand(*radii.shape, 3), center)

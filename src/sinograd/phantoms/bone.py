@@ -9,6 +9,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.phantoms.ellipsoids import Ellipsoids
 from sinograd.phantoms.packing import between, frames, normal, pack, seeded, uniform
 from sinograd.phantoms.placement import apart, inside
@@ -73,7 +74,7 @@ def bone(
         lacuna_semi_axes=lacuna,
     )
     if wall > min(_OUTER) * size / 2:
-        raise ValueError(f"cortical_thickness must be at most {min(_OUTER) / 2:g} size, got {wall} of {size} mm")
+        raise InputError(f"cortical_thickness must be at most {min(_OUTER) / 2:g} size, got {wall} of {size} mm")
     generator = seeded(seed)
 
     turn = uniform(1, 0.0, torch.pi, generator)
@@ -135,9 +136,9 @@ class _Part:
 def _check_lengths(**lengths: tuple[float, ...]) -> None:
     for name, values in lengths.items():
         if len(values) != (3 if name == "lacuna_semi_axes" else 1):
-            raise ValueError(f"{name} must be three lengths, got {values}")
+            raise InputError(f"{name} must be three lengths, got {values}")
         if not all(0 < value < float("inf") for value in values):
-            raise ValueError(f"{name} must be positive and finite, got {', '.join(map(str, values))}")
+            raise InputError(f"{name} must be positive and finite, got {', '.join(map(str, values))}")
 
 
 def _fill(

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid
 from sinograd.phantoms.projection import project_ellipsoids
 from sinograd.phantoms.voxels import voxelize_ellipsoids
@@ -55,7 +56,7 @@ class Ellipsoids:
         rotations = _rotations(rotation)
         count = _count(value=(values, 0), semi_axes=(axes, 1), center=(centers, 1), rotation=(rotations, 2))
         if not bool((axes > 0).all()):
-            raise ValueError(f"semi_axes must be positive, got {axes.min().item():g}")
+            raise InputError(f"semi_axes must be positive, got {axes.min().item():g}")
         object.__setattr__(self, "value", values.expand(count).clone())
         object.__setattr__(self, "semi_axes", axes.expand(count, 3).clone())
         object.__setattr__(self, "center", centers.expand(count, 3).clone())
@@ -88,7 +89,7 @@ class Ellipsoids:
         """The object moved by `offset` (x, y, z) mm."""
         shift = _numbers("offset", offset)
         if shift.shape != (3,):
-            raise ValueError(f"offset must be (x, y, z), got shape {tuple(shift.shape)}")
+            raise InputError(f"offset must be (x, y, z), got shape {tuple(shift.shape)}")
         return Ellipsoids(self.value, self.semi_axes, self.center + shift, self.rotation)
 
     def scaled(self, factor: float, *, keep_line_integrals: bool = False) -> Ellipsoids:
@@ -98,7 +99,7 @@ class Ellipsoids:
         with it every measured line integral, stays what it was.
         """
         if not 0 < factor < float("inf"):
-            raise ValueError(f"factor must be positive and finite, got {factor}")
+            raise InputError(f"factor must be positive and finite, got {factor}")
         value = self.value / factor if keep_line_integrals else self.value
         return Ellipsoids(value, self.semi_axes * factor, self.center * factor, self.rotation)
 
@@ -147,13 +148,13 @@ class Ellipsoids:
 def _numbers(name: str, value: Numbers) -> Tensor:
     numbers = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
     if not bool(torch.isfinite(numbers).all()):
-        raise ValueError(f"{name} must be finite, got {value}")
+        raise InputError(f"{name} must be finite, got {value}")
     return numbers
 
 
 def _check_floating(dtype: torch.dtype) -> None:
     if not dtype.is_floating_point:
-        raise TypeError(f"dtype must be a floating-point type, got {dtype}")
+        raise InputTypeError(f"dtype must be a floating-point type, got {dtype}")
 
 
 def _rotations(rotation: Numbers | None) -> Tensor:
@@ -166,10 +167,10 @@ def _rotations(rotation: Numbers | None) -> Tensor:
         rows = [turn.cos(), -turn.sin(), zero, turn.sin(), turn.cos(), zero, zero, zero, one]
         return torch.stack(rows, dim=-1).unflatten(-1, (3, 3))
     if turn.shape[-2:] != (3, 3):
-        raise ValueError(f"rotation must be angles [n] or matrices [n, 3, 3], got shape {tuple(turn.shape)}")
+        raise InputError(f"rotation must be angles [n] or matrices [n, 3, 3], got shape {tuple(turn.shape)}")
     error = (turn @ turn.mT - torch.eye(3, dtype=torch.float64, device="cpu")).abs()
     if turn.numel() and (error.max() > 1e-9 or torch.linalg.det(turn).min() < 0):
-        raise ValueError("rotation must hold orthonormal right-handed matrices (R R^T = 1, det R = 1)")
+        raise InputError("rotation must hold orthonormal right-handed matrices (R R^T = 1, det R = 1)")
     return turn
 
 
@@ -180,10 +181,10 @@ def _count(**parts: tuple[Tensor, int]) -> int:
         item_shape = (3,) * item_ndim
         if tensor.shape != item_shape and tensor.shape[1:] != item_shape:
             expected = ("a number or [n]", "(3,) or [n, 3]", "[3, 3] or [n, 3, 3]")[item_ndim]
-            raise ValueError(f"{name} must have shape {expected}, got {tuple(tensor.shape)}")
+            raise InputError(f"{name} must have shape {expected}, got {tuple(tensor.shape)}")
         if tensor.ndim > item_ndim:
             counts[name] = tensor.shape[0]
     if len(set(counts.values())) > 1:
         found = ", ".join(f"{name} {count}" for name, count in counts.items())
-        raise ValueError(f"the numbers of ellipsoids differ: {found}")
+        raise InputError(f"the numbers of ellipsoids differ: {found}")
     return next(iter(counts.values()), 1)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.phantoms.ellipsoids import Ellipsoids
 from sinograd.phantoms.placement import apart
 
@@ -55,7 +56,7 @@ def pack(
     Raises ValueError, calling them `name`, for a negative count or when they do not fit.
     """
     if count < 0:
-        raise ValueError(f"{name} must not be negative, got {count}")
+        raise InputError(f"{name} must not be negative, got {count}")
     goal = len(placed) + count
     for _ in range(_ROUNDS):
         if len(placed) == goal:
@@ -64,7 +65,7 @@ def pack(
         batch = batch[allowed(batch)]
         placed = placed + batch[_fitting(batch, placed)][: goal - len(placed)]
     if len(placed) < goal:
-        raise ValueError(
+        raise InputError(
             f"only {count - (goal - len(placed))} of {count} {name} fit without overlap: ask for fewer or smaller ones"
         )
     return placed

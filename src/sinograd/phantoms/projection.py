@@ -13,8 +13,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.geometry import Geometry
-from sinograd.geometry.surface import detector_points, index_offsets
+from sinograd.geometry.vectors import detector_points, index_offsets
 
 _TRIPLES_PER_BLOCK = 2**19  # (view, column, ellipsoid) tests held at once
 _PIXELS_PER_BLOCK = 2**20  # (ellipsoid, pixel) chords held at once
@@ -89,7 +90,7 @@ def project_ellipsoids(
     if views_per_block is None:
         views_per_block = max(1, _TRIPLES_PER_BLOCK // (columns * max(len(value), rows // 4, 1)))
     if views_per_block < 1:
-        raise ValueError(f"views_per_block must be at least 1, got {views_per_block}")
+        raise InputError(f"views_per_block must be at least 1, got {views_per_block}")
     if len(value) == 0:
         return result
     to_ball = rotation.mT / semi_axes[:, :, None]
@@ -123,7 +124,7 @@ def _check_in_front(
     behind = (depth <= reach).nonzero()
     if len(behind):
         view, item = behind[0].tolist()
-        raise ValueError(
+        raise InputError(
             f"ellipsoid {numbers[item]} reaches behind the source in view {start + view}: its centre is "
             f"{depth[view, item]:.4g} mm in front of the source and it extends "
             f"{reach[view, item]:.4g} mm towards it"

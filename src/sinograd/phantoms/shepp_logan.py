@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from sinograd.errors import InputError
 from sinograd.phantoms.ellipsoids import Ellipsoids
 
 # Rows: value, semi-axes a b c, centre x y z (all relative to the radius), angle about z in degrees.
@@ -73,7 +74,7 @@ def shepp_logan_3d(
             table[:, 5] *= -1
             table[:, 7] *= -1
     else:
-        raise ValueError(f'variant must be "modified", "kak-slaney" or "rtk", got {variant!r}')
+        raise InputError(f'variant must be "modified", "kak-slaney" or "rtk", got {variant!r}')
     angle = table[:, 7] * (math.pi / 180)
     return Ellipsoids(value * table[:, 0], radius * table[:, 1:4], radius * table[:, 4:7], angle)
 
@@ -90,7 +91,7 @@ def shepp_logan_2d(
             brain 1.02).
     """
     if variant not in ("modified", "original"):
-        raise ValueError(f'variant must be "modified" or "original", got {variant!r}')
+        raise InputError(f'variant must be "modified" or "original", got {variant!r}')
     table = torch.tensor(_ELLIPSES, dtype=torch.float64, device="cpu")
     semi_axes = torch.cat([table[:, 2:4], table[:, 2:4].amax(dim=1, keepdim=True)], dim=1)
     center = torch.cat([table[:, 4:6], torch.zeros(len(table), 1, dtype=torch.float64, device="cpu")], dim=1)

@@ -8,6 +8,7 @@ import math
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.phantoms.ellipsoids import Ellipsoids
 from sinograd.phantoms.packing import between, frames, normal, pack, seeded, uniform
 from sinograd.phantoms.placement import inside
@@ -158,14 +159,14 @@ def _check(
     }
     for name, (values, count) in lengths.items():
         if len(values) != count:
-            raise ValueError(f"{name} must be {count} lengths in mm, got {values}")
+            raise InputError(f"{name} must be {count} lengths in mm, got {values}")
         if not all(0 < value < float("inf") for value in values):
-            raise ValueError(f"{name} must be positive and finite, got {', '.join(map(str, values))}")
+            raise InputError(f"{name} must be positive and finite, got {', '.join(map(str, values))}")
     if any(small > large for small, large in zip(smallest, largest, strict=True)):
-        raise ValueError(f"lacuna_semi_axes must be (smallest, largest), got {lacuna_semi_axes}")
+        raise InputError(f"lacuna_semi_axes must be (smallest, largest), got {lacuna_semi_axes}")
     if canal_radius[0] > canal_radius[1]:
-        raise ValueError(f"canal_radius must be (smallest, largest), got {canal_radius}")
+        raise InputError(f"canal_radius must be (smallest, largest), got {canal_radius}")
     if wall >= 0.9 * min(outer):
-        raise ValueError(f"wall must be less than 0.9 of the smaller semi-axis {min(outer)} mm, got {wall} mm")
+        raise InputError(f"wall must be less than 0.9 of the smaller semi-axis {min(outer)} mm, got {wall} mm")
     if height > min(outer):
-        raise ValueError(f"height must be at most the smaller semi-axis {min(outer)} mm, got {height} mm")
+        raise InputError(f"height must be at most the smaller semi-axis {min(outer)} mm, got {height} mm")

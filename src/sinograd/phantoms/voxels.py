@@ -7,6 +7,7 @@ import itertools
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.geometry import Grid
 
 _VOXELS_PER_SLAB = 2**20
@@ -23,7 +24,7 @@ def voxelize_ellipsoids(
 ) -> Tensor:
     """Values [Z, Y, X] of the sum of ellipsoids (see `Ellipsoids`); Z = 1 for a two-dimensional grid."""
     if supersampling < 1:
-        raise ValueError(f"supersampling must be at least 1, got {supersampling}")
+        raise InputError(f"supersampling must be at least 1, got {supersampling}")
     sub = (torch.arange(supersampling, dtype=torch.float64, device="cpu") + 0.5) / supersampling - 0.5
     positions, spacing = list(grid.axes()), list(grid.spacing)
     offsets = [sub * s for s in spacing]

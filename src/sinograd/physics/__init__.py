@@ -1,8 +1,8 @@
 """Beer-Lambert, photon noise, lower doses, Hounsfield units."""
 
+from sinograd.data.units import attenuation_from_hounsfield, hounsfield_from_attenuation
 from sinograd.physics.beer_lambert import line_integrals_from_transmission, transmission_from_line_integrals
 from sinograd.physics.bowtie import bowtie_transmission
-from sinograd.physics.hounsfield import attenuation_from_hounsfield, hounsfield_from_attenuation
 from sinograd.physics.lower_dose import low_dose
 from sinograd.physics.photon_noise import add_photon_noise, photon_counts
 

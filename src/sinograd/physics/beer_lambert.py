@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from sinograd.errors import InputError
+
 
 def transmission_from_line_integrals(line_integrals: Tensor) -> Tensor:
     """Transmitted fraction exp(-p) of line integrals p, any shape; differentiable."""
@@ -23,11 +25,11 @@ def line_integrals_from_transmission(transmission: Tensor, minimum: float | Tens
     """
     if minimum is None:
         if not bool((transmission > 0).all()):
-            raise ValueError(
+            raise InputError(
                 f"transmission must be positive to have a logarithm, got {transmission.min().item():g}: "
                 "give the smallest reading to believe as minimum"
             )
         return -transmission.log()
     if not bool((minimum > 0).all() if isinstance(minimum, Tensor) else minimum > 0):
-        raise ValueError(f"minimum must be positive, got {minimum}")
+        raise InputError(f"minimum must be positive, got {minimum}")
     return -transmission.clamp(min=minimum).log()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.geometry import Geometry
 
 
@@ -29,7 +30,7 @@ def bowtie_transmission(geometry: Geometry, radius: float, attenuation: float = 
     """
     for name, value in (("radius", radius), ("attenuation", attenuation)):
         if not 0 < value < float("inf"):
-            raise ValueError(f"{name} must be positive and finite, got {value}")
+            raise InputError(f"{name} must be positive and finite, got {value}")
     origin, direction = (part[0] for part in geometry.rays([0]))
     across = (origin[..., 0] * direction[..., 1] - origin[..., 1] * direction[..., 0]).abs()
     distance = across / torch.linalg.vector_norm(direction[..., :2], dim=-1)

@@ -11,6 +11,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, InputTypeError
 from sinograd.physics.noise_arguments import check_floor, check_line_integrals, electronic_noise_like, photons_like
 
 _BLOCK = 2**20  # readings worked on at once, in float64
@@ -100,9 +101,9 @@ def low_dose(
             too many axes, no energy or numbers that are not finite.
     """
     if isinstance(dose, bool) or not isinstance(dose, int | float):
-        raise TypeError(f"dose must be a number, got {type(dose).__name__}")
+        raise InputTypeError(f"dose must be a number, got {type(dose).__name__}")
     if not 0 < dose <= 1:
-        raise ValueError(f"dose must be in (0, 1], as a fraction of the measured scan's, got {dose}")
+        raise InputError(f"dose must be in (0, 1], as a fraction of the measured scan's, got {dose}")
     check_floor(floor)
     check_line_integrals(line_integrals)
     unattenuated = photons_like(line_integrals, photons).expand_as(line_integrals)
@@ -151,10 +152,10 @@ def _unit_energy(correlation: Correlation, like: Tensor) -> Tensor:
     """The kernel as float64 [rows, columns] with a sum of squares of 1."""
     kernel = torch.as_tensor(correlation, dtype=torch.float64, device=like.device)
     if not (1 <= kernel.ndim <= min(2, like.ndim)) or kernel.numel() == 0:
-        raise ValueError(f"correlation must be a kernel [rows, columns] or [columns], got shape {list(kernel.shape)}")
+        raise InputError(f"correlation must be a kernel [rows, columns] or [columns], got shape {list(kernel.shape)}")
     energy = kernel.square().sum().item()
     if not 0 < energy < float("inf"):
-        raise ValueError(f"correlation must be finite and not all zero, got a sum of squares of {energy}")
+        raise InputError(f"correlation must be finite and not all zero, got a sum of squares of {energy}")
     return torch.atleast_2d(kernel / math.sqrt(energy))
 
 

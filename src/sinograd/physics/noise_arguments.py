@@ -5,29 +5,31 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, InputTypeError
+
 
 def check_line_integrals(line_integrals: Tensor) -> None:
     """TypeError unless they are a float32 or float64 tensor, ValueError unless they are finite."""
     if not isinstance(line_integrals, Tensor):
-        raise TypeError(f"line_integrals must be a tensor, got {type(line_integrals).__name__}")
+        raise InputTypeError(f"line_integrals must be a tensor, got {type(line_integrals).__name__}")
     if line_integrals.dtype not in (torch.float32, torch.float64):
-        raise TypeError(f"line_integrals must be float32 or float64, got {line_integrals.dtype}")
+        raise InputTypeError(f"line_integrals must be float32 or float64, got {line_integrals.dtype}")
     if not bool(torch.isfinite(line_integrals).all()):
         bad = int((~torch.isfinite(line_integrals)).sum())
-        raise ValueError(f"line_integrals must be finite, got {bad} values that are not")
+        raise InputError(f"line_integrals must be finite, got {bad} values that are not")
 
 
 def check_floor(floor: float) -> None:
     """ValueError unless it is a positive number of photons."""
     if not 0 < floor < float("inf"):
-        raise ValueError(f"floor must be a positive number of photons, got {floor}")
+        raise InputError(f"floor must be a positive number of photons, got {floor}")
 
 
 def photons_like(line_integrals: Tensor, photons: float | Tensor) -> Tensor:
     """`photons` in the dtype and on the device of line_integrals; ValueError unless positive and broadcasting."""
     unattenuated = _like(line_integrals, "photons", photons)
     if not bool(((unattenuated > 0) & torch.isfinite(unattenuated)).all()):
-        raise ValueError(f"photons must be positive and finite, got {_worst(unattenuated)}")
+        raise InputError(f"photons must be positive and finite, got {_worst(unattenuated)}")
     return unattenuated
 
 
@@ -35,7 +37,7 @@ def electronic_noise_like(line_integrals: Tensor, electronic_noise: float | Tens
     """`electronic_noise` likewise; ValueError where it is negative."""
     deviation = _like(line_integrals, "electronic_noise", electronic_noise)
     if not bool(((deviation >= 0) & torch.isfinite(deviation)).all()):
-        raise ValueError(f"electronic_noise must be finite and not negative, got {_worst(deviation)}")
+        raise InputError(f"electronic_noise must be finite and not negative, got {_worst(deviation)}")
     return deviation
 
 
@@ -46,7 +48,7 @@ def _like(line_integrals: Tensor, name: str, value: float | Tensor) -> Tensor:
     except RuntimeError:
         fits = False
     if not fits:
-        raise ValueError(
+        raise InputError(
             f"{name} {list(tensor.shape)} does not broadcast to line_integrals {list(line_integrals.shape)}"
         )
     return tensor

@@ -7,6 +7,7 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.physics.beer_lambert import line_integrals_from_transmission, transmission_from_line_integrals
 from sinograd.physics.noise_arguments import check_floor, check_line_integrals, electronic_noise_like, photons_like
 
@@ -97,7 +98,7 @@ def photon_counts(
     deviation = electronic_noise_like(line_integrals, electronic_noise)
     expected = transmission_from_line_integrals(line_integrals) * unattenuated
     if expected.numel() and not bool(expected.max() <= _MOST_PHOTONS):
-        raise ValueError(f"a reading of {expected.max().item():g} photons is expected; at most 1e15 can be drawn")
+        raise InputError(f"a reading of {expected.max().item():g} photons is expected; at most 1e15 can be drawn")
     counts = torch.poisson(expected, generator=generator)
     if bool((deviation > 0).any()):
         noise = torch.empty_like(counts).normal_(generator=generator)

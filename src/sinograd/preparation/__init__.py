@@ -1,12 +1,13 @@
 """Preparation: raw counts to line integrals, as functions of tensors and for whole scans."""
 
+from sinograd.errors import CenterWarning, PreparationWarning
 from sinograd.preparation.beam_hardening import beam_hardening_polynomial, correct_beam_hardening
-from sinograd.preparation.center import Center, CenterWarning, find_center
+from sinograd.preparation.center import Center, find_center
 from sinograd.preparation.defects import Defects, find_defects, repair
 from sinograd.preparation.field_of_view import field_of_view_mask, field_of_view_radii, mask_field_of_view_
 from sinograd.preparation.logarithm import negative_logarithm
 from sinograd.preparation.options import Preparation
-from sinograd.preparation.prepare import PreparationWarning, prepare
+from sinograd.preparation.prepare import prepare
 from sinograd.preparation.references import interpolate_references, transmission
 from sinograd.preparation.region import bin_elements, crop
 from sinograd.preparation.rings import remove_rings

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
+
 
 def correct_beam_hardening(line_integrals: Tensor, coefficients: Sequence[float] | Tensor) -> Tensor:
     """c1 p + c2 p^2 + ... of line integrals p, any shape; differentiable in both.
@@ -55,12 +57,12 @@ def beam_hardening_polynomial(
     """
     length, p = (np.asarray(v, dtype=np.float64).ravel() for v in (lengths, line_integrals))
     if degree < 1 or len(length) != len(p) or len(p) < degree:
-        raise ValueError(
+        raise InputError(
             f"lengths, line_integrals: expected as many of each and at least degree = {degree} of them, "
             f"got {len(length)} and {len(p)}"
         )
     if not (np.isfinite(length).all() and np.isfinite(p).all() and (p > 0).any()):
-        raise ValueError("lengths, line_integrals: expected finite numbers, and line integrals above zero")
+        raise InputError("lengths, line_integrals: expected finite numbers, and line integrals above zero")
     powers = p[:, None] ** np.arange(1, degree + 1)
     found = np.linalg.lstsq(powers, length, rcond=None)[0]
     scale = 1 / found[0] if attenuation is None else attenuation
@@ -72,5 +74,5 @@ def _checked(coefficients: Sequence[float] | Tensor) -> Sequence[float] | Tensor
         coefficients if isinstance(coefficients, Tensor) else torch.tensor(list(coefficients), dtype=torch.float64)
     )
     if numbers.ndim != 1 or len(numbers) == 0 or not bool(torch.isfinite(numbers.detach()).all()):
-        raise ValueError(f"coefficients: expected finite numbers (c1, c2, ...), got {coefficients}")
+        raise InputError(f"coefficients: expected finite numbers (c1, c2, ...), got {coefficients}")
     return coefficients

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.preparation.defects import find_defects, plan_repair
 from sinograd.preparation.options import Preparation
 from sinograd.preparation.references import grouped_means, reference_times, time_weights
@@ -34,7 +35,7 @@ class Correction:
         self._part = (slice(*rows), slice(*columns))
         calibration = getattr(scan, "calibration", None)
         if scan.kind not in KINDS:
-            raise ValueError(f"{name}: kind must be one of {', '.join(KINDS)}, got {scan.kind!r}")
+            raise InputError(f"{name}: kind must be one of {', '.join(KINDS)}, got {scan.kind!r}")
         raw = scan.kind == "counts"
         self.counts = {"saturated": 0, "not finite": 0, "not positive": 0, "raised to the smallest": 0}
         self.elements: dict[str, int] = {}
@@ -72,7 +73,7 @@ class Correction:
             if not bool((wrong | full).any()):
                 continue
             if bool((wrong | full | self.defective).all()):
-                raise ValueError(
+                raise InputError(
                     f"{self.name}: view {view} has no good reading: {int(full.sum())} saturated, "
                     f"{int(wrong.sum())} NaN or infinite"
                 )
@@ -114,7 +115,7 @@ class Correction:
             blank = torch.full(self.defective.shape, float(options.unattenuated))
             means = (blank if dark_mean is None else blank + dark_mean)[None]
         else:
-            raise ValueError(
+            raise InputError(
                 f"{self.name}: the scan holds raw counts and no reference (flat field); give `unattenuated`, the "
                 "counts without object, or a calibration with a reference"
             )
@@ -127,7 +128,7 @@ class Correction:
         if exposure is not None:
             values = np.asarray(exposure, dtype=np.float64)
             if values.shape != (views,) or not (np.isfinite(values) & (values > 0)).all():
-                raise ValueError(
+                raise InputError(
                     f"{self.name}: exposure: expected {views} positive numbers, one a view, got "
                     f"{list(values.shape)} from {values.min() if values.size else 0:g}"
                 )
@@ -141,7 +142,7 @@ class Correction:
         try:
             defects = find_defects(weakest, dark, dead=options.dead if options.repair else 0.0, hot=options.hot)
         except ValueError as error:
-            raise ValueError(f"{self.name}: {error}") from error
+            raise InputError(f"{self.name}: {error}") from error
         if not options.repair:
             defects.hot.zero_()
         self.defective = defects.any
@@ -152,7 +153,7 @@ class Correction:
         expected = self.scan.geometry.projection_shape[1:]
         shape = tuple(int(n) for n in images.shape)
         if len(shape) != len(expected) + 1 or shape[0] == 0 or shape[1:] != expected:
-            raise ValueError(
+            raise InputError(
                 f"{self.name}: {kind} {list(shape)} does not match the projections: expected [n, "
                 f"{', '.join(map(str, expected))}] with n at least 1"
             )

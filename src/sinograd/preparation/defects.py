@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
+
 # Neighbours beside which a reading is judged and from which it is filled.
 REACH = 2
 LEAST_NEIGHBOURS = 3
@@ -57,9 +59,9 @@ def find_defects(
     from scipy import ndimage
 
     if not 0 <= dead < 1 < hot:
-        raise ValueError(f"dead, hot: expected 0 <= dead < 1 < hot, got {dead}, {hot}")
+        raise InputError(f"dead, hot: expected 0 <= dead < 1 < hot, got {dead}, {hot}")
     if dark is not None and dark.shape != reference.shape:
-        raise ValueError(f"dark {list(dark.shape)} does not match reference {list(reference.shape)}")
+        raise InputError(f"dark {list(dark.shape)} does not match reference {list(reference.shape)}")
     image = np.atleast_2d(reference.detach().cpu().double().numpy())
     black = np.zeros_like(image) if dark is None else np.atleast_2d(dark.detach().cpu().double().numpy())
     invalid = ~(np.isfinite(image) & np.isfinite(black))
@@ -75,7 +77,7 @@ def find_defects(
         is_hot |= ~invalid & (black > middle + hot_dark * spread) if spread else np.zeros_like(is_hot)
     bad = int((is_dead | is_hot | invalid).sum())
     if 2 * bad > image.size:
-        raise ValueError(
+        raise InputError(
             f"reference: expected counts above the dark's in most elements, got {int(is_dead.sum())} dead, "
             f"{int(is_hot.sum())} hot and {int(invalid.sum())} without a number of {image.size}"
         )
@@ -127,7 +129,7 @@ def plan_repair(mask: Tensor) -> Repair:
     bad = np.atleast_2d(mask.cpu().numpy())
     rows, columns = bad.shape
     if bad.all():
-        raise ValueError(f"mask: all {bad.size} elements are defective, so that nothing is left to fill them from")
+        raise InputError(f"mask: all {bad.size} elements are defective, so that nothing is left to fill them from")
     r, c = bad.nonzero()
     offset = np.arange(-REACH, REACH + 1)
     dr, dc = (grid.ravel() for grid in np.meshgrid(offset, offset, indexing="ij"))
@@ -159,7 +161,7 @@ def repair(images: Tensor, mask: Tensor) -> Tensor:
         ValueError: a mask of another shape, or one without any good element.
     """
     if tuple(mask.shape) != tuple(images.shape[-2:]):
-        raise ValueError(f"mask {list(mask.shape)} does not match images {list(images.shape)}")
+        raise InputError(f"mask {list(mask.shape)} does not match images {list(images.shape)}")
     return plan_repair(mask).fill(images)
 
 

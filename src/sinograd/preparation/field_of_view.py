@@ -7,9 +7,10 @@ import math
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.geometry import Geometry, Grid
-from sinograd.geometry.surface import central_hit, seen_radius
-from sinograd.ops.lowering import is_curved, projection_matrices
+from sinograd.geometry.vectors import central_hit, seen_radius
+from sinograd.ops.kernel_views import is_curved, projection_matrices
 from sinograd.ops.validity import check_pair
 
 # Views that are looked at, points of a circle, and bisections of its radius (to 1e-6 of the field of view).
@@ -51,7 +52,7 @@ def field_of_view_mask(geometry: Geometry, grid: Grid) -> Tensor:
 def mask_field_of_view_(volume: Tensor, geometry: Geometry, grid: Grid, value: float = 0.0) -> Tensor:
     """Sets voxels of a volume [..., (Z,) Y, X] outside the field of view to `value`, in place and slice by slice."""
     if tuple(volume.shape[-grid.ndim :]) != grid.shape:
-        raise ValueError(f"volume {list(volume.shape)} does not match grid.shape {list(grid.shape)}")
+        raise InputError(f"volume {list(volume.shape)} does not match grid.shape {list(grid.shape)}")
     squared = _squared_distance(grid).to(volume.device)
     slices = volume.unbind(-3) if grid.ndim == 3 else (volume,)
     for plane, r in zip(slices, field_of_view_radii(geometry, grid).tolist(), strict=True):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.preparation.defects import fill_starved_
 
 # The smallest transmitted fraction that is believed (a line integral of 11.5).
@@ -21,11 +22,11 @@ def negative_logarithm(transmitted: Tensor, smallest: float = SMALLEST) -> tuple
         ValueError: NaN or infinity (says how many), or a smallest fraction that is not in (0, 1).
     """
     if not 0 < smallest < 1:
-        raise ValueError(f"smallest: expected a transmitted fraction in (0, 1), got {smallest}")
+        raise InputError(f"smallest: expected a transmitted fraction in (0, 1), got {smallest}")
     detached = transmitted.detach()
     bad = int((~torch.isfinite(detached)).sum())
     if bad:
-        raise ValueError(f"transmitted: expected finite fractions, got {bad} of {detached.numel()} NaN or infinite")
+        raise InputError(f"transmitted: expected finite fractions, got {bad} of {detached.numel()} NaN or infinite")
     low = detached < smallest
     if not bool(low.any()):
         return -transmitted.log(), 0

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from sinograd.errors import InputError
 from sinograd.preparation.shifts import EDGES
 
 SHIFTS = ("interpolate", "geometry", "ignore")
@@ -58,15 +59,15 @@ class Preparation:
                 object.__setattr__(self, name, tuple(value))
         for name, allowed in (("shifts", SHIFTS), ("edges", EDGES)):
             if getattr(self, name) not in allowed:
-                raise ValueError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
+                raise InputError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
         if not 0 < self.smallest < 1:
-            raise ValueError(f"smallest: expected a transmitted fraction in (0, 1), got {self.smallest}")
+            raise InputError(f"smallest: expected a transmitted fraction in (0, 1), got {self.smallest}")
         for name in ("unattenuated", "saturation"):
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
-                raise ValueError(f"{name}: expected positive counts or None, got {value}")
+                raise InputError(f"{name}: expected positive counts or None, got {value}")
         if not 0 <= self.dead < 1 < self.hot:
-            raise ValueError(f"dead, hot: expected 0 <= dead < 1 < hot, got {self.dead}, {self.hot}")
+            raise InputError(f"dead, hot: expected 0 <= dead < 1 < hot, got {self.dead}, {self.hot}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as YAML holds them; only those that are not the default."""
@@ -87,5 +88,5 @@ class Preparation:
         names = [f.name for f in fields(cls)]
         unknown = [str(key) for key in data if key not in names]
         if unknown:
-            raise ValueError(f"unknown preparation key {', '.join(unknown)}; allowed: {', '.join(names)}")
+            raise InputError(f"unknown preparation key {', '.join(unknown)}; allowed: {', '.join(names)}")
         return cls(**data)

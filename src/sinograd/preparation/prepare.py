@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, PreparationWarning
 from sinograd.geometry import Geometry, detector_region, shift_detector
 from sinograd.geometry.regions import check_binning, check_span
 from sinograd.preparation.beam_hardening import correct_beam_hardening_
@@ -27,12 +28,8 @@ BLOCK_BYTES = 8 << 20
 Progress = Callable[[int, int], None]
 
 
-class PreparationWarning(UserWarning):
-    """Readings that were repaired, or a detector with many defects; the message holds the counts."""
-
-
 class RawScan(Protocol):
-    """What `prepare` takes: a dataclass with these fields, such as `sinograd.io.Scan`."""
+    """What `prepare` takes: a dataclass with these fields, such as `sinograd.data.Scan`."""
 
     @property
     def projections(self) -> Any:
@@ -83,7 +80,7 @@ def prepare(
     taken) and, with `rings`, 16 images.
 
     Args:
-        scan: a dataclass with projections, geometry, kind, metadata and calibration (`sinograd.io.Scan`).
+        scan: a dataclass with projections, geometry, kind, metadata and calibration (`sinograd.data.Scan`).
         options: what to do; see `Preparation`.
         out: float32 tensor that takes the projections (mapped to a file, if it is to be larger than the memory).
         progress: called with (views done, views) between blocks; with `rings` all views count twice.
@@ -158,7 +155,7 @@ class _Run:
         if out is None:
             return torch.from_numpy(np.empty(shape, np.float32))  # NumPy asks the system for large pages
         if tuple(out.shape) != shape or out.dtype != torch.float32 or not out.is_contiguous():
-            raise ValueError(
+            raise InputError(
                 f"out: expected a contiguous float32 tensor {list(shape)}, got {out.dtype} {list(out.shape)}"
             )
         return out
@@ -199,7 +196,7 @@ class _Run:
         low = -(-(first - self.columns[0]) // self.binning[1])
         high = (end - self.columns[0]) // self.binning[1]
         if not 0 <= low < high <= self.geometry.columns:
-            raise ValueError(
+            raise InputError(
                 f"air: columns {first} to {end} hold no whole element of the columns {self.columns[0]} to "
                 f"{self.columns[1]} that are used"
             )
@@ -213,7 +210,7 @@ class _Run:
         moves = check_shifts(shifts, torch.empty(self.views, 1, 1)).detach().double().numpy()
         two_dimensional = self.scan.geometry.ndim == 2
         if two_dimensional and moves[:, 0].any():
-            raise ValueError(
+            raise InputError(
                 f"{self.name}: shifts along the rows of a 2-D scan, up to {abs(moves[:, 0]).max():g} pixels"
             )
         if self.options.shifts == "interpolate":
@@ -261,4 +258,4 @@ class _Run:
 def _check_shape(scan: RawScan, name: str) -> None:
     shape, expected = tuple(int(n) for n in scan.projections.shape), scan.geometry.projection_shape
     if shape != expected:
-        raise ValueError(f"{name}: projections {list(shape)} do not match the geometry's {list(expected)}")
+        raise InputError(f"{name}: projections {list(shape)} do not match the geometry's {list(expected)}")

@@ -9,6 +9,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
+
 Numbers: TypeAlias = "Sequence[float] | np.ndarray | Tensor"
 
 
@@ -31,7 +33,7 @@ def transmission(
         check_broadcast(name, image, "counts", counts)
     gain = reference - dark
     if not bool((gain.detach() > 0).any()):
-        raise ValueError("reference: expected counts above the dark's, got none in any element")
+        raise InputError("reference: expected counts above the dark's, got none in any element")
     fraction = (counts - dark) / gain
     if not isinstance(exposure, Tensor):
         return fraction / exposure
@@ -54,9 +56,9 @@ def reference_times(views: Numbers | None, count: int) -> tuple[np.ndarray, np.n
         return np.zeros(1), np.zeros(count, dtype=np.int64)
     numbers = np.asarray(views, dtype=np.float64)
     if numbers.shape != (count,):
-        raise ValueError(f"reference_views: expected {count} view numbers, one a reference, got {list(numbers.shape)}")
+        raise InputError(f"reference_views: expected {count} view numbers, one a reference, got {list(numbers.shape)}")
     if not np.isfinite(numbers).all():
-        raise ValueError(f"reference_views: expected finite view numbers, got {numbers.tolist()}")
+        raise InputError(f"reference_views: expected finite view numbers, got {numbers.tolist()}")
     times, group = np.unique(numbers, return_inverse=True)
     return times, group
 
@@ -110,7 +112,7 @@ def interpolate_references(references: Tensor, reference_views: Numbers | None, 
 def check_images(name: str, images: Tensor) -> None:
     """ValueError unless there is at least one image."""
     if images.ndim < 2 or len(images) == 0:
-        raise ValueError(f"{name}: expected [n, ..., columns] with n at least 1, got {list(images.shape)}")
+        raise InputError(f"{name}: expected [n, ..., columns] with n at least 1, got {list(images.shape)}")
 
 
 def check_broadcast(name: str, image: Tensor, target_name: str, target: Tensor) -> None:
@@ -120,4 +122,4 @@ def check_broadcast(name: str, image: Tensor, target_name: str, target: Tensor) 
     except RuntimeError:
         fits = False
     if not fits:
-        raise ValueError(f"{name} {list(image.shape)} does not match {target_name} {list(target.shape)}")
+        raise InputError(f"{name} {list(image.shape)} does not match {target_name} {list(target.shape)}")

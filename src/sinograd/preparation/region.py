@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from sinograd.errors import InputError
 from sinograd.geometry import Geometry, detector_region
 from sinograd.geometry.regions import Span, check_binning, check_span
 
@@ -51,4 +52,4 @@ def check_projections(projections: Tensor, geometry: Geometry) -> None:
     """ValueError unless the projections are of the geometry."""
     expected = geometry.projection_shape
     if tuple(projections.shape[-len(expected) :]) != expected:
-        raise ValueError(f"projections {list(projections.shape)} do not match the geometry's {list(expected)}")
+        raise InputError(f"projections {list(projections.shape)} do not match the geometry's {list(expected)}")

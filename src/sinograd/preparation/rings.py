@@ -18,6 +18,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
+
 SEGMENTS = 16
 SHRINKAGE = 4.0
 
@@ -65,11 +67,11 @@ def ring_errors(means: Tensor, *, width: float = 4.0, limit: float | None = 0.1)
 def check_ring_options(width: float, limit: float | None, views: int, columns: int) -> None:
     """ValueError for options or a scan that ring reduction cannot work with."""
     if not width >= 1:
-        raise ValueError(f"width: expected at least 1 column, got {width}")
+        raise InputError(f"width: expected at least 1 column, got {width}")
     if limit is not None and not limit > 0:
-        raise ValueError(f"limit: expected a positive error or None, got {limit}")
+        raise InputError(f"limit: expected a positive error or None, got {limit}")
     if views < 2 * SEGMENTS or columns < 5:
-        raise ValueError(
+        raise InputError(
             f"rings: expected at least {2 * SEGMENTS} views and 5 columns, got {views} views of {columns} columns"
         )
 

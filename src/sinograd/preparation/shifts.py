@@ -10,6 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
+
 EDGES = ("nearest", "zero")
 
 # Weights on each side of a point, and the share of the Nyquist frequency up to which they are fitted.
@@ -84,22 +86,22 @@ def check_shifts(shifts: Tensor | np.ndarray | Sequence, projections: Tensor) ->
     """Shifts as a tensor [views, 2]; ValueError unless they fit the projections."""
     moves = shifts if isinstance(shifts, Tensor) else torch.from_numpy(np.array(shifts, dtype=np.float64))
     if projections.ndim < 3:
-        raise ValueError(f"projections: expected [..., views, rows, columns], got {list(projections.shape)}")
+        raise InputError(f"projections: expected [..., views, rows, columns], got {list(projections.shape)}")
     if tuple(moves.shape) != (projections.shape[-3], 2):
-        raise ValueError(
+        raise InputError(
             f"shifts {list(moves.shape)} does not match projections {list(projections.shape)}: "
             f"expected [views, 2] = [{projections.shape[-3]}, 2]"
         )
     bad = int((~torch.isfinite(moves.detach())).sum())
     if bad:
-        raise ValueError(f"shifts: expected finite pixels, got {bad} NaN or infinite")
+        raise InputError(f"shifts: expected finite pixels, got {bad} NaN or infinite")
     return moves
 
 
 def check_edges(edges: str) -> None:
     """ValueError for an unknown way to fill."""
     if edges not in EDGES:
-        raise ValueError(f"edges: expected one of {', '.join(EDGES)}, got {edges!r}")
+        raise InputError(f"edges: expected one of {', '.join(EDGES)}, got {edges!r}")
 
 
 def delay_weights(fraction: Tensor) -> Tensor:

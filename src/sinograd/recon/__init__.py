@@ -1,15 +1,20 @@
 """Reconstruction: plain functions over the operators."""
 
-from sinograd.recon.coverage import (
-    Coverage,
-    CoverageWarning,
-    coverage,
-)
-from sinograd.recon.fbp import (
+from sinograd.errors import CoverageWarning
+from sinograd.recon.analytic.coverage import Coverage, coverage
+from sinograd.recon.analytic.fbp import (
     fbp,
 )
-from sinograd.recon.fdk import (
+from sinograd.recon.analytic.fdk import (
     fdk,
+)
+from sinograd.recon.analytic.needed_rows import (
+    needed_rows,
+)
+from sinograd.recon.analytic.ramp import (
+    WINDOWS,
+    filter_rows,
+    ramp_taps,
 )
 from sinograd.recon.iterative import (
     ConvergenceWarning,
@@ -39,14 +44,6 @@ from sinograd.recon.iterative import (
     sart,
     sirt,
     tv_denoise,
-)
-from sinograd.recon.needed_rows import (
-    needed_rows,
-)
-from sinograd.recon.ramp import (
-    WINDOWS,
-    filter_rows,
-    ramp_taps,
 )
 
 __all__ = [

@@ -3,7 +3,7 @@
 Importing this needs nothing beyond sinograd; `train` needs the extra `sinograd[train]` (Lightning).
 """
 
-from sinograd.io.typed import ConfigError
+from sinograd.errors import ConfigError
 from sinograd.training.config import Config, load_config
 from sinograd.training.data import ScanStack, Stack, TrainingData, load_data
 from sinograd.training.history import History, read_history, save_curves

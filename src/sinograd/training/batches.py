@@ -10,7 +10,7 @@ from typing import Protocol
 from sinograd.datasets import PairedVolume, Patches, TensorSource
 from sinograd.training.config import Config, Noise2Noise, Noise2Void
 from sinograd.training.data import ScanStack, Stack, TrainingData
-from sinograd.training.streams import stack_of_step, stream
+from sinograd.training.random_streams import stack_of_step, stream
 
 # Steps over which the losses of random patches are averaged to see whether they fall.
 _PATCH_ROUND = 50

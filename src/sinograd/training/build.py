@@ -15,7 +15,7 @@ from sinograd.training import config as settings
 from sinograd.training.batches import patches_of
 from sinograd.training.data import ScanStack, Stack, TrainingData, mean_and_deviation, typical_size
 from sinograd.training.model_config import dimensions, learning_rates, network_options
-from sinograd.training.streams import stream
+from sinograd.training.random_streams import stream
 from sinograd.training.tasks import DualDomainTask, Noise2NoiseTask, Noise2VoidTask, SupervisedTask, Task
 
 # How many patches "auto" looks at to find a scale.

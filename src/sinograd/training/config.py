@@ -42,9 +42,10 @@ from typing import Annotated, Any, Literal
 
 import yaml
 
+from sinograd.config.schema import NOT_NEGATIVE, Check, from_plain, to_plain
+from sinograd.config.yaml import load_yaml
 from sinograd.datasets import with_absolute_paths
-from sinograd.geometry.plain_yaml import load_yaml
-from sinograd.io.typed import NOT_NEGATIVE, Check, ConfigError, from_plain, to_plain
+from sinograd.errors import ConfigError, MissingFileError
 from sinograd.training.data_config import Data, Region, StackFiles, check_data
 from sinograd.training.model_config import (
     CNN10,
@@ -178,7 +179,7 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     """
     file = Path(path)
     if not file.is_file():
-        raise FileNotFoundError(f"no configuration file at {file}")
+        raise MissingFileError(f"no configuration file at {file}")
     try:
         data = load_yaml(file.read_text(encoding="utf-8"))
     except (yaml.YAMLError, UnicodeDecodeError) as error:

@@ -10,11 +10,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sinograd.data import Scan
 from sinograd.datasets import PairedVolume, load_pairs
+from sinograd.errors import ConfigError, InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid, detector_region
-from sinograd.io import Scan, open_volume, read, read_volume
-from sinograd.io.typed import ConfigError
-from sinograd.recon.needed_rows import needed_rows
+from sinograd.io import open_volume, read, read_volume
+from sinograd.recon.analytic.needed_rows import needed_rows
 from sinograd.training.config import Config, DualDomain, Network, Noise2Noise, Noise2Void, Region, StackFiles
 from sinograd.training.model_config import dimensions
 
@@ -92,7 +93,7 @@ class TrainingData:
     def check(self, config: Config) -> None:
         """ConfigError, ValueError or TypeError unless the data fit the configuration's task and model."""
         if not self.training:
-            raise ValueError("data.training: expected at least one stack, got none")
+            raise InputError("data.training: expected at least one stack, got none")
         for item in self.training:
             self._check_kind(item, config)
             _check_task(item, config, trained=True)
@@ -101,7 +102,7 @@ class TrainingData:
             _check_task(item, config, trained=False)
         units = {item.unit for item in (*self.training, *self.validation) if isinstance(item, PairedVolume)}
         if len(units) > 1:
-            raise ValueError(f"data: expected volumes in one unit, got {' and '.join(sorted(units))}")
+            raise InputError(f"data: expected volumes in one unit, got {' and '.join(sorted(units))}")
         patches = config.data is not None and config.data.patches is not None
         if not patches and any(isinstance(item, PairedVolume) for item in self.training):
             raise ConfigError("data.patches: missing, paired volumes are trained on in patches")
@@ -112,7 +113,7 @@ class TrainingData:
         kind = ScanStack if isinstance(config.task, DualDomain) else Stack
         if not isinstance(item, kind if kind is ScanStack else (Stack, PairedVolume)):
             expected, got = kind.__name__, type(item).__name__
-            raise TypeError(f"data: the task {config.task.name} takes a {expected}, got a {got}")
+            raise InputTypeError(f"data: the task {config.task.name} takes a {expected}, got a {got}")
         wanted = dimensions(config.model)
         if isinstance(item, PairedVolume):
             if wanted != 2:
@@ -134,9 +135,9 @@ def _check_task(item: Stack | ScanStack | PairedVolume, config: Config, *, train
     count = len(item.inputs) if isinstance(item, PairedVolume) else 1 + len(item.others)
     if isinstance(config.task, Noise2Noise):
         if count < 2 and (trained or item.target is None):
-            raise ValueError(f"{item.name}: noise2noise needs at least two realisations of the noise, got {count}")
+            raise InputError(f"{item.name}: noise2noise needs at least two realisations of the noise, got {count}")
     elif item.target is None:
-        raise ValueError(f"{item.name}: the task {config.task.name} needs a target")
+        raise InputError(f"{item.name}: the task {config.task.name} needs a target")
 
 
 def load_data(config: Config, progress: Progress | None = None) -> TrainingData:
@@ -180,7 +181,7 @@ def typical_size(tensors: Sequence[Tensor]) -> float:
     if size <= 0:
         size = float(values.max())
     if size <= 0:
-        raise ValueError("data: all values are zero, so that there is no scale for input_scale: auto")
+        raise InputError("data: all values are zero, so that there is no scale for input_scale: auto")
     return float(f"{size:.3g}")
 
 
@@ -189,7 +190,7 @@ def mean_and_deviation(tensors: Sequence[Tensor]) -> tuple[float, float]:
     values = _some_values(tensors).double()
     mean, deviation = float(values.mean()), float(values.std(correction=0))
     if not deviation > 1e-6 * abs(mean):
-        raise ValueError(f"data: all values are {mean:.4g}, so that there is no scale for model.scale: auto")
+        raise InputError(f"data: all values are {mean:.4g}, so that there is no scale for model.scale: auto")
     return float(f"{mean:.3g}"), float(f"{deviation:.3g}")
 
 
@@ -222,7 +223,7 @@ def _open(path: Path, region: Region) -> tuple[Grid, Callable[[tuple[slice, ...]
 def _on_grid(path: Path, grid: Grid, files: StackFiles) -> Callable[[tuple[slice, ...]], Tensor]:
     other, read_part = _open(path, files.region)
     if not other.equals(grid):
-        raise ValueError(f"{path} is on {other!r}, {files.inputs[0]} on {grid!r}: expected the same grid")
+        raise InputError(f"{path} is on {other!r}, {files.inputs[0]} on {grid!r}: expected the same grid")
     return read_part
 
 
@@ -233,9 +234,9 @@ def _load_scan(files: StackFiles, margin: int) -> ScanStack:
     scan = read(files.inputs[0])
     scan.check_shape()
     if scan.kind != "line integrals":
-        raise ValueError(f"{files.inputs[0]} holds {scan.kind}, expected line integrals: prepare it first")
+        raise InputError(f"{files.inputs[0]} holds {scan.kind}, expected line integrals: prepare it first")
     if scan.geometry.ndim != grid.ndim:
-        raise ValueError(
+        raise InputError(
             f"{files.inputs[0]} is a {scan.geometry.ndim}-D scan, {files.target} has {grid.ndim} dimensions"
         )
     rows = None if scan.geometry.ndim == 2 else needed_rows(scan.geometry, part, margin)
@@ -282,19 +283,19 @@ def region_of(grid: Grid, region: Region, name: str) -> tuple[tuple[slice, ...],
 def _check_numbers(tensor: Tensor, name: str) -> None:
     if not isinstance(tensor, Tensor) or tensor.dtype not in (torch.float32, torch.float64):
         found = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise TypeError(f"{name}: expected a float32 or float64 tensor, got {str(found).removeprefix('torch.')}")
+        raise InputTypeError(f"{name}: expected a float32 or float64 tensor, got {str(found).removeprefix('torch.')}")
     bad = int((~torch.isfinite(tensor)).sum())
     if bad or tensor.numel() == 0:
-        raise ValueError(f"{name}: expected finite values, got {bad} NaN or infinite ones among {tensor.numel()}")
+        raise InputError(f"{name}: expected finite values, got {bad} NaN or infinite ones among {tensor.numel()}")
 
 
 def _check_single(stack: Stack, model: str) -> None:
     for tensor in (stack.input, *stack.others, *([] if stack.target is None else [stack.target])):
         if tensor.dtype != torch.float32:
             found = str(tensor.dtype).removeprefix("torch.")
-            raise TypeError(f"{stack.name}: expected float32 for the network {model}, got {found}")
+            raise InputTypeError(f"{stack.name}: expected float32 for the network {model}, got {found}")
 
 
 def _check_same(tensor: Tensor, shape: tuple[int, ...], name: str, other: str) -> None:
     if tuple(tensor.shape) != tuple(shape):
-        raise ValueError(f"{name} {list(tensor.shape)} does not match {other} {list(shape)}")
+        raise InputError(f"{name} {list(tensor.shape)} does not match {other} {list(shape)}")

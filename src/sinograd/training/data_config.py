@@ -21,8 +21,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
 
+from sinograd.config.schema import Check
 from sinograd.datasets import PairsSpec, PatchesSpec
-from sinograd.io.typed import Check, ConfigError
+from sinograd.errors import ConfigError
 from sinograd.training.model_config import Model, dimensions
 from sinograd.training.task_config import DualDomain, Noise2Noise, Supervised, Task
 

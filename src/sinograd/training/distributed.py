@@ -12,7 +12,7 @@ import os
 
 import torch
 
-from sinograd.io.typed import ConfigError
+from sinograd.errors import ConfigError
 from sinograd.training.config import Config
 
 

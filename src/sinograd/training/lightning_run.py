@@ -20,8 +20,9 @@ import lightning.pytorch as pl
 import torch
 from torch import Tensor, nn
 
-from sinograd.io.files import replacing
-from sinograd.io.typed import to_plain
+from sinograd.config.schema import to_plain
+from sinograd.errors import InputError
+from sinograd.io.storage.files import replacing
 from sinograd.training.batches import Batches
 from sinograd.training.build import build_optimizer, build_task
 from sinograd.training.config import Config
@@ -29,9 +30,9 @@ from sinograd.training.convergence import Convergence
 from sinograd.training.data import TrainingData
 from sinograd.training.history import History, sigmas
 from sinograd.training.interrupts import Interrupts
+from sinograd.training.random_streams import stream
 from sinograd.training.run_folder import RunFolder
 from sinograd.training.schedule import PlateauSchedule
-from sinograd.training.streams import stream
 from sinograd.training.validation import on_device, validation_loss
 
 StepReport = Callable[[int, int, float], None]
@@ -123,7 +124,7 @@ class Recorder(pl.Callback):
             self._loss = float(trainer.strategy.reduce(outputs["loss"].detach().clone(), reduce_op="mean"))
         if not math.isfinite(self._loss):
             step = trainer.current_epoch + 1
-            raise ValueError(
+            raise InputError(
                 f"the training loss is {self._loss} in step {step}: smaller learning rates (optimizer.learning_rates) "
                 "or other start values may help"
             )

@@ -12,6 +12,8 @@ import math
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
+
 
 def blind_spots(
     volume: Tensor, fraction: float = 0.01, neighborhood: int = 5, *, dimensions: int = 3, generator: torch.Generator
@@ -32,12 +34,12 @@ def blind_spots(
         ValueError: a fraction outside (0, 1], an even neighbourhood, a volume of one voxel.
     """
     if not 0 < fraction <= 1:
-        raise ValueError(f"fraction: expected a number in (0, 1], got {fraction}")
+        raise InputError(f"fraction: expected a number in (0, 1], got {fraction}")
     if neighborhood < 3 or neighborhood % 2 == 0:
-        raise ValueError(f"neighborhood: expected an odd width of at least 3, got {neighborhood}")
+        raise InputError(f"neighborhood: expected an odd width of at least 3, got {neighborhood}")
     shape = volume.shape[-dimensions:]
     if math.prod(shape) < 2:
-        raise ValueError(f"volume {list(volume.shape)}: expected at least two voxels")
+        raise InputError(f"volume {list(volume.shape)}: expected at least two voxels")
     count = max(1, round(fraction * volume.numel()))
     chosen = _different(volume.numel(), count, generator)
     sources = _neighbours(chosen, shape, neighborhood // 2, generator)

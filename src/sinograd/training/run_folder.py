@@ -20,9 +20,10 @@ from typing import Any
 
 import torch
 
-from sinograd.io.files import replacing
-from sinograd.io.provenance import to_json
-from sinograd.io.typed import ConfigError, differences, to_plain
+from sinograd.config.schema import differences, to_plain
+from sinograd.data.provenance import to_json
+from sinograd.errors import ConfigError, ExistingFileError, InputError, MissingFileError
+from sinograd.io.storage.files import replacing
 from sinograd.training.config import Config, load_config, save_text
 
 _NAMES = (
@@ -48,13 +49,13 @@ class RunFolder:
     ) -> None:
         self.path, self.resume, self.force, self.model_name = Path(path), resume, force, model_name
         if resume and force:
-            raise ValueError("resume and force exclude each other: one goes on with a run, the other starts anew")
+            raise InputError("resume and force exclude each other: one goes on with a run, the other starts anew")
         if self.path.exists() and not self.path.is_dir():
-            raise FileExistsError(f"{self.path} is a file, expected a folder for the run")
+            raise ExistingFileError(f"{self.path} is a file, expected a folder for the run")
         if resume and not self.config.is_file():
-            raise FileNotFoundError(f"{self.path} holds no run to resume: it has no config.yaml")
+            raise MissingFileError(f"{self.path} holds no run to resume: it has no config.yaml")
         if not (resume or force) and self.path.is_dir() and any(self.path.iterdir()):
-            raise FileExistsError(
+            raise ExistingFileError(
                 f"{self.path} is not empty: --resume goes on with its run, --force replaces it "
                 "(resume=True, force=True in Python)"
             )
@@ -107,11 +108,11 @@ class RunFolder:
             held = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
             record = held["sinograd"]["config"]
         except Exception as error:  # whatever damaged bytes lead to
-            raise ValueError(f"{self.checkpoint} is damaged or no checkpoint of sinograd: {error}") from error
+            raise InputError(f"{self.checkpoint} is damaged or no checkpoint of sinograd: {error}") from error
         lines = differences(record["model"], to_plain(config)["model"], "model")
         if lines:
             words = "; ".join(lines)
-            raise ValueError(f"{self.checkpoint} is of another model: it and the one given differ in {words}")
+            raise InputError(f"{self.checkpoint} is of another model: it and the one given differ in {words}")
         return self.checkpoint
 
     def start(self, config: Config, provenance: Mapping[str, Any]) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from sinograd.io.typed import NOT_NEGATIVE, Check
+from sinograd.config.schema import NOT_NEGATIVE, Check
 
 _FRACTION = Check("a fraction above 0 and at most 0.5", lambda value: 0 < value <= 0.5)
 _ODD = Check("an odd number of at least 3", lambda value: value >= 3 and value % 2 == 1)

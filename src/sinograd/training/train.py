@@ -14,9 +14,10 @@ from typing import Any
 import torch
 from torch import nn
 
+from sinograd.config.schema import to_plain
+from sinograd.data import make_provenance
 from sinograd.datasets import PairedVolume
-from sinograd.io import make_provenance
-from sinograd.io.typed import ConfigError, to_plain
+from sinograd.errors import ConfigError, InputError, MissingPackageError
 from sinograd.models import save_model
 from sinograd.ops.devices import compute_device
 from sinograd.training.batches import Batches, build_batches
@@ -93,7 +94,7 @@ def train(
     first = rank_of(config) == 0
     folder = _folder(config, resume=resume, force=force and first, used=first or resume)
     if config.output is None and resume:
-        raise ValueError("resume: expected an output folder to resume from")
+        raise InputError("resume: expected an output folder to resume from")
     data = load_data(config, reading if first else None) if data is None else data
     data.check(config)
     batches = build_batches(config, data, rank_of(config))
@@ -211,7 +212,9 @@ def _provenance(config: Config, data: TrainingData) -> dict[str, Any]:
 def _check_lightning() -> None:
     missing = [name for name in ("lightning", "tensorboard") if not _is_installed(name)]
     if missing:
-        raise ImportError(f'training needs {" and ".join(missing)}: pip install "sinograd[train]"', name=missing[0])
+        raise MissingPackageError(
+            f'training needs {" and ".join(missing)}: pip install "sinograd[train]"', name=missing[0]
+        )
 
 
 def _is_installed(name: str) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError, InputTypeError
 from sinograd.ops.cuda.program import Program, cuda_core, load
 
 MOST_BLOCKS = 2**31 - 1
@@ -29,7 +30,7 @@ def launch(program: Program, name: str, blocks: int, threads: tuple[int, ...], *
     device = next(argument.device for argument in arguments if isinstance(argument, Tensor))
     values = pack(arguments, device)
     if not 1 <= blocks <= MOST_BLOCKS:
-        raise ValueError(f"{name}: expected 1 to {MOST_BLOCKS} blocks, got {blocks}")
+        raise InputError(f"{name}: expected 1 to {MOST_BLOCKS} blocks, got {blocks}")
     core = cuda_core()
     with torch.cuda.device(device):
         major, minor = torch.cuda.get_device_capability(device)
@@ -64,7 +65,7 @@ def pack(arguments: Sequence[Argument], device: torch.device) -> list[int | np.g
             values.append(0)
         elif isinstance(argument, Tensor):
             if argument.device != device or not argument.is_contiguous():
-                raise ValueError(
+                raise InputError(
                     f"argument {position}: expected a contiguous tensor on {device}, got strides "
                     f"{argument.stride()} on {argument.device}"
                 )
@@ -72,7 +73,7 @@ def pack(arguments: Sequence[Argument], device: torch.device) -> list[int | np.g
         elif isinstance(argument, np.generic):
             values.append(argument)
         else:
-            raise TypeError(
+            raise InputTypeError(
                 f"argument {position}: expected a tensor, a numpy number or None, got {type(argument).__name__}"
             )
     return values

@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from sinograd.errors import MissingPackageError
 from sinograd.ops.cuda.source import assemble
 
 NEEDED = "tensors on a GPU need the package cuda-core: pip install 'sinograd[cuda]'"
@@ -133,4 +134,4 @@ def cuda_core() -> Any:
         core = importlib.import_module("cuda.core")
         return core if hasattr(core, "Program") else importlib.import_module("cuda.core.experimental")
     except ImportError as error:
-        raise ImportError(NEEDED) from error
+        raise MissingPackageError(NEEDED) from error

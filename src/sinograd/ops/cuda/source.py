@@ -6,6 +6,8 @@ import functools
 import re
 from pathlib import Path
 
+from sinograd.errors import MissingFileError
+
 PRELUDE = "prelude.h"
 INCLUDE = re.compile(r'^\s*#\s*include\s*(?:"(?P<own>[^"]+)"|<[^>]+>).*$')
 
@@ -16,7 +18,7 @@ def kernel_folder() -> Path:
     for folder in (here.parents[2] / "kernels", here.parents[4] / "kernels"):
         if (folder / "cuda").is_dir():
             return folder
-    raise FileNotFoundError(f"{here.parents[2] / 'kernels'}: expected the CUDA sources of sinograd, found none")
+    raise MissingFileError(f"{here.parents[2] / 'kernels'}: expected the CUDA sources of sinograd, found none")
 
 
 @functools.cache
@@ -37,7 +39,7 @@ def _with_includes(file: str, seen: set[str]) -> str:
     folder = kernel_folder()
     path = next((folder / place / file for place in ("cuda", "include") if (folder / place / file).is_file()), None)
     if path is None:
-        raise FileNotFoundError(f"{file}: expected it in {folder / 'cuda'} or {folder / 'include'}")
+        raise MissingFileError(f"{file}: expected it in {folder / 'cuda'} or {folder / 'include'}")
     text = [f'#line 1 "{file}"\n']
     for number, line in enumerate(path.read_text().splitlines(), start=1):
         include = INCLUDE.match(line)

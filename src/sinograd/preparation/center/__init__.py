@@ -1,5 +1,6 @@
 """The centre of rotation, found from the projections."""
 
-from sinograd.preparation.center.find import Center, CenterWarning, find_center
+from sinograd.errors import CenterWarning
+from sinograd.preparation.center.find import Center, find_center
 
 __all__ = ["Center", "CenterWarning", "find_center"]

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sinograd.preparation.center.sinogram import MOST_SAMPLES, Sinograms
-from sinograd.recon.redundancy import conjugate
+from sinograd.recon.analytic.redundancy import conjugate
 
 TURN = 2 * math.pi
 

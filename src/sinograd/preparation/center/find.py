@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import CenterWarning, InputError
 from sinograd.geometry import Geometry, shift_detector
 from sinograd.preparation.center.comparisons import Comparison, Conjugates, Seam, seam_ends
 from sinograd.preparation.center.sinogram import Progress, Sinograms, read_sinograms
@@ -39,10 +40,6 @@ CAUTION = 1.5
 LARGEST_ERROR, SHARED, NEAR = 0.5, 3, 0.02
 
 G = TypeVar("G", bound=Geometry)
-
-
-class CenterWarning(UserWarning):
-    """The centre of rotation is uncertain; the message says why."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -120,7 +117,7 @@ def find_center(
             of the reach.
     """
     if not 0 < reach < 0.5:
-        raise ValueError(f"reach: expected a share of the detector's width between 0 and 0.5, got {reach}")
+        raise InputError(f"reach: expected a share of the detector's width between 0 and 0.5, got {reach}")
     with torch.no_grad():
         sinograms = read_sinograms(projections, geometry, rows, progress)
         make = _comparison(sinograms)
@@ -195,7 +192,7 @@ def _search(make: Make, sinograms: Sinograms, reach: float) -> _Search:
             break
         factor *= 2
         if sinograms.columns // factor < LEAST_COLUMNS:
-            raise ValueError(_nothing_twice(sinograms))
+            raise InputError(_nothing_twice(sinograms))
     criterion[pairs < LEAST_SHARE * pairs.max()] = np.nan
     return _Search(candidates, criterion, pairs / (SHARED * (2 if comparison.twice else 1)), comparison.name, factor)
 

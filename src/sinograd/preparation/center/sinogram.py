@@ -12,12 +12,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.geometry import Geometry
 from sinograd.geometry.regions import check_span
-from sinograd.geometry.surface import central_hit, slid
+from sinograd.geometry.vectors import central_hit, slid
 from sinograd.preparation.shifts import shift_projections
-from sinograd.recon.orbit import circular_orbit
-from sinograd.recon.virtual_detector import VirtualDetector, upright_detector
+from sinograd.recon.analytic.orbit import circular_orbit
+from sinograd.recon.analytic.virtual_detector import VirtualDetector, upright_detector
 
 # Bytes read at once; sinograms of a parallel beam that are looked at, and samples of all of them together.
 BLOCK_BYTES = 64 << 20
@@ -88,7 +89,7 @@ def read_sinograms(
     """
     shape, expected = tuple(int(n) for n in projections.shape), geometry.projection_shape
     if shape != expected:
-        raise ValueError(f"projections {list(shape)} do not match the geometry's {list(expected)}")
+        raise InputError(f"projections {list(shape)} do not match the geometry's {list(expected)}")
     detector = upright_detector(geometry, "find_center")
     orbit = circular_orbit(
         detector.vectors, detector.shape, geometry.divergent, "find_center", geometry.scan == "helical"
@@ -98,7 +99,7 @@ def read_sinograms(
     first, end = _seen_columns(detector, groups[0])
     bad = int((~torch.isfinite(values)).sum())
     if bad:
-        raise ValueError(f"projections: expected finite line integrals, got {bad} NaN or infinite in the middle rows")
+        raise InputError(f"projections: expected finite line integrals, got {bad} NaN or infinite in the middle rows")
     column = central_hit(detector.vectors, geometry.divergent)[2]
     middle = float(column.median())
     moves = middle - column

@@ -8,12 +8,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sinograd.recon.iterative.descent import SmoothPart, attenuation_scale, voxel_spacing
-from sinograd.recon.iterative.inner import norm, spread
+from sinograd.errors import InputError
+from sinograd.recon.iterative.inner_products import norm, spread
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.run import Run, Step, Steps
+from sinograd.recon.iterative.smooth_part import SmoothPart, attenuation_scale, voxel_spacing
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.total_variation import TotalVariation
 
@@ -59,14 +60,14 @@ def chambolle_pock(
     Returns, raises and warns as `sirt`.
     """
     if not 0 < balance < math.inf:
-        raise ValueError(f"balance: expected a number above 0, got {balance}")
+        raise InputError(f"balance: expected a number above 0, got {balance}")
     smooth = SmoothPart(operator, projections, weights=weights, start=start, lower=lower, upper=upper)
     problem = smooth.problem
     bound = torch.as_tensor(misfit, dtype=torch.float64, device=problem.projections.device)
     if not bool(((bound >= 0) & torch.isfinite(bound)).all()):
-        raise ValueError(f"misfit: expected numbers from 0, got {misfit}")
+        raise InputError(f"misfit: expected numbers from 0, got {misfit}")
     if bound.ndim and bound.shape != problem.batch:
-        raise ValueError(
+        raise InputError(
             f"misfit: expected a number or one for each problem {list(problem.batch)}, got {list(bound.shape)}"
         )
     variation = TotalVariation(voxel_spacing(operator, problem.image_ndim, spacing))

@@ -8,7 +8,8 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
-from sinograd.recon.iterative.inner import dot
+from sinograd.errors import InputError, InputTypeError
+from sinograd.recon.iterative.inner_products import dot
 from sinograd.recon.iterative.problem import check_values
 
 FLOOR = 0.5  # photons that a ray without any counts as, where a logarithm is needed
@@ -85,7 +86,7 @@ class PoissonLikelihood:
         counts = check_values("counts", counts)
         negative = int((counts < 0).sum())
         if negative:
-            raise ValueError(
+            raise InputError(
                 f"counts: expected photons from 0 up, got {negative} below 0, down to {float(counts.min()):g}: a "
                 "Poisson likelihood is not defined there"
             )
@@ -128,7 +129,7 @@ def photon_weights(projections: Tensor, photons: float | Tensor, electronic_nois
     projections = check_values("projections", projections)
     noise = torch.as_tensor(electronic_noise, dtype=projections.dtype, device=projections.device)
     if not bool(((noise >= 0) & torch.isfinite(noise)).all()):
-        raise ValueError("electronic_noise: expected finite numbers of photons from 0, got others")
+        raise InputError("electronic_noise: expected finite numbers of photons from 0, got others")
     counts = projections.neg().exp_().mul_(check_photons(photons, projections))
     return counts.square().div_(counts.add_(noise.square()).clamp_(min=torch.finfo(counts.dtype).tiny))
 
@@ -138,9 +139,9 @@ def as_fidelity(projections: Tensor | Fidelity, weights: Tensor | None) -> Fidel
     if isinstance(projections, Tensor):
         return LeastSquares(projections, weights)
     if not all(hasattr(projections, name) for name in ("projections", "weights", "quadratic", "value", "gradient_")):
-        raise TypeError(f"projections: expected a torch.Tensor or a Fidelity, got {type(projections).__name__}")
+        raise InputTypeError(f"projections: expected a torch.Tensor or a Fidelity, got {type(projections).__name__}")
     if weights is not None:
-        raise ValueError(f"weights: {type(projections).__name__} has its own, expected none besides")
+        raise InputError(f"weights: {type(projections).__name__} has its own, expected none besides")
     return projections
 
 
@@ -149,11 +150,11 @@ def check_photons(photons: float | Tensor, like: Tensor) -> Tensor:
     tensor = torch.as_tensor(photons, dtype=like.dtype, device=like.device).detach()
     if not bool(((tensor > 0) & torch.isfinite(tensor)).all()):
         smallest = math.nan if bool(tensor.isnan().any()) else float(tensor.min())
-        raise ValueError(f"photons: expected finite numbers above 0, got {smallest:g}")
+        raise InputError(f"photons: expected finite numbers above 0, got {smallest:g}")
     try:
         fits = torch.broadcast_shapes(tensor.shape, like.shape) == like.shape
     except RuntimeError:
         fits = False
     if not fits:
-        raise ValueError(f"photons: {list(tensor.shape)} does not broadcast to {list(like.shape)}")
+        raise InputError(f"photons: {list(tensor.shape)} does not broadcast to {list(like.shape)}")
     return tensor

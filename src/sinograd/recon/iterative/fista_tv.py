@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sinograd.recon.iterative.descent import SmoothPart, check_strength, tv_weight, voxel_spacing
 from sinograd.recon.iterative.fidelity import Fidelity
-from sinograd.recon.iterative.inner import spread
+from sinograd.recon.iterative.inner_products import spread
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.run import Run, Step, Steps
+from sinograd.recon.iterative.smooth_part import SmoothPart, check_strength, tv_weight, voxel_spacing
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.total_variation import TotalVariation, TotalVariationProximal
 

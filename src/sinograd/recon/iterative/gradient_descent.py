@@ -8,11 +8,12 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sinograd.recon.iterative.descent import SmoothPart, attenuation_scale, check_strength, voxel_spacing
+from sinograd.errors import InputError
 from sinograd.recon.iterative.fidelity import Fidelity
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.run import Run, Step, Steps
+from sinograd.recon.iterative.smooth_part import SmoothPart, attenuation_scale, check_strength, voxel_spacing
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.total_variation import TotalVariation
 
@@ -59,9 +60,9 @@ def gradient_descent(
     """
     check_strength(regularization, 1.0)
     if not 0 < step < 2:
-        raise ValueError(f"step: expected a number above 0 and below 2, got {step}")
+        raise InputError(f"step: expected a number above 0 and below 2, got {step}")
     if smoothing is not None and not 0 < smoothing < math.inf:
-        raise ValueError(f"smoothing: expected a number above 0, got {smoothing}")
+        raise InputError(f"smoothing: expected a number above 0, got {smoothing}")
     smooth = SmoothPart(operator, projections, weights=weights, start=start, lower=lower, upper=upper)
     variation = TotalVariation(voxel_spacing(operator, smooth.problem.image_ndim, spacing))
     run = Run("gradient_descent", smooth.problem, iterations, stop, callback, progress, keep_best)

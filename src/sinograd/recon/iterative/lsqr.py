@@ -7,7 +7,8 @@ import math
 import torch
 from torch import Tensor
 
-from sinograd.recon.iterative.inner import norm, spread
+from sinograd.errors import InputError
+from sinograd.recon.iterative.inner_products import norm, spread
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
@@ -45,7 +46,7 @@ def lsqr(
     Returns, raises and warns as `sirt`.
     """
     if not 0 <= damp < math.inf:
-        raise ValueError(f"damp: expected a number from 0, got {damp}")
+        raise InputError(f"damp: expected a number from 0, got {damp}")
     problem = Problem(operator, projections, start=start, weights=weights)
     run = Run("lsqr", problem, iterations, stop, callback, progress, keep_best)
     return run(_steps(problem, damp))

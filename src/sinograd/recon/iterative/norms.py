@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sinograd.recon.iterative.inner import norm
+from sinograd.errors import InputError
+from sinograd.recon.iterative.inner_products import norm
 from sinograd.recon.iterative.operators import Operator, check_operator, kept, own, shape_of
 
 
@@ -41,7 +42,7 @@ def operator_norm(
     check_operator(operator)
     shape = shape_of(operator, "domain_shape") if domain_shape is None else tuple(domain_shape)
     if shape is None:
-        raise ValueError(f"domain_shape: {type(operator).__name__} does not tell its own, expected one to be given")
+        raise InputError(f"domain_shape: {type(operator).__name__} does not tell its own, expected one to be given")
     like = torch.empty(0, dtype=dtype, device=device)
     if weights is not None:
         return _power(operator, shape, like, weights, iterations, tolerance)
@@ -61,7 +62,7 @@ def _power(
         projected = own(operator(x), x)
         before, value = value, float(norm(projected, projected.ndim, weights))
         if not value > 0:
-            raise ValueError(f"operator: expected a norm above 0, got {value}")
+            raise InputError(f"operator: expected a norm above 0, got {value}")
         if abs(value - before) <= tolerance * value:
             break
         x = own(operator.T(projected if weights is None else projected.mul_(weights)), projected)

@@ -8,6 +8,8 @@ from weakref import WeakKeyDictionary
 
 from torch import Tensor
 
+from sinograd.errors import InputTypeError
+
 T = TypeVar("T")
 
 _KEPT: WeakKeyDictionary[Any, dict[Hashable, Any]] = WeakKeyDictionary()
@@ -35,9 +37,9 @@ class Operator(Protocol):
 def check_operator(operator: object) -> None:
     """TypeError unless it can be called and has a `T` that can be called."""
     if not callable(operator):
-        raise TypeError(f"operator: expected something with A(x) and A.T(y), got {type(operator).__name__}")
+        raise InputTypeError(f"operator: expected something with A(x) and A.T(y), got {type(operator).__name__}")
     if not callable(getattr(operator, "T", None)):
-        raise TypeError(f"operator: expected {type(operator).__name__} to have an adjoint T that can be called")
+        raise InputTypeError(f"operator: expected {type(operator).__name__} to have an adjoint T that can be called")
 
 
 def shape_of(operator: object, name: str) -> tuple[int, ...] | None:

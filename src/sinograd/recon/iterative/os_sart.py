@@ -9,15 +9,16 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sinograd.recon.iterative.inner import dot
+from sinograd.errors import InputError
+from sinograd.recon.iterative.inner_products import dot
 from sinograd.recon.iterative.operators import Operator, kept, own
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
+from sinograd.recon.iterative.row_column_weights import reciprocal_
 from sinograd.recon.iterative.run import Run, Step, Steps
 from sinograd.recon.iterative.sirt import check_relaxation
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.subsets import ORDERS, given_subsets, interleaved, orders
-from sinograd.recon.iterative.sums import reciprocal_
 
 
 def os_sart(
@@ -133,14 +134,14 @@ class _Part:
 def _ordered(name: str, problem: Problem, options: _Options, control: tuple[Any, ...]) -> Result:
     check_relaxation(options.relaxation)
     if not 0 < options.decay <= 1:
-        raise ValueError(f"decay: expected a number above 0 and at most 1, got {options.decay}")
+        raise InputError(f"decay: expected a number above 0 and at most 1, got {options.decay}")
     if options.order not in ORDERS:
-        raise ValueError(f"order: expected one of {', '.join(ORDERS)}, got {options.order!r}")
+        raise InputError(f"order: expected one of {', '.join(ORDERS)}, got {options.order!r}")
     views = problem.data_shape[0]
     whole = isinstance(options.subsets, int)
     lists = interleaved(views, options.subsets) if whole else given_subsets(views, options.subsets)  # type: ignore[arg-type]
     if not callable(getattr(problem.operator, "subset", None)):
-        raise ValueError(
+        raise InputError(
             f"operator: {name} needs operator.subset(views), the operator of some views; "
             f"{type(problem.operator).__name__} has none"
         )

@@ -13,13 +13,14 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sinograd.recon.iterative.descent import SmoothPart
+from sinograd.errors import InputError, InputTypeError
 from sinograd.recon.iterative.fidelity import Fidelity
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
-from sinograd.recon.iterative.quadratic import conjugate_gradients
+from sinograd.recon.iterative.regularized_least_squares import conjugate_gradients
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.run import Run, Step, Steps
+from sinograd.recon.iterative.smooth_part import SmoothPart
 from sinograd.recon.iterative.stopping import Stop
 
 Denoiser = Callable[[Tensor], Tensor]
@@ -61,7 +62,7 @@ def pnp_proximal_gradient(
     returned unless the iterations diverge.
     """
     if not 0 < step < 2:
-        raise ValueError(f"step: expected a number above 0 and below 2, got {step}")
+        raise InputError(f"step: expected a number above 0 and below 2, got {step}")
     check_denoiser(denoiser)
     smooth = SmoothPart(operator, projections, weights=weights, start=start, lower=lower, upper=upper)
     run = Run("pnp_proximal_gradient", smooth.problem, iterations, stop, callback, progress, keep_best, monotone=False)
@@ -102,9 +103,9 @@ def pnp_admm(
     Returns, raises and warns as `pnp_proximal_gradient`.
     """
     if not 0 < penalty < math.inf:
-        raise ValueError(f"penalty: expected a number above 0, got {penalty}")
+        raise InputError(f"penalty: expected a number above 0, got {penalty}")
     if inner_iterations < 1:
-        raise ValueError(f"inner_iterations: expected 1 or more, got {inner_iterations}")
+        raise InputError(f"inner_iterations: expected 1 or more, got {inner_iterations}")
     check_denoiser(denoiser)
     smooth = SmoothPart(operator, projections, weights=weights, start=start, lower=lower, upper=upper)
     run = Run("pnp_admm", smooth.problem, iterations, stop, callback, progress, keep_best, monotone=False)
@@ -161,7 +162,7 @@ def denoise(denoiser: Denoiser, image: Tensor, problem: Problem) -> Tensor:
     result = denoiser(image)
     if not isinstance(result, Tensor) or result.shape != image.shape:
         got = list(result.shape) if isinstance(result, Tensor) else type(result).__name__
-        raise ValueError(f"denoiser: expected it to give {list(image.shape)} as it was given, got {got}")
+        raise InputError(f"denoiser: expected it to give {list(image.shape)} as it was given, got {got}")
     result = result.detach().to(image)
     shared = result.untyped_storage().data_ptr() == image.untyped_storage().data_ptr()
     return problem.constrain_(result.clone() if shared and problem.constrained else result.contiguous())
@@ -170,4 +171,4 @@ def denoise(denoiser: Denoiser, image: Tensor, problem: Problem) -> Tensor:
 def check_denoiser(denoiser: Denoiser) -> None:
     """TypeError unless it can be called."""
     if not callable(denoiser):
-        raise TypeError(f"denoiser: expected a function or module, got {type(denoiser).__name__}")
+        raise InputTypeError(f"denoiser: expected a function or module, got {type(denoiser).__name__}")

@@ -7,8 +7,9 @@ import math
 import torch
 from torch import Tensor
 
-from sinograd.recon.iterative.adjointness import warn_if_unmatched
-from sinograd.recon.iterative.inner import dot, norm
+from sinograd.errors import InputError, InputTypeError
+from sinograd.recon.iterative.checks.adjointness import warn_if_unmatched
+from sinograd.recon.iterative.inner_products import dot, norm
 from sinograd.recon.iterative.operators import Operator, check_operator, own, shape_of
 
 DTYPES = (torch.float32, torch.float64)
@@ -140,11 +141,11 @@ class Problem:
         start = check_values("start", start)
         expected = (*self.batch, *self.image_shape)
         if tuple(start.shape) != expected:
-            raise ValueError(
+            raise InputError(
                 f"start: expected the shape of the reconstruction {list(expected)}, got {list(start.shape)}"
             )
         if (start.dtype, start.device) != (self.projections.dtype, self.projections.device):
-            raise TypeError(
+            raise InputTypeError(
                 f"start: expected {self.projections.dtype} on {self.projections.device} as projections are, "
                 f"got {start.dtype} on {start.device}"
             )
@@ -158,32 +159,34 @@ class Problem:
         for name, bound in (("lower", lower), ("upper", upper)):
             if isinstance(bound, Tensor):
                 if not _broadcasts(bound.shape, shape):
-                    raise ValueError(f"{name}: {list(bound.shape)} does not broadcast to the image {list(shape)}")
+                    raise InputError(f"{name}: {list(bound.shape)} does not broadcast to the image {list(shape)}")
                 if bool(bound.isnan().any()):
-                    raise ValueError(f"{name}: expected numbers, got NaN")
+                    raise InputError(f"{name}: expected numbers, got NaN")
             elif bound is not None and math.isnan(bound):
-                raise ValueError(f"{name}: expected a number, got NaN")
+                raise InputError(f"{name}: expected a number, got NaN")
         if isinstance(lower, Tensor) or isinstance(upper, Tensor):
             lower, upper = (
                 None if bound is None else torch.as_tensor(bound).to(self.projections) for bound in (lower, upper)
             )
         if lower is not None and upper is not None and not bool(torch.as_tensor(lower <= upper).all()):
-            raise ValueError(f"lower: expected at most upper, got {_text(lower)} above {_text(upper)}")
+            raise InputError(f"lower: expected at most upper, got {_text(lower)} above {_text(upper)}")
         return lower, upper
 
 
 def check_values(name: str, tensor: Tensor) -> Tensor:
     """The tensor without gradients; TypeError or ValueError unless it is of float32 or float64 and finite."""
     if not isinstance(tensor, Tensor):
-        raise TypeError(f"{name}: expected a torch.Tensor, got {type(tensor).__name__}")
+        raise InputTypeError(f"{name}: expected a torch.Tensor, got {type(tensor).__name__}")
     if tensor.dtype not in DTYPES:
-        raise TypeError(f"{name}: expected dtype float32 or float64, got {str(tensor.dtype).removeprefix('torch.')}")
+        raise InputTypeError(
+            f"{name}: expected dtype float32 or float64, got {str(tensor.dtype).removeprefix('torch.')}"
+        )
     tensor = tensor.detach()
     # a sum is finite unless a summand is not (or it overflows), and needs no memory
     if not bool(torch.isfinite(tensor.sum())):
         bad = int((~torch.isfinite(tensor)).sum())
         if bad:
-            raise ValueError(f"{name}: expected finite values, got {bad} NaN or infinite ones")
+            raise InputError(f"{name}: expected finite values, got {bad} NaN or infinite ones")
     return tensor
 
 
@@ -191,14 +194,14 @@ def check_weights(weights: Tensor, projections: Tensor, ndim: int) -> Tensor:
     """Weights broadcast to the projections: not negative, and not all zero."""
     weights = check_values("weights", weights).to(projections)
     if not _broadcasts(weights.shape, projections.shape):
-        raise ValueError(f"weights: {list(weights.shape)} does not broadcast to projections {list(projections.shape)}")
+        raise InputError(f"weights: {list(weights.shape)} does not broadcast to projections {list(projections.shape)}")
     if bool((weights < 0).any()):
-        raise ValueError(
+        raise InputError(
             f"weights: expected none below 0, got {int((weights < 0).sum())}, down to {float(weights.min()):g}"
         )
     weights = weights.expand(projections.shape).contiguous()
     if weights.numel() and not bool((weights.flatten(weights.ndim - ndim) > 0).any(-1).all()):
-        raise ValueError("weights: expected some above 0, got zeros only: no ray counts")
+        raise InputError("weights: expected some above 0, got zeros only: no ray counts")
     return weights
 
 
@@ -207,7 +210,7 @@ def _data_shape(operator: Operator, projections: Tensor) -> tuple[int, ...]:
     if shape is None:
         return tuple(projections.shape)
     if projections.ndim < len(shape) or tuple(projections.shape[projections.ndim - len(shape) :]) != shape:
-        raise ValueError(
+        raise InputError(
             f"projections: expected [..., {', '.join(map(str, shape))}] as the operator gives, "
             f"got {list(projections.shape)}"
         )

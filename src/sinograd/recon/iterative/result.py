@@ -17,10 +17,6 @@ REASONS = {
 }
 
 
-class ConvergenceWarning(UserWarning):
-    """An algorithm diverged or was interrupted; says when, and what it returns."""
-
-
 @dataclass(frozen=True, eq=False)
 class Iteration:
     """What a callback gets after each iteration.

@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sinograd.recon.iterative.inner import norm
+from sinograd.errors import ConvergenceWarning, InputError, InputTypeError
+from sinograd.recon.iterative.inner_products import norm
 from sinograd.recon.iterative.problem import Problem
-from sinograd.recon.iterative.result import Callback, ConvergenceWarning, Iteration, Progress, Result
+from sinograd.recon.iterative.result import Callback, Iteration, Progress, Result
 from sinograd.recon.iterative.stopping import Stop
 
 # A residual so many times its smallest value that rose so often in a row, or so many times its first value, diverges.
@@ -61,7 +62,7 @@ class Run:
     ) -> None:
         self.iterations = _check_count(iterations)
         if stop is not None and not isinstance(stop, Stop):
-            raise TypeError(f"stop: expected a Stop, got {type(stop).__name__}")
+            raise InputTypeError(f"stop: expected a Stop, got {type(stop).__name__}")
         self.algorithm, self.problem, self.monotone = algorithm, problem, monotone
         self.stop, self.callback, self.progress, self.keep_best = stop or Stop(), callback, progress, keep_best
         self._scale = problem.data_norm.cpu()
@@ -100,7 +101,7 @@ class Run:
         try:
             deviation = deviation.expand(p.shape)
         except RuntimeError:
-            raise ValueError(
+            raise InputError(
                 f"stop.noise: {list(deviation.shape)} does not broadcast to projections {list(p.shape)}"
             ) from None
         return norm(deviation, self.problem.data_ndim, self.problem.weights).cpu()
@@ -207,7 +208,7 @@ def _check_count(iterations: int) -> int:
     try:
         count = operator.index(iterations)
     except TypeError:
-        raise TypeError(f"iterations: expected a whole number, got {iterations!r}") from None
+        raise InputTypeError(f"iterations: expected a whole number, got {iterations!r}") from None
     if count < 0:
-        raise ValueError(f"iterations: expected 0 or more, got {count}")
+        raise InputError(f"iterations: expected 0 or more, got {count}")
     return count

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
+from sinograd.recon.iterative.row_column_weights import column_weights, reciprocal_, row_weights
 from sinograd.recon.iterative.run import Run, Step, Steps
 from sinograd.recon.iterative.stopping import Stop
-from sinograd.recon.iterative.sums import column_weights, reciprocal_, row_weights
 
 
 def sirt(
@@ -91,4 +92,4 @@ def _steps(problem: Problem, relaxation: float) -> Steps:
 def check_relaxation(relaxation: float) -> None:
     """ValueError unless 0 < relaxation < 2."""
     if not 0 < relaxation < 2:
-        raise ValueError(f"relaxation: expected a number above 0 and below 2, got {relaxation}")
+        raise InputError(f"relaxation: expected a number above 0 and below 2, got {relaxation}")

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
+
 
 @dataclass(frozen=True)
 class Stop:
@@ -30,10 +32,10 @@ class Stop:
 
     def __post_init__(self) -> None:
         if self.residual is not None and not 0 <= self.residual < math.inf:
-            raise ValueError(f"stop.residual: expected a number from 0, got {self.residual}")
+            raise InputError(f"stop.residual: expected a number from 0, got {self.residual}")
         if self.noise is not None:
             noise = torch.as_tensor(self.noise)
             if not bool(((noise >= 0) & torch.isfinite(noise)).all()):
-                raise ValueError("stop.noise: expected finite standard deviations from 0, got others")
+                raise InputError("stop.noise: expected finite standard deviations from 0, got others")
         if not 1 <= self.factor < math.inf:
-            raise ValueError(f"stop.factor: expected a number from 1, got {self.factor}")
+            raise InputError(f"stop.factor: expected a number from 1, got {self.factor}")

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
+from sinograd.errors import InputError, InputTypeError
+
 ORDERS = ("golden", "distance", "random", "sequential")
 
 
@@ -16,9 +18,9 @@ def interleaved(views: int, subsets: int) -> list[list[int]]:
     try:
         count = operator.index(subsets)
     except TypeError:
-        raise TypeError(f"subsets: expected a whole number or lists of views, got {subsets!r}") from None
+        raise InputTypeError(f"subsets: expected a whole number or lists of views, got {subsets!r}") from None
     if not 1 <= count <= views:
-        raise ValueError(f"subsets: expected from 1 to the number of views {views}, got {count}")
+        raise InputError(f"subsets: expected from 1 to the number of views {views}, got {count}")
     return [list(range(first, views, count)) for first in range(count)]
 
 
@@ -26,7 +28,7 @@ def given_subsets(views: int, subsets: Sequence[Sequence[int]]) -> list[list[int
     """Lists of view numbers, each view in exactly one of them."""
     lists = [[operator.index(view) for view in subset] for subset in subsets]
     if sorted(view for subset in lists for view in subset) != list(range(views)):
-        raise ValueError(f"subsets: expected each of the {views} views in exactly one list")
+        raise InputError(f"subsets: expected each of the {views} views in exactly one list")
     return lists
 
 
@@ -42,7 +44,7 @@ def orders(subsets: int, order: str, generator: torch.Generator | None) -> Itera
         ValueError: another order.
     """
     if order not in ORDERS:
-        raise ValueError(f"order: expected one of {', '.join(ORDERS)}, got {order!r}")
+        raise InputError(f"order: expected one of {', '.join(ORDERS)}, got {order!r}")
     if order == "random":
         generator = torch.Generator().manual_seed(0) if generator is None else generator
         while True:

@@ -13,6 +13,8 @@ from collections.abc import Callable, Iterator, Sequence
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
+
 SLAB_BYTES = 1 << 18
 
 
@@ -220,10 +222,10 @@ def tv_denoise(
         ValueError: a weight below 0, or a spacing that does not fit ndim.
     """
     if not 0 <= weight < math.inf:
-        raise ValueError(f"weight: expected a number from 0, got {weight}")
+        raise InputError(f"weight: expected a number from 0, got {weight}")
     ndim = (image.ndim if spacing is None else len(spacing)) if ndim is None else ndim
     if not 1 <= ndim <= image.ndim or (spacing is not None and len(spacing) != ndim):
-        raise ValueError(f"ndim: expected from 1 to {image.ndim} and one spacing for each, got {ndim} and {spacing}")
+        raise InputError(f"ndim: expected from 1 to {image.ndim} and one spacing for each, got {ndim} and {spacing}")
     variation = TotalVariation([1.0] * ndim if spacing is None else spacing)
     bounded = lower is not None or upper is not None
 

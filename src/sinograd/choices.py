@@ -1,0 +1,30 @@
+"""Every choice that sinograd offers, one line each: to add one, write it and enter it here.
+
+The lines import nothing: help, lists of choices, the schema of configurations and the tables of the documentation
+are made from them. What an entry has to offer is said by the protocol that the comment names, and held by the
+contract in `sinograd.testing`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sinograd.registry import Registry
+
+# Windows of the ramp filter, from sharp to smooth: functions of the frequency as a fraction of the cut-off.
+WINDOWS: Registry[Any] = Registry("window")
+WINDOWS.add("ram-lak", "sinograd.recon.analytic.windows:ram_lak", "no smoothing")
+WINDOWS.add("shepp-logan", "sinograd.recon.analytic.windows:shepp_logan", "sin(x) / x")
+WINDOWS.add("cosine", "sinograd.recon.analytic.windows:cosine", "half a cosine")
+WINDOWS.add("hamming", "sinograd.recon.analytic.windows:hamming", "0.54 + 0.46 cosine")
+WINDOWS.add("hann", "sinograd.recon.analytic.windows:hann", "0.5 + 0.5 cosine")
+
+# Denoising networks: `nn.Module`s of images [B, 1, Y, X] whose constructor has options of plain types and a
+# `generator`, and whose `options` give them back. learning_rate: of Adam, unless a configuration says otherwise.
+NETWORKS: Registry[Any] = Registry("network", "sinograd.networks")
+NETWORKS.add("cnn-10", "sinograd.networks.cnn10:CNN10", "ten plain convolutions", learning_rate=1.58e-4)
+NETWORKS.add("red-cnn", "sinograd.networks.red_cnn:REDCNN", "residual encoder and decoder", learning_rate=9.58e-5)
+NETWORKS.add("qae", "sinograd.networks.qae:QAE", "quadratic autoencoder", learning_rate=4e-4)
+NETWORKS.add(
+    "noise2noise-unet", "sinograd.networks.noise2noise_unet:Noise2NoiseUNet", "U-Net of paper 003", learning_rate=1e-3
+)

@@ -1,0 +1,42 @@
+"""`sinograd reconstruct --dry-run`: what would be done."""
+
+from __future__ import annotations
+
+from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, size
+from sinograd.cli.warnings import shown_warnings, warn
+from sinograd.workflows.devices import chosen_device
+from sinograd.workflows.estimate import estimate
+from sinograd.workflows.grids import choose_grid, outside_text
+from sinograd.workflows.reconstruction import Request, check_outputs, opened_scan
+
+
+def planned(request: Request) -> tuple[list[str], Lines]:
+    """Warnings, and lines: scan, geometry, coverage, grid, preparation, memory and time."""
+    from sinograd.geometry import detector_region
+    from sinograd.preparation import Preparation
+    from sinograd.recon import coverage
+
+    told: list[str] = []
+    chosen_device(request.device)
+    scan = opened_scan(request, told)
+    options = Preparation.from_dict(request.preparation)
+    geometry = detector_region(scan.geometry, options.rows, options.columns, options.binning)
+    grid = choose_grid(scan, request.voxel_mm, request.shape, request.center_mm)
+    check_outputs(request, grid)
+    outside = outside_text(geometry, grid)
+    if outside is not None:
+        warn(outside, told)
+    with shown_warnings(told):
+        lines = [*scan_lines(scan), *geometry_lines(geometry), ("coverage", str(coverage(geometry)))]
+    changed = ", ".join(f"{name} {value}" for name, value in options.to_dict().items())
+    needs = estimate(scan, geometry, grid)
+    measured = "measured on a part of the work" + ("" if request.device == "cpu" else ", on the CPU")
+    return told, [
+        *lines,
+        ("preparation", changed or "defaults"),
+        ("centre", "to be found" if request.center == "auto" else str(request.center)),
+        ("grid", grid_text(grid)),
+        ("memory", f"about {size(needs.memory)}"),
+        ("volume", f"{request.output}, {size(needs.file)}"),
+        ("time", f"about {needs.seconds:.1f} seconds ({measured})"),
+    ]

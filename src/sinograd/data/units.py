@@ -1,0 +1,110 @@
+"""Units of volumes: which there are, and how values go from one to another.
+
+"1/mm"     attenuation
+"HU"       Hounsfield units: 0 for water, -1000 for air
+"mg/cm3"   density, of hydroxyapatite in bone for example
+"1"        no unit: masks, labels, normalised values
+None       not known: files that do not tell
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sinograd.errors import InputError, UnitError
+
+UNITS = ("1/mm", "HU", "mg/cm3", "1")
+AIR = {"1/mm": 0.0, "HU": -1000.0, "mg/cm3": 0.0}  # of each unit that has one
+_ALIASES = {"none": "1", "": "1", "mm^-1": "1/mm", "1 / mm": "1/mm", "hu": "HU", "mg/cm^3": "mg/cm3", "mg/cc": "mg/cm3"}
+
+
+def unit_name(unit: str | None, name: str = "unit") -> str | None:
+    """The unit by its one name; InputError for an unknown one. "none" is "1"."""
+    if unit is None or unit in UNITS:
+        return unit
+    known = _ALIASES.get(unit.strip().lower()) if isinstance(unit, str) else None
+    if known is None:
+        raise InputError(f"{name}: expected one of {', '.join(UNITS)}, got {unit!r}")
+    return known
+
+
+def unit_text(unit: str | None) -> str:
+    """The unit for pictures and pages: "unit unknown" for None, "no unit" for "1"."""
+    return {None: "unit unknown", "1": "no unit", "mg/cm3": "mg/cm\N{SUPERSCRIPT THREE}"}.get(unit, str(unit))
+
+
+def quantity_text(unit: str | None) -> str:
+    """What is shown, with its unit, for axes and colour bars: "attenuation (1/mm)"."""
+    quantity = {"1/mm": "attenuation", "HU": "CT number", "mg/cm3": "density"}.get(str(unit), "value")
+    return f"{quantity} ({unit_text(unit)})"
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """How values of `unit` become values of `target`: call it with them.
+
+    Attributes:
+        water, air: attenuation of water and of air at the scan's energy, 1/mm; between "1/mm" and "HU".
+        density: (slope, intercept) of mg/cm3 = slope * value + intercept, from a scan of a calibration phantom in the
+            other unit; to and from "mg/cm3".
+
+    A call raises UnitError for a conversion that is not defined, or one that needs a number that was not given.
+    """
+
+    unit: str | None
+    target: str
+    water: float | None = None
+    air: float = 0.0
+    density: tuple[float, float] | None = None
+
+    def __call__(self, values: Tensor) -> Tensor:
+        """Tensor of any shape, floating-point; whole numbers become float32."""
+        unit, target = self.unit, self.target
+        if unit == target:
+            return values
+        if unit is None or "1" in (unit, target):
+            known = f"; say what they are: `unit='HU'` or another of {', '.join(UNITS)}" if unit is None else ""
+            raise UnitError(f"values with {unit_text(unit)} cannot become {unit_text(target)}{known}")
+        if not values.is_floating_point():
+            values = values.float()
+        if "mg/cm3" in (unit, target):
+            return self._density(values)
+        if self.water is None:
+            raise UnitError(f"from {unit} to {target}: expected `water`, the attenuation of water in 1/mm")
+        if target == "HU":
+            return hounsfield_from_attenuation(values, self.water, self.air)
+        return attenuation_from_hounsfield(values, self.water, self.air)
+
+    def _density(self, values: Tensor) -> Tensor:
+        if self.density is None or self.density[0] == 0:
+            raise UnitError(
+                f"from {self.unit} to {self.target}: expected `density`, slope (not 0) and intercept of mg/cm3 = slope "
+                f"* value + intercept, got {self.density}"
+            )
+        slope, intercept = self.density
+        return values * slope + intercept if self.target == "mg/cm3" else (values - intercept) * (1 / slope)
+
+
+def hounsfield_from_attenuation(attenuation: Tensor, water: float, air: float = 0.0) -> Tensor:
+    """1000 (attenuation - water) / (water - air), any shape.
+
+    Args:
+        attenuation: 1/mm.
+        water: attenuation of water at the scan's energy, 1/mm (0.0206 at 60 keV, 0.0184 at 80 keV).
+        air: attenuation of air, 1/mm.
+    """
+    _check(water, air)
+    return (attenuation - water) * (1000 / (water - air))
+
+
+def attenuation_from_hounsfield(hounsfield: Tensor, water: float, air: float = 0.0) -> Tensor:
+    """Attenuation in 1/mm; the inverse of `hounsfield_from_attenuation`."""
+    _check(water, air)
+    return hounsfield * ((water - air) / 1000) + water
+
+
+def _check(water: float, air: float) -> None:
+    if not 0 <= air < water < float("inf"):
+        raise InputError(f"water must be a finite attenuation in 1/mm above air, got water {water}, air {air}")

@@ -1,0 +1,339 @@
+"""A volume or an image: values on a grid, in a unit, and where they came from."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sinograd.data.units import Conversion, unit_name, unit_text
+from sinograd.errors import InputError, InputIndexError, InputTypeError, UnitError
+from sinograd.geometry import Grid
+
+_BLOCK_BYTES = 64 << 20
+# torch has these types but computes nothing with them.
+_SIGNED = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.int64}
+
+Progress = Callable[[int, int], None]
+
+
+@runtime_checkable
+class VolumeSource(Protocol):
+    """Values that are read when they are needed: of a file, a series of slices, a simulation.
+
+    A source holds no open file, so that it can be pickled and used in DataLoader workers. It may have an attribute
+    `block`: how many slices are best read together (those of a chunk; all, where a file can only be read whole).
+    """
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Z, Y, X, or Y, X of an image."""
+        ...
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what `read` gives."""
+        ...
+
+    def read(self, first: int, end: int) -> Tensor:
+        """Slices first to end - 1, [end - first, Y, X]; an image is one slice. Raises errors that name the file."""
+        ...
+
+
+@dataclass(frozen=True, eq=False, repr=False, init=False)
+class Volume:
+    """Values [Z, Y, X] (an image: [Y, X]) on a grid, in memory or read when they are needed.
+
+    Args:
+        values: a tensor, an array, or a `VolumeSource`. Unsigned integers that torch cannot compute with become the
+            next larger signed ones. No copy is made.
+        grid: where the voxels are.
+        unit: "1/mm", "HU", "mg/cm3" or "1" (none: masks, labels); None: not known.
+        provenance: how the values were made.
+        file: the file that they were read from.
+
+    Raises:
+        InputTypeError: values that are no real numbers, or no Grid.
+        InputError: a shape that is not the grid's, an unknown unit.
+    """
+
+    grid: Grid
+    unit: str | None
+    provenance: Mapping[str, Any] = field(default_factory=dict)
+    file: Path | None = None
+    _held: Any = None
+
+    def __init__(
+        self,
+        values: Tensor | np.ndarray | VolumeSource,
+        grid: Grid,
+        unit: str | None = None,
+        provenance: Mapping[str, Any] | None = None,
+        file: Path | None = None,
+    ) -> None:
+        if not isinstance(grid, Grid):
+            raise InputTypeError(f"grid must be a Grid, got {type(grid).__name__}")
+        held = _held(values)
+        if tuple(held.shape) != tuple(grid.shape):
+            raise InputError(f"volume {list(held.shape)} does not match grid.shape {tuple(grid.shape)}")
+        for name, value in (
+            ("grid", grid),
+            ("unit", unit_name(unit)),
+            ("provenance", dict(provenance or {})),
+            ("file", file),
+            ("_held", held),
+        ):
+            object.__setattr__(self, name, value)
+
+    @property
+    def values(self) -> Tensor:
+        """All values as one tensor of the grid's shape; of a volume in a file they are read, anew in every call."""
+        if isinstance(self._held, Tensor):
+            return self._held
+        slices = self.shape[0] if self.ndim == 3 else 1
+        return _computable(self._held.read(0, slices)).reshape(self.shape)
+
+    @property
+    def is_lazy(self) -> bool:
+        """Whether the values are still where they come from."""
+        return not isinstance(self._held, Tensor)
+
+    @property
+    def source(self) -> VolumeSource | None:
+        """Where the values are read from; None in memory."""
+        return None if isinstance(self._held, Tensor) else self._held
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """(z, y, x) or (y, x)."""
+        return tuple(self.grid.shape)
+
+    @property
+    def ndim(self) -> int:
+        """3, or 2 for an image."""
+        return self.grid.ndim
+
+    @property
+    def slices(self) -> int:
+        """Slices along z; 1 for an image."""
+        return self.shape[0] if self.ndim == 3 else 1
+
+    @property
+    def spacing(self) -> tuple[float, ...]:
+        """Mm per voxel, array order."""
+        return tuple(self.grid.spacing)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of `values`."""
+        dtype: torch.dtype = self._held.dtype
+        return _SIGNED.get(dtype, dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of `values`."""
+        return math.prod(self.shape) * self.dtype.itemsize
+
+    @property
+    def block(self) -> int:
+        """Slices that are best read together."""
+        return int(getattr(self._held, "block", 1))
+
+    @property
+    def name(self) -> str:
+        """The file's name for messages."""
+        return str(self.file) if self.file is not None else "volume"
+
+    def read(self, first: int, end: int, dtype: torch.dtype | None = torch.float32) -> Tensor:
+        """Slices first to end - 1 as [end - first, Y, X], of `dtype` (None: as stored); an image is one slice.
+
+        The tensor may share memory with values that are in memory.
+        """
+        if not 0 <= first <= end <= self.slices:
+            raise InputIndexError(f"{self.name}: slices {first} to {end} asked for, it has {self.slices}")
+        if isinstance(self._held, Tensor):
+            found = self._held[first:end] if self.ndim == 3 else self._held[None][first:end]
+        else:
+            found = _computable(self._held.read(first, end))
+        return found if dtype is None else found.to(dtype)
+
+    def blocks(self, max_bytes: int = _BLOCK_BYTES) -> Iterator[tuple[int, int]]:
+        """First and end of blocks of slices of at most `max_bytes` as float32, whole chunks where these fit."""
+        per_slice = 4 * math.prod(self.shape[-2:])
+        step = max(1, max_bytes // max(per_slice, 1))
+        if step > self.block > 1:
+            step -= step % self.block
+        for first in range(0, self.slices, step):
+            yield first, min(first + step, self.slices)
+
+    def load(self) -> Volume:
+        """The same volume in memory."""
+        return self.with_values(self.values) if self.is_lazy else self
+
+    def with_values(self, values: Tensor | np.ndarray | VolumeSource, unit: Any = ...) -> Volume:
+        """A volume of other values on the same grid, in the same unit unless another is given."""
+        return Volume(values, self.grid, self.unit if unit is ... else unit, self.provenance, self.file)
+
+    def with_unit(self, unit: str | None) -> Volume:
+        """The same values, said to be in another unit; nothing is computed (`to` converts)."""
+        return Volume(self._held, self.grid, unit, self.provenance, self.file)
+
+    def as_slices(self) -> Volume:
+        """An image as a volume of one slice, as thick as its smaller pixel side; a volume itself."""
+        if self.ndim == 3:
+            return self
+        grid = Grid((1, *self.shape), (min(self.spacing), *self.spacing), (*self.grid.center, 0.0))
+        held = self._held[None] if isinstance(self._held, Tensor) else _AsSlices(self._held)
+        return Volume(held, grid, self.unit, self.provenance, self.file)
+
+    def to(
+        self,
+        unit: str,
+        *,
+        water: float | None = None,
+        air: float = 0.0,
+        density: tuple[float, float] | None = None,
+    ) -> Volume:
+        """The volume in another unit; of a lazy one values are converted when they are read.
+
+        Args:
+            unit: "1/mm", "HU" or "mg/cm3".
+            water, air: attenuation of water and of air at the scan's energy, 1/mm, between "1/mm" and "HU".
+            density: (slope, intercept) of mg/cm3 = slope * value + intercept.
+
+        Raises:
+            UnitError: the unit is unknown or cannot become this one, or a number is missing.
+        """
+        target = unit_name(unit, "unit")
+        if target == self.unit:
+            return self
+
+        conversion = Conversion(self.unit, str(target), water, air, density)
+        conversion(torch.zeros(1))  # raises before anything is read
+        held = conversion(self._held) if isinstance(self._held, Tensor) else _Converted(self._held, conversion)
+        return Volume(held, self.grid, target, self.provenance, self.file)
+
+    def require(self, unit: str, purpose: str) -> Volume:
+        """The volume itself, if it is in `unit`.
+
+        Raises UnitError, which names both units and how to convert, otherwise. `purpose`: who needs it, "bone
+        morphometry".
+        """
+        if self.unit == unit:
+            return self
+        if self.unit is None:
+            raise UnitError(
+                f"{self.name}: {purpose} needs {unit_text(unit)}, and the unit of the volume is not known; say what it "
+                f"is: `unit={unit!r}`"
+            )
+        how = {("1/mm", "HU"): ", water=0.02", ("HU", "1/mm"): ", water=0.02"}.get((self.unit, unit))
+        advice = "" if how is None else f"; volume.to({unit!r}{how}) converts it"
+        raise UnitError(
+            f"{self.name}: {purpose} needs {unit_text(unit)}, and the volume is in {unit_text(self.unit)}{advice}"
+        )
+
+    def validate(self, progress: Progress | None = None) -> Volume:
+        """The volume itself, if all values are finite; InputError, which says how many are not, otherwise."""
+        bad, slice_ = 0, None
+        for first, end in self.blocks():
+            values = self.read(first, end, None)
+            if values.is_floating_point():
+                wrong = ~torch.isfinite(values)
+                count = int(wrong.sum())
+                if count and slice_ is None:
+                    slice_ = first + int(wrong.flatten(1).any(1).nonzero()[0])
+                bad += count
+            if progress is not None:
+                progress(end, self.slices)
+        if bad:
+            raise InputError(
+                f"{self.name}: expected finite values, got {bad} NaN or infinite ones, the first in slice {slice_}"
+            )
+        return self
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        """The values as a NumPy array."""
+        array = self.values.detach().cpu().numpy()
+        return np.array(array, dtype=dtype, copy=True) if copy else np.asarray(array, dtype=dtype)
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.shape))
+        spacing = " x ".join(f"{s:.4g}" for s in self.spacing)
+        where = f", in {self.file}" if self.is_lazy and self.file is not None else ""
+        kind = "image" if self.ndim == 2 else "volume"
+        dtype = str(self.dtype).removeprefix("torch.")
+        return f"<Volume: {kind} of {size} voxels of {spacing} mm, {unit_text(self.unit)}, {dtype}{where}>"
+
+
+@dataclass(frozen=True)
+class _Converted:
+    """Values of a source, converted when they are read."""
+
+    held: VolumeSource
+    convert: Conversion
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return self.held.shape
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.held.dtype if self.held.dtype.is_floating_point else torch.float32
+
+    @property
+    def block(self) -> int:
+        return int(getattr(self.held, "block", 1))
+
+    def read(self, first: int, end: int) -> Tensor:
+        return self.convert(_computable(self.held.read(first, end)))
+
+
+@dataclass(frozen=True)
+class _AsSlices:
+    """An image that is read as a volume of one slice."""
+
+    held: VolumeSource
+    block: int = 1
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        return (1, *self.held.shape)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        return self.held.dtype
+
+    def read(self, first: int, end: int) -> Tensor:
+        return self.held.read(first, end)
+
+
+def _held(values: Any) -> Any:
+    """A tensor that torch computes with, or the source itself; InputTypeError for anything else."""
+    if isinstance(values, np.ndarray):
+        if values.dtype.kind not in "fiub":
+            raise InputTypeError(f"volume must hold real numbers, got {values.dtype}")
+        if not values.dtype.isnative:
+            values = values.astype(values.dtype.newbyteorder("="))
+        if not values.flags.writeable or any(stride < 0 for stride in values.strides):
+            values = values.copy()
+        values = torch.from_numpy(values)
+    if isinstance(values, Tensor):
+        if values.is_complex():
+            raise InputTypeError(f"volume must hold real numbers, got {str(values.dtype).removeprefix('torch.')}")
+        return _computable(values)
+    if not isinstance(values, VolumeSource):
+        raise InputTypeError(f"values must be a tensor, an array or a source of slices, got {type(values).__name__}")
+    return values
+
+
+def _computable(values: Tensor) -> Tensor:
+    return values.to(_SIGNED[values.dtype]) if values.dtype in _SIGNED else values
+
+
+__all__ = ["Volume", "VolumeSource"]

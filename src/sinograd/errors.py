@@ -1,0 +1,132 @@
+"""One tree of errors and one of warnings.
+
+    SinogradError
+      InputError              a value that cannot be used; also a ValueError
+        ConfigError           a key of a configuration
+        FormatError           the content of a file
+        UnitError             a volume in another unit than the one that is needed
+      InputTypeError          a value of the wrong type; also a TypeError
+      InputIndexError         an index outside its range; also an IndexError
+      UnsupportedError        not defined or not built here; also a NotImplementedError
+      MissingPackageError     an optional package that is not installed; also an ImportError
+      FileError               a file or folder that cannot be read or written; also an OSError
+        MissingFileError, ExistingFileError, NotAFolderError, IsAFolderError, WritingStopped
+      OutOfMemory             also a MemoryError
+      Stopped                 the user interrupted the work; also a KeyboardInterrupt
+    SinogradWarning           also a UserWarning
+      ScanWarning, PreparationWarning, CenterWarning, CoverageWarning, GridWarning, ConvergenceWarning,
+      UnmatchedPairWarning, UnitWarning, PluginWarning
+
+Messages name arguments, in backquotes where a command may have an option for them: `` `force=True` replaces it``.
+The command line prints the option's name in that place.
+"""
+
+from __future__ import annotations
+
+
+class SinogradError(Exception):
+    """What sinograd raises when it cannot do what it was asked to; anything else is a bug."""
+
+
+class InputError(SinogradError, ValueError):
+    """A value that cannot be used: an argument, an option, numbers in a file."""
+
+
+class ConfigError(InputError):
+    """A key of a configuration that is unknown, missing or has a wrong value."""
+
+
+class FormatError(InputError):
+    """A file that is not what it should be: another format, damaged, truncated."""
+
+
+class UnitError(InputError):
+    """A volume in another unit than the one that is needed; the message names both."""
+
+
+class InputTypeError(SinogradError, TypeError):
+    """A value of the wrong type."""
+
+
+class InputIndexError(SinogradError, IndexError):
+    """An index outside its range."""
+
+
+class UnsupportedError(SinogradError, NotImplementedError):
+    """Something that is not defined for this input, or that this installation cannot do."""
+
+
+class MissingPackageError(SinogradError, ImportError):
+    """An optional package that is not installed; the message names the extra that installs it."""
+
+
+class FileError(SinogradError, OSError):
+    """A file or folder that cannot be read or written."""
+
+
+class MissingFileError(FileError, FileNotFoundError):
+    """A file or folder that does not exist."""
+
+
+class ExistingFileError(FileError, FileExistsError):
+    """A file or folder that exists and is not to be replaced."""
+
+
+class NotAFolderError(FileError, NotADirectoryError):
+    """A file where a folder is expected."""
+
+
+class IsAFolderError(FileError, IsADirectoryError):
+    """A folder where a file is expected."""
+
+
+class WritingStopped(FileError):
+    """A file that could not be written to its end; nothing partial was left."""
+
+
+class OutOfMemory(SinogradError, MemoryError):
+    """Too little memory for what was asked; the message names what would need less."""
+
+
+class Stopped(SinogradError, KeyboardInterrupt):
+    """The user interrupted the work; the message says how far it came and what was kept."""
+
+
+class SinogradWarning(UserWarning):
+    """The base of all warnings of the package: the work goes on, and its result needs a look."""
+
+
+class ScanWarning(SinogradWarning):
+    """A scan file that is not quite as it should be, read all the same; the message holds the counts."""
+
+
+class PreparationWarning(SinogradWarning):
+    """Readings that preparation could not correct as it should; the message holds the counts."""
+
+
+class CenterWarning(SinogradWarning):
+    """A centre of rotation that is uncertain; the message says how much."""
+
+
+class CoverageWarning(SinogradWarning):
+    """Rays that were measured from neither side; the message says how many and where."""
+
+
+class GridWarning(SinogradWarning):
+    """A grid that is smaller than the object, or that the scan does not see."""
+
+
+class ConvergenceWarning(SinogradWarning):
+    """An iterative algorithm that diverged or did not reach its aim."""
+
+
+class UnmatchedPairWarning(SinogradWarning):
+    """An operator's `T` is not its adjoint; the message says by how much."""
+
+
+class UnitWarning(SinogradWarning):
+    """A volume whose unit is not known or not trusted."""
+
+
+class PluginWarning(SinogradWarning):
+    """A plugin of another package that could not be loaded; the message names it."""

@@ -1,0 +1,75 @@
+"""Vectors given view by view, checked against the detector they belong to."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry import checks
+from sinograd.geometry.detectors import CurvedDetector, Detector
+
+_SPACING_TOLERANCE = 1e-3
+
+
+def require_dimension(detector: object, ndim: int, kind: str) -> Detector:
+    """The detector, if it has the number of dimensions this geometry needs."""
+    wanted = {1: "a 1-D detector, shape (columns,)", 2: "a 2-D detector, shape (rows, columns)"}[ndim]
+    if not isinstance(detector, Detector):
+        raise InputTypeError(f"{kind} needs {wanted}, got {detector!r} ({type(detector).__name__})")
+    if detector.ndim != ndim:
+        raise InputError(f"{kind} needs {wanted}, got shape {detector.shape}")
+    return detector
+
+
+def read_vectors(
+    detector: Detector, first: object, first_name: str, centers: object, u: object, v: object | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor | None]:
+    """Check vectors [views, 3] (2-D: [views, 2]) against each other and against the detector's spacing."""
+    if detector.row_offset or detector.column_offset:
+        raise InputError(
+            f"detector.offset must be 0 where vectors are given, got {detector.offset}: centers are the "
+            "positions of the detector's middle and already hold every offset"
+        )
+    width = detector.ndim + 1
+    sources = checks.values(first, first_name, ("views", width))
+    views = len(sources)
+    center = checks.values(centers, "centers", (views, width))
+    step_u = checks.values(u, "u", (views, width))
+    _check_spacing(step_u, "u", detector.column_spacing, "detector.column_spacing")
+    if detector.ndim == 1:
+        if v is not None:
+            raise InputError("v must be left out for a 1-D detector")
+        return sources, center, step_u, None
+    step_v = checks.values(v, "v", (views, width))
+    _check_spacing(step_v, "v", detector.row_spacing, "detector.row_spacing")
+    return sources, center, step_u, step_v
+
+
+def stack_vectors(detector: Detector, first: Tensor, center: Tensor, u: Tensor, v: Tensor | None) -> Tensor:
+    """One tensor [views, 4 or 5, 3]; adds z = 0 and v = (0, 0, 1) in 2-D, the curvature centre if curved."""
+    if v is None:
+        v = torch.zeros(len(first), 3, dtype=torch.float64, device="cpu")
+        v[:, 2] = 1
+        first, center, u = (torch.nn.functional.pad(part, (0, 1)) for part in (first, center, u))
+    if not isinstance(detector, CurvedDetector):
+        return torch.stack([first, center, u, v], dim=1)
+    normal = torch.linalg.cross(u, v)
+    normal = normal / normal.norm(dim=-1, keepdim=True)
+    distance = ((first - center) * normal).sum(-1, keepdim=True)
+    radius = detector.radius
+    if radius is not None:
+        distance = radius * distance.sign()
+    detector.check_arc(distance.abs().min().item())
+    return torch.stack([first, center, u, v, center + distance * normal], dim=1)
+
+
+def _check_spacing(steps: Tensor, name: str, spacing: float, spacing_name: str) -> None:
+    lengths = steps.norm(dim=-1)
+    wrong = (lengths - spacing).abs() > _SPACING_TOLERANCE * spacing
+    if wrong.any():
+        view = int(wrong.nonzero()[0])
+        raise InputError(
+            f"{name} is the step from one element to the next, but its length {lengths[view].item():.6g} mm "
+            f"in view {view} does not match {spacing_name} {spacing:.6g} mm within {_SPACING_TOLERANCE:g}"
+        )

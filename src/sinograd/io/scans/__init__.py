@@ -1,0 +1,1 @@
+"""Formats of scans: one module a format."""

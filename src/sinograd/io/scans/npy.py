@@ -1,0 +1,226 @@
+"""NumPy arrays, .npy and .npz, with a YAML file beside them (`help(sinograd.io.scans.sidecar)`).
+
+.npy   projections [views, rows, columns], or [views, columns] in 2-D; read when they are asked for
+.npz   projections (or the only array there is), and if wanted reference, reference_views, dark, shifts, exposure;
+       stored arrays are read when they are asked for, compressed ones at once
+
+Arrays are taken as they are: row 0 is the lowest (-v), unless the YAML file says flip_rows.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sinograd.data.projections import Projections, shape_of
+from sinograd.data.scan import Scan
+from sinograd.errors import InputError
+from sinograd.geometry import Geometry
+from sinograd.io.scans.sidecar import Sidecar, sidecar_of, sidecar_text
+from sinograd.io.storage.files import replacing
+
+NAME = "NumPy array with geometry YAML"
+SUFFIXES = (".npy", ".npz")
+ENTRIES = ("projections", "reference", "reference_views", "dark", "shifts", "exposure")
+
+Progress = Callable[[int, int], None]
+_NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
+_BLOCK_BYTES = 64 << 20
+
+
+class NpyProjections:
+    """An array that stays in its .npy file, or in an .npz one: every access maps the file and copies some views.
+
+    It holds no open file, so it can be pickled and used in DataLoader workers. `start` is where the array's
+    header begins in the file, `sidecar` tells what is reversed.
+    """
+
+    def __init__(self, path: Path, sidecar: Sidecar, start: int = 0) -> None:
+        self.path = path
+        with open(path, "rb") as file:
+            file.seek(start)
+            self.shape, self._fortran, self.dtype = _header(file, str(path))
+            self._offset = file.tell()
+        size = self._offset + math.prod(self.shape) * self.dtype.itemsize
+        if size > path.stat().st_size:
+            raise InputError(f"{path} is truncated: it has {path.stat().st_size:,} bytes, expected {size:,}")
+        self._flips = _flipped_axes(sidecar, len(self.shape))
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, views: Any) -> np.ndarray:
+        order = "F" if self._fortran else "C"
+        try:
+            array = np.memmap(self.path, self.dtype, "r", self._offset, self.shape, order)
+        except ValueError as error:
+            raise InputError(f"{self.path} was cut since it was opened: {error}") from error
+        block = np.array(array[np.asarray(views) if isinstance(views, list) else views])
+        return np.flip(block, self._flips)
+
+    def __repr__(self) -> str:
+        return f"NpyProjections({str(self.path)!r}, shape={self.shape}, dtype={self.dtype})"
+
+
+def matches(path: Path, head: bytes) -> bool:
+    """Whether a file is an .npy array, or a ZIP archive with such arrays (.npz)."""
+    if head.startswith(_NPY):
+        return True
+    return head.startswith(_ZIP) and (path.suffix.lower() == ".npz" or b".npy" in head[:300])
+
+
+def read(path: Path, *, geometry: Geometry | None = None, kind: str | None = None) -> Scan:
+    """Read an .npy or .npz scan with its YAML file.
+
+    kind: what the numbers are, instead of what the YAML file says.
+    Raises ValueError naming the file: no geometry (it says how to write one), truncated or damaged arrays, or a
+    YAML file with unknown keys or wrong values.
+    """
+    sidecar = sidecar_of(path, geometry)
+    with open(path, "rb") as file:
+        zipped = file.read(len(_ZIP)) == _ZIP
+    if not zipped:
+        return sidecar.scan(
+            NpyProjections(path.resolve(), sidecar), file=path, images=lambda files: _one(files, sidecar), kind=kind
+        )
+    arrays = _npz(path, sidecar)
+    unknown = [name for name in arrays if name not in ENTRIES]
+    if "projections" not in arrays and len(arrays) == 1:
+        arrays = {"projections": next(iter(arrays.values()))}
+    elif "projections" not in arrays or unknown:
+        more = ", ".join(ENTRIES[1:])
+        raise InputError(f"{path} must hold `projections` and at most {more}, it holds {list(arrays)}")
+    entries = {name: arrays[name] for name in ("reference_views", "shifts", "exposure") if name in arrays}
+    described = Sidecar(sidecar.path, sidecar.geometry, {**entries, **sidecar.entries}, sidecar.grid)
+    return described.scan(
+        arrays["projections"],
+        file=path,
+        images=lambda files: _one(files, sidecar),
+        reference=arrays.get("reference"),
+        dark=arrays.get("dark"),
+        kind=kind,
+    )
+
+
+def write_npy(
+    scan: Scan, path: str | os.PathLike[str], *, force: bool = False, progress: Progress | None = None
+) -> None:
+    """Write a scan to NAME.npy, NAME.yaml and, where it has them, NAME_reference.npy and NAME_dark.npy.
+
+    Integers keep their type, the rest becomes float32. Blocks of 64 MiB are in memory at a time. The files appear
+    when they are whole, or not at all. Raises ValueError for another suffix or when shapes do not fit,
+    FileExistsError when a file exists and `force` is not set, OSError when the disk is full.
+    """
+    path = Path(path)
+    if path.suffix.lower() != ".npy":
+        raise InputError(f"cannot write the scan {path}: its name must end in .npy")
+    scan.check_shape()
+    arrays: dict[str, tuple[Path, Projections]] = {}
+    for name, place in written_files(path).items():
+        images = getattr(scan.calibration, name, None)
+        if images is not None:
+            arrays[name] = place, images
+    text = sidecar_text(scan, {name: place.name for name, (place, _) in arrays.items()})
+    arrays["projections"] = path, scan.projections
+    with ExitStack() as stack:
+        # The projections take their name first, the YAML file last: nothing is read before it is whole.
+        sidecar = stack.enter_context(replacing(path.with_suffix(".yaml"), force=force))
+        sidecar.write_text(text, encoding="utf-8")
+        for name, (place, images) in arrays.items():
+            needed = math.prod(shape_of(images)) * _stored_as(images).itemsize
+            temporary = stack.enter_context(replacing(place, force=force, needed=needed))
+            _write(images, temporary, progress if name == "projections" else None)
+
+
+def written_files(path: Path) -> dict[str, Path]:
+    """The files that `write_npy` writes beside `path` for references and dark images."""
+    return {name: path.with_name(f"{path.stem}_{name}.npy") for name in ("reference", "dark")}
+
+
+def _write(images: Projections, path: Path, progress: Progress | None) -> None:
+    shape, dtype = shape_of(images), _stored_as(images)
+    step = max(1, _BLOCK_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize))
+    header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, header)
+        for start in range(0, shape[0], step):
+            stop = min(start + step, shape[0])
+            found: Any = images[start:stop]
+            block = np.asarray(found.detach().cpu() if hasattr(found, "detach") else found)
+            file.write(np.ascontiguousarray(block, dtype=dtype).data)
+            if progress is not None:
+                progress(stop, shape[0])
+
+
+def _stored_as(images: Projections) -> np.dtype[Any]:
+    stored = np.dtype(str(images.dtype).removeprefix("torch."))
+    return stored.newbyteorder("<") if stored.kind in "iu" and stored.itemsize <= 4 else np.dtype("<f4")
+
+
+def _one(files: list[Path], sidecar: Sidecar) -> Projections:
+    if len(files) != 1:
+        raise InputError(f"{sidecar.path}: one .npy file of [n, rows, columns] is expected, got {len(files)} files")
+    return NpyProjections(files[0].resolve(), sidecar)
+
+
+def _npz(path: Path, sidecar: Sidecar) -> dict[str, Any]:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            return {info.filename.removesuffix(".npy"): _member(path, archive, info, sidecar) for info in infos}
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
+        raise InputError(f"{path} is a truncated or damaged .npz file: {error}") from error
+
+
+def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, sidecar: Sidecar) -> Any:
+    images = info.filename.removesuffix(".npy") not in ("reference_views", "shifts", "exposure")
+    if info.compress_type == zipfile.ZIP_STORED and images:
+        with open(path, "rb") as file:
+            file.seek(info.header_offset)
+            local = file.read(30)
+        if len(local) < 30:
+            raise zipfile.BadZipFile("an entry lies beyond the end")
+        name, extra = struct.unpack("<HH", local[26:30])
+        return NpyProjections(path.resolve(), sidecar, info.header_offset + 30 + name + extra)
+    with archive.open(info) as file:
+        shape, fortran, dtype = _header(file, f"{path}, {info.filename}")
+        size = math.prod(shape) * dtype.itemsize
+        if size > info.file_size:
+            raise zipfile.BadZipFile(f"{info.filename} has {info.file_size:,} bytes, expected {size:,}")
+        content = file.read(size + 1)
+    if len(content) != size:
+        raise zipfile.BadZipFile(f"{info.filename} has {len(content):,} bytes, expected {size:,}")
+    array = np.frombuffer(content, dtype).reshape(shape, order="F" if fortran else "C")
+    return np.flip(array, _flipped_axes(sidecar, array.ndim)) if images else array
+
+
+def _flipped_axes(sidecar: Sidecar, ndim: int) -> tuple[int, ...]:
+    """The axes that are reversed as they are read: columns, and rows where there are some."""
+    axes = {-2: sidecar.flag("flip_rows") and ndim > 2, -1: sidecar.flag("flip_columns")}
+    return tuple(axis for axis, flipped in axes.items() if flipped)
+
+
+def _header(file: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type from the header of an .npy array."""
+    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
+    try:
+        version = np.lib.format.read_magic(file)
+        if version not in readers:
+            raise InputError(f"version {version} is unknown")
+        shape, fortran, dtype = readers[version](file)
+    except Exception as error:  # damaged headers: SyntaxError, TokenError, RecursionError ...
+        raise InputError(f"{name} is a truncated or damaged .npy array: {error}") from error
+    if dtype.kind not in "fiu":
+        raise InputError(f"{name} must hold real numbers, got {dtype}")
+    if len(shape) not in (1, 2, 3) or min(shape) < 1:
+        raise InputError(f"{name} must be [views, rows, columns] or [views, columns] and not empty, got {list(shape)}")
+    return shape, bool(fortran), dtype

@@ -1,0 +1,199 @@
+"""NeXus files of the application definition NXtomo: all frames of a scan in one stack, and a key for each.
+
+    NXdetector: data [frames, rows, columns]; image_key [frames], 0 projection, 1 flat, 2 dark, 3 not to be used;
+        x_pixel_size, y_pixel_size; distance (sample to detector); count_time [frames]
+    NXsample: rotation_angle [frames] or [projections]
+    NXsource: distance (source to sample, of either sign)
+    NXmonitor `control`: data [frames], beam intensity
+    each with the attribute `units`; without one lengths are m and angles degrees, with a ScanWarning
+
+Groups are found by their class, whatever their names. The beam is a cone where source and detector distances
+are known and magnify by more than 0.1 %, else parallel; pixel sizes are those of the detector. rotation_angle
+is that of the sample stage, counter-clockwise seen from +z, so gantry angle = -rotation_angle; `reverse=True`
+for a stage that turned clockwise. Rows and columns as stored, along +v and +u. Exposures relative to the flat
+fields come from the monitor, else from count_time.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from sinograd.data.calibration import Calibration
+from sinograd.data.projections import Projections, choose_views
+from sinograd.data.scan import Scan
+from sinograd.geometry import ConeBeam, FlatDetector, Geometry, ParallelBeam
+from sinograd.io.storage.hdf5.layout import is_hdf5, opened
+from sinograd.io.storage.hdf5.lazy import Hdf5Projections
+from sinograd.io.storage.hdf5.values import Values, attribute_text
+
+NAME = "NeXus NXtomo"
+SUFFIXES = (".nxs", ".nx", ".h5", ".hdf5", ".hdf")
+PROJECTION, FLAT, DARK = 0, 1, 2
+_DEEPEST = 6
+_GIVE = "give the geometry (geometry=, a Geometry or YAML file)"
+_MAGNIFIES = 1.001
+
+
+def matches(path: Path, head: bytes) -> bool:
+    """Whether a file is HDF5 with a detector that has image keys."""
+    if not is_hdf5(head):
+        return False
+    try:
+        with opened(path) as file:
+            return _detector(Values(file, path)) is not None
+    except ValueError:
+        return False
+
+
+def read(path: Path, *, geometry: Geometry | None = None, reverse: bool = False) -> Scan:
+    """Read the first NXtomo scan of a file, in `geometry` where one is given; the images stay in the file.
+
+    reverse: the sample stage turned clockwise seen from +z. Raises ValueError naming the file and the dataset
+    for one that is missing, of another length or not finite.
+    """
+    with opened(path) as file:
+        values = Values(file, path)
+        detector = _detector(values)
+        if detector is None:
+            raise values.error("there is no detector (NXdetector) with data and image_key")
+        frames = values.images(f"{detector}/data")
+        keys = _keys(values, detector, len(frames))
+        views = np.flatnonzero(keys == PROJECTION)
+        if len(views) == 0:
+            raise values.error(f"none of {len(keys)} frames is a projection (image_key 0)")
+        calibration = _calibration(values, detector, frames, keys)
+        if geometry is None:
+            geometry = _geometry(values, detector, frames, views, reverse)
+        metadata = _metadata(values, detector, int((keys > DARK).sum()))
+    projections = choose_views(frames, views) if len(views) < len(frames) else frames
+    return Scan(projections, geometry, metadata, kind="counts", file=path, calibration=calibration)
+
+
+def _groups(values: Values, top: str, kind: str) -> Iterator[str]:
+    """Paths of the groups of a class below `top`, each group once, not deeper than NXtomo goes."""
+    import h5py
+
+    seen: set[Any] = set()
+    left = [(top, 0)]
+    while left:
+        name, depth = left.pop(0)
+        try:
+            group = values.file[name or "/"]
+            if not isinstance(group, h5py.Group) or group.id in seen:
+                continue
+            seen.add(group.id)
+            if attribute_text(group.attrs.get("NX_class")) == kind:
+                yield name
+            if depth < _DEEPEST:
+                left += [(f"{name}/{kid}".strip("/"), depth + 1) for kid in group]
+        except (KeyError, OSError, RuntimeError):  # a link to nowhere
+            continue
+
+
+def _detector(values: Values) -> str | None:
+    for name in _groups(values, "", "NXdetector"):
+        if values.has(f"{name}/data") and values.has(f"{name}/image_key"):
+            return name
+    return None
+
+
+def _entry(detector: str) -> str:
+    """The group that holds the instrument of this detector, with sample and monitor beside it."""
+    return "/".join(detector.split("/")[:-2])
+
+
+def _first(values: Values, detector: str, kind: str, name: str) -> str | None:
+    """The dataset `name` of the first group of a class in the same entry that has it."""
+    for group in _groups(values, _entry(detector), kind):
+        if values.has(f"{group}/{name}"):
+            return f"{group}/{name}"
+    return None
+
+
+def _keys(values: Values, detector: str, frames: int) -> np.ndarray:
+    name = f"{detector}/image_key"
+    keys = values.array(name)
+    if len(keys) != frames:
+        raise values.error(f"{len(keys)} image keys (/{name}) for {frames} frames (/{detector}/data)")
+    return keys
+
+
+def _calibration(values: Values, detector: str, frames: Hdf5Projections, keys: np.ndarray) -> Calibration | None:
+    flats, darks = np.flatnonzero(keys == FLAT), np.flatnonzero(keys == DARK)
+    before = np.cumsum(keys == PROJECTION)[flats]
+    chosen: dict[str, Projections | np.ndarray | None] = {}
+    if len(flats):
+        # A flat field between views k - 1 and k lies at k - 0.5.
+        chosen = {"reference": choose_views(frames, flats), "reference_views": before - 0.5}
+        chosen["exposure"] = _exposure(values, detector, keys)
+    if len(darks):
+        chosen["dark"] = choose_views(frames, darks)
+    return Calibration(**chosen) if chosen else None  # pyright: ignore[reportArgumentType]
+
+
+def _exposure(values: Values, detector: str, keys: np.ndarray) -> np.ndarray | None:
+    """Exposure of the projections over the flat fields' mean; None where it is unknown or the same."""
+    monitor = _first(values, detector, "NXmonitor", "data")
+    for name in (monitor, f"{detector}/count_time"):
+        if name is None or not values.has(name):
+            continue
+        amount = values.array(name)
+        if len(amount) == len(keys) and (amount[keys <= FLAT] > 0).all():
+            exposure = amount[keys == PROJECTION] / amount[keys == FLAT].mean()
+            return None if np.allclose(exposure, 1, rtol=0, atol=1e-6) else exposure
+    return None
+
+
+def _geometry(
+    values: Values, detector: str, frames: Hdf5Projections, views: np.ndarray, reverse: bool
+) -> ConeBeam | ParallelBeam:
+    degrees = _angles(values, detector, len(frames), views)
+    angles = torch.deg2rad(torch.from_numpy(degrees if reverse else -degrees))
+    sizes = [values.length(f"{detector}/{axis}_pixel_size") for axis in ("y", "x")]
+    row, column = (size if size is not None else other for size, other in zip(sizes, sizes[::-1], strict=True))
+    if row is None or column is None or row <= 0 or column <= 0:
+        raise values.error(f"/{detector} has no usable x_pixel_size: {_GIVE}")
+    pixels = FlatDetector(frames.shape[1:], row if row == column else (row, column))
+    source = _first(values, detector, "NXsource", "distance")
+    to_axis = None if source is None else values.length(source)
+    beyond = values.length(f"{detector}/distance")
+    if to_axis and beyond and (abs(to_axis) + abs(beyond)) / abs(to_axis) > _MAGNIFIES:
+        to_axis, beyond = abs(to_axis), abs(beyond)
+        return ConeBeam.circular(
+            source_to_origin=to_axis, source_to_detector=to_axis + beyond, angles=angles, detector=pixels
+        )
+    return ParallelBeam(angles, pixels)
+
+
+def _angles(values: Values, detector: str, frames: int, views: np.ndarray) -> np.ndarray:
+    """Stage angles of the projections in degrees."""
+    name = _first(values, detector, "NXsample", "rotation_angle")
+    if name is None:
+        raise values.error(f"there is no sample (NXsample) with rotation_angle: {_GIVE}")
+    degrees = values.degrees(name)
+    if len(degrees) == frames:
+        return degrees[views]
+    if len(degrees) != len(views):
+        raise values.error(
+            f"{len(degrees)} angles (/{name}) for {frames} frames, {len(views)} of them projections: {_GIVE}"
+        )
+    return degrees
+
+
+def _metadata(values: Values, detector: str, unused: int) -> dict[str, Any]:
+    entry = _entry(detector)
+    sample = _first(values, detector, "NXsample", "name")
+    found: dict[str, Any] = {
+        "format": NAME,
+        "title": values.text(f"{entry}/title"),
+        "sample": "" if sample is None else values.text(sample),
+        "date": values.text(f"{entry}/start_time"),
+        "instrument": values.text("/".join([*detector.split("/")[:-1], "name"])),
+        "frames_not_used": unused or "",
+    }
+    return {name: value for name, value in found.items() if value != ""}

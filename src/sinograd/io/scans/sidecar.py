@@ -1,0 +1,253 @@
+"""The YAML file beside arrays and images that have none of their own words: geometry, kind, calibration.
+
+It is a geometry as `geometry.save` writes it, or a description of the scan with these keys:
+
+    geometry         a geometry as above, the path of its file, or the name of a scanner
+    kind             "line integrals", "transmission" or "counts"; by default "counts" for integers and where
+                     there are references, else "line integrals"
+    projections      file name or pattern ("scan_*.tif") of the projections; by default all but the following
+    reference        file name or pattern of the flat fields, or one number: the counts of the open beam
+    reference_views  view number at which each reference was taken; by default their mean is used
+    dark             file name or pattern of the images without beam, or one number
+    shifts           [[row, column], ...] detector pixels by which each view is to be moved
+    exposure         exposure of each view over that of the references
+    flip_rows        true: the first row of the images is the upper one (+v, +z); by default it is the lower one
+    flip_columns     true: columns run against +u
+    grid             the grid to reconstruct on: shape, spacing, center
+    metadata         what is known about the scan
+    provenance       how it was made
+
+File names may have folders in them; where such a file does not exist, as with paths of another machine, it is
+looked for beside the YAML file. `help(sinograd.data.Calibration)` defines the entries of the calibration.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from sinograd.data.calibration import Calibration
+from sinograd.data.projections import Projections, shape_of
+from sinograd.data.provenance import make_provenance, to_json
+from sinograd.data.scan import Scan
+from sinograd.errors import InputError, MissingFileError
+from sinograd.geometry import Geometry, Grid, load_geometry
+from sinograd.geometry.files import read_yaml
+from sinograd.io.scans.numbered_images import base_name
+from sinograd.io.storage.tiff import constant_image, natural_order
+
+KEYS = (
+    "geometry",
+    "kind",
+    "projections",
+    "reference",
+    "reference_views",
+    "dark",
+    "shifts",
+    "exposure",
+    "flip_rows",
+    "flip_columns",
+    "grid",
+    "metadata",
+    "provenance",
+)
+NAMES = ("scan.yaml", "scan.yml", "geometry.yaml", "geometry.yml")
+MAX_BYTES = 64 << 20
+# Geometries given by vectors are long texts, and PyYAML's C part is ten times faster where it is installed.
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+Images = Callable[[list[Path]], Projections]
+
+
+@dataclass(frozen=True)
+class Sidecar:
+    """What the YAML file `path` says; `entries` are those of KEYS but geometry and grid, checked as they are used."""
+
+    path: Path
+    geometry: Geometry
+    entries: Mapping[str, Any] = field(default_factory=dict)
+    grid: Grid | None = None
+
+    def flag(self, key: str) -> bool:
+        """A true or false entry, false by default."""
+        value = self.entries.get(key, False)
+        if not isinstance(value, bool):
+            raise InputError(f"{self.path}: {key} must be true or false, got {value!r}")
+        return value
+
+    def files(self, key: str) -> list[Path] | float | None:
+        """The files an entry names, in natural order; the number it gives; None where it is missing."""
+        value = self.entries.get(key)
+        if value is None:
+            return None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        given = value if isinstance(value, list) else [value]
+        names = [name for name in given if isinstance(name, str) and name]
+        if not names or len(names) < len(given):
+            raise InputError(
+                f"{self.path}: {key} must be a file name, a pattern, a list of them or a number, got {value!r:.80}"
+            )
+        return [found for name in names for found in self._named(key, name)]
+
+    def _named(self, key: str, name: str) -> list[Path]:
+        base = base_name(name)
+        for folder, pattern in ((self.path.parent, name), (self.path.parent, base)):
+            if not pattern or "\0" in pattern:
+                continue
+            direct = folder / pattern
+            if direct.is_file():
+                return [direct]
+            if any(sign in pattern for sign in "*?[") and not Path(pattern).is_absolute():
+                found = [path for path in _matching(folder, pattern) if path.is_file()]
+                if found:
+                    return natural_order(found)
+        raise MissingFileError(f"{self.path}: {key} {name!r} was not found, nor {base!r} in {self.path.parent}")
+
+    def scan(
+        self,
+        projections: Projections,
+        *,
+        file: Path,
+        images: Images,
+        reference: Projections | None = None,
+        dark: Projections | None = None,
+        kind: str | None = None,
+    ) -> Scan:
+        """The scan of `projections`; `images` reads the files of the entries, which go before reference and dark."""
+        held = {"reference": reference, "dark": dark}
+        for name in held:
+            named = self.files(name)
+            if isinstance(named, int | float):
+                held[name] = constant_image(named, shape_of(projections)[1:])
+            elif named is not None:
+                held[name] = images(named)
+        more = {name: self._array(name) for name in ("reference_views", "shifts", "exposure")}
+        more = {name: value for name, value in more.items() if value is not None}
+        try:
+            calibration = Calibration(**held, **more)
+            return Scan(
+                projections,
+                self.geometry,
+                self._mapping("metadata"),
+                self.grid,
+                kind or self._kind(projections, calibration),
+                file,
+                self._mapping("provenance"),
+                None if calibration.is_empty else calibration,
+            )
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{self.path}: {error}") from error
+
+    def _kind(self, projections: Projections, calibration: Calibration) -> str:
+        integers = np.dtype(str(projections.dtype).removeprefix("torch.")).kind in "iu"
+        usual = "counts" if integers or calibration.reference is not None else "line integrals"
+        return str(self.entries.get("kind", usual))
+
+    def _array(self, key: str) -> np.ndarray | None:
+        value = self.entries.get(key)
+        if value is None:
+            return None
+        try:
+            return np.array(value, dtype=np.float64)
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InputError(f"{self.path}: {key} must be numbers: {error}") from error
+
+    def _mapping(self, key: str) -> dict[str, Any]:
+        value = self.entries.get(key) or {}
+        if not isinstance(value, dict):
+            raise InputError(f"{self.path}: {key} must be a mapping, got {value!r:.80}")
+        return {str(name): entry for name, entry in value.items()}
+
+
+def find_sidecar(path: Path) -> Path | None:
+    """The YAML file of a scan: in a folder scan.yaml or geometry.yaml; beside a file the one of its name, or these."""
+    folder = path if path.is_dir() else path.parent
+    own = [] if path.is_dir() else [path.with_suffix(".yaml"), path.with_suffix(".yml")]
+    return next((found for found in (*own, *(folder / name for name in NAMES)) if found.is_file()), None)
+
+
+def sidecar_of(path: Path, geometry: Geometry | None = None) -> Sidecar:
+    """What the YAML file of the scan `path` says, in `geometry` where one is given.
+
+    Raises ValueError when there is neither, saying how to write one, or when it is damaged or contradictory.
+    """
+    found = find_sidecar(path)
+    if found is not None:
+        return read_sidecar(found, geometry)
+    beside = path / "geometry.yaml" if path.is_dir() else path.with_suffix(".yaml")
+    if geometry is not None:
+        return Sidecar(beside, geometry)
+    raise InputError(
+        f"{path} does not say in which geometry it was measured: write it to {beside}, for example with "
+        f"sinograd.ConeBeam.circular(source_to_origin=..., source_to_detector=..., angles=..., detector=...)"
+        f".save({str(beside)!r}), or give geometry=..."
+    )
+
+
+def read_sidecar(path: Path, geometry: Geometry | None = None) -> Sidecar:
+    """Read one of the two kinds of YAML file; ValueError names the file and the key."""
+    if path.stat().st_size > MAX_BYTES:
+        raise InputError(f"{path} has {path.stat().st_size:,} bytes; a YAML file of at most {MAX_BYTES:,} is expected")
+    data = read_yaml(path)
+    if not isinstance(data, dict):
+        raise InputError(f"{path} must be a mapping of keys to values, got {data!r:.80}")
+    if "spacing_mm" in data and "geometry" not in data:
+        raise InputError(f"{path} describes a volume, not a scan (read it with sinograd.read_volume)")
+    if "beam" in data:
+        own: Geometry = geometry or _built(path, partial(Geometry.from_dict, data))
+        return Sidecar(path, own)
+    unknown = [str(key) for key in data if key not in KEYS]
+    if unknown:
+        raise InputError(f"{path}: unknown key {', '.join(unknown)}; a scan has {', '.join(KEYS)}; a geometry has beam")
+    if geometry is not None:
+        return Sidecar(path, geometry, data)
+    grid = data.get("grid")
+    suggested = None if grid is None else _built(path, partial(Grid.from_dict, grid))
+    return Sidecar(path, _built(path, partial(_geometry, path, data.get("geometry"))), data, suggested)
+
+
+def sidecar_text(scan: Scan, files: Mapping[str, str]) -> str:
+    """The YAML text that describes a scan whose arrays are in `files`: projections, reference, dark."""
+    record: dict[str, Any] = {"geometry": scan.geometry.to_dict(), "kind": scan.kind, **files}
+    if scan.calibration is not None:
+        for name in ("reference_views", "shifts", "exposure"):
+            entries = getattr(scan.calibration, name)
+            if entries is not None:
+                record[name] = entries.tolist()
+    if scan.grid is not None:
+        record["grid"] = scan.grid.to_dict()
+    record["metadata"] = json.loads(to_json(scan.metadata))
+    record["provenance"] = json.loads(to_json(dict(scan.provenance) or make_provenance("write_scan")))
+    return yaml.dump(record, Dumper=_DUMPER, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+
+
+def _geometry(path: Path, value: Any) -> Geometry:
+    if isinstance(value, str):
+        beside = path.parent / base_name(value)
+        named = path.parent / value
+        return load_geometry(next((found for found in (named, beside) if found.is_file()), value))
+    if not isinstance(value, dict):
+        raise InputError(f"geometry must be a mapping, a file or the name of a scanner, got {value!r:.80}")
+    return Geometry.from_dict(value)
+
+
+def _built(path: Path, make: Callable[[], Any]) -> Any:
+    try:
+        return make()
+    except (TypeError, ValueError, OverflowError, FileNotFoundError) as error:
+        raise InputError(f"{path}: {error}") from error
+
+
+def _matching(folder: Path, pattern: str) -> list[Path]:
+    try:
+        return list(folder.glob(pattern.replace("\\", "/")))
+    except (ValueError, NotImplementedError):
+        return []

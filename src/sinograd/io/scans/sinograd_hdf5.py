@@ -1,0 +1,171 @@
+"""sinograd's own scan file: HDF5, projections chunked by view. This page is its specification.
+
+    /             attributes: format = "sinograd-scan", version = 1 or 2, kind = "line integrals",
+                  "transmission" or "counts"
+    /projections  float32, or for counts the integers of the detector, [views, rows, columns] or, for a 2-D
+                  geometry, [views, columns]; one view is one chunk, not compressed; attribute axes = "views
+                  rows columns" or "views columns"
+    /geometry     text: YAML of `geometry.to_dict()` (mm; angles in degrees), as `geometry.save` writes it
+    /grid         text, may be missing: YAML of the suggested grid's `to_dict()`
+    /metadata     text: JSON object of what is known about the scan (vendor, sample, voltage ...)
+    /provenance   text: JSON object of how the file was made (software, command, options, time)
+    /calibration  group, may be missing, and each of these too; `help(sinograd.data.Calibration)` defines them:
+        reference        as projections, [n, rows, columns] or [n, columns]
+        reference_views  float64 [n], numbers of views
+        dark             as reference
+        shifts           float64 [views, 2], (row, column) in pixels
+        exposure         float64 [views]
+
+Version 2 has a kind other than "line integrals" or a calibration; version 1 has neither. Line integrals are
+attenuation x length and have no unit. Texts are UTF-8 scalar datasets. Index increases with +u (columns) and +v
+(rows); the README has the conventions. Readers ignore what they do not know, and refuse a version greater than
+theirs.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import yaml
+
+from sinograd.data.calibration import Calibration
+from sinograd.data.projections import Projections, shape_of
+from sinograd.data.provenance import make_provenance, to_json
+from sinograd.data.scan import Scan
+from sinograd.errors import InputError
+from sinograd.geometry import Geometry, Grid
+from sinograd.io.storage.files import replacing
+from sinograd.io.storage.hdf5.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
+from sinograd.io.storage.hdf5.lazy import Hdf5Projections
+
+NAME = "sinograd HDF5"
+SUFFIXES = (".h5", ".hdf5")
+FORMAT = "sinograd-scan"
+VERSION = 2
+_IMAGES = ("reference", "dark")
+_ENTRIES = ("reference_views", "shifts", "exposure")
+# Geometries given by vectors are long texts, and PyYAML's C part is ten times faster where it is installed.
+_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
+
+
+def matches(path: Path, head: bytes) -> bool:
+    """Whether a file is one of sinograd's own, or HDF5 too damaged to tell."""
+    if not is_hdf5(head):
+        return False
+    try:
+        with opened(path) as file:
+            return str(file.attrs.get("format", "")).startswith("sinograd-")
+    except ValueError:
+        return True
+
+
+def read(path: Path, *, geometry: Geometry | None = None) -> Scan:
+    """Read a sinograd scan file, in `geometry` where one is given; the projections stay in it.
+
+    Errors: ValueError naming the file.
+    """
+    with opened(path) as file:
+        found = file.attrs.get("format")
+        if found != FORMAT:
+            more = " (read it with sinograd.read_volume)" if found == "sinograd-volume" else ""
+            raise InputError(f"{path} is not a scan: its format is {found!r}, expected {FORMAT!r}{more}")
+        check_version(file, VERSION, path)
+        projections = _lazy(file, "projections", path)
+        kind = str(file.attrs.get("kind", "line integrals"))
+        names = [name for name in ("geometry", "grid", "metadata", "provenance") if name in file]
+        records = {name: mapping(file, name, path) for name in names}
+        calibration = _read_calibration(file, path)
+    if "geometry" not in records and geometry is None:
+        raise InputError(f"{path} has no dataset /geometry")
+    try:
+        given = geometry if geometry is not None else Geometry.from_dict(records["geometry"])
+        grid = Grid.from_dict(records["grid"]) if "grid" in records and geometry is None else None
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: {error}") from error
+    metadata, provenance = records.get("metadata", {}), records.get("provenance", {})
+    return Scan(projections, given, metadata, grid, kind, path, provenance, calibration)
+
+
+def _lazy(file: Any, name: str, path: Path) -> Hdf5Projections:
+    dataset = numbers(file, name, path)
+    return Hdf5Projections(path.resolve(), name, tuple(dataset.shape), dataset.dtype)
+
+
+def _read_calibration(file: Any, path: Path) -> Calibration | None:
+    if "calibration" not in file:
+        return None
+    names = [name for name in (*_IMAGES, *_ENTRIES) if f"calibration/{name}" in file]
+    images = {name: _lazy(file, f"calibration/{name}", path) for name in names if name in _IMAGES}
+    entries = {name: np.asarray(numbers(file, f"calibration/{name}", path)) for name in names if name in _ENTRIES}
+    try:
+        return Calibration(**images, **entries)
+    except (TypeError, ValueError) as error:
+        raise InputError(f"{path}: /calibration: {error}") from error
+
+
+def write_scan(scan: Scan, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Write a scan with its calibration to a new `.h5` file, view by view; see the module for the layout.
+
+    Raises ValueError for another suffix or a scan whose shapes do not fit, FileExistsError when the file
+    exists and `force` is not set, OSError when the disk is full. The file appears when it is whole, or not at
+    all.
+    """
+    path = Path(path)
+    if path.suffix.lower() not in SUFFIXES:
+        raise InputError(f"cannot write the scan {path}: its name must end in {' or '.join(SUFFIXES)}")
+    scan.check_shape()
+    arrays = {"projections": _layout(scan.projections, " ".join(scan.axes), scan.kind)}
+    if scan.calibration is not None:
+        arrays |= _calibration_layout(scan.calibration, scan)
+    provenance = dict(scan.provenance) or make_provenance("write_scan")
+    texts = {
+        "geometry": _yaml(scan.geometry.to_dict()),
+        "metadata": to_json(scan.metadata),
+        "provenance": to_json(provenance),
+    }
+    if scan.grid is not None:
+        texts["grid"] = _yaml(scan.grid.to_dict())
+    version = 1 if scan.kind == "line integrals" and scan.calibration is None else 2
+    attributes = {"format": FORMAT, "version": version, "kind": scan.kind}
+    with replacing(path, force=force, needed=sum(array.nbytes for array in arrays.values())) as temporary:
+        write_hdf5(temporary, attributes, arrays, texts)
+
+
+def _layout(projections: Projections, axes: str, kind: str) -> ArrayLayout:
+    """Counts keep the detector's integers of up to 16 bits, which float32 also holds; the rest is float32."""
+
+    def block(start: int, stop: int) -> np.ndarray:
+        found = projections[start:stop]
+        return found.detach().cpu().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
+
+    stored = np.dtype(str(projections.dtype).removeprefix("torch."))
+    whole = kind == "counts" and stored.kind in "iu" and stored.itemsize <= 2
+    dtype = stored.newbyteorder("<") if whole else np.dtype("<f4")
+    return ArrayLayout(shape_of(projections), dtype, block, chunked=True, attributes={"axes": axes})
+
+
+def _calibration_layout(calibration: Calibration, scan: Scan) -> dict[str, ArrayLayout]:
+    layouts: dict[str, ArrayLayout] = {}
+    for name in _IMAGES:
+        images = getattr(calibration, name)
+        if images is not None:
+            layouts[f"calibration/{name}"] = _layout(images, " ".join(("images", *scan.axes[1:])), scan.kind)
+    for name in _ENTRIES:
+        entries = getattr(calibration, name)
+        if entries is not None:
+            read = partial(_rows, entries)
+            layouts[f"calibration/{name}"] = ArrayLayout(entries.shape, np.dtype("<f8"), read)
+    return layouts
+
+
+def _rows(array: np.ndarray, start: int, stop: int) -> np.ndarray:
+    return array[start:stop]
+
+
+def _yaml(record: dict[str, Any]) -> str:
+    return yaml.dump(record, Dumper=_DUMPER, sort_keys=False, default_flow_style=None, width=110)

@@ -1,0 +1,163 @@
+"""TIFF stacks: a folder of images or one file of many pages, with a YAML file (`help(sinograd.io.scans.sidecar)`).
+
+One image is one view, [rows, columns]; names are sorted with their numbers by value. Without entries for them
+in the YAML file, references and dark images are known by name: an image is a reference when flat, flatfield,
+ref, reference, white, openbeam or io is one of the words of its name or the name of a folder inside, and dark
+with dark, darkfield or di ("flat_0001.tif", "darks/001.tif"; s at the end does not matter, numbers and other
+signs separate words). A 2-D scan is one image, [views, columns], or images of one row.
+
+Pixels are taken as they are: row 0 is the lowest (-v), unless the YAML file says flip_rows.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sinograd.data.projections import Projections, shape_of
+from sinograd.data.scan import Scan
+from sinograd.errors import InputError
+from sinograd.geometry import Geometry
+from sinograd.io.scans.sidecar import Sidecar, find_sidecar, sidecar_of, sidecar_text
+from sinograd.io.storage.folders import replacing_folder
+from sinograd.io.storage.tiff import SUFFIXES as TIFF_SUFFIXES
+from sinograd.io.storage.tiff import TiffImages, is_tiff, natural_order
+
+NAME = "TIFF stack with geometry YAML"
+SUFFIXES = TIFF_SUFFIXES
+FOLDERS = True
+REFERENCE_WORDS = ("flat", "flatfield", "ref", "reference", "white", "openbeam", "io")
+DARK_WORDS = ("dark", "darkfield", "di")
+
+Progress = Callable[[int, int], None]
+_PREFIXES = {"projections": "projection", "reference": "flat", "dark": "dark"}
+
+
+def matches(path: Path, head: bytes) -> bool:
+    """Whether a file is TIFF; a folder, whether it holds TIFF files or says that it is a scan."""
+    if path.is_dir():
+        return bool(_tiffs(path)) or find_sidecar(path) is not None
+    return is_tiff(head)
+
+
+def read(path: Path, *, geometry: Geometry | None = None, kind: str | None = None) -> Scan:
+    """Read a TIFF stack; the images stay in their files.
+
+    kind: what the numbers are, instead of what the YAML file says.
+    Raises ValueError naming the file: no geometry (it says how to write one), no images, images of different
+    sizes or types, truncated or damaged ones, or a YAML file with unknown keys or wrong values.
+    """
+    sidecar = sidecar_of(path, geometry)
+    groups = _groups(path, sidecar)
+    if not groups["projections"]:
+        raise InputError(
+            f"{path} holds no projections, only {len(groups['reference'])} references and {len(groups['dark'])} dark "
+            f"images by their names: name the projections in {sidecar.path}"
+        )
+    held = {name: _images(files, sidecar) for name, files in groups.items() if files}
+    return sidecar.scan(**held, file=path, images=lambda files: _images(files, sidecar), kind=kind)
+
+
+def write_tiff_stack(
+    scan: Scan, path: str | os.PathLike[str], *, force: bool = False, progress: Progress | None = None
+) -> None:
+    """Write a scan to a new folder: projection_00000.tif ..., flat_00000.tif ..., dark_00000.tif ..., scan.yaml.
+
+    Integers keep their type, the rest becomes float32. One image is in memory at a time. The folder appears
+    when it is whole, or not at all; an existing one is replaced only with `force` and only when such a stack
+    is all it holds. Raises ValueError when shapes do not fit, FileExistsError, OSError when the disk is full.
+    """
+    scan.check_shape()
+    arrays: dict[str, Projections] = {"projections": scan.projections}
+    if scan.calibration is not None:
+        for name in ("reference", "dark"):
+            images = getattr(scan.calibration, name)
+            if images is not None:
+                arrays[name] = images
+    needed = sum(4 * int(np.prod(shape_of(images))) for images in arrays.values())
+    with replacing_folder(path, ours=is_written_stack, force=force, needed=needed) as folder:
+        files = {name: f"{_PREFIXES[name]}_*.tif" for name in arrays}
+        (folder / "scan.yaml").write_text(sidecar_text(scan, files), encoding="utf-8")
+        for name, images in arrays.items():
+            _write_images(images, folder, _PREFIXES[name], progress if name == "projections" else None)
+
+
+def is_written_stack(folder: Path) -> bool:
+    """Whether a folder holds what `write_tiff_stack` writes and nothing else."""
+    names = [found.name for found in folder.iterdir()]
+    ours = re.compile(r"(projection|flat|dark)_\d+\.tif|scan\.yaml")
+    return "scan.yaml" in names and all(ours.fullmatch(name) for name in names)
+
+
+def _write_images(images: Projections, folder: Path, prefix: str, progress: Progress | None) -> None:
+    import tifffile
+
+    stored = np.dtype(str(images.dtype).removeprefix("torch."))
+    dtype = stored.newbyteorder("=") if stored.kind in "iu" and stored.itemsize <= 4 else np.dtype(np.float32)
+    shape = shape_of(images)
+    count = 1 if len(shape) == 2 else shape[0]  # a 2-D scan is one image
+    for index in range(count):
+        found: Any = images[index] if len(shape) == 3 else images[:]
+        image = np.asarray(found.detach().cpu() if hasattr(found, "detach") else found).astype(dtype, copy=False)
+        name = folder / f"{prefix}_{index:05d}.tif"
+        tifffile.imwrite(name, np.ascontiguousarray(image), photometric="minisblack", metadata=None)
+        if progress is not None:
+            progress(shape[0] if count == 1 else index + 1, shape[0])
+
+
+def _groups(path: Path, sidecar: Sidecar) -> dict[str, list[Path]]:
+    """The files of projections, references and dark images, by name or as the YAML file says."""
+    if not path.is_dir():
+        return {"projections": [path]}
+    named = sidecar.files("projections")
+    if isinstance(named, int | float):
+        raise InputError(f"{sidecar.path}: projections must name files, got {named}")
+    groups: dict[str, list[Path]] = {"projections": named or [], "reference": [], "dark": []}
+    inside = [found for folder in _folders(path) for found in _tiffs(folder)]
+    taken = {found for key in ("projections", "reference", "dark") for found in _list(sidecar.files(key))}
+    for found in inside:
+        group = _group_of(found, path)
+        if found in taken or (group == "projections" and (named or found.parent != path)):
+            continue
+        if group == "projections" or sidecar.files(group) is None:
+            groups[group].append(found)
+    return groups
+
+
+def _list(files: list[Path] | float | None) -> list[Path]:
+    return files if isinstance(files, list) else []
+
+
+def _folders(path: Path) -> list[Path]:
+    """The folder itself, and those inside that are named after references or dark images."""
+    inside = [found for found in path.iterdir() if found.is_dir() and _group_of(found / "x", path) != "projections"]
+    return [path, *natural_order(inside)]
+
+
+def _group_of(file: Path, top: Path) -> str:
+    words = re.findall("[a-z]+", file.stem.casefold())
+    if file.parent != top:
+        words += re.findall("[a-z]+", file.parent.name.casefold())
+    for group, known in (("reference", REFERENCE_WORDS), ("dark", DARK_WORDS)):
+        if any(word in known or word.removesuffix("s") in known for word in words):
+            return group
+    return "projections"
+
+
+def _tiffs(folder: Path) -> list[Path]:
+    found = [path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES and path.is_file()]
+    return natural_order([path for path in found if not path.name.startswith(".")])
+
+
+def _images(files: list[Path], sidecar: Sidecar) -> Projections:
+    images = TiffImages(files, flip_rows=sidecar.flag("flip_rows"), flip_columns=sidecar.flag("flip_columns"))
+    if sidecar.geometry.ndim == 3:
+        return images
+    if images.shape[1] == 1:  # a row for each view
+        return images[:][:, 0]
+    return images[0] if len(images) == 1 else images

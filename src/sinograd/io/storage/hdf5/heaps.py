@@ -1,0 +1,51 @@
+"""A check of HDF5 files for damage at which the HDF5 library would not return.
+
+Texts of variable length lie in global heaps (HDF5 file format specification, III.E): collections of objects,
+each with its index and size. The library (as of 2.0) walks from object to object by these sizes, and goes
+round for ever at a step of 0.
+"""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+
+from sinograd.errors import InputError
+
+_SIGNATURE = b"GCOL\x01\0\0\0"
+_HEADER, _OBJECT = 16, 16
+_SMALLEST = 4096  # bytes of a collection
+_SEARCHED = 16 << 20  # bytes at either end of a file, where its descriptions are
+
+
+def check_heaps(path: Path) -> None:
+    """ValueError when a global heap in the first or last 16 MB of a file has no end."""
+    with open(path, "rb") as file:
+        length = file.seek(0, 2)
+        if length < _SMALLEST:
+            return
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            for start, stop in ((0, _SEARCHED), (max(_SEARCHED, length - _SEARCHED), length)):
+                place = content.find(_SIGNATURE, start, stop)
+                while place >= 0:
+                    if not _ends(content, place):
+                        raise InputError(
+                            f"{path} is a truncated or damaged HDF5 file: the heap at byte {place} has no end"
+                        )
+                    place = content.find(_SIGNATURE, place + 1, stop)
+
+
+def _ends(content: mmap.mmap, place: int) -> bool:
+    """Whether the walk through the collection at `place` ends."""
+    size = int.from_bytes(content[place + 8 : place + 16], "little")
+    if size < _SMALLEST or place + size > len(content):
+        return True  # the library refuses it
+    at, end = place + _HEADER, place + size
+    while at + _OBJECT <= end:
+        index = int.from_bytes(content[at : at + 2], "little")
+        count = int.from_bytes(content[at + 8 : at + 16], "little")
+        step = (_OBJECT + -(-count // 8) * 8 if index else count) % (1 << 64)  # as the library counts
+        if step == 0:
+            return False
+        at += step
+    return True

@@ -1,0 +1,207 @@
+"""HDF5 files laid out by HDF5 and filled by plain file writes.
+
+The HDF5 library cannot recover from a full disk: it keeps the file open with data it can neither write nor
+drop, and can crash the process when it ends. So HDF5 only lays the file out (a few kilobytes, arrays
+allocated but not written), and the numbers go to their places with ordinary writes, whose errors are ordinary
+ones.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import yaml
+
+from sinograd.errors import InputError
+
+if TYPE_CHECKING:
+    import h5py
+
+# Geometries given by vectors are long texts, and PyYAML's C part is ten times faster where it is installed.
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_COMPRESSION = 1100  # the most that deflate can do
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+
+
+@dataclass(frozen=True)
+class ArrayLayout:
+    """One array to write: `read(start, stop)` gives the elements start..stop of its first axis.
+
+    With `chunked` every element of the first axis is a chunk of its own; else the array is contiguous.
+    """
+
+    shape: tuple[int, ...]
+    dtype: np.dtype[Any]
+    read: Callable[[int, int], np.ndarray]
+    chunked: bool = False
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def item_bytes(self) -> int:
+        """Bytes of one element of the first axis."""
+        return math.prod(self.shape[1:]) * self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the whole array."""
+        return self.shape[0] * self.item_bytes
+
+
+def write_hdf5(
+    path: Path, attributes: Mapping[str, Any], arrays: Mapping[str, ArrayLayout], texts: Mapping[str, str]
+) -> None:
+    """Write a new HDF5 file: attributes of the root, arrays, and UTF-8 texts as scalar datasets."""
+    import h5py
+
+    offsets: dict[str, list[int]] = {}
+    try:
+        with h5py.File(path, "w") as file:
+            file.attrs.update(attributes)
+            for name, content in texts.items():
+                file.create_dataset(name, data=content, dtype=h5py.string_dtype())
+            for name, array in arrays.items():
+                offsets[name] = _allocate(file, name, array)
+    except RuntimeError as error:  # some of HDF5's failed writes
+        raise OSError(str(error)) from error
+    with open(path, "rb+") as raw:
+        for name, array in arrays.items():
+            per_item = len(offsets[name]) > 1
+            step = 1 if per_item else max(1, (64 << 20) // max(array.item_bytes, 1))
+            for start in range(0, array.shape[0], step):
+                stop = min(start + step, array.shape[0])
+                block = np.ascontiguousarray(array.read(start, stop), dtype=array.dtype)
+                raw.seek(offsets[name][start] if per_item else offsets[name][0] + start * array.item_bytes)
+                raw.write(block.data)
+
+
+def _allocate(file: h5py.File, name: str, array: ArrayLayout) -> list[int]:
+    """Create a dataset whose place in the file is fixed now; return the byte offset of each of its chunks."""
+    import h5py
+    from h5py import h5d, h5p, h5s, h5t  # pyright: ignore[reportAttributeAccessIssue]
+
+    plan = h5p.create(h5p.DATASET_CREATE)
+    plan.set_alloc_time(h5d.ALLOC_TIME_EARLY)
+    plan.set_fill_time(h5d.FILL_TIME_NEVER)
+    if array.chunked:
+        plan.set_chunk((1, *array.shape[1:]))
+    *group, _ = name.rsplit("/", 1)
+    for parent in group:
+        file.require_group(parent)
+    h5d.create(file.id, name.encode(), h5t.py_create(array.dtype), h5s.create_simple(array.shape), plan)
+    dataset = file[name]
+    assert isinstance(dataset, h5py.Dataset)
+    dataset.attrs.update(array.attributes)
+    if not array.chunked:
+        return [dataset.id.get_offset()]
+    later_axes = (0,) * (len(array.shape) - 1)
+    return [dataset.id.get_chunk_info_by_coord((i, *later_axes)).byte_offset for i in range(array.shape[0])]
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[h5py.File]:
+    """An HDF5 file for reading; ValueError when it is truncated or damaged."""
+    import h5py
+
+    # h5py meets damaged bytes with whatever they lead to: KeyError for a group that cannot be opened, TypeError
+    # for a type it does not know ...
+    try:
+        with h5py.File(path, "r") as file:
+            yield file
+    except (OSError, RuntimeError, KeyError, TypeError, OverflowError, UnicodeError) as error:
+        if isinstance(error, FileNotFoundError | PermissionError):
+            raise
+        raise InputError(f"{path} is a truncated or damaged HDF5 file: {error}") from error
+
+
+def is_hdf5(head: bytes) -> bool:
+    """Whether a file that starts with `head` is HDF5 (without a user block)."""
+    return head.startswith(SIGNATURE)
+
+
+def check_version(file: h5py.File, newest: int, path: Path) -> None:
+    """ValueError unless the file's version is 1 to `newest`."""
+    version = int(np.asarray(file.attrs.get("version", 0)))
+    if not 1 <= version <= newest:
+        raise InputError(f"{path} has version {version}; this sinograd reads versions 1 to {newest}")
+
+
+def numbers(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    """The dataset `name` of real numbers, not yet read; ValueError when it is missing or something else."""
+    found = _dataset(file, name, path)
+    if found.dtype.kind not in "fiu" or found.dtype.itemsize > 8:
+        raise InputError(f"{path}: the dataset /{name} must hold real numbers, got {found.dtype}")
+    _check_extent(found, name, path)
+    return found
+
+
+def _check_extent(dataset: h5py.Dataset, name: str, path: Path) -> None:
+    """ValueError where one element of the first axis cannot be in the file, so that damaged shapes allocate nothing.
+
+    The number of elements is not checked: those of an aborted scan were never written.
+    """
+    if dataset.shape is None or dataset.is_virtual or dataset.external:
+        return
+    length = path.stat().st_size
+    filters = dataset.id.get_create_plist().get_nfilters()
+    if math.prod(dataset.shape[1:]) * dataset.dtype.itemsize > length * (_COMPRESSION if filters else 1):
+        raise InputError(
+            f"{path}: the dataset /{name} {list(dataset.shape)} of {dataset.dtype} does not fit in a file of "
+            f"{length:,} bytes"
+        )
+
+
+def text(file: h5py.File, name: str, path: Path) -> str:
+    """The text dataset `name`; ValueError when it is missing or not text."""
+    found = _dataset(file, name, path)
+    check_text(found, name, path)
+    value = found[()]
+    if not isinstance(value, bytes | str):
+        raise InputError(f"{path}: the dataset /{name} must be one UTF-8 text, got {type(value).__name__}")
+    try:
+        return value.decode() if isinstance(value, bytes) else value
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path}: the dataset /{name} is not UTF-8 text: {error}") from error
+
+
+def check_text(dataset: h5py.Dataset, name: str, path: Path) -> None:
+    """ValueError for a text of variable length that is longer than its file, before HDF5 makes room for it."""
+    import h5py
+
+    kind = h5py.check_string_dtype(dataset.dtype)
+    offset = dataset.id.get_offset() if kind is not None and kind.length is None else None
+    if offset is None:
+        return
+    with open(path, "rb") as file:
+        length = file.seek(0, 2)
+        file.seek(offset)
+        stored = int.from_bytes(file.read(4), "little")  # then the place of the text in a heap
+    if stored > length:
+        raise InputError(f"{path}: the text /{name} has {stored:,} bytes, the file {length:,}")
+
+
+def mapping(file: h5py.File, name: str, path: Path) -> dict[str, Any]:
+    """The text dataset `name`, JSON or YAML, as a dictionary; ValueError when it is none."""
+    content = text(file, name, path)
+    try:
+        value = json.loads(content) if content.lstrip().startswith("{") else yaml.load(content, _LOADER)
+    except (ValueError, yaml.YAMLError) as error:
+        raise InputError(f"{path}: /{name} cannot be read: {error}") from error
+    if not isinstance(value, dict):
+        raise InputError(f"{path}: /{name} must be a mapping, got {type(value).__name__}")
+    return value
+
+
+def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
+    import h5py
+
+    found = file.get(name)
+    if not isinstance(found, h5py.Dataset):
+        raise InputError(f"{path} has no dataset /{name}")
+    return found

@@ -1,0 +1,50 @@
+"""Projections and other images in HDF5 files, read when they are asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from sinograd.errors import InputError
+from sinograd.io.storage.hdf5.layout import numbers, opened
+
+
+class Hdf5Projections:
+    """Projections that stay in their HDF5 file: every access opens it, reads some views and closes it.
+
+    It holds no open file, so it can be pickled and used in DataLoader workers.
+    """
+
+    def __init__(self, path: Path, dataset: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> None:
+        self.path = path
+        self.dataset = dataset
+        self.shape = shape
+        self.dtype = dtype
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def __getitem__(self, views: Any) -> np.ndarray:
+        order = np.arange(self.shape[0])[np.asarray(views) if isinstance(views, list) else views]
+        first_use, place = np.unique(order, return_inverse=True)
+        with opened(self.path) as file:
+            dataset = numbers(file, self.dataset, self.path)
+            if dataset.shape != self.shape or dataset.dtype != self.dtype:
+                raise InputError(
+                    f"{self.path} changed since it was read: /{self.dataset} {dataset.shape} {dataset.dtype} != "
+                    f"{self.shape} {self.dtype}"
+                )
+            if len(first_use) == 0:
+                return np.empty((0, *self.shape[1:]), self.dtype)
+            steps = np.unique(np.diff(first_use))
+            regular = len(steps) <= 1
+            step = int(steps[0]) if len(steps) == 1 else 1
+            block: np.ndarray = dataset[slice(first_use[0], first_use[-1] + 1, step) if regular else first_use]
+        if len(order.shape) == 1 and np.array_equal(order, first_use):
+            return block
+        return block[place.reshape(order.shape)]
+
+    def __repr__(self) -> str:
+        return f"Hdf5Projections({str(self.path)!r}, shape={self.shape}, dtype={self.dtype})"

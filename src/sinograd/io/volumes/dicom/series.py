@@ -1,0 +1,232 @@
+"""Series of DICOM slices (CT Image Storage, one file a slice) as volumes in Hounsfield units.
+
+Slices are sorted by position along the normal of their plane, whatever their names and numbers. The axes of the
+volume are the series' own: x along rows, y down columns, z along the normal; for axial slices of a patient on the back
+these are DICOM's x (to the left), y (to the back) and z (to the head). HU = stored value x RescaleSlope +
+RescaleIntercept.
+
+Scanners mark what they did not measure (outside the round field of view) by a PixelPaddingValue, often -2000, which
+the rescale then moves to -3024; other files have such values without the tag. With padding="air" all that the tag marks
+and everything at or below -2000 HU is read as -1000 HU; with "keep" values are read as they are stored.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sinograd.errors import InputError, InputIndexError, MissingFileError, NotAFolderError, ScanWarning
+from sinograd.geometry import Grid
+from sinograd.io.storage.tiff import natural_order
+from sinograd.io.volumes.dicom.file import (
+    Slice,
+    decoding,
+    is_dicom,
+    padded,
+    read_file,
+    rescale,
+    stored_values,
+)
+
+Padding = Literal["air", "keep"]
+AIR, NOTHING = -1000.0, -2000.0  # HU; what is at or below NOTHING was not measured
+
+_SAME = 1e-4  # of direction cosines and pixel sizes that headers round
+_UNEVEN = 0.01  # of the distance between slices
+_MISSING = 1.5
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class DicomSeries:
+    """Slices [Z, Y, X] that stay in their files; `read` decodes those it is asked for.
+
+    It holds no open file, so it can be pickled and used in DataLoader workers.
+
+    Attributes:
+        files: in the order of z. grid: the voxels, along the series' own axes (see the module).
+        orientation: direction cosines of the rows and of the columns (ImageOrientationPatient).
+        padding: see the module.
+        metadata: what the files tell (manufacturer, kernel, voltage ...).
+    """
+
+    files: tuple[Path, ...]
+    grid: Grid
+    orientation: tuple[float, ...]
+    padding: Padding = "air"
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int, int]:
+        """Z, Y, X."""
+        return (self.grid.shape[0], self.grid.shape[1], self.grid.shape[2])
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """Mm along z, y, x."""
+        return (self.grid.spacing[0], self.grid.spacing[1], self.grid.spacing[2])
+
+    def read(self, first: int, end: int) -> Tensor:
+        """Slices first to end - 1 in HU, float32; ValueError naming the file that is damaged."""
+        if not 0 <= first <= end <= len(self.files):
+            raise InputIndexError(f"slices {first} to {end} asked for, the series has {len(self.files)}")
+        values = np.empty((end - first, *self.shape[1:]), np.float32)
+        for image, path in zip(values, self.files[first:end], strict=True):
+            with decoding(path):
+                _fill(image, path, self.padding)
+        return torch.from_numpy(values)
+
+    def __repr__(self) -> str:
+        size = " x ".join(map(str, self.shape))
+        return f"<DicomSeries: {size} voxels of {' x '.join(f'{s:.4g}' for s in self.spacing)} mm>"
+
+
+def read_series(folder: str | os.PathLike[str], *, padding: Padding = "air") -> DicomSeries:
+    """The one series of DICOM slices in a folder (not in those below it); of its files only headers are read.
+
+    Raises:
+        FileNotFoundError, NotADirectoryError: no such folder.
+        ValueError: naming folder or file: no DICOM files, several series, slices of different size, orientation or
+            pixel size, missing or repeated slices, no position, pixel size or rescale, several frames in a file, or
+            values that are not HU.
+
+    Warns:
+        ScanWarning: slices are shifted against each other within their planes (a tilted gantry).
+    """
+    folder = Path(folder)
+    if not folder.exists():
+        raise MissingFileError(f"{folder} does not exist")
+    if not folder.is_dir():
+        raise NotAFolderError(f"{folder} is a file, expected a folder of DICOM slices")
+    return series_of(dicom_files(folder), folder, padding=padding)
+
+
+def series_of(files: Sequence[Path], name: str | os.PathLike[str], *, padding: Padding = "air") -> DicomSeries:
+    """The series that some files are; `name` stands for them in messages. Raises and warns as `read_series`."""
+    if padding not in ("air", "keep"):
+        raise InputError(f"padding must be air or keep, got {padding!r}")
+    if not files:
+        raise InputError(f"{name} holds no DICOM files")
+    slices = [Slice.of(path) for path in files]
+    _check_one_series(slices, name)
+    first = slices[0]
+    for other in slices[1:]:
+        _check_same(first, other)
+    slices.sort(key=lambda one: one.height)
+    step = _slice_distance(slices, name)
+    rows, columns, normal = first.axes
+    middle = (np.asarray(slices[0].position) + slices[-1].position) / 2
+    down, across = first.pixel
+    height, width = first.size
+    center = (
+        float(middle @ rows + (width - 1) / 2 * across),
+        float(middle @ columns + (height - 1) / 2 * down),
+        float(middle @ normal),
+    )
+    grid = Grid((len(slices), height, width), (step, down, across), center)
+    return DicomSeries(tuple(one.path for one in slices), grid, first.orientation, padding, first.metadata)
+
+
+def dicom_files(folder: Path) -> list[Path]:
+    """The DICOM images of a folder, by name; others (a README, a DICOMDIR) are left out."""
+    found = [path for path in folder.iterdir() if path.is_file() and path.name.upper() != "DICOMDIR"]
+    return natural_order([path for path in found if is_dicom(path)])
+
+
+def is_dicom_folder(path: str | os.PathLike[str]) -> bool:
+    """Whether a path is a folder with DICOM slices in it."""
+    path = Path(path)
+    return path.is_dir() and any(is_dicom(file) for file in path.iterdir() if file.is_file())
+
+
+def _fill(image: np.ndarray, path: Path, padding: Padding) -> None:
+    """The values of a file in HU."""
+    header = read_file(path)
+    stored = stored_values(header, path)
+    if stored.shape != image.shape:
+        raise InputError(f"{path} changed since it was opened: {stored.shape} != {image.shape}")
+    slope, intercept = rescale(header, path)
+    np.multiply(stored, np.float32(slope), out=image, casting="unsafe")
+    image += np.float32(intercept)
+    if padding == "air":
+        image[padded(header, stored) | (image <= NOTHING)] = AIR
+
+
+def _check_one_series(slices: Sequence[Slice], name: str | os.PathLike[str]) -> None:
+    found: dict[str, list[Slice]] = {}
+    for one in slices:
+        found.setdefault(one.series, []).append(one)
+    if len(found) > 1:
+        texts = [
+            f"{len(held)} files of {held[0].metadata.get('SeriesDescription', 'a series without description')!r} "
+            f"({held[0].path.name} ...)"
+            for held in found.values()
+        ]
+        raise InputError(f"{name} holds {len(found)} series, expected one: {'; '.join(texts[:4])}")
+
+
+def _check_same(first: Slice, other: Slice) -> None:
+    pairs = (
+        ("rows x columns", first.size, other.size, 0.0),
+        ("PixelSpacing", first.pixel, other.pixel, _SAME),
+        ("ImageOrientationPatient", first.orientation, other.orientation, _SAME),
+    )
+    for what, one, two, tolerance in pairs:
+        if any(abs(a - b) > tolerance * max(1.0, abs(a)) for a, b in zip(one, two, strict=True)):
+            raise InputError(
+                f"{other.path}: {what} {_text(two)} differs from {_text(one)} in {first.path.name}: "
+                "all slices of a series must have the same"
+            )
+
+
+def _slice_distance(slices: Sequence[Slice], name: str | os.PathLike[str]) -> float:
+    """Mm between slices; of a single one its thickness."""
+    first = slices[0]
+    if len(slices) == 1:
+        thickness = first.metadata.get("SliceThickness")
+        return float(thickness) if isinstance(thickness, int | float) and thickness > 0 else min(first.pixel)
+    heights = np.array([one.height for one in slices])
+    steps = np.diff(heights)
+    usual = float(np.median(steps))
+    for index, step in enumerate(steps):
+        one, two = slices[index], slices[index + 1]
+        if step <= _UNEVEN * usual or usual <= 0:
+            raise InputError(
+                f"{name}: {one.path.name} and {two.path.name} are at the same place (z = {one.height:g} mm): "
+                "several acquisitions, or copies of a slice?"
+            )
+        if step > _MISSING * usual:
+            count = round(step / usual) - 1
+            raise InputError(
+                f"{name}: {count} slice{'s are' if count > 1 else ' is'} missing between {one.path.name} and "
+                f"{two.path.name} (z = {one.height:g} to {two.height:g} mm, the others are {usual:g} mm apart)"
+            )
+    worst = float(np.abs(steps - usual).max())
+    if worst > max(_UNEVEN * usual, 2e-3):
+        raise InputError(
+            f"{name}: the slices are {steps.min():g} to {steps.max():g} mm apart, expected the same distance"
+        )
+    step = float(heights[-1] - heights[0]) / (len(slices) - 1)
+    drift = np.asarray(slices[-1].position) - slices[0].position
+    rows, columns, _ = first.axes
+    sideways = math.hypot(float(drift @ rows), float(drift @ columns))
+    if sideways > max(_UNEVEN * (heights[-1] - heights[0]), 0.01):
+        warnings.warn(
+            f"{name}: {len(slices)} slices are shifted by {sideways:.3g} mm in all within their planes (a tilted "
+            "gantry?); they are taken as if stacked straight",
+            ScanWarning,
+            stacklevel=4,
+        )
+    return step
+
+
+def _text(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)

@@ -1,0 +1,1 @@
+"""Direct reconstruction of circular scans: weight, filter, backproject."""

@@ -1,0 +1,66 @@
+"""`fbp`: filtered backprojection of fan and parallel beams."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from sinograd.errors import InputTypeError
+from sinograd.geometry import FanBeam, Geometry, Grid, ParallelBeam
+from sinograd.ops.validity import check_pair
+from sinograd.recon.analytic.fdk import run_plan
+from sinograd.recon.analytic.filtered_backprojection import Progress
+from sinograd.recon.analytic.plan import make_plan
+
+
+def fbp(
+    projections: Tensor,
+    geometry: FanBeam | ParallelBeam,
+    grid: Grid | None = None,
+    *,
+    window: str = "ram-lak",
+    cutoff: float = 1.0,
+    truncation: str = "none",
+    taps: Tensor | None = None,
+    weights: Tensor | None = None,
+    progress: Progress | None = None,
+    device: torch.device | str | None = None,
+    memory: int | None = None,
+) -> Tensor:
+    """Reconstructs an image from fan-beam or parallel-beam projections (a volume from 3-D parallel ones).
+
+    A. C. Kak, M. Slaney, "Principles of Computerized Tomographic Imaging", IEEE Press, 1988, chapter 3, with
+    redundancy weights for the rays that were measured (full, over-, short scan, half fan, gaps, uneven angles).
+    Differentiable to any order in projections, taps and weights.
+
+    Args:
+        projections: line integrals [..., views, columns] (3-D parallel: [..., views, rows, columns]), float32 or
+            float64.
+        geometry: a fan beam on a circular orbit or a parallel beam.
+        grid: the voxels; `geometry.default_grid()` if not given.
+        window, cutoff, truncation, taps, weights, progress, device, memory: as in `fdk`; 2-D images are never split.
+
+    Returns:
+        Attenuation in 1/mm, [..., Y, X] (3-D parallel: [..., Z, Y, X]).
+
+    Raises:
+        TypeError: a cone beam, or a wrong dtype.
+        ValueError: as `fdk`.
+
+    Warns:
+        CoverageWarning: rays are missing; says which.
+    """
+    grid = check_fbp(geometry, grid)
+    plan = make_plan(geometry, grid, "filtered backprojection", truncation)
+    return run_plan(projections, plan, geometry, grid, window, cutoff, taps, weights, progress, device, memory)
+
+
+def check_fbp(geometry: Geometry, grid: Grid | None) -> Grid:
+    """The grid to use, after checking that filtered backprojection takes the geometry."""
+    if not isinstance(geometry, (FanBeam, ParallelBeam)):
+        raise InputTypeError(
+            f"geometry: fbp takes a FanBeam or ParallelBeam, got {type(geometry).__name__} (fdk takes cone beams)"
+        )
+    grid = geometry.default_grid() if grid is None else grid
+    check_pair(geometry, grid)
+    return grid

@@ -1,0 +1,183 @@
+"""What filtered backprojection needs to know of a scan, made once: `make_plan`."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from sinograd.errors import InputError
+from sinograd.geometry import Geometry, Grid
+from sinograd.geometry.vectors import slid
+from sinograd.ops.kernel_views import is_curved
+from sinograd.recon.analytic.angular import angular_sampling
+from sinograd.recon.analytic.coverage import warn_of_missing_rays
+from sinograd.recon.analytic.orbit import Orbit, check_axis_seen, circular_orbit
+from sinograd.recon.analytic.ramp import ramp_taps
+from sinograd.recon.analytic.redundancy import redundancy_weights
+from sinograd.recon.analytic.truncation import check_truncation
+from sinograd.recon.analytic.virtual_detector import VirtualDetector, upright_detector
+
+# Rad from the axis to which rows of a curved detector are continued at most.
+WIDEST_FAN = 1.2
+
+# Up to this share of the largest, values that are meant to be equal differ by rounding.
+ROUNDING = 5e-12
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything about a scan that does not depend on its projections.
+
+    Attributes:
+        algorithm, truncation: what the plan was made for.
+        detector: the upright detector that is filtered.
+        orbit: the scan's circle.
+        weights: redundancy weights, [views, columns].
+        rays: what else rows are weighted with, with the columns by which they are continued.
+        padding: columns of zeros before and after each row that make the detector symmetric about the axis.
+        vectors: those of the upright detector with the padding, [views, 4 or 5, 3].
+        tap_spacing: mm between columns, and the radius of a curved detector.
+        continued: how rows go on beyond the detector before they are filtered; None: as zeros.
+    """
+
+    algorithm: str
+    truncation: str
+    detector: VirtualDetector
+    orbit: Orbit
+    weights: Tensor
+    rays: RayWeights
+    padding: tuple[int, int]
+    vectors: Tensor
+    tap_spacing: tuple[float, float | None]
+    continued: Continuation | None = None
+
+    @property
+    def columns(self) -> int:
+        """Columns of a padded row."""
+        return self.orbit.fan.shape[1] + sum(self.padding)
+
+    def default_taps(self, window: str, cutoff: float) -> Tensor:
+        """Ramp taps for a padded (and continued) row, [2 columns - 1], float64."""
+        spacing, radius = self.tap_spacing
+        columns = self.columns if self.continued is None else self.orbit.fan.shape[1] + sum(self.continued.extension)
+        return ramp_taps(columns, spacing, window, cutoff, radius)
+
+
+@dataclass(frozen=True)
+class RayWeights:
+    """Weights of rays beside the redundancy: per_column / (horizontal_squared + heights_squared)^(1/2).
+
+    float64; one entry in the place of [views] where all views have the same.
+
+    Attributes:
+        per_column: [views or 1, columns].
+        horizontal_squared: [views or 1, columns], mm^2.
+        heights_squared: [views or 1, rows], mm^2.
+        divergent: whether there is a length to divide by.
+    """
+
+    per_column: Tensor
+    horizontal_squared: Tensor
+    heights_squared: Tensor
+    divergent: bool
+
+    @classmethod
+    def of(cls, orbit: Orbit, steps: Tensor) -> RayWeights:
+        """Those of an orbit's rays, with steps [views] in rad."""
+        per_column = orbit.numerator * (steps * orbit.scale)[:, None]
+        return cls(once(per_column), once(orbit.horizontal**2), once(orbit.heights**2), orbit.divergent)
+
+
+@dataclass(frozen=True)
+class Continuation:
+    """Columns that rows are continued by: how many before and after (those of the padding among them), and the orbit of
+    the rows with them."""
+
+    extension: tuple[int, int]
+    orbit: Orbit
+
+
+def make_plan(geometry: Geometry, grid: Grid, algorithm: str, truncation: str = "none", warn: bool = True) -> Plan:
+    """The plan of a scan; warns, unless told not to, where rays through the grid are missing.
+
+    Raises:
+        ValueError: filtered backprojection is not defined for the geometry, or the detector does not see the axis.
+    """
+    detector = upright_detector(geometry, algorithm)
+    vectors = detector.vectors
+    orbit = circular_orbit(vectors, detector.shape, geometry.divergent, algorithm, geometry.scan == "helical")
+    sampling = angular_sampling(orbit.angles)
+    check_axis_seen(orbit, algorithm)
+    if warn:
+        warn_of_missing_rays(orbit, sampling, grid)
+    padding = _symmetric_padding(vectors, orbit)
+    spacing = vectors[:, 2].norm(dim=1)
+    if float(spacing.max() - spacing.min()) > 1e-6 * float(spacing.max()):
+        raise InputError(f"geometry: {algorithm} needs the same column spacing in every view")
+    radius = None
+    if is_curved(vectors):
+        radius = float((vectors[0, 1] - vectors[0, 4]).norm())
+    check_truncation(truncation)
+    continued = None if truncation == "none" else _continue(vectors, detector.shape, orbit, padding, algorithm)
+    return Plan(
+        algorithm,
+        truncation,
+        detector,
+        orbit,
+        redundancy_weights(orbit, sampling),
+        RayWeights.of(orbit if continued is None else continued.orbit, sampling.steps),
+        padding,
+        _pad_vectors(vectors, padding),
+        (float(spacing[0]), radius),
+        continued,
+    )
+
+
+def once(values: Tensor) -> Tensor:
+    """[1, n]: the values of the first view where all views have these up to rounding; else [views, n], as they are."""
+    if values.numel() == 0 or (values - values[:1]).abs().max() > ROUNDING * values.abs().max():
+        return values
+    return values[:1]
+
+
+def _symmetric_padding(vectors: Tensor, orbit: Orbit) -> tuple[int, int]:
+    """Columns to add before and after each row so that it reaches as far on both sides of the axis."""
+    columns = orbit.fan.shape[1]
+    first, last = float(orbit.fan[:, 0].median()), float(orbit.fan[:, -1].median())
+    if orbit.divergent and not is_curved(vectors):
+        first, last = math.tan(first), math.tan(last)
+    if columns == 1 or first == last:
+        return 0, 0
+    step = abs(last - first) / (columns - 1)
+    missing = round((abs(last) - abs(first)) / step)
+    # fewer than two columns are not worth a copy
+    return (max(missing, 0), max(-missing, 0)) if abs(missing) > 1 else (0, 0)
+
+
+def _continue(
+    vectors: Tensor, shape: tuple[int, int], orbit: Orbit, padding: tuple[int, int], algorithm: str
+) -> Continuation:
+    """As many columns as the padded row has on each side, in the place of zeros where the row is padded. Fewer where a
+    curved detector would reach round the object.
+
+    Where the short side of an offset detector sees what its long side sees from the other direction, its weights have
+    fallen to zero, and so have those of the continuation.
+    """
+    columns = orbit.fan.shape[1]
+    most = columns + sum(padding)
+    if orbit.divergent and is_curved(vectors):
+        step = float((orbit.fan[:, -1] - orbit.fan[:, 0]).abs().max()) / max(columns - 1, 1)
+        most = min(most, max(1, int((WIDEST_FAN - float(orbit.fan.abs().max())) / step)))
+    extension = (max(most, padding[0]), max(most, padding[1]))
+    wide = slid(vectors, 0.0, (extension[1] - extension[0]) / 2)
+    return Continuation(
+        extension, circular_orbit(wide, (shape[0], columns + sum(extension)), orbit.divergent, algorithm)
+    )
+
+
+def _pad_vectors(vectors: Tensor, padding: tuple[int, int]) -> Tensor:
+    """The vectors of the padded detector: its middle moves along the rows."""
+    shift = (padding[1] - padding[0]) / 2
+    return vectors if shift == 0 else slid(vectors, 0.0, shift)

@@ -1,0 +1,104 @@
+"""The ramp filter: band-limited taps, windows, and their application along detector rows."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from sinograd.errors import InputError
+from sinograd.ops.device_cache import on_device
+
+WINDOWS = ("ram-lak", "shepp-logan", "cosine", "hamming", "hann")
+
+
+def ramp_taps(
+    columns: int, spacing: float, window: str = "ram-lak", cutoff: float = 1.0, radius: float | None = None
+) -> Tensor:
+    """Taps of the ramp filter for rows of `columns` samples, [2 columns - 1], float64, in 1/mm.
+
+    The band-limited spatial kernel h of Kak & Slaney (1988), eq. 3.61, times the spacing: rows that are convolved with
+    it keep their exact mean, which a sampled |f| does not give. With `radius`, the kernel of equiangular detectors,
+    (gamma / sin gamma)^2 h(gamma) of their eq. 3.103, with gamma = arc / radius; then in 1/rad.
+
+    Args:
+        columns: samples a row.
+        spacing: mm between samples (along the arc with `radius`).
+        window: "ram-lak" (none), "shepp-logan", "cosine", "hamming" or "hann".
+        cutoff: the frequency at which the window ends, as a fraction (0, 1] of the Nyquist frequency.
+        radius: mm, curved detectors only.
+
+    Raises:
+        ValueError: an unknown window, or a cutoff outside (0, 1].
+    """
+    if window not in WINDOWS:
+        raise InputError(f"window: expected one of {', '.join(WINDOWS)}, got {window!r}")
+    if not (isinstance(cutoff, (int, float)) and 0 < cutoff <= 1):
+        raise InputError(f"cutoff: expected a fraction of the Nyquist frequency in (0, 1], got {cutoff!r}")
+    n = torch.arange(-(columns - 1), columns, dtype=torch.float64)
+    step = spacing if radius is None else spacing / radius
+    taps = torch.where(n % 2 == 0, 0.0, -1 / (math.pi * n) ** 2)
+    taps[columns - 1] = 0.25
+    if window != "ram-lak" or cutoff < 1:
+        taps = _windowed(taps, window, float(cutoff))
+    taps = taps / step
+    if radius is None:
+        return taps
+    gamma = n * step
+    return taps * torch.where(gamma == 0, 1.0, gamma / torch.sin(gamma)) ** 2
+
+
+def _windowed(taps: Tensor, window: str, cutoff: float) -> Tensor:
+    """The taps after a window on their spectrum, truncated to their length."""
+    half = len(taps) // 2
+    size = 1 << (8 * len(taps)).bit_length()
+    # the spectrum of the untruncated kernel is the ramp itself, up to the Nyquist frequency 1/2
+    frequency = torch.arange(size // 2 + 1, dtype=torch.float64) / size
+    long = torch.fft.irfft(frequency * window_response(frequency, window, cutoff), n=size)
+    return torch.cat([long[-half:], long[: half + 1]]) if half else long[:1]
+
+
+def window_response(frequency: Tensor, window: str, cutoff: float = 1.0) -> Tensor:
+    """The window at frequencies in cycles a sample (Nyquist 0.5); zero above `cutoff` times the Nyquist frequency."""
+    x = frequency / (0.5 * cutoff)
+    response = {
+        "ram-lak": lambda: torch.ones_like(x),
+        "shepp-logan": lambda: torch.sinc(x / 2),
+        "cosine": lambda: torch.cos(math.pi * x / 2),
+        "hamming": lambda: 0.54 + 0.46 * torch.cos(math.pi * x),
+        "hann": lambda: 0.5 + 0.5 * torch.cos(math.pi * x),
+    }[window]()
+    return torch.where(x <= 1 + 1e-12, response, 0.0)
+
+
+def filter_rows(rows: Tensor, taps: Tensor, keep: tuple[int, int] | None = None) -> Tensor:
+    """Convolution of [..., columns] with [2 k + 1] taps, the middle one at offset zero; rows are zero outside.
+
+    Linear (not circular): padded with zeros to at least twice the width. Differentiable in both arguments. With
+    `keep`, only columns keep[0] to keep[1] - 1 of the result.
+
+    Raises:
+        ValueError: an even number of taps.
+    """
+    kernel = circular_kernel(on_device(taps, rows), rows.shape[-1], keep)
+    size = len(kernel)
+    first, end = (0, rows.shape[-1]) if keep is None else keep
+    return torch.fft.irfft(torch.fft.rfft(rows, n=size) * torch.fft.rfft(kernel), n=size)[..., first:end]
+
+
+def circular_kernel(taps: Tensor, columns: int, keep: tuple[int, int] | None = None) -> Tensor:
+    """The taps on a circle, the middle one first, so long that convolution on it is linear: see `filter_rows`."""
+    if taps.ndim != 1 or len(taps) % 2 == 0:
+        raise InputError(f"taps: expected an odd number of taps in one dimension, got shape {list(taps.shape)}")
+    half = len(taps) // 2
+    first, end = (0, columns) if keep is None else keep
+    # offsets from a kept column to any other: they must not meet on the circle
+    before, after = min(half, end - 1), min(half, columns - 1 - first)
+    zeros = taps.new_zeros(_fast_length(columns + end - first) - before - after - 1)
+    return torch.cat([taps[half : half + before + 1], zeros, taps[half - after : half]])
+
+
+def _fast_length(n: int) -> int:
+    """The smallest length >= n of the form 2^a, 3 2^a or 5 2^a."""
+    return min(base << max(0, (-(-n // base) - 1).bit_length()) for base in (1, 3, 5))

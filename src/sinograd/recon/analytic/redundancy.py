@@ -1,0 +1,69 @@
+"""Redundancy weights from the rays that were measured: one rule for full, over-, short and half-fan scans.
+
+A ray (a, gamma) is measured again, reversed, as its conjugate (a + pi - 2 gamma, -gamma). Each of the two gets
+c(ray) / (c(ray) + c(conjugate)), with c smooth, falling to zero at the ends of the scan, at gaps in it and at the
+detector's edges. Where both are measured the weights add up to one, whatever was measured; where they are equally
+deep inside they are 1/2; next to a gap the conjugate takes over smoothly. D. L. Parker, "Optimal short scan
+convolution reconstruction for fanbeam CT", Medical Physics 9(2), 1982, and G. Wang, "X-ray micro-CT with a displaced
+detector array", Medical Physics 29(7), 2002, are the special cases of the short scan and of the half fan.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor
+
+from sinograd.recon.analytic.angular import AngularSampling
+from sinograd.recon.analytic.orbit import Orbit
+
+# What a measured ray counts at least, so that two rays on an edge share evenly.
+LEAST = 1e-6
+
+# Rad by which the angle of a ray at the very end of a scan may be rounded.
+ROUNDING = 1e-9
+
+
+def redundancy_weights(orbit: Orbit, sampling: AngularSampling) -> Tensor:
+    """[views, columns], float64, in (0, 1]."""
+    angles = orbit.angles[:, None].expand_as(orbit.fan)
+    edges = detector_edges(orbit)
+    own = ray_confidence(angles, orbit.fan, sampling, edges).clamp_min(LEAST)
+    other = ray_confidence(*conjugate(angles, orbit.fan, orbit.divergent), sampling, edges)
+    return own / (own + other)
+
+
+def conjugate(angles: Tensor, fan: Tensor, divergent: bool) -> tuple[Tensor, Tensor]:
+    """The same line measured from its other end."""
+    return angles + math.pi - (2 * fan if divergent else 0), -fan
+
+
+def detector_edges(orbit: Orbit) -> tuple[float, float]:
+    """Fan coordinates of the detector's two edges (half a column beyond the last centres), the median over views."""
+    half = (orbit.fan[:, -1] - orbit.fan[:, 0]).abs() / max(orbit.fan.shape[1] - 1, 1) / 2
+    low = float((orbit.fan.amin(1) - half).median())
+    high = float((orbit.fan.amax(1) + half).median())
+    return low, high
+
+
+def ray_confidence(angles: Tensor, fan: Tensor, sampling: AngularSampling, edges: tuple[float, float]) -> Tensor:
+    """c(ray): 0 where nothing was measured, at least `LEAST` where something was, 1 deep inside."""
+    low, high = edges
+    in_detector = torch.minimum(fan - low, high - fan)
+    overlap = 2 * min(-low, high) if low < 0 < high else high - low
+    confidence, measured = _rise(in_detector / overlap), in_detector > 0
+    if not sampling.closed:
+        in_scan = sampling.depth(angles)
+        longest = max(end - start for start, end in sampling.arcs)
+        confidence, measured = confidence * _rise(in_scan / (longest / 2)), measured & (in_scan > -ROUNDING)
+    return torch.where(measured, confidence.clamp_min(LEAST), 0.0)
+
+
+def _rise(x: Tensor) -> Tensor:
+    """0 below 0, 1 above 1, a quarter of a sine between.
+
+    Its square is smoother and worse: RMSE 0.00483 instead of 0.00477 in the short scan of case A, 0.00448 instead of
+    0.00439 in its half fan.
+    """
+    return torch.sin(math.pi / 2 * x.clamp(0, 1))

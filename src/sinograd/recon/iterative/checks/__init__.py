@@ -1,0 +1,1 @@
+"""Checks of an operator: is it matched, scaled, centred?"""

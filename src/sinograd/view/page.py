@@ -1,0 +1,165 @@
+"""A page to look at a volume with: one HTML file that needs no server, no network and no program but a browser."""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import os
+import zlib
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sinograd.data.scan import check_grid
+from sinograd.errors import InputError
+from sinograd.io.storage.files import check_destination, replacing
+
+if TYPE_CHECKING:
+    from sinograd.geometry import Grid
+
+MAX_VOXELS = 4_000_000  # 2 bytes each, a third more as text: at most about 11 MB a page
+_LEVELS = 65535  # codes 1 to 65535 are values, 0 is not a number
+
+
+def save_page(
+    volume: torch.Tensor | np.ndarray,
+    grid: Grid,
+    path: str | os.PathLike[str],
+    *,
+    window: tuple[float, float] | None = None,
+    title: str = "volume",
+    unit: str = "1/mm",
+    details: Mapping[str, str] | None = None,
+    max_voxels: int = MAX_VOXELS,
+    force: bool = False,
+) -> None:
+    """Write a self-contained HTML page: slices across z, y and x with sliders, window and level, values in `unit`.
+
+    volume: [Z, Y, X], or an image [Y, X], on `grid`. A volume of more than `max_voxels` is shown as means of
+    n x n x n voxels, with the smallest n that fits; the page says so. Values are stored in 65535 steps between
+    the smallest and the largest; NaN and infinite ones are drawn in red. window: (low, high) drawn as black and
+    white at first; by default the 0.5 and 99.5 percentiles. details: names and texts for the table below.
+
+    Allocates three times the reduced volume, and float32 rows of one slab of the whole volume.
+    Raises TypeError when `grid` is no Grid, ValueError for a shape that does not match it, a volume without any
+    finite value, a window that is not increasing or a name that does not end in .html, and FileExistsError when
+    the file exists and `force` is not set.
+    """
+    check_grid(grid)
+    path = check_page_path(path, force=force)
+    if tuple(volume.shape) != tuple(grid.shape):
+        raise InputError(f"volume {list(volume.shape)} does not match grid.shape {tuple(grid.shape)}")
+    if max_voxels < 1:
+        raise InputError(f"max_voxels must be at least 1, got {max_voxels}")
+    factor = _factor(grid.shape, max_voxels)
+    reduced = _reduce(volume, factor)
+    finite = reduced[np.isfinite(reduced)]
+    if finite.size == 0:
+        raise InputError("volume: expected finite values, got only NaN or infinite ones")
+    low, high = float(finite.min()), float(finite.max())
+    shown = _window(finite) if window is None else (float(window[0]), float(window[1]))
+    if not shown[0] < shown[1]:
+        raise InputError(f"window must be (low, high) with low < high, got {window}")
+    step = (high - low) / (_LEVELS - 1) or 1.0
+    meta = {
+        "title": title,
+        "about": _about(grid, factor, low, high, unit),
+        "unit": unit,
+        "flat": grid.ndim == 2,
+        "window": shown,
+        "low": low,
+        "step": step,
+        **_axes(grid, factor, reduced.shape),
+        "details": [[name, str(text)] for name, text in (details or {}).items()],
+    }
+    page = filled("sinograd.view", meta, _encode(reduced, low, step))
+    with replacing(path, force=force, needed=len(page)) as temporary:
+        temporary.write_bytes(page)
+
+
+def check_page_path(path: str | os.PathLike[str], *, force: bool = False) -> Path:
+    """Check, before a long computation, that a page can be written to `path`; raises like `save_page`."""
+    path = Path(path)
+    if path.suffix.lower() not in (".html", ".htm"):
+        raise InputError(f"cannot write the page {path}: its name must end in .html")
+    return check_destination(path, force=force, needed=1 << 20)
+
+
+def _factor(shape: tuple[int, ...], max_voxels: int) -> int:
+    """The smallest n so that means over n voxels along each axis leave no more than `max_voxels`."""
+    factor = 1
+    while math.prod(-(-n // factor) for n in shape) > max_voxels:
+        factor += 1
+    return factor
+
+
+def _reduce(volume: torch.Tensor | np.ndarray, factor: int) -> np.ndarray:
+    """[Z, Y, X] float32 means of factor^3 voxels, of the voxels there are at the far ends."""
+    if volume.ndim == 2:
+        volume = volume[None]
+    if factor == 1:
+        return _float32(volume)
+    starts = [np.arange(0, n, factor) for n in volume.shape]
+    thick = 1 if volume.shape[0] == 1 else factor
+    slabs = []
+    for z in range(0, volume.shape[0], thick):
+        slab = _float32(volume[z : z + thick]).mean(axis=0)
+        slab = np.add.reduceat(np.add.reduceat(slab, starts[1], axis=0), starts[2], axis=1)
+        rows, columns = (np.diff(np.append(s, n)) for s, n in zip(starts[1:], volume.shape[1:], strict=True))
+        slabs.append(slab / np.outer(rows, columns).astype(np.float32))
+    return np.stack(slabs)
+
+
+def _float32(volume: torch.Tensor | np.ndarray) -> np.ndarray:
+    if isinstance(volume, torch.Tensor):
+        volume = volume.detach().cpu().to(torch.float32).numpy()
+    return np.asarray(volume, dtype=np.float32)
+
+
+def _window(values: np.ndarray) -> tuple[float, float]:
+    low, high = (float(v) for v in np.percentile(values, (0.5, 99.5)))
+    if low == high:
+        low, high = float(values.min()), float(values.max())
+    return (low, high) if low < high else (low - 0.5, low + 0.5)
+
+
+def _axes(grid: Grid, factor: int, shape: tuple[int, ...]) -> dict[str, Any]:
+    """Shape, centre of the first voxel and spacing (mm) of what is shown, as (z, y, x)."""
+    first = [float(axis[0]) for axis in grid.axes()]
+    spacing = [float(step) for step in grid.spacing]
+    first = [start + (factor - 1) / 2 * step for start, step in zip(first, spacing, strict=True)]
+    spacing = [factor * step for step in spacing]
+    if grid.ndim == 2:
+        first, spacing = [0.0, *first], [spacing[0], *spacing]
+    return {"shape": list(shape), "first": first, "spacing": spacing}
+
+
+def _about(grid: Grid, factor: int, low: float, high: float, unit: str) -> str:
+    counts = " x ".join(str(n) for n in grid.shape)
+    size = " x ".join(f"{step:g}" for step in grid.spacing)
+    text = f"{counts} voxels of {size} mm ({'z, y, x' if grid.ndim == 3 else 'y, x'}); {low:.4g} to {high:.4g} {unit}"
+    return text if factor == 1 else f"{text}; shown as means over {factor} voxels along each axis"
+
+
+def _encode(volume: np.ndarray, low: float, step: float) -> bytes:
+    codes = np.zeros(volume.shape, dtype="<u2")
+    for plane, out in zip(volume, codes, strict=True):
+        finite = np.isfinite(plane)
+        out[finite] = np.rint((plane[finite].astype(np.float64) - low) / step) + 1
+    return base64.b64encode(zlib.compress(codes.tobytes(), 6))
+
+
+def filled(package: str, meta: dict[str, Any], data: bytes) -> bytes:
+    """The `page.html` of a package with the head that all pages share, and its data."""
+    head = resources.files("sinograd.view").joinpath("page_head.html").read_text(encoding="utf-8")
+    template = resources.files(package).joinpath("page.html").read_text(encoding="utf-8").replace("@HEAD@", head)
+    # No text of the user's can end the script element or start another.
+    text = json.dumps(meta, allow_nan=False).replace("<", "\\u003c")
+    before, rest = template.split("@META@")
+    between, after = rest.split("@DATA@")
+    return b"".join([before.encode(), text.encode(), between.encode(), data, after.encode()])

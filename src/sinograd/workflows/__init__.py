@@ -1,0 +1,1 @@
+"""Jobs from file to file as library functions: what the commands run."""

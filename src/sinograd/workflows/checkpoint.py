@@ -1,0 +1,109 @@
+"""What an interrupted reconstruction leaves behind, and how it goes on."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import FrameType
+from typing import TYPE_CHECKING, Any
+
+from sinograd.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+    from sinograd.data import Scan
+    from sinograd.geometry import Grid
+    from sinograd.workflows.reconstruction import Request
+
+SAVE_SECONDS = 300.0  # between two savings without an interrupt
+
+
+class Partial:
+    """A volume that holds some of the views or iterations, in a file beside the output: OUTPUT.partial.h5.
+
+    `key` tells whether a file belongs to the same work: scan, options, geometry, grid and version.
+    """
+
+    def __init__(self, output: Path, grid: Grid, work: Mapping[str, Any]) -> None:
+        self.path = output.with_name(f"{output.name}.partial.h5")
+        self.grid = grid
+        self.key = hashlib.sha256(json.dumps(work, sort_keys=True, default=str).encode()).hexdigest()
+        self._saved_at = time.monotonic()
+
+    @classmethod
+    def of(cls, request: Request, scan: Scan, grid: Grid) -> Partial:
+        """That of a request for a prepared scan."""
+        from sinograd.data import software_version
+
+        file = request.scan.stat()
+        work = {
+            "scan": str(request.scan.resolve()),
+            "size": file.st_size,
+            "changed": file.st_mtime_ns,
+            "options": dict(request.options),
+            "geometry": repr(scan.geometry),
+            "vectors": scan.geometry.vectors.sum(dim=0).tolist(),
+            "version": software_version(),
+        }
+        return cls(request.output, grid, work)
+
+    def load(self) -> tuple[torch.Tensor, int]:
+        """The volume so far and the views (or iterations) in it; ValueError if there is none or it is of other work."""
+        from sinograd.io import read_volume
+
+        if not self.path.exists():
+            raise InputError(f"--resume: there is no {self.path} of an interrupted run")
+        volume, grid, record = read_volume(self.path)
+        if record.get("key") != self.key or not grid.equals(self.grid):
+            raise InputError(
+                f"--resume: {self.path} was made from another scan, with other options or by another version; "
+                "start without --resume, or remove it"
+            )
+        return volume, int(record["done"])
+
+    def save(self, volume: torch.Tensor, done: int) -> None:
+        """Keep the volume after `done` views or iterations."""
+        from sinograd.io import write_volume
+
+        write_volume(volume, self.path, self.grid, force=True, provenance={"key": self.key, "done": done})
+        self._saved_at = time.monotonic()
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last saving is long ago."""
+        return time.monotonic() - self._saved_at > SAVE_SECONDS
+
+    def remove(self) -> None:
+        """The work is done."""
+        self.path.unlink(missing_ok=True)
+
+
+@contextmanager
+def deferred_interrupt() -> Iterator[Callable[[], bool]]:
+    """Inside, the first Ctrl-C is noted instead of raised (the yielded function tells); the second is raised.
+
+    In other threads than the main one interrupts do not arrive, so nothing changes.
+    """
+    asked = False
+
+    def note(number: int, frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: False
+        return
+    before = signal.signal(signal.SIGINT, note)
+    try:
+        yield lambda: asked
+    finally:
+        signal.signal(signal.SIGINT, before)

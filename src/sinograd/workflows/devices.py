@@ -1,0 +1,20 @@
+"""`--device`: where a command computes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from sinograd.errors import InputError
+
+if TYPE_CHECKING:
+    import torch
+
+
+def chosen_device(name: str, kernels: bool = True) -> torch.device:
+    """The device of that name; ValueError, with the remedy, where it cannot be computed on (see `compute_device`)."""
+    from sinograd.ops.devices import compute_device
+
+    try:
+        return compute_device(name, kernels)
+    except (ImportError, ValueError) as error:
+        raise InputError(f"--device {name}: {str(error).removeprefix('device: ')}") from None

@@ -1,0 +1,93 @@
+"""What a reconstruction will take, from a measured part of it: memory, time and room on the disk."""
+
+from __future__ import annotations
+
+import math
+import time
+import warnings
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from sinograd.data import Scan
+    from sinograd.geometry import Geometry, Grid
+
+_UPDATES = 1.5e8  # voxel updates measured: some tenths of a second
+_IDLE_BYTES = 250 << 20  # Python with torch and sinograd
+_VIEWS = 24  # the kernels' block
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """Bytes at the peak, bytes of the volume's file, and seconds."""
+
+    memory: float
+    file: float
+    read_seconds: float
+    reconstruct_seconds: float
+
+    @property
+    def seconds(self) -> float:
+        """All together."""
+        return self.read_seconds + self.reconstruct_seconds
+
+
+def estimate(scan: Scan, geometry: Geometry, grid: Grid) -> Estimate:
+    """Of FDK or filtered backprojection of `scan`, prepared to have `geometry`, on `grid`.
+
+    Reads and reconstructs a block of views in a slab of the volume, whose time is multiplied.
+    """
+    views = len(geometry)
+    projections = 4 * math.prod(geometry.projection_shape)
+    volume = 4 * math.prod(grid.shape)
+    block = 4 * min(views, _VIEWS) * projections / 4 / views
+    peak = _IDLE_BYTES + projections + volume + 4 * (block + (2 << 20) * 10)
+    return Estimate(peak, volume, _read_seconds(scan), _reconstruct_seconds(geometry, grid))
+
+
+def _read_seconds(scan: Scan) -> float:
+    """Of all views, from some in the middle."""
+    views = scan.shape[0]
+    count = min(views, max(1, (16 << 20) * views // max(scan.nbytes, 1)))
+    first = (views - count) // 2
+    start = time.perf_counter()
+    scan.load(slice(first, first + count))
+    return (time.perf_counter() - start) * views / count
+
+
+def _reconstruct_seconds(geometry: Geometry, grid: Grid) -> float:
+    """Of all views in the whole grid, from a block of views in a slab."""
+    import torch
+
+    from sinograd.recon.analytic.filtered_backprojection import add_filtered_backprojection
+    from sinograd.recon.analytic.plan import make_plan
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        plan = make_plan(geometry, grid, "FDK")
+    views = len(geometry)
+    first = max(0, views - _VIEWS)
+    projections = torch.zeros(geometry.projection_shape)  # pages that are not read cost nothing
+    taps = plan.default_taps("ram-lak", 1.0)
+
+    def seconds(slab: Grid) -> float:
+        start = time.perf_counter()
+        volume = torch.zeros(slab.shape)
+        add_filtered_backprojection(volume, projections, plan, geometry, slab, taps, first_view=first)
+        return time.perf_counter() - start
+
+    slab, share = _slab(grid, int(_UPDATES / (views - first)))
+    thin, none = _slab(grid, 1)
+    seconds(thin)  # the first call loads what the next ones use
+    filtering = min(seconds(thin) for _ in range(2))
+    updating = max(0.0, min(seconds(slab) for _ in range(2)) - filtering)
+    return (filtering + updating / max(share - none, none)) * views / (views - first)
+
+
+def _slab(grid: Grid, voxels: int) -> tuple[Grid, float]:
+    """The middle of the grid along y, of about `voxels` voxels, and its share of the grid."""
+    from sinograd.geometry import Grid
+
+    count = grid.shape[-2]
+    kept = min(count, max(1, round(count * voxels / math.prod(grid.shape))))
+    return Grid((*grid.shape[:-2], kept, grid.shape[-1]), grid.spacing, grid.center), kept / count

@@ -1,0 +1,84 @@
+"""Which grid a scan is reconstructed on, and whether the scan sees it."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from sinograd.errors import InputError
+
+if TYPE_CHECKING:
+    from sinograd.data import Scan
+    from sinograd.geometry import Geometry, Grid
+
+
+def base_grid(scan: Scan) -> Grid:
+    """The scan's suggested grid or the one that covers its field of view; ValueError where neither exists."""
+    if scan.grid is not None:
+        return scan.grid
+    try:
+        return scan.geometry.default_grid()
+    except ValueError as error:
+        raise InputError(
+            f"{scan.name}: the detector does not see the rotation axis in every view, which FDK and FBP need"
+        ) from error
+
+
+def choose_grid(
+    scan: Scan,
+    voxel_mm: float | None = None,
+    shape: tuple[int, ...] | None = None,
+    center_mm: tuple[float, ...] | None = None,
+) -> Grid:
+    """The scan's suggested grid or the one that covers its field of view, changed as the user asked.
+
+    Given a voxel size but no shape, the number of voxels changes so that the same region is covered.
+    """
+    from sinograd.geometry import Grid
+
+    base = base_grid(scan)
+    spacing = base.spacing
+    if voxel_mm is not None:
+        if not (math.isfinite(voxel_mm) and voxel_mm > 0):
+            raise InputError(f"--voxel-mm must be positive, got {voxel_mm}")
+        spacing = (voxel_mm,) * base.ndim
+        shape = _covering(base, voxel_mm) if shape is None else shape
+    for name, values in (("--shape", shape), ("--center-mm", center_mm)):
+        if values is not None and len(values) != base.ndim:
+            raise InputError(f"{name} must have {base.ndim} numbers for this scan, got {len(values)}")
+    return Grid(shape or base.shape, spacing, base.center if center_mm is None else center_mm)
+
+
+def _covering(base: Grid, voxel_mm: float) -> tuple[int, ...]:
+    counts = [size / voxel_mm for size in base.size]
+    if not all(map(math.isfinite, counts)):
+        raise InputError(f"--voxel-mm {voxel_mm} is too small: this volume is {max(base.size):g} mm wide")
+    return tuple(max(1, math.ceil(count - 1e-9)) for count in counts)
+
+
+def outside_text(geometry: Geometry, grid: Grid) -> str | None:
+    """What to tell when the scan sees nothing of the grid; None when it sees some, or that is not defined."""
+    from sinograd.cli.describe import grid_text
+
+    try:
+        seen = geometry.default_grid()
+    except ValueError:
+        return None
+    radius = geometry.field_of_view / 2
+    x_gap, y_gap = (max(abs(c) - s / 2, 0) for c, s in zip(grid.center[:2], grid.size[:-3:-1], strict=True))
+    outside = math.hypot(x_gap, y_gap) >= radius
+    region = f"{2 * radius:.4g} mm diameter about the rotation axis"
+    if grid.ndim == 3:
+        middle, half = seen.center[2], seen.size[0] / 2
+        reach = half + radius * _steepest(geometry, middle, half)
+        outside |= abs(grid.center[2] - middle) - grid.size[0] / 2 >= reach
+        region += f", z from {middle - half:.4g} to {middle + half:.4g} mm on it"
+    return f"the grid ({grid_text(grid)}) lies outside the field of view ({region})" if outside else None
+
+
+def _steepest(geometry: Geometry, middle: float, half: float) -> float:
+    """Largest rise of the rays that meet the rotation axis less than `half` from z = `middle`, mm a mm."""
+    first = geometry.vectors[:, 0]
+    across = first[:, :2].norm(dim=1)
+    rise = (first[:, 2] - middle).abs() + half if geometry.divergent else first[:, 2].abs()
+    return (rise / across).max().item()

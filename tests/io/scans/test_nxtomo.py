@@ -1,0 +1,167 @@
+"""NeXus NXtomo. Truth: the arrays that h5py wrote, sorted by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+from sinograd.data import Calibration, Scan
+from sinograd.errors import ScanWarning
+from sinograd.geometry import ConeBeam, FlatDetector, ParallelBeam
+from sinograd.io import read
+
+KEYS = np.array([2, 2, 1, 1, 0, 0, 0, 1, 0, 3, 0, 0, 1])
+DETECTOR = "entry/instrument/detector"
+CLASSES = {
+    "entry": "NXentry",
+    "entry/instrument": "NXinstrument",
+    DETECTOR: "NXdetector",
+    "entry/instrument/source": "NXsource",
+    "entry/sample": "NXsample",
+    "entry/control": "NXmonitor",
+}
+
+
+def write(path: Path, change: dict[str, Any] | None = None) -> dict[str, Any]:
+    """13 frames: two darks, two flats, three views, a flat, a view, an unused frame, two views, a flat."""
+    frames = np.random.default_rng(5).integers(0, 4000, (13, 4, 5)).astype(np.uint16)
+    content: dict[str, Any] = {
+        f"{DETECTOR}/data": frames,
+        f"{DETECTOR}/image_key": KEYS,
+        f"{DETECTOR}/x_pixel_size": (3.0, "um"),
+        f"{DETECTOR}/y_pixel_size": (4e-6, "m"),
+        f"{DETECTOR}/distance": (50.0, "mm"),
+        "entry/instrument/source/distance": (-145.0, "m"),
+        "entry/sample/rotation_angle": (np.arange(13) * 10.0, "degree"),
+        "entry/sample/name": "shale",
+        "entry/title": b"a scan",
+    }
+    content |= change or {}
+    with h5py.File(path, "w") as file:
+        for name, value in content.items():
+            if value is None:
+                continue
+            array, units = value if isinstance(value, tuple) else (value, None)
+            file[name] = array
+            if units is not None:
+                file[name].attrs["units"] = units
+        for name, kind in CLASSES.items():
+            if name in file:
+                file[name].attrs["NX_class"] = kind
+        file["entry/again"] = h5py.SoftLink("/entry")
+        file["entry/nowhere"] = h5py.SoftLink("/missing")
+        file["entry/loop"] = file["entry"]
+    return content
+
+
+def calibration_of(scan: Scan) -> Calibration:
+    assert scan.calibration is not None
+    return scan.calibration
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "scan.nxs"
+
+
+def test_frames_are_sorted_by_their_keys(path: Path) -> None:
+    frames = write(path)[f"{DETECTOR}/data"]
+    scan = read(path)
+    assert (scan.kind, scan.shape) == ("counts", (6, 4, 5))
+    assert scan.metadata["sample"] == "shale" and scan.metadata["title"] == "a scan"
+    assert scan.metadata["frames_not_used"] == 1
+    np.testing.assert_array_equal(scan.load().numpy(), frames[[4, 5, 6, 8, 10, 11]])
+    np.testing.assert_array_equal(scan.load(slice(1, 4)).numpy(), frames[[5, 6, 8]])
+    calibration = calibration_of(scan)
+    np.testing.assert_array_equal(calibration.load("reference").numpy(), frames[[2, 3, 7, 12]])
+    np.testing.assert_array_equal(calibration.load("dark").numpy(), frames[[0, 1]])
+    np.testing.assert_array_equal(calibration.reference_views, [-0.5, -0.5, 2.5, 5.5])
+    assert calibration.exposure is None
+
+
+def test_a_parallel_beam_of_a_synchrotron(path: Path) -> None:
+    write(path)
+    angles = torch.deg2rad(torch.tensor([40, 50, 60, 80, 100, 110], dtype=torch.float64))
+    detector = FlatDetector((4, 5), (0.004, 0.003))
+    assert read(path).geometry.equals(ParallelBeam(-angles, detector))
+    assert read(path, reverse=True).geometry.equals(ParallelBeam(angles, detector))
+
+
+def test_a_cone_beam(path: Path) -> None:
+    write(
+        path,
+        {
+            "entry/instrument/source/distance": (-0.2, "m"),
+            "entry/sample/rotation_angle": (np.arange(6) * 0.5, "rad"),
+            f"{DETECTOR}/y_pixel_size": None,
+        },
+    )
+    expected = ConeBeam.circular(
+        source_to_origin=200,
+        source_to_detector=250,
+        angles=-torch.arange(6, dtype=torch.float64) * 0.5,
+        detector=FlatDetector((4, 5), 0.003),
+    )
+    assert read(path).geometry.equals(expected)
+
+
+def test_exposures_come_from_the_monitor_or_the_times(path: Path) -> None:
+    times = np.where(KEYS == 1, 2.0, 1.0)
+    write(path, {f"{DETECTOR}/count_time": times})
+    np.testing.assert_allclose(calibration_of(read(path)).exposure, [0.5] * 6)
+    monitor = np.arange(13) + 100.0
+    write(path, {f"{DETECTOR}/count_time": times, "entry/control/data": monitor})
+    expected = monitor[[4, 5, 6, 8, 10, 11]] / monitor[[2, 3, 7, 12]].mean()
+    np.testing.assert_allclose(calibration_of(read(path)).exposure, expected)
+
+
+def test_units_that_are_missing(path: Path) -> None:
+    write(path, {f"{DETECTOR}/x_pixel_size": 3e-6, "entry/sample/rotation_angle": np.arange(13) * 10.0})
+    with pytest.warns(ScanWarning) as caught:
+        geometry = read(path).geometry
+    assert sorted(str(w.message).split(": ", 1)[1] for w in caught) == [
+        "/entry/instrument/detector/x_pixel_size has no units: taken as m",
+        "/entry/sample/rotation_angle has no units: taken as deg",
+    ]
+    assert geometry.detector.spacing == pytest.approx((0.004, 0.003))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"entry/sample/rotation_angle": (np.zeros(5), "deg")}, r"5 angles .* for 13 frames, 6 of them projections"),
+        ({"entry/sample/rotation_angle": None}, r"no sample \(NXsample\) with rotation_angle: give the geometry"),
+        ({f"{DETECTOR}/image_key": np.zeros(7)}, r"7 image keys .* for 13 frames"),
+        ({f"{DETECTOR}/image_key": np.ones(13)}, "none of 13 frames is a projection"),
+        ({f"{DETECTOR}/x_pixel_size": None, f"{DETECTOR}/y_pixel_size": None}, "has no usable x_pixel_size"),
+        ({f"{DETECTOR}/x_pixel_size": (-1.0, "mm")}, "has no usable x_pixel_size"),
+        ({f"{DETECTOR}/x_pixel_size": (1.0, "furlong")}, "has units 'furlong'"),
+        ({f"{DETECTOR}/data": np.zeros((13, 4))}, r"must be \[n, rows, columns\] and not empty, got \[13, 4\]"),
+    ],
+)
+def test_contradictions(path: Path, change: Any, message: str) -> None:
+    write(path, change)
+    with pytest.raises(ValueError, match=message) as caught:
+        read(path)
+    assert "scan.nxs" in str(caught.value)
+
+
+def test_a_given_geometry(path: Path) -> None:
+    write(path, {"entry/sample/rotation_angle": None, f"{DETECTOR}/x_pixel_size": None})
+    geometry = ParallelBeam(torch.arange(6.0), FlatDetector((4, 5), 0.2))
+    assert read(path, geometry=geometry).geometry.equals(geometry)
+
+
+def test_other_names_and_depths(path: Path) -> None:
+    """As at Diamond: the scan is a subentry, the detector has a name of its own."""
+    write(path)
+    with h5py.File(path, "r+") as file:
+        del file["entry/loop"], file["entry/again"], file["entry/nowhere"]
+        file.move("entry", "entry1/tomo_entry")
+        file.move("entry1/tomo_entry/instrument/detector", "entry1/tomo_entry/instrument/pco4000")
+    assert read(path).shape == (6, 4, 5)
