@@ -105,7 +105,7 @@ def test_a_configuration_file(sinograd: Any, scan_file: Path, tmp_path: Path) ->
         ("windwo: hann", "unknown option windwo; known: "),
         ("window: box", "'box' is not one of"),
         ("- window", "must hold lines like"),
-        ("window: [", "is not YAML"),
+        ("window: [", "is not a YAML file"),
         ("shape: {z: 1}", "shape must be a number, a word or a list"),
         ("cutoff: high", "should be a valid number"),
     ],
