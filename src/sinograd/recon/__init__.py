@@ -1,5 +1,6 @@
 """Reconstruction: plain functions over the operators."""
 
+from sinograd.choices import WINDOWS
 from sinograd.errors import CoverageWarning
 from sinograd.recon.analytic.coverage import Coverage, coverage
 from sinograd.recon.analytic.fbp import (
@@ -12,7 +13,6 @@ from sinograd.recon.analytic.needed_rows import (
     needed_rows,
 )
 from sinograd.recon.analytic.ramp import (
-    WINDOWS,
     filter_rows,
     ramp_taps,
 )
