@@ -19,7 +19,7 @@ WINDOWS.add("cosine", "sinograd.recon.analytic.windows:cosine", "half a cosine")
 WINDOWS.add("hamming", "sinograd.recon.analytic.windows:hamming", "0.54 + 0.46 cosine")
 WINDOWS.add("hann", "sinograd.recon.analytic.windows:hann", "0.5 + 0.5 cosine")
 WINDOWS.add(
-    "blackman", "sinograd.recon.analytic.windows:blackman", "the smoothest: 0.42 + 0.5 cosine + 0.08 cosine of twice"
+    "blackman", "sinograd.recon.analytic.windows:blackman", "the smoothest: 0.42 + 0.5 cosine + 0.08 cosine"
 )
 
 # Denoising networks: `nn.Module`s of images [B, 1, Y, X] whose constructor has options of plain types and a
