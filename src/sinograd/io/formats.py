@@ -12,8 +12,6 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sinograd.errors import FormatError, InputError, MissingFileError
-from sinograd.io.storage.hdf5.heaps import check_heaps
-from sinograd.io.storage.hdf5.layout import is_hdf5
 from sinograd.io.storage.optional import check_extra
 from sinograd.registry import Entry, Registry
 
@@ -125,15 +123,13 @@ def path_suffix(registry: Registry[Any], path: Path) -> str:
 
 
 def file_head(path: Path) -> bytes:
-    """How a file starts, b"" for a folder; FormatError for an empty file or HDF5 that would not end."""
+    """How a file starts, b"" for a folder; FormatError for an empty file."""
     if path.is_dir():
         return b""
     with open(path, "rb") as file:
         head = file.read(HEAD_BYTES)
     if not head:
         raise FormatError(f"{path} is empty (0 bytes)")
-    if is_hdf5(head):
-        check_heaps(path)
     return head
 
 

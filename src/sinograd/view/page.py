@@ -17,7 +17,7 @@ import numpy as np
 from sinograd.data.units import number_text
 from sinograd.data.volume import Volume
 from sinograd.errors import InputError
-from sinograd.io.storage.files import check_destination, replacing
+from sinograd.io.storage.atomic import check_destination, replacing
 from sinograd.view.arguments import PathText, Values, volume_and_path
 
 if TYPE_CHECKING:

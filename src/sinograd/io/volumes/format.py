@@ -18,8 +18,7 @@ from sinograd.data.volume import Volume
 from sinograd.errors import FormatError, InputError
 from sinograd.geometry import Grid
 from sinograd.io.formats import Format
-from sinograd.io.storage.files import check_destination, replacing
-from sinograd.io.storage.folders import check_folder, replacing_folder
+from sinograd.io.storage.atomic import check_destination, check_folder, replacing, replacing_folder
 
 
 class VolumeFormat(Format):

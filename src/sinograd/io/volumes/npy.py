@@ -9,14 +9,13 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 from torch import Tensor
 
-from sinograd.config.yaml import load_yaml
+from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError, MissingFileError
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.io.volumes.format import VolumeFormat, as_array, as_tensor, record_of, torch_dtype, volume_of
 
 MAGIC = b"\x93NUMPY"
@@ -47,7 +46,7 @@ class Npy(VolumeFormat):
 
     def save(self, volume: Volume, path: Path, *, force: bool = False) -> None:
         """Write both files, whole or not at all."""
-        sidecar = yaml.safe_dump(json.loads(to_json(record_of(volume))), sort_keys=False)
+        sidecar = dump_yaml(json.loads(to_json(record_of(volume))))
         # The array takes its name first and so is never without its sidecar for longer than a rename.
         with replacing(path.with_suffix(".yaml"), force=force) as beside:
             beside.write_text(sidecar, encoding="utf-8")
@@ -96,8 +95,5 @@ def _opened(path: Path, *, mapped: bool) -> tuple[np.ndarray, dict[str, Any]]:
 
 def _load(path: Path) -> dict[str, Any] | None:
     """What a YAML file holds, None for no mapping; FormatError for no YAML."""
-    try:
-        record = load_yaml(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise FormatError(str(error)) from error
+    record = load_yaml(path)
     return record if isinstance(record, dict) else None

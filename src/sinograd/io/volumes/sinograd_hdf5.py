@@ -19,7 +19,6 @@ import numpy as np
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError
-from sinograd.io.storage.hdf5.heaps import check_heaps
 from sinograd.io.storage.hdf5.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 from sinograd.io.volumes.format import StoredArray, VolumeFormat, record_of, volume_of
@@ -49,7 +48,6 @@ class SinogradHdf5(VolumeFormat):
         with open(path, "rb") as raw:
             if not is_hdf5(raw.read(8)):
                 raise FormatError(f"{path} is not an HDF5 file")
-        check_heaps(path)
         with opened(path) as file:
             record = _record(file, path)
             dataset = numbers(file, "volume", path)

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
+from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError
-from sinograd.geometry.files import read_yaml
 from sinograd.io.storage.tiff import TiffImages, natural_order
 from sinograd.io.volumes.format import StoredArray, VolumeFormat, record_of, volume_of
 
@@ -43,7 +42,7 @@ class Slices(VolumeFormat):
         """The volume; FormatError when slices are missing, damaged or of different sizes."""
         if not (path / RECORD).is_file():
             raise FormatError(f"{path} is not a volume: it has no {RECORD}, and no DICOM slices lie in it")
-        record = read_yaml(path / RECORD)
+        record = load_yaml(path / RECORD)
         shape = record.get("shape") if isinstance(record, dict) else None
         if not isinstance(shape, list) or len(shape) not in (2, 3) or not all(isinstance(n, int) for n in shape):
             raise FormatError(f"{path / RECORD} must hold shape, spacing_mm and center_mm")
@@ -74,5 +73,5 @@ class Slices(VolumeFormat):
                 resolutionunit="CENTIMETER",
                 metadata=None,
             )
-        text = yaml.safe_dump(json.loads(to_json(record)), sort_keys=False, allow_unicode=True)
+        text = dump_yaml(json.loads(to_json(record)))
         (path / RECORD).write_text(text, encoding="utf-8")
