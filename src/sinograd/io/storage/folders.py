@@ -24,7 +24,7 @@ def check_folder(
     path = Path(path)
     if path.is_dir():
         if not force:
-            raise ExistingFileError(f"{path} already exists: use --force (force=True in Python) to replace it")
+            raise ExistingFileError(f"{path} already exists: use `force=True` to replace it")
         if any(path.iterdir()) and not ours(path):
             raise ExistingFileError(f"{path} holds other files than those that would be written: it is not replaced")
     elif path.exists():
