@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from sinograd.config.schema import POSITIVE, Check, from_plain, to_plain
 from sinograd.errors import ConfigError, InputError, InputTypeError
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.models.file_format import FORMAT, VERSION
 from sinograd.models.network_denoiser import NetworkDenoiser
 from sinograd.networks import NETWORKS
