@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.config.schema import to_plain
-from sinograd.errors import InputError
+from sinograd.errors import InputError, Stopped
 from sinograd.io.storage.atomic import replacing
 from sinograd.training.batches import Batches
 from sinograd.training.build import build_optimizer, build_task
@@ -244,8 +244,8 @@ def fit(
             trainer.fit(module, range(1), validation, ckpt_path=checkpoint, weights_only=True)
         except SystemExit:  # what Lightning makes of a KeyboardInterrupt
             step = len(recorder.history) + 1
-            rest = "nothing was kept" if folder is None else "--resume goes on from the last checkpoint"
-            raise KeyboardInterrupt(f"in the middle of step {step}; {rest}") from None
+            rest = "nothing was kept" if folder is None else "`resume=True` goes on from the last checkpoint"
+            raise Stopped(f"in the middle of step {step}", rest) from None
         for logger in trainer.loggers:
             logger.finalize("success")
     return recorder
