@@ -56,8 +56,7 @@ class RunFolder:
             raise MissingFileError(f"{self.path} holds no run to resume: it has no config.yaml")
         if not (resume or force) and self.path.is_dir() and any(self.path.iterdir()):
             raise ExistingFileError(
-                f"{self.path} is not empty: --resume goes on with its run, --force replaces it "
-                "(resume=True, force=True in Python)"
+                f"{self.path} is not empty: `resume=True` goes on with its run, `force=True` replaces it"
             )
 
     @property
