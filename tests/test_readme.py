@@ -12,9 +12,9 @@ import torch
 
 import sinograd as sg
 from prose import blocks, check_command_lines, commands
-from sinograd.geometry.files import scanner_names
 
 PICTURE_BYTES = 300_000
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "experiments/README.md")
 
 
 @pytest.fixture(scope="module")
@@ -55,23 +55,27 @@ def test_make_targets_exist(readme: str, project_root: Path) -> None:
     assert {"demo", "test"} <= named <= set(targets)
 
 
-def test_links_lead_somewhere(readme: str, project_root: Path) -> None:
-    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", readme) if not link.startswith("https://")]
-    pictures = [project_root / link for link in links if link.endswith(".png")]
+def test_links_lead_somewhere(project_root: Path) -> None:
+    """Of the README and the other pages beside the documentation; mkdocs checks those of the documentation."""
+    pictures = []
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)\s]+)\)", (project_root / page).read_text(encoding="utf-8")):
+            if not link.startswith("https://"):
+                path = (project_root / page).parent / link
+                assert path.is_file(), f"{page}: {link}"
+                pictures += [path] if path.suffix == ".png" else []
     assert len(pictures) >= 2
-    for link in links:
-        assert (project_root / link).is_file(), link
     assert all(path.stat().st_size < PICTURE_BYTES for path in pictures)
 
 
-def test_the_scanners_are_those_of_the_package(readme: str) -> None:
-    table = readme.split("| name | scanner |")[1].split("\n\n")[0]
-    assert sorted(re.findall(r"^\| `([^`]+)`", table, flags=re.MULTILINE)) == scanner_names()
+def test_it_is_short(readme: str) -> None:
+    assert len(readme.splitlines()) <= 150
 
 
-def test_the_benchmark_table_has_its_place(readme: str) -> None:
-    """What benchmarks/table.py replaces."""
-    assert len(re.findall(r"^<!-- benchmark table -->\n(.*\n)+?<!-- end -->$", readme, flags=re.MULTILINE)) == 1
+def test_it_lists_every_howto(readme: str, project_root: Path) -> None:
+    pages = {f"docs/howto/{path.name}" for path in (project_root / "docs" / "howto").glob("*.md")}
+    table = readme.split("## I want to ...")[1].split("\n## ")[0]
+    assert set(re.findall(r"\((docs/howto/[^)]+)\)", table)) == pages
 
 
 def test_the_drawing_of_the_conventions(project_root: Path, tmp_path: Path) -> None:

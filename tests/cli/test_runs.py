@@ -29,11 +29,11 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, views: int) -> None:
     monkeypatch.setattr(f"{BLOCKS}.BLOCK_VIEWS", 8)
     stage = Progress.stage
 
-    def watched(self: Progress, name: str, total: int) -> Any:
-        advance = stage(self, name, total)
+    def watched(self: Progress, name: str, total: int, unit: str = "views") -> Any:
+        advance = stage(self, name, total, unit)
 
-        def tell(done: int, of: int) -> None:
-            advance(done, of)
+        def tell(done: int, of: int, note: str = "") -> None:
+            advance(done, of, note)
             if name == "reconstructing" and done == views:
                 os.kill(os.getpid(), signal.SIGINT)
 
@@ -105,7 +105,7 @@ def test_a_configuration_file(sinograd: Any, scan_file: Path, tmp_path: Path) ->
         ("windwo: hann", "unknown option windwo; known: "),
         ("window: box", "'box' is not one of"),
         ("- window", "must hold lines like"),
-        ("window: [", "is not YAML"),
+        ("window: [", "is not a YAML file"),
         ("shape: {z: 1}", "shape must be a number, a word or a list"),
         ("cutoff: high", "should be a valid number"),
     ],

@@ -12,7 +12,6 @@ import typer
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show, size
 from sinograd.cli.errors import reported
 from sinograd.cli.progress import Progress
-from sinograd.cli.warnings import shown_warnings
 from sinograd.errors import InputError
 
 if TYPE_CHECKING:
@@ -58,7 +57,7 @@ def convert(
     volume = source.exists() and is_volume(source)
     if volume and (to is not None or geometry is not None):
         raise InputError(f"{source} is a volume: --to and --geometry are for scans")
-    with Progress(quiet=quiet) as progress, shown_warnings([]):
+    with Progress(quiet=quiet) as progress:
         try:
             if volume:
                 lines = _convert_volume(source, output, force, progress)

@@ -10,6 +10,8 @@ from typing import ParamSpec
 
 import typer
 
+from sinograd.cli.warnings import warning_lines
+
 BAD_INPUT = 2
 INTERRUPTED = 130
 _PACKAGE = Path(__file__).parents[1]
@@ -26,7 +28,8 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
     @functools.wraps(command)
     def run(*args: P.args, **kwargs: P.kwargs) -> None:
         try:
-            command(*args, **kwargs)
+            with warning_lines():
+                command(*args, **kwargs)
         except BrokenPipeError:
             raise  # whoever read the output has enough; typer ends the command quietly
         except KeyboardInterrupt as interrupt:

@@ -11,7 +11,6 @@ from torch import Tensor
 from sinograd.errors import InputError
 from sinograd.metrics import ssim
 
-
 Weights = Literal["gaussian", "uniform"]
 
 

@@ -41,13 +41,12 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-import yaml
 
 from sinograd.choices import MODELS
 from sinograd.config.schema import NOT_NEGATIVE, Check, from_plain, to_plain
-from sinograd.config.yaml import load_yaml
+from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.datasets import with_absolute_paths
-from sinograd.errors import ConfigError, MissingFileError
+from sinograd.errors import ConfigError, FormatError, MissingFileError
 from sinograd.training.data_config import Data, Region, StackFiles, check_data
 from sinograd.training.model_config import Count, Model, Positive, model_schema
 from sinograd.training.task_config import TaskChoice, supervised
@@ -161,9 +160,9 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     if not file.is_file():
         raise MissingFileError(f"no configuration file at {file}")
     try:
-        data = load_yaml(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not a YAML file: {error}") from error
+        data = load_yaml(file)
+    except FormatError as error:
+        raise ConfigError(str(error)) from error
     try:
         config = from_plain(Config, {} if data is None else data)
         check_config(config)
@@ -202,7 +201,7 @@ def check_config(config: Config) -> None:
 
 def save_text(config: Config) -> str:
     """The configuration as YAML, every key written out; `load_config` reads it."""
-    return yaml.safe_dump(to_plain(config), sort_keys=False, default_flow_style=None, width=110)
+    return dump_yaml(to_plain(config))
 
 
 def config_hash(config: Config) -> str:

@@ -55,9 +55,7 @@ class RunFolder:
         if resume and not self.config.is_file():
             raise MissingFileError(f"{self.path} holds no run to resume: it has no config.yaml")
         if not (resume or force) and self.path.is_dir() and any(self.path.iterdir()):
-            raise ExistingFileError(
-                f"{self.path} is not empty: `resume=True` goes on with its run, `force=True` replaces it"
-            )
+            raise ExistingFileError(f"{self.path} is not empty: --resume goes on with its run, --force replaces it")
 
     @property
     def config(self) -> Path:

@@ -141,7 +141,7 @@ def _run(
         save_curves(history, folder.curves, title=folder.path.name, force=True)
     if recorder.reason == "interrupted":
         where = f"after step {len(history)} of {config.stop.max_steps}"
-        rest = "; nothing was kept" if folder is None else f"; `resume=True` goes on from there ({folder.path})"
+        rest = "; nothing was kept" if folder is None else f"; --resume goes on from there ({folder.path})"
         raise Stopped(where + rest)
     return TrainingResult(
         model,

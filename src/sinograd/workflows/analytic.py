@@ -11,18 +11,18 @@ from sinograd.workflows.devices import chosen_device
 if TYPE_CHECKING:
     import torch
 
-    from sinograd.cli.progress import Progress
     from sinograd.data import Scan
     from sinograd.geometry import Geometry, Grid
     from sinograd.recon.analytic.plan import Plan
     from sinograd.recon.analytic.slabs import Part
     from sinograd.workflows.reconstruction import Request
+    from sinograd.workflows.report import Report
 
 _FLOAT32_BYTES = 4
 
 
 def filtered_backprojection(
-    request: Request, scan: Scan, grid: Grid, progress: Progress
+    request: Request, scan: Scan, grid: Grid, progress: Report
 ) -> tuple[torch.Tensor, str, str, Partial]:
     """The volume of a prepared scan, the algorithm and its options in words, and the file of an unfinished volume.
 
@@ -67,7 +67,7 @@ def _parts(where: torch.device, plan: Plan, geometry: Geometry, grid: Grid) -> l
 
 
 def _whole(
-    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial, progress: Progress
+    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial, progress: Report
 ) -> torch.Tensor:
     """The volume, which stays on the device until it is done."""
     import torch
@@ -94,7 +94,7 @@ def _whole(
 
 
 def _in_slabs(
-    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial, progress: Progress
+    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial, progress: Report
 ) -> torch.Tensor:
     """The volume, of which nothing is kept when it is interrupted."""
     from sinograd.recon.analytic.slabs import filtered_backprojection_on

@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.cli.warnings import shown_warnings, warn
-from sinograd.errors import InputError
+from sinograd.errors import GridWarning, InputError, UnitWarning
 from sinograd.workflows import dicom
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
+from sinograd.workflows.report import Position, Report
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from sinograd.cli.progress import Progress
     from sinograd.data import Scan
     from sinograd.geometry import Grid
     from sinograd.models import DualDomainBilateral, NetworkDenoiser, SavedModel, SavedNetwork
@@ -56,15 +56,16 @@ class Denoised:
     seconds: float
 
 
-def denoise_file(request: DenoiseRequest, progress: Progress) -> Denoised:
+def denoise_file(request: DenoiseRequest, progress: Report) -> Denoised:
     """Read, check, denoise, write. Nothing is written unless everything before succeeded."""
+    position = Position(progress)
     try:
-        return _denoise_file(request, progress)
+        return _denoise_file(request, position)
     except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{progress.position()}; no partial {request.output.name} was left") from None
+        raise KeyboardInterrupt(f"{position}; no partial {request.output.name} was left") from None
 
 
-def _denoise_file(request: DenoiseRequest, progress: Progress) -> Denoised:
+def _denoise_file(request: DenoiseRequest, progress: Report) -> Denoised:
     from sinograd.data import make_provenance
     from sinograd.io import write_volume
     from sinograd.models import DualDomainBilateral, read_model
@@ -102,7 +103,7 @@ def _denoise_file(request: DenoiseRequest, progress: Progress) -> Denoised:
 
 
 def _from_volume(
-    request: DenoiseRequest, module: nn.Sequential | NetworkDenoiser, saved: AnySaved, progress: Progress
+    request: DenoiseRequest, module: nn.Sequential | NetworkDenoiser, saved: AnySaved, progress: Report
 ) -> tuple[torch.Tensor, Grid]:
     import torch
     from torch import nn
@@ -140,7 +141,7 @@ def _from_volume(
 
 
 def _from_scan(
-    request: DenoiseRequest, module: DualDomainBilateral, saved: AnySaved, progress: Progress
+    request: DenoiseRequest, module: DualDomainBilateral, saved: AnySaved, progress: Report
 ) -> tuple[torch.Tensor, Grid, Scan]:
     from sinograd.io import read
     from sinograd.models import filter_in_place
@@ -162,20 +163,19 @@ def _from_scan(
     _check_outputs(request, grid)
     outside = outside_text(scan.geometry, grid)
     if outside is not None:
-        warn(outside)
+        warnings.warn(outside, GridWarning, stacklevel=2)
     projections = _load(scan, progress)
     _warn_of_other_data(None, grid, module.image_filters, saved)
     views = len(scan.geometry)
     filter_in_place(module.projection_filters, projections, progress=progress.stage("filtering", views))
-    with shown_warnings([]):
-        reconstruction = module.reconstruction(scan.geometry, grid)
+    reconstruction = module.reconstruction(scan.geometry, grid)
     volume = reconstruction(projections, progress=progress.stage("reconstructing", views))
     del projections
     slices = progress.stage("denoising", len(volume), "slices")
     return filter_in_place(module.image_filters, volume, progress=slices), grid, scan
 
 
-def _load(scan: Scan, progress: Progress) -> torch.Tensor:
+def _load(scan: Scan, progress: Report) -> torch.Tensor:
     """All projections as float32, checked; read block by block so that progress can be told."""
     import torch
 
@@ -231,9 +231,11 @@ def _warn_of_other_data(
     if isinstance(trained, list) and len(trained) == grid.ndim:
         ratios = [a / b for a, b in zip(grid.spacing, trained, strict=True)]
         if max(max(ratios), 1 / min(ratios)) > _VOXEL_RATIO:
-            warn(
+            warnings.warn(
                 f"the model was trained on voxels of {' x '.join(f'{s:.4g}' for s in trained)} mm, "
-                f"these are {' x '.join(f'{s:.4g}' for s in grid.spacing)} mm"
+                f"these are {' x '.join(f'{s:.4g}' for s in grid.spacing)} mm",
+                UnitWarning,
+                stacklevel=2,
             )
     if volume is not None:
         _warn_of_other_values(volume, filters)
@@ -248,15 +250,19 @@ def _warn_of_other_values(volume: torch.Tensor, filters: nn.Sequential | Network
         values = volume.reshape(-1)[:: max(1, volume.numel() >> 20)].sort().values
         low, high = (float(values[round(share * (len(values) - 1))]) for share in (0.001, 0.999))
         if not _SPREADS[0] <= (high - low) / filters.scale <= _SPREADS[1]:
-            warn(
+            warnings.warn(
                 f"the values lie between {low:.4g} and {high:.4g}; the network counts {filters.scale:.4g} around "
-                f"{filters.offset:.4g} as 1 (other material or other units?)"
+                f"{filters.offset:.4g} as 1 (other material or other units?)",
+                UnitWarning,
+                stacklevel=2,
             )
         return
     scale = float(filters[0].input_scale)  # pyright: ignore
     found = typical_size([volume]) if bool((volume != 0).any()) else scale
     if not 1 / _SCALE_RATIO < found / scale < _SCALE_RATIO:
-        warn(
+        warnings.warn(
             f"99.9 % of the values lie below {found:.4g}; the model was trained on values up to about {scale:.4g} "
-            "(other material or other units?)"
+            "(other material or other units?)",
+            UnitWarning,
+            stacklevel=2,
         )

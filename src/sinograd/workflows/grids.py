@@ -56,10 +56,16 @@ def _covering(base: Grid, voxel_mm: float) -> tuple[int, ...]:
     return tuple(max(1, math.ceil(count - 1e-9)) for count in counts)
 
 
+def grid_text(grid: Grid) -> str:
+    """For example "256 x 256 x 256 voxels of 0.5 mm"."""
+    spacing = " x ".join(f"{s:.5g}" for s in (grid.spacing if len(set(grid.spacing)) > 1 else grid.spacing[:1]))
+    element = "voxels" if grid.ndim == 3 else "pixels"
+    where = "" if not any(grid.center) else f", centre {', '.join(f'{c:.5g}' for c in grid.center)} mm"
+    return f"{' x '.join(str(n) for n in grid.shape)} {element} of {spacing} mm{where}"
+
+
 def outside_text(geometry: Geometry, grid: Grid) -> str | None:
     """What to tell when the scan sees nothing of the grid; None when it sees some, or that is not defined."""
-    from sinograd.cli.describe import grid_text
-
     try:
         seen = geometry.default_grid()
     except ValueError:

@@ -15,12 +15,12 @@ from sinograd.workflows.devices import chosen_device
 if TYPE_CHECKING:
     import torch
 
-    from sinograd.cli.progress import Progress
     from sinograd.data import Scan
     from sinograd.geometry import Grid
     from sinograd.ops import LinearOperator, XRayTransform
     from sinograd.recon import Result
     from sinograd.workflows.reconstruction import Request
+    from sinograd.workflows.report import Report
 
 # Held by an algorithm, all told, and by the operator.
 _IMAGES, _PROJECTIONS = 12, 5
@@ -47,7 +47,7 @@ METHODS = {
 }
 
 
-def iterate(request: Request, scan: Scan, grid: Grid, progress: Progress) -> tuple[torch.Tensor, str, str, Partial]:
+def iterate(request: Request, scan: Scan, grid: Grid, progress: Report) -> tuple[torch.Tensor, str, str, Partial]:
     """The volume of a prepared scan, the algorithm and what came of it in words, and the file of an unfinished volume.
 
     The first interrupt is obeyed between two iterations: the best image is kept, and `--resume` starts from it.

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.cli.warnings import shown_warnings, warn
-from sinograd.errors import InputError
+from sinograd.errors import GridWarning, InputError
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
+from sinograd.workflows.report import Position, Report, recorded_warnings
 
 if TYPE_CHECKING:
     import torch
 
-    from sinograd.cli.progress import Progress
     from sinograd.data import Scan
     from sinograd.geometry import Grid
     from sinograd.preparation import Center
@@ -72,23 +72,24 @@ class Reconstruction:
     warnings: list[str]
 
 
-def reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
+def reconstruct_file(request: Request, progress: Report) -> Reconstruction:
     """Read, prepare, reconstruct, write. Nothing is written unless everything before succeeded.
 
-    Warnings are printed as lines on stderr. An interrupt is raised again with the words for how far the work came.
+    An interrupt is raised again with the words for how far the work came.
     """
+    position = Position(progress)
     try:
-        return _reconstruct_file(request, progress)
+        return _reconstruct_file(request, position)
     except KeyboardInterrupt as interrupt:
         kept = interrupt.args[0] if interrupt.args else f"no partial {request.output.name} was left"
-        raise KeyboardInterrupt(f"{progress.position()}; {kept}") from None
+        raise KeyboardInterrupt(f"{position}; {kept}") from None
 
 
-def opened_scan(request: Request, told: list[str]) -> Scan:
+def opened_scan(request: Request, told: list[str], progress: Report) -> Scan:
     """The scan of a request, of its views; nothing but what its header tells is read."""
     from sinograd.io import read
 
-    with shown_warnings(told):
+    with recorded_warnings(told, progress):
         scan = read(request.scan, geometry=request.geometry)
         if request.views is None:
             return scan
@@ -98,7 +99,7 @@ def opened_scan(request: Request, told: list[str]) -> Scan:
         return scan[request.views]
 
 
-def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
+def _reconstruct_file(request: Request, progress: Report) -> Reconstruction:
     import sinograd  # noqa: F401  (so that the clock below does not count it)
     from sinograd.workflows.analytic import filtered_backprojection
     from sinograd.workflows.iterative import METHODS, check_options, iterate
@@ -108,7 +109,7 @@ def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
     chosen_device(request.device)
     _check_the_scan_stays(request)
     clock = _Clock()
-    scan = opened_scan(request, told)
+    scan = opened_scan(request, told, progress)
     check_outputs(request, _grid(request, scan))
     prepared = _prepare(request, scan, progress, told)
     clock.stage("read")
@@ -117,10 +118,10 @@ def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
     if center is not None:
         clock.stage("centre")
     grid = _grid(request, prepared)
-    outside = outside_text(prepared.geometry, grid)
-    if outside is not None:
-        warn(outside, told)
-    with shown_warnings(told):
+    with recorded_warnings(told, progress):
+        outside = outside_text(prepared.geometry, grid)
+        if outside is not None:
+            warnings.warn(outside, GridWarning, stacklevel=2)
         run = iterate if request.algorithm in METHODS else filtered_backprojection
         volume, algorithm, details, partial = run(request, prepared, grid, progress)
     if request.mask:
@@ -171,17 +172,17 @@ def _check_the_scan_stays(request: Request) -> None:
             raise InputError(f"cannot write {path}: {name} is the scan itself")
 
 
-def _prepare(request: Request, scan: Scan, progress: Progress, told: list[str]) -> Scan:
+def _prepare(request: Request, scan: Scan, progress: Report, told: list[str]) -> Scan:
     """The scan in memory, as line integrals, with finite values."""
     from sinograd.preparation import Preparation, prepare
 
     advance = progress.stage("reading", len(scan.geometry))
-    with shown_warnings(told):
+    with recorded_warnings(told, progress):
         prepared = prepare(scan, Preparation.from_dict(request.preparation), progress=advance)
     return prepared.validate()
 
 
-def _centered(request: Request, scan: Scan, progress: Progress, told: list[str]) -> tuple[Scan, Center | None]:
+def _centered(request: Request, scan: Scan, progress: Report, told: list[str]) -> tuple[Scan, Center | None]:
     """The scan with its detector where the centre of rotation says."""
     from sinograd.geometry import shift_detector
 
@@ -194,7 +195,7 @@ def _centered(request: Request, scan: Scan, progress: Progress, told: list[str])
     from sinograd.view import save_center_picture
 
     advance = progress.stage("finding centre", len(scan.geometry))
-    with shown_warnings(told):
+    with recorded_warnings(told, progress):
         center = find_center(scan.projections, scan.geometry, progress=advance)
     if request.center_picture is not None:
         save_center_picture(center, request.center_picture, force=request.force)

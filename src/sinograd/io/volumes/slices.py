@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.data.provenance import to_json
 from sinograd.errors import InputError
-from sinograd.geometry.files import read_yaml
 from sinograd.io.storage.tiff import TiffImages, natural_order
 from sinograd.io.volumes.dicom.series import is_dicom_folder
 
@@ -41,7 +40,7 @@ def write(array: np.ndarray, folder: Path, record: dict[str, Any]) -> None:
             resolutionunit="CENTIMETER",
             metadata=None,
         )
-    text = yaml.safe_dump(json.loads(to_json(record)), sort_keys=False, allow_unicode=True)
+    text = dump_yaml(json.loads(to_json(record)))
     (folder / RECORD).write_text(text, encoding="utf-8")
 
 
@@ -57,7 +56,7 @@ def images(folder: Path) -> tuple[TiffImages, dict[str, Any]]:
         if is_dicom_folder(folder):
             raise InputError(f"{folder} holds DICOM slices: sinograd.io.read_series reads them")
         raise InputError(f"{folder} is not a volume: it has no {RECORD}, and no DICOM slices lie in it")
-    record = read_yaml(folder / RECORD)
+    record = load_yaml(folder / RECORD)
     shape = record.get("shape") if isinstance(record, dict) else None
     if not isinstance(shape, list) or len(shape) not in (2, 3) or not all(isinstance(n, int) for n in shape):
         raise InputError(f"{folder / RECORD} must hold shape, spacing_mm and center_mm")

@@ -21,8 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-import yaml
 
+from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.data.provenance import make_provenance, to_json
 from sinograd.data.scan import check_grid
 from sinograd.errors import InputError, InputTypeError, MissingFileError
@@ -238,7 +238,7 @@ def hdf5_record(file: h5py.File, path: Path) -> dict[str, Any]:
 
 
 def _write_npy(array: np.ndarray, path: Path, record: dict[str, Any], force: bool) -> None:
-    sidecar = yaml.safe_dump(json.loads(to_json(record)), sort_keys=False)
+    sidecar = dump_yaml(json.loads(to_json(record)))
     # The array takes its name first and so is never without its sidecar for longer than a rename.
     with replacing(path.with_suffix(".yaml"), force=force) as beside:
         beside.write_text(sidecar, encoding="utf-8")
@@ -267,8 +267,5 @@ def open_npy(path: Path, *, mapped: bool = True) -> tuple[np.ndarray, dict[str, 
 
 def _sidecar(path: Path) -> dict[str, Any] | None:
     """What a YAML file holds, None for no mapping; ValueError for no YAML."""
-    try:
-        record = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except yaml.YAMLError as error:
-        raise InputError(str(error)) from error
+    record = load_yaml(path)
     return record if isinstance(record, dict) else None

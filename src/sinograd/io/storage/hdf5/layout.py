@@ -17,15 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
+from sinograd.config.yaml import load_yaml
 from sinograd.errors import InputError
 
 if TYPE_CHECKING:
     import h5py
 
-# Geometries given by vectors are long texts, and PyYAML's C part is ten times faster where it is installed.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _COMPRESSION = 1100  # the most that deflate can do
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -190,8 +188,8 @@ def mapping(file: h5py.File, name: str, path: Path) -> dict[str, Any]:
     """The text dataset `name`, JSON or YAML, as a dictionary; ValueError when it is none."""
     content = text(file, name, path)
     try:
-        value = json.loads(content) if content.lstrip().startswith("{") else yaml.load(content, _LOADER)
-    except (ValueError, yaml.YAMLError) as error:
+        value = json.loads(content) if content.lstrip().startswith("{") else load_yaml(content)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: /{name} cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: /{name} must be a mapping, got {type(value).__name__}")
