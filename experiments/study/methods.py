@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.datasets import PairedVolume, TensorSource
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.models import DualDomainBilateral, load_model
 from sinograd.training import History, ScanStack, Stack, TrainingData, read_history, train
 from sinograd.training.config import Adam, Config, Data, config_hash

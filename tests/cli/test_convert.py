@@ -185,7 +185,7 @@ def test_an_interrupt(sinograd: Any, tmp_path: Path, counts_file: Path, monkeypa
 @pytest.mark.parametrize("name", ["out.h5", "out.npy", "out"])
 def test_memory_is_bounded(sinograd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A scan of 16 MiB in images of 0.25 MiB: what is held at a time is a block, of 1 MiB here."""
-    monkeypatch.setattr("sinograd.io.scans.npy._BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr("sinograd.data.blocks.BLOCK_BYTES", 1 << 20)
     (tmp_path / "in").mkdir()
     image = np.random.default_rng(0).integers(0, 60000, (256, 512), dtype=np.uint16)
     tifffile.imwrite(tmp_path / "in" / "scan.tif", np.broadcast_to(image, (64, 256, 512)), photometric="minisblack")

@@ -97,7 +97,7 @@ def scanner(voxels: int) -> tuple[ConeBeam, Grid]:
 
 def _check_folder(folder: Path, voxels: int, force: bool) -> None:
     """Make the folder, and check that everything can be written to it before the work starts."""
-    from sinograd.io.storage.files import check_destination
+    from sinograd.io.storage.atomic import check_destination
 
     if folder.exists() and not folder.is_dir():
         raise NotAFolderError(f"{folder} is a file, expected a folder for the demo's files")

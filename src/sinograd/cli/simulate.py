@@ -322,7 +322,7 @@ class _Noise:
 
 def _check_output(request: Request, readings: int) -> None:
     from sinograd.io.scans.sinograd_hdf5 import SUFFIXES
-    from sinograd.io.storage.files import check_destination
+    from sinograd.io.storage.atomic import check_destination
 
     if request.output.suffix.lower() not in SUFFIXES:
         raise InputError(f"cannot write the scan {request.output}: its name must end in {' or '.join(SUFFIXES)}")

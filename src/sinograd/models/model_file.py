@@ -33,7 +33,7 @@ from torch import nn
 from sinograd.config.schema import POSITIVE, from_plain, to_plain
 from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.errors import ConfigError, FormatError, InputError, InputTypeError, MissingFileError
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.models.bilateral import BILATERAL, DualDomainBilateral, is_bilateral_stack
 from sinograd.models.network_denoiser import NetworkDenoiser
 from sinograd.models.network_file import (

@@ -24,7 +24,7 @@ from torch import Tensor, nn
 from sinograd.choices import NETWORKS
 from sinograd.config.schema import POSITIVE, OneOf, from_plain, to_plain
 from sinograd.errors import ConfigError, InputError, InputTypeError
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.models.network_denoiser import NetworkDenoiser
 
 # What every model file starts with.

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sinograd.data import Scan
+from sinograd.data.blocks import view_blocks
 from sinograd.datasets import PairedVolume, load_pairs
 from sinograd.errors import ConfigError, InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid, detector_region
@@ -19,8 +20,6 @@ from sinograd.training.config import Config
 from sinograd.training.data_config import Region, StackFiles
 
 Progress = Callable[[int, int], None]
-
-_BLOCK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -223,9 +222,8 @@ def _load_rows(scan: Scan, rows: tuple[int, int] | None) -> Tensor:
         return scan.load()
     views, _, columns = scan.shape
     part = torch.empty(views, rows[1] - rows[0], columns)
-    step = max(1, _BLOCK_BYTES * views // max(scan.nbytes, 1))
-    for start in range(0, views, step):
-        part[start : start + step] = scan.load(slice(start, min(start + step, views)))[:, rows[0] : rows[1]]
+    for start, stop in view_blocks(scan.shape, scan.projections.dtype.itemsize):
+        part[start:stop] = scan.load(slice(start, stop))[:, rows[0] : rows[1]]
     return part
 
 

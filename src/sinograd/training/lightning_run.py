@@ -23,7 +23,7 @@ from torch import Tensor, nn
 from sinograd.config.schema import to_plain
 from sinograd.errors import InputError, Stopped
 from sinograd.interrupts import Interrupts
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.training.batches import Batches
 from sinograd.training.build import build_optimizers, build_task
 from sinograd.training.config import Config

@@ -23,7 +23,7 @@ import torch
 from sinograd.config.schema import differences, to_plain
 from sinograd.data.provenance import to_json
 from sinograd.errors import ConfigError, ExistingFileError, InputError, MissingFileError
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.training.config import Config, load_config, save_text
 
 _NAMES = (

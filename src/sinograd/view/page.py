@@ -17,7 +17,7 @@ import torch
 
 from sinograd.data.scan import check_grid
 from sinograd.errors import InputError
-from sinograd.io.storage.files import check_destination, replacing
+from sinograd.io.storage.atomic import check_destination, replacing
 
 if TYPE_CHECKING:
     from sinograd.geometry import Grid

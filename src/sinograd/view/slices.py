@@ -13,7 +13,7 @@ import torch
 
 from sinograd.data.scan import check_grid
 from sinograd.errors import InputError
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -87,7 +87,7 @@ def save_preview(
 
 def check_picture_path(path: str | os.PathLike[str], *, force: bool = False) -> Path:
     """Check, before a long computation, that a PNG can be written to `path`; raises like `save_preview`."""
-    from sinograd.io.storage.files import check_destination
+    from sinograd.io.storage.atomic import check_destination
 
     path = Path(path)
     if path.suffix.lower() != ".png":

@@ -179,12 +179,12 @@ def _load(scan: Scan, progress: Report) -> torch.Tensor:
     """All projections as float32, checked; read block by block so that progress can be told."""
     import torch
 
+    from sinograd.data.blocks import view_blocks
+
     views = scan.shape[0]
     advance = progress.stage("reading", views)
     projections = torch.empty(scan.shape, dtype=torch.float32)
-    step = max(1, (64 << 20) * views // max(scan.nbytes, 1))
-    for start in range(0, views, step):
-        stop = min(start + step, views)
+    for start, stop in view_blocks(scan.shape, scan.projections.dtype.itemsize):
         projections[start:stop] = scan.load(slice(start, stop))
         advance(stop, views)
     dataclasses.replace(scan, projections=projections).validate()

@@ -13,7 +13,6 @@ from torch import Tensor
 
 from sinograd.errors import InputError, InputIndexError
 from sinograd.geometry import Grid
-from sinograd.io.storage.hdf5.heaps import check_heaps
 from sinograd.io.storage.hdf5.layout import numbers, opened
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 from sinograd.io.volumes import ome_zarr
@@ -140,7 +139,6 @@ class _File:
 
 
 def _hdf5(path: Path) -> tuple[Any, dict[str, Any], int]:
-    check_heaps(path)
     with opened(path) as file:
         record = volumes.hdf5_record(file, path)
         dataset = numbers(file, "volume", path)

@@ -27,9 +27,7 @@ from sinograd.data.provenance import make_provenance, to_json
 from sinograd.data.scan import check_grid
 from sinograd.errors import InputError, InputTypeError, MissingFileError
 from sinograd.geometry import Grid
-from sinograd.io.storage.files import check_destination, replacing
-from sinograd.io.storage.folders import check_folder, replacing_folder
-from sinograd.io.storage.hdf5.heaps import check_heaps
+from sinograd.io.storage.atomic import check_destination, check_folder, replacing, replacing_folder
 from sinograd.io.storage.hdf5.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
 from sinograd.io.storage.optional import check_extra
 from sinograd.io.volumes import itk as itk_volumes
@@ -166,7 +164,6 @@ def is_volume(path: str | os.PathLike[str]) -> bool:
         return True
     try:
         if suffix in (".h5", ".hdf5"):
-            check_heaps(path)
             with opened(path) as file:
                 return file.attrs.get("format") == FORMAT
         if suffix == ".npy" and path.with_suffix(".yaml").is_file():
@@ -217,7 +214,6 @@ def _read_hdf5(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     with open(path, "rb") as file:
         if not is_hdf5(file.read(8)):
             raise InputError(f"{path} is not an HDF5 file")
-    check_heaps(path)
     with opened(path) as file:
         record = hdf5_record(file, path)
         return np.asarray(numbers(file, "volume", path)), record

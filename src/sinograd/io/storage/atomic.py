@@ -1,4 +1,4 @@
-"""Safe writing: a file appears under its name when it is whole, or not at all."""
+"""Atomic writing: a file or folder appears under its name when it is whole, or not at all."""
 
 from __future__ import annotations
 
@@ -7,11 +7,18 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from sinograd.errors import ExistingFileError, IsAFolderError, MissingFileError, NotAFolderError, WritingStopped
+from sinograd.errors import (
+    ExistingFileError,
+    FileError,
+    IsAFolderError,
+    MissingFileError,
+    NotAFolderError,
+    WritingStopped,
+)
 
 HEADROOM = 1 << 20  # bytes kept free beside the data: headers, metadata, the file system's own
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -38,15 +45,10 @@ def check_destination(path: str | os.PathLike[str], *, force: bool = False, need
         raise ExistingFileError(f"{path} already exists: use --force (force=True in Python) to replace it")
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"cannot write {path}: no permission to write in {folder}")
-    free = shutil.disk_usage(folder).free
-    if needed and free < needed + HEADROOM:
-        raise OSError(
-            errno.ENOSPC,
-            f"cannot write {path}: not enough free disk space, {needed + HEADROOM:,} bytes needed, {free:,} bytes free",
-        )
+    _check_room(path, needed)
     limit = _size_limit()
     if needed and limit < needed + HEADROOM:
-        raise OSError(
+        raise FileError(
             errno.EFBIG,
             f"cannot write {path}: {needed + HEADROOM:,} bytes needed, files may have {limit:,} bytes (ulimit -f)",
         )
@@ -86,6 +88,79 @@ def stopped(path: Path, error: OSError) -> WritingStopped:
     reason = words[1] if words else error.strerror or str(error)
     message = f"writing {path} stopped: {reason}; nothing partial was left"
     return WritingStopped(message) if number is None else WritingStopped(number, message)
+
+
+def check_folder(
+    path: str | os.PathLike[str], *, ours: Callable[[Path], bool], force: bool = False, needed: int = 0
+) -> Path:
+    """Check that a folder of `needed` bytes can be written to `path`, before the work that makes it starts.
+
+    An existing folder may be replaced only with `force`, and only when `ours(path)` says that it holds what
+    would be written and nothing else. Raises as `check_destination`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not force:
+            raise ExistingFileError(f"{path} already exists: use --force (force=True in Python) to replace it")
+        if any(path.iterdir()) and not ours(path):
+            raise ExistingFileError(f"{path} holds other files than those that would be written: it is not replaced")
+    elif path.exists():
+        raise ExistingFileError(f"cannot write the folder {path}: it is a file")
+    check_destination(path if not path.exists() else path.with_name(f".{os.getpid()}.checked.{path.name}"))
+    _check_room(path, needed)
+    return path
+
+
+@contextmanager
+def replacing_folder(
+    path: str | os.PathLike[str], *, ours: Callable[[Path], bool], force: bool = False, needed: int = 0
+) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes this name when the block ends without an error.
+
+    Whatever ends the block early, an interrupt included, the temporary folder is removed and `path` stays as it
+    was. An OSError becomes WritingStopped.
+    """
+    path = check_folder(path, ours=ours, force=force, needed=needed).resolve()
+    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    old = path.with_name(f".{os.getpid()}.old.{path.name}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        _flush(temporary)
+        check_folder(path, ours=ours, force=force)
+        if path.exists():
+            os.replace(path, old)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
+    except (FileExistsError, WritingStopped):
+        raise
+    except OSError as error:
+        raise stopped(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_room(path: Path, needed: int) -> None:
+    """FileError (ENOSPC) when the disk has no room for `needed` bytes more."""
+    free = shutil.disk_usage(path.parent).free
+    if needed and free < needed + HEADROOM:
+        raise FileError(
+            errno.ENOSPC,
+            f"cannot write {path}: not enough free disk space, {needed + HEADROOM:,} bytes needed, {free:,} bytes free",
+        )
+
+
+def _flush(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
 
 
 def _size_limit() -> float:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from sinograd.io.storage.files import check_destination, replacing
+from sinograd.io.storage.atomic import check_destination, replacing
 
 Usage = namedtuple("Usage", "total used free")
 

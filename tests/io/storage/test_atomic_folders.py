@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from sinograd.io.storage.folders import check_folder, replacing_folder
+from sinograd.io.storage.atomic import check_folder, replacing_folder
 
 Usage = namedtuple("Usage", "total used free")
 
