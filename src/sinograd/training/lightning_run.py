@@ -262,8 +262,8 @@ def fit(
             trainer.fit(module, range(1), validation, ckpt_path=checkpoint, weights_only=True)
         except SystemExit:  # what Lightning makes of a KeyboardInterrupt
             step = len(recorder.history) + 1
-            rest = "nothing was kept" if folder is None else "--resume goes on from the last checkpoint"
-            raise Stopped(f"in the middle of step {step}; {rest}") from None
+            rest = "nothing was kept" if folder is None else "`resume=True` goes on from the last checkpoint"
+            raise Stopped(f"in the middle of step {step}", rest) from None
         for logger in trainer.loggers:
             logger.finalize("success")
     return recorder

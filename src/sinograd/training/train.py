@@ -83,7 +83,7 @@ def train(
         ImportError: Lightning is not installed.
         ConfigError, ValueError, TypeError: configuration, processes or data are wrong, before anything is written.
         FileExistsError, FileNotFoundError: see `RunFolder`.
-        Stopped: a KeyboardInterrupt, after an interrupt, when the step that was running has ended and was saved.
+        Stopped: after an interrupt, when the step that was running has ended and was saved.
     """
     _check_lightning()
     config = as_config(config)
@@ -141,8 +141,8 @@ def _run(
         save_curves(history, folder.curves, title=folder.path.name, force=True)
     if recorder.reason == "interrupted":
         where = f"after step {len(history)} of {config.stop.max_steps}"
-        rest = "; nothing was kept" if folder is None else f"; --resume goes on from there ({folder.path})"
-        raise Stopped(where + rest)
+        rest = "nothing was kept" if folder is None else f"`resume=True` goes on from there ({folder.path})"
+        raise Stopped(where, rest)
     return TrainingResult(
         model,
         config,

@@ -59,12 +59,12 @@ class Partial:
         from sinograd.io import read_volume
 
         if not self.path.exists():
-            raise InputError(f"--resume: there is no {self.path} of an interrupted run")
+            raise InputError(f"`resume`: there is no {self.path} of an interrupted run")
         volume, grid, record = read_volume(self.path)
         if record.get("key") != self.key or not grid.equals(self.grid):
             raise InputError(
-                f"--resume: {self.path} was made from another scan, with other options or by another version; "
-                "start without --resume, or remove it"
+                f"`resume`: {self.path} was made from another scan, with other options or by another version; "
+                "start without `resume`, or remove it"
             )
         return volume, int(record["done"])
 
