@@ -30,7 +30,7 @@ def generator() -> torch.Generator:
 
 
 def denoiser(name: str = "cnn-10", offset: float = -500.0, scale: float = 250.0) -> NetworkDenoiser:
-    return NetworkDenoiser(NETWORKS[name](**SMALL[name], generator=generator()), offset, scale)
+    return NetworkDenoiser(NETWORKS.load(name)(**SMALL[name], generator=generator()), offset, scale)
 
 
 def test_units_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:

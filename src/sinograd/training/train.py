@@ -22,7 +22,7 @@ from sinograd.models import save_model
 from sinograd.ops.devices import compute_device
 from sinograd.training.batches import Batches, build_batches
 from sinograd.training.build import build_model, resolve
-from sinograd.training.config import Config, Network, as_config, config_hash
+from sinograd.training.config import Config, as_config, config_hash
 from sinograd.training.data import Progress, ScanStack, Stack, TrainingData, load_data
 from sinograd.training.distributed import check_processes, leave_group, rank_of
 from sinograd.training.history import History, save_curves
@@ -112,8 +112,7 @@ def train(
 def _folder(config: Config, *, resume: bool, force: bool, used: bool) -> RunFolder | None:
     if config.output is None or not used:
         return None
-    name = "model.pt" if isinstance(config.model, Network) else "model.yaml"
-    return RunFolder(config.output, resume=resume, force=force, model_name=name)
+    return RunFolder(config.output, resume=resume, force=force, model_name=config.model.file_name)
 
 
 def _run(

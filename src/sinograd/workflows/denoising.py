@@ -246,7 +246,7 @@ def _warn_of_other_data(
 def _warn_of_other_values(volume: torch.Tensor, filters: nn.Sequential | NetworkDenoiser) -> None:
     from torch import nn
 
-    from sinograd.training.data import typical_size
+    from sinograd.training.samples import typical_size
 
     if not isinstance(filters, nn.Sequential):
         values = volume.reshape(-1)[:: max(1, volume.numel() >> 20)].sort().values
