@@ -12,7 +12,7 @@ import torch
 
 from sinograd.io import read_volume
 from sinograd.ops import InSlabs, slab_plan
-from sinograd.recon.analytic import slabs
+from sinograd.recon import FilteredBackprojection
 from sinograd.workflows import analytic as filtering
 from sinograd.workflows import iterative as iterating
 
@@ -23,25 +23,21 @@ MEMORY = 30_000
 def small_card(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--device cuda` computes on the CPU, in slabs."""
     monkeypatch.setattr("sinograd.ops.devices.compute_device", lambda device, kernels=True: torch.device("cpu"))
-    original = slabs.filtered_backprojection_on
-    monkeypatch.setattr(slabs, "filtered_backprojection_on", lambda *given: original(*given, memory=MEMORY))
-    monkeypatch.setattr(
-        filtering,
-        "_parts",
-        lambda where, *scan: slabs.parts_that_fit(*scan, memory=MEMORY, element=4, on_gpu=False),
-    )
+    original = FilteredBackprojection.on
+    monkeypatch.setattr(FilteredBackprojection, "on", lambda self, device: original(self, device, MEMORY))
+    monkeypatch.setattr(filtering, "_parts", lambda where, whole: whole.parts(MEMORY, element=4, on_gpu=False))
 
 
 def run(sinograd: Any, scan: Path, output: Path, *more: object) -> torch.Tensor:
     result = sinograd("reconstruct", scan, "-o", output, *more)
     assert result.exit_code == 0, result.output
-    return read_volume(output)[0]
+    return read_volume(output).values
 
 
 @pytest.mark.usefixtures("small_card")
 def test_slabs(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
     run(sinograd, scan_file, tmp_path / "slabs.h5", "--device", "cuda", "--window", "hann")
-    provenance = read_volume(tmp_path / "slabs.h5")[2]
+    provenance = read_volume(tmp_path / "slabs.h5").provenance
     assert provenance["details"].endswith("slabs") and ", on cuda in " in provenance["details"]
     assert "device" not in provenance["options"]  # the volume can be repeated elsewhere
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.errors import InputError
-from sinograd.geometry import ConeBeam, FanBeam, Geometry, Grid, ParallelBeam
+from sinograd.geometry import ConeBeam, FanBeam, Grid, ParallelBeam
 from sinograd.recon.analytic.fbp import check_fbp
 from sinograd.recon.analytic.fdk import check_fdk
 from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection, Progress

@@ -29,7 +29,11 @@ def rows_of_box(vectors: Tensor, divergent: bool, detector: tuple[int, int], box
         box: its ends.
     """
     if is_curved(vectors):
-        return _concentric_rows(vectors, detector[0], box) if _concentric(vectors) else _curved_rows(vectors, box, detector)
+        return (
+            _concentric_rows(vectors, detector[0], box)
+            if _concentric(vectors)
+            else _curved_rows(vectors, box, detector)
+        )
     # a row is a quotient of two linear functions, whose extremes lie at corners
     matrices = projection_matrices(vectors, divergent, detector)
     corners = _corners(box)

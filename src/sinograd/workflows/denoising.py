@@ -13,7 +13,8 @@ from sinograd.errors import GridWarning, InputError, UnitWarning
 from sinograd.workflows import dicom
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
-from sinograd.workflows.report import Position, Report
+from sinograd.workflows.job import job, no_partial
+from sinograd.workflows.report import Report
 
 if TYPE_CHECKING:
     import torch
@@ -58,11 +59,8 @@ class Denoised:
 
 def denoise_file(request: DenoiseRequest, progress: Report) -> Denoised:
     """Read, check, denoise, write. Nothing is written unless everything before succeeded."""
-    position = Position(progress)
-    try:
+    with job(progress, no_partial(request.output.name)) as position:
         return _denoise_file(request, position)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{position}; no partial {request.output.name} was left") from None
 
 
 def _denoise_file(request: DenoiseRequest, progress: Report) -> Denoised:
@@ -78,8 +76,9 @@ def _denoise_file(request: DenoiseRequest, progress: Report) -> Denoised:
     _check_device(request, module)
     if isinstance(module, DualDomainBilateral):
         volume, grid, scan = _from_scan(request, module, saved, progress)
+        unit = "1/mm"
     else:
-        volume, grid = _from_volume(request, module, saved, progress)  # pyright: ignore[reportArgumentType]
+        volume, grid, unit = _from_volume(request, module, saved, progress)  # pyright: ignore[reportArgumentType]
         scan = None
     progress.stage("writing", 0)
     source: dict[str, Any] = {"file": str(request.input.resolve())}
@@ -94,17 +93,17 @@ def _denoise_file(request: DenoiseRequest, progress: Report) -> Denoised:
     if dicom.is_series(request.input):
         dicom.write_output(request, volume, saved)
     else:
-        write_volume(volume, request.output, grid, force=request.force, provenance=provenance)
+        write_volume(volume, request.output, grid, unit=unit, force=request.force, provenance=provenance)
     if request.preview is not None:
         title = f"{request.input.name}: {saved.model.name}"
-        save_preview(volume, grid, request.preview, title=title, force=request.force)
+        save_preview(volume, grid, request.preview, unit=unit, title=title, force=request.force)
     words = f"{saved.model.name}, {sum(p.numel() for p in module.parameters())} parameters"
     return Denoised(volume, grid, scan, words, time.perf_counter() - start)
 
 
 def _from_volume(
     request: DenoiseRequest, module: nn.Sequential | NetworkDenoiser, saved: AnySaved, progress: Report
-) -> tuple[torch.Tensor, Grid]:
+) -> tuple[torch.Tensor, Grid, str | None]:
     import torch
     from torch import nn
 
@@ -113,20 +112,23 @@ def _from_volume(
 
     for option in ("voxel_mm", "shape", "center_mm"):
         if getattr(request, option) is not None:
-            name = f"--{option.replace('_', '-')}"
-            raise InputError(f"{name} is for scans; {request.model} ({saved.model.name}) denoises volumes as they are")
+            raise InputError(
+                f"`{option}` is for scans; {request.model} ({saved.model.name}) denoises volumes as they are"
+            )
     progress.stage("reading", 0)
     if dicom.is_series(request.input):
         volume, grid = dicom.load_series(request.input, request.model, module, saved)
+        unit = "HU"
     else:
         try:
-            volume, grid, _ = read_volume(request.input)
+            source = read_volume(request.input)
         except ValueError as error:
             hint = (
                 f"{request.model} ({saved.model.name}) denoises volumes, or slices in a folder; a scan has to be "
                 "reconstructed first"
             )
             raise InputError(f"{error}; {hint}") from error
+        volume, grid, unit = source.values, source.grid, source.unit
     _check_outputs(request, grid)
     volume = volume.float()
     bad = int((~torch.isfinite(volume)).sum())
@@ -137,7 +139,7 @@ def _from_volume(
         raise InputError(f"{request.input} is an image, {request.model} denoises volumes")
     _warn_of_other_data(volume, grid, module, saved)
     filter_in_place(module.to(request.device), volume, progress=progress.stage("denoising", len(volume), "slices"))
-    return volume, grid
+    return volume, grid, unit
 
 
 def _from_scan(
@@ -197,7 +199,7 @@ def _check_device(request: DenoiseRequest, module: nn.Module) -> None:
 
     chosen_device(request.device, kernels=False)
     if request.device != "cpu" and not isinstance(module, NetworkDenoiser):
-        raise InputError(f"--device is for networks, {request.model} is a model of bilateral filters")
+        raise InputError(f"`device` is for networks, {request.model} is a model of bilateral filters")
 
 
 def _check_outputs(request: DenoiseRequest, grid: Grid) -> None:
@@ -214,9 +216,9 @@ def _check_outputs(request: DenoiseRequest, grid: Grid) -> None:
 
 def _check_the_input_stays(request: DenoiseRequest) -> None:
     """ValueError when writing would replace the input itself."""
-    outputs = {"-o": request.output, "--preview": request.preview}
+    outputs = {"`output`": request.output, "`preview`": request.preview}
     if request.output.suffix.lower() == ".npy":
-        outputs["the .yaml beside -o"] = request.output.with_suffix(".yaml")
+        outputs["the .yaml beside `output`"] = request.output.with_suffix(".yaml")
     for name, path in outputs.items():
         if path is not None and path.exists() and request.input.exists() and path.samefile(request.input):
             raise InputError(f"cannot write {path}: {name} is the input itself")
@@ -244,7 +246,7 @@ def _warn_of_other_data(
 def _warn_of_other_values(volume: torch.Tensor, filters: nn.Sequential | NetworkDenoiser) -> None:
     from torch import nn
 
-    from sinograd.training.data import typical_size
+    from sinograd.training.samples import typical_size
 
     if not isinstance(filters, nn.Sequential):
         values = volume.reshape(-1)[:: max(1, volume.numel() >> 20)].sort().values

@@ -80,4 +80,3 @@ def check_fdk(geometry: Geometry, grid: Grid | None) -> Grid:
     grid = geometry.default_grid() if grid is None else grid
     check_pair(geometry, grid)
     return grid
-

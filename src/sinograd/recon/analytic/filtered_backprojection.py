@@ -126,9 +126,7 @@ class FilteredBackprojection:
     @property
     def groups(self) -> tuple[range, ...]:
         """Views that are summed before their sum is added to the volume."""
-        return tuple(
-            range(first, min(first + GROUP_VIEWS, self.views)) for first in range(0, self.views, GROUP_VIEWS)
-        )
+        return tuple(range(first, min(first + GROUP_VIEWS, self.views)) for first in range(0, self.views, GROUP_VIEWS))
 
     def replace(self, taps: Tensor, weights: Tensor) -> FilteredBackprojection:
         """The same with another filter and other redundancy weights."""

@@ -13,6 +13,7 @@ from sinograd.ops.detector_rows import ROUNDING, rows_of_box
 from sinograd.ops.validity import check_pair
 from sinograd.recon.analytic.virtual_detector import VirtualDetector, upright_detector
 
+
 def needed_rows(geometry: Geometry, grid: Grid, margin: int = 0) -> tuple[int, int]:
     """First detector row and the one after the last that filtered backprojection to `grid` reads, over all views.
 

@@ -70,9 +70,7 @@ class Orbit:
     distance: Tensor
 
 
-def circular_orbit(
-    vectors: Tensor, detector: tuple[int, int], divergent: bool, helical: bool = False
-) -> Orbit:
+def circular_orbit(vectors: Tensor, detector: tuple[int, int], divergent: bool, helical: bool = False) -> Orbit:
     """The orbit of the views of an upright detector ([views, 4 or 5, 3]) of (rows, columns).
 
     Raises:
@@ -165,8 +163,7 @@ def _check_circle(source: Tensor, helical: bool) -> None:
     climb = float(height.max() - height.min())
     if climb > (0 if helical else HEIGHT_TOLERANCE * middle):
         raise UndefinedGeometryError(
-            "is defined for a circular orbit, not for a helix: "
-            f"the source moves {climb:g} mm along z"
+            f"is defined for a circular orbit, not for a helix: the source moves {climb:g} mm along z"
         )
     spread = float(distance.max() - distance.min())
     if middle <= 0 or spread > CIRCLE_TOLERANCE * middle:

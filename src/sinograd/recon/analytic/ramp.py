@@ -14,7 +14,7 @@ from sinograd.errors import InputError
 from sinograd.ops.device_cache import on_device
 
 # Samples of a transformed row, at least: the bits of shorter transforms depend on threads and on the rows beside them.
-SHORTEST = 64
+SHORTEST = 128
 
 
 def ramp_taps(

@@ -108,8 +108,7 @@ def upright_detector(geometry: Geometry) -> VirtualDetector:
         return VirtualDetector(vectors, shape, None, shape)
     if is_curved(vectors):
         raise UndefinedGeometryError(
-            "needs a curved detector's axis to be parallel to the rotation axis, and no ray "
-            "steeper than 45 degrees"
+            "needs a curved detector's axis to be parallel to the rotation axis, and no ray steeper than 45 degrees"
         )
     virtual, new_shape = _upright(vectors, geometry.divergent, shape)
     if not is_axial(virtual, geometry.divergent, new_shape):
@@ -122,9 +121,7 @@ def upright_detector(geometry: Geometry) -> VirtualDetector:
     return VirtualDetector(virtual, new_shape, real @ to_world, shape)
 
 
-def _upright(
-    vectors: Tensor, divergent: bool, shape: tuple[int, int]
-) -> tuple[Tensor, tuple[int, int]]:
+def _upright(vectors: Tensor, divergent: bool, shape: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
     source, centre, u, v = vectors.unbind(1)
     normal = torch.linalg.cross(u, v)
     flat = normal[:, :2].norm(dim=1, keepdim=True)
@@ -142,9 +139,7 @@ def _upright(
         for extent, n in ((rows, shape[0]), (columns, shape[1]))
     )
     if new_shape[0] > GROWTH * shape[0] + 2 or new_shape[1] > GROWTH * shape[1] + 2:
-        raise UndefinedGeometryError(
-            f"would need a virtual detector of {new_shape} for one of {shape}: turned too far"
-        )
+        raise UndefinedGeometryError(f"would need a virtual detector of {new_shape} for one of {shape}: turned too far")
     return virtual, (new_shape[0], new_shape[1])
 
 
