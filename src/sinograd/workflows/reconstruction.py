@@ -220,16 +220,16 @@ def _write(request: Request, result: Reconstruction) -> None:
     if result.center is not None:
         made["center"] = center_text(result.center)
     provenance = make_provenance("sinograd reconstruct", request.options, **made)
-    write_volume(result.volume, request.output, grid, force=request.force, provenance=provenance)
+    write_volume(result.volume, request.output, grid, unit="1/mm", force=request.force, provenance=provenance)
     title = f"{request.scan.name}: {result.algorithm}, {result.details}"
     if request.preview is not None:
-        save_preview(result.volume, grid, request.preview, title=title, force=request.force)
+        save_preview(result.volume, grid, request.preview, unit="1/mm", title=title, force=request.force)
     if request.page is not None:
         details = {name: str(value) for name, value in made.items() if name in ("algorithm", "geometry", "center")}
         details["scan"] = str(request.scan)
         details["options"] = ", ".join(f"{name} {value}" for name, value in request.options.items())
         details["made by"] = f"{provenance['software']}, {provenance['time']}"
-        save_page(result.volume, grid, request.page, title=title, details=details, force=request.force)
+        save_page(result.volume, grid, request.page, unit="1/mm", title=title, details=details, force=request.force)
 
 
 def center_text(center: Center) -> str:
