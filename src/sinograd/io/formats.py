@@ -66,10 +66,10 @@ def find_format(registry: Registry[Any], path: Path) -> Choice:
     head = file_head(path)
     entry = first_match(registry, path, head)
     if entry is not None:
-        return _loaded(entry, path)
+        return loaded(entry, path)
     for entry in by_name:
         if may_be(entry, path):
-            return _loaded(entry, path)
+            return loaded(entry, path)
     if by_name:
         kind = "folder" if path.is_dir() else "file"
         raise FormatError(f"cannot read the {_holds(registry)} {path}: it is a {kind}, which its name does not tell")
@@ -85,7 +85,7 @@ def matching_format(registry: Registry[Any], path: Path) -> Choice | None:
         entry = first_match(registry, path, file_head(path))
     except InputError:
         return None
-    return None if entry is None else _loaded(entry, path)
+    return None if entry is None else loaded(entry, path)
 
 
 def writing_format(registry: Registry[Any], path: Path, name: str | None = None) -> Choice:
@@ -101,7 +101,7 @@ def writing_format(registry: Registry[Any], path: Path, name: str | None = None)
         entries = [entry for entry in entries if entry.name == name]
     for entry in entries:
         if suffix in writing_suffixes(entry):
-            return _loaded(entry, path)
+            return loaded(entry, path)
     form = "" if name is None else f" as {name}"
     raise InputError(f"cannot write the {_holds(registry)} {path}{form}: its name must {_endings(entries)}")
 
@@ -157,7 +157,8 @@ def first_match(registry: Registry[Any], path: Path, head: bytes) -> Entry[Any] 
     return None
 
 
-def _loaded(entry: Entry[Any], path: Path) -> Choice:
+def loaded(entry: Entry[Any], path: Path) -> Choice:
+    """An entry with its format; InputError where the package that it needs is not installed."""
     _check_package(entry, path)
     return Choice(entry, entry.load()())
 

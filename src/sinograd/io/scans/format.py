@@ -82,7 +82,11 @@ def stored_dtype(images: Projections, largest: int = 4) -> np.dtype[Any]:
 
 def stored_block(images: Any, start: int, stop: int) -> np.ndarray:
     """Images start to stop - 1 as an array."""
-    block = images[start:stop]
+    return as_array(images[start:stop])
+
+
+def as_array(block: Any) -> np.ndarray:
+    """An array or a tensor as an array."""
     return np.asarray(block.detach().cpu() if hasattr(block, "detach") else block)
 
 

@@ -136,7 +136,6 @@ def _calibration_files(scan: Scan, path: Path) -> dict[str, tuple[Path, Projecti
     }
 
 
-
 def _write(images: Projections, path: Path, progress: Progress | None) -> None:
     shape, dtype = shape_of(images), stored_dtype(images)
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}

@@ -29,7 +29,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from sinograd.config.yaml import dump_yaml
 from sinograd.data.calibration import Calibration
@@ -53,12 +52,12 @@ class SinogradHdf5(ScanFormat):
     """sinograd's own HDF5, described on the page of this module."""
 
     def matches(self, path: Path, head: bytes) -> bool:
-        """Whether a file is one of sinograd's own, or HDF5 too damaged to tell."""
+        """Whether a file is a scan of sinograd's own, or HDF5 too damaged to tell."""
         if not is_hdf5(head):
             return False
         try:
             with opened(path) as file:
-                return str(file.attrs.get("format", "")).startswith("sinograd-")
+                return file.attrs.get("format") == FORMAT
         except ValueError:
             return True
 
@@ -143,5 +142,3 @@ def _calibration_layout(calibration: Calibration, scan: Scan) -> dict[str, Array
         if entries is not None:
             layouts[f"calibration/{name}"] = ArrayLayout(entries.shape, np.dtype("<f8"), partial(stored_block, entries))
     return layouts
-
-

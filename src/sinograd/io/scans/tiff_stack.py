@@ -14,7 +14,6 @@ from __future__ import annotations
 import math
 import re
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -22,7 +21,7 @@ from sinograd.data.projections import Projections, shape_of
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
-from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype
+from sinograd.io.scans.format import Progress, ScanFormat, as_array, stored_dtype
 from sinograd.io.scans.sidecar import Sidecar, find_sidecar, sidecar_of, sidecar_text
 from sinograd.io.storage.atomic import replacing_folder
 from sinograd.io.storage.tiff import SUFFIXES, TiffImages, is_tiff, natural_order
@@ -53,8 +52,8 @@ class TiffStack(ScanFormat):
         groups = _groups(path, sidecar)
         if not groups["projections"]:
             raise InputError(
-                f"{path} holds no projections, only {len(groups['reference'])} references and {len(groups['dark'])} dark "
-                f"images by their names: name the projections in {sidecar.path}"
+                f"{path} holds no projections, only {len(groups['reference'])} references and "
+                f"{len(groups['dark'])} dark images by their names: name the projections in {sidecar.path}"
             )
         held = {name: _images(files, sidecar) for name, files in groups.items() if files}
         return sidecar.scan(**held, file=path, images=lambda files: _images(files, sidecar), kind=kind)
@@ -92,8 +91,7 @@ def _write_images(images: Projections, folder: Path, prefix: str, progress: Prog
     shape, dtype = shape_of(images), stored_dtype(images).newbyteorder("=")
     count = 1 if len(shape) == 2 else shape[0]  # a 2-D scan is one image
     for index in range(count):
-        block = stored_block(images, index, index + 1)[0] if len(shape) == 3 else stored_block(images, 0, shape[0])
-        image = block.astype(dtype, copy=False)
+        image = as_array(images[index] if len(shape) == 3 else images[:]).astype(dtype, copy=False)
         name = folder / f"{prefix}_{index:05d}.tif"
         tifffile.imwrite(name, np.ascontiguousarray(image), photometric="minisblack", metadata=None)
         if progress is not None:
