@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import re
 import runpy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,18 @@ PROSE = [
     *(f"docs/{page}" for page in PAGES),
     *("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "experiments/README.md"),
 ]
+REGISTRIES = [registry for registry in vars(choices).values() if isinstance(registry, Registry)]
 # The groups of entry points that other packages use; some are no modules.
-GROUPS = {registry.group for registry in vars(choices).values() if isinstance(registry, Registry)} - {None}
+GROUPS = {registry.group for registry in REGISTRIES} - {None}
+
+
+@pytest.fixture(autouse=True)
+def registries() -> Iterator[None]:
+    """What an example registers is gone after it."""
+    before = [(registry, registry._entries) for registry in REGISTRIES]
+    yield
+    for registry, entries in before:
+        registry._entries = entries
 
 
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks((DOCS / page).read_text(), "python")])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -77,6 +78,20 @@ def test_it_lists_every_howto(readme: str, project_root: Path) -> None:
     pages = {f"docs/howto/{path.name}" for path in (project_root / "docs" / "howto").glob("*.md")}
     table = readme.split("## I want to ...")[1].split("\n## ")[0]
     assert set(re.findall(r"\((docs/howto/[^)]+)\)", table)) == pages
+
+
+def test_the_scores_are_those_of_the_experiment(readme: str, project_root: Path) -> None:
+    """PSNR in the README, and the table in experiments/README.md, from results.json of the quick profile."""
+    results = json.loads((project_root / "experiments/bone_xrm/results/quick/results.json").read_text("utf-8"))
+    scores = {(row["method"], row["metric"]): row for row in results["summary"] if row["reference"] == "clean"}
+    bullet = next(part for part in readme.split("\n- ") if part.startswith("**Denoisers"))
+    for method in ("low-dose", "one-filter", "dual-domain"):
+        assert f"{scores[method, 'psnr']['mean']:.1f}" in bullet
+    table = (project_root / "experiments" / "README.md").read_text(encoding="utf-8")
+    for method in {method for method, _ in scores}:
+        psnr, ssim = scores[method, "psnr"], scores[method, "ssim"]
+        row = f"{psnr['mean']:.2f} ± {psnr['std']:.2f} | {ssim['mean']:.3f} ± {ssim['std']:.3f} |"
+        assert row in table, method
 
 
 def test_the_drawing_of_the_conventions(project_root: Path, tmp_path: Path) -> None:

@@ -19,15 +19,39 @@ WINDOWS.add("cosine", "sinograd.recon.analytic.windows:cosine", "half a cosine")
 WINDOWS.add("hamming", "sinograd.recon.analytic.windows:hamming", "0.54 + 0.46 cosine")
 WINDOWS.add("hann", "sinograd.recon.analytic.windows:hann", "0.5 + 0.5 cosine")
 
-# Denoising networks: `nn.Module`s of images [B, 1, Y, X] whose constructor has options of plain types and a
-# `generator`, and whose `options` give them back. learning_rate: of Adam, unless a configuration says otherwise.
+# Denoising networks: `networks.Network`s of images [B, 1, Y, X], whose constructor has options of plain types and a
+# `generator`. learning_rate: of Adam, unless a configuration says otherwise; without one 1e-3.
 NETWORKS: Registry[Any] = Registry("network", "sinograd.networks")
-NETWORKS.add("cnn-10", "sinograd.networks.cnn10:CNN10", "ten plain convolutions", learning_rate=1.58e-4)
+NETWORKS.add("cnn-10", "sinograd.networks.cnn10:CNN10", "three plain convolutions", learning_rate=1.58e-4)
 NETWORKS.add("red-cnn", "sinograd.networks.red_cnn:REDCNN", "residual encoder and decoder", learning_rate=9.58e-5)
 NETWORKS.add("qae", "sinograd.networks.qae:QAE", "quadratic autoencoder", learning_rate=4e-4)
 NETWORKS.add(
     "noise2noise-unet", "sinograd.networks.noise2noise_unet:Noise2NoiseUNet", "U-Net of paper 003", learning_rate=1e-3
 )
+
+# Models that are no networks, as training configurations describe them: `training.model_config.ModelConfig`s.
+# takes: "volumes" or "scans".
+MODELS: Registry[Any] = Registry("model")
+MODELS.add("bilateral", "sinograd.training.models.bilateral:BilateralModel", "bilateral filters", takes="volumes")
+MODELS.add(
+    "dual-domain-bilateral",
+    "sinograd.training.models.dual_domain:DualDomainModel",
+    "bilateral filters before and after the reconstruction",
+    takes="scans",
+)
+
+# Losses of training: `losses.Loss`es, functions or classes whose constructor has options of plain types.
+LOSSES: Registry[Any] = Registry("loss", "sinograd.losses")
+LOSSES.add("mse", "sinograd.losses.errors:mse", "mean squared error")
+LOSSES.add("mae", "sinograd.losses.errors:mae", "mean absolute error")
+LOSSES.add("ssim", "sinograd.losses.structural_similarity:SSIM", "1 - structural similarity of slices")
+
+# Tasks of training, what is compared with what: `training.task_config.TaskConfig`s.
+TASKS: Registry[Any] = Registry("task")
+TASKS.add("supervised", "sinograd.training.tasks.supervised:Supervised", "compared with a clean target")
+TASKS.add("noise2noise", "sinograd.training.tasks.noise2noise:Noise2Noise", "compared with another realisation")
+TASKS.add("noise2void", "sinograd.training.tasks.noise2void:Noise2Void", "replaced voxels are predicted")
+TASKS.add("dual-domain", "sinograd.training.tasks.dual_domain:DualDomain", "from projections to the volume")
 
 # Formats of files, one class each (`sinograd.io.formats`). The first whose `matches` accepts the content of a path
 # reads it, so that special formats stand before general ones, and `add(..., first=True)` puts one before all.

@@ -14,9 +14,11 @@ from sinograd.cli.errors import reported
 from sinograd.cli.progress import Progress
 from sinograd.cli.registry_option import registry_option
 from sinograd.errors import InputError
+from sinograd.workflows.job import job, no_partial
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
+    from sinograd.workflows.report import Report
 
 
 @reported
@@ -53,20 +55,17 @@ def convert(
     volume = source.exists() and is_volume(source)
     if volume and (to is not None or geometry is not None):
         raise InputError(f"{source} is a volume: --to and --geometry are for scans")
-    with Progress(quiet=quiet) as progress:
-        try:
-            if volume:
-                lines = _convert_volume(source, output, force, progress)
-            else:
-                lines = _convert_scan(source, output, to, geometry, force, progress)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"{progress.position()}; no partial {output.name} was left") from None
+    with Progress(quiet=quiet) as bars, job(bars, no_partial(output.name)) as progress:
+        if volume:
+            lines = _convert_volume(source, output, force, progress)
+        else:
+            lines = _convert_scan(source, output, to, geometry, force, progress)
     if not quiet:
         show([*lines, ("written", f"{output} ({size(_bytes(output))})")])
 
 
 def _convert_scan(
-    source: Path, output: Path, to: str | None, geometry: str | None, force: bool, progress: Progress
+    source: Path, output: Path, to: str | None, geometry: str | None, force: bool, progress: Report
 ) -> Lines:
     from sinograd.data import make_provenance
     from sinograd.io import read, scan_format, write_scan, written_paths
@@ -85,7 +84,7 @@ def _convert_scan(
     return [*scan_lines(scan), *geometry_lines(scan.geometry)]
 
 
-def _convert_volume(source: Path, output: Path, force: bool, progress: Progress) -> Lines:
+def _convert_volume(source: Path, output: Path, force: bool, progress: Report) -> Lines:
     from sinograd.data.units import unit_text
     from sinograd.io import open_volume, write_volume
 

@@ -15,12 +15,14 @@ from sinograd.cli.errors import reported
 from sinograd.cli.progress import Progress
 from sinograd.cli.reconstruct import summary
 from sinograd.errors import ExistingFileError, NotAFolderError
+from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.reconstruction import Reconstruction, Request, reconstruct_file
 
 if TYPE_CHECKING:
     import torch
 
     from sinograd.geometry import ConeBeam, Grid
+    from sinograd.workflows.report import Report
 
 FILES = ("scan.h5", "truth.h5", "volume.h5", "slices.png")
 BONE_MM = 5.0  # diameter and height of the phantom
@@ -56,19 +58,13 @@ def demo(
     request = Request(output / "scan.h5", output / "volume.h5", force=force)
     start = time.perf_counter()
     with Progress() as progress:
-        try:
-            truth, grid, bone = _simulate(request.scan, VOXELS[size], photons, seed, force, progress)
-        except KeyboardInterrupt:
-            where = f"{progress.position()}; no partial {request.scan.name} was left"
-            raise KeyboardInterrupt(where) from None
+        with job(progress, no_partial(request.scan.name)) as report:
+            truth, grid, bone = _simulate(request.scan, VOXELS[size], photons, seed, force, report)
         simulated = time.perf_counter() - start
         result = reconstruct_file(request, progress)
         progress.stage("comparing", 0)
-        try:
+        with job(progress, "scan, truth and volume are whole, no partial slices.png was left"):
             compared = _compare(result, truth, grid, bone, output, force)
-        except KeyboardInterrupt:
-            where = f"{progress.position()}; scan, truth and volume are whole, no partial slices.png was left"
-            raise KeyboardInterrupt(where) from None
     show(
         [
             ("simulated", f"{simulated:.2f} seconds, {photons:g} photons per pixel and view"),
@@ -103,7 +99,7 @@ def _check_folder(folder: Path, voxels: int, force: bool) -> None:
         raise NotAFolderError(f"{folder} is a file, expected a folder for the demo's files")
     there = [name for name in FILES if (folder / name).exists()]
     if there and not force:
-        raise ExistingFileError(f"{folder} already holds {', '.join(there)}: use --force to replace them")
+        raise ExistingFileError(f"{folder} already holds {', '.join(there)}: use `force=True` to replace them")
     folder.mkdir(parents=True, exist_ok=True)
     geometry, grid = scanner(voxels)
     needed = 4 * (math.prod(geometry.projection_shape) + 2 * math.prod(grid.shape))
@@ -112,7 +108,7 @@ def _check_folder(folder: Path, voxels: int, force: bool) -> None:
 
 
 def _simulate(
-    path: Path, voxels: int, photons: float, seed: int, force: bool, progress: Progress
+    path: Path, voxels: int, photons: float, seed: int, force: bool, progress: Report
 ) -> tuple[torch.Tensor, Grid, float]:
     """Write the scan and the truth; return the truth, its grid and the attenuation of bone."""
     import torch

@@ -17,12 +17,14 @@ from sinograd.cli.progress import Progress
 from sinograd.errors import InputError
 from sinograd.phantoms.catalogue import PHANTOMS, names, placed, scanned_by
 from sinograd.workflows.grids import choose_grid
+from sinograd.workflows.job import job, no_partial
 
 if TYPE_CHECKING:
     import torch
 
     from sinograd.data import Scan
     from sinograd.geometry import Geometry
+    from sinograd.workflows.report import Report
 
 FLOOR = 0.5  # photons; the smallest reading taken at its word
 _BLOCK = 2**20  # readings made at once; the noise of a seed depends on it
@@ -138,17 +140,13 @@ def simulate(
         force=force,
     )
     start = time.perf_counter()
-    with Progress(quiet=quiet) as progress:
-        try:
-            lines = _simulate(request, progress)
-        except KeyboardInterrupt:
-            where = f"{progress.position()}; no partial {request.output.name} was left"
-            raise KeyboardInterrupt(where) from None
+    with Progress(quiet=quiet) as bars, job(bars, no_partial(request.output.name)) as progress:
+        lines = _simulate(request, progress)
     if not quiet:
         show([*lines, ("seconds", f"{time.perf_counter() - start:.2f}")])
 
 
-def _simulate(request: Request, progress: Progress) -> Lines:
+def _simulate(request: Request, progress: Report) -> Lines:
     """Check everything, then work, then write."""
     _check_noise(request)
     path = Path(request.source)
@@ -169,7 +167,7 @@ def _check_noise(request: Request) -> None:
         raise InputError(f"--dose must be in (0, 1], got {request.dose:g}")
 
 
-def _lowered(request: Request, progress: Progress) -> Lines:
+def _lowered(request: Request, progress: Report) -> Lines:
     """The scan file at a lower dose."""
     from sinograd.io import read
     from sinograd.physics import low_dose
@@ -216,7 +214,7 @@ def _lowered(request: Request, progress: Progress) -> Lines:
     return _write(low, request, progress, made) + noise.lines(request.dose)
 
 
-def _phantom(request: Request, progress: Progress) -> Lines:
+def _phantom(request: Request, progress: Report) -> Lines:
     """A scan of the phantom, and its voxels if they are wanted."""
     from sinograd.data import Scan, make_provenance
     from sinograd.io import check_volume_path, write_volume
@@ -344,7 +342,7 @@ def _warn_of_truncation(width: float, geometry: Geometry) -> None:
         typer.secho(f"warning: {text}", fg="yellow", err=True)
 
 
-def _write(scan: Scan, request: Request, progress: Progress, made_of: dict[str, Any]) -> Lines:
+def _write(scan: Scan, request: Request, progress: Report, made_of: dict[str, Any]) -> Lines:
     from sinograd.data import make_provenance
     from sinograd.io import write_scan
 

@@ -35,9 +35,16 @@ from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.errors import ConfigError, FormatError, InputError, InputTypeError, MissingFileError
 from sinograd.io.storage.atomic import replacing
 from sinograd.models.bilateral import BILATERAL, DualDomainBilateral, is_bilateral_stack
-from sinograd.models.file_format import FORMAT, VERSION
 from sinograd.models.network_denoiser import NetworkDenoiser
-from sinograd.models.network_file import NETWORK_SUFFIX, SavedNetwork, check_version, read_network, save_network
+from sinograd.models.network_file import (
+    FORMAT,
+    NETWORK_SUFFIX,
+    VERSION,
+    SavedNetwork,
+    check_version,
+    read_network,
+    save_network,
+)
 
 SUFFIXES = (".yaml", ".yml")
 

@@ -59,13 +59,13 @@ class Partial:
         from sinograd.io import read_volume
 
         if not self.path.exists():
-            raise InputError(f"--resume: there is no {self.path} of an interrupted run")
+            raise InputError(f"`resume`: there is no {self.path} of an interrupted run")
         volume = read_volume(self.path)
         record = volume.provenance
         if record.get("key") != self.key or not volume.grid.equals(self.grid):
             raise InputError(
-                f"--resume: {self.path} was made from another scan, with other options or by another version; "
-                "start without --resume, or remove it"
+                f"`resume`: {self.path} was made from another scan, with other options or by another version; "
+                "start without `resume`, or remove it"
             )
         return volume.values, int(record["done"])
 

@@ -13,7 +13,8 @@ from sinograd.errors import GridWarning, InputError, UnitWarning
 from sinograd.workflows import dicom
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
-from sinograd.workflows.report import Position, Report
+from sinograd.workflows.job import job, no_partial
+from sinograd.workflows.report import Report
 
 if TYPE_CHECKING:
     import torch
@@ -58,11 +59,8 @@ class Denoised:
 
 def denoise_file(request: DenoiseRequest, progress: Report) -> Denoised:
     """Read, check, denoise, write. Nothing is written unless everything before succeeded."""
-    position = Position(progress)
-    try:
+    with job(progress, no_partial(request.output.name)) as position:
         return _denoise_file(request, position)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{position}; no partial {request.output.name} was left") from None
 
 
 def _denoise_file(request: DenoiseRequest, progress: Report) -> Denoised:
@@ -114,8 +112,9 @@ def _from_volume(
 
     for option in ("voxel_mm", "shape", "center_mm"):
         if getattr(request, option) is not None:
-            name = f"--{option.replace('_', '-')}"
-            raise InputError(f"{name} is for scans; {request.model} ({saved.model.name}) denoises volumes as they are")
+            raise InputError(
+                f"`{option}` is for scans; {request.model} ({saved.model.name}) denoises volumes as they are"
+            )
     progress.stage("reading", 0)
     if dicom.is_series(request.input):
         volume, grid = dicom.load_series(request.input, request.model, module, saved)
@@ -200,7 +199,7 @@ def _check_device(request: DenoiseRequest, module: nn.Module) -> None:
 
     chosen_device(request.device, kernels=False)
     if request.device != "cpu" and not isinstance(module, NetworkDenoiser):
-        raise InputError(f"--device is for networks, {request.model} is a model of bilateral filters")
+        raise InputError(f"`device` is for networks, {request.model} is a model of bilateral filters")
 
 
 def _check_outputs(request: DenoiseRequest, grid: Grid) -> None:
@@ -217,9 +216,9 @@ def _check_outputs(request: DenoiseRequest, grid: Grid) -> None:
 
 def _check_the_input_stays(request: DenoiseRequest) -> None:
     """ValueError when writing would replace the input itself."""
-    outputs = {"-o": request.output, "--preview": request.preview}
+    outputs = {"`output`": request.output, "`preview`": request.preview}
     if request.output.suffix.lower() == ".npy":
-        outputs["the .yaml beside -o"] = request.output.with_suffix(".yaml")
+        outputs["the .yaml beside `output`"] = request.output.with_suffix(".yaml")
     for name, path in outputs.items():
         if path is not None and path.exists() and request.input.exists() and path.samefile(request.input):
             raise InputError(f"cannot write {path}: {name} is the input itself")
@@ -247,7 +246,7 @@ def _warn_of_other_data(
 def _warn_of_other_values(volume: torch.Tensor, filters: nn.Sequential | NetworkDenoiser) -> None:
     from torch import nn
 
-    from sinograd.training.data import typical_size
+    from sinograd.training.samples import typical_size
 
     if not isinstance(filters, nn.Sequential):
         values = volume.reshape(-1)[:: max(1, volume.numel() >> 20)].sort().values

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from sinograd.errors import GridWarning, InputError
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
-from sinograd.workflows.report import Position, Report, recorded_warnings
+from sinograd.workflows.job import job, no_partial
+from sinograd.workflows.report import Report, recorded_warnings
 
 if TYPE_CHECKING:
     import torch
@@ -77,12 +78,8 @@ def reconstruct_file(request: Request, progress: Report) -> Reconstruction:
 
     An interrupt is raised again with the words for how far the work came.
     """
-    position = Position(progress)
-    try:
+    with job(progress, no_partial(request.output.name)) as position:
         return _reconstruct_file(request, position)
-    except KeyboardInterrupt as interrupt:
-        kept = interrupt.args[0] if interrupt.args else f"no partial {request.output.name} was left"
-        raise KeyboardInterrupt(f"{position}; {kept}") from None
 
 
 def opened_scan(request: Request, told: list[str], progress: Report) -> Scan:
@@ -95,7 +92,7 @@ def opened_scan(request: Request, told: list[str], progress: Report) -> Scan:
             return scan
         chosen = range(scan.shape[0])[request.views]
         if not chosen:
-            raise InputError(f"--views: no view of {scan.name}'s {scan.shape[0]} is chosen")
+            raise InputError(f"`views`: no view of {scan.name}'s {scan.shape[0]} is chosen")
         return scan[request.views]
 
 
@@ -154,19 +151,19 @@ def check_outputs(request: Request, grid: Grid) -> None:
     if request.page is not None:
         check_page_path(request.page, force=request.force)
     if request.center_picture is not None and request.center != "auto":
-        raise InputError("--center-picture shows the search of --center auto, which was not asked for")
+        raise InputError("`center_picture` shows the search of `center='auto'`, which was not asked for")
 
 
 def _check_the_scan_stays(request: Request) -> None:
     """ValueError when writing would replace the scan itself."""
     outputs = {
-        "-o": request.output,
-        "--preview": request.preview,
-        "--page": request.page,
-        "--center-picture": request.center_picture,
+        "`output`": request.output,
+        "`preview`": request.preview,
+        "`page`": request.page,
+        "`center_picture`": request.center_picture,
     }
     if request.output.suffix.lower() == ".npy":
-        outputs["the .yaml beside -o"] = request.output.with_suffix(".yaml")
+        outputs["the .yaml beside `output`"] = request.output.with_suffix(".yaml")
     for name, path in outputs.items():
         if path is not None and path.exists() and request.scan.exists() and path.samefile(request.scan):
             raise InputError(f"cannot write {path}: {name} is the scan itself")

@@ -307,7 +307,7 @@ def test_round_trip_of_line_integrals(tmp_path: Path, fan_scan: Scan) -> None:
 def test_only_own_folders_are_replaced(tmp_path: Path, measured: Scan) -> None:
     out = tmp_path / "out"
     write_scan(measured, out, format="tiff")
-    with pytest.raises(FileExistsError, match="already exists: use --force"):
+    with pytest.raises(FileExistsError, match="already exists: use `force=True`"):
         write_scan(measured, out, format="tiff")
     write_scan(measured[:3], out, force=True, format="tiff")
     assert len(read(out).geometry) == 3

@@ -38,7 +38,7 @@ def test_an_unfinished_file_leaves_nothing_and_keeps_the_old_one(tmp_path: Path,
 def test_existing_files_need_force(tmp_path: Path) -> None:
     target = tmp_path / "out.bin"
     target.write_bytes(b"old")
-    with pytest.raises(FileExistsError, match=r"out\.bin already exists: use --force"):
+    with pytest.raises(FileExistsError, match=r"out\.bin already exists: use `force=True`"):
         check_destination(target)
     with replacing(target, force=True) as temporary:
         temporary.write_bytes(b"new")

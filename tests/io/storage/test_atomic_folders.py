@@ -33,7 +33,7 @@ def test_replacing(tmp_path: Path, linked: bool) -> None:
     out = tmp_path / "link" if linked else tmp_path / "real"
     if linked:
         out.symlink_to(tmp_path / "real")
-    with pytest.raises(FileExistsError, match="already exists: use --force"):
+    with pytest.raises(FileExistsError, match="already exists: use `force=True`"):
         check_folder(out, ours=ours)
     with replacing_folder(out, ours=ours, force=True) as temporary:
         (temporary / "a").write_text("2")

@@ -249,7 +249,7 @@ def test_nothing_is_replaced_unasked(tmp_path: Path, name: str) -> None:
     write_volume(torch.zeros(grid.shape), tmp_path / name, grid)
     before = tree(tmp_path / name)
     for attempt in (write_volume, lambda _, path, grid: check_volume_path(path, grid)):
-        with pytest.raises(FileExistsError, match="already exists: use --force"):
+        with pytest.raises(FileExistsError, match="already exists: use `force=True`"):
             attempt(torch.ones(grid.shape), tmp_path / name, grid)
     assert tree(tmp_path / name) == before
     write_volume(torch.ones(grid.shape), tmp_path / name, grid, force=True)

@@ -129,7 +129,7 @@ def test_existing_files_need_force(tmp_path: Path, name: str) -> None:
     write_volume(torch.zeros(grid.shape), tmp_path / name, grid)
     before = (tmp_path / name).read_bytes()
     for attempt in (write_volume, lambda _, path, grid: check_volume_path(path, grid)):
-        with pytest.raises(FileExistsError, match="already exists: use --force"):
+        with pytest.raises(FileExistsError, match="already exists: use `force=True`"):
             attempt(torch.ones(grid.shape), tmp_path / name, grid)
     assert (tmp_path / name).read_bytes() == before
     write_volume(torch.ones(grid.shape), tmp_path / name, grid, force=True)

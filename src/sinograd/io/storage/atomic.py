@@ -42,7 +42,7 @@ def check_destination(path: str | os.PathLike[str], *, force: bool = False, need
     if path.is_dir():
         raise IsAFolderError(f"cannot write {path}: it is a folder, a file name is expected")
     if path.exists() and not force:
-        raise ExistingFileError(f"{path} already exists: use --force (force=True in Python) to replace it")
+        raise ExistingFileError(f"{path} already exists: use `force=True` to replace it")
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"cannot write {path}: no permission to write in {folder}")
     _check_room(path, needed)
@@ -101,7 +101,7 @@ def check_folder(
     path = Path(path)
     if path.is_dir():
         if not force:
-            raise ExistingFileError(f"{path} already exists: use --force (force=True in Python) to replace it")
+            raise ExistingFileError(f"{path} already exists: use `force=True` to replace it")
         if any(path.iterdir()) and not ours(path):
             raise ExistingFileError(f"{path} holds other files than those that would be written: it is not replaced")
     elif path.exists():
