@@ -29,11 +29,7 @@ def rows_of_box(vectors: Tensor, divergent: bool, detector: tuple[int, int], box
         box: its ends.
     """
     if is_curved(vectors):
-        return (
-            _concentric_rows(vectors, detector[0], box)
-            if _concentric(vectors)
-            else _curved_rows(vectors, box, detector)
-        )
+        return (_concentric_rows if _concentric(vectors) else _curved_rows)(vectors, detector[0], box)
     # a row is a quotient of two linear functions, whose extremes lie at corners
     matrices = projection_matrices(vectors, divergent, detector)
     corners = _corners(box)
@@ -73,14 +69,14 @@ def _concentric_rows(vectors: Tensor, rows: int, box: Box) -> Tensor:
     return torch.stack(image, 1)
 
 
-def _curved_rows(vectors: Tensor, box: Box, detector: tuple[int, int]) -> Tensor:
+def _curved_rows(vectors: Tensor, rows: int, box: Box) -> Tensor:
     """Bounds for a cylinder in any position.
 
     A row depends on a point's height above the source and on how far along the ray to the detector it lies, both as
     the cylinder stands. That share is at least that of the box's nearest point on the longest way from the source to
     the cylinder, at most that of its farthest point on the shortest way.
     """
-    views = voxel_views(vectors, True, (detector[0], 1), general=True)
+    views = voxel_views(vectors, True, (rows, 1), general=True)
     frame = views[:, 3:12].reshape(-1, 3, 3)
     offsets = (_corners(box)[None] - vectors[:, None, 0]) @ frame.mT  # [views, corners, 3]: two across the axis
     across, heights = offsets[..., :2], offsets[..., 2]

@@ -1,4 +1,4 @@
-"""The bits of a filtered backprojection depend on the scan, the grid and the options alone. Truth: one thread, at once."""
+"""The bits of a filtered backprojection depend on scan, grid and options alone. Truth: one thread, at once."""
 
 from __future__ import annotations
 

@@ -253,7 +253,7 @@ class FilteredBackprojection:
         return torch.is_grad_enabled() and any(t.requires_grad for t in (projections, self.taps, self.weights))
 
     def check(self, projections: Tensor) -> None:
-        """Raise InputTypeError or InputError for wrong shapes and dtypes, and for taps or weights that are not finite."""
+        """Raise InputTypeError or InputError for wrong shapes and dtypes, and taps or weights that are not finite."""
         axes = ("views", "rows", "columns") if self.scan.ndim == 3 else ("views", "columns")
         check_shape("projections", projections, "geometry.projection_shape", self.geometry.projection_shape, axes)
         _check_parameter("taps", self.taps)

@@ -52,7 +52,7 @@ def image_rows(geometry: Geometry, grid: Grid) -> tuple[int, int]:
 
 
 def upright_rows(detector: VirtualDetector, divergent: bool, grid: Grid) -> tuple[int, int] | None:
-    """First row of an upright detector and the one after the last that `grid` needs; None where it sees nothing of it."""
+    """First and end of the rows of an upright detector that `grid` needs; None where it sees nothing of it."""
     first, end = _span(_image(detector, divergent, grid), detector.shape[0])
     first, end = max(0, first), min(detector.shape[0], end)
     return (first, end) if first < end else None

@@ -74,8 +74,8 @@ def circular_orbit(vectors: Tensor, detector: tuple[int, int], divergent: bool, 
     """The orbit of the views of an upright detector ([views, 4 or 5, 3]) of (rows, columns).
 
     Raises:
-        UndefinedGeometryError: filtered backprojection is not defined: the orbit is no circle about z (a helix, arbitrary
-            vectors), or a curved detector is not centred on the source.
+        UndefinedGeometryError: filtered backprojection is not defined: the orbit is no circle about z (a helix,
+            arbitrary vectors), or a curved detector is not centred on the source.
     """
     if not divergent:
         return _parallel_orbit(vectors, detector)

@@ -25,7 +25,7 @@ from sinograd.recon.analytic.truncation import extend_rows
 # Bytes filtered at a time without gradients; the transforms take about eight times as much for a moment. On a GPU,
 # whose kernels start too often otherwise, more.
 STRIP_BYTES, GPU_STRIP_BYTES = 2 << 20, 128 << 20
-# Numbers in a block of rows that are transformed at a time, and in the products that torch does not share among threads.
+# Numbers in a block of rows that are transformed at a time, and in products that torch leaves to one thread.
 BLOCK_NUMBERS, GPU_BLOCK_NUMBERS, SERIAL_NUMBERS = 1 << 17, 1 << 21, (1 << 15) - 1
 
 

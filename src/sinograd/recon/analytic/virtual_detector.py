@@ -100,8 +100,8 @@ def upright_detector(geometry: Geometry) -> VirtualDetector:
     """The virtual detectors of a geometry, or its own if they are upright.
 
     Raises:
-        UndefinedGeometryError: rays steeper than 45 degrees, or a turn so large that the virtual detector would outgrow the real
-            one more than four times.
+        UndefinedGeometryError: rays steeper than 45 degrees, or a turn so large that the virtual detector would
+            outgrow the real one more than four times.
     """
     vectors, shape = geometry.vectors, (geometry.rows, geometry.columns)
     if geometry.ndim == 2 or is_axial(vectors, geometry.divergent, shape):
