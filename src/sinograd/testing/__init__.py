@@ -10,11 +10,13 @@ import sys
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from sinograd.testing.network_contract import NetworkContract
     from sinograd.testing.volume_format_contract import VolumeFormatContract
 
-__all__ = ["VolumeFormatContract"]
+__all__ = ["NetworkContract", "VolumeFormatContract"]
 
 _HOME = {
+    "NetworkContract": "sinograd.testing.network_contract",
     "VolumeFormatContract": "sinograd.testing.volume_format_contract",
 }
 
