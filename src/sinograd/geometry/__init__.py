@@ -2,6 +2,7 @@
 
 from sinograd.geometry.angles import full_scan, short_scan
 from sinograd.geometry.base import Geometry
+from sinograd.geometry.concatenation import concatenate
 from sinograd.geometry.cone import ConeBeam
 from sinograd.geometry.detectors import CurvedDetector, Detector, FlatDetector
 from sinograd.geometry.fan import FanBeam
@@ -19,6 +20,7 @@ __all__ = [
     "Geometry",
     "Grid",
     "ParallelBeam",
+    "concatenate",
     "detector_region",
     "full_scan",
     "load_geometry",

@@ -5,7 +5,7 @@ says what its toolkit's conventions are.
 """
 
 from sinograd.interop.astra import AstraTransform, from_astra, to_astra
-from sinograd.interop.external import ExternalAdjoint, ExternalTransform
+from sinograd.interop.external import ExternalTransform
 from sinograd.interop.leap import from_leap, to_leap
 from sinograd.interop.pyronn import PyronnTransform, from_pyronn, to_pyronn
 from sinograd.interop.rtk import from_rtk_volume, read_rtk, to_rtk_volume, write_rtk
@@ -13,7 +13,6 @@ from sinograd.interop.tigre import TigreGeometry, TigreTransform, from_tigre, to
 
 __all__ = [
     "AstraTransform",
-    "ExternalAdjoint",
     "ExternalTransform",
     "PyronnTransform",
     "TigreGeometry",

@@ -12,16 +12,26 @@ from sinograd.ops.bilateral import (
 from sinograd.ops.function_operator import (
     FunctionOperator,
 )
+from sinograd.ops.geometry_operator import (
+    GeometryOperator,
+)
 from sinograd.ops.joseph import (
     joseph,
     joseph_adjoint,
 )
 from sinograd.ops.linear_operator import (
     Adjoint,
+    Composition,
     LinearOperator,
+    Multiple,
+    Sum,
 )
 from sinograd.ops.slabs import (
     InSlabs,
+)
+from sinograd.ops.stack import (
+    Stack,
+    stack,
 )
 from sinograd.ops.voxel_backprojection import (
     Backprojection,
@@ -36,9 +46,14 @@ from sinograd.ops.xray_transform import (
 __all__ = [
     "Adjoint",
     "Backprojection",
+    "Composition",
     "FunctionOperator",
+    "GeometryOperator",
     "InSlabs",
     "LinearOperator",
+    "Multiple",
+    "Stack",
+    "Sum",
     "XRayTransform",
     "add_backprojection",
     "backproject",
@@ -48,4 +63,5 @@ __all__ = [
     "joint_bilateral_filter",
     "joseph",
     "joseph_adjoint",
+    "stack",
 ]
