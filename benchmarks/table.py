@@ -1,7 +1,8 @@
-"""Writes the tables of the READMEs from the JSON files in benchmarks/results: `python benchmarks/table.py [FILE ...]`.
+"""Writes the figures of the READMEs from the JSON files in benchmarks/results: `python benchmarks/table.py [FILE ...]`.
 
-A README holds a table between `<!-- benchmark table -->` or `<!-- roofline table -->` and `<!-- end -->`. Of every
-figure the newest run counts; runs with `--size` do not.
+benchmarks/README.md holds the tables, between `<!-- benchmark table -->` or `<!-- roofline table -->` and `<!-- end
+-->`; the main README holds one sentence, after `<!-- benchmark sentence -->`. Of every figure the newest run counts;
+runs with `--size` do not.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 import json
 import re
 import sys
+import textwrap
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -56,6 +58,24 @@ def performance(runs: Sequence[dict]) -> Iterator[str]:
         yield from ("", _environment(run))
 
 
+def sentence(runs: Sequence[dict]) -> Iterator[str]:
+    """What the main README says of speed: the whole FDK beside itk-rtk, once for each instruction set measured."""
+    found = newest(runs, "timings")
+    figures, machines = [], []
+    for instructions, name in (("avx512", "AVX-512"), ("avx2", "AVX2")):
+        run, entry = found.get(("fdk", instructions, ("ours", "rtk")), ({}, {}))
+        if entry:
+            ours, ratio = entry["libraries"]["ours"], entry["libraries"]["rtk"]["ratio"]
+            figures.append(f"{ours['median']:.3g} s with {name} ({ratio['median']:.3g} times faster than itk-rtk)")
+            machines.append(f"{run['cores']} cores of {run['processor']}, family {run['family']}")
+    if figures:
+        text = (
+            f"**Fast on a plain CPU.** FDK of 256³ voxels from 360 views of 256² pixels takes {', '.join(figures)} on "
+            f"{'; '.join(dict.fromkeys(machines))}. [Benchmarks](benchmarks/README.md)"
+        )
+        yield from textwrap.wrap(text, 120, initial_indent="- ", subsequent_indent="  ")
+
+
 def rooflines(runs: Sequence[dict]) -> Iterator[str]:
     """One row a kernel, of the newest AVX-512 run."""
     lines = {case: entry for (case, _, _), (_, entry) in newest(runs, "lines").items()}
@@ -74,21 +94,28 @@ def replace(text: str, name: str, content: Iterable[str]) -> str:
     return re.sub(f"{re.escape(start)}.*?{re.escape(end)}", lambda _: block, text, flags=re.DOTALL)
 
 
+def filled(text: str, runs: Sequence[dict]) -> str:
+    """`text` with everything between markers made from `runs`."""
+    makers: dict[str, Callable[[Sequence[dict]], Iterator[str]]] = {
+        "benchmark table": performance,
+        "benchmark sentence": sentence,
+        "roofline table": rooflines,
+    }
+    for name, make in makers.items():
+        text = replace(text, name, make(runs))
+    return text
+
+
 def main(paths: Sequence[Path]) -> None:
-    """Rewrites the tables of the files that have their markers."""
+    """Rewrites what stands between markers."""
     runs = load(HERE / "results")
     if not runs:
         sys.exit(f"{HERE / 'results'} holds no full-size run: run benchmarks/run.py first")
-    tables: dict[str, Callable[[Sequence[dict]], Iterator[str]]] = {
-        "benchmark table": performance,
-        "roofline table": rooflines,
-    }
     for path in paths:
         if not path.exists():
             continue
-        old = new = path.read_text()
-        for name, make in tables.items():
-            new = replace(new, name, make(runs))
+        old = path.read_text()
+        new = filled(old, runs)
         if new != old:
             path.write_text(new)
             print(f"rewrote the tables of {path}")

@@ -36,3 +36,8 @@ def check_command_lines(text: str) -> int:
         else:
             assert command in known, line
     return len(lines)
+
+
+def dotted_names(text: str) -> set[str]:
+    """Every `sinograd.x.y` in a text; names of files (`sinograd.yaml`) and addresses are no such names."""
+    return {name.rstrip(".") for name in re.findall(r"(?<![\w./-])sinograd(?:\.[A-Za-z_]\w*)+", text)}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import runpy
 from pathlib import Path
@@ -12,9 +13,9 @@ import torch
 
 import sinograd as sg
 from prose import blocks, check_command_lines, commands
-from sinograd.geometry.files import scanner_names
 
 PICTURE_BYTES = 300_000
+PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "experiments/README.md")
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +35,8 @@ def test_python_examples(readme: str, tmp_path: Path, monkeypatch: pytest.Monkey
     error = (reconstruction - volume)[44:84].square().mean().sqrt()
     assert error < 0.1 * volume.max()
     assert names["layer"].taps.grad.abs().max() > 0
-    saved, grid, _ = sg.read_volume(tmp_path / "volume.tif")
+    saved = sg.read_volume(tmp_path / "volume.tif")
+    saved, grid = saved.values, saved.grid
     assert grid.equals(names["grid"])
     torch.testing.assert_close(saved, names["again"], rtol=0, atol=0)
     assert {path.name for path in tmp_path.iterdir()} == {"scan.h5", "volume.tif", "slices.png"}
@@ -55,23 +57,41 @@ def test_make_targets_exist(readme: str, project_root: Path) -> None:
     assert {"demo", "test"} <= named <= set(targets)
 
 
-def test_links_lead_somewhere(readme: str, project_root: Path) -> None:
-    links = [link for link in re.findall(r"\]\(([^)\s]+)\)", readme) if not link.startswith("https://")]
-    pictures = [project_root / link for link in links if link.endswith(".png")]
+def test_links_lead_somewhere(project_root: Path) -> None:
+    """Of the README and the other pages beside the documentation; mkdocs checks those of the documentation."""
+    pictures = []
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)\s]+)\)", (project_root / page).read_text(encoding="utf-8")):
+            if not link.startswith("https://"):
+                path = (project_root / page).parent / link
+                assert path.is_file(), f"{page}: {link}"
+                pictures += [path] if path.suffix == ".png" else []
     assert len(pictures) >= 2
-    for link in links:
-        assert (project_root / link).is_file(), link
     assert all(path.stat().st_size < PICTURE_BYTES for path in pictures)
 
 
-def test_the_scanners_are_those_of_the_package(readme: str) -> None:
-    table = readme.split("| name | scanner |")[1].split("\n\n")[0]
-    assert sorted(re.findall(r"^\| `([^`]+)`", table, flags=re.MULTILINE)) == scanner_names()
+def test_it_is_short(readme: str) -> None:
+    assert len(readme.splitlines()) <= 150
 
 
-def test_the_benchmark_table_has_its_place(readme: str) -> None:
-    """What benchmarks/table.py replaces."""
-    assert len(re.findall(r"^<!-- benchmark table -->\n(.*\n)+?<!-- end -->$", readme, flags=re.MULTILINE)) == 1
+def test_it_lists_every_howto(readme: str, project_root: Path) -> None:
+    pages = {f"docs/howto/{path.name}" for path in (project_root / "docs" / "howto").glob("*.md")}
+    table = readme.split("## I want to ...")[1].split("\n## ")[0]
+    assert set(re.findall(r"\((docs/howto/[^)]+)\)", table)) == pages
+
+
+def test_the_scores_are_those_of_the_experiment(readme: str, project_root: Path) -> None:
+    """PSNR in the README, and the table in experiments/README.md, from results.json of the quick profile."""
+    results = json.loads((project_root / "experiments/bone_xrm/results/quick/results.json").read_text("utf-8"))
+    scores = {(row["method"], row["metric"]): row for row in results["summary"] if row["reference"] == "clean"}
+    bullet = next(part for part in readme.split("\n- ") if part.startswith("**Denoisers"))
+    for method in ("low-dose", "one-filter", "dual-domain"):
+        assert f"{scores[method, 'psnr']['mean']:.1f}" in bullet
+    table = (project_root / "experiments" / "README.md").read_text(encoding="utf-8")
+    for method in {method for method, _ in scores}:
+        psnr, ssim = scores[method, "psnr"], scores[method, "ssim"]
+        row = f"{psnr['mean']:.2f} ± {psnr['std']:.2f} | {ssim['mean']:.3f} ± {ssim['std']:.3f} |"
+        assert row in table, method
 
 
 def test_the_drawing_of_the_conventions(project_root: Path, tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from noise2noise.settings import Noise, Projections, Slices, Study
 from sinograd import abdomen, fbp
 from sinograd.config.schema import to_plain
 from sinograd.datasets import PairedVolume, TensorSource
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from study.config import digest
 
 _VERSION = 1  # of what is made here; older files are made again

@@ -13,7 +13,8 @@ from noise2noise.settings import Study
 from sinograd.datasets import PairedVolume
 from sinograd.models.classical_tuning import Tuned, tune
 from sinograd.training import TrainingData
-from sinograd.training.config import Config, Data, Noise2Noise
+from sinograd.training.config import Config, Data
+from sinograd.training.tasks import Noise2Noise
 from study.methods import Progress, Trained, train_or_find
 
 

@@ -18,7 +18,9 @@ from sinograd.datasets import PatchesSpec
 from sinograd.errors import ConfigError
 from sinograd.geometry import FlatDetector, Geometry, Grid, ParallelBeam
 from sinograd.models.classical_tuning import TUNABLE
-from sinograd.training.config import Adam, Noise2Noise, Noise2NoiseUNet, Stop, Supervised, Validation
+from sinograd.training.config import Adam, Stop, Validation
+from sinograd.training.model_config import Model
+from sinograd.training.tasks import Noise2Noise, Supervised
 from study.config import Seeds, load_profile
 
 NOISY = "noisy"
@@ -156,7 +158,7 @@ class Study:
     curves: dict[str, Curve]
     seeds: Seeds
     patches: PatchesSpec
-    model: Noise2NoiseUNet
+    model: Model
     optimizer: Adam
     stop: Stop
     validation: Validation

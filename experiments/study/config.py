@@ -20,18 +20,10 @@ from sinograd.config.yaml import load_yaml
 from sinograd.datasets import PatchesSpec
 from sinograd.errors import ConfigError
 from sinograd.geometry import Geometry, Grid
-from sinograd.training.config import (
-    Adam,
-    Bilateral,
-    DualDomain,
-    Model,
-    Network,
-    Noise2Void,
-    Plateau,
-    Stop,
-    Supervised,
-    Validation,
-)
+from sinograd.training.config import Adam, Plateau, Stop, Validation
+from sinograd.training.model_config import Model
+from sinograd.training.models import BilateralModel, NetworkModel
+from sinograd.training.tasks import DualDomain, Noise2Void, Supervised
 
 _FRACTION = Check("a fraction above 0 and below 1", lambda value: 0 < value < 1)
 _SOME = Check("a list that is not empty", lambda value: len(value) > 0)
@@ -101,7 +93,7 @@ class Method:
     @property
     def is_network(self) -> bool:
         """Whether patches of several phantoms are learnt from, not one stack."""
-        return isinstance(self.model, Network)
+        return isinstance(self.model, NetworkModel)
 
 
 @dataclass(frozen=True)
@@ -248,7 +240,7 @@ def _check(study: Study) -> None:
         if name not in names:
             raise ConfigError(f"no method {name!r}, expected one of {', '.join(names)}")
     for like in (study.depth, study.starts):
-        if like is not None and not isinstance(study.method(like.like).model, Bilateral):
+        if like is not None and not isinstance(study.method(like.like).model, BilateralModel):
             raise ConfigError(f"like: expected a stack of filters in the image, got {like.like!r}")
     _check_networks(study)
     if (study.scale.unit == "HU") != (study.scale.water is not None):

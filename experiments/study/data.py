@@ -17,7 +17,7 @@ from torch import Tensor
 
 from sinograd import abdomen, add_photon_noise, bowtie_transmission, fdk, low_dose, tibia
 from sinograd.config.schema import to_plain
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.phantoms import Ellipsoids
 from study.config import Study, digest
 

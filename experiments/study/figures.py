@@ -13,7 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from torch import Tensor
 
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.training import History
 from study.config import Region, Study
 from study.results import REFERENCES, Results

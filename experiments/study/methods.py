@@ -14,11 +14,13 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.datasets import PairedVolume, TensorSource
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.models import DualDomainBilateral, load_model
 from sinograd.training import History, ScanStack, Stack, TrainingData, read_history, train
-from sinograd.training.config import Adam, Bilateral, Config, Data, DualDomain, Network, Noise2Void, config_hash
+from sinograd.training.config import Adam, Config, Data, config_hash
 from sinograd.training.history import sigmas
+from sinograd.training.models import BilateralModel
+from sinograd.training.tasks import DualDomain, Noise2Void
 from study.config import Method, Study, digest
 from study.data import Case, data_hash
 from study.record import commit
@@ -78,8 +80,7 @@ def train_or_find(
     finished = None if folder is None else folder / "finished.json"
     if folder is not None and finished is not None and finished.is_file():
         record = json.loads(finished.read_text(encoding="utf-8"))
-        name = "model.pt" if isinstance(config.model, Network) else "model.yaml"
-        return Trained(load_model(folder / name), read_history(folder / "metrics.csv"), **record)
+        return Trained(load_model(folder / config.model.file_name), read_history(folder / "metrics.csv"), **record)
     resume = folder is not None and (folder / "config.yaml").is_file()
     if folder is not None:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -158,7 +159,7 @@ def core_seconds(call: Callable[[], object], repeats: int = 3) -> float:
 def deeper(study: Study, like: str, filters: int) -> Method:
     """The method `like` with so many filters."""
     method = study.method(like)
-    assert isinstance(method.model, Bilateral)
+    assert isinstance(method.model, BilateralModel)
     model = dataclasses.replace(method.model, filters=filters)
     return dataclasses.replace(method, name=f"depth-{filters}", title=f"{filters} BF", model=model)
 
@@ -166,6 +167,6 @@ def deeper(study: Study, like: str, filters: int) -> Method:
 def started(study: Study, like: str, spatial: float, value: float) -> Method:
     """The method `like` with other start values."""
     method = study.method(like)
-    assert isinstance(method.model, Bilateral)
+    assert isinstance(method.model, BilateralModel)
     model = dataclasses.replace(method.model, sigma_spatial=spatial, sigma_range=value)
     return dataclasses.replace(method, name=f"start-{spatial:g}-{value:g}", model=model)

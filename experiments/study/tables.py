@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from study.config import Study
 from study.methods import training_phantoms
 from study.results import LOW, NORMAL, REFERENCES, Results

@@ -5,8 +5,9 @@ Names are imported when they are used first: `import sinograd` itself loads noth
 
 from __future__ import annotations
 
-import importlib
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
 
 if TYPE_CHECKING:
     from sinograd.data import (
@@ -98,125 +99,6 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
-# Where each public name lives; the imports above are the same for type checkers.
-_HOMES = {
-    "sinograd.data": (
-        "Calibration",
-        "Scan",
-        "Volume",
-    ),
-    "sinograd.errors": (
-        "CenterWarning",
-        "CoverageWarning",
-        "PreparationWarning",
-        "ScanWarning",
-        "SinogradError",
-        "SinogradWarning",
-    ),
-    "sinograd.geometry": (
-        "ConeBeam",
-        "CurvedDetector",
-        "FanBeam",
-        "FlatDetector",
-        "Geometry",
-        "Grid",
-        "ParallelBeam",
-        "concatenate",
-        "detector_region",
-        "full_scan",
-        "load_geometry",
-        "save_geometry",
-        "shift_detector",
-        "short_scan",
-    ),
-    "sinograd.io": (
-        "read",
-        "read_volume",
-        "write_scan",
-        "write_volume",
-    ),
-    "sinograd.layers": (
-        "BilateralFilter2d",
-        "BilateralFilter3d",
-        "FBP",
-        "FDK",
-        "JointBilateralFilter2d",
-        "JointBilateralFilter3d",
-        "bilateral_parameter_groups",
-    ),
-    "sinograd.models": (
-        "DualDomainBilateral",
-        "NetworkDenoiser",
-        "load_model",
-        "save_model",
-    ),
-    "sinograd.ops": (
-        "Backprojection",
-        "LinearOperator",
-        "XRayTransform",
-        "stack",
-    ),
-    "sinograd.phantoms": (
-        "Ellipsoids",
-        "abdomen",
-        "bone",
-        "shepp_logan_2d",
-        "shepp_logan_3d",
-        "tibia",
-    ),
-    "sinograd.physics": (
-        "add_photon_noise",
-        "bowtie_transmission",
-        "low_dose",
-    ),
-    "sinograd.preparation": (
-        "Center",
-        "Preparation",
-        "find_center",
-        "prepare",
-    ),
-    "sinograd.recon": (
-        "coverage",
-        "fbp",
-        "fdk",
-    ),
-    "sinograd.view": (
-        "save_center_picture",
-        "save_page",
-        "save_preview",
-        "save_scan_preview",
-    ),
-}
-_HOME = {name: module for module, names in _HOMES.items() for name in names}
-_PACKAGES = frozenset(
-    {
-        "choices",
-        "cli",
-        "config",
-        "data",
-        "datasets",
-        "errors",
-        "evaluation",
-        "geometry",
-        "interop",
-        "io",
-        "layers",
-        "metrics",
-        "models",
-        "networks",
-        "ops",
-        "phantoms",
-        "physics",
-        "preparation",
-        "recon",
-        "registry",
-        "testing",
-        "training",
-        "view",
-        "workflows",
-    }
-)
-
 __all__ = [
     "FBP",
     "FDK",
@@ -282,16 +164,4 @@ __all__ = [
     "write_volume",
 ]
 
-
-def __getattr__(name: str) -> Any:
-    if name in _HOME:
-        value = getattr(importlib.import_module(_HOME[name]), name)
-        globals()[name] = value
-        return value
-    if name in _PACKAGES:
-        return importlib.import_module(f"sinograd.{name}")
-    raise AttributeError(f"module 'sinograd' has no attribute {name!r}")
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__, *_PACKAGES})
+attach(__name__)

@@ -19,12 +19,78 @@ WINDOWS.add("cosine", "sinograd.recon.analytic.windows:cosine", "half a cosine")
 WINDOWS.add("hamming", "sinograd.recon.analytic.windows:hamming", "0.54 + 0.46 cosine")
 WINDOWS.add("hann", "sinograd.recon.analytic.windows:hann", "0.5 + 0.5 cosine")
 
-# Denoising networks: `nn.Module`s of images [B, 1, Y, X] whose constructor has options of plain types and a
-# `generator`, and whose `options` give them back. learning_rate: of Adam, unless a configuration says otherwise.
+# Denoising networks: `networks.Network`s of images [B, 1, Y, X], whose constructor has options of plain types and a
+# `generator`. learning_rate: of Adam, unless a configuration says otherwise; without one 1e-3.
 NETWORKS: Registry[Any] = Registry("network", "sinograd.networks")
-NETWORKS.add("cnn-10", "sinograd.networks.cnn10:CNN10", "ten plain convolutions", learning_rate=1.58e-4)
+NETWORKS.add("cnn-10", "sinograd.networks.cnn10:CNN10", "three plain convolutions", learning_rate=1.58e-4)
 NETWORKS.add("red-cnn", "sinograd.networks.red_cnn:REDCNN", "residual encoder and decoder", learning_rate=9.58e-5)
 NETWORKS.add("qae", "sinograd.networks.qae:QAE", "quadratic autoencoder", learning_rate=4e-4)
 NETWORKS.add(
     "noise2noise-unet", "sinograd.networks.noise2noise_unet:Noise2NoiseUNet", "U-Net of paper 003", learning_rate=1e-3
+)
+
+# Models that are no networks, as training configurations describe them: `training.model_config.ModelConfig`s.
+# takes: "volumes" or "scans".
+MODELS: Registry[Any] = Registry("model")
+MODELS.add("bilateral", "sinograd.training.models.bilateral:BilateralModel", "bilateral filters", takes="volumes")
+MODELS.add(
+    "dual-domain-bilateral",
+    "sinograd.training.models.dual_domain:DualDomainModel",
+    "bilateral filters before and after the reconstruction",
+    takes="scans",
+)
+
+# Losses of training: `losses.Loss`es, functions or classes whose constructor has options of plain types.
+LOSSES: Registry[Any] = Registry("loss", "sinograd.losses")
+LOSSES.add("mse", "sinograd.losses.errors:mse", "mean squared error")
+LOSSES.add("mae", "sinograd.losses.errors:mae", "mean absolute error")
+LOSSES.add("ssim", "sinograd.losses.structural_similarity:SSIM", "1 - structural similarity of slices")
+
+# Tasks of training, what is compared with what: `training.task_config.TaskConfig`s.
+TASKS: Registry[Any] = Registry("task")
+TASKS.add("supervised", "sinograd.training.tasks.supervised:Supervised", "compared with a clean target")
+TASKS.add("noise2noise", "sinograd.training.tasks.noise2noise:Noise2Noise", "compared with another realisation")
+TASKS.add("noise2void", "sinograd.training.tasks.noise2void:Noise2Void", "replaced voxels are predicted")
+TASKS.add("dual-domain", "sinograd.training.tasks.dual_domain:DualDomain", "from projections to the volume")
+
+# Formats of files, one class each (`sinograd.io.formats`). The first that matches a path by content reads it, so
+# special ones stand before general ones. suffixes: in lower case, "" for a folder without one; writes: whether it is
+# written too, the first with a suffix is; folder: whether it is one; package: an optional package that it needs.
+FORMAT_FACTS = ("holds", "suffixes", "writes", "folder", "package")
+
+# Volumes: `sinograd.io.volumes.format.VolumeFormat`. keeps: what a file holds beside values and grid.
+VOLUME_FORMATS: Registry[Any] = Registry(
+    "volume format", "sinograd.formats", facts=FORMAT_FACTS, only={"holds": "volume"}
+)
+VOLUME_FORMATS.add(
+    "h5", "sinograd.io.volumes.sinograd_hdf5:SinogradHdf5", "HDF5 of sinograd", suffixes=(".h5", ".hdf5"), writes=True
+)
+VOLUME_FORMATS.add("tif", "sinograd.io.volumes.tiff:Tiff", "TIFF", suffixes=(".tif", ".tiff"), writes=True)
+VOLUME_FORMATS.add("npy", "sinograd.io.volumes.npy:Npy", "NumPy array and YAML", suffixes=(".npy",), writes=True)
+VOLUME_FORMATS.add(
+    "mha", "sinograd.io.volumes.itk:MetaImage", "MetaImage", suffixes=(".mha",), writes=True, package="SimpleITK"
+)
+VOLUME_FORMATS.add(
+    "nifti", "sinograd.io.volumes.itk:Nifti", "NIfTI", suffixes=(".nii", ".nii.gz"), writes=True, package="SimpleITK"
+)
+VOLUME_FORMATS.add("txm", "sinograd.io.volumes.txm:Txm", "Zeiss TXM", suffixes=(".txm",), writes=False)
+VOLUME_FORMATS.add(
+    "zarr",
+    "sinograd.io.volumes.ome_zarr:OmeZarr",
+    "OME-Zarr",
+    suffixes=(".zarr",),
+    writes=True,
+    folder=True,
+    package="zarr",
+)
+VOLUME_FORMATS.add(
+    "slices", "sinograd.io.volumes.slices:Slices", "folder of TIFF slices", suffixes=("",), writes=True, folder=True
+)
+VOLUME_FORMATS.add(
+    "dicom",
+    "sinograd.io.volumes.dicom.series:Dicom",
+    "folder of DICOM slices",
+    suffixes=("",),
+    writes=False,
+    folder=True,
 )

@@ -89,7 +89,19 @@ class OutOfMemory(SinogradError, MemoryError):
 
 
 class Stopped(SinogradError, KeyboardInterrupt):
-    """The user interrupted the work; the message says how far it came and what was kept."""
+    """The user interrupted the work.
+
+    Attributes:
+        stage: how far it came: "while reconstructing, after 120 of 360 views".
+        kept: what is left of it, and how to use that.
+    """
+
+    def __init__(self, stage: str = "", kept: str = "") -> None:
+        super().__init__(stage, kept)
+        self.stage, self.kept = stage, kept
+
+    def __str__(self) -> str:
+        return "; ".join(text for text in (self.stage, self.kept) if text)
 
 
 class SinogradWarning(UserWarning):

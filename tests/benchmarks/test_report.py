@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from types import ModuleType
 
@@ -92,6 +93,29 @@ def test_share_of_the_limit(load) -> None:
     # 14 instructions at 2 a clock: 7 clocks; 4 GHz * 16 / 4 G/s: 16 clocks
     row = roofline.row(made_up_run(), "backprojection", 4e9, None)
     assert row[1:5] == ("14", "7", "16", "44%")
+
+
+def test_the_benchmark_table_has_its_place(project_root: Path) -> None:
+    """What benchmarks/table.py replaces."""
+    text = (project_root / "benchmarks" / "README.md").read_text(encoding="utf-8")
+    assert len(re.findall(r"^<!-- benchmark table -->\n(.*\n)+?<!-- end -->$", text, flags=re.MULTILINE)) == 1
+
+
+def test_the_sentence_of_the_readme(load) -> None:
+    """The figures of the whole FDK; without a run beside itk-rtk it says nothing."""
+    table = load("table")
+    text = " ".join(" ".join(table.sentence([made_up_run()])).split())
+    assert "2 s with AVX-512 (10 times faster than itk-rtk) on 2 cores" in text
+    assert list(table.sentence([])) == []
+
+
+@pytest.mark.parametrize("page", ["README.md", "benchmarks/README.md"])
+def test_the_figures_are_those_of_the_results(load, project_root: Path, page: str) -> None:
+    """Every figure between markers comes from the committed JSON files, so benchmarks/table.py changes nothing."""
+    table = load("table")
+    text = (project_root / page).read_text(encoding="utf-8")
+    assert "<!-- benchmark" in text
+    assert table.filled(text, table.load(project_root / "benchmarks" / "results")) == text
 
 
 def test_only_the_text_between_the_markers_changes(load) -> None:

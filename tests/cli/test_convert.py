@@ -88,7 +88,8 @@ def test_volumes(sinograd: Any, tmp_path: Path, name: str) -> None:
     assert result.exit_code == 0, result.output
     assert "3 x 4 x 5 voxels of 0.5 x 0.25 x 0.125 mm, centre 1, 2, 3 mm" in result.stdout
     assert sinograd("convert", tmp_path / name, tmp_path / "back.h5").exit_code == 0
-    again, same_grid, provenance = read_volume(tmp_path / "back.h5")
+    saved = read_volume(tmp_path / "back.h5")
+    again, same_grid, provenance = saved.values, saved.grid, saved.provenance
     torch.testing.assert_close(again, volume, rtol=0, atol=0)
     assert same_grid.equals(grid)
     assert provenance == ({} if "nii" in name else {"command": "test"})
@@ -185,7 +186,7 @@ def test_an_interrupt(sinograd: Any, tmp_path: Path, counts_file: Path, monkeypa
 @pytest.mark.parametrize("name", ["out.h5", "out.npy", "out"])
 def test_memory_is_bounded(sinograd: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
     """A scan of 16 MiB in images of 0.25 MiB: what is held at a time is a block, of 1 MiB here."""
-    monkeypatch.setattr("sinograd.io.scans.npy._BLOCK_BYTES", 1 << 20)
+    monkeypatch.setattr("sinograd.data.blocks.BLOCK_BYTES", 1 << 20)
     (tmp_path / "in").mkdir()
     image = np.random.default_rng(0).integers(0, 60000, (256, 512), dtype=np.uint16)
     tifffile.imwrite(tmp_path / "in" / "scan.tif", np.broadcast_to(image, (64, 256, 512)), photometric="minisblack")

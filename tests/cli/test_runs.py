@@ -18,7 +18,7 @@ BLOCKS = "sinograd.recon.analytic.filtered_backprojection"
 
 
 def volume_of(path: Path) -> torch.Tensor:
-    return read_volume(path)[0]
+    return read_volume(path).values
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, views: int) -> None:
@@ -29,11 +29,11 @@ def interrupt_after(monkeypatch: pytest.MonkeyPatch, views: int) -> None:
     monkeypatch.setattr(f"{BLOCKS}.BLOCK_VIEWS", 8)
     stage = Progress.stage
 
-    def watched(self: Progress, name: str, total: int) -> Any:
-        advance = stage(self, name, total)
+    def watched(self: Progress, name: str, total: int, unit: str = "views") -> Any:
+        advance = stage(self, name, total, unit)
 
-        def tell(done: int, of: int) -> None:
-            advance(done, of)
+        def tell(done: int, of: int, note: str = "") -> None:
+            advance(done, of, note)
             if name == "reconstructing" and done == views:
                 os.kill(os.getpid(), signal.SIGINT)
 
@@ -87,7 +87,8 @@ def test_a_configuration_file(sinograd: Any, scan_file: Path, tmp_path: Path) ->
     config.write_text(yaml.safe_dump({"window": "hann", "shape": [4, 10, 12], "voxel-mm": 0.4, "cutoff": 0.5}))
     run = ("reconstruct", scan_file, "--config", config, "-o")
     assert sinograd(*run, tmp_path / "a.h5", "--cutoff", 0.8).exit_code == 0
-    volume, grid, provenance = read_volume(tmp_path / "a.h5")
+    saved = read_volume(tmp_path / "a.h5")
+    volume, grid, provenance = saved.values, saved.grid, saved.provenance
     assert grid.shape == (4, 10, 12) and grid.spacing == (0.4, 0.4, 0.4)
     assert provenance["options"]["cutoff"] == 0.8 and provenance["options"]["window"] == "hann"
 
@@ -105,7 +106,7 @@ def test_a_configuration_file(sinograd: Any, scan_file: Path, tmp_path: Path) ->
         ("windwo: hann", "unknown option windwo; known: "),
         ("window: box", "'box' is not one of"),
         ("- window", "must hold lines like"),
-        ("window: [", "is not YAML"),
+        ("window: [", "is not a YAML file"),
         ("shape: {z: 1}", "shape must be a number, a word or a list"),
         ("cutoff: high", "should be a valid number"),
     ],

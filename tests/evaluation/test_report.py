@@ -68,7 +68,7 @@ def test_files(scores: Scores, tmp_path: Path) -> None:
         assert len(list(csv.DictReader(file))) == 3 * 3
     record = json.loads((folder / "provenance.json").read_text(encoding="utf-8"))
     assert record["options"] == {"method": ["gaussian"]} and record["protocol"]["protocol"].startswith("ldct-benchmark")
-    with pytest.raises(FileExistsError, match=r"volumes\.csv already exists: use --force"):
+    with pytest.raises(FileExistsError, match=r"volumes\.csv already exists: use `force=True`"):
         write_results(scores, tmp_path / "results")
     write_results(scores, tmp_path / "results", force=True)
     (tmp_path / "file").write_text("")

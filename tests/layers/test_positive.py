@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sinograd.layers.positive import inverse_of_positive, positive
+from sinograd.layers.bilateral import inverse_of_positive, positive
 
 KNEE = 0.1
 

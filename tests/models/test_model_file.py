@@ -124,7 +124,7 @@ def test_the_shipped_models_load() -> None:
 def test_saving(tmp_path: Path) -> None:
     save_model(stack(), tmp_path / "a.yaml")
     before = (tmp_path / "a.yaml").read_text()
-    with pytest.raises(FileExistsError, match="already exists: use --force"):
+    with pytest.raises(FileExistsError, match="already exists: use `force=True`"):
         save_model(stack(), tmp_path / "a.yaml")
     assert (tmp_path / "a.yaml").read_text() == before
     save_model(stack(), tmp_path / "a.yaml", force=True)

@@ -30,7 +30,7 @@ def generator() -> torch.Generator:
 
 
 def denoiser(name: str = "cnn-10", offset: float = -500.0, scale: float = 250.0) -> NetworkDenoiser:
-    return NetworkDenoiser(NETWORKS[name](**SMALL[name], generator=generator()), offset, scale)
+    return NetworkDenoiser(NETWORKS.load(name)(**SMALL[name], generator=generator()), offset, scale)
 
 
 def test_units_of_the_data(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -101,7 +101,7 @@ def test_files(name: str, tmp_path: Path) -> None:
 def test_nothing_is_overwritten(tmp_path: Path) -> None:
     save_model(denoiser(), tmp_path / "model.pt")
     before = (tmp_path / "model.pt").read_bytes()
-    with pytest.raises(FileExistsError, match="already exists: use --force"):
+    with pytest.raises(FileExistsError, match="already exists: use `force=True`"):
         save_model(denoiser("qae"), tmp_path / "model.pt")
     assert (tmp_path / "model.pt").read_bytes() == before
     save_model(denoiser("qae"), tmp_path / "model.pt", force=True)

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sinograd.networks import CNN10, NETWORKS, QAE, REDCNN, Noise2NoiseUNet
-from sinograd.networks.images import padded
+from sinograd.networks.network import padded
 from sinograd.networks.qae import QuadraticConvolution
 
 COUNTS = {"cnn-10": 24_513, "noise2noise-unet": 988_609, "qae": 137_658, "red-cnn": 1_848_865}
@@ -32,7 +32,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 
 def make(name: str, **options: Any) -> nn.Module:
-    return NETWORKS[name](**options, generator=generator())
+    return NETWORKS.load(name)(**options, generator=generator())
 
 
 def fixed_pairs() -> tuple[Tensor, Tensor]:
@@ -96,7 +96,7 @@ def test_state_dict_and_generator(name: str) -> None:
     file = io.BytesIO()
     torch.save(network.state_dict(), file)
     file.seek(0)
-    again = NETWORKS[name](**small, generator=generator(1))
+    again = NETWORKS.load(name)(**small, generator=generator(1))
     with torch.no_grad():
         assert not torch.equal(again(x), network(x))
         again.load_state_dict(torch.load(file, weights_only=True))

@@ -15,6 +15,8 @@ from prose import blocks
 from sinograd.config.schema import from_plain, to_plain
 from sinograd.training import Config, ConfigError, config, load_config
 from sinograd.training.config import as_config, config_hash, save_text
+from sinograd.training.models import DualDomainModel
+from sinograd.training.tasks import Noise2Void
 
 STACK = {"input": "low.h5", "target": "normal.h5"}
 
@@ -24,8 +26,8 @@ def test_the_defaults_are_the_papers() -> None:
     plain = to_plain(Config())
     assert (plain["model"]["sigma_spatial"], plain["model"]["sigma_range"]) == (0.5, 0.01)
     assert (plain["model"]["filters"], plain["stop"]["max_steps"]) == (3, 5000)
-    assert to_plain(config.Noise2Void()) == {"name": "noise2void", "fraction": 0.01, "neighborhood": 5}
-    dual = config.DualDomainBilateral()
+    assert to_plain(Noise2Void()) == {"name": "noise2void", "fraction": 0.01, "neighborhood": 5, "loss": "mse"}
+    dual = DualDomainModel()
     assert (dual.projection_filters, dual.image_filters) == (1, 2)
 
 

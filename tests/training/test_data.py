@@ -16,8 +16,8 @@ from sinograd.io import write_scan, write_volume
 from sinograd.training import ConfigError, ScanStack, Stack, TrainingData, load_data
 from sinograd.training.build import resolve
 from sinograd.training.config import as_config
-from sinograd.training.data import typical_size
 from sinograd.training.random_streams import stack_of_step
+from sinograd.training.samples import typical_size
 
 GRID = sg.Grid((6, 7, 8), (2.0, 1.0, 1.0), (1.0, 2.0, 3.0))
 

@@ -16,12 +16,13 @@ from sinograd.datasets import PairedVolume, TensorSource
 from sinograd.models import NetworkDenoiser, load_model, read_model
 from sinograd.networks import CNN10
 from sinograd.training import ConfigError, Stack, TrainingData, load_config, train
-from sinograd.training.batches import build_batches, ordered_pairs
+from sinograd.training.batches import build_batches
 from sinograd.training.build import build_model, resolve
 from sinograd.training.config import Plateau, as_config
 from sinograd.training.random_streams import stack_of_step
 from sinograd.training.schedule import PlateauSchedule
 from sinograd.training.tasks import Noise2NoiseTask, SupervisedTask
+from sinograd.training.tasks.noise2noise import ordered_pairs
 from sinograd.training.validation import validation_loss
 
 TINY = {"name": "noise2noise-unet", "features": 2}
@@ -269,7 +270,7 @@ BAD_CONFIGS: dict[str, dict[str, Any]] = {
         "task": {"name": "dual-domain"},
         "model": {"name": "qae"},
     },
-    "task.loss: expected mse or mae, got 'ssim'": {"task": {"name": "supervised", "loss": "ssim"}},
+    "task.loss: expected mse, mae or ssim, got 'huber'": {"task": {"name": "supervised", "loss": "huber"}},
     "optimizer.learning_rates.spatial: the model cnn-10 has no such parameter group, expected some of network": {
         "model": {"name": "cnn-10"},
         "optimizer": {"learning_rates": {"spatial": 1.0}},

@@ -69,7 +69,7 @@ def test_a_resumed_run_ends_as_one_that_was_not_interrupted(
     straight = train(config, stacks, output=tmp_path / "straight")
     folder = tmp_path / "stopped"
     if how == "interrupted":
-        with pytest.raises(KeyboardInterrupt, match=r"after step 7 of 12; --resume goes on from there"):
+        with pytest.raises(KeyboardInterrupt, match=r"after step 7 of 12; `resume=True` goes on from there"):
             train(config, stacks, output=folder, progress=at_step(7, lambda: os.kill(os.getpid(), signal.SIGINT)))
         assert len(read_history(folder / "metrics.csv")) == 7
         assert read_model(folder / "model.yaml").trained_on["steps"] == 7
@@ -98,10 +98,12 @@ def test_an_interrupt_that_cannot_wait(stacks: TrainingData, tmp_path: Path) -> 
 
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)]
     folder = tmp_path / "run"
-    with pytest.raises(KeyboardInterrupt, match=r"in the middle of step 9; --resume goes on from the last checkpoint"):
+    with pytest.raises(
+        KeyboardInterrupt, match=r"in the middle of step 9; `resume=True` goes on from the last checkpoint"
+    ):
         train(SUPERVISED, stacks, output=folder, progress=at_step(8, twice))
     assert [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)] == before
-    with pytest.raises(KeyboardInterrupt, match=r"after step 10 of 12; --resume goes on from there"):
+    with pytest.raises(KeyboardInterrupt, match=r"after step 10 of 12; `resume=True` goes on from there"):
         stop = at_step(10, lambda: os.kill(os.getpid(), signal.SIGTERM))
         train(SUPERVISED, stacks, output=folder, resume=True, progress=stop)
     assert outcome(train(SUPERVISED, stacks, output=folder, resume=True)) == outcome(train(SUPERVISED, stacks))
@@ -154,7 +156,9 @@ def test_nothing_is_overwritten(stacks: TrainingData, tmp_path: Path) -> None:
     train(SUPERVISED, stacks, output=folder)
     (folder / "notes.txt").write_text("mine")
     before = (folder / "metrics.csv").read_bytes()
-    with pytest.raises(FileExistsError, match=r"is not empty: --resume goes on with its run, --force replaces it"):
+    with pytest.raises(
+        FileExistsError, match=r"is not empty: `resume=True` goes on with its run, `force=True` replaces it"
+    ):
         train(SUPERVISED, stacks, output=folder)
     with pytest.raises(ValueError, match="resume and force exclude each other"):
         train(SUPERVISED, stacks, output=folder, resume=True, force=True)

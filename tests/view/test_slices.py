@@ -84,7 +84,7 @@ def test_wrong_arguments(tmp_path: Path) -> None:
         check_picture_path(tmp_path / "out.jpg")
     assert not list(tmp_path.iterdir())
     (tmp_path / "out.png").touch()
-    with pytest.raises(FileExistsError, match="--force"):
+    with pytest.raises(FileExistsError, match="`force=True`"):
         save_preview(image, grid, tmp_path / "out.png")
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import typer
-import yaml
+
+from sinograd.errors import FormatError
 
 # Where things are and how to talk about them is no part of what made a volume.
 NOT_STORED = frozenset(
@@ -39,12 +40,14 @@ def stored_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _from_yaml(path: Path) -> dict[str, Any]:
+    from sinograd.config.yaml import load_yaml
+
     try:
-        entries = yaml.safe_load(path.read_text(encoding="utf-8"))
+        entries = load_yaml(path)
     except OSError as error:
         raise typer.BadParameter(f"{path}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise typer.BadParameter(f"{path} is not YAML: {' '.join(str(error).split())}") from None
+    except FormatError as error:
+        raise typer.BadParameter(str(error)) from None
     if entries is None:
         return {}
     if not isinstance(entries, dict):
@@ -54,10 +57,10 @@ def _from_yaml(path: Path) -> dict[str, Any]:
 
 
 def _from_volume(path: Path, known: Iterable[str]) -> dict[str, Any]:
-    from sinograd.io import read_volume
+    from sinograd.io import open_volume
 
     try:
-        _, _, provenance = read_volume(path)
+        provenance = open_volume(path).provenance
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{error} (--config takes a .yaml file or a volume that sinograd wrote)") from None
     options = provenance.get("options")

@@ -12,11 +12,12 @@ import typer
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show, size
 from sinograd.cli.errors import reported
 from sinograd.cli.progress import Progress
-from sinograd.cli.warnings import shown_warnings
 from sinograd.errors import InputError
+from sinograd.workflows.job import job, no_partial
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
+    from sinograd.workflows.report import Report
 
 
 class Format(StrEnum):
@@ -58,20 +59,17 @@ def convert(
     volume = source.exists() and is_volume(source)
     if volume and (to is not None or geometry is not None):
         raise InputError(f"{source} is a volume: --to and --geometry are for scans")
-    with Progress(quiet=quiet) as progress, shown_warnings([]):
-        try:
-            if volume:
-                lines = _convert_volume(source, output, force, progress)
-            else:
-                lines = _convert_scan(source, output, None if to is None else to.value, geometry, force, progress)
-        except KeyboardInterrupt:
-            raise KeyboardInterrupt(f"{progress.position()}; no partial {output.name} was left") from None
+    with Progress(quiet=quiet) as bars, job(bars, no_partial(output.name)) as progress:
+        if volume:
+            lines = _convert_volume(source, output, force, progress)
+        else:
+            lines = _convert_scan(source, output, None if to is None else to.value, geometry, force, progress)
     if not quiet:
         show([*lines, ("written", f"{output} ({size(_bytes(output))})")])
 
 
 def _convert_scan(
-    source: Path, output: Path, to: str | None, geometry: str | None, force: bool, progress: Progress
+    source: Path, output: Path, to: str | None, geometry: str | None, force: bool, progress: Report
 ) -> Lines:
     from sinograd.data import make_provenance
     from sinograd.io import read, scan_format, write_scan, written_paths
@@ -90,15 +88,19 @@ def _convert_scan(
     return [*scan_lines(scan), *geometry_lines(scan.geometry)]
 
 
-def _convert_volume(source: Path, output: Path, force: bool, progress: Progress) -> Lines:
-    from sinograd.io import check_volume_path, read_volume, write_volume
+def _convert_volume(source: Path, output: Path, force: bool, progress: Report) -> Lines:
+    from sinograd.data.units import unit_text
+    from sinograd.io import open_volume, write_volume
 
     progress.stage("reading", 0)
-    volume, grid, provenance = read_volume(source)
-    check_volume_path(output, grid, force=force)
+    volume = open_volume(source)
     progress.stage("writing", 0)
-    write_volume(volume, output, grid, force=force, provenance=provenance)
-    return [("volume", str(source)), ("grid", grid_text(grid)), ("values", str(volume.dtype).removeprefix("torch."))]
+    write_volume(volume, output, force=force, provenance=volume.provenance)
+    return [
+        ("volume", str(source)),
+        ("grid", grid_text(volume.grid)),
+        ("values", f"{str(volume.dtype).removeprefix('torch.')}, {unit_text(volume.unit)}"),
+    ]
 
 
 def _check_the_input_stays(inputs: list[Path], outputs: list[Path]) -> None:

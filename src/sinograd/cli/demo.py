@@ -15,12 +15,14 @@ from sinograd.cli.errors import reported
 from sinograd.cli.progress import Progress
 from sinograd.cli.reconstruct import summary
 from sinograd.errors import ExistingFileError, NotAFolderError
+from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.reconstruction import Reconstruction, Request, reconstruct_file
 
 if TYPE_CHECKING:
     import torch
 
     from sinograd.geometry import ConeBeam, Grid
+    from sinograd.workflows.report import Report
 
 FILES = ("scan.h5", "truth.h5", "volume.h5", "slices.png")
 BONE_MM = 5.0  # diameter and height of the phantom
@@ -56,19 +58,13 @@ def demo(
     request = Request(output / "scan.h5", output / "volume.h5", force=force)
     start = time.perf_counter()
     with Progress() as progress:
-        try:
-            truth, grid, bone = _simulate(request.scan, VOXELS[size], photons, seed, force, progress)
-        except KeyboardInterrupt:
-            where = f"{progress.position()}; no partial {request.scan.name} was left"
-            raise KeyboardInterrupt(where) from None
+        with job(progress, no_partial(request.scan.name)) as report:
+            truth, grid, bone = _simulate(request.scan, VOXELS[size], photons, seed, force, report)
         simulated = time.perf_counter() - start
         result = reconstruct_file(request, progress)
         progress.stage("comparing", 0)
-        try:
+        with job(progress, "scan, truth and volume are whole, no partial slices.png was left"):
             compared = _compare(result, truth, grid, bone, output, force)
-        except KeyboardInterrupt:
-            where = f"{progress.position()}; scan, truth and volume are whole, no partial slices.png was left"
-            raise KeyboardInterrupt(where) from None
     show(
         [
             ("simulated", f"{simulated:.2f} seconds, {photons:g} photons per pixel and view"),
@@ -97,13 +93,13 @@ def scanner(voxels: int) -> tuple[ConeBeam, Grid]:
 
 def _check_folder(folder: Path, voxels: int, force: bool) -> None:
     """Make the folder, and check that everything can be written to it before the work starts."""
-    from sinograd.io.storage.files import check_destination
+    from sinograd.io.storage.atomic import check_destination
 
     if folder.exists() and not folder.is_dir():
         raise NotAFolderError(f"{folder} is a file, expected a folder for the demo's files")
     there = [name for name in FILES if (folder / name).exists()]
     if there and not force:
-        raise ExistingFileError(f"{folder} already holds {', '.join(there)}: use --force to replace them")
+        raise ExistingFileError(f"{folder} already holds {', '.join(there)}: use `force=True` to replace them")
     folder.mkdir(parents=True, exist_ok=True)
     geometry, grid = scanner(voxels)
     needed = 4 * (math.prod(geometry.projection_shape) + 2 * math.prod(grid.shape))
@@ -112,7 +108,7 @@ def _check_folder(folder: Path, voxels: int, force: bool) -> None:
 
 
 def _simulate(
-    path: Path, voxels: int, photons: float, seed: int, force: bool, progress: Progress
+    path: Path, voxels: int, photons: float, seed: int, force: bool, progress: Report
 ) -> tuple[torch.Tensor, Grid, float]:
     """Write the scan and the truth; return the truth, its grid and the attenuation of bone."""
     import torch
@@ -137,7 +133,7 @@ def _simulate(
     metadata = {"vendor": "sinograd", "sample": f"simulated bone, seed {seed}", "photons": photons}
     write_scan(Scan(noisy, geometry, metadata, grid, provenance=provenance), path, force=force)
     truth = phantom.voxelize(grid)
-    write_volume(truth, path.with_name("truth.h5"), grid, force=force, provenance=provenance)
+    write_volume(truth, path.with_name("truth.h5"), grid, unit="1/mm", force=force, provenance=provenance)
     return truth, grid, phantom.value.max().item()
 
 
@@ -154,5 +150,6 @@ def _compare(
     picture = folder / "slices.png"
     psnr = 20 * math.log10(bone / rmse)
     quality = f"RMSE {rmse:.4g} 1/mm = {rmse / bone:.1%} of bone's {bone:g}, PSNR {psnr:.1f} dB"
-    save_preview(result.volume, grid, picture, truth=truth, title=f"Simulated bone: {quality}", force=force)
+    title = f"Simulated bone: {quality}"
+    save_preview(result.volume, grid, picture, truth=truth, unit="1/mm", title=title, force=force)
     return [("error", quality), ("truth", str(folder / "truth.h5")), ("picture", str(picture))]

@@ -5,11 +5,15 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from sinograd.workflows.grids import grid_text
+
 if TYPE_CHECKING:
     import numpy as np
 
     from sinograd.data import Scan
-    from sinograd.geometry import Geometry, Grid
+    from sinograd.geometry import Geometry
+
+__all__ = ["Lines", "geometry_lines", "grid_text", "scan_lines", "show", "size"]
 
 Lines = list[tuple[str, str]]
 
@@ -80,14 +84,6 @@ def geometry_lines(geometry: Geometry) -> Lines:
     lines.append(("detector", f"{type(detector).__name__}, {pixels} of {pitch} mm"))
     lines.append(("field of view", f"{geometry.field_of_view:.4g} mm diameter in every view"))
     return lines
-
-
-def grid_text(grid: Grid) -> str:
-    """For example "256 x 256 x 256 voxels of 0.5 mm"."""
-    spacing = " x ".join(f"{s:.5g}" for s in (grid.spacing if len(set(grid.spacing)) > 1 else grid.spacing[:1]))
-    element = "voxels" if grid.ndim == 3 else "pixels"
-    where = "" if not any(grid.center) else f", centre {', '.join(f'{c:.5g}' for c in grid.center)} mm"
-    return f"{' x '.join(str(n) for n in grid.shape)} {element} of {spacing} mm{where}"
 
 
 def size(count: float) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import warnings
+
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, size
-from sinograd.cli.warnings import shown_warnings, warn
+from sinograd.errors import GridWarning
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.estimate import estimate
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.reconstruction import Request, check_outputs, opened_scan
+from sinograd.workflows.report import Silent, recorded_warnings
 
 
 def planned(request: Request) -> tuple[list[str], Lines]:
@@ -18,15 +21,15 @@ def planned(request: Request) -> tuple[list[str], Lines]:
 
     told: list[str] = []
     chosen_device(request.device)
-    scan = opened_scan(request, told)
+    scan = opened_scan(request, told, Silent())
     options = Preparation.from_dict(request.preparation)
     geometry = detector_region(scan.geometry, options.rows, options.columns, options.binning)
     grid = choose_grid(scan, request.voxel_mm, request.shape, request.center_mm)
     check_outputs(request, grid)
-    outside = outside_text(geometry, grid)
-    if outside is not None:
-        warn(outside, told)
-    with shown_warnings(told):
+    with recorded_warnings(told, Silent()):
+        outside = outside_text(geometry, grid)
+        if outside is not None:
+            warnings.warn(outside, GridWarning, stacklevel=2)
         lines = [*scan_lines(scan), *geometry_lines(geometry), ("coverage", str(coverage(geometry)))]
     changed = ", ".join(f"{name} {value}" for name, value in options.to_dict().items())
     needs = estimate(scan, geometry, grid)

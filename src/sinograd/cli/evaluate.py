@@ -84,9 +84,14 @@ def evaluate(
         float | None,
         typer.Option(metavar="R", help="full-range: of PSNR and SSIM, in the volumes' unit.", show_default=False),
     ] = None,
-    water_per_mm: Annotated[
+    water: Annotated[
         float | None,
-        typer.Option(metavar="MU", help="Attenuation of water: score volumes in 1/mm in HU.", show_default=False),
+        typer.Option(
+            "--water-per-mm",
+            metavar="MU",
+            help="Attenuation of water: score volumes in 1/mm in HU.",
+            show_default=False,
+        ),
     ] = None,
     against: Annotated[str, typer.Option(metavar="NAME", help="Method that the others are compared with.")] = "input",
     output: Annotated[
@@ -123,7 +128,7 @@ def evaluate(
         unit=unit,
         group=group,
         data_range=data_range,
-        water=water_per_mm,
+        water=water,
         against=against,
         slices=slices,
         discs=tuple(disc or ()),

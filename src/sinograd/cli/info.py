@@ -11,7 +11,6 @@ from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, 
 from sinograd.cli.errors import reported
 from sinograd.cli.model_info import is_model, model_lines
 from sinograd.cli.options import GeometryFile
-from sinograd.cli.warnings import shown_warnings
 from sinograd.workflows.grids import base_grid
 
 if TYPE_CHECKING:
@@ -42,8 +41,7 @@ def info(
         return
     if picture is not None:
         check_picture_path(picture, force=force)
-    with shown_warnings([]):
-        found = read(scan, geometry=geometry)
+    found = read(scan, geometry=geometry)
     lines = [*scan_lines(found), *geometry_lines(found.geometry), *_grid(found), *_coverage(found)]
     lines += [(name, str(value)) for name, value in found.metadata.items()]
     provenance = {k: v for k, v in found.provenance.items() if k in ("software", "command", "time")}

@@ -17,12 +17,14 @@ from sinograd.cli.progress import Progress
 from sinograd.errors import InputError
 from sinograd.phantoms.catalogue import PHANTOMS, names, placed, scanned_by
 from sinograd.workflows.grids import choose_grid
+from sinograd.workflows.job import job, no_partial
 
 if TYPE_CHECKING:
     import torch
 
     from sinograd.data import Scan
     from sinograd.geometry import Geometry
+    from sinograd.workflows.report import Report
 
 FLOOR = 0.5  # photons; the smallest reading taken at its word
 _BLOCK = 2**20  # readings made at once; the noise of a seed depends on it
@@ -138,17 +140,13 @@ def simulate(
         force=force,
     )
     start = time.perf_counter()
-    with Progress(quiet=quiet) as progress:
-        try:
-            lines = _simulate(request, progress)
-        except KeyboardInterrupt:
-            where = f"{progress.position()}; no partial {request.output.name} was left"
-            raise KeyboardInterrupt(where) from None
+    with Progress(quiet=quiet) as bars, job(bars, no_partial(request.output.name)) as progress:
+        lines = _simulate(request, progress)
     if not quiet:
         show([*lines, ("seconds", f"{time.perf_counter() - start:.2f}")])
 
 
-def _simulate(request: Request, progress: Progress) -> Lines:
+def _simulate(request: Request, progress: Report) -> Lines:
     """Check everything, then work, then write."""
     _check_noise(request)
     path = Path(request.source)
@@ -169,7 +167,7 @@ def _check_noise(request: Request) -> None:
         raise InputError(f"--dose must be in (0, 1], got {request.dose:g}")
 
 
-def _lowered(request: Request, progress: Progress) -> Lines:
+def _lowered(request: Request, progress: Report) -> Lines:
     """The scan file at a lower dose."""
     from sinograd.io import read
     from sinograd.physics import low_dose
@@ -216,7 +214,7 @@ def _lowered(request: Request, progress: Progress) -> Lines:
     return _write(low, request, progress, made) + noise.lines(request.dose)
 
 
-def _phantom(request: Request, progress: Progress) -> Lines:
+def _phantom(request: Request, progress: Report) -> Lines:
     """A scan of the phantom, and its voxels if they are wanted."""
     from sinograd.data import Scan, make_provenance
     from sinograd.io import check_volume_path, write_volume
@@ -259,7 +257,8 @@ def _phantom(request: Request, progress: Progress) -> Lines:
     if request.truth is not None:
         progress.stage("writing truth", 0)
         provenance = make_provenance("sinograd simulate", dataclasses.asdict(request))
-        write_volume(made.voxelize(grid), request.truth, grid, force=request.force, provenance=provenance)
+        truth = made.voxelize(grid)
+        write_volume(truth, request.truth, grid, unit="1/mm", force=request.force, provenance=provenance)
         lines.append(("truth", str(request.truth)))
     return lines if request.noiseless else lines + noise.lines(dose)
 
@@ -322,7 +321,7 @@ class _Noise:
 
 def _check_output(request: Request, readings: int) -> None:
     from sinograd.io.scans.sinograd_hdf5 import SUFFIXES
-    from sinograd.io.storage.files import check_destination
+    from sinograd.io.storage.atomic import check_destination
 
     if request.output.suffix.lower() not in SUFFIXES:
         raise InputError(f"cannot write the scan {request.output}: its name must end in {' or '.join(SUFFIXES)}")
@@ -342,7 +341,7 @@ def _warn_of_truncation(width: float, geometry: Geometry) -> None:
         typer.secho(f"warning: {text}", fg="yellow", err=True)
 
 
-def _write(scan: Scan, request: Request, progress: Progress, made_of: dict[str, Any]) -> Lines:
+def _write(scan: Scan, request: Request, progress: Report, made_of: dict[str, Any]) -> Lines:
     from sinograd.data import make_provenance
     from sinograd.io import write_scan
 

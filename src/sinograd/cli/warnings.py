@@ -5,34 +5,32 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import typer
 
+from sinograd.cli.errors import as_options
 from sinograd.errors import SinogradWarning
 
 
 @contextmanager
-def shown_warnings(shown: list[str]) -> Iterator[None]:
-    """Inside, warnings of the package become lines on stderr, once each, and are added to `shown`.
+def warning_lines() -> Iterator[None]:
+    """Inside, warnings of the package become lines on stderr, once each.
 
     Other warnings, which are about the program, are shown as Python shows them.
     """
-    with warnings.catch_warnings(record=True) as caught:
+    shown: set[str] = set()
+    with warnings.catch_warnings():
         warnings.simplefilter("always", SinogradWarning)
-        try:
-            yield
-        finally:
-            for warning in caught:
-                if issubclass(warning.category, SinogradWarning):
-                    warn(str(warning.message), shown)
-    for warning in caught:
-        if not issubclass(warning.category, SinogradWarning):
-            warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+        others = warnings.showwarning
 
+        def show(message: Warning | str, category: type[Warning], *where: Any) -> None:
+            text = str(message)
+            if not issubclass(category, SinogradWarning):
+                others(message, category, *where)
+            elif text not in shown:
+                shown.add(text)
+                typer.secho(f"warning: {as_options(text)}", fg="yellow", err=True)
 
-def warn(text: str, shown: list[str] | None = None) -> None:
-    """One line on stderr, and no second one of those in `shown`."""
-    shown = [] if shown is None else shown
-    if text not in shown:
-        shown.append(text)
-        typer.secho(f"warning: {text}", fg="yellow", err=True)
+        warnings.showwarning = show
+        yield

@@ -3,7 +3,9 @@
 The dataclasses are the schema: field types are bool, int, float, str, Path, Literal, None, tuple, dict, other
 dataclasses and unions of these. Dataclasses in a union are told apart by their first field, a Literal of one value
 (such as `name`).
-`Annotated[type, Check(...)]` adds a condition. An error names the key path, what was expected and what came.
+`Annotated[type, Check(...)]` adds a condition, `Annotated[str, OneOf(registry)]` a name out of a registry, and
+`Annotated[base, Choice(...)]` a mapping whose keys depend on its `name`. An error names the key path, what was
+expected and what came.
 """
 
 from __future__ import annotations
@@ -13,12 +15,12 @@ import difflib
 import math
 import types
 import typing
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sinograd.errors import ConfigError
+from sinograd.errors import ConfigError, InputError
 
 T = TypeVar("T")
 
@@ -29,6 +31,44 @@ class Check:
 
     expected: str
     holds: Callable[[Any], bool]
+
+
+@dataclass(frozen=True, eq=False)
+class OneOf:
+    """A text that is one of the names of a registry, as they are when it is read."""
+
+    names: Iterable[str]
+
+    @property
+    def expected(self) -> str:
+        """Completes "expected ..."."""
+        return f"one of {_one_of(self.names)}"
+
+    def holds(self, value: object) -> bool:
+        """Whether it is one of the names."""
+        return value in tuple(self.names)
+
+
+@dataclass(frozen=True)
+class Choice:
+    """One of several things by its `name`, in a mapping whose other keys are the options of that thing.
+
+    Attributes:
+        names: the choices of now.
+        schema: a name to its dataclass, whose first field is `name`; raises InputError or ImportError where it
+            cannot be had.
+        short: the name alone stands for the mapping with all defaults, and is the value where there are no options.
+    """
+
+    names: Callable[[], Iterable[str]]
+    schema: Callable[[str], type]
+    short: bool = False
+
+    @property
+    def expected(self) -> str:
+        """Completes "expected ..."."""
+        names = _one_of(self.names())
+        return f"{names}, or a mapping with such a name" if self.short else f"a mapping with name: {names}"
 
 
 POSITIVE = Check("a positive number", lambda value: value > 0)
@@ -61,10 +101,13 @@ def differences(one: Any, other: Any, where: str = "") -> list[str]:
 
 
 def _read(kind: Any, data: object, where: str) -> Any:
-    checks: list[Check] = []
+    checks: list[Check | OneOf] = []
     while typing.get_origin(kind) is typing.Annotated:
         kind, *more = typing.get_args(kind)
-        checks += [item for item in more if isinstance(item, Check)]
+        for item in more:
+            if isinstance(item, Choice):
+                return _read_choice(item, data, where)
+        checks += [item for item in more if isinstance(item, Check | OneOf)]
     value = _read_bare(kind, data, where)
     for check in checks:
         if value is not None and not check.holds(value):
@@ -124,6 +167,29 @@ def _read_union(members: tuple[Any, ...], data: object, where: str) -> Any:
     return _read(named[data[key]], data, where)
 
 
+def _read_choice(choice: Choice, data: object, where: str) -> Any:
+    names = tuple(choice.names())
+    if choice.short and isinstance(data, str):
+        if data not in names:
+            raise _error(where, _one_of(names), data)
+        data, key = {"name": data}, where
+    else:
+        key = _join(where, "name")
+    if not isinstance(data, Mapping):
+        raise _error(where, choice.expected, data)
+    if "name" not in data:
+        raise ConfigError(f"{key}: missing, expected {_one_of(names)}")
+    name = data["name"]
+    if name not in names:
+        raise _error(key, _one_of(names), name)
+    try:
+        kind = choice.schema(name)
+    except (InputError, ImportError, AttributeError) as error:
+        raise ConfigError(f"{key}: {name} cannot be used: {error}") from error
+    value = _read(kind, data, where)
+    return name if choice.short and len(dataclasses.fields(kind)) == 1 else value
+
+
 def _first_that_reads(members: tuple[Any, ...], data: object, where: str) -> Any:
     """The value as the first member that takes it; the error of the only one that could have."""
     deeper: list[ConfigError] = []
@@ -172,7 +238,8 @@ def _expected(kind: Any) -> str:
     """A type in words."""
     origin, members = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
-        return next((item.expected for item in members if isinstance(item, Check)), _expected(members[0]))
+        conditions = (item.expected for item in members if isinstance(item, Check | OneOf | Choice))
+        return next(conditions, _expected(members[0]))
     if origin is typing.Literal:
         return _one_of(members)
     if origin in (typing.Union, types.UnionType):

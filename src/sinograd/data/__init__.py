@@ -1,9 +1,16 @@
 """The nouns of the package: scans, volumes, units, and the record of where they came from."""
 
-from sinograd.data.calibration import Calibration
-from sinograd.data.provenance import make_provenance, software_version
-from sinograd.data.scan import Scan
-from sinograd.data.units import UNITS
-from sinograd.data.volume import Volume, VolumeSource
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.data.calibration import Calibration
+    from sinograd.data.provenance import make_provenance, software_version
+    from sinograd.data.scan import Scan
+    from sinograd.data.units import UNITS
+    from sinograd.data.volume import Volume, VolumeSource
 
 __all__ = ["UNITS", "Calibration", "Scan", "Volume", "VolumeSource", "make_provenance", "software_version"]
+
+attach(__name__)

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sinograd.data.blocks import view_blocks
 from sinograd.data.calibration import Calibration
 from sinograd.data.projections import (
     Projections,
@@ -27,7 +28,6 @@ from sinograd.geometry import Geometry, Grid
 KINDS = ("line integrals", "transmission", "counts")
 
 Progress = Callable[[int, int], None]
-_BLOCK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -114,11 +114,8 @@ class Scan:
         geometry's shape, or when they hold NaN or infinite values (it says how many and where the first is).
         """
         self.check_shape()
-        views = self.shape[0]
-        step = max(1, _BLOCK_BYTES * views // max(self.nbytes, 1))
         count, first = 0, None
-        for start in range(0, views, step):
-            stop = min(start + step, views)
+        for start, stop in view_blocks(self.shape, self.projections.dtype.itemsize):
             bad = ~torch.isfinite(self.load(slice(start, stop)))
             if bad.any():
                 count += int(bad.sum())
@@ -126,7 +123,7 @@ class Scan:
                     view, *place = bad.nonzero()[0].tolist()
                     first = (start + view, *place)
             if progress is not None:
-                progress(stop, views)
+                progress(stop, self.shape[0])
         if first is not None:
             place = ", ".join(f"{axis[:-1]} {index}" for axis, index in zip(self.axes, first, strict=True))
             raise InputError(

@@ -1,21 +1,26 @@
 """What denoisers are trained on and scored with: pairs of noisy and clean volumes, and random patches of them."""
 
-from sinograd.datasets.download import fetch, fetch_ldct_benchmark
-from sinograd.datasets.load import load_pairs
-from sinograd.datasets.pairs import PairedVolume, TensorSource, Unit, VolumeSource, check_unit
-from sinograd.datasets.patches import Patches
-from sinograd.datasets.spec import (
-    LdctAndProjection,
-    Mayo2016,
-    OwnVolume,
-    PairFiles,
-    PairsSpec,
-    PatchesSpec,
-    Phantoms,
-    ScanSpec,
-    Volumes,
-    with_absolute_paths,
-)
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.datasets.download import fetch, fetch_ldct_benchmark
+    from sinograd.datasets.load import load_pairs
+    from sinograd.datasets.pairs import PairedVolume, TensorSource, Unit, VolumeSource, check_unit
+    from sinograd.datasets.patches import Patches
+    from sinograd.datasets.spec import (
+        LdctAndProjection,
+        Mayo2016,
+        OwnVolume,
+        PairFiles,
+        PairsSpec,
+        PatchesSpec,
+        Phantoms,
+        ScanSpec,
+        Volumes,
+        with_absolute_paths,
+    )
 
 __all__ = [
     "LdctAndProjection",
@@ -38,3 +43,5 @@ __all__ = [
     "load_pairs",
     "with_absolute_paths",
 ]
+
+attach(__name__)

@@ -77,8 +77,7 @@ def ldct_pairs(spec: LdctAndProjection, progress: Progress | None = None) -> lis
 
 def split_table() -> dict[str, dict[str, int]]:
     """Patients of each split of ldct-benchmark and how many slices they have."""
-    text = (resources.files("sinograd.datasets") / "ldct_and_projection.yaml").read_text(encoding="utf-8")
-    return load_yaml(text)
+    return load_yaml(resources.files("sinograd.datasets") / "ldct_and_projection.yaml")
 
 
 def _wanted(spec: LdctAndProjection, root: Path) -> list[Patient]:
@@ -103,7 +102,7 @@ def _from_info(path: Path, folder: Path, split: str | None) -> list[Patient]:
     """Patients of an info.yml as ldct-benchmark's prepare_dataset writes it."""
     if not path.is_file():
         raise MissingFileError(f"{path} does not exist")
-    data = load_yaml(path.read_text(encoding="utf-8"))
+    data = load_yaml(path)
     try:
         entries: list[Mapping[str, Any]] = [e for s in SPLITS if split in (s, None) for e in data[f"{s}_set"]]
         return [

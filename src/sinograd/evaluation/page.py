@@ -29,7 +29,7 @@ from sinograd.evaluation.noise_tables import (
 )
 from sinograd.evaluation.scores import METRICS, Sample, Scores
 from sinograd.evaluation.tables import difference_cells, difference_heads, score_cells, score_heads, table_notes
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.view import check_page_path
 from sinograd.view.page import filled
 

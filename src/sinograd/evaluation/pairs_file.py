@@ -12,12 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-import yaml
-
 from sinograd.config.schema import from_plain
 from sinograd.config.yaml import load_yaml
 from sinograd.datasets import PairedVolume, PairsSpec, load_pairs, with_absolute_paths
-from sinograd.errors import ConfigError, MissingFileError
+from sinograd.errors import ConfigError, FormatError, MissingFileError
 
 
 @dataclass(frozen=True)
@@ -41,9 +39,9 @@ def read_pairs_file(
     if not file.is_file():
         raise MissingFileError(f"no file of pairs at {file}")
     try:
-        data = load_yaml(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not a YAML file: {error}") from error
+        data = load_yaml(file)
+    except FormatError as error:
+        raise ConfigError(str(error)) from error
     try:
         spec = from_plain(PairsFile, {} if data is None else data).pairs
     except ConfigError as error:

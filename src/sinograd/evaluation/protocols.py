@@ -56,8 +56,7 @@ class Protocol:
         """ValueError, naming the volume, unless values of this unit and group can be scored."""
         if self.unit and unit != self.unit:
             more = (
-                ": give the attenuation of water in 1/mm (--water-per-mm), or take full-range with a data range "
-                "(--data-range)"
+                ": give the attenuation of water in 1/mm (`water`), or take full-range with a data range (`data_range`)"
             )
             raise InputError(
                 f"{name}: its values are in {_unit(unit)}, the protocol {self.name} scores {self.unit}"
@@ -71,7 +70,7 @@ class Protocol:
         if not self.windows and self.data_range is None:
             raise InputError(
                 f"{name}: its values are in {_unit(unit)}, for which the protocol {self.name} has no data range: give "
-                "one (--data-range)"
+                "one (`data_range`)"
             )
 
     def with_data_range(self, data_range: float, unit: str) -> Protocol:

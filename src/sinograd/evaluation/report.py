@@ -14,7 +14,7 @@ from sinograd.evaluation.noise_tables import curves_csv, discs_csv, noise_latex
 from sinograd.evaluation.page import save_report
 from sinograd.evaluation.scores import Scores
 from sinograd.evaluation.tables import differences_csv, latex, summary_csv, volumes_csv
-from sinograd.io.storage.files import check_destination, replacing
+from sinograd.io.storage.atomic import check_destination, replacing
 
 FILES = {
     "volumes.csv": volumes_csv,

@@ -1,15 +1,20 @@
 """Where source, detector and voxels are. Pure torch, float64 on the CPU; knows no kernel."""
 
-from sinograd.geometry.angles import full_scan, short_scan
-from sinograd.geometry.base import Geometry
-from sinograd.geometry.concatenation import concatenate
-from sinograd.geometry.cone import ConeBeam
-from sinograd.geometry.detectors import CurvedDetector, Detector, FlatDetector
-from sinograd.geometry.fan import FanBeam
-from sinograd.geometry.files import load_geometry, save_geometry, scanner_names
-from sinograd.geometry.grid import Grid
-from sinograd.geometry.parallel import ParallelBeam
-from sinograd.geometry.regions import detector_region, shift_detector
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.geometry.angles import full_scan, short_scan
+    from sinograd.geometry.base import Geometry
+    from sinograd.geometry.concatenation import concatenate
+    from sinograd.geometry.cone import ConeBeam
+    from sinograd.geometry.detectors import CurvedDetector, Detector, FlatDetector
+    from sinograd.geometry.fan import FanBeam
+    from sinograd.geometry.files import load_geometry, save_geometry, scanner_names
+    from sinograd.geometry.grid import Grid
+    from sinograd.geometry.parallel import ParallelBeam
+    from sinograd.geometry.regions import detector_region, shift_detector
 
 __all__ = [
     "ConeBeam",
@@ -29,3 +34,5 @@ __all__ = [
     "shift_detector",
     "short_scan",
 ]
+
+attach(__name__)

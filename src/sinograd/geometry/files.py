@@ -6,12 +6,10 @@ import os
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Any
 
-import yaml
-
-from sinograd.config.yaml import load_yaml
-from sinograd.errors import ExistingFileError, InputError, InputTypeError, MissingFileError
+from sinograd.config.text_files import write_text
+from sinograd.config.yaml import dump_yaml, load_yaml
+from sinograd.errors import InputError, InputTypeError, MissingFileError
 from sinograd.geometry.base import Geometry
 
 _SUFFIXES = (".yaml", ".yml")
@@ -35,19 +33,11 @@ def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
         raise MissingFileError(f"no scanner named {text!r}; known: {known}; or give the path of a .yaml file")
     if not source.is_file():
         raise MissingFileError(f"no geometry file at {source}")
-    data = read_yaml(source)
+    data = load_yaml(source)
     try:
         return Geometry.from_dict(data)
     except (TypeError, ValueError) as error:
         raise type(error)(f"{source}: {error}") from error
-
-
-def read_yaml(source: Traversable) -> Any:
-    """What a YAML file holds: 1e-3 is a number too, and a key given twice is an error; ValueError names the file."""
-    try:
-        return load_yaml(source.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise InputError(f"{source} is not a YAML file: {error}") from error
 
 
 def save_geometry(geometry: Geometry, path: str | os.PathLike[str], force: bool = False) -> None:
@@ -67,21 +57,7 @@ def save_geometry(geometry: Geometry, path: str | os.PathLike[str], force: bool 
         raise InputTypeError(f"geometry must be a Geometry, got {type(geometry).__name__}")
     if target.suffix not in _SUFFIXES:
         raise InputError(f"a geometry file ends in .yaml or .yml, got {str(target)!r}")
-    save_text(yaml.safe_dump(geometry.to_dict(), sort_keys=False, default_flow_style=None, width=110), target, force)
-
-
-def save_text(text: str, target: Path, force: bool) -> None:
-    """Write a file that appears under its name when it is whole; raises OSError as `save_geometry`."""
-    if target.exists() and not force:
-        raise ExistingFileError(f"{target} exists; give force=True to overwrite it")
-    if not target.parent.is_dir():
-        raise MissingFileError(f"folder {target.parent} does not exist")
-    part = target.with_name(f".{target.name}.{os.getpid()}.part")
-    try:
-        part.write_text(text, encoding="utf-8")
-        os.replace(part, target)
-    finally:
-        part.unlink(missing_ok=True)
+    write_text(dump_yaml(geometry.to_dict()), target, force)
 
 
 def scanner_names() -> list[str]:

@@ -4,12 +4,17 @@ The conversions need none of these packages; the operators need theirs (they nev
 says what its toolkit's conventions are.
 """
 
-from sinograd.interop.astra import AstraTransform, from_astra, to_astra
-from sinograd.interop.external import ExternalTransform
-from sinograd.interop.leap import from_leap, to_leap
-from sinograd.interop.pyronn import PyronnTransform, from_pyronn, to_pyronn
-from sinograd.interop.rtk import from_rtk_volume, read_rtk, to_rtk_volume, write_rtk
-from sinograd.interop.tigre import TigreGeometry, TigreTransform, from_tigre, to_tigre
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.interop.astra import AstraTransform, from_astra, to_astra
+    from sinograd.interop.external import ExternalTransform
+    from sinograd.interop.leap import from_leap, to_leap
+    from sinograd.interop.pyronn import PyronnTransform, from_pyronn, to_pyronn
+    from sinograd.interop.rtk import from_rtk_volume, read_rtk, to_rtk_volume, write_rtk
+    from sinograd.interop.tigre import TigreGeometry, TigreTransform, from_tigre, to_tigre
 
 __all__ = [
     "AstraTransform",
@@ -30,3 +35,5 @@ __all__ = [
     "to_tigre",
     "write_rtk",
 ]
+
+attach(__name__)

@@ -17,9 +17,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.config.text_files import write_text
 from sinograd.errors import InputError, MissingFileError
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, Grid, ParallelBeam
-from sinograd.geometry.files import save_text
 from sinograd.interop.poses import Poses, flat_poses
 
 _NAMES = (
@@ -53,7 +53,7 @@ def write_rtk(geometry: Geometry, path: str | os.PathLike[str], force: bool = Fa
     """
     poses = flat_poses(geometry, "RTK")
     text = _document(_parameters(poses, geometry.divergent))
-    save_text(text, Path(path), force)
+    write_text(text, path, force)
 
 
 def read_rtk(path: str | os.PathLike[str], detector: FlatDetector) -> ConeBeam | ParallelBeam:

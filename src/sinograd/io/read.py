@@ -26,8 +26,6 @@ from sinograd.errors import InputError, InputTypeError, IsAFolderError, MissingF
 from sinograd.geometry import Geometry, load_geometry
 from sinograd.io.scans import dxchange, fips, nikon, npy, nxtomo, skyscan, tiff_stack, txrm
 from sinograd.io.scans import sinograd_hdf5 as hdf5
-from sinograd.io.storage.hdf5.heaps import check_heaps
-from sinograd.io.storage.hdf5.layout import is_hdf5
 
 FORMATS: tuple[ModuleType, ...] = (
     hdf5,
@@ -94,8 +92,6 @@ def _format_of(path: Path) -> ModuleType:
         head = file.read(HEAD_BYTES)
     if not head:
         raise InputError(f"{path} is empty (0 bytes)")
-    if is_hdf5(head):
-        check_heaps(path)
     for module in FORMATS:
         if module.matches(path, head):
             return module

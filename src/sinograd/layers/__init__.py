@@ -1,19 +1,24 @@
 """Modules that hold parameters over the functions of `sinograd.recon` and `sinograd.ops`."""
 
-from sinograd.layers.bilateral import (
-    BilateralFilter2d,
-    BilateralFilter3d,
-    JointBilateralFilter2d,
-    JointBilateralFilter3d,
-    bilateral_parameter_groups,
-)
-from sinograd.layers.filtered_backprojection import (
-    FBP,
-    FDK,
-)
-from sinograd.layers.unrolled import (
-    Unrolled,
-)
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.layers.bilateral import (
+        BilateralFilter2d,
+        BilateralFilter3d,
+        JointBilateralFilter2d,
+        JointBilateralFilter3d,
+        bilateral_parameter_groups,
+    )
+    from sinograd.layers.filtered_backprojection import (
+        FBP,
+        FDK,
+    )
+    from sinograd.layers.unrolled import (
+        Unrolled,
+    )
 
 __all__ = [
     "FBP",
@@ -25,3 +30,5 @@ __all__ = [
     "Unrolled",
     "bilateral_parameter_groups",
 ]
+
+attach(__name__)

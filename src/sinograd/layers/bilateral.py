@@ -10,13 +10,28 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.errors import InputError
-from sinograd.layers.positive import inverse_of_positive, positive
 from sinograd.ops.bilateral import bilateral_filter, joint_bilateral_filter
 from sinograd.ops.window import bilateral_window, check_sigmas, check_window
 
 # Below these the optimiser moves logarithms instead of values (see `positive`): voxels, and units of input_scale.
 SPATIAL_KNEE = 0.1
 RANGE_KNEE = 0.005
+# Where a sigma stops shrinking: at exp(-14) of the knee, a millionth.
+LOWEST = -14.0
+
+
+def positive(raw: Tensor, knee: float) -> Tensor:
+    """`raw` itself from `knee` upwards, knee * exp(raw / knee - 1) below: smooth once, always positive.
+
+    An optimiser therefore moves values above the knee as if they were bare, and their logarithms below it.
+    """
+    logarithm = (raw / knee - 1).clamp(LOWEST, 0)
+    return torch.where(raw >= knee, raw, knee * logarithm.exp())
+
+
+def inverse_of_positive(value: float, knee: float) -> float:
+    """The raw number that `positive` maps to this value."""
+    return value if value >= knee else knee * (1 + max(math.log(value / knee), LOWEST))
 
 
 class _LastWindow(NamedTuple):

@@ -4,16 +4,21 @@ Functions of tensors, differentiable, on the device of their arguments and in fl
 argument: it is never guessed from the values.
 """
 
-from sinograd.metrics.errors import mse, psnr, rmse
-from sinograd.metrics.noise_power import (
-    NoisePowerSpectrum,
-    RadialSpectrum,
-    noise_of_repeats,
-    noise_power_spectrum,
-    ring_of_centers,
-)
-from sinograd.metrics.structural_similarity import ssim
-from sinograd.metrics.task_transfer import TaskTransferFunction, task_transfer_function
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.metrics.errors import mse, psnr, rmse
+    from sinograd.metrics.noise_power import (
+        NoisePowerSpectrum,
+        RadialSpectrum,
+        noise_of_repeats,
+        noise_power_spectrum,
+        ring_of_centers,
+    )
+    from sinograd.metrics.structural_similarity import ssim
+    from sinograd.metrics.task_transfer import TaskTransferFunction, task_transfer_function
 
 __all__ = [
     "NoisePowerSpectrum",
@@ -28,3 +33,5 @@ __all__ = [
     "ssim",
     "task_transfer_function",
 ]
+
+attach(__name__)

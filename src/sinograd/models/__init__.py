@@ -1,10 +1,15 @@
 """Denoisers ready to use: put together from layers, trained, kept in files and loaded by name."""
 
-from sinograd.models.bilateral import DualDomainBilateral, bilateral_filters, bilateral_stack
-from sinograd.models.model_file import SavedModel, load_model, model_names, read_model, save_model
-from sinograd.models.network_denoiser import NetworkDenoiser
-from sinograd.models.network_file import SavedNetwork
-from sinograd.models.slabs import filter_in_place
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.models.bilateral import DualDomainBilateral, bilateral_filters, bilateral_stack
+    from sinograd.models.model_file import SavedModel, load_model, model_names, read_model, save_model
+    from sinograd.models.network_denoiser import NetworkDenoiser
+    from sinograd.models.network_file import SavedNetwork
+    from sinograd.models.slabs import filter_in_place
 
 __all__ = [
     "DualDomainBilateral",
@@ -19,3 +24,5 @@ __all__ = [
     "read_model",
     "save_model",
 ]
+
+attach(__name__)

@@ -16,8 +16,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from sinograd.errors import ConfigError
-from sinograd.models.file_format import FORMAT, VERSION
-from sinograd.models.network_file import NetworkEntry, SavedNetwork
+from sinograd.models.network_file import FORMAT, VERSION, NetworkEntry, SavedNetwork
 
 # ldctbench/data/info.yml
 MEAN, STANDARD_DEVIATION = 481.45419786099086, 502.18507379395044

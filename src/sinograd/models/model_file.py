@@ -28,17 +28,23 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import numpy as np
-import yaml
 from torch import nn
 
 from sinograd.config.schema import POSITIVE, from_plain, to_plain
-from sinograd.config.yaml import load_yaml
-from sinograd.errors import ConfigError, InputError, InputTypeError, MissingFileError
-from sinograd.io.storage.files import replacing
+from sinograd.config.yaml import dump_yaml, load_yaml
+from sinograd.errors import ConfigError, FormatError, InputError, InputTypeError, MissingFileError
+from sinograd.io.storage.atomic import replacing
 from sinograd.models.bilateral import BILATERAL, DualDomainBilateral, is_bilateral_stack
-from sinograd.models.file_format import FORMAT, VERSION
 from sinograd.models.network_denoiser import NetworkDenoiser
-from sinograd.models.network_file import NETWORK_SUFFIX, SavedNetwork, check_version, read_network, save_network
+from sinograd.models.network_file import (
+    FORMAT,
+    NETWORK_SUFFIX,
+    VERSION,
+    SavedNetwork,
+    check_version,
+    read_network,
+    save_network,
+)
 
 SUFFIXES = (".yaml", ".yml")
 
@@ -146,14 +152,16 @@ def read_model(name_or_path: str | os.PathLike[str]) -> SavedModel | SavedNetwor
     except UnicodeDecodeError as error:
         raise InputError(f"{source} is no model file: it is binary") from error
     try:
-        data = load_yaml(content)
+        data = load_yaml(content, str(source))
         found = data.get("format") if isinstance(data, Mapping) else None
         if found != FORMAT:
             raise ConfigError(f"it is no model file: expected format: {FORMAT}, got {found!r}")
         saved = from_plain(SavedModel, data)
         check_version(saved.version)
         saved.build()
-    except (yaml.YAMLError, ValueError) as error:
+    except FormatError:
+        raise
+    except ValueError as error:
         raise InputError(f"{source}: {error}") from error
     return saved
 
@@ -193,7 +201,7 @@ def save_model(
     saved = SavedModel(FORMAT, VERSION, entry, description, dict(trained_on or {}), dict(provenance or {}))
     data = to_plain(saved)
     ordered = {key: data[key] for key in ("format", "version", "description", "model", "trained_on", "provenance")}
-    text = yaml.safe_dump(ordered, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    text = dump_yaml(ordered)
     with replacing(target, force=force) as part:
         part.write_text(text, encoding="utf-8")
 

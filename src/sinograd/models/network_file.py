@@ -21,23 +21,24 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sinograd.config.schema import POSITIVE, Check, from_plain, to_plain
+from sinograd.choices import NETWORKS
+from sinograd.config.schema import POSITIVE, OneOf, from_plain, to_plain
 from sinograd.errors import ConfigError, InputError, InputTypeError
-from sinograd.io.storage.files import replacing
-from sinograd.models.file_format import FORMAT, VERSION
+from sinograd.io.storage.atomic import replacing
 from sinograd.models.network_denoiser import NetworkDenoiser
-from sinograd.networks import NETWORKS
+
+# What every model file starts with.
+FORMAT = "sinograd-model"
+VERSION = 1
 
 NETWORK_SUFFIX = ".pt"
-
-_KNOWN = Check(f"one of {', '.join(NETWORKS)}", lambda name: name in NETWORKS)
 
 
 @dataclass(frozen=True)
 class NetworkEntry:
     """A network and its normalisation."""
 
-    name: Annotated[str, _KNOWN]
+    name: Annotated[str, OneOf(NETWORKS)]
     offset: float = 0.0
     scale: Annotated[float, POSITIVE] = 1.0
     options: dict[str, Any] = field(default_factory=dict)
@@ -45,7 +46,7 @@ class NetworkEntry:
     def build(self) -> NetworkDenoiser:
         """The denoiser with weights that mean nothing."""
         try:
-            network = NETWORKS[self.name](**self.options)
+            network = NETWORKS.load(self.name)(**self.options)
         except (TypeError, ValueError) as error:
             raise ConfigError(f"model.options: {self.name} does not take {self.options}: {error}") from error
         return NetworkDenoiser(network, self.offset, self.scale)
@@ -78,14 +79,14 @@ class SavedNetwork:
 
 
 def network_entry(module: NetworkDenoiser) -> NetworkEntry:
-    """What a file says about a denoiser; TypeError for a network that is none of `sinograd.networks`."""
-    for name, kind in NETWORKS.items():
-        if type(module.network) is kind:
-            return NetworkEntry(name, module.offset, module.scale, dict(module.network.options))  # pyright: ignore
-    known = ", ".join(kind.__name__ for kind in NETWORKS.values())
-    raise InputTypeError(
-        f"module: expected a network of sinograd.networks ({known}), got {type(module.network).__name__}"
-    )
+    """What a file says about a denoiser; TypeError for a network that is not registered."""
+    name = NETWORKS.name_of(type(module.network))
+    if name is None:
+        raise InputTypeError(
+            f"module: expected a network of sinograd.networks ({', '.join(NETWORKS)}), got "
+            f"{type(module.network).__name__}; others are entered in sinograd.choices.NETWORKS"
+        )
+    return NetworkEntry(name, module.offset, module.scale, dict(module.network.options))  # pyright: ignore
 
 
 def save_network(

@@ -10,16 +10,14 @@ hyper-parameters: Adam at 1.58e-4, 86,188 steps of 68 patches of 92^2, squared e
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
-from sinograd.networks.images import check_images
+from sinograd.networks.network import Network, check_images
 from sinograd.networks.starting_values import draw_uniform
 
 
-class CNN10(nn.Module):
+class CNN10(Network):
     """Images [B, 1, Y, X] to the same shape; each pixel depends on those up to 7 away.
 
     Args:
@@ -37,11 +35,6 @@ class CNN10(nn.Module):
         )
         if generator is not None:
             draw_uniform(self, generator)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The arguments that build such a network."""
-        return {}
 
     def forward(self, x: Tensor) -> Tensor:
         """The denoised images; ValueError for other shapes, TypeError for whole numbers."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from sinograd.networks.images import check_images, padded
+from sinograd.networks.network import check_images, padded
 
 
 def encode_decode(x: Tensor, encoder: nn.ModuleList, decoder: nn.ModuleList, *, least: int, final_relu: bool) -> Tensor:

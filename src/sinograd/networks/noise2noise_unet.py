@@ -18,21 +18,19 @@ Images whose sides 32 does not divide are continued by their last rows and colum
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, leaky_relu, max_pool2d
 
 from sinograd.errors import InputError
-from sinograd.networks.images import check_images, padded
+from sinograd.networks.network import Network, check_images, padded
 from sinograd.networks.starting_values import draw_he
 
 _SLOPE = 0.1
 _LEVELS = 5
 
 
-class Noise2NoiseUNet(nn.Module):
+class Noise2NoiseUNet(Network):
     """Images [B, 1, Y, X] to the same shape.
 
     Args:
@@ -55,11 +53,6 @@ class Noise2NoiseUNet(nn.Module):
         for layer in self.modules():
             if isinstance(layer, nn.Conv2d):
                 draw_he(layer, 1.0 if layer is self.last[-1] else _SLOPE, generator)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The arguments that build such a network."""
-        return {"features": self.features}
 
     def forward(self, x: Tensor) -> Tensor:
         """The denoised images; ValueError for other shapes, TypeError for whole numbers."""

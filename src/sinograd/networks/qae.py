@@ -28,14 +28,13 @@ Images smaller than a kernel are continued by their last rows and columns.
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import conv2d, conv_transpose2d
 
 from sinograd.errors import InputError
 from sinograd.networks.encoder_decoder import encode_decode
+from sinograd.networks.network import Network
 
 
 class QuadraticConvolution(nn.Module):
@@ -71,7 +70,7 @@ class QuadraticConvolution(nn.Module):
         return f"{list(self.weight_r.shape)}, padding={self.padding}, transposed={self.transposed}"
 
 
-class QAE(nn.Module):
+class QAE(Network):
     """Images [B, 1, Y, X] to the same shape; with kernels of 5 each pixel depends on those up to 20 away.
 
     Args:
@@ -90,7 +89,7 @@ class QAE(nn.Module):
     ) -> None:
         super().__init__()
         if kernel < 3 or kernel % 2 == 0:
-            raise InputError(f"kernel: expected an odd width of at least 3, got {kernel}")
+            raise InputError(f"kernel: expected an odd number of at least 3, got {kernel}")
         if channels < 1:
             raise InputError(f"channels: expected at least 1, got {channels}")
         self.kernel, self.channels, self.final_relu = kernel, channels, final_relu
@@ -105,11 +104,6 @@ class QAE(nn.Module):
         for layer in (*self.encoder, *self.decoder):
             assert isinstance(layer, QuadraticConvolution)
             layer.draw(generator)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The arguments that build such a network."""
-        return {"kernel": self.kernel, "channels": self.channels, "final_relu": self.final_relu}
 
     def forward(self, x: Tensor) -> Tensor:
         """The denoised images; ValueError for other shapes, TypeError for whole numbers."""

@@ -19,19 +19,18 @@ Images below 21 x 21 are continued by their last rows and columns: without paddi
 
 from __future__ import annotations
 
-from typing import Any
-
 import torch
 from torch import Tensor, nn
 
 from sinograd.errors import InputError
 from sinograd.networks.encoder_decoder import encode_decode
+from sinograd.networks.network import Network
 from sinograd.networks.starting_values import draw_uniform
 
 _LEAST = 5 * 4 + 1
 
 
-class REDCNN(nn.Module):
+class REDCNN(Network):
     """Images [B, 1, Y, X] to the same shape; each pixel depends on those up to 20 away.
 
     Args:
@@ -51,11 +50,6 @@ class REDCNN(nn.Module):
         self.decoder = nn.ModuleList(nn.ConvTranspose2d(channels, channels if i < 4 else 1, 5) for i in range(5))
         if generator is not None:
             draw_uniform(self, generator)
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The arguments that build such a network."""
-        return {"channels": self.channels, "final_relu": self.final_relu}
 
     def forward(self, x: Tensor) -> Tensor:
         """The denoised images; ValueError for other shapes, TypeError for whole numbers."""

@@ -1,10 +1,17 @@
 """Analytic objects with exact projections."""
 
-from sinograd.phantoms.abdomen import abdomen
-from sinograd.phantoms.balls import ball, balls
-from sinograd.phantoms.bone import bone
-from sinograd.phantoms.ellipsoids import Ellipsoids
-from sinograd.phantoms.shepp_logan import shepp_logan_2d, shepp_logan_3d
-from sinograd.phantoms.tibia import tibia
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.phantoms.abdomen import abdomen
+    from sinograd.phantoms.balls import ball, balls
+    from sinograd.phantoms.bone import bone
+    from sinograd.phantoms.ellipsoids import Ellipsoids
+    from sinograd.phantoms.shepp_logan import shepp_logan_2d, shepp_logan_3d
+    from sinograd.phantoms.tibia import tibia
 
 __all__ = ["Ellipsoids", "abdomen", "ball", "balls", "bone", "shepp_logan_2d", "shepp_logan_3d", "tibia"]
+
+attach(__name__)

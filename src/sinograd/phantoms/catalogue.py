@@ -103,7 +103,7 @@ def resampled(
     if views is not None and views != len(geometry):
         single = [key for key, value in data.items() if isinstance(value, list) and len(value) == len(geometry)]
         if geometry.angles is None or set(single) - {"angles_deg"}:
-            raise InputError("--views needs a scanner of a regular orbit, this one places every view by itself")
+            raise InputError("`views` needs a scanner of a regular orbit, this one places every view by itself")
         if "views" in data:
             data["views"] = views
         else:
@@ -111,9 +111,9 @@ def resampled(
     if detector is not None:
         old = geometry.detector
         if len(detector) != old.ndim:
-            raise InputError(f"--detector must have {old.ndim} numbers for this scanner, got {len(detector)}")
+            raise InputError(f"`detector` must have {old.ndim} numbers for this scanner, got {len(detector)}")
         if min(detector) < 1:
-            raise InputError(f"--detector must be positive numbers, got {','.join(map(str, detector))}")
+            raise InputError(f"`detector` must be positive numbers, got {','.join(map(str, detector))}")
         sizes = old.size if rows_mm is None else (rows_mm, old.size[-1])
         spacing = [size / n for size, n in zip(sizes, detector, strict=True)]
         data["detector"] |= {
@@ -128,7 +128,7 @@ def _spread(angles: torch.Tensor, views: int) -> torch.Tensor:
     import torch
 
     if views < 1:
-        raise InputError(f"--views must be at least 1, got {views}")
+        raise InputError(f"`views` must be at least 1, got {views}")
     span, old = (angles[-1] - angles[0]).item(), len(angles)
     turns = span * old / max(old - 1, 1) / (2 * math.pi)
     if old > 1 and abs(turns - round(turns)) < 1e-9 * old and round(turns):
@@ -139,12 +139,12 @@ def _spread(angles: torch.Tensor, views: int) -> torch.Tensor:
 def placed(phantom: Phantom, seed: int, geometry: Geometry, size_mm: float | None) -> tuple[Ellipsoids, float]:
     """The object and its width in mm: as asked for, its own, or 0.9 of the field of view."""
     if size_mm is not None and not 0 < size_mm < float("inf"):
-        raise InputError(f"--size-mm must be positive, got {size_mm}")
+        raise InputError(f"`size_mm` must be positive, got {size_mm}")
     natural = 1.0 if phantom.size is None else phantom.size
     if size_mm is None:
         size_mm = phantom.size if phantom.size is not None else _FILL * geometry.field_of_view
         if size_mm <= 0:
-            raise InputError("the scanner does not see its axis in every view: give the phantom's --size-mm")
+            raise InputError("the scanner does not see its axis in every view: give the phantom's width, `size_mm`")
     made = phantom.make(seed)
     return (made if size_mm == natural else made.scaled(size_mm / natural)), size_mm
 

@@ -1,10 +1,15 @@
 """Beer-Lambert, photon noise, lower doses, Hounsfield units."""
 
-from sinograd.data.units import attenuation_from_hounsfield, hounsfield_from_attenuation
-from sinograd.physics.beer_lambert import line_integrals_from_transmission, transmission_from_line_integrals
-from sinograd.physics.bowtie import bowtie_transmission
-from sinograd.physics.lower_dose import low_dose
-from sinograd.physics.photon_noise import add_photon_noise, photon_counts
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.data.units import attenuation_from_hounsfield, hounsfield_from_attenuation
+    from sinograd.physics.beer_lambert import line_integrals_from_transmission, transmission_from_line_integrals
+    from sinograd.physics.bowtie import bowtie_transmission
+    from sinograd.physics.lower_dose import low_dose
+    from sinograd.physics.photon_noise import add_photon_noise, photon_counts
 
 __all__ = [
     "add_photon_noise",
@@ -16,3 +21,5 @@ __all__ = [
     "photon_counts",
     "transmission_from_line_integrals",
 ]
+
+attach(__name__)

@@ -8,6 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.data import Scan
 from sinograd.errors import InputError
 from sinograd.preparation.defects import find_defects, plan_repair
 from sinograd.preparation.options import Preparation
@@ -29,11 +30,11 @@ class Correction:
     """
 
     def __init__(
-        self, scan: Any, options: Preparation, rows: tuple[int, int], columns: tuple[int, int], name: str
+        self, scan: Scan, options: Preparation, rows: tuple[int, int], columns: tuple[int, int], name: str
     ) -> None:
         self.scan, self.name = scan, name
         self._part = (slice(*rows), slice(*columns))
-        calibration = getattr(scan, "calibration", None)
+        calibration = scan.calibration
         if scan.kind not in KINDS:
             raise InputError(f"{name}: kind must be one of {', '.join(KINDS)}, got {scan.kind!r}")
         raw = scan.kind == "counts"

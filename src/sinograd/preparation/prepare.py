@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping
-from typing import Any, Protocol, TypeVar
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputError, PreparationWarning
-from sinograd.geometry import Geometry, detector_region, shift_detector
+from sinograd.data import Scan
+from sinograd.data.blocks import views_per_block
+from sinograd.errors import InputError, InputTypeError, PreparationWarning
+from sinograd.geometry import detector_region, shift_detector
 from sinograd.geometry.regions import check_binning, check_span
 from sinograd.preparation.beam_hardening import correct_beam_hardening_
 from sinograd.preparation.correction import Correction
@@ -28,45 +30,13 @@ BLOCK_BYTES = 8 << 20
 Progress = Callable[[int, int], None]
 
 
-class RawScan(Protocol):
-    """What `prepare` takes: a dataclass with these fields, such as `sinograd.data.Scan`."""
-
-    @property
-    def projections(self) -> Any:
-        """[views, (rows,) columns], of any type; lazy ones are read by slices of views."""
-        ...
-
-    @property
-    def geometry(self) -> Geometry:
-        """Of the projections."""
-        ...
-
-    @property
-    def kind(self) -> str:
-        """ "counts", "transmission" or "line integrals"."""
-        ...
-
-    @property
-    def metadata(self) -> Mapping[str, Any]:
-        """Anything."""
-        ...
-
-    @property
-    def calibration(self) -> Any:
-        """None, or an object with reference, reference_views, dark, shifts and exposure, each of them or None."""
-        ...
-
-
-S = TypeVar("S", bound=RawScan)
-
-
 def prepare(
-    scan: S,
+    scan: Scan,
     options: Preparation | None = None,
     *,
     out: Tensor | None = None,
     progress: Progress | None = None,
-) -> S:
+) -> Scan:
     """The scan with its counts turned into line integrals.
 
     In this order: region of the detector; dark and references, interpolated in time, and exposure; dead and hot
@@ -80,7 +50,7 @@ def prepare(
     taken) and, with `rings`, 16 images.
 
     Args:
-        scan: a dataclass with projections, geometry, kind, metadata and calibration (`sinograd.data.Scan`).
+        scan: projections of counts, transmission or line integrals, with geometry and calibration.
         options: what to do; see `Preparation`.
         out: float32 tensor that takes the projections (mapped to a file, if it is to be larger than the memory).
         progress: called with (views done, views) between blocks; with `rings` all views count twice.
@@ -97,16 +67,18 @@ def prepare(
     Warns:
         PreparationWarning: readings were repaired, or more than 1 % of the detector's elements; says how many.
     """
+    if not isinstance(scan, Scan):
+        raise InputTypeError(f"scan must be a Scan, got {type(scan).__name__}")
     return _Run(scan, options or Preparation(), progress).result(out)
 
 
 class _Run:
     """One preparation of one scan."""
 
-    def __init__(self, scan: RawScan, options: Preparation, progress: Progress | None) -> None:
+    def __init__(self, scan: Scan, options: Preparation, progress: Progress | None) -> None:
         self.scan, self.options, self.progress = scan, options, progress
-        geometry, calibration = scan.geometry, getattr(scan, "calibration", None)
-        self.name = str(getattr(scan, "name", "scan"))
+        geometry, calibration = scan.geometry, scan.calibration
+        self.name = scan.name
         self.views = geometry.views
         _check_shape(scan, self.name)
         self.rows = check_span(options.rows, "rows", geometry.rows)
@@ -127,7 +99,7 @@ class _Run:
         sums = images.new_zeros(SEGMENTS, *images.shape[1:]) if self.options.rings else None
         segment = np.repeat(np.arange(SEGMENTS), [len(p) for p in np.array_split(np.arange(self.views), SEGMENTS)])
         shape = (self.rows[1] - self.rows[0], self.columns[1] - self.columns[0])
-        step = max(1, BLOCK_BYTES // (4 * shape[0] * shape[1]))
+        step = views_per_block((self.views, *shape), 4, BLOCK_BYTES)
         joins = self.binning != (1, 1)
         whole = images.new_empty(min(step, self.views), *shape) if joins else images
         passes = 2 if sums is not None else 1
@@ -255,7 +227,7 @@ class _Run:
         )
 
 
-def _check_shape(scan: RawScan, name: str) -> None:
+def _check_shape(scan: Scan, name: str) -> None:
     shape, expected = tuple(int(n) for n in scan.projections.shape), scan.geometry.projection_shape
     if shape != expected:
         raise InputError(f"{name}: projections {list(shape)} do not match the geometry's {list(expected)}")

@@ -1,50 +1,55 @@
 """Reconstruction: plain functions over the operators."""
 
-from sinograd.errors import CoverageWarning
-from sinograd.recon.analytic.coverage import Coverage, coverage
-from sinograd.recon.analytic.fbp import (
-    fbp,
-)
-from sinograd.recon.analytic.fdk import (
-    fdk,
-)
-from sinograd.recon.analytic.needed_rows import (
-    needed_rows,
-)
-from sinograd.recon.analytic.ramp import (
-    WINDOWS,
-    filter_rows,
-    ramp_taps,
-)
-from sinograd.recon.iterative import (
-    ConvergenceWarning,
-    Fidelity,
-    Iteration,
-    LeastSquares,
-    Operator,
-    OperatorCheck,
-    PoissonLikelihood,
-    Result,
-    Stop,
-    UnmatchedPairWarning,
-    cgls,
-    chambolle_pock,
-    check,
-    column_weights,
-    fista_tv,
-    gradient_descent,
-    lsqr,
-    operator_norm,
-    os_sart,
-    photon_weights,
-    pnp_admm,
-    pnp_proximal_gradient,
-    regularized_least_squares,
-    row_weights,
-    sart,
-    sirt,
-    tv_denoise,
-)
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.errors import CoverageWarning
+    from sinograd.recon.analytic.coverage import Coverage, coverage
+    from sinograd.recon.analytic.fbp import (
+        fbp,
+    )
+    from sinograd.recon.analytic.fdk import (
+        fdk,
+    )
+    from sinograd.recon.analytic.needed_rows import (
+        needed_rows,
+    )
+    from sinograd.recon.analytic.ramp import (
+        WINDOWS,
+        filter_rows,
+        ramp_taps,
+    )
+    from sinograd.recon.iterative import (
+        ConvergenceWarning,
+        Fidelity,
+        Iteration,
+        LeastSquares,
+        Operator,
+        OperatorCheck,
+        PoissonLikelihood,
+        Result,
+        Stop,
+        UnmatchedPairWarning,
+        cgls,
+        chambolle_pock,
+        check,
+        column_weights,
+        fista_tv,
+        gradient_descent,
+        lsqr,
+        operator_norm,
+        os_sart,
+        photon_weights,
+        pnp_admm,
+        pnp_proximal_gradient,
+        regularized_least_squares,
+        row_weights,
+        sart,
+        sirt,
+        tv_denoise,
+    )
 
 __all__ = [
     "WINDOWS",
@@ -84,3 +89,5 @@ __all__ = [
     "sirt",
     "tv_denoise",
 ]
+
+attach(__name__)

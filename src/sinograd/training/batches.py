@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from typing import Protocol
 
 from sinograd.datasets import PairedVolume, Patches, TensorSource
-from sinograd.training.config import Config, Noise2Noise, Noise2Void
+from sinograd.training.config import Config
 from sinograd.training.data import ScanStack, Stack, TrainingData
 from sinograd.training.random_streams import stack_of_step, stream
 
@@ -61,20 +60,7 @@ def build_batches(config: Config, data: TrainingData, rank: int = 0) -> Batches:
     if patches is not None:
         return PatchBatches(patches, config.seed, rank, config.devices)
     stacks = [item for item in data.training if not isinstance(item, PairedVolume)]
-    if isinstance(config.task, Noise2Noise):
-        stacks = [pair for stack in stacks if isinstance(stack, Stack) for pair in ordered_pairs(stack)]
-    return StackBatches(stacks, config.seed, rank, config.devices)  # pyright: ignore
-
-
-def ordered_pairs(stack: Stack) -> list[Stack]:
-    """All N (N - 1) stacks whose input and target are two different ones of N realisations."""
-    held = (stack.input, *stack.others)
-    return [
-        Stack(one, other, stack.name, stack.spacing)
-        for i, one in enumerate(held)
-        for j, other in enumerate(held)
-        if i != j
-    ]
+    return StackBatches(config.task.stacks(stacks), config.seed, rank, config.devices)  # pyright: ignore
 
 
 def patches_of(config: Config, data: TrainingData) -> Patches | None:
@@ -86,11 +72,7 @@ def patches_of(config: Config, data: TrainingData) -> Patches | None:
         for number, item in enumerate(data.training)
         if not isinstance(item, ScanStack)
     ]
-    if isinstance(config.task, Noise2Noise):  # without a target, pairs of realisations are drawn
-        pairs = [dataclasses.replace(pair, target=None) for pair in pairs]
-    elif isinstance(config.task, Noise2Void):
-        pairs = [dataclasses.replace(pair, inputs=(volume,), target=None) for pair in pairs for volume in pair.inputs]
-    return config.data.patches.build(pairs)
+    return config.data.patches.build(config.task.pairs(pairs))
 
 
 def _paired(stack: Stack, name: str) -> PairedVolume:

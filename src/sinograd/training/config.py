@@ -6,7 +6,7 @@
     precision: float32            # of what networks compute: on a GPU also float16 and bfloat16
     output: runs/three-filters    # folder of the run; left out: nothing is written (Python only)
     task:
-      name: supervised            # or noise2noise, noise2void, dual-domain; options: `task_config`
+      name: supervised            # or noise2noise, noise2void, dual-domain; options and losses: `task_config`
     data:                         # stacks of slices, or patches of paired volumes: `data_config`
       training:
       - {input: low.h5, target: normal.h5, region: {z: [100, 115]}}
@@ -40,52 +40,27 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
+import torch
 
+from sinograd.choices import MODELS
 from sinograd.config.schema import NOT_NEGATIVE, Check, from_plain, to_plain
-from sinograd.config.yaml import load_yaml
+from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.datasets import with_absolute_paths
-from sinograd.errors import ConfigError, MissingFileError
+from sinograd.errors import ConfigError, FormatError, MissingFileError
 from sinograd.training.data_config import Data, Region, StackFiles, check_data
-from sinograd.training.model_config import (
-    CNN10,
-    QAE,
-    REDCNN,
-    Bilateral,
-    Count,
-    DualDomainBilateral,
-    Model,
-    Network,
-    Noise2NoiseUNet,
-    Positive,
-    check_model,
-    learning_rates,
-)
-from sinograd.training.task_config import DualDomain, Noise2Noise, Noise2Void, Supervised, Task
+from sinograd.training.model_config import Count, Model, Positive, model_schema
+from sinograd.training.task_config import TaskChoice, supervised
 
 __all__ = [
-    "CNN10",
-    "QAE",
-    "REDCNN",
     "Adam",
-    "Bilateral",
     "Config",
     "Data",
-    "DualDomain",
-    "DualDomainBilateral",
     "EarlyStopping",
     "Every",
-    "Model",
-    "Network",
-    "Noise2Noise",
-    "Noise2NoiseUNet",
-    "Noise2Void",
     "Plateau",
     "Region",
     "StackFiles",
     "Stop",
-    "Supervised",
-    "Task",
     "Validation",
     "as_config",
     "check_config",
@@ -117,6 +92,10 @@ class Adam:
     name: Literal["adam"] = "adam"
     learning_rates: dict[str, Positive] = field(default_factory=dict)
     schedule: Plateau | None = None
+
+    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
+        """The optimiser of parameter groups, each with its learning rate."""
+        return torch.optim.Adam(groups)
 
 
 @dataclass(frozen=True)
@@ -155,8 +134,8 @@ class Validation:
 class Config:
     """A training run; see the module for the keys. `data` may be None where tensors are given to `train`."""
 
-    task: Task = field(default_factory=Supervised)
-    model: Model = field(default_factory=Bilateral)
+    task: TaskChoice = field(default_factory=supervised)
+    model: Model = field(default_factory=lambda: model_schema("bilateral")(name="bilateral"))
     data: Data | None = None
     optimizer: Adam = field(default_factory=Adam)
     stop: Stop = field(default_factory=Stop)
@@ -181,9 +160,9 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     if not file.is_file():
         raise MissingFileError(f"no configuration file at {file}")
     try:
-        data = load_yaml(file.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{file} is not a YAML file: {error}") from error
+        data = load_yaml(file)
+    except FormatError as error:
+        raise ConfigError(str(error)) from error
     try:
         config = from_plain(Config, {} if data is None else data)
         check_config(config)
@@ -195,16 +174,18 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 def check_config(config: Config) -> None:
     """Types and values of a configuration made in Python, and whether its parts fit; raises ConfigError."""
     from_plain(Config, to_plain(config))
-    if isinstance(config.task, DualDomain) != isinstance(config.model, DualDomainBilateral):
-        fitting = "dual-domain-bilateral" if isinstance(config.task, DualDomain) else "bilateral"
-        rest = "" if isinstance(config.task, DualDomain) else " (or a network)"
+    config.task.check()
+    if config.task.takes_scans != config.model.takes_scans:
+        takes = "scans" if config.task.takes_scans else "volumes"
+        fitting = " or ".join(entry.name for entry in MODELS.entries() if entry.about.get("takes") == takes)
+        rest = "" if config.task.takes_scans else " (or a network)"
         raise ConfigError(
             f"model.name: expected {fitting} for the task {config.task.name}{rest}, got {config.model.name}"
         )
-    check_model(config.model)
+    config.model.check()
     if config.data is not None:
         check_data(config.data, config.task, config.model)
-    groups = learning_rates(config.model)
+    groups = {**config.model.learning_rates(), **config.task.learning_rates()}
     for name in config.optimizer.learning_rates:
         if name not in groups:
             raise ConfigError(
@@ -212,7 +193,7 @@ def check_config(config: Config) -> None:
                 f"expected some of {', '.join(sorted(groups))}"
             )
     if config.precision != "float32":
-        if not isinstance(config.model, Network):
+        if not config.model.single_precision:
             raise ConfigError(f"precision: expected float32 for the model {config.model.name}, got {config.precision}")
         if config.precision == "float16" and not config.device.startswith("cuda"):
             raise ConfigError(f"precision: float16 needs a GPU (device: cuda), got device: {config.device}")
@@ -220,13 +201,20 @@ def check_config(config: Config) -> None:
 
 def save_text(config: Config) -> str:
     """The configuration as YAML, every key written out; `load_config` reads it."""
-    return yaml.safe_dump(to_plain(config), sort_keys=False, default_flow_style=None, width=110)
+    return dump_yaml(to_plain(config))
 
 
 def config_hash(config: Config) -> str:
-    """SHA-256 of all keys but the output folder; of data files the names alone, wherever they are."""
+    """SHA-256 of all keys but the output folder; of data files the names alone, wherever they are.
+
+    Keys that came after 0.1 count where they are not the default, so that older runs keep their hashes.
+    """
     nameless = dataclasses.replace(config, data=_names_alone(config.data), output=None)
     plain = {key: value for key, value in to_plain(nameless).items() if key != "output"}
+    for part in ("task", "model"):
+        for f in dataclasses.fields(getattr(config, part)):
+            if f.metadata.get("later") and plain[part][f.name] == f.default:
+                del plain[part][f.name]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

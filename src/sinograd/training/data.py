@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,20 +10,16 @@ import torch
 from torch import Tensor
 
 from sinograd.data import Scan
+from sinograd.data.blocks import view_blocks
 from sinograd.datasets import PairedVolume, load_pairs
 from sinograd.errors import ConfigError, InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid, detector_region
 from sinograd.io import open_volume, read, read_volume
 from sinograd.recon.analytic.needed_rows import needed_rows
-from sinograd.training.config import Config, DualDomain, Network, Noise2Noise, Noise2Void, Region, StackFiles
-from sinograd.training.model_config import dimensions
+from sinograd.training.config import Config
+from sinograd.training.data_config import Region, StackFiles
 
 Progress = Callable[[int, int], None]
-
-# Values that "auto" looks at to find a scale.
-_SCALE_SAMPLES = 1 << 20
-_SCALE_QUANTILE = 0.999
-_BLOCK_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,10 +91,10 @@ class TrainingData:
             raise InputError("data.training: expected at least one stack, got none")
         for item in self.training:
             self._check_kind(item, config)
-            _check_task(item, config, trained=True)
+            config.task.check_item(item, trained=True)
         for item in self.validation:
             self._check_kind(item, config)
-            _check_task(item, config, trained=False)
+            config.task.check_item(item, trained=False)
         units = {item.unit for item in (*self.training, *self.validation) if isinstance(item, PairedVolume)}
         if len(units) > 1:
             raise InputError(f"data: expected volumes in one unit, got {' and '.join(sorted(units))}")
@@ -108,36 +103,46 @@ class TrainingData:
             raise ConfigError("data.patches: missing, paired volumes are trained on in patches")
         if config.optimizer.schedule is not None and not self.validation:
             raise ConfigError("optimizer.schedule: plateau looks at the validation loss, and data.validation is empty")
+        self._check_loss(config)
+
+    def _check_loss(self, config: Config) -> None:
+        """InputError where images are too small for the loss."""
+        check = getattr(config.task.measure, "check", None)
+        if check is None:
+            return
+        shapes = {item.name: _image_shape(item) for item in (*self.training, *self.validation)}
+        if config.data is not None and config.data.patches is not None:
+            size = config.data.patches.size
+            shapes |= {item.name: (size, size) if isinstance(size, int) else size for item in self.training}
+        for name, shape in shapes.items():
+            try:
+                check(shape)
+            except InputError as error:
+                raise InputError(f"{name}: {error}") from None
 
     def _check_kind(self, item: object, config: Config) -> None:
-        kind = ScanStack if isinstance(config.task, DualDomain) else Stack
+        kind = ScanStack if config.task.takes_scans else Stack
         if not isinstance(item, kind if kind is ScanStack else (Stack, PairedVolume)):
             expected, got = kind.__name__, type(item).__name__
             raise InputTypeError(f"data: the task {config.task.name} takes a {expected}, got a {got}")
-        wanted = dimensions(config.model)
+        needed = config.model.ndim
         if isinstance(item, PairedVolume):
-            if wanted != 2:
-                raise ConfigError(f"model.dimensions: expected 2 for the slices of paired volumes, got {wanted}")
+            if needed != 2:
+                raise ConfigError(f"model.dimensions: expected 2 for the slices of paired volumes, got {needed}")
             return
         assert isinstance(item, Stack | ScanStack)
         item.check()
-        if isinstance(item, Stack) and isinstance(config.model, Network):
+        if isinstance(item, Stack) and config.model.single_precision:
             _check_single(item, config.model.name)
         ndim = item.geometry.ndim if isinstance(item, ScanStack) else item.input.ndim
-        if ndim < wanted or (isinstance(item, ScanStack) and ndim != wanted):
-            raise ConfigError(f"model.dimensions: {wanted} does not fit {item.name}, which has {ndim} dimensions")
+        if ndim < needed or (isinstance(item, ScanStack) and ndim != needed):
+            raise ConfigError(f"model.dimensions: {needed} does not fit {item.name}, which has {ndim} dimensions")
 
 
-def _check_task(item: Stack | ScanStack | PairedVolume, config: Config, *, trained: bool) -> None:
-    """ValueError unless an item has what the task compares."""
-    if isinstance(config.task, Noise2Void) or isinstance(item, ScanStack):
-        return
-    count = len(item.inputs) if isinstance(item, PairedVolume) else 1 + len(item.others)
-    if isinstance(config.task, Noise2Noise):
-        if count < 2 and (trained or item.target is None):
-            raise InputError(f"{item.name}: noise2noise needs at least two realisations of the noise, got {count}")
-    elif item.target is None:
-        raise InputError(f"{item.name}: the task {config.task.name} needs a target")
+def _image_shape(item: Stack | ScanStack | PairedVolume) -> tuple[int, ...]:
+    if isinstance(item, PairedVolume):
+        return tuple(item.shape)
+    return tuple(item.target.shape if isinstance(item, ScanStack) else item.input.shape)
 
 
 def load_data(config: Config, progress: Progress | None = None) -> TrainingData:
@@ -158,10 +163,7 @@ def load_data(config: Config, progress: Progress | None = None) -> TrainingData:
             continue
         stacks = []
         for files in part:
-            if isinstance(config.task, DualDomain):
-                stacks.append(_load_scan(files, config.task.row_margin))
-            else:
-                stacks.append(_load_stack(files))
+            stacks.append(config.task.load(files))
             done += 1
             if progress is not None:
                 progress(done, count)
@@ -169,40 +171,8 @@ def load_data(config: Config, progress: Progress | None = None) -> TrainingData:
     return TrainingData(*loaded)
 
 
-def typical_size(tensors: Sequence[Tensor]) -> float:
-    """What "auto" takes as a scale: 99.9 % of the absolute values lie below it; to three digits.
-
-    Raises:
-        ValueError: all values are zero.
-    """
-    values = _some_values(tensors).abs()
-    rank = max(1, math.ceil(_SCALE_QUANTILE * values.numel()))
-    size = float(values.kthvalue(rank).values)
-    if size <= 0:
-        size = float(values.max())
-    if size <= 0:
-        raise InputError("data: all values are zero, so that there is no scale for input_scale: auto")
-    return float(f"{size:.3g}")
-
-
-def mean_and_deviation(tensors: Sequence[Tensor]) -> tuple[float, float]:
-    """What "auto" takes as offset and scale of networks, to three digits; ValueError where all values are equal."""
-    values = _some_values(tensors).double()
-    mean, deviation = float(values.mean()), float(values.std(correction=0))
-    if not deviation > 1e-6 * abs(mean):
-        raise InputError(f"data: all values are {mean:.4g}, so that there is no scale for model.scale: auto")
-    return float(f"{mean:.3g}"), float(f"{deviation:.3g}")
-
-
-def _some_values(tensors: Sequence[Tensor]) -> Tensor:
-    samples = []
-    for tensor in tensors:
-        values = tensor.reshape(-1)
-        samples.append(values[:: max(1, values.numel() * len(tensors) // _SCALE_SAMPLES)])
-    return torch.cat(samples)
-
-
-def _load_stack(files: StackFiles) -> Stack:
+def load_stack(files: StackFiles) -> Stack:
+    """The region of a volume, with its target and other realisations; errors as `load_data`."""
     grid, read_part = _open(files.inputs[0], files.region)
     index, part = _part(files, grid)
     noisy = read_part(index)
@@ -213,10 +183,10 @@ def _load_stack(files: StackFiles) -> Stack:
 
 def _open(path: Path, region: Region) -> tuple[Grid, Callable[[tuple[slice, ...]], Tensor]]:
     """A volume's grid, and what reads a part of it: the slices of the region alone, of files that allow it."""
-    opened = None if region.z is None else open_volume(path)
+    opened = None if region.z is None else open_volume(path).as_slices()
     if opened is None or opened.block >= opened.shape[0]:
-        volume, grid, _ = read_volume(path)
-        return grid, lambda index: volume[index].clone().float()
+        volume = read_volume(path)
+        return volume.grid, lambda index: volume.values[index].clone().float()
     return opened.grid, lambda index: opened.read(index[0].start, index[0].stop)[:, *index[1:]].clone()
 
 
@@ -227,7 +197,8 @@ def _on_grid(path: Path, grid: Grid, files: StackFiles) -> Callable[[tuple[slice
     return read_part
 
 
-def _load_scan(files: StackFiles, margin: int) -> ScanStack:
+def load_scan(files: StackFiles, margin: int) -> ScanStack:
+    """The rows of a scan that its target's region needs, with `margin` more on both sides; errors as `load_data`."""
     assert files.target is not None
     grid, read_part = _open(files.target, files.region)
     index, part = _part(files, grid, files.target)
@@ -251,9 +222,8 @@ def _load_rows(scan: Scan, rows: tuple[int, int] | None) -> Tensor:
         return scan.load()
     views, _, columns = scan.shape
     part = torch.empty(views, rows[1] - rows[0], columns)
-    step = max(1, _BLOCK_BYTES * views // max(scan.nbytes, 1))
-    for start in range(0, views, step):
-        part[start : start + step] = scan.load(slice(start, min(start + step, views)))[:, rows[0] : rows[1]]
+    for start, stop in view_blocks(scan.shape, scan.projections.dtype.itemsize):
+        part[start:stop] = scan.load(slice(start, stop))[:, rows[0] : rows[1]]
     return part
 
 

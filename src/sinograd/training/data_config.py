@@ -16,7 +16,6 @@ data:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated
@@ -24,8 +23,8 @@ from typing import Annotated
 from sinograd.config.schema import Check
 from sinograd.datasets import PairsSpec, PatchesSpec
 from sinograd.errors import ConfigError
-from sinograd.training.model_config import Model, dimensions
-from sinograd.training.task_config import DualDomain, Noise2Noise, Supervised, Task
+from sinograd.training.model_config import ModelConfig
+from sinograd.training.task_config import TaskConfig
 
 _RANGE = Check("two whole numbers, first and end, with 0 <= first < end", lambda value: 0 <= value[0] < value[1])
 _NOT_EMPTY = Check("a list that is not empty", lambda value: not isinstance(value, tuple) or len(value) > 0)
@@ -67,7 +66,7 @@ class Data:
     patches: PatchesSpec | None = None
 
 
-def check_data(data: Data, task: Task, model: Model) -> None:
+def check_data(data: Data, task: TaskConfig, model: ModelConfig) -> None:
     """ConfigError unless the keys go together, and with task and model."""
     for stacks, pairs in (("training", "pairs"), ("validation", "validation_pairs")):
         if getattr(data, stacks) and getattr(data, pairs) is not None:
@@ -78,20 +77,10 @@ def check_data(data: Data, task: Task, model: Model) -> None:
         raise ConfigError("data.patches: missing, paired volumes are trained on in patches")
     if data.patches is not None or data.validation_pairs is not None:
         key = "patches" if data.patches is not None else "validation_pairs"
-        if isinstance(task, DualDomain):
+        if task.takes_scans:
             raise ConfigError(f"data.{key}: the task {task.name} takes whole scans, under training and validation")
-        if dimensions(model) != 2:
+        if model.ndim != 2:
             raise ConfigError(f"data.{key}: holds images, the model {model.name} is for volumes (model.dimensions: 2)")
-    _check_files("training", data.training, task)
-    _check_files("validation", data.validation, task)
-
-
-def _check_files(part: str, stacks: Sequence[StackFiles], task: Task) -> None:
-    for i, files in enumerate(stacks):
-        where, count = f"data.{part}[{i}]", len(files.inputs)
-        if files.target is None and isinstance(task, Supervised | DualDomain):
-            raise ConfigError(f"{where}.target: missing, the task {task.name} needs one")
-        if count > 1 and not isinstance(task, Noise2Noise):
-            raise ConfigError(f"{where}.input: expected one file for the task {task.name}, got {count}")
-        if count < 2 and isinstance(task, Noise2Noise) and (part == "training" or files.target is None):
-            raise ConfigError(f"{where}.input: expected at least two realisations of the noise for noise2noise, got 1")
+    for part, stacks in (("training", data.training), ("validation", data.validation)):
+        for i, files in enumerate(stacks):
+            task.check_files(files, f"data.{part}[{i}]", trained=part == "training")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.models import bilateral_filters
 
 if TYPE_CHECKING:

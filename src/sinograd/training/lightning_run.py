@@ -21,15 +21,15 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.config.schema import to_plain
-from sinograd.errors import InputError
-from sinograd.io.storage.files import replacing
+from sinograd.errors import InputError, Stopped
+from sinograd.interrupts import Interrupts
+from sinograd.io.storage.atomic import replacing
 from sinograd.training.batches import Batches
-from sinograd.training.build import build_optimizer, build_task
+from sinograd.training.build import build_optimizers, build_task
 from sinograd.training.config import Config
 from sinograd.training.convergence import Convergence
 from sinograd.training.data import TrainingData
 from sinograd.training.history import History, sigmas
-from sinograd.training.interrupts import Interrupts
 from sinograd.training.random_streams import stream
 from sinograd.training.run_folder import RunFolder
 from sinograd.training.schedule import PlateauSchedule
@@ -48,6 +48,9 @@ class Steps(pl.LightningModule):
         self.model = model
         self.config, self.data, self.batches = config, data, batches
         self.work = build_task(config, model)
+        self.automatic_optimization = not self.work.manual
+        if len(self.work.extra):
+            self.extra = self.work.extra
         self.measured: list[float] = []  # validation losses of now, one a stack
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
@@ -56,7 +59,11 @@ class Steps(pl.LightningModule):
         stack = on_device(self.batches.of_step(step), self.device)
         # each process draws its own
         number = step * self.trainer.world_size + self.trainer.global_rank
-        loss = self.work.loss(stack, stream(self.config.seed, "training", number))
+        generator = stream(self.config.seed, "training", number)
+        if self.work.manual:
+            loss = self.work.step(stack, generator, self._optimizers(), self._optimize)
+        else:
+            loss = self.work.loss(stack, generator)
         self.log("training_loss", loss, batch_size=1)
         return loss
 
@@ -76,9 +83,20 @@ class Steps(pl.LightningModule):
         self.measured.append(loss)
         self.log("validation_loss", loss, batch_size=1)
 
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Adam."""
-        return build_optimizer(self.config, self.model)
+    def configure_optimizers(self) -> list[torch.optim.Optimizer]:
+        """Those of the task."""
+        return list(build_optimizers(self.config, self.work))
+
+    def _optimizers(self) -> list[Any]:
+        optimizers = self.optimizers()
+        return optimizers if isinstance(optimizers, list) else [optimizers]
+
+    def _optimize(self, loss: Tensor, optimizer: Any) -> None:
+        self.toggle_optimizer(optimizer)  # no gradients for what this optimiser does not move
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        optimizer.step()
+        self.untoggle_optimizer(optimizer)
 
 
 class Recorder(pl.Callback):
@@ -140,7 +158,7 @@ class Recorder(pl.Callback):
             if self.validation.update(step, values["validation_loss"]):
                 self.best_weights = {key: v.detach().cpu().clone() for key, v in module.model.state_dict().items()}
             if self.schedule is not None:
-                self.schedule.update(values["validation_loss"], trainer.optimizers[0])
+                self.schedule.update(values["validation_loss"], *trainer.optimizers)
         self.history.append(step, {**values, **self._started})
         for logger in trainer.loggers:
             logger.log_metrics(self._started, step - 1)
@@ -244,8 +262,8 @@ def fit(
             trainer.fit(module, range(1), validation, ckpt_path=checkpoint, weights_only=True)
         except SystemExit:  # what Lightning makes of a KeyboardInterrupt
             step = len(recorder.history) + 1
-            rest = "nothing was kept" if folder is None else "--resume goes on from the last checkpoint"
-            raise KeyboardInterrupt(f"in the middle of step {step}; {rest}") from None
+            rest = "nothing was kept" if folder is None else "`resume=True` goes on from the last checkpoint"
+            raise Stopped(f"in the middle of step {step}", rest) from None
         for logger in trainer.loggers:
             logger.finalize("success")
     return recorder

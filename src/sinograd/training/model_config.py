@@ -1,24 +1,44 @@
 """The models of a training configuration: which, how large, from which start, in which units.
 
-    model: {name: bilateral, filters: 3}            # or dual-domain-bilateral
-    model: {name: red-cnn, offset: auto, scale: auto}   # or cnn-10, qae, noise2noise-unet
+    model: {name: bilateral, filters: 3}                # or dual-domain-bilateral
+    model: {name: red-cnn, offset: auto, scale: auto}   # or another one of `sinograd.networks`, with its options
 
-The networks are those of `sinograd.networks`, with their options. They see (value - offset) / scale. "auto": mean and
-standard deviation of the training inputs.
+To add a network, write its class and enter it; everything else follows from these two.
+
+1. A module with a subclass of `sinograd.networks.Network`, images [B, 1, Y, X] to the same shape. Its constructor
+   has the options as arguments of plain types (int, float, bool, str, Literal, tuples of them), raises
+   `InputError("channels: expected ..., got ...")` for values that cannot be, and draws the starting values from
+   `generator`:
+
+       class Smooth(Network):
+           def __init__(self, channels: int = 32, *, generator: torch.Generator | None = None) -> None: ...
+
+2. A line in `sinograd.choices`, or in another package an entry point of the group `sinograd.networks`:
+
+       NETWORKS.add("smooth", "package.smooth:Smooth", "one line of help", learning_rate=1e-3)
+
+Then `model: {name: smooth, channels: 64}` trains it, the file of the trained model names it with its options, and
+`sinograd denoise` builds it again. `sinograd.testing.NetworkContract` tests what is expected of it. In a
+configuration a network has `offset` and `scale` besides: it sees (value - offset) / scale; "auto": mean and standard
+deviation of the training inputs.
+
+To add a model of another kind: a dataclass derived from `ModelConfig`, and its line in `sinograd.choices.MODELS`.
 """
 
 from __future__ import annotations
 
-import dataclasses
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar, Literal, Self
 
-from sinograd.config.schema import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check
-from sinograd.errors import ConfigError
+from sinograd.choices import MODELS, NETWORKS
+from sinograd.config.schema import AT_LEAST_ONE, POSITIVE, Check, Choice
 
-_CUTOFF = Check("a fraction above 0 and at most 1", lambda value: 0 < value <= 1)
+if TYPE_CHECKING:
+    from torch import nn
+
+    from sinograd.training.samples import Samples
+
 _SIGMAS = Check("positive numbers", lambda value: all(s > 0 for s in (value if isinstance(value, tuple) else (value,))))
-_KERNEL = Check("an odd number of at least 3", lambda value: value >= 3 and value % 2 == 1)
 
 Count = Annotated[int, AT_LEAST_ONE]
 Positive = Annotated[float, POSITIVE]
@@ -29,134 +49,69 @@ Window = int | tuple[int, ...] | None
 
 
 @dataclass(frozen=True)
-class Bilateral:
-    """Stacked bilateral filters; see `models.bilateral_stack`.
+class ModelConfig:
+    """What training asks of a model's part of the configuration.
 
-    input_scale: what counts as 1 in the units of the data; "auto": 99.9 % of the targets' (without targets the
-    inputs') absolute values lie below it.
+    Attributes:
+        name: the key of the registry.
+        takes_scans: whether the model goes from projections to a volume, not from volume to volume.
+        single_precision: whether it takes float32 alone, and may compute in float16 and bfloat16 inside.
+        file_name: of the trained model in the folder of a run.
     """
 
-    name: Literal["bilateral"] = "bilateral"
-    filters: Count = 3
-    dimensions: Literal[2, 3] = 3
-    sigma_spatial: Sigmas = 0.5
-    sigma_range: Positive = 0.01
-    input_scale: Scale = "auto"
-    window: Window = None
-
-
-@dataclass(frozen=True)
-class DualDomainBilateral:
-    """Bilateral filters before and after the reconstruction; see `models.DualDomainBilateral`.
-
-    projection_scale, image_scale: as `Bilateral.input_scale`, for line integrals and for the volume.
-    ramp_window, cutoff: of the reconstruction.
-    """
-
-    name: Literal["dual-domain-bilateral"] = "dual-domain-bilateral"
-    projection_filters: Annotated[int, NOT_NEGATIVE] = 1
-    image_filters: Annotated[int, NOT_NEGATIVE] = 2
-    dimensions: Literal[2, 3] = 3
-    sigma_spatial: Sigmas = 0.5
-    sigma_range: Positive = 0.01
-    projection_scale: Scale = "auto"
-    image_scale: Scale = "auto"
-    window: Window = None
-    ramp_window: Literal["ram-lak", "shepp-logan", "cosine", "hamming", "hann"] = "ram-lak"
-    cutoff: Annotated[float, _CUTOFF] = 1.0
+    name: str
+    takes_scans: ClassVar[bool] = False
+    single_precision: ClassVar[bool] = False
+    file_name: ClassVar[str] = "model.yaml"
 
     @property
-    def filters(self) -> int:
-        """How many filters there are."""
-        return self.projection_filters + self.image_filters
+    def ndim(self) -> int:
+        """2 for models of images, 3 for models of volumes."""
+        raise NotImplementedError
+
+    @property
+    def loss_scale(self) -> float:
+        """What counts as 1 in the volumes that losses compare; of a resolved configuration."""
+        raise NotImplementedError
+
+    def learning_rates(self) -> dict[str, float]:
+        """The default of each parameter group."""
+        raise NotImplementedError
+
+    def check(self) -> None:
+        """ConfigError unless the options go together."""
+
+    def resolved(self, samples: Samples) -> Self:
+        """The same with every "auto" filled in from what is trained on."""
+        raise NotImplementedError
+
+    def build(self, seed: int) -> nn.Module:
+        """The untrained model of a resolved configuration; random starting values follow from the seed."""
+        raise NotImplementedError
+
+    def parameter_groups(self, model: nn.Module, rates: dict[str, float]) -> list[dict[str, Any]]:
+        """The parameters of a model, with a learning rate for each group, as torch's optimisers take them."""
+        raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class CNN10:
-    """See `networks.CNN10`; offset and scale as in the module."""
-
-    name: Literal["cnn-10"] = "cnn-10"
-    offset: Offset = "auto"
-    scale: Scale = "auto"
+def model_names() -> tuple[str, ...]:
+    """Models and networks."""
+    return (*MODELS, *NETWORKS)
 
 
-@dataclass(frozen=True)
-class REDCNN:
-    """See `networks.REDCNN`; offset and scale as in the module."""
+def model_schema(name: str) -> type[ModelConfig]:
+    """The dataclass of a model or network; raises InputError for an unknown name, ImportError of a broken plugin."""
+    if name in MODELS:
+        return MODELS.load(name)
+    from sinograd.training.models.network import network_schema
 
-    name: Literal["red-cnn"] = "red-cnn"
-    offset: Offset = "auto"
-    scale: Scale = "auto"
-    channels: Count = 96
-    final_relu: bool = False
+    return network_schema(name)
 
 
-@dataclass(frozen=True)
-class QAE:
-    """See `networks.QAE`; offset and scale as in the module."""
-
-    name: Literal["qae"] = "qae"
-    offset: Offset = "auto"
-    scale: Scale = "auto"
-    kernel: Annotated[int, _KERNEL] = 5
-    channels: Count = 15
-    final_relu: bool = False
+Model = Annotated[ModelConfig, Choice(model_names, model_schema)]
 
 
-@dataclass(frozen=True)
-class Noise2NoiseUNet:
-    """See `networks.Noise2NoiseUNet`; offset and scale as in the module."""
-
-    name: Literal["noise2noise-unet"] = "noise2noise-unet"
-    offset: Offset = "auto"
-    scale: Scale = "auto"
-    features: Count = 48
-
-
-Network = CNN10 | REDCNN | QAE | Noise2NoiseUNet
-Model = Bilateral | DualDomainBilateral | CNN10 | REDCNN | QAE | Noise2NoiseUNet
-
-# Those of the filters are the paper's, for start values of 0.5 voxels and 0.01 of the scale (Wagner et al., section
-# II.D). Of CNN-10 and RED-CNN: ldct-benchmark's; of QAE: its authors'; of the U-Net: Gnudi et al.'s, section III.C.
-_BILATERAL_RATES = {"spatial": 0.01, "range": 0.005}
-_NETWORK_RATES = {"cnn-10": 1.58e-4, "red-cnn": 9.58e-5, "qae": 4e-4, "noise2noise-unet": 1e-3}
-
-
-def dimensions(model: Model) -> int:
-    """2 for models of images, 3 for models of volumes."""
-    return model.dimensions if isinstance(model, Bilateral | DualDomainBilateral) else 2
-
-
-def learning_rates(model: Model) -> dict[str, float]:
-    """The default of each parameter group."""
-    if isinstance(model, Bilateral | DualDomainBilateral):
-        return dict(_BILATERAL_RATES)
-    return {"network": _NETWORK_RATES[model.name]}
-
-
-def network_options(model: Network) -> dict[str, Any]:
-    """The arguments of the network."""
-    fields = [field.name for field in dataclasses.fields(model)]
-    return {name: getattr(model, name) for name in fields if name not in ("name", "offset", "scale")}
-
-
-def check_model(model: Model) -> None:
-    """ConfigError unless the options of a model go together."""
-    if isinstance(model, Bilateral | DualDomainBilateral):
-        _check_bilateral(model)
-    elif getattr(model, "final_relu", False) and model.offset == "auto":
-        raise ConfigError("model.offset: expected a number with final_relu: the output is never below it, got 'auto'")
-
-
-def _check_bilateral(model: Bilateral | DualDomainBilateral) -> None:
-    if isinstance(model, DualDomainBilateral) and model.filters < 1:
-        raise ConfigError("model: expected at least one filter, got projection_filters: 0 and image_filters: 0")
-    if isinstance(model.sigma_spatial, tuple) and len(model.sigma_spatial) != model.dimensions:
-        count = len(model.sigma_spatial)
-        raise ConfigError(f"model.sigma_spatial: expected one number or {model.dimensions}, got {count}")
-    window = model.window
-    for width in window if isinstance(window, tuple) else (window,):
-        if width is not None and (width < 1 or width % 2 == 0):
-            raise ConfigError(f"model.window: expected odd, positive widths, got {window}")
-    if isinstance(window, tuple) and len(window) != model.dimensions:
-        raise ConfigError(f"model.window: expected one width or {model.dimensions}, got {len(window)}")
+def number(value: float | str) -> float:
+    """A number of a resolved configuration."""
+    assert not isinstance(value, str), "the configuration is not resolved"
+    return float(value)

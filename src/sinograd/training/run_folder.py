@@ -3,10 +3,10 @@
     config.yaml       the configuration, every key written out
     provenance.json   software, data files, machine, time
     metrics.csv       one row a step: losses and sigmas
-    tensorboard/      the same for `tensorboard --logdir`
+    tensorboard/      the same for TensorBoard's log folder
     checkpoints/      last.ckpt: everything that is needed to go on
     loss.png          curves of losses and sigmas
-    model.yaml        the trained model, as `sinograd denoise --model` and `load_model` take it; of networks model.pt
+    model.yaml        the trained model, as `sinograd denoise` and `load_model` take it; of networks model.pt
 
 Other files in the folder are left alone.
 """
@@ -23,7 +23,7 @@ import torch
 from sinograd.config.schema import differences, to_plain
 from sinograd.data.provenance import to_json
 from sinograd.errors import ConfigError, ExistingFileError, InputError, MissingFileError
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.training.config import Config, load_config, save_text
 
 _NAMES = (
@@ -56,8 +56,7 @@ class RunFolder:
             raise MissingFileError(f"{self.path} holds no run to resume: it has no config.yaml")
         if not (resume or force) and self.path.is_dir() and any(self.path.iterdir()):
             raise ExistingFileError(
-                f"{self.path} is not empty: --resume goes on with its run, --force replaces it "
-                "(resume=True, force=True in Python)"
+                f"{self.path} is not empty: `resume=True` goes on with its run, `force=True` replaces it"
             )
 
     @property

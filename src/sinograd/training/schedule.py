@@ -17,7 +17,7 @@ class PlateauSchedule:
         self.lowest = math.inf
         self.waited = 0
 
-    def update(self, loss: float, optimizer: torch.optim.Optimizer) -> None:
+    def update(self, loss: float, *optimizers: torch.optim.Optimizer) -> None:
         """Take a validation's loss; multiplies all learning rates by the factor when it is time."""
         if loss < self.lowest:
             self.lowest, self.waited = loss, 0
@@ -25,8 +25,9 @@ class PlateauSchedule:
         self.waited += 1
         if self.waited == self.rule.patience:
             self.waited = 0
-            for group in optimizer.param_groups:
-                group["lr"] *= self.rule.factor
+            for optimizer in optimizers:
+                for group in optimizer.param_groups:
+                    group["lr"] *= self.rule.factor
 
     def state(self) -> dict[str, float | int]:
         """Plain numbers that `load` takes; the rates themselves are the optimizer's to keep."""

@@ -1,65 +1,112 @@
 """The tasks of a training configuration: what is compared with what.
 
-task: {name: supervised, loss: mse}   # or noise2noise, noise2void, dual-domain; each with options of its own
+    task: {name: supervised, loss: mse}   # or noise2noise, noise2void, dual-domain; each with options of its own
+    task: {name: supervised, loss: {name: ssim, weights: uniform, width: 7}}
+
+`loss` is one of `sinograd.choices.LOSSES`: its name, or a mapping with its options.
+
+To add a task: a module in `training.tasks` with a dataclass derived from `TaskConfig` (the options) and a class derived
+from `training.tasks.Task` (the work), and a line in `sinograd.choices.TASKS`.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
-from sinograd.config.schema import NOT_NEGATIVE, Check
+from sinograd.choices import TASKS
+from sinograd.config.schema import Choice
+from sinograd.errors import ConfigError, InputError, InputTypeError
+from sinograd.losses.loss import LOSS, Loss, as_loss
 
-_FRACTION = Check("a fraction above 0 and at most 0.5", lambda value: 0 < value <= 0.5)
-_ODD = Check("an odd number of at least 3", lambda value: value >= 3 and value % 2 == 1)
+if TYPE_CHECKING:
+    from torch import nn
 
-Loss = Literal["mse", "mae"]
+    from sinograd.datasets import PairedVolume
+    from sinograd.training.data import ScanStack, Stack
+    from sinograd.training.data_config import StackFiles
+    from sinograd.training.model_config import ModelConfig
+    from sinograd.training.tasks.task import Task
+
+# A name, or the `losses.loss_schema` of a loss with options; in Python a mapping as well.
+LossChoice = Annotated[Any, LOSS]
+
+# Of fields that came after 0.1: hashes of configurations leave them out where they have their default.
+LATER = {"later": True}
 
 
 @dataclass(frozen=True)
-class Supervised:
-    """Noise2Clean: the difference between the denoised input and the target, mean squared (mse) or absolute (mae)."""
+class TaskConfig:
+    """What training asks of a task's part of the configuration.
 
-    name: Literal["supervised"] = "supervised"
-    loss: Loss = "mse"
-
-
-@dataclass(frozen=True)
-class Noise2Noise:
-    """One realisation of the noise is denoised and compared with another, in all N (N - 1) ordered pairs of N.
-
-    J. Lehtinen et al., ICML 2018. With mse the model learns the mean of what the noise leaves possible, with mae the
-    median. Targets are looked at by validation alone.
+    Attributes:
+        name: the key of the registry.
+        takes_scans: whether it starts from projections (`ScanStack`) and not from volumes (`Stack`).
+        needs_target: whether each stack must have one.
     """
 
-    name: Literal["noise2noise"] = "noise2noise"
-    loss: Loss = "mse"
+    name: str
+    takes_scans: ClassVar[bool] = False
+    needs_target: ClassVar[bool] = True
+
+    @property
+    def measure(self) -> Loss:
+        """The loss that the configuration names."""
+        return as_loss(getattr(self, "loss", "mse"))
+
+    def check(self) -> None:
+        """ConfigError unless the options go together and the loss takes its own."""
+        try:
+            self.measure  # noqa: B018
+        except ConfigError as error:
+            raise ConfigError(f"task.{error}") from error
+        except (InputError, InputTypeError) as error:
+            raise ConfigError(f"task.loss.{error}") from error
+
+    def check_files(self, files: StackFiles, where: str, *, trained: bool) -> None:
+        """ConfigError, naming the key, unless the files of a stack are what the task takes."""
+        if files.target is None and self.needs_target:
+            raise ConfigError(f"{where}.target: missing, the task {self.name} needs one")
+        if len(files.inputs) > 1:
+            raise ConfigError(f"{where}.input: expected one file for the task {self.name}, got {len(files.inputs)}")
+
+    def check_item(self, item: Stack | ScanStack | PairedVolume, *, trained: bool) -> None:
+        """ValueError, naming the item, unless it has what the task compares."""
+        if self.needs_target and item.target is None:
+            raise InputError(f"{item.name}: the task {self.name} needs a target")
+
+    def load(self, files: StackFiles) -> Stack | ScanStack:
+        """What files hold, float32."""
+        from sinograd.training.data import load_stack
+
+        return load_stack(files)
+
+    def stacks(self, stacks: Sequence[Stack] | Sequence[ScanStack]) -> Sequence[Stack] | Sequence[ScanStack]:
+        """What the steps take in turn."""
+        return stacks
+
+    def pairs(self, pairs: Sequence[PairedVolume]) -> Sequence[PairedVolume]:
+        """What patches are drawn from."""
+        return pairs
+
+    def learning_rates(self) -> dict[str, float]:
+        """Parameter groups that the task has besides those of the model, with their default rates."""
+        return {}
+
+    def build(self, model: nn.Module, settings: ModelConfig, seed: int) -> Task:
+        """The work of a resolved configuration; random starting values, if there are any, follow from the seed."""
+        raise NotImplementedError
 
 
-@dataclass(frozen=True)
-class Noise2Void:
-    """Self-supervised: some voxels are replaced by neighbours and predicted; see `training.noise2void`.
-
-    fraction: share of the voxels that are replaced in a step. neighborhood: width of the box they come from.
-    """
-
-    name: Literal["noise2void"] = "noise2void"
-    fraction: Annotated[float, _FRACTION] = 0.01
-    neighborhood: Annotated[int, _ODD] = 5
+def task_schema(name: str) -> type[TaskConfig]:
+    """The dataclass of a task; raises InputError for an unknown name."""
+    return TASKS.load(name)
 
 
-@dataclass(frozen=True)
-class DualDomain:
-    """End to end from projections: mean squared error of the volume.
-
-    row_margin: detector rows kept above and below those that the region needs, for filters of the projections.
-    recompute: keep only what enters each layer and compute its inside again in the backward pass: less memory, more
-    time.
-    """
-
-    name: Literal["dual-domain"] = "dual-domain"
-    row_margin: Annotated[int, NOT_NEGATIVE] = 8
-    recompute: bool = True
+def supervised() -> TaskConfig:
+    """The default."""
+    return task_schema("supervised")(name="supervised")
 
 
-Task = Supervised | Noise2Noise | Noise2Void | DualDomain
+TaskChoice = Annotated[TaskConfig, Choice(lambda: TASKS, task_schema)]

@@ -17,12 +17,12 @@ from torch import nn
 from sinograd.config.schema import to_plain
 from sinograd.data import make_provenance
 from sinograd.datasets import PairedVolume
-from sinograd.errors import ConfigError, InputError, MissingPackageError
+from sinograd.errors import ConfigError, InputError, MissingPackageError, Stopped
 from sinograd.models import save_model
 from sinograd.ops.devices import compute_device
 from sinograd.training.batches import Batches, build_batches
 from sinograd.training.build import build_model, resolve
-from sinograd.training.config import Config, Network, as_config, config_hash
+from sinograd.training.config import Config, as_config, config_hash
 from sinograd.training.data import Progress, ScanStack, Stack, TrainingData, load_data
 from sinograd.training.distributed import check_processes, leave_group, rank_of
 from sinograd.training.history import History, save_curves
@@ -83,7 +83,7 @@ def train(
         ImportError: Lightning is not installed.
         ConfigError, ValueError, TypeError: configuration, processes or data are wrong, before anything is written.
         FileExistsError, FileNotFoundError: see `RunFolder`.
-        KeyboardInterrupt: after an interrupt, when the step that was running has ended and was saved.
+        Stopped: after an interrupt, when the step that was running has ended and was saved.
     """
     _check_lightning()
     config = as_config(config)
@@ -112,8 +112,7 @@ def train(
 def _folder(config: Config, *, resume: bool, force: bool, used: bool) -> RunFolder | None:
     if config.output is None or not used:
         return None
-    name = "model.pt" if isinstance(config.model, Network) else "model.yaml"
-    return RunFolder(config.output, resume=resume, force=force, model_name=name)
+    return RunFolder(config.output, resume=resume, force=force, model_name=config.model.file_name)
 
 
 def _run(
@@ -142,8 +141,8 @@ def _run(
         save_curves(history, folder.curves, title=folder.path.name, force=True)
     if recorder.reason == "interrupted":
         where = f"after step {len(history)} of {config.stop.max_steps}"
-        rest = "; nothing was kept" if folder is None else f"; --resume goes on from there ({folder.path})"
-        raise KeyboardInterrupt(where + rest)
+        rest = "nothing was kept" if folder is None else f"`resume=True` goes on from there ({folder.path})"
+        raise Stopped(where, rest)
     return TrainingResult(
         model,
         config,

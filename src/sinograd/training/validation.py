@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sinograd.datasets import PairedVolume
 from sinograd.training.data import ScanStack, Stack
-from sinograd.training.tasks import Task
+from sinograd.training.tasks.task import Task
 
 # Slices that are read and measured at a time.
 _SLICES = 8

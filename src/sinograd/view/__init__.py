@@ -1,9 +1,14 @@
 """Static pictures and pages: volumes, scans and the search for the centre of rotation, to look at."""
 
-from sinograd.view.center import save_center_picture
-from sinograd.view.page import check_page_path, save_page
-from sinograd.view.scan import save_scan_preview
-from sinograd.view.slices import check_picture_path, save_preview
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.view.center import save_center_picture
+    from sinograd.view.page import check_page_path, save_page
+    from sinograd.view.scan import save_scan_preview
+    from sinograd.view.slices import check_picture_path, save_preview
 
 __all__ = [
     "check_page_path",
@@ -13,3 +18,5 @@ __all__ = [
     "save_preview",
     "save_scan_preview",
 ]
+
+attach(__name__)

@@ -8,7 +8,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.view.slices import check_picture_path
 
 _INK, _QUIET, _LINE, _FOUND = "#1a1a1a", "#5f6368", "#1f5a94", "#c0392b"

@@ -10,7 +10,7 @@ import numpy as np
 
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.view.slices import check_picture_path
 
 if TYPE_CHECKING:

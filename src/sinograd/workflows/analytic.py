@@ -4,29 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from sinograd.errors import InputError
+from sinograd.errors import InputError, Stopped
 from sinograd.workflows.checkpoint import Partial, deferred_interrupt
 from sinograd.workflows.devices import chosen_device
 
 if TYPE_CHECKING:
     import torch
 
-    from sinograd.cli.progress import Progress
     from sinograd.data import Scan
     from sinograd.geometry import Geometry, Grid
     from sinograd.recon.analytic.plan import Plan
     from sinograd.recon.analytic.slabs import Part
     from sinograd.workflows.reconstruction import Request
+    from sinograd.workflows.report import Report
 
 _FLOAT32_BYTES = 4
 
 
 def filtered_backprojection(
-    request: Request, scan: Scan, grid: Grid, progress: Progress
+    request: Request, scan: Scan, grid: Grid, progress: Report
 ) -> tuple[torch.Tensor, str, str, Partial]:
     """The volume of a prepared scan, the algorithm and its options in words, and the file of an unfinished volume.
 
-    The first interrupt is obeyed between two blocks of views: the volume so far is kept for `--resume`, unless it is
+    The first interrupt is obeyed between two blocks of views: the volume so far is kept for `resume=True`, unless it is
     computed in slabs.
     """
     from sinograd.geometry import ConeBeam
@@ -37,7 +37,7 @@ def filtered_backprojection(
     geometry = scan.geometry
     cone = isinstance(geometry, ConeBeam)
     if request.algorithm == ("fbp" if cone else "fdk"):
-        raise InputError(f"--algorithm {request.algorithm} does not take a {type(geometry).__name__}")
+        raise InputError(f"`algorithm={request.algorithm!r}` does not take a {type(geometry).__name__}")
     try:
         (check_fdk if cone else check_fbp)(geometry, grid)
         plan = make_plan(geometry, grid, "FDK" if cone else "filtered backprojection", request.truncation)
@@ -67,7 +67,7 @@ def _parts(where: torch.device, plan: Plan, geometry: Geometry, grid: Grid) -> l
 
 
 def _whole(
-    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial, progress: Progress
+    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial, progress: Report
 ) -> torch.Tensor:
     """The volume, which stays on the device until it is done."""
     import torch
@@ -83,7 +83,7 @@ def _whole(
             advance(done, total)
             if asked():
                 partial.save(volume.cpu(), done)
-                raise KeyboardInterrupt(f"--resume goes on from there ({partial.path.name} holds it)")
+                raise Stopped(kept=f"`resume=True` goes on from there ({partial.path.name} holds it)")
             if partial.is_due and done < total:
                 partial.save(volume.cpu(), done)
 
@@ -94,15 +94,15 @@ def _whole(
 
 
 def _in_slabs(
-    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial, progress: Progress
+    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial, progress: Report
 ) -> torch.Tensor:
     """The volume, of which nothing is kept when it is interrupted."""
     from sinograd.recon.analytic.slabs import filtered_backprojection_on
 
     if request.resume:
         raise InputError(
-            f"--resume: this volume takes {len(parts)} slabs on {request.device}, and those of an interrupted run are "
-            "not kept; start without --resume, or go on with --device cpu"
+            f"`resume`: this volume takes {len(parts)} slabs on {request.device}, and those of an interrupted run are "
+            "not kept; start without `resume`, or go on with `device='cpu'`"
         )
     projections, taps = scan.load(), plan.default_taps(request.window, request.cutoff)
     advance = progress.stage("reconstructing", len(scan.geometry))

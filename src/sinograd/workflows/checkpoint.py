@@ -59,20 +59,22 @@ class Partial:
         from sinograd.io import read_volume
 
         if not self.path.exists():
-            raise InputError(f"--resume: there is no {self.path} of an interrupted run")
-        volume, grid, record = read_volume(self.path)
-        if record.get("key") != self.key or not grid.equals(self.grid):
+            raise InputError(f"`resume`: there is no {self.path} of an interrupted run")
+        volume = read_volume(self.path)
+        record = volume.provenance
+        if record.get("key") != self.key or not volume.grid.equals(self.grid):
             raise InputError(
-                f"--resume: {self.path} was made from another scan, with other options or by another version; "
-                "start without --resume, or remove it"
+                f"`resume`: {self.path} was made from another scan, with other options or by another version; "
+                "start without `resume`, or remove it"
             )
-        return volume, int(record["done"])
+        return volume.values, int(record["done"])
 
     def save(self, volume: torch.Tensor, done: int) -> None:
         """Keep the volume after `done` views or iterations."""
         from sinograd.io import write_volume
 
-        write_volume(volume, self.path, self.grid, force=True, provenance={"key": self.key, "done": done})
+        record = {"key": self.key, "done": done}
+        write_volume(volume, self.path, self.grid, unit="1/mm", force=True, provenance=record)
         self._saved_at = time.monotonic()
 
     @property

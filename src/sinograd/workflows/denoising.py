@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.cli.warnings import shown_warnings, warn
-from sinograd.errors import InputError
+from sinograd.errors import GridWarning, InputError, UnitWarning
 from sinograd.workflows import dicom
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
+from sinograd.workflows.job import job, no_partial
+from sinograd.workflows.report import Report
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from sinograd.cli.progress import Progress
     from sinograd.data import Scan
     from sinograd.geometry import Grid
     from sinograd.models import DualDomainBilateral, NetworkDenoiser, SavedModel, SavedNetwork
@@ -56,15 +57,13 @@ class Denoised:
     seconds: float
 
 
-def denoise_file(request: DenoiseRequest, progress: Progress) -> Denoised:
+def denoise_file(request: DenoiseRequest, progress: Report) -> Denoised:
     """Read, check, denoise, write. Nothing is written unless everything before succeeded."""
-    try:
-        return _denoise_file(request, progress)
-    except KeyboardInterrupt:
-        raise KeyboardInterrupt(f"{progress.position()}; no partial {request.output.name} was left") from None
+    with job(progress, no_partial(request.output.name)) as position:
+        return _denoise_file(request, position)
 
 
-def _denoise_file(request: DenoiseRequest, progress: Progress) -> Denoised:
+def _denoise_file(request: DenoiseRequest, progress: Report) -> Denoised:
     from sinograd.data import make_provenance
     from sinograd.io import write_volume
     from sinograd.models import DualDomainBilateral, read_model
@@ -77,8 +76,9 @@ def _denoise_file(request: DenoiseRequest, progress: Progress) -> Denoised:
     _check_device(request, module)
     if isinstance(module, DualDomainBilateral):
         volume, grid, scan = _from_scan(request, module, saved, progress)
+        unit = "1/mm"
     else:
-        volume, grid = _from_volume(request, module, saved, progress)  # pyright: ignore[reportArgumentType]
+        volume, grid, unit = _from_volume(request, module, saved, progress)  # pyright: ignore[reportArgumentType]
         scan = None
     progress.stage("writing", 0)
     source: dict[str, Any] = {"file": str(request.input.resolve())}
@@ -93,17 +93,17 @@ def _denoise_file(request: DenoiseRequest, progress: Progress) -> Denoised:
     if dicom.is_series(request.input):
         dicom.write_output(request, volume, saved)
     else:
-        write_volume(volume, request.output, grid, force=request.force, provenance=provenance)
+        write_volume(volume, request.output, grid, unit=unit, force=request.force, provenance=provenance)
     if request.preview is not None:
         title = f"{request.input.name}: {saved.model.name}"
-        save_preview(volume, grid, request.preview, title=title, force=request.force)
+        save_preview(volume, grid, request.preview, unit=unit, title=title, force=request.force)
     words = f"{saved.model.name}, {sum(p.numel() for p in module.parameters())} parameters"
     return Denoised(volume, grid, scan, words, time.perf_counter() - start)
 
 
 def _from_volume(
-    request: DenoiseRequest, module: nn.Sequential | NetworkDenoiser, saved: AnySaved, progress: Progress
-) -> tuple[torch.Tensor, Grid]:
+    request: DenoiseRequest, module: nn.Sequential | NetworkDenoiser, saved: AnySaved, progress: Report
+) -> tuple[torch.Tensor, Grid, str | None]:
     import torch
     from torch import nn
 
@@ -112,20 +112,23 @@ def _from_volume(
 
     for option in ("voxel_mm", "shape", "center_mm"):
         if getattr(request, option) is not None:
-            name = f"--{option.replace('_', '-')}"
-            raise InputError(f"{name} is for scans; {request.model} ({saved.model.name}) denoises volumes as they are")
+            raise InputError(
+                f"`{option}` is for scans; {request.model} ({saved.model.name}) denoises volumes as they are"
+            )
     progress.stage("reading", 0)
     if dicom.is_series(request.input):
         volume, grid = dicom.load_series(request.input, request.model, module, saved)
+        unit = "HU"
     else:
         try:
-            volume, grid, _ = read_volume(request.input)
+            source = read_volume(request.input)
         except ValueError as error:
             hint = (
                 f"{request.model} ({saved.model.name}) denoises volumes, or slices in a folder; a scan has to be "
                 "reconstructed first"
             )
             raise InputError(f"{error}; {hint}") from error
+        volume, grid, unit = source.values, source.grid, source.unit
     _check_outputs(request, grid)
     volume = volume.float()
     bad = int((~torch.isfinite(volume)).sum())
@@ -136,11 +139,11 @@ def _from_volume(
         raise InputError(f"{request.input} is an image, {request.model} denoises volumes")
     _warn_of_other_data(volume, grid, module, saved)
     filter_in_place(module.to(request.device), volume, progress=progress.stage("denoising", len(volume), "slices"))
-    return volume, grid
+    return volume, grid, unit
 
 
 def _from_scan(
-    request: DenoiseRequest, module: DualDomainBilateral, saved: AnySaved, progress: Progress
+    request: DenoiseRequest, module: DualDomainBilateral, saved: AnySaved, progress: Report
 ) -> tuple[torch.Tensor, Grid, Scan]:
     from sinograd.io import read
     from sinograd.models import filter_in_place
@@ -162,29 +165,28 @@ def _from_scan(
     _check_outputs(request, grid)
     outside = outside_text(scan.geometry, grid)
     if outside is not None:
-        warn(outside)
+        warnings.warn(outside, GridWarning, stacklevel=2)
     projections = _load(scan, progress)
     _warn_of_other_data(None, grid, module.image_filters, saved)
     views = len(scan.geometry)
     filter_in_place(module.projection_filters, projections, progress=progress.stage("filtering", views))
-    with shown_warnings([]):
-        reconstruction = module.reconstruction(scan.geometry, grid)
+    reconstruction = module.reconstruction(scan.geometry, grid)
     volume = reconstruction(projections, progress=progress.stage("reconstructing", views))
     del projections
     slices = progress.stage("denoising", len(volume), "slices")
     return filter_in_place(module.image_filters, volume, progress=slices), grid, scan
 
 
-def _load(scan: Scan, progress: Progress) -> torch.Tensor:
+def _load(scan: Scan, progress: Report) -> torch.Tensor:
     """All projections as float32, checked; read block by block so that progress can be told."""
     import torch
+
+    from sinograd.data.blocks import view_blocks
 
     views = scan.shape[0]
     advance = progress.stage("reading", views)
     projections = torch.empty(scan.shape, dtype=torch.float32)
-    step = max(1, (64 << 20) * views // max(scan.nbytes, 1))
-    for start in range(0, views, step):
-        stop = min(start + step, views)
+    for start, stop in view_blocks(scan.shape, scan.projections.dtype.itemsize):
         projections[start:stop] = scan.load(slice(start, stop))
         advance(stop, views)
     dataclasses.replace(scan, projections=projections).validate()
@@ -197,7 +199,7 @@ def _check_device(request: DenoiseRequest, module: nn.Module) -> None:
 
     chosen_device(request.device, kernels=False)
     if request.device != "cpu" and not isinstance(module, NetworkDenoiser):
-        raise InputError(f"--device is for networks, {request.model} is a model of bilateral filters")
+        raise InputError(f"`device` is for networks, {request.model} is a model of bilateral filters")
 
 
 def _check_outputs(request: DenoiseRequest, grid: Grid) -> None:
@@ -214,9 +216,9 @@ def _check_outputs(request: DenoiseRequest, grid: Grid) -> None:
 
 def _check_the_input_stays(request: DenoiseRequest) -> None:
     """ValueError when writing would replace the input itself."""
-    outputs = {"-o": request.output, "--preview": request.preview}
+    outputs = {"`output`": request.output, "`preview`": request.preview}
     if request.output.suffix.lower() == ".npy":
-        outputs["the .yaml beside -o"] = request.output.with_suffix(".yaml")
+        outputs["the .yaml beside `output`"] = request.output.with_suffix(".yaml")
     for name, path in outputs.items():
         if path is not None and path.exists() and request.input.exists() and path.samefile(request.input):
             raise InputError(f"cannot write {path}: {name} is the input itself")
@@ -231,9 +233,11 @@ def _warn_of_other_data(
     if isinstance(trained, list) and len(trained) == grid.ndim:
         ratios = [a / b for a, b in zip(grid.spacing, trained, strict=True)]
         if max(max(ratios), 1 / min(ratios)) > _VOXEL_RATIO:
-            warn(
+            warnings.warn(
                 f"the model was trained on voxels of {' x '.join(f'{s:.4g}' for s in trained)} mm, "
-                f"these are {' x '.join(f'{s:.4g}' for s in grid.spacing)} mm"
+                f"these are {' x '.join(f'{s:.4g}' for s in grid.spacing)} mm",
+                UnitWarning,
+                stacklevel=2,
             )
     if volume is not None:
         _warn_of_other_values(volume, filters)
@@ -242,21 +246,25 @@ def _warn_of_other_data(
 def _warn_of_other_values(volume: torch.Tensor, filters: nn.Sequential | NetworkDenoiser) -> None:
     from torch import nn
 
-    from sinograd.training.data import typical_size
+    from sinograd.training.samples import typical_size
 
     if not isinstance(filters, nn.Sequential):
         values = volume.reshape(-1)[:: max(1, volume.numel() >> 20)].sort().values
         low, high = (float(values[round(share * (len(values) - 1))]) for share in (0.001, 0.999))
         if not _SPREADS[0] <= (high - low) / filters.scale <= _SPREADS[1]:
-            warn(
+            warnings.warn(
                 f"the values lie between {low:.4g} and {high:.4g}; the network counts {filters.scale:.4g} around "
-                f"{filters.offset:.4g} as 1 (other material or other units?)"
+                f"{filters.offset:.4g} as 1 (other material or other units?)",
+                UnitWarning,
+                stacklevel=2,
             )
         return
     scale = float(filters[0].input_scale)  # pyright: ignore
     found = typical_size([volume]) if bool((volume != 0).any()) else scale
     if not 1 / _SCALE_RATIO < found / scale < _SCALE_RATIO:
-        warn(
+        warnings.warn(
             f"99.9 % of the values lie below {found:.4g}; the model was trained on values up to about {scale:.4g} "
-            "(other material or other units?)"
+            "(other material or other units?)",
+            UnitWarning,
+            stacklevel=2,
         )

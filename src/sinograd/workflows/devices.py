@@ -1,4 +1,4 @@
-"""`--device`: where a command computes."""
+"""Where a job computes."""
 
 from __future__ import annotations
 
@@ -17,4 +17,4 @@ def chosen_device(name: str, kernels: bool = True) -> torch.device:
     try:
         return compute_device(name, kernels)
     except (ImportError, ValueError) as error:
-        raise InputError(f"--device {name}: {str(error).removeprefix('device: ')}") from None
+        raise InputError(f"`device={name!r}`: {str(error).removeprefix('device: ')}") from None

@@ -45,7 +45,7 @@ def check_output(request: DenoiseRequest) -> None:
     from sinograd.io.volumes.dicom.writer import check_series_path
 
     if request.output.suffix:
-        raise InputError(f"cannot write {request.output}: DICOM slices are written as such, -o must be a folder")
+        raise InputError(f"cannot write {request.output}: DICOM slices are written as such, `output` must be a folder")
     check_series_path(request.output, _series(request.input), force=request.force)
 
 

@@ -40,26 +40,32 @@ def choose_grid(
     spacing = base.spacing
     if voxel_mm is not None:
         if not (math.isfinite(voxel_mm) and voxel_mm > 0):
-            raise InputError(f"--voxel-mm must be positive, got {voxel_mm}")
+            raise InputError(f"`voxel_mm` must be positive, got {voxel_mm}")
         spacing = (voxel_mm,) * base.ndim
         shape = _covering(base, voxel_mm) if shape is None else shape
-    for name, values in (("--shape", shape), ("--center-mm", center_mm)):
+    for name, values in (("shape", shape), ("center_mm", center_mm)):
         if values is not None and len(values) != base.ndim:
-            raise InputError(f"{name} must have {base.ndim} numbers for this scan, got {len(values)}")
+            raise InputError(f"`{name}` must have {base.ndim} numbers for this scan, got {len(values)}")
     return Grid(shape or base.shape, spacing, base.center if center_mm is None else center_mm)
 
 
 def _covering(base: Grid, voxel_mm: float) -> tuple[int, ...]:
     counts = [size / voxel_mm for size in base.size]
     if not all(map(math.isfinite, counts)):
-        raise InputError(f"--voxel-mm {voxel_mm} is too small: this volume is {max(base.size):g} mm wide")
+        raise InputError(f"`voxel_mm={voxel_mm}` is too small: this volume is {max(base.size):g} mm wide")
     return tuple(max(1, math.ceil(count - 1e-9)) for count in counts)
+
+
+def grid_text(grid: Grid) -> str:
+    """For example "256 x 256 x 256 voxels of 0.5 mm"."""
+    spacing = " x ".join(f"{s:.5g}" for s in (grid.spacing if len(set(grid.spacing)) > 1 else grid.spacing[:1]))
+    element = "voxels" if grid.ndim == 3 else "pixels"
+    where = "" if not any(grid.center) else f", centre {', '.join(f'{c:.5g}' for c in grid.center)} mm"
+    return f"{' x '.join(str(n) for n in grid.shape)} {element} of {spacing} mm{where}"
 
 
 def outside_text(geometry: Geometry, grid: Grid) -> str | None:
     """What to tell when the scan sees nothing of the grid; None when it sees some, or that is not defined."""
-    from sinograd.cli.describe import grid_text
-
     try:
         seen = geometry.default_grid()
     except ValueError:

@@ -8,19 +8,19 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sinograd.errors import InputError
+from sinograd.errors import InputError, Stopped
 from sinograd.workflows.checkpoint import Partial, deferred_interrupt
 from sinograd.workflows.devices import chosen_device
 
 if TYPE_CHECKING:
     import torch
 
-    from sinograd.cli.progress import Progress
     from sinograd.data import Scan
     from sinograd.geometry import Grid
     from sinograd.ops import LinearOperator, XRayTransform
     from sinograd.recon import Result
     from sinograd.workflows.reconstruction import Request
+    from sinograd.workflows.report import Report
 
 # Held by an algorithm, all told, and by the operator.
 _IMAGES, _PROJECTIONS = 12, 5
@@ -47,10 +47,10 @@ METHODS = {
 }
 
 
-def iterate(request: Request, scan: Scan, grid: Grid, progress: Progress) -> tuple[torch.Tensor, str, str, Partial]:
+def iterate(request: Request, scan: Scan, grid: Grid, progress: Report) -> tuple[torch.Tensor, str, str, Partial]:
     """The volume of a prepared scan, the algorithm and what came of it in words, and the file of an unfinished volume.
 
-    The first interrupt is obeyed between two iterations: the best image is kept, and `--resume` starts from it.
+    The first interrupt is obeyed between two iterations: the best image is kept, and `resume=True` starts from it.
     """
     from sinograd import recon
     from sinograd.ops import XRayTransform
@@ -76,7 +76,7 @@ def iterate(request: Request, scan: Scan, grid: Grid, progress: Progress) -> tup
         )
         if asked() and result.stopped == "callback":
             partial.save(result.image.cpu(), done + result.iterations)
-            raise KeyboardInterrupt(f"--resume goes on from there ({partial.path.name} holds the image)")
+            raise Stopped(kept=f"`resume=True` goes on from there ({partial.path.name} holds the image)")
     residual = float(result.residuals[int(result.best.max())].max())
     told = f"{done + result.iterations} iterations, residual {residual:.4g} of the projections"
     if result.stopped == "diverged":
@@ -105,14 +105,14 @@ def check_options(request: Request) -> None:
     """ValueError for options that the algorithm does not have."""
     method = METHODS.get(request.algorithm)
     if request.iterations is not None and request.iterations < 1:
-        raise InputError(f"--iterations must be at least 1, got {request.iterations}")
+        raise InputError(f"`iterations` must be at least 1, got {request.iterations}")
     if method is None:
-        given = {"--iterations": request.iterations, "--tv-strength": request.tv_strength}
+        given = {"iterations": request.iterations, "tv_strength": request.tv_strength}
         for name, value in given.items():
             if value is not None:
-                raise InputError(f"{name} is for iterative algorithms ({', '.join(METHODS)}); give --algorithm too")
+                raise InputError(f"`{name}` is for iterative algorithms ({', '.join(METHODS)}); give `algorithm` too")
     elif request.tv_strength is not None and not method.strength:
-        raise InputError(f"--tv-strength is for fista-tv, not for {request.algorithm}")
+        raise InputError(f"`tv_strength` is for fista-tv, not for {request.algorithm}")
 
 
 def _warn_of_rays_beside(weights: torch.Tensor, projections: torch.Tensor) -> None:
@@ -123,7 +123,7 @@ def _warn_of_rays_beside(weights: torch.Tensor, projections: torch.Tensor) -> No
     if count:
         warnings.warn(
             f"{count} rays beside the grid are attenuated: the object is larger than the grid, and iterative "
-            "algorithms put what lies outside at its border; a larger grid (--shape), FDK or FBP avoid that",
+            "algorithms put what lies outside at its border; a larger grid (`shape`), FDK or FBP avoid that",
             CoverageWarning,
             stacklevel=2,
         )

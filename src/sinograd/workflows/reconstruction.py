@@ -4,20 +4,21 @@ from __future__ import annotations
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.cli.warnings import shown_warnings, warn
-from sinograd.errors import InputError
+from sinograd.errors import GridWarning, InputError
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
+from sinograd.workflows.job import job, no_partial
+from sinograd.workflows.report import Report, recorded_warnings
 
 if TYPE_CHECKING:
     import torch
 
-    from sinograd.cli.progress import Progress
     from sinograd.data import Scan
     from sinograd.geometry import Grid
     from sinograd.preparation import Center
@@ -72,33 +73,30 @@ class Reconstruction:
     warnings: list[str]
 
 
-def reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
+def reconstruct_file(request: Request, progress: Report) -> Reconstruction:
     """Read, prepare, reconstruct, write. Nothing is written unless everything before succeeded.
 
-    Warnings are printed as lines on stderr. An interrupt is raised again with the words for how far the work came.
+    An interrupt is raised again with the words for how far the work came.
     """
-    try:
-        return _reconstruct_file(request, progress)
-    except KeyboardInterrupt as interrupt:
-        kept = interrupt.args[0] if interrupt.args else f"no partial {request.output.name} was left"
-        raise KeyboardInterrupt(f"{progress.position()}; {kept}") from None
+    with job(progress, no_partial(request.output.name)) as position:
+        return _reconstruct_file(request, position)
 
 
-def opened_scan(request: Request, told: list[str]) -> Scan:
+def opened_scan(request: Request, told: list[str], progress: Report) -> Scan:
     """The scan of a request, of its views; nothing but what its header tells is read."""
     from sinograd.io import read
 
-    with shown_warnings(told):
+    with recorded_warnings(told, progress):
         scan = read(request.scan, geometry=request.geometry)
         if request.views is None:
             return scan
         chosen = range(scan.shape[0])[request.views]
         if not chosen:
-            raise InputError(f"--views: no view of {scan.name}'s {scan.shape[0]} is chosen")
+            raise InputError(f"`views`: no view of {scan.name}'s {scan.shape[0]} is chosen")
         return scan[request.views]
 
 
-def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
+def _reconstruct_file(request: Request, progress: Report) -> Reconstruction:
     import sinograd  # noqa: F401  (so that the clock below does not count it)
     from sinograd.workflows.analytic import filtered_backprojection
     from sinograd.workflows.iterative import METHODS, check_options, iterate
@@ -108,7 +106,7 @@ def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
     chosen_device(request.device)
     _check_the_scan_stays(request)
     clock = _Clock()
-    scan = opened_scan(request, told)
+    scan = opened_scan(request, told, progress)
     check_outputs(request, _grid(request, scan))
     prepared = _prepare(request, scan, progress, told)
     clock.stage("read")
@@ -117,10 +115,10 @@ def _reconstruct_file(request: Request, progress: Progress) -> Reconstruction:
     if center is not None:
         clock.stage("centre")
     grid = _grid(request, prepared)
-    outside = outside_text(prepared.geometry, grid)
-    if outside is not None:
-        warn(outside, told)
-    with shown_warnings(told):
+    with recorded_warnings(told, progress):
+        outside = outside_text(prepared.geometry, grid)
+        if outside is not None:
+            warnings.warn(outside, GridWarning, stacklevel=2)
         run = iterate if request.algorithm in METHODS else filtered_backprojection
         volume, algorithm, details, partial = run(request, prepared, grid, progress)
     if request.mask:
@@ -153,35 +151,35 @@ def check_outputs(request: Request, grid: Grid) -> None:
     if request.page is not None:
         check_page_path(request.page, force=request.force)
     if request.center_picture is not None and request.center != "auto":
-        raise InputError("--center-picture shows the search of --center auto, which was not asked for")
+        raise InputError("`center_picture` shows the search of `center='auto'`, which was not asked for")
 
 
 def _check_the_scan_stays(request: Request) -> None:
     """ValueError when writing would replace the scan itself."""
     outputs = {
-        "-o": request.output,
-        "--preview": request.preview,
-        "--page": request.page,
-        "--center-picture": request.center_picture,
+        "`output`": request.output,
+        "`preview`": request.preview,
+        "`page`": request.page,
+        "`center_picture`": request.center_picture,
     }
     if request.output.suffix.lower() == ".npy":
-        outputs["the .yaml beside -o"] = request.output.with_suffix(".yaml")
+        outputs["the .yaml beside `output`"] = request.output.with_suffix(".yaml")
     for name, path in outputs.items():
         if path is not None and path.exists() and request.scan.exists() and path.samefile(request.scan):
             raise InputError(f"cannot write {path}: {name} is the scan itself")
 
 
-def _prepare(request: Request, scan: Scan, progress: Progress, told: list[str]) -> Scan:
+def _prepare(request: Request, scan: Scan, progress: Report, told: list[str]) -> Scan:
     """The scan in memory, as line integrals, with finite values."""
     from sinograd.preparation import Preparation, prepare
 
     advance = progress.stage("reading", len(scan.geometry))
-    with shown_warnings(told):
+    with recorded_warnings(told, progress):
         prepared = prepare(scan, Preparation.from_dict(request.preparation), progress=advance)
     return prepared.validate()
 
 
-def _centered(request: Request, scan: Scan, progress: Progress, told: list[str]) -> tuple[Scan, Center | None]:
+def _centered(request: Request, scan: Scan, progress: Report, told: list[str]) -> tuple[Scan, Center | None]:
     """The scan with its detector where the centre of rotation says."""
     from sinograd.geometry import shift_detector
 
@@ -194,7 +192,7 @@ def _centered(request: Request, scan: Scan, progress: Progress, told: list[str])
     from sinograd.view import save_center_picture
 
     advance = progress.stage("finding centre", len(scan.geometry))
-    with shown_warnings(told):
+    with recorded_warnings(told, progress):
         center = find_center(scan.projections, scan.geometry, progress=advance)
     if request.center_picture is not None:
         save_center_picture(center, request.center_picture, force=request.force)
@@ -219,16 +217,16 @@ def _write(request: Request, result: Reconstruction) -> None:
     if result.center is not None:
         made["center"] = center_text(result.center)
     provenance = make_provenance("sinograd reconstruct", request.options, **made)
-    write_volume(result.volume, request.output, grid, force=request.force, provenance=provenance)
+    write_volume(result.volume, request.output, grid, unit="1/mm", force=request.force, provenance=provenance)
     title = f"{request.scan.name}: {result.algorithm}, {result.details}"
     if request.preview is not None:
-        save_preview(result.volume, grid, request.preview, title=title, force=request.force)
+        save_preview(result.volume, grid, request.preview, unit="1/mm", title=title, force=request.force)
     if request.page is not None:
         details = {name: str(value) for name, value in made.items() if name in ("algorithm", "geometry", "center")}
         details["scan"] = str(request.scan)
         details["options"] = ", ".join(f"{name} {value}" for name, value in request.options.items())
         details["made by"] = f"{provenance['software']}, {provenance['time']}"
-        save_page(result.volume, grid, request.page, title=title, details=details, force=request.force)
+        save_page(result.volume, grid, request.page, unit="1/mm", title=title, details=details, force=request.force)
 
 
 def center_text(center: Center) -> str:

@@ -178,7 +178,7 @@ def test_round_trip(tmp_path: Path, measured: Scan) -> None:
 
 
 def test_blocks_and_types(tmp_path: Path, fan_scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sinograd.io.scans.npy._BLOCK_BYTES", 80)
+    monkeypatch.setattr("sinograd.data.blocks.BLOCK_BYTES", 80)
     double = dataclasses.replace(fan_scan, projections=torch.rand(7, 9, dtype=torch.float64))
     seen: list[int] = []
     write_npy(double, tmp_path / "out.npy", progress=lambda done, total: seen.append(done))

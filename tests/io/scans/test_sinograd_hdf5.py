@@ -137,7 +137,7 @@ def test_a_replaced_file_is_noticed(fan_scan: Scan, cone_scan: Scan, written: Pa
 
 def test_writing_refuses(cone_scan: Scan, written: Path) -> None:
     before = written.read_bytes()
-    with pytest.raises(FileExistsError, match="--force"):
+    with pytest.raises(FileExistsError, match="`force=True`"):
         write_scan(cone_scan, written)
     with pytest.raises(ValueError, match=r"must end in \.h5 or \.hdf5"):
         write_scan(cone_scan, written.with_suffix(".mat"))

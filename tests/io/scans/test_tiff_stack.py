@@ -308,7 +308,7 @@ def test_round_trip_of_line_integrals(tmp_path: Path, fan_scan: Scan) -> None:
 def test_only_own_folders_are_replaced(tmp_path: Path, measured: Scan) -> None:
     out = tmp_path / "out"
     write_tiff_stack(measured, out)
-    with pytest.raises(FileExistsError, match="already exists: use --force"):
+    with pytest.raises(FileExistsError, match="already exists: use `force=True`"):
         write_tiff_stack(measured, out)
     write_tiff_stack(measured[:3], out, force=True)
     assert len(read(out).geometry) == 3

@@ -23,7 +23,7 @@ from sinograd.data.provenance import make_provenance, to_json
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError, ScanWarning
 from sinograd.geometry import ParallelBeam
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.io.storage.hdf5.layout import ArrayLayout, write_hdf5
 
 SUFFIXES = (".h5", ".hdf5", ".hdf")

@@ -21,12 +21,13 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.data.blocks import view_blocks
 from sinograd.data.projections import Projections, shape_of
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
 from sinograd.io.scans.sidecar import Sidecar, sidecar_of, sidecar_text
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 
 NAME = "NumPy array with geometry YAML"
 SUFFIXES = (".npy", ".npz")
@@ -34,7 +35,6 @@ ENTRIES = ("projections", "reference", "reference_views", "dark", "shifts", "exp
 
 Progress = Callable[[int, int], None]
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
-_BLOCK_BYTES = 64 << 20
 
 
 class NpyProjections:
@@ -148,12 +148,10 @@ def written_files(path: Path) -> dict[str, Path]:
 
 def _write(images: Projections, path: Path, progress: Progress | None) -> None:
     shape, dtype = shape_of(images), _stored_as(images)
-    step = max(1, _BLOCK_BYTES // max(1, math.prod(shape[1:]) * dtype.itemsize))
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
-        for start in range(0, shape[0], step):
-            stop = min(start + step, shape[0])
+        for start, stop in view_blocks(shape, dtype.itemsize):
             found: Any = images[start:stop]
             block = np.asarray(found.detach().cpu() if hasattr(found, "detach") else found)
             file.write(np.ascontiguousarray(block, dtype=dtype).data)

@@ -31,15 +31,14 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
 
+from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.data.calibration import Calibration
 from sinograd.data.projections import Projections, shape_of
 from sinograd.data.provenance import make_provenance, to_json
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError, MissingFileError
 from sinograd.geometry import Geometry, Grid, load_geometry
-from sinograd.geometry.files import read_yaml
 from sinograd.io.scans.numbered_images import base_name
 from sinograd.io.storage.tiff import constant_image, natural_order
 
@@ -60,8 +59,6 @@ KEYS = (
 )
 NAMES = ("scan.yaml", "scan.yml", "geometry.yaml", "geometry.yml")
 MAX_BYTES = 64 << 20
-# Geometries given by vectors are long texts, and PyYAML's C part is ten times faster where it is installed.
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 Images = Callable[[list[Path]], Projections]
 
@@ -196,7 +193,7 @@ def read_sidecar(path: Path, geometry: Geometry | None = None) -> Sidecar:
     """Read one of the two kinds of YAML file; ValueError names the file and the key."""
     if path.stat().st_size > MAX_BYTES:
         raise InputError(f"{path} has {path.stat().st_size:,} bytes; a YAML file of at most {MAX_BYTES:,} is expected")
-    data = read_yaml(path)
+    data = load_yaml(path)
     if not isinstance(data, dict):
         raise InputError(f"{path} must be a mapping of keys to values, got {data!r:.80}")
     if "spacing_mm" in data and "geometry" not in data:
@@ -226,7 +223,7 @@ def sidecar_text(scan: Scan, files: Mapping[str, str]) -> str:
         record["grid"] = scan.grid.to_dict()
     record["metadata"] = json.loads(to_json(scan.metadata))
     record["provenance"] = json.loads(to_json(dict(scan.provenance) or make_provenance("write_scan")))
-    return yaml.dump(record, Dumper=_DUMPER, sort_keys=False, default_flow_style=None, width=110, allow_unicode=True)
+    return dump_yaml(record)
 
 
 def _geometry(path: Path, value: Any) -> Geometry:

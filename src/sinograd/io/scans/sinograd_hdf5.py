@@ -31,15 +31,15 @@ from typing import Any
 
 import numpy as np
 import torch
-import yaml
 
+from sinograd.config.yaml import dump_yaml
 from sinograd.data.calibration import Calibration
 from sinograd.data.projections import Projections, shape_of
 from sinograd.data.provenance import make_provenance, to_json
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry, Grid
-from sinograd.io.storage.files import replacing
+from sinograd.io.storage.atomic import replacing
 from sinograd.io.storage.hdf5.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 
@@ -49,8 +49,6 @@ FORMAT = "sinograd-scan"
 VERSION = 2
 _IMAGES = ("reference", "dark")
 _ENTRIES = ("reference_views", "shifts", "exposure")
-# Geometries given by vectors are long texts, and PyYAML's C part is ten times faster where it is installed.
-_DUMPER = getattr(yaml, "CSafeDumper", yaml.SafeDumper)
 
 
 def matches(path: Path, head: bytes) -> bool:
@@ -124,12 +122,12 @@ def write_scan(scan: Scan, path: str | os.PathLike[str], *, force: bool = False)
         arrays |= _calibration_layout(scan.calibration, scan)
     provenance = dict(scan.provenance) or make_provenance("write_scan")
     texts = {
-        "geometry": _yaml(scan.geometry.to_dict()),
+        "geometry": dump_yaml(scan.geometry.to_dict()),
         "metadata": to_json(scan.metadata),
         "provenance": to_json(provenance),
     }
     if scan.grid is not None:
-        texts["grid"] = _yaml(scan.grid.to_dict())
+        texts["grid"] = dump_yaml(scan.grid.to_dict())
     version = 1 if scan.kind == "line integrals" and scan.calibration is None else 2
     attributes = {"format": FORMAT, "version": version, "kind": scan.kind}
     with replacing(path, force=force, needed=sum(array.nbytes for array in arrays.values())) as temporary:
@@ -165,7 +163,3 @@ def _calibration_layout(calibration: Calibration, scan: Scan) -> dict[str, Array
 
 def _rows(array: np.ndarray, start: int, stop: int) -> np.ndarray:
     return array[start:stop]
-
-
-def _yaml(record: dict[str, Any]) -> str:
-    return yaml.dump(record, Dumper=_DUMPER, sort_keys=False, default_flow_style=None, width=110)

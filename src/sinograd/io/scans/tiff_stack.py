@@ -24,7 +24,7 @@ from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
 from sinograd.io.scans.sidecar import Sidecar, find_sidecar, sidecar_of, sidecar_text
-from sinograd.io.storage.folders import replacing_folder
+from sinograd.io.storage.atomic import replacing_folder
 from sinograd.io.storage.tiff import SUFFIXES as TIFF_SUFFIXES
 from sinograd.io.storage.tiff import TiffImages, is_tiff, natural_order
 

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.data.blocks import view_blocks
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
 from sinograd.geometry.regions import check_span
@@ -20,8 +21,7 @@ from sinograd.preparation.shifts import shift_projections
 from sinograd.recon.analytic.orbit import circular_orbit
 from sinograd.recon.analytic.virtual_detector import VirtualDetector, upright_detector
 
-# Bytes read at once; sinograms of a parallel beam that are looked at, and samples of all of them together.
-BLOCK_BYTES = 64 << 20
+# Sinograms of a parallel beam that are compared, and samples of all of them together.
 MOST_SINOGRAMS, MOST_SAMPLES = 8, 2_000_000
 
 # A cone beam's rows count as in the plane of the orbit where a line and its reversal differ by this share of a row.
@@ -153,12 +153,11 @@ def _read(
     """Means over the rows of each group, float32 [groups, views, columns]."""
     views, (count, columns) = geometry.views, detector.shape
     values = torch.empty(len(groups), views, columns)
-    step = max(1, BLOCK_BYTES // (4 * geometry.rows * geometry.columns))
     lowest = min(first for first, _ in groups) + int(higher.min())
     highest = max(end for _, end in groups) + int(higher.max())
     needed = slice(max(0, lowest), min(count, highest))
-    for start in range(0, views, step):
-        part = slice(start, min(start + step, views))
+    for start, stop in view_blocks((views, geometry.rows, geometry.columns), 4):
+        part = slice(start, stop)
         stored = projections[part]
         block = stored.detach().cpu() if isinstance(stored, Tensor) else np.asarray(stored)
         block = block[:, None] if geometry.ndim == 2 else block

@@ -25,9 +25,8 @@ raw (kind "counts") unless the file says that they are corrected.
 """
 
 from sinograd.io.scans.txrm.scan import matches, read
-from sinograd.io.volumes.txm import read_volume
 
 NAME = "Zeiss / Xradia XRM"
 SUFFIXES = (".txrm", ".xrm")
 
-__all__ = ["NAME", "SUFFIXES", "matches", "read", "read_volume"]
+__all__ = ["NAME", "SUFFIXES", "matches", "read"]

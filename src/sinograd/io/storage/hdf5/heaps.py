@@ -8,6 +8,9 @@ round for ever at a step of 0.
 from __future__ import annotations
 
 import mmap
+import os
+import time
+from functools import lru_cache
 from pathlib import Path
 
 from sinograd.errors import InputError
@@ -16,12 +19,24 @@ _SIGNATURE = b"GCOL\x01\0\0\0"
 _HEADER, _OBJECT = 16, 16
 _SMALLEST = 4096  # bytes of a collection
 _SEARCHED = 16 << 20  # bytes at either end of a file, where its descriptions are
+_TICK = 2_000_000_000  # ns: the coarsest clock of a file system
 
 
 def check_heaps(path: Path) -> None:
-    """ValueError when a global heap in the first or last 16 MB of a file has no end."""
+    """InputError when a global heap in the first or last 16 MB of a file has no end.
+
+    A file is searched again only where it changed; one that changed just now could do so again in the same tick.
+    """
+    status = os.stat(path)
+    settled = time.time_ns() - status.st_mtime_ns > _TICK
+    search = _search if settled else _search.__wrapped__
+    search(os.fspath(path), status.st_size, status.st_mtime_ns)
+
+
+@lru_cache(maxsize=256)
+def _search(path: str, length: int, changed: int) -> None:
+    """Raises as `check_heaps`; the cache holds files that passed, by path, length and time of their last change."""
     with open(path, "rb") as file:
-        length = file.seek(0, 2)
         if length < _SMALLEST:
             return
         with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:

@@ -17,15 +17,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import yaml
 
+from sinograd.config.yaml import load_yaml
+from sinograd.data.blocks import view_blocks
 from sinograd.errors import InputError
+from sinograd.io.storage.hdf5.heaps import check_heaps
 
 if TYPE_CHECKING:
     import h5py
 
-# Geometries given by vectors are long texts, and PyYAML's C part is ten times faster where it is installed.
-_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _COMPRESSION = 1100  # the most that deflate can do
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
@@ -73,9 +73,7 @@ def write_hdf5(
     with open(path, "rb+") as raw:
         for name, array in arrays.items():
             per_item = len(offsets[name]) > 1
-            step = 1 if per_item else max(1, (64 << 20) // max(array.item_bytes, 1))
-            for start in range(0, array.shape[0], step):
-                stop = min(start + step, array.shape[0])
+            for start, stop in view_blocks(array.shape, array.dtype.itemsize, 1 if per_item else None):
                 block = np.ascontiguousarray(array.read(start, stop), dtype=array.dtype)
                 raw.seek(offsets[name][start] if per_item else offsets[name][0] + start * array.item_bytes)
                 raw.write(block.data)
@@ -106,8 +104,10 @@ def _allocate(file: h5py.File, name: str, array: ArrayLayout) -> list[int]:
 
 @contextmanager
 def opened(path: Path) -> Iterator[h5py.File]:
-    """An HDF5 file for reading; ValueError when it is truncated or damaged."""
+    """An HDF5 file for reading; InputError when it is truncated or damaged."""
     import h5py
+
+    check_heaps(path)
 
     # h5py meets damaged bytes with whatever they lead to: KeyError for a group that cannot be opened, TypeError
     # for a type it does not know ...
@@ -190,8 +190,8 @@ def mapping(file: h5py.File, name: str, path: Path) -> dict[str, Any]:
     """The text dataset `name`, JSON or YAML, as a dictionary; ValueError when it is none."""
     content = text(file, name, path)
     try:
-        value = json.loads(content) if content.lstrip().startswith("{") else yaml.load(content, _LOADER)
-    except (ValueError, yaml.YAMLError) as error:
+        value = json.loads(content) if content.lstrip().startswith("{") else load_yaml(content)
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: /{name} cannot be read: {error}") from error
     if not isinstance(value, dict):
         raise InputError(f"{path}: /{name} must be a mapping, got {type(value).__name__}")

@@ -32,7 +32,7 @@ from torch import Tensor
 
 from sinograd.data.provenance import software_version
 from sinograd.errors import InputError, ScanWarning
-from sinograd.io.storage.folders import check_folder, replacing_folder
+from sinograd.io.storage.atomic import check_folder, replacing_folder
 from sinograd.io.volumes.dicom.file import decoding, is_dicom, padded, read_file, rescale, stored_values
 from sinograd.io.volumes.dicom.series import NOTHING, DicomSeries
 

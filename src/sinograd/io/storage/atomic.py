@@ -1,0 +1,173 @@
+"""Atomic writing: a file or folder appears under its name when it is whole, or not at all."""
+
+from __future__ import annotations
+
+import errno
+import math
+import os
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from sinograd.errors import (
+    ExistingFileError,
+    FileError,
+    IsAFolderError,
+    MissingFileError,
+    NotAFolderError,
+    WritingStopped,
+)
+
+HEADROOM = 1 << 20  # bytes kept free beside the data: headers, metadata, the file system's own
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def check_destination(path: str | os.PathLike[str], *, force: bool = False, needed: int = 0) -> Path:
+    """Check that `needed` bytes can be written to `path`, before the work that makes them starts.
+
+    Raises FileNotFoundError or NotADirectoryError when the folder is missing, IsADirectoryError when `path`
+    is a folder, FileExistsError when it exists and `force` is not set, PermissionError when the folder cannot
+    be written to, and OSError (ENOSPC, EFBIG) with both numbers when the disk has too little room or the limit
+    of file sizes is too low. An existing file stays until the new one is complete, so its room does not count
+    as free.
+    """
+    path = Path(path)
+    folder = path.parent
+    if not folder.exists():
+        raise MissingFileError(f"cannot write {path}: the folder {folder} does not exist")
+    if not folder.is_dir():
+        raise NotAFolderError(f"cannot write {path}: {folder} is not a folder")
+    if path.is_dir():
+        raise IsAFolderError(f"cannot write {path}: it is a folder, a file name is expected")
+    if path.exists() and not force:
+        raise ExistingFileError(f"{path} already exists: use `force=True` to replace it")
+    if not os.access(folder, os.W_OK):
+        raise PermissionError(f"cannot write {path}: no permission to write in {folder}")
+    _check_room(path, needed)
+    limit = _size_limit()
+    if needed and limit < needed + HEADROOM:
+        raise FileError(
+            errno.EFBIG,
+            f"cannot write {path}: {needed + HEADROOM:,} bytes needed, files may have {limit:,} bytes (ulimit -f)",
+        )
+    return path
+
+
+@contextmanager
+def replacing(path: str | os.PathLike[str], *, force: bool = False, needed: int = 0) -> Iterator[Path]:
+    """A temporary path in the same folder that takes the name `path` when the block ends without an error.
+
+    The data is flushed to the disk before the name changes. Whatever ends the block early, an interrupt
+    included, the temporary file is removed and `path` stays as it was. An OSError becomes WritingStopped.
+    """
+    path = check_destination(path, force=force, needed=needed)
+    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    try:
+        yield temporary
+        with open(temporary, "rb+") as file:
+            os.fsync(file.fileno())
+        check_destination(path, force=force)
+        os.replace(temporary, path)
+    except (FileExistsError, WritingStopped):
+        raise
+    except OSError as error:
+        raise stopped(path, error) from error
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def stopped(path: Path, error: OSError) -> WritingStopped:
+    """The error of a write, with the file's name and without the temporary file's."""
+    # HDF5 gives the system's number and words somewhere in a long text, NumPy's short writes give neither.
+    code, words = re.search(r"errno = (\d+)", str(error)), re.search(r"error message = '([^']*)'", str(error))
+    number = int(code[1]) if code else error.errno
+    if number in _FULL or (number is None and shutil.disk_usage(path.parent).free < HEADROOM):
+        return WritingStopped(errno.ENOSPC, f"the disk is full: writing {path} stopped and nothing partial was left")
+    reason = words[1] if words else error.strerror or str(error)
+    message = f"writing {path} stopped: {reason}; nothing partial was left"
+    return WritingStopped(message) if number is None else WritingStopped(number, message)
+
+
+def check_folder(
+    path: str | os.PathLike[str], *, ours: Callable[[Path], bool], force: bool = False, needed: int = 0
+) -> Path:
+    """Check that a folder of `needed` bytes can be written to `path`, before the work that makes it starts.
+
+    An existing folder may be replaced only with `force`, and only when `ours(path)` says that it holds what
+    would be written and nothing else. Raises as `check_destination`.
+    """
+    path = Path(path)
+    if path.is_dir():
+        if not force:
+            raise ExistingFileError(f"{path} already exists: use `force=True` to replace it")
+        if any(path.iterdir()) and not ours(path):
+            raise ExistingFileError(f"{path} holds other files than those that would be written: it is not replaced")
+    elif path.exists():
+        raise ExistingFileError(f"cannot write the folder {path}: it is a file")
+    check_destination(path if not path.exists() else path.with_name(f".{os.getpid()}.checked.{path.name}"))
+    _check_room(path, needed)
+    return path
+
+
+@contextmanager
+def replacing_folder(
+    path: str | os.PathLike[str], *, ours: Callable[[Path], bool], force: bool = False, needed: int = 0
+) -> Iterator[Path]:
+    """A temporary folder beside `path` that takes this name when the block ends without an error.
+
+    Whatever ends the block early, an interrupt included, the temporary folder is removed and `path` stays as it
+    was. An OSError becomes WritingStopped.
+    """
+    path = check_folder(path, ours=ours, force=force, needed=needed).resolve()
+    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    old = path.with_name(f".{os.getpid()}.old.{path.name}")
+    try:
+        temporary.mkdir()
+        yield temporary
+        _flush(temporary)
+        check_folder(path, ours=ours, force=force)
+        if path.exists():
+            os.replace(path, old)
+        try:
+            os.replace(temporary, path)
+        except OSError:
+            if old.exists():
+                os.replace(old, path)
+            raise
+    except (FileExistsError, WritingStopped):
+        raise
+    except OSError as error:
+        raise stopped(path, error) from error
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _check_room(path: Path, needed: int) -> None:
+    """FileError (ENOSPC) when the disk has no room for `needed` bytes more."""
+    free = shutil.disk_usage(path.parent).free
+    if needed and free < needed + HEADROOM:
+        raise FileError(
+            errno.ENOSPC,
+            f"cannot write {path}: not enough free disk space, {needed + HEADROOM:,} bytes needed, {free:,} bytes free",
+        )
+
+
+def _flush(folder: Path) -> None:
+    for path in folder.rglob("*"):
+        if path.is_file():
+            with open(path, "rb+") as file:
+                os.fsync(file.fileno())
+
+
+def _size_limit() -> float:
+    """Bytes that a file of this process may have; infinite without a limit."""
+    try:
+        import resource
+    except ImportError:  # not on POSIX
+        return math.inf
+    limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
+    return math.inf if limit == resource.RLIM_INFINITY else limit

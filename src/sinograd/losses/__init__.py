@@ -1,0 +1,11 @@
+"""What training makes small: differences between a prediction and its target.
+
+To add a loss: a function or class as `Loss` says, and its line in `sinograd.choices.LOSSES`.
+"""
+
+from sinograd.choices import LOSSES
+from sinograd.losses.errors import mae, mse
+from sinograd.losses.loss import Loss, as_loss, loss_schema
+from sinograd.losses.structural_similarity import SSIM
+
+__all__ = ["LOSSES", "SSIM", "Loss", "as_loss", "loss_schema", "mae", "mse"]

@@ -1,0 +1,75 @@
+"""The protocol of losses, and how a configuration names one."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass, is_dataclass
+from typing import Annotated, Any, Protocol
+
+from torch import Tensor
+
+from sinograd.choices import LOSSES
+from sinograd.config.schema import Choice, from_plain
+from sinograd.config.signature import options_of, schema_of
+from sinograd.errors import InputTypeError
+
+
+class Loss(Protocol):
+    """A function of a prediction and its target, both [..., Y, X] or, if `pointwise`, of any one shape.
+
+    A loss may have an attribute `pointwise`, False where it needs whole images: then tasks that compare single voxels
+    refuse it. And a method `check(shape)`, which raises InputError for images that it cannot compare. A class in the
+    registry has its options as arguments of its constructor.
+    """
+
+    def __call__(self, predicted: Tensor, target: Tensor, *, scale: float) -> Tensor:
+        """The loss, [], of the dtype of `predicted`, without a unit: `scale` is what counts as 1 in that of the data.
+
+        So a squared error is divided by `scale` squared, and learning rates mean the same for any data.
+        """
+        ...
+
+
+def loss_schema(name: str) -> type:
+    """The dataclass of a loss's options; raises InputError for an unknown name."""
+    return _schema(name, LOSSES.load(name))
+
+
+LOSS = Choice(lambda: LOSSES, loss_schema, short=True)
+
+
+@dataclass(frozen=True)
+class _Named:
+    loss: Annotated[Any, LOSS]
+
+
+def as_loss(choice: Any) -> Loss:
+    """A loss from what a configuration says: a name, a mapping or `loss_schema` with options, or a loss itself.
+
+    Raises:
+        ConfigError: an unknown name or option. InputTypeError: anything else.
+    """
+    if isinstance(choice, str | Mapping):
+        choice = from_plain(_Named, {"loss": choice}).loss
+    if isinstance(choice, str):
+        return _built(choice, {})
+    if is_dataclass(choice) and not callable(choice):
+        return _built(choice.name, options_of(choice))  # pyright: ignore[reportAttributeAccessIssue]
+    if not callable(choice) or isinstance(choice, type):
+        raise InputTypeError(f"loss: expected a name, a mapping with a name or a loss, got {choice!r}")
+    return choice  # pyright: ignore[reportReturnType]
+
+
+@functools.cache
+def _schema(name: str, kind: Any) -> type:
+    return schema_of(name, kind if isinstance(kind, type) else _no_options)
+
+
+def _no_options() -> None:
+    """What stands for a function, which has none."""
+
+
+def _built(name: str, options: dict[str, Any]) -> Loss:
+    kind = LOSSES.load(name)
+    return kind(**options) if isinstance(kind, type) else kind

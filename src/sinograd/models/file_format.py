@@ -1,4 +1,0 @@
-"""What every model file starts with."""
-
-FORMAT = "sinograd-model"
-VERSION = 1

@@ -1,0 +1,80 @@
+"""Stacked bilateral filters in a training configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any, Literal, Self
+
+from torch import nn
+
+from sinograd.errors import ConfigError
+from sinograd.layers import bilateral_parameter_groups
+from sinograd.models import bilateral_stack
+from sinograd.training.model_config import Count, ModelConfig, Positive, Scale, Sigmas, Window, number
+from sinograd.training.samples import Samples, typical_size
+
+# The paper's, for start values of 0.5 voxels and 0.01 of the scale (Wagner et al., section II.D).
+RATES = {"spatial": 0.01, "range": 0.005}
+
+
+@dataclass(frozen=True)
+class BilateralModel(ModelConfig):
+    """Stacked bilateral filters; see `models.bilateral_stack`.
+
+    input_scale: what counts as 1 in the units of the data; "auto": 99.9 % of the targets' (without targets the
+    inputs') absolute values lie below it.
+    """
+
+    name: Literal["bilateral"] = "bilateral"
+    filters: Count = 3
+    dimensions: Literal[2, 3] = 3
+    sigma_spatial: Sigmas = 0.5
+    sigma_range: Positive = 0.01
+    input_scale: Scale = "auto"
+    window: Window = None
+
+    @property
+    def ndim(self) -> int:
+        """As configured."""
+        return self.dimensions
+
+    @property
+    def loss_scale(self) -> float:
+        """That of the input."""
+        return number(self.input_scale)
+
+    def learning_rates(self) -> dict[str, float]:
+        """The paper's."""
+        return dict(RATES)
+
+    def check(self) -> None:
+        """ConfigError unless sigmas and window are those of so many dimensions."""
+        check_filters(self.sigma_spatial, self.window, self.dimensions)
+
+    def resolved(self, samples: Samples) -> Self:
+        """With the scale of the targets."""
+        if self.input_scale != "auto":
+            return self
+        return dataclasses.replace(self, input_scale=typical_size(samples.targets or samples.inputs))
+
+    def build(self, seed: int) -> nn.Module:
+        """The filters; nothing random."""
+        start = {"sigma_spatial": self.sigma_spatial, "sigma_range": self.sigma_range}
+        options = {**start, "dimensions": self.dimensions, "window": self.window}
+        return bilateral_stack(self.filters, input_scale=number(self.input_scale), **options)
+
+    def parameter_groups(self, model: nn.Module, rates: dict[str, float]) -> list[dict[str, Any]]:
+        """Spatial and range sigmas."""
+        return bilateral_parameter_groups(model, rates["spatial"], rates["range"])
+
+
+def check_filters(sigma_spatial: float | tuple[float, ...], window: Window, dimensions: int) -> None:
+    """ConfigError unless sigmas and window are those of filters of so many dimensions."""
+    if isinstance(sigma_spatial, tuple) and len(sigma_spatial) != dimensions:
+        raise ConfigError(f"model.sigma_spatial: expected one number or {dimensions}, got {len(sigma_spatial)}")
+    for width in window if isinstance(window, tuple) else (window,):
+        if width is not None and (width < 1 or width % 2 == 0):
+            raise ConfigError(f"model.window: expected odd, positive widths, got {window}")
+    if isinstance(window, tuple) and len(window) != dimensions:
+        raise ConfigError(f"model.window: expected one width or {dimensions}, got {len(window)}")

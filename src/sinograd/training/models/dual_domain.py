@@ -1,0 +1,96 @@
+"""Bilateral filters before and after the reconstruction in a training configuration."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Annotated, Any, ClassVar, Literal, Self
+
+from torch import nn
+
+from sinograd.choices import WINDOWS
+from sinograd.config.schema import NOT_NEGATIVE, Check, OneOf
+from sinograd.errors import ConfigError
+from sinograd.layers import bilateral_parameter_groups
+from sinograd.models import DualDomainBilateral, bilateral_stack
+from sinograd.training.model_config import ModelConfig, Positive, Scale, Sigmas, Window, number
+from sinograd.training.models.bilateral import RATES, check_filters
+from sinograd.training.samples import Samples, typical_size
+
+_CUTOFF = Check("a fraction above 0 and at most 1", lambda value: 0 < value <= 1)
+
+
+@dataclass(frozen=True)
+class DualDomainModel(ModelConfig):
+    """Bilateral filters before and after the reconstruction; see `models.DualDomainBilateral`.
+
+    projection_scale, image_scale: as `BilateralModel.input_scale`, for line integrals and for the volume.
+    ramp_window, cutoff: of the reconstruction.
+    """
+
+    name: Literal["dual-domain-bilateral"] = "dual-domain-bilateral"
+    projection_filters: Annotated[int, NOT_NEGATIVE] = 1
+    image_filters: Annotated[int, NOT_NEGATIVE] = 2
+    dimensions: Literal[2, 3] = 3
+    sigma_spatial: Sigmas = 0.5
+    sigma_range: Positive = 0.01
+    projection_scale: Scale = "auto"
+    image_scale: Scale = "auto"
+    window: Window = None
+    ramp_window: Annotated[str, OneOf(WINDOWS)] = "ram-lak"
+    cutoff: Annotated[float, _CUTOFF] = 1.0
+    takes_scans: ClassVar[bool] = True
+
+    @property
+    def filters(self) -> int:
+        """How many filters there are."""
+        return self.projection_filters + self.image_filters
+
+    @property
+    def ndim(self) -> int:
+        """As configured."""
+        return self.dimensions
+
+    @property
+    def loss_scale(self) -> float:
+        """That of the volume."""
+        return number(self.image_scale)
+
+    def learning_rates(self) -> dict[str, float]:
+        """The paper's."""
+        return dict(RATES)
+
+    def check(self) -> None:
+        """ConfigError unless there is a filter, with sigmas and window of so many dimensions."""
+        if self.filters < 1:
+            raise ConfigError("model: expected at least one filter, got projection_filters: 0 and image_filters: 0")
+        check_filters(self.sigma_spatial, self.window, self.dimensions)
+
+    def resolved(self, samples: Samples) -> Self:
+        """With the scales of projections and targets."""
+        model = self
+        if model.projection_scale == "auto":
+            model = dataclasses.replace(model, projection_scale=typical_size(samples.projections))
+        if model.image_scale == "auto":
+            model = dataclasses.replace(model, image_scale=typical_size(samples.targets))
+        return model
+
+    def build(self, seed: int) -> nn.Module:
+        """The filters, without a scan; nothing random."""
+        return DualDomainBilateral(
+            self._filters(self.projection_filters, self.projection_scale),
+            self._filters(self.image_filters, self.image_scale),
+            ramp_window=self.ramp_window,
+            cutoff=self.cutoff,
+        )
+
+    def _filters(self, count: int, scale: float | str) -> nn.Sequential:
+        if not count:
+            return nn.Sequential()
+        start = {"sigma_spatial": self.sigma_spatial, "sigma_range": self.sigma_range}
+        options = {**start, "dimensions": self.dimensions, "window": self.window}
+        return bilateral_stack(count, input_scale=number(scale), **options)
+
+    def parameter_groups(self, model: nn.Module, rates: dict[str, float]) -> list[dict[str, Any]]:
+        """Spatial and range sigmas of all filters."""
+        return bilateral_parameter_groups(model, rates["spatial"], rates["range"])

@@ -1,0 +1,71 @@
+"""What "auto" looks at: values of what is trained on."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from sinograd.errors import InputError
+
+# Values that "auto" looks at to find a scale.
+_SCALE_SAMPLES = 1 << 20
+_SCALE_QUANTILE = 0.999
+
+
+class Samples:
+    """Inputs and targets of a training run, and projections of scans; each looked up when it is needed."""
+
+    def __init__(self, pairs: Callable[[], tuple[list[Tensor], list[Tensor]]], projections: Sequence[Tensor]) -> None:
+        self._draw = pairs
+        self.projections = projections
+
+    @cached_property
+    def _pairs(self) -> tuple[list[Tensor], list[Tensor]]:
+        return self._draw()
+
+    @property
+    def inputs(self) -> list[Tensor]:
+        """What the model takes."""
+        return self._pairs[0]
+
+    @property
+    def targets(self) -> list[Tensor]:
+        """What should come of it, as far as there is any."""
+        return self._pairs[1]
+
+
+def typical_size(tensors: Sequence[Tensor]) -> float:
+    """What "auto" takes as a scale: 99.9 % of the absolute values lie below it; to three digits.
+
+    Raises:
+        ValueError: all values are zero.
+    """
+    values = _some_values(tensors).abs()
+    rank = max(1, math.ceil(_SCALE_QUANTILE * values.numel()))
+    size = float(values.kthvalue(rank).values)
+    if size <= 0:
+        size = float(values.max())
+    if size <= 0:
+        raise InputError("data: all values are zero, so that there is no scale for input_scale: auto")
+    return float(f"{size:.3g}")
+
+
+def mean_and_deviation(tensors: Sequence[Tensor]) -> tuple[float, float]:
+    """What "auto" takes as offset and scale of networks, to three digits; ValueError where all values are equal."""
+    values = _some_values(tensors).double()
+    mean, deviation = float(values.mean()), float(values.std(correction=0))
+    if not deviation > 1e-6 * abs(mean):
+        raise InputError(f"data: all values are {mean:.4g}, so that there is no scale for model.scale: auto")
+    return float(f"{mean:.3g}"), float(f"{deviation:.3g}")
+
+
+def _some_values(tensors: Sequence[Tensor]) -> Tensor:
+    samples = []
+    for tensor in tensors:
+        values = tensor.reshape(-1)
+        samples.append(values[:: max(1, values.numel() * len(tensors) // _SCALE_SAMPLES)])
+    return torch.cat(samples)

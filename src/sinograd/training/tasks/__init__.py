@@ -1,0 +1,21 @@
+"""The tasks of training, one a module: the options in a configuration, and the work of a step."""
+
+from sinograd.training.tasks.dual_domain import DualDomain, DualDomainTask, run_recomputing
+from sinograd.training.tasks.noise2noise import Noise2Noise, Noise2NoiseTask
+from sinograd.training.tasks.noise2void import Noise2Void, Noise2VoidTask
+from sinograd.training.tasks.supervised import Supervised, SupervisedTask
+from sinograd.training.tasks.task import Optimize, Task
+
+__all__ = [
+    "DualDomain",
+    "DualDomainTask",
+    "Noise2Noise",
+    "Noise2NoiseTask",
+    "Noise2Void",
+    "Noise2VoidTask",
+    "Optimize",
+    "Supervised",
+    "SupervisedTask",
+    "Task",
+    "run_recomputing",
+]

@@ -1,0 +1,182 @@
+"""How a job reports its progress and its warnings: the protocol, a silent report, and bars."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import TracebackType
+from typing import Any, Protocol
+
+from sinograd.errors import InputTypeError, SinogradWarning
+
+
+class Advance(Protocol):
+    """Moves a stage on: steps done, steps in all, and words to show beside them."""
+
+    def __call__(self, done: int, total: int, note: str = "") -> None:
+        """Called after a step."""
+        ...
+
+
+class Report(Protocol):
+    """What a job calls while it works; every method returns quickly and raises nothing."""
+
+    def stage(self, name: str, total: int, unit: str = "views") -> Advance:
+        """The stage `name` starts: `total` steps of `unit`; 0 where the number is not known."""
+        ...
+
+    def warning(self, text: str) -> None:
+        """A warning was given; it is also raised as a Python warning and stored with the result."""
+        ...
+
+
+class Silent:
+    """A report that shows nothing."""
+
+    def stage(self, name: str, total: int, unit: str = "views") -> Advance:
+        """Nothing is shown."""
+        return lambda done, total, note="": None
+
+    def warning(self, text: str) -> None:
+        """Nothing is shown: the Python warning says it."""
+
+
+class Bars:
+    """Progress bars with the time left, in a terminal (on stderr) or a notebook; nothing elsewhere.
+
+    Used as a context manager, so that the last bar is closed.
+    """
+
+    def __init__(self) -> None:
+        self._unit, self._total = "views", 0
+        self._bars: Any = _bars()
+        self._task: Any = None
+
+    def __enter__(self) -> Bars:
+        if self._bars is not None:
+            self._bars.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._bars is not None:
+            if kind is None:
+                self._close()
+            self._bars.stop()
+
+    def stage(self, name: str, total: int, unit: str = "views") -> Advance:
+        """The next bar."""
+        self._close()
+        self._unit, self._total = unit, total
+        if self._bars is not None:
+            self._task = self._bars.add_task(name, total=total or None, count="")
+        return self._advance
+
+    def warning(self, text: str) -> None:
+        """Nothing is shown: the Python warning says it."""
+
+    def _advance(self, done: int, total: int, note: str = "") -> None:
+        self._total = total
+        if self._bars is not None:
+            self._bars.update(self._task, completed=done, total=total, count=f"{done}/{total} {self._unit}{note}")
+
+    def _close(self) -> None:
+        """A stage of unknown length is done."""
+        if self._task is not None and self._total == 0:
+            self._bars.update(self._task, total=1, completed=1)
+
+
+class Position:
+    """A report that remembers how far the work is, and passes everything on to another one."""
+
+    def __init__(self, report: Report) -> None:
+        self._report = report
+        self._stage, self._unit, self._done, self._total = "starting", "views", 0, 0
+
+    def stage(self, name: str, total: int, unit: str = "views") -> Advance:
+        """Starts the stage there, too."""
+        self._stage, self._unit, self._done, self._total = name, unit, 0, total
+        self._advance_there = self._report.stage(name, total, unit)
+        return self._advance
+
+    def warning(self, text: str) -> None:
+        """Passed on."""
+        self._report.warning(text)
+
+    def _advance(self, done: int, total: int, note: str = "") -> None:
+        self._done, self._total = done, total
+        self._advance_there(done, total, note)
+
+    def __str__(self) -> str:
+        """For example "while reconstructing, after 120 of 360 views"."""
+        if self._total == 0:
+            return f"while {self._stage}"
+        return f"while {self._stage}, after {self._done} of {self._total} {self._unit}"
+
+
+@contextmanager
+def opened_report(report: Report | str | bool | None) -> Iterator[Report]:
+    """The report that a caller names: None or False: silent; "bar" or True: bars; or an object of one's own."""
+    if report is None or report is False:
+        yield Silent()
+    elif report is True or report == "bar":
+        with Bars() as bars:
+            yield bars
+    elif callable(getattr(report, "stage", None)) and callable(getattr(report, "warning", None)):
+        yield report  # pyright: ignore[reportReturnType]
+    else:
+        raise InputTypeError(
+            f"`report`: expected None, True, 'bar' or an object with stage and warning, got {report!r}"
+        )
+
+
+@contextmanager
+def recorded_warnings(record: list[str], report: Report) -> Iterator[None]:
+    """Inside, warnings of the package are added to `record`, once each, and then given as Python warnings.
+
+    The user's filters decide what becomes of them there; they are recorded whatever the filters say.
+    """
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SinogradWarning)
+        try:
+            yield
+        finally:
+            new = []
+            for warning in caught:
+                text = str(warning.message)
+                if not issubclass(warning.category, SinogradWarning):
+                    new.append(warning)
+                elif text not in record:
+                    record.append(text)
+                    report.warning(text)
+                    new.append(warning)
+    for warning in new:
+        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+
+
+def _bars() -> Any:
+    """Bars where they can be seen, else None."""
+    notebook = "ipykernel" in sys.modules
+    if not notebook and not sys.stderr.isatty():
+        return None
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+    from rich.progress import Progress as RichProgress
+
+    return RichProgress(
+        TextColumn("{task.description:<14}"),
+        BarColumn(bar_width=40),
+        TextColumn("{task.fields[count]:>14}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        console=Console() if notebook else Console(stderr=True),
+    )
