@@ -3,30 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from sinograd.choices import SCAN_FORMATS
 from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show, size
 from sinograd.cli.errors import reported
 from sinograd.cli.progress import Progress
+from sinograd.cli.registry_option import registry_option
 from sinograd.errors import InputError
 from sinograd.workflows.job import job, no_partial
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
     from sinograd.workflows.report import Report
-
-
-class Format(StrEnum):
-    """Formats that scans are written in."""
-
-    h5 = "h5"
-    npy = "npy"
-    tiff = "tiff"
-    dxchange = "dxchange"
 
 
 @reported
@@ -42,8 +34,12 @@ def convert(
         ),
     ],
     to: Annotated[
-        Format | None,
-        typer.Option(help="Format of a scan, where its name does not tell (dxchange is .h5 too).", show_default=False),
+        str | None,
+        registry_option(
+            SCAN_FORMATS,
+            "Format of a scan, where its name does not tell (dxchange is .h5 too).",
+            accepts=lambda entry: bool(entry.about.get("writes")),
+        ),
     ] = None,
     geometry: Annotated[
         str | None,
@@ -63,7 +59,7 @@ def convert(
         if volume:
             lines = _convert_volume(source, output, force, progress)
         else:
-            lines = _convert_scan(source, output, None if to is None else to.value, geometry, force, progress)
+            lines = _convert_scan(source, output, to, geometry, force, progress)
     if not quiet:
         show([*lines, ("written", f"{output} ({size(_bytes(output))})")])
 

@@ -320,11 +320,12 @@ class _Noise:
 
 
 def _check_output(request: Request, readings: int) -> None:
-    from sinograd.io.scans.sinograd_hdf5 import SUFFIXES
+    from sinograd.choices import SCAN_FORMATS
     from sinograd.io.storage.atomic import check_destination
 
-    if request.output.suffix.lower() not in SUFFIXES:
-        raise InputError(f"cannot write the scan {request.output}: its name must end in {' or '.join(SUFFIXES)}")
+    suffixes = SCAN_FORMATS.entry("h5").about["suffixes"]
+    if request.output.suffix.lower() not in suffixes:
+        raise InputError(f"cannot write the scan {request.output}: its name must end in {' or '.join(suffixes)}")
     check_destination(request.output, force=request.force, needed=4 * readings)
 
 

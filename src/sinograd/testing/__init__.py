@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 from sinograd.lazy import attach
 
 if TYPE_CHECKING:
+    from sinograd.testing.network_contract import NetworkContract
     from sinograd.testing.operator_contract import OperatorContract
 
 __all__ = [
+    "NetworkContract",
     "OperatorContract",
 ]
 
-if "pytest" in sys.modules:  # its messages for the assertions of contracts, as for a test's own
-    sys.modules["pytest"].register_assert_rewrite("sinograd.testing.operator_contract")
-
 attach(__name__)
+if "pytest" in sys.modules:  # its messages for the assertions of contracts, as for a test's own
+    sys.modules["pytest"].register_assert_rewrite(*{home for home, _ in sys.modules[__name__]._homes.values()})
