@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sinograd.errors import InputTypeError
 from sinograd.geometry import ConeBeam, Geometry, Grid
-from sinograd.ops.validity import check_pair
+from sinograd.ops.arguments import check_pair
 from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection, Progress
 
 

@@ -9,8 +9,8 @@ from torch import Tensor
 
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry, Grid
+from sinograd.ops.arguments import check_pair
 from sinograd.ops.detector_rows import ROUNDING, rows_of_box
-from sinograd.ops.validity import check_pair
 from sinograd.recon.analytic.virtual_detector import VirtualDetector, upright_detector
 
 
