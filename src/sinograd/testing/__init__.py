@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from sinograd.testing.network_contract import NetworkContract
+    from sinograd.testing.scan_format_contract import ScanFormatContract
 
-__all__ = ["NetworkContract"]
+__all__ = ["NetworkContract", "ScanFormatContract"]
 
 _HOME = {
     "NetworkContract": "sinograd.testing.network_contract",
+    "ScanFormatContract": "sinograd.testing.scan_format_contract",
 }
 
 
