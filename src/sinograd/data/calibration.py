@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sinograd.data.projections import Projections, dtype_text, location_text, is_projections, load_views, shape_of
+from sinograd.data.projections import Projections, dtype_text, is_projections, load_views, location_text, shape_of
 from sinograd.errors import InputError, InputTypeError
 
 

@@ -17,9 +17,9 @@ from sinograd.data.projections import (
     Projections,
     choose_views,
     dtype_text,
-    location_text,
     is_projections,
     load_views,
+    location_text,
     shape_of,
 )
 from sinograd.errors import InputError, InputTypeError

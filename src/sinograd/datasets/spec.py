@@ -51,7 +51,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from sinograd.config.schema import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check
+from sinograd.choices import WINDOWS
+from sinograd.config.schema import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, OneOf
 from sinograd.datasets.pairs import PairedVolume, Unit
 from sinograd.datasets.patches import Patches
 
@@ -81,7 +82,7 @@ class ScanSpec:
     target_photons: Positive | None = None
     electronic_noise: Annotated[float, NOT_NEGATIVE] = 0.0
     scanner: str | None = None
-    window: Literal["ram-lak", "shepp-logan", "cosine", "hamming", "hann"] = "ram-lak"
+    window: Annotated[str, OneOf(WINDOWS)] = "ram-lak"
 
 
 @dataclass(frozen=True)
