@@ -260,6 +260,8 @@ class Geometry(ABC):
         """
         if not isinstance(data, Mapping):
             raise InputTypeError(f"a geometry is a mapping of keys to values, got {data!r} ({type(data).__name__})")
+        from sinograd.geometry import cone, fan, parallel  # noqa: F401  their classes enter themselves in _kinds
+
         kind = Geometry._kinds.get(str(data.get("beam")))
         if kind is None or not issubclass(kind, cls):
             allowed = ", ".join(name for name, known in Geometry._kinds.items() if issubclass(known, cls))
