@@ -135,8 +135,8 @@ def bilateral_backward_vjp(
 ) -> list[Tensor | None]:
     """Gradients of sum(cotangent * gradient) to the two gradients and all tensors of the call.
 
-    It is the filter differentiated a second time. `cotangents` belong to the gradients of x, guide, sigma_spatial and sigma_range. Torch differentiates one tap at a
-    time, so that only a few volumes are held.
+    It is the filter differentiated a second time. `cotangents` belong to the gradients of x, guide, sigma_spatial and
+    sigma_range. Torch differentiates one tap at a time, so that only a few volumes are in memory.
     """
     of_x, of_guide, of_spatial, of_range = cotangents
     x, guide, joint = call.x, call.guide, call.guide is not None
