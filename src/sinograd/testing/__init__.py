@@ -8,10 +8,12 @@ from sinograd.lazy import attach
 if TYPE_CHECKING:
     from sinograd.testing.network_contract import NetworkContract
     from sinograd.testing.operator_contract import OperatorContract
+    from sinograd.testing.volume_format_contract import VolumeFormatContract
 
 __all__ = [
     "NetworkContract",
     "OperatorContract",
+    "VolumeFormatContract",
 ]
 
 attach(__name__)
