@@ -20,6 +20,89 @@ WINDOWS.add("hamming", "sinograd.recon.analytic.windows:hamming", "0.54 + 0.46 c
 WINDOWS.add("hann", "sinograd.recon.analytic.windows:hann", "0.5 + 0.5 cosine")
 WINDOWS.add("blackman", "sinograd.recon.analytic.windows:blackman", "the smoothest: 0.42 + 0.5 cosine + 0.08 cosine")
 
+# Algorithms of reconstruction.
+#   iterative: whether it is `function(operator, projections, *, iterations=..., start=None, callback=None,
+#     progress=None, **options) -> recon.Result` of any operator (`recon.Operator`), as `recon.sirt` is; else it is
+#     `function(projections, geometry, grid, ...) -> Tensor`, as `recon.fdk` is. Its default of `iterations` is the one
+#     of the command, too.
+#   beams: the geometries that it takes
+#   bounded, strength: whether it has the options `lower` and `upper`, and `strength` (of a prior; 1 is usual)
+#   images, images_per_axis, projections: what it holds beside the projections, in copies of the image, of the image
+#     for each of its axes, and of the projections
+ALGORITHM_FACTS = ("iterative", "beams", "bounded", "strength", "images", "images_per_axis", "projections")
+EVERY_BEAM = ("ConeBeam", "FanBeam", "ParallelBeam")
+ALGORITHMS: Registry[Any] = Registry("algorithm", "sinograd.algorithms", facts=ALGORITHM_FACTS)
+ALGORITHMS.add(
+    "fdk", "sinograd.recon.analytic.fdk:fdk", "Feldkamp, Davis and Kress", iterative=False, beams=("ConeBeam",)
+)
+ALGORITHMS.add(
+    "fbp",
+    "sinograd.recon.analytic.fbp:fbp",
+    "filtered backprojection",
+    iterative=False,
+    beams=("FanBeam", "ParallelBeam"),
+)
+ALGORITHMS.add(
+    "sirt",
+    "sinograd.recon.iterative.sirt:sirt",
+    "simultaneous updates from all rays",
+    iterative=True,
+    beams=EVERY_BEAM,
+    bounded=True,
+    images=4,
+    projections=2,
+)
+ALGORITHMS.add(
+    "sart",
+    "sinograd.recon.iterative.os_sart:sart",
+    "updates view by view",
+    iterative=True,
+    beams=EVERY_BEAM,
+    bounded=True,
+    images=4,
+    projections=1.1,
+)
+ALGORITHMS.add(
+    "os-sart",
+    "sinograd.recon.iterative.os_sart:os_sart",
+    "updates from a tenth of the views at a time",
+    iterative=True,
+    beams=EVERY_BEAM,
+    bounded=True,
+    images=4,
+    projections=1.2,
+)
+ALGORITHMS.add(
+    "cgls",
+    "sinograd.recon.iterative.cgls:cgls",
+    "conjugate gradients for least squares",
+    iterative=True,
+    beams=EVERY_BEAM,
+    images=4,
+    projections=2,
+)
+ALGORITHMS.add(
+    "lsqr",
+    "sinograd.recon.iterative.lsqr:lsqr",
+    "least squares by bidiagonalisation",
+    iterative=True,
+    beams=EVERY_BEAM,
+    images=5,
+    projections=2,
+)
+ALGORITHMS.add(
+    "fista-tv",
+    "sinograd.recon.iterative.fista_tv:fista_tv",
+    "least total variation",
+    iterative=True,
+    beams=EVERY_BEAM,
+    bounded=True,
+    strength=True,
+    images=5,
+    images_per_axis=2,
+    projections=3,
+)
+
 # Denoising networks: `networks.Network`s of images [B, 1, Y, X], whose constructor has options of plain types and a
 # `generator`. learning_rate: of Adam, unless a configuration says otherwise; without one 1e-3.
 NETWORKS: Registry[Any] = Registry("network", "sinograd.networks")

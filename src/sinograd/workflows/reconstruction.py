@@ -98,8 +98,9 @@ def opened_scan(request: Request, told: list[str], progress: Report) -> Scan:
 
 def _reconstruct_file(request: Request, progress: Report) -> Reconstruction:
     import sinograd  # noqa: F401  (so that the clock below does not count it)
+    from sinograd.recon.algorithms import iterative_algorithms
     from sinograd.workflows.analytic import filtered_backprojection
-    from sinograd.workflows.iterative import METHODS, check_options, iterate
+    from sinograd.workflows.iterative import check_options, iterate
 
     told: list[str] = []
     check_options(request)
@@ -119,7 +120,7 @@ def _reconstruct_file(request: Request, progress: Report) -> Reconstruction:
         outside = outside_text(prepared.geometry, grid)
         if outside is not None:
             warnings.warn(outside, GridWarning, stacklevel=2)
-        run = iterate if request.algorithm in METHODS else filtered_backprojection
+        run = iterate if request.algorithm in iterative_algorithms() else filtered_backprojection
         volume, algorithm, details, partial = run(request, prepared, grid, progress)
     if request.mask:
         from sinograd.preparation import mask_field_of_view_
