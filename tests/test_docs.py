@@ -110,14 +110,6 @@ def test_every_choice_is_documented(registry: Registry[Any], page: str) -> None:
     assert [name for name in registry if not re.search(rf"(?<![\w-]){name}(?![\w-])", text)] == []
 
 
-def test_every_format_is_documented() -> None:
-    """The table of scans is that of the registry: `python docs/format_table.py` writes it. Volumes: tests/io."""
-    script = runpy.run_path(str(DOCS / "format_table.py"))
-    text = (DOCS / "howto" / "formats.md").read_text(encoding="utf-8")
-    assert text.count("<!-- end -->") == 1
-    assert script["filled"](text) == text
-
-
 def test_the_state_of_the_gpu_code_stands_in_one_place() -> None:
     """Only docs/gpu.md says what has run on a GPU; the README's table and the roadmap point there."""
     for page in PROSE:
