@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Geometry,
         Grid,
         ParallelBeam,
+        concatenate,
         detector_region,
         full_scan,
         load_geometry,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         Backprojection,
         LinearOperator,
         XRayTransform,
+        stack,
     )
     from sinograd.phantoms import (
         Ellipsoids,
@@ -133,6 +135,7 @@ __all__ = [
     "bilateral_parameter_groups",
     "bone",
     "bowtie_transmission",
+    "concatenate",
     "coverage",
     "detector_region",
     "fbp",
@@ -155,6 +158,7 @@ __all__ = [
     "shepp_logan_3d",
     "shift_detector",
     "short_scan",
+    "stack",
     "tibia",
     "write_scan",
     "write_volume",

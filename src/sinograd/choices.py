@@ -110,6 +110,9 @@ VOLUME_FORMATS.add(
 VOLUME_FORMATS.add(
     "nifti", "sinograd.io.volumes.itk:Nifti", "NIfTI", suffixes=(".nii", ".nii.gz"), writes=True, package="SimpleITK"
 )
+VOLUME_FORMATS.add(
+    "nrrd", "sinograd.io.volumes.nrrd:Nrrd", "NRRD", suffixes=(".nrrd",), writes=True, package="SimpleITK"
+)
 VOLUME_FORMATS.add("txm", "sinograd.io.volumes.txm:Txm", "Zeiss TXM", suffixes=(".txm",), writes=False)
 VOLUME_FORMATS.add(
     "zarr",

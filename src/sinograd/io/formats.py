@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sinograd.errors import FormatError, InputError, MissingFileError
+from sinograd.errors import FormatError, InputError, MissingFileError, UnsupportedError
 from sinograd.io.storage.optional import check_extra
 from sinograd.registry import Entry, Registry
 
@@ -32,7 +32,7 @@ class Format:
 
         `head` is how the file starts (HEAD_BYTES, or all of it), b"" for a folder. An InputError counts as no match.
         """
-        raise NotImplementedError(f"{type(self).__name__}.matches")
+        raise UnsupportedError(f"{type(self).__name__} does not say what it matches")
 
 
 @dataclass(frozen=True)
