@@ -58,7 +58,7 @@ class Problem:
         self._data_norm: Tensor | None = None
         with torch.no_grad():
             warn_if_unmatched(operator, self.image_shape, self.data_shape, self.projections)
-        warn_of_rays_beside(operator, self.image_shape, self.projections)
+        warn_of_rays_beside(operator, self.image_shape, self.projections, self.weights)
 
     @property
     def data_ndim(self) -> int:

@@ -15,11 +15,13 @@ OUTSIDE = 0.1
 
 
 @torch.no_grad()
-def warn_of_rays_beside(operator: Operator, image_shape: tuple[int, ...], projections: Tensor) -> None:
+def warn_of_rays_beside(
+    operator: Operator, image_shape: tuple[int, ...], projections: Tensor, weights: Tensor | None
+) -> None:
     """A `GridWarning` where rays that miss the grid are attenuated.
 
     Iterative algorithms explain what they measure by the voxels that they have, so that what lies outside ends at the
-    border. Only for operators that have a `grid`. Costs a projection with the first algorithm that an operator is
+    border. Only for operators that have a `grid`, and of rays that have a weight. Costs a projection with the first algorithm that an operator is
     given to.
     """
     if getattr(operator, "grid", None) is None or projections.numel() == 0:
@@ -31,7 +33,8 @@ def warn_of_rays_beside(operator: Operator, image_shape: tuple[int, ...], projec
         return lengths <= 1e-6 * lengths.max()
 
     beside = kept(operator, ("rays beside", image_shape, projections.dtype, projections.device), make)
-    count = int((beside & (projections > OUTSIDE * projections.max())).sum())
+    beside = beside & (projections > OUTSIDE * projections.max())
+    count = int((beside if weights is None else beside & (weights > 0)).sum())
     if count:
         warnings.warn(
             f"{count} rays beside the grid are attenuated: the object is larger than the grid, and iterative "
