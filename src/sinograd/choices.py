@@ -52,3 +52,48 @@ TASKS.add("supervised", "sinograd.training.tasks.supervised:Supervised", "compar
 TASKS.add("noise2noise", "sinograd.training.tasks.noise2noise:Noise2Noise", "compared with another realisation")
 TASKS.add("noise2void", "sinograd.training.tasks.noise2void:Noise2Void", "replaced voxels are predicted")
 TASKS.add("dual-domain", "sinograd.training.tasks.dual_domain:DualDomain", "from projections to the volume")
+
+# Algorithms of reconstruction. iterative: takes (operator, projections, *, iterations, start, callback, progress) and
+# gives a `recon.Result`; else takes (projections, geometry, grid, *, window, cutoff). Of iterative ones also
+# non_negative: has an argument `lower`; tv_strength: has an argument `strength`; images, projections: how many of each
+# it holds beside its input.
+ALGORITHMS: Registry[Any] = Registry("algorithm")
+ALGORITHMS.add("fdk", "sinograd.recon.analytic.fdk:fdk", "cone beams")
+ALGORITHMS.add("fbp", "sinograd.recon.analytic.fbp:fbp", "fan and parallel beams")
+ALGORITHMS.add(
+    "sirt", "sinograd.recon.iterative.sirt:sirt", "all rays", iterative=True, non_negative=True, images=4, projections=2
+)
+ALGORITHMS.add(
+    "sart",
+    "sinograd.recon.iterative.os_sart:sart",
+    "one view after the other",
+    iterative=True,
+    non_negative=True,
+    images=4,
+    projections=3,
+)
+ALGORITHMS.add(
+    "os-sart",
+    "sinograd.recon.iterative.os_sart:os_sart",
+    "subsets of the views",
+    iterative=True,
+    non_negative=True,
+    images=4,
+    projections=3,
+)
+ALGORITHMS.add(
+    "cgls", "sinograd.recon.iterative.cgls:cgls", "least squares", iterative=True, images=4, projections=2
+)
+ALGORITHMS.add(
+    "lsqr", "sinograd.recon.iterative.lsqr:lsqr", "least squares", iterative=True, images=5, projections=3
+)
+ALGORITHMS.add(
+    "fista-tv",
+    "sinograd.recon.iterative.fista_tv:fista_tv",
+    "least squares and total variation",
+    iterative=True,
+    non_negative=True,
+    tv_strength=True,
+    images=11,
+    projections=4,
+)
