@@ -35,7 +35,8 @@ def test_python_examples(readme: str, tmp_path: Path, monkeypatch: pytest.Monkey
     error = (reconstruction - volume)[44:84].square().mean().sqrt()
     assert error < 0.1 * volume.max()
     assert names["layer"].taps.grad.abs().max() > 0
-    saved, grid, _ = sg.read_volume(tmp_path / "volume.tif")
+    saved = sg.read_volume(tmp_path / "volume.tif")
+    saved, grid = saved.values, saved.grid
     assert grid.equals(names["grid"])
     torch.testing.assert_close(saved, names["again"], rtol=0, atol=0)
     assert {path.name for path in tmp_path.iterdir()} == {"scan.h5", "volume.tif", "slices.png"}

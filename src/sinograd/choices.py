@@ -96,4 +96,44 @@ ALGORITHMS.add(
     tv_strength=True,
     images=11,
     projections=4,
+# Formats of files, one class each (`sinograd.io.formats`). The first that matches a path by content reads it, so
+# special ones stand before general ones. suffixes: in lower case, "" for a folder without one; writes: whether it is
+# written too, the first with a suffix is; folder: whether it is one; package: an optional package that it needs.
+FORMAT_FACTS = ("holds", "suffixes", "writes", "folder", "package")
+
+# Volumes: `sinograd.io.volumes.format.VolumeFormat`. keeps: what a file holds beside values and grid.
+VOLUME_FORMATS: Registry[Any] = Registry(
+    "volume format", "sinograd.formats", facts=FORMAT_FACTS, only={"holds": "volume"}
+)
+VOLUME_FORMATS.add(
+    "h5", "sinograd.io.volumes.sinograd_hdf5:SinogradHdf5", "HDF5 of sinograd", suffixes=(".h5", ".hdf5"), writes=True
+)
+VOLUME_FORMATS.add("tif", "sinograd.io.volumes.tiff:Tiff", "TIFF", suffixes=(".tif", ".tiff"), writes=True)
+VOLUME_FORMATS.add("npy", "sinograd.io.volumes.npy:Npy", "NumPy array and YAML", suffixes=(".npy",), writes=True)
+VOLUME_FORMATS.add(
+    "mha", "sinograd.io.volumes.itk:MetaImage", "MetaImage", suffixes=(".mha",), writes=True, package="SimpleITK"
+)
+VOLUME_FORMATS.add(
+    "nifti", "sinograd.io.volumes.itk:Nifti", "NIfTI", suffixes=(".nii", ".nii.gz"), writes=True, package="SimpleITK"
+)
+VOLUME_FORMATS.add("txm", "sinograd.io.volumes.txm:Txm", "Zeiss TXM", suffixes=(".txm",), writes=False)
+VOLUME_FORMATS.add(
+    "zarr",
+    "sinograd.io.volumes.ome_zarr:OmeZarr",
+    "OME-Zarr",
+    suffixes=(".zarr",),
+    writes=True,
+    folder=True,
+    package="zarr",
+)
+VOLUME_FORMATS.add(
+    "slices", "sinograd.io.volumes.slices:Slices", "folder of TIFF slices", suffixes=("",), writes=True, folder=True
+)
+VOLUME_FORMATS.add(
+    "dicom",
+    "sinograd.io.volumes.dicom.series:Dicom",
+    "folder of DICOM slices",
+    suffixes=("",),
+    writes=False,
+    folder=True,
 )

@@ -56,10 +56,16 @@ class Registry(Generic[T]):
         kind: what an entry is, for messages: "network".
         group: the entry points of other packages that add to it, such as "sinograd.networks". An entry point loads
             to an `Entry`, or to the thing itself, which is then entered under the entry point's name.
+        facts: what is told about each entry, by name; of a plugin without an `Entry`, the thing's attributes.
+        only: facts that all entries share. Where a group serves several registries, the plugins of the others are
+            left out, so that listing the names imports them.
     """
 
-    def __init__(self, kind: str, group: str | None = None) -> None:
+    def __init__(
+        self, kind: str, group: str | None = None, *, facts: tuple[str, ...] = (), only: Mapping[str, Any] | None = None
+    ) -> None:
         self.kind, self.group = kind, group
+        self.facts, self.only = facts, dict(only or {})
         self._entries: dict[str, Entry[T]] = {}
         self._plugins: dict[str, packages.EntryPoint] | None = None
 
@@ -70,7 +76,7 @@ class Registry(Generic[T]):
         """
         if name in self._entries:
             raise InputError(f"{self.kind} {name!r} is registered already: {self._entries[name].target}")
-        entry = Entry(name, target, help, MappingProxyType(about))
+        entry = Entry(name, target, help, MappingProxyType({**self.only, **about}))
         self._entries = {name: entry, **self._entries} if first else {**self._entries, name: entry}
         return entry
 
@@ -80,12 +86,14 @@ class Registry(Generic[T]):
         del self._entries[name]
 
     def names(self) -> tuple[str, ...]:
-        """All names, those of plugins too, which are not imported for that."""
+        """All names, those of plugins too, which are not imported for that (unless their group is shared: `only`)."""
+        if self.only:
+            return tuple(entry.name for entry in self.entries())
         return (*self._entries, *(name for name in self._entry_points() if name not in self._entries))
 
     def entries(self) -> tuple[Entry[T], ...]:
         """All entries; plugins are imported, and left out with a PluginWarning where that fails."""
-        for name in self._entry_points():
+        for name in tuple(self._entry_points()):
             if name not in self._entries:
                 self._load_plugin(name)
         return tuple(self._entries.values())
@@ -111,7 +119,7 @@ class Registry(Generic[T]):
         return next((entry.name for entry in self.entries() if entry.load() is thing), None)
 
     def __contains__(self, name: object) -> bool:
-        return name in self._entries or name in self._entry_points()
+        return name in self.names()
 
     def __iter__(self) -> Iterator[str]:
         return iter(self.names())
@@ -142,5 +150,12 @@ class Registry(Generic[T]):
             )
             del self._entry_points()[name]
             return
-        entry = loaded if isinstance(loaded, Entry) else Entry(name, loaded, getattr(loaded, "HELP", ""))
+        if isinstance(loaded, Entry):
+            entry = loaded
+        else:
+            about = {fact: getattr(loaded, fact, None) for fact in self.facts}
+            entry = Entry(name, loaded, getattr(loaded, "HELP", ""), about)
+        if any(entry.about.get(fact) != value for fact, value in self.only.items()):
+            del self._entry_points()[name]
+            return
         self._entries[name] = Entry(name, entry.target, entry.help, entry.about, package)

@@ -21,7 +21,8 @@ def test_the_volume_is_the_functions(sinograd: Any, scan_file: Path, tmp_path: P
     result = sinograd("reconstruct", scan_file, "-o", out, "--algorithm", name, "--iterations", 3)
     assert result.exit_code == 0, result.output
     scan = read(scan_file)
-    volume, grid, provenance = read_volume(out)
+    saved = read_volume(out)
+    volume, grid, provenance = saved.values, saved.grid, saved.provenance
     operator = sg.XRayTransform(scan.geometry, grid)
     bounds = {"lower": 0.0} if METHODS[name].bounded else {}
     expected = getattr(sg.recon, METHODS[name].function)(operator, scan.load(), iterations=3, **bounds)
@@ -36,7 +37,8 @@ def test_options(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
     options = ("--algorithm", "fista-tv", "--iterations", 2, "--tv-strength", 3, "--any-sign", "-q")
     assert sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5", *options).exit_code == 0
     scan = read(scan_file)
-    volume, grid, _ = read_volume(tmp_path / "out.h5")
+    saved = read_volume(tmp_path / "out.h5")
+    volume, grid = saved.values, saved.grid
     expected = sg.recon.fista_tv(sg.XRayTransform(scan.geometry, grid), scan.load(), iterations=2, strength=3.0)
     torch.testing.assert_close(volume, expected.image, rtol=0, atol=0)
 
@@ -49,7 +51,8 @@ def test_defaults_are_the_functions(sinograd: Any, scan_file: Path, tmp_path: Pa
     out = tmp_path / "out.h5"
     assert sinograd("reconstruct", scan_file, "-o", out, "--algorithm", "cgls", "-q").exit_code == 0
     scan = read(scan_file)
-    volume, grid, _ = read_volume(out)
+    saved = read_volume(out)
+    volume, grid = saved.values, saved.grid
     expected = sg.recon.cgls(sg.XRayTransform(scan.geometry, grid), scan.load()).image
     torch.testing.assert_close(volume, expected, rtol=0, atol=0)
 
@@ -58,7 +61,7 @@ def test_fdk_and_fbp_by_name(sinograd: Any, scan_file: Path, wedge_file: Path, t
     for file, right, wrong in ((scan_file, "fdk", "fbp"), (wedge_file, "fbp", "fdk")):
         assert sinograd("reconstruct", file, "-o", tmp_path / "a.h5", "--algorithm", right, "--force").exit_code == 0
         assert sinograd("reconstruct", file, "-o", tmp_path / "b.h5", "--force").exit_code == 0
-        torch.testing.assert_close(read_volume(tmp_path / "a.h5")[0], read_volume(tmp_path / "b.h5")[0])
+        torch.testing.assert_close(read_volume(tmp_path / "a.h5").values, read_volume(tmp_path / "b.h5").values)
         result = sinograd("reconstruct", file, "-o", tmp_path / "c.h5", "--algorithm", wrong)
         assert result.exit_code == 2 and f"--algorithm {wrong} does not take a" in result.stderr
 
@@ -99,7 +102,8 @@ def test_the_real_scan_without_tuning(sinograd: Any, shared_data: Path, tmp_path
         fbp = sg.fbp(few.load(), few.geometry, few.grid, window="hann")
     result = sinograd("reconstruct", tmp_path / "few.h5", "-o", tmp_path / "out.h5", "--algorithm", name)
     assert result.exit_code == 0, result.output
-    image, grid, _ = read_volume(tmp_path / "out.h5")
+    saved = read_volume(tmp_path / "out.h5")
+    image, grid = saved.values, saved.grid
     y, x = grid.axes()
     disc = (x**2 + (y[:, None] + 1.4) ** 2).sqrt() < 33
     solid = ndimage.binary_erosion((whole > 0.018) & disc, iterations=2)

@@ -82,8 +82,10 @@ def test_demo(sinograd: Any, tmp_path: Path) -> None:
     assert {path.name for path in folder.iterdir()} == {"scan.h5", "truth.h5", "volume.h5", "slices.png"}
     scan = read(folder / "scan.h5").validate()
     assert isinstance(scan.geometry, sg.ConeBeam)
-    truth, grid, _ = read_volume(folder / "truth.h5")
-    volume, same_grid, _ = read_volume(folder / "volume.h5")
+    saved = read_volume(folder / "truth.h5")
+    truth, grid = saved.values, saved.grid
+    saved = read_volume(folder / "volume.h5")
+    volume, same_grid = saved.values, saved.grid
     assert grid.equals(same_grid)
     assert torch.corrcoef(torch.stack([truth.ravel(), volume.ravel()]))[0, 1] > 0.95
     assert volume.sum() == pytest.approx(truth.sum().item(), rel=0.05)

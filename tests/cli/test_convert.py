@@ -88,7 +88,8 @@ def test_volumes(sinograd: Any, tmp_path: Path, name: str) -> None:
     assert result.exit_code == 0, result.output
     assert "3 x 4 x 5 voxels of 0.5 x 0.25 x 0.125 mm, centre 1, 2, 3 mm" in result.stdout
     assert sinograd("convert", tmp_path / name, tmp_path / "back.h5").exit_code == 0
-    again, same_grid, provenance = read_volume(tmp_path / "back.h5")
+    saved = read_volume(tmp_path / "back.h5")
+    again, same_grid, provenance = saved.values, saved.grid, saved.provenance
     torch.testing.assert_close(again, volume, rtol=0, atol=0)
     assert same_grid.equals(grid)
     assert provenance == ({} if "nii" in name else {"command": "test"})

@@ -35,13 +35,13 @@ def small_card(monkeypatch: pytest.MonkeyPatch) -> None:
 def run(sinograd: Any, scan: Path, output: Path, *more: object) -> torch.Tensor:
     result = sinograd("reconstruct", scan, "-o", output, *more)
     assert result.exit_code == 0, result.output
-    return read_volume(output)[0]
+    return read_volume(output).values
 
 
 @pytest.mark.usefixtures("small_card")
 def test_slabs(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
     run(sinograd, scan_file, tmp_path / "slabs.h5", "--device", "cuda", "--window", "hann")
-    provenance = read_volume(tmp_path / "slabs.h5")[2]
+    provenance = read_volume(tmp_path / "slabs.h5").provenance
     assert provenance["details"].endswith("slabs") and ", on cuda in " in provenance["details"]
     assert "device" not in provenance["options"]  # the volume can be repeated elsewhere
 

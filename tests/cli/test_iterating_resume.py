@@ -38,7 +38,8 @@ def test_an_interrupted_run_goes_on_from_its_image(
         stopped = sinograd(*run)
     assert stopped.exit_code == 130 and "--resume goes on from there" in stopped.stderr
     assert (tmp_path / "v.h5.partial.h5").exists() and not (tmp_path / "v.h5").exists()
-    image, _, record = read_volume(tmp_path / "v.h5.partial.h5")
+    saved = read_volume(tmp_path / "v.h5.partial.h5")
+    image, record = saved.values, saved.provenance
     result = sinograd(*run, "--resume")
     assert result.exit_code == 0 and "CGLS, 6 iterations" in result.stdout
     assert not (tmp_path / "v.h5.partial.h5").exists()
@@ -46,4 +47,4 @@ def test_an_interrupted_run_goes_on_from_its_image(
     assert scan.grid is not None
     operator = XRayTransform(scan.geometry, scan.grid)
     expected = cgls(operator, scan.load(), start=image, iterations=6 - record["done"]).image
-    torch.testing.assert_close(read_volume(tmp_path / "v.h5")[0], expected, rtol=0, atol=0)
+    torch.testing.assert_close(read_volume(tmp_path / "v.h5").values, expected, rtol=0, atol=0)

@@ -98,7 +98,8 @@ def test_one_command(sinograd: Any, lab: Lab, tmp_path: Path) -> None:
     found = re.search(r"^centre +([+-][\d.]+) pixels", result.stdout, re.M)
     assert found is not None and float(found[1]) == pytest.approx(-AXIS, abs=0.25)
 
-    volume, grid, _ = read_volume(tmp_path / "v.h5")
+    saved = read_volume(tmp_path / "v.h5")
+    volume, grid = saved.values, saved.grid
     assert grid.equals(GRID)
     middle, edge = interior(volume)
     assert middle == pytest.approx(MATERIAL, rel=0.01)
@@ -114,6 +115,6 @@ def test_without_truncation_handling_the_volume_is_cupped(sinograd: Any, lab: La
     voxels = ("--voxel-mm", PIXEL_MM, "--shape", "24,96,96", "--center-mm", "0,0,0", "--window", "hann")
     result = sinograd("reconstruct", lab.path, "-o", tmp_path / "v.h5", "--center", -AXIS, *voxels)
     assert result.exit_code == 0, result.output
-    middle, edge = interior(read_volume(tmp_path / "v.h5")[0])
+    middle, edge = interior(read_volume(tmp_path / "v.h5").values)
     print(f"cupping: middle {middle / MATERIAL:.3f}, edge {edge / MATERIAL:.3f} of the attenuation")
     assert edge / middle > 1.05

@@ -35,7 +35,8 @@ def test_a_cone_beam_is_what_fdk_gives(sinograd: Any, scan_file: Path, tmp_path:
     result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5", "--preview", tmp_path / "out.png")
     assert result.exit_code == 0, result.output
     scan = read(scan_file)
-    volume, grid, provenance = read_volume(tmp_path / "out.h5")
+    saved = read_volume(tmp_path / "out.h5")
+    volume, grid, provenance = saved.values, saved.grid, saved.provenance
     assert scan.grid is not None and grid.equals(scan.grid)
     torch.testing.assert_close(volume, sg.fdk(scan.load(), scan.geometry, grid), rtol=0, atol=0)
     assert volume[4, 8, 8] == pytest.approx(0.05, rel=0.05)
@@ -53,7 +54,8 @@ def test_options(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
         "reconstruct", scan_file, "-o", tmp_path / "out.tif", *arguments, "--center-mm", "0.5,-1,2", "--quiet"
     )
     assert (result.exit_code, result.output) == (0, "")
-    volume, grid, _ = read_volume(tmp_path / "out.tif")
+    saved = read_volume(tmp_path / "out.tif")
+    volume, grid = saved.values, saved.grid
     assert grid.equals(Grid((4, 10, 12), 0.4, (0.5, -1, 2)))
     scan = read(scan_file)
     expected = sg.fdk(scan.load(), scan.geometry, grid, window="hann", cutoff=0.8)
@@ -65,7 +67,8 @@ def test_a_fan_beam_with_missing_views_warns(sinograd: Any, wedge_file: Path, tm
     assert result.exit_code == 0
     assert result.stdout == ""
     assert result.stderr.startswith("warning: ") and "rays" in result.stderr
-    volume, grid, provenance = read_volume(tmp_path / "out.npy")
+    saved = read_volume(tmp_path / "out.npy")
+    volume, grid, provenance = saved.values, saved.grid, saved.provenance
     scan = read(wedge_file)
     assert grid.equals(scan.geometry.default_grid())
     with warnings.catch_warnings():
@@ -80,7 +83,8 @@ def test_the_real_scan(sinograd: Any, shared_data: Path, tmp_path: Path) -> None
     result = sinograd("reconstruct", file, "-o", tmp_path / "out.h5", "--preview", tmp_path / "out.png")
     assert result.exit_code == 0, result.output
     assert result.stderr.startswith("warning: ") and "gaps at" in result.stderr
-    image, grid, _ = read_volume(tmp_path / "out.h5")
+    saved = read_volume(tmp_path / "out.h5")
+    image, grid = saved.values, saved.grid
     assert grid.shape == (512, 512)
     y, x = grid.axes()
     radius = (x**2 + (y[:, None] + 1.4) ** 2).sqrt()
@@ -204,7 +208,7 @@ def test_a_scan_with_nan(sinograd: Any, scan_file: Path, tmp_path: Path) -> None
     result = sinograd(*run)
     assert result.exit_code == 0 and "repaired 1 not finite of 11520 readings" in result.stderr
     assert str(scan_file) in result.stderr
-    assert bool(read_volume(tmp_path / "out.h5")[0].isfinite().all())
+    assert bool(read_volume(tmp_path / "out.h5").values.isfinite().all())
     with h5py.File(scan_file, "r+") as file:
         file["projections"][5] = float("nan")
     result = sinograd(*run)

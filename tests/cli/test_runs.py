@@ -18,7 +18,7 @@ BLOCKS = "sinograd.recon.analytic.filtered_backprojection"
 
 
 def volume_of(path: Path) -> torch.Tensor:
-    return read_volume(path)[0]
+    return read_volume(path).values
 
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, views: int) -> None:
@@ -87,7 +87,8 @@ def test_a_configuration_file(sinograd: Any, scan_file: Path, tmp_path: Path) ->
     config.write_text(yaml.safe_dump({"window": "hann", "shape": [4, 10, 12], "voxel-mm": 0.4, "cutoff": 0.5}))
     run = ("reconstruct", scan_file, "--config", config, "-o")
     assert sinograd(*run, tmp_path / "a.h5", "--cutoff", 0.8).exit_code == 0
-    volume, grid, provenance = read_volume(tmp_path / "a.h5")
+    saved = read_volume(tmp_path / "a.h5")
+    volume, grid, provenance = saved.values, saved.grid, saved.provenance
     assert grid.shape == (4, 10, 12) and grid.spacing == (0.4, 0.4, 0.4)
     assert provenance["options"]["cutoff"] == 0.8 and provenance["options"]["window"] == "hann"
 

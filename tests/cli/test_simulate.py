@@ -96,7 +96,8 @@ def test_a_phantom_without_noise(sinograd: Any, tmp_path: Path) -> None:
     width = 0.9 * scan.geometry.field_of_view
     ball = sg.Ellipsoids(0.02, width / 2)
     torch.testing.assert_close(scan.load(), ball.project(scan.geometry), rtol=1e-4, atol=1e-5)
-    truth, seen, _ = read_volume(tmp_path / "truth.h5")
+    saved = read_volume(tmp_path / "truth.h5")
+    truth, seen = saved.values, saved.grid
     assert scan.grid is not None and scan.grid.equals(seen) and seen.equals(sg.Grid((4, 10, 12), 20.0))
     torch.testing.assert_close(truth, ball.voxelize(seen))
     assert "starved" not in result.stdout

@@ -61,9 +61,10 @@ def test_train_then_denoise(sinograd: Any, volumes: Path) -> None:
     arguments = ("--model", volumes / "run", "-o", volumes / "out.h5", "--preview", volumes / "out.png")
     result = sinograd("denoise", volumes / "noisy.h5", *arguments)
     assert result.exit_code == 0, result.output
-    volume, grid, provenance = read_volume(volumes / "out.h5")
-    noisy, _, _ = read_volume(volumes / "noisy.h5")
-    clean, _, _ = read_volume(volumes / "clean.h5")
+    saved = read_volume(volumes / "out.h5")
+    volume, grid, provenance = saved.values, saved.grid, saved.provenance
+    noisy = read_volume(volumes / "noisy.h5").values
+    clean = read_volume(volumes / "clean.h5").values
     with torch.no_grad():
         torch.testing.assert_close(volume, load_model(volumes / "run")(noisy), rtol=0, atol=0)
     assert (volume - clean).square().mean() < 0.7 * (noisy - clean).square().mean()
@@ -95,7 +96,8 @@ def test_dual_domain(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
     assert "filter projection_filters.0" in result.stdout
     result = sinograd("denoise", scan_file, "--model", tmp_path / "run", "-o", tmp_path / "out.tif")
     assert result.exit_code == 0, result.output
-    volume, grid, _ = read_volume(tmp_path / "out.tif")
+    saved = read_volume(tmp_path / "out.tif")
+    volume, grid = saved.values, saved.grid
     module = load_model(tmp_path / "run")
     assert isinstance(module, DualDomainBilateral)
     with torch.no_grad():

@@ -57,8 +57,9 @@ def test_train_then_denoise(sinograd: Any, volumes: Path) -> None:
     arguments = ("--model", volumes / "run" / "model.pt", "-o", volumes / "out.h5")
     result = sinograd("denoise", volumes / "noisy0.h5", *arguments)
     assert result.exit_code == 0 and "warning" not in result.stderr, result.output
-    volume, grid, provenance = read_volume(volumes / "out.h5")
-    noisy, _, _ = read_volume(volumes / "noisy0.h5")
+    saved = read_volume(volumes / "out.h5")
+    volume, grid, provenance = saved.values, saved.grid, saved.provenance
+    noisy = read_volume(volumes / "noisy0.h5").values
     with torch.no_grad():
         torch.testing.assert_close(volume, load_model(volumes / "run")(noisy), rtol=1e-5, atol=1e-7)
     assert grid.equals(GRID) and provenance["model"]["name"] == "noise2noise-unet"

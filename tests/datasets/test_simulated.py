@@ -131,7 +131,7 @@ def body(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_own_volume_gets_noise_and_nothing_else(body: Path) -> None:
-    volume, _, _ = sg.read_volume(body)
+    volume = sg.read_volume(body).values
     pair = _own(body, realisations=2)
     assert torch.equal(_target(pair), volume)
     noise = torch.stack([_whole(pair, i) - volume for i in range(2)])
@@ -146,7 +146,8 @@ def test_own_volume_gets_noise_and_nothing_else(body: Path) -> None:
 def test_own_volume_noise_is_that_of_the_same_scan(body: Path) -> None:
     """Against the projections' noise put through the filter by hand: standard deviation within 5 %."""
     pair = _own(body)
-    volume, grid, _ = sg.read_volume(body)
+    saved = sg.read_volume(body)
+    volume, grid = saved.values, saved.grid
     flat = sg.Grid(grid.shape[1:], grid.spacing[1:])
     geometry = pair.inputs[0].simulation.geometry  # pyright: ignore[reportAttributeAccessIssue]
     clean = sg.XRayTransform(geometry, flat)(volume)
@@ -157,7 +158,7 @@ def test_own_volume_noise_is_that_of_the_same_scan(body: Path) -> None:
 
 def test_own_volume_of_a_cone_beam(body: Path) -> None:
     pair = _own(body, scan=ScanSpec(views=60, photons=1e4))
-    volume, _, _ = sg.read_volume(body)
+    volume = sg.read_volume(body).values
     noise = _whole(pair) - volume
     assert 0 < noise.std() < 0.5 * volume.max()
     assert noise.mean().abs() < 0.05 * noise.std()

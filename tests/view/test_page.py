@@ -148,7 +148,7 @@ def test_in_a_browser(tmp_path: Path, browser: Any) -> None:
 
 def test_an_image_in_a_browser(tmp_path: Path, browser: Any) -> None:
     grid = Grid(shape=(8, 10), spacing=1.0)
-    save_page(ramp()[0], grid, tmp_path / "v.html")
+    save_page(ramp()[0], grid, tmp_path / "v.html", unit="1/mm")
     open_page(browser, tmp_path / "v.html")
     assert browser.find_elements("css selector", "#views input") == []
     assert browser.find_element("id", "probe").text == "x 0.5, y 0.5 mm: 45 1/mm"

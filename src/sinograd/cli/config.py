@@ -57,10 +57,10 @@ def _from_yaml(path: Path) -> dict[str, Any]:
 
 
 def _from_volume(path: Path, known: Iterable[str]) -> dict[str, Any]:
-    from sinograd.io import read_volume
+    from sinograd.io import open_volume
 
     try:
-        _, _, provenance = read_volume(path)
+        provenance = open_volume(path).provenance
     except (OSError, ValueError) as error:
         raise typer.BadParameter(f"{error} (--config takes a .yaml file or a volume that sinograd wrote)") from None
     options = provenance.get("options")

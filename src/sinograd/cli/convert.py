@@ -89,14 +89,18 @@ def _convert_scan(
 
 
 def _convert_volume(source: Path, output: Path, force: bool, progress: Report) -> Lines:
-    from sinograd.io import check_volume_path, read_volume, write_volume
+    from sinograd.data.units import unit_text
+    from sinograd.io import open_volume, write_volume
 
     progress.stage("reading", 0)
-    volume, grid, provenance = read_volume(source)
-    check_volume_path(output, grid, force=force)
+    volume = open_volume(source)
     progress.stage("writing", 0)
-    write_volume(volume, output, grid, force=force, provenance=provenance)
-    return [("volume", str(source)), ("grid", grid_text(grid)), ("values", str(volume.dtype).removeprefix("torch."))]
+    write_volume(volume, output, force=force, provenance=volume.provenance)
+    return [
+        ("volume", str(source)),
+        ("grid", grid_text(volume.grid)),
+        ("values", f"{str(volume.dtype).removeprefix('torch.')}, {unit_text(volume.unit)}"),
+    ]
 
 
 def _check_the_input_stays(inputs: list[Path], outputs: list[Path]) -> None:

@@ -133,7 +133,7 @@ def _simulate(
     metadata = {"vendor": "sinograd", "sample": f"simulated bone, seed {seed}", "photons": photons}
     write_scan(Scan(noisy, geometry, metadata, grid, provenance=provenance), path, force=force)
     truth = phantom.voxelize(grid)
-    write_volume(truth, path.with_name("truth.h5"), grid, force=force, provenance=provenance)
+    write_volume(truth, path.with_name("truth.h5"), grid, unit="1/mm", force=force, provenance=provenance)
     return truth, grid, phantom.value.max().item()
 
 
@@ -150,5 +150,6 @@ def _compare(
     picture = folder / "slices.png"
     psnr = 20 * math.log10(bone / rmse)
     quality = f"RMSE {rmse:.4g} 1/mm = {rmse / bone:.1%} of bone's {bone:g}, PSNR {psnr:.1f} dB"
-    save_preview(result.volume, grid, picture, truth=truth, title=f"Simulated bone: {quality}", force=force)
+    title = f"Simulated bone: {quality}"
+    save_preview(result.volume, grid, picture, truth=truth, unit="1/mm", title=title, force=force)
     return [("error", quality), ("truth", str(folder / "truth.h5")), ("picture", str(picture))]

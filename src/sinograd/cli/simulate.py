@@ -257,7 +257,8 @@ def _phantom(request: Request, progress: Report) -> Lines:
     if request.truth is not None:
         progress.stage("writing truth", 0)
         provenance = make_provenance("sinograd simulate", dataclasses.asdict(request))
-        write_volume(made.voxelize(grid), request.truth, grid, force=request.force, provenance=provenance)
+        truth = made.voxelize(grid)
+        write_volume(truth, request.truth, grid, unit="1/mm", force=request.force, provenance=provenance)
         lines.append(("truth", str(request.truth)))
     return lines if request.noiseless else lines + noise.lines(dose)
 

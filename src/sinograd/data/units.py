@@ -41,6 +41,11 @@ def quantity_text(unit: str | None) -> str:
     return f"{quantity} ({unit_text(unit)})"
 
 
+def number_text(number: str, unit: str | None) -> str:
+    """A number with its unit: "0.02 1/mm", "3" without a unit, "3 (unit unknown)"."""
+    return {None: f"{number} (unit unknown)", "1": number}.get(unit, f"{number} {unit_text(unit)}")
+
+
 @dataclass(frozen=True)
 class Conversion:
     """How values of `unit` become values of `target`: call it with them.

@@ -184,6 +184,25 @@ class Volume:
         """The same values, said to be in another unit; nothing is computed (`to` converts)."""
         return Volume(self._held, self.grid, unit, self.provenance, self.file)
 
+    def stated(self, unit: str | None) -> Volume:
+        """The volume, said to be in `unit` where its own is not known; None says nothing.
+
+        Raises InputError for an unknown unit, UnitError for another one than the volume's.
+        """
+        unit = unit_name(unit)
+        if unit is None or unit == self.unit:
+            return self
+        if self.unit is not None:
+            raise UnitError(
+                f"{self.name}: `unit={unit!r}`, but the volume is in {unit_text(self.unit)}; volume.to({unit!r}) "
+                "converts it"
+            )
+        return self.with_unit(unit)
+
+    def with_provenance(self, provenance: Mapping[str, Any]) -> Volume:
+        """The same values, with another record of how they were made."""
+        return Volume(self._held, self.grid, self.unit, provenance, self.file)
+
     def as_slices(self) -> Volume:
         """An image as a volume of one slice, as thick as its smaller pixel side; a volume itself."""
         if self.ndim == 3:

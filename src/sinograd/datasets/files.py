@@ -24,7 +24,7 @@ def open_source(path: Path, unit: Unit, padding: Padding = "air") -> VolumeSourc
         if unit != "HU":
             raise InputError(f"{path}: DICOM slices are in HU, the unit was given as {unit}")
         return read_series(path, padding=padding)
-    return open_volume(path)
+    return open_volume(path).as_slices()  # pyright: ignore[reportReturnType]
 
 
 def volume_pairs(spec: Volumes) -> list[PairedVolume]:

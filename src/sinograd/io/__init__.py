@@ -12,13 +12,18 @@ if TYPE_CHECKING:
     from sinograd.io.read import known_formats, read
     from sinograd.io.volumes.dicom.series import DicomSeries, read_series
     from sinograd.io.volumes.dicom.writer import write_series
-    from sinograd.io.volumes.lazy import OpenVolume, open_volume
-    from sinograd.io.volumes.volume_files import check_volume_path, is_volume, read_volume, write_volume
+    from sinograd.io.volumes.read_write import (
+        check_volume_path,
+        is_volume,
+        open_volume,
+        read_volume,
+        write_volume,
+        written_volume_paths,
+    )
     from sinograd.io.write import scan_format, write_scan, written_paths
 
 __all__ = [
     "DicomSeries",
-    "OpenVolume",
     "check_volume_path",
     "is_volume",
     "known_formats",
@@ -31,6 +36,7 @@ __all__ = [
     "write_series",
     "write_volume",
     "written_paths",
+    "written_volume_paths",
 ]
 
 attach(__name__)

@@ -183,10 +183,10 @@ def load_stack(files: StackFiles) -> Stack:
 
 def _open(path: Path, region: Region) -> tuple[Grid, Callable[[tuple[slice, ...]], Tensor]]:
     """A volume's grid, and what reads a part of it: the slices of the region alone, of files that allow it."""
-    opened = None if region.z is None else open_volume(path)
+    opened = None if region.z is None else open_volume(path).as_slices()
     if opened is None or opened.block >= opened.shape[0]:
-        volume, grid, _ = read_volume(path)
-        return grid, lambda index: volume[index].clone().float()
+        volume = read_volume(path)
+        return volume.grid, lambda index: volume.values[index].clone().float()
     return opened.grid, lambda index: opened.read(index[0].start, index[0].stop)[:, *index[1:]].clone()
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from sinograd.data.scan import check_grid
+from sinograd.data.units import number_text
+from sinograd.data.volume import Volume
 from sinograd.errors import InputError
 from sinograd.io.storage.atomic import check_destination, replacing
+from sinograd.view.arguments import PathText, Values, volume_and_path
 
 if TYPE_CHECKING:
     from sinograd.geometry import Grid
@@ -27,20 +28,21 @@ _LEVELS = 65535  # codes 1 to 65535 are values, 0 is not a number
 
 
 def save_page(
-    volume: torch.Tensor | np.ndarray,
-    grid: Grid,
-    path: str | os.PathLike[str],
+    volume: Values,
+    grid: Grid | PathText,
+    path: PathText | None = None,
     *,
     window: tuple[float, float] | None = None,
     title: str = "volume",
-    unit: str = "1/mm",
+    unit: str | None = None,
     details: Mapping[str, str] | None = None,
     max_voxels: int = MAX_VOXELS,
     force: bool = False,
 ) -> None:
-    """Write a self-contained HTML page: slices across z, y and x with sliders, window and level, values in `unit`.
+    """Write a self-contained HTML page: slices across z, y and x with sliders, window and level, values in its unit.
 
-    volume: [Z, Y, X], or an image [Y, X], on `grid`. A volume of more than `max_voxels` is shown as means of
+    `save_page(volume, "volume.html")` of a `Volume`, lazy ones too; `save_page(values, grid, "volume.html",
+    unit="1/mm")` of a tensor or an array [Z, Y, X] or [Y, X]. A volume of more than `max_voxels` is shown as means of
     n x n x n voxels, with the smallest n that fits; the page says so. Values are stored in 65535 steps between
     the smallest and the largest; NaN and infinite ones are drawn in red. window: (low, high) drawn as black and
     white at first; by default the 0.5 and 99.5 percentiles. details: names and texts for the table below.
@@ -50,14 +52,13 @@ def save_page(
     finite value, a window that is not increasing or a name that does not end in .html, and FileExistsError when
     the file exists and `force` is not set.
     """
-    check_grid(grid)
+    shown_volume, path = volume_and_path(volume, grid, path, unit)
+    grid, unit = shown_volume.grid, shown_volume.unit
     path = check_page_path(path, force=force)
-    if tuple(volume.shape) != tuple(grid.shape):
-        raise InputError(f"volume {list(volume.shape)} does not match grid.shape {tuple(grid.shape)}")
     if max_voxels < 1:
         raise InputError(f"max_voxels must be at least 1, got {max_voxels}")
     factor = _factor(grid.shape, max_voxels)
-    reduced = _reduce(volume, factor)
+    reduced = _reduce(shown_volume, factor)
     finite = reduced[np.isfinite(reduced)]
     if finite.size == 0:
         raise InputError("volume: expected finite values, got only NaN or infinite ones")
@@ -69,7 +70,7 @@ def save_page(
     meta = {
         "title": title,
         "about": _about(grid, factor, low, high, unit),
-        "unit": unit,
+        "unit": number_text("", unit).strip(),
         "flat": grid.ndim == 2,
         "window": shown,
         "low": low,
@@ -98,27 +99,24 @@ def _factor(shape: tuple[int, ...], max_voxels: int) -> int:
     return factor
 
 
-def _reduce(volume: torch.Tensor | np.ndarray, factor: int) -> np.ndarray:
+def _reduce(volume: Volume, factor: int) -> np.ndarray:
     """[Z, Y, X] float32 means of factor^3 voxels, of the voxels there are at the far ends."""
-    if volume.ndim == 2:
-        volume = volume[None]
     if factor == 1:
-        return _float32(volume)
-    starts = [np.arange(0, n, factor) for n in volume.shape]
-    thick = 1 if volume.shape[0] == 1 else factor
+        return _slices(volume, 0, volume.slices)
+    sides = volume.shape[-2:]
+    starts = [np.arange(0, n, factor) for n in sides]
+    thick = 1 if volume.slices == 1 else factor
     slabs = []
-    for z in range(0, volume.shape[0], thick):
-        slab = _float32(volume[z : z + thick]).mean(axis=0)
-        slab = np.add.reduceat(np.add.reduceat(slab, starts[1], axis=0), starts[2], axis=1)
-        rows, columns = (np.diff(np.append(s, n)) for s, n in zip(starts[1:], volume.shape[1:], strict=True))
+    for z in range(0, volume.slices, thick):
+        slab = _slices(volume, z, min(z + thick, volume.slices)).mean(axis=0)
+        slab = np.add.reduceat(np.add.reduceat(slab, starts[0], axis=0), starts[1], axis=1)
+        rows, columns = (np.diff(np.append(s, n)) for s, n in zip(starts, sides, strict=True))
         slabs.append(slab / np.outer(rows, columns).astype(np.float32))
     return np.stack(slabs)
 
 
-def _float32(volume: torch.Tensor | np.ndarray) -> np.ndarray:
-    if isinstance(volume, torch.Tensor):
-        volume = volume.detach().cpu().to(torch.float32).numpy()
-    return np.asarray(volume, dtype=np.float32)
+def _slices(volume: Volume, first: int, end: int) -> np.ndarray:
+    return volume.read(first, end).detach().cpu().numpy()
 
 
 def _window(values: np.ndarray) -> tuple[float, float]:
@@ -139,10 +137,11 @@ def _axes(grid: Grid, factor: int, shape: tuple[int, ...]) -> dict[str, Any]:
     return {"shape": list(shape), "first": first, "spacing": spacing}
 
 
-def _about(grid: Grid, factor: int, low: float, high: float, unit: str) -> str:
+def _about(grid: Grid, factor: int, low: float, high: float, unit: str | None) -> str:
     counts = " x ".join(str(n) for n in grid.shape)
     size = " x ".join(f"{step:g}" for step in grid.spacing)
-    text = f"{counts} voxels of {size} mm ({'z, y, x' if grid.ndim == 3 else 'y, x'}); {low:.4g} to {high:.4g} {unit}"
+    values = number_text(f"{low:.4g} to {high:.4g}", unit)
+    text = f"{counts} voxels of {size} mm ({'z, y, x' if grid.ndim == 3 else 'y, x'}); {values}"
     return text if factor == 1 else f"{text}; shown as means over {factor} voxels along each axis"
 
 

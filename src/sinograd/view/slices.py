@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 
-from sinograd.data.scan import check_grid
+from sinograd.data.units import quantity_text, unit_text
+from sinograd.data.volume import Volume
 from sinograd.errors import InputError
-from sinograd.io.storage.atomic import replacing
+from sinograd.io.storage.atomic import check_destination, replacing
+from sinograd.view.arguments import PathText, Values, volume_and_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -49,46 +50,51 @@ class _Slice:
 
 
 def save_preview(
-    volume: torch.Tensor | np.ndarray,
-    grid: Grid,
-    path: str | os.PathLike[str],
+    volume: Values,
+    grid: Grid | PathText,
+    path: PathText | None = None,
     *,
-    truth: torch.Tensor | np.ndarray | None = None,
+    truth: Values | None = None,
     window: tuple[float, float] | None = None,
     title: str | None = None,
-    unit: str = "1/mm",
+    unit: str | None = None,
     force: bool = False,
 ) -> None:
     """Write a PNG of the three slices through the middle of a volume (of the image itself in 2-D).
+
+    `save_preview(volume, "slices.png")` of a `Volume`, lazy ones too; `save_preview(values, grid, "slices.png",
+    unit="1/mm")` of a tensor or an array. The colour bar names the unit.
 
     With `truth` (same shape) there are rows for the reconstruction, the truth and their difference. `window`
     is the (low, high) shown as black and white; by default the 0.5 and 99.5 percentiles of the truth's
     slices, or of the reconstruction's, and a little more. The difference has its own scale, symmetric about
     zero. Axes are in mm; +y is drawn downwards and +z upwards, which the picture says.
 
-    Raises TypeError when `grid` is no Grid, ValueError for shapes that do not match it, slices without any
-    finite value or a window that is not increasing, and FileExistsError when the file exists and `force` is not set.
+    Raises TypeError when `grid` is no Grid, ValueError for shapes that do not match it, an unknown unit, slices without
+    any finite value or a window that is not increasing, and FileExistsError when the file exists and `force` is not
+    set.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
 
-    check_grid(grid)
+    shown_volume, path = volume_and_path(volume, grid, path, unit)
     path = check_picture_path(path, force=force)
-    slices = _middle_slices(grid)
-    shown = [("reconstruction", _cut(volume, grid, slices, "volume"))]
+    slices = _middle_slices(shown_volume.grid)
+    shown = [("reconstruction", _cut(shown_volume, slices, "volume"))]
     if truth is not None:
-        shown.append(("truth", _cut(truth, grid, slices, "truth")))
+        if tuple(truth.shape) != shown_volume.shape:
+            raise InputError(f"truth {list(truth.shape)} does not match grid.shape {shown_volume.shape}")
+        values = truth if isinstance(truth, Volume) else Volume(truth, shown_volume.grid)
+        shown.append(("truth", _cut(values, slices, "truth")))
     low, high = _with_margin(_window(shown[-1][1])) if window is None else window
     if not low < high:
         raise InputError(f"window must be (low, high) with low < high, got {(low, high)}")
-    figure = _draw(slices, shown, (low, high), title, unit)
+    figure = _draw(slices, shown, (low, high), title, shown_volume.unit)
     with replacing(path, force=force) as temporary:
         FigureCanvasAgg(figure).print_png(str(temporary), metadata={"Software": "sinograd"})
 
 
 def check_picture_path(path: str | os.PathLike[str], *, force: bool = False) -> Path:
     """Check, before a long computation, that a PNG can be written to `path`; raises like `save_preview`."""
-    from sinograd.io.storage.atomic import check_destination
-
     path = Path(path)
     if path.suffix.lower() != ".png":
         raise InputError(f"cannot write the picture {path}: its name must end in .png")
@@ -112,11 +118,20 @@ def _middle_slices(grid: Grid) -> list[_Slice]:
     ]
 
 
-def _cut(volume: torch.Tensor | np.ndarray, grid: Grid, slices: Sequence[_Slice], name: str) -> list[np.ndarray]:
-    if tuple(volume.shape) != tuple(grid.shape):
-        raise InputError(f"{name} {list(volume.shape)} does not match grid.shape {tuple(grid.shape)}")
-    planes = [volume[s.index] for s in slices]
-    cut = [np.asarray(p.detach().cpu() if isinstance(p, torch.Tensor) else p, dtype=np.float32) for p in planes]
+def _cut(volume: Volume, slices: Sequence[_Slice], name: str) -> list[np.ndarray]:
+    """The planes, float32; of a lazy volume read block by block."""
+    if volume.ndim == 2:
+        cut = [volume.read(0, 1)[0].detach().cpu().numpy()]
+    else:
+        blocks: list[list[np.ndarray]] = [[] for _ in slices]
+        middle = volume.shape[0] // 2
+        for first, end in volume.blocks():
+            values = volume.read(first, end)
+            if first <= middle < end:
+                blocks[0].append(values[middle - first].detach().cpu().numpy())
+            for part, where in zip(blocks[1:], slices[1:], strict=True):
+                part.append(values[where.index].detach().cpu().numpy())
+        cut = [blocks[0][0], *(np.concatenate(part) for part in blocks[1:])]
     if not any(np.isfinite(plane).any() for plane in cut):
         raise InputError(f"{name}: expected finite values in the middle slices, got only NaN or infinite ones")
     return cut
@@ -144,7 +159,7 @@ def _draw(
     shown: Sequence[tuple[str, list[np.ndarray]]],
     window: tuple[float, float],
     title: str | None,
-    unit: str,
+    unit: str | None,
 ) -> Figure:
     grey = {"cmap": "gray", "vmin": window[0], "vmax": window[1]}
     rows: list[tuple[str, list[np.ndarray], dict[str, Any]]] = [(name, planes, grey) for name, planes in shown]
@@ -163,7 +178,7 @@ def _draw(
             figure.colorbar(image, cax=bar)
         if len(rows) > 1:
             label.text(0.5, 0.5, name, rotation=90, va="center", ha="center", **_HEADING)
-        bar.set_ylabel(f"{'attenuation' if style is grey else 'error'} ({unit})", color=_QUIET, fontsize=8)
+        bar.set_ylabel(quantity_text(unit) if style is grey else f"error ({unit_text(unit)})", color=_QUIET, fontsize=8)
         bar.tick_params(labelsize=7, colors=_QUIET)
         bar.spines["outline"].set_visible(False)
     if title:

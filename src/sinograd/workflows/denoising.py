@@ -76,8 +76,9 @@ def _denoise_file(request: DenoiseRequest, progress: Report) -> Denoised:
     _check_device(request, module)
     if isinstance(module, DualDomainBilateral):
         volume, grid, scan = _from_scan(request, module, saved, progress)
+        unit = "1/mm"
     else:
-        volume, grid = _from_volume(request, module, saved, progress)  # pyright: ignore[reportArgumentType]
+        volume, grid, unit = _from_volume(request, module, saved, progress)  # pyright: ignore[reportArgumentType]
         scan = None
     progress.stage("writing", 0)
     source: dict[str, Any] = {"file": str(request.input.resolve())}
@@ -92,17 +93,17 @@ def _denoise_file(request: DenoiseRequest, progress: Report) -> Denoised:
     if dicom.is_series(request.input):
         dicom.write_output(request, volume, saved)
     else:
-        write_volume(volume, request.output, grid, force=request.force, provenance=provenance)
+        write_volume(volume, request.output, grid, unit=unit, force=request.force, provenance=provenance)
     if request.preview is not None:
         title = f"{request.input.name}: {saved.model.name}"
-        save_preview(volume, grid, request.preview, title=title, force=request.force)
+        save_preview(volume, grid, request.preview, unit=unit, title=title, force=request.force)
     words = f"{saved.model.name}, {sum(p.numel() for p in module.parameters())} parameters"
     return Denoised(volume, grid, scan, words, time.perf_counter() - start)
 
 
 def _from_volume(
     request: DenoiseRequest, module: nn.Sequential | NetworkDenoiser, saved: AnySaved, progress: Report
-) -> tuple[torch.Tensor, Grid]:
+) -> tuple[torch.Tensor, Grid, str | None]:
     import torch
     from torch import nn
 
@@ -117,15 +118,17 @@ def _from_volume(
     progress.stage("reading", 0)
     if dicom.is_series(request.input):
         volume, grid = dicom.load_series(request.input, request.model, module, saved)
+        unit = "HU"
     else:
         try:
-            volume, grid, _ = read_volume(request.input)
+            source = read_volume(request.input)
         except ValueError as error:
             hint = (
                 f"{request.model} ({saved.model.name}) denoises volumes, or slices in a folder; a scan has to be "
                 "reconstructed first"
             )
             raise InputError(f"{error}; {hint}") from error
+        volume, grid, unit = source.values, source.grid, source.unit
     _check_outputs(request, grid)
     volume = volume.float()
     bad = int((~torch.isfinite(volume)).sum())
@@ -136,7 +139,7 @@ def _from_volume(
         raise InputError(f"{request.input} is an image, {request.model} denoises volumes")
     _warn_of_other_data(volume, grid, module, saved)
     filter_in_place(module.to(request.device), volume, progress=progress.stage("denoising", len(volume), "slices"))
-    return volume, grid
+    return volume, grid, unit
 
 
 def _from_scan(

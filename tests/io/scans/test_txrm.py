@@ -393,7 +393,8 @@ def test_a_volume(tmp_path: Path) -> None:
     slices = counts(6, (8, 9))
     path = tmp_path / "volume.txm"
     write_txrm(path, slices, [], pixel_um=12.5)
-    volume, grid, record = read_volume(path)
+    saved = read_volume(path)
+    volume, grid, record = saved.values, saved.grid, saved.provenance
     np.testing.assert_array_equal(volume.numpy(), slices.astype(np.float32))
     assert grid.shape == (6, 8, 9) and grid.spacing == pytest.approx((0.0125,) * 3)
     assert record["values"] == "as stored" and record["metadata"]["vendor"] == "Zeiss / Xradia"

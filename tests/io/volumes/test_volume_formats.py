@@ -17,8 +17,7 @@ import yaml
 
 from sinograd.data import make_provenance
 from sinograd.geometry import Grid
-from sinograd.io import check_volume_path, read_volume, write_volume
-from sinograd.io.volumes.volume_files import is_volume
+from sinograd.io import check_volume_path, is_volume, read_volume, write_volume
 
 sitk = pytest.importorskip("SimpleITK", reason="needs the extra io")
 zarr = pytest.importorskip("zarr", reason="needs the extra io")
@@ -44,7 +43,8 @@ def test_round_trip(tmp_path: Path, name: str, grid: Grid) -> None:
     write_volume(volume, tmp_path / name, grid, provenance=provenance)
     assert [path.name for path in tmp_path.iterdir()] == [name]
     assert is_volume(tmp_path / name)
-    again, same_grid, record = read_volume(tmp_path / name)
+    saved = read_volume(tmp_path / name)
+    again, same_grid, record = saved.values, saved.grid, saved.provenance
     assert again.dtype == torch.float32
     torch.testing.assert_close(again, volume, rtol=0, atol=0)
     assert same_grid.shape == grid.shape
@@ -59,7 +59,7 @@ def test_round_trip(tmp_path: Path, name: str, grid: Grid) -> None:
 def test_types_stay(tmp_path: Path, name: str, dtype: torch.dtype) -> None:
     volume = (100 * torch.rand(5, 4, 3)).to(dtype).permute(2, 1, 0)
     write_volume(volume, tmp_path / name, GRIDS["volume"])
-    again = read_volume(tmp_path / name)[0]
+    again = read_volume(tmp_path / name).values
     assert again.dtype == dtype
     torch.testing.assert_close(again, volume, rtol=0, atol=0)
 
@@ -87,7 +87,8 @@ def test_files_of_simpleitk(tmp_path: Path, name: str, compressed: bool) -> None
     image.SetSpacing((0.5, 0.25, 2.0))
     image.SetOrigin((-1.0, 3.0, 10.0))
     sitk.WriteImage(image, str(tmp_path / name), useCompression=compressed)
-    volume, grid, provenance = read_volume(tmp_path / name)
+    saved = read_volume(tmp_path / name)
+    volume, grid, provenance = saved.values, saved.grid, saved.provenance
     np.testing.assert_array_equal(volume.numpy(), array)
     assert grid.equals(Grid((3, 4, 5), (2.0, 0.25, 0.5), (0.0, 3.375, 12.0))) and provenance == {}
     image.SetDirection((0, 1, 0, 1, 0, 0, 0, 0, -1))
@@ -101,7 +102,8 @@ def test_files_of_simpleitk(tmp_path: Path, name: str, compressed: bool) -> None
 
 def test_a_real_metaimage(shared_data: Path) -> None:
     image = sitk.ReadImage(str(shared_data / "head" / "head.mha"))
-    volume, grid, _ = read_volume(shared_data / "head" / "head.mha")
+    saved = read_volume(shared_data / "head" / "head.mha")
+    volume, grid = saved.values, saved.grid
     np.testing.assert_array_equal(volume.numpy(), sitk.GetArrayFromImage(image))
     np.testing.assert_allclose(grid.spacing, image.GetSpacing()[::-1])
     assert [float(axis[0]) for axis in reversed(grid.axes())] == pytest.approx(image.GetOrigin())
@@ -201,7 +203,8 @@ def test_foreign_ome_zarr(tmp_path: Path, version: Any) -> None:
         group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
     else:
         group.attrs["multiscales"] = [{**multiscale, "version": "0.4"}]
-    volume, grid, _ = read_volume(tmp_path / "out.zarr")
+    saved = read_volume(tmp_path / "out.zarr")
+    volume, grid = saved.values, saved.grid
     np.testing.assert_array_equal(volume.numpy(), array[0])
     assert grid.equals(Grid((2, 3, 4), (0.02, 0.01, 0.005), (0.3 + 1.5 * 0.005, 0.2 + 0.01, 0.1 + 0.5 * 0.02)))
 
@@ -250,12 +253,12 @@ def test_nothing_is_replaced_unasked(tmp_path: Path, name: str) -> None:
             attempt(torch.ones(grid.shape), tmp_path / name, grid)
     assert tree(tmp_path / name) == before
     write_volume(torch.ones(grid.shape), tmp_path / name, grid, force=True)
-    assert read_volume(tmp_path / name)[0].sum() == 60
+    assert read_volume(tmp_path / name).values.sum() == 60
     if (tmp_path / name).is_dir():
         (tmp_path / name / "notes.txt").write_text("mine")
         with pytest.raises(FileExistsError, match="holds other files than those that would be written"):
             write_volume(torch.zeros(grid.shape), tmp_path / name, grid, force=True)
-        assert read_volume(tmp_path / name)[0].sum() == 60
+        assert read_volume(tmp_path / name).values.sum() == 60
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -302,7 +305,8 @@ def test_nifti_of_other_orders_and_slopes(tmp_path: Path, order: str) -> None:
     quaternion = struct.pack(f"{order}6f", 0, 0, 1, 1, 2, 3)  # half a turn about z: ITK's x and y
     head[256:280] = quaternion
     (tmp_path / "out.nii").write_bytes(bytes(head) + voxels.tobytes())
-    volume, grid, _ = read_volume(tmp_path / "out.nii")
+    saved = read_volume(tmp_path / "out.nii")
+    volume, grid = saved.values, saved.grid
     np.testing.assert_allclose(volume.numpy().ravel(), 0.5 * np.arange(24) + 3)
     assert volume.shape == (2, 3, 4) and grid.spacing == (2.0, 0.25, 0.5)
     (tmp_path / "out.nii").write_bytes(bytes(head) + voxels.tobytes()[:-1])

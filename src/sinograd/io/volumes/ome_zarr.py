@@ -1,9 +1,11 @@
 """Volumes as OME-Zarr folders: OME-NGFF 0.5 in Zarr version 3, with a pyramid of halved copies.
 
     zarr.json      attributes: ome = {version, multiscales: [axes z, y, x in millimeter; for each level a scale (mm)
-                   and a translation (mm, centre of the first voxel)]}, sinograd = {unit, provenance}
+                   and a translation (mm, centre of the first voxel)]}, sinograd = {version = 2, unit (missing: not
+                   known), provenance}; without a version: of sinograd 0.1.0, whose unit is always 1/mm
     0, 1, 2 ...    arrays in chunks of up to 128 a side; each level averages 2 x 2 x 2 voxels of the one before, until
-                   no axis has more than 128. The last voxel of an odd axis averages what there is
+                   no axis has more than 128. The last voxel of an odd axis averages what there is. Of masks and
+                   labels (whole numbers or booleans without a unit) a level takes the first of the voxels instead
 
 Reading takes level 0, of version 0.4 or 0.5, in any unit of length. Writing holds the levels above 0 beside the
 volume: 1/7 of its size.
@@ -14,77 +16,130 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from sinograd.data.provenance import to_json
-from sinograd.errors import InputError
-from sinograd.geometry import Grid
+from sinograd.data.volume import Volume
+from sinograd.errors import FormatError
 from sinograd.io.storage.optional import extra
+from sinograd.io.volumes.format import VolumeFormat, as_array, as_tensor, record_of, torch_dtype, volume_of
+from sinograd.io.volumes.old_units import trusted_record
 
 PACKAGE = "zarr"
-SUFFIXES = (".zarr",)
+VERSION = 2
 CHUNK = 128
 T = TypeVar("T")
 MM = {"nanometer": 1e-6, "micrometer": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1e3}
 _UNCHECKED_BYTES = 1 << 31
 
 
-def write(array: np.ndarray, folder: Path, record: dict[str, Any]) -> None:
-    """Fill an empty folder with [z, y, x] or [y, x], its pyramid and the record."""
-    zarr: Any = extra(PACKAGE, folder)
-    axes = ["z", "y", "x"][-array.ndim :]
-    spacing = np.array(record["spacing_mm"], dtype=np.float64)
-    first = np.array([float(axis[0]) for axis in Grid(array.shape, tuple(spacing), record["center_mm"]).axes()])
-    levels, datasets = _pyramid(array), []
-    group = zarr.open_group(str(folder), mode="w", zarr_format=3)
-    factor = np.ones(array.ndim)
-    for number, level in enumerate(levels):
-        if number:
-            factor = factor * np.where(np.array(levels[number - 1].shape) > 1, 2, 1)
-        scale, translation = spacing * factor, first + (factor - 1) / 2 * spacing
-        datasets.append(
-            {
-                "path": str(number),
-                "coordinateTransformations": [
-                    {"type": "scale", "scale": scale.tolist()},
-                    {"type": "translation", "translation": translation.tolist()},
-                ],
-            }
+class OmeZarr(VolumeFormat):
+    """A Zarr group with an image pyramid."""
+
+    folder = True
+    unit_place = "`unit` of the group's attribute `sinograd`"
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """A folder that is a Zarr group."""
+        return is_zarr_group(path)
+
+    def is_own(self, folder: Path) -> bool:
+        """A Zarr group and nothing else."""
+        return is_zarr_group(folder) and all(
+            path.name == "zarr.json" or path.name.isdigit() for path in folder.iterdir()
         )
-        stored = group.create_array(
-            str(number),
-            shape=level.shape,
-            chunks=tuple(min(CHUNK, n) for n in level.shape),
-            dtype=level.dtype.newbyteorder("="),
-            dimension_names=axes,
-            config={"write_empty_chunks": True},
-        )
-        for start in range(0, level.shape[0], CHUNK):
-            stored[start : start + CHUNK] = level[start : start + CHUNK]
-    multiscale = {
-        "name": "volume",
-        "type": "mean",
-        "axes": [{"name": name, "type": "space", "unit": "millimeter"} for name in axes],
-        "datasets": datasets,
-    }
-    group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
-    group.attrs["sinograd"] = {"unit": "1/mm", "provenance": json.loads(to_json(record["provenance"]))}
+
+    def open(self, path: Path) -> Volume:
+        """The finest level; FormatError when it is no OME-Zarr volume or is damaged."""
+        array, shape, record = _stored(path)
+        return volume_of(ZarrLevel(path.resolve(), array, shape), record, path)
+
+    def write(self, volume: Volume, path: Path) -> None:
+        """The volume, its pyramid and its record."""
+        zarr: Any = extra(PACKAGE, path)
+        array, record = as_array(volume), record_of(volume)
+        labels = volume.unit == "1" and array.dtype.kind in "iub"
+        spacing = np.array(volume.spacing, dtype=np.float64)
+        first = np.array([float(axis[0]) for axis in volume.grid.axes()])
+        group = zarr.open_group(str(path), mode="w", zarr_format=3)
+        axes, datasets, factor = ["z", "y", "x"][-array.ndim :], [], np.ones(array.ndim)
+        for number, level in enumerate(levels := _pyramid(array, labels)):
+            if number:
+                factor = factor * np.where(np.array(levels[number - 1].shape) > 1, 2, 1)
+            datasets.append(_dataset(str(number), spacing * factor, first + (factor - 1) / 2 * spacing))
+            stored = group.create_array(
+                str(number),
+                shape=level.shape,
+                chunks=tuple(min(CHUNK, n) for n in level.shape),
+                dtype=level.dtype.newbyteorder("="),
+                dimension_names=axes,
+                config={"write_empty_chunks": True},
+            )
+            for start in range(0, level.shape[0], CHUNK):
+                stored[start : start + CHUNK] = level[start : start + CHUNK]
+        multiscale = {
+            "name": "volume",
+            "type": "nearest" if labels else "mean",
+            "axes": [{"name": name, "type": "space", "unit": "millimeter"} for name in axes],
+            "datasets": datasets,
+        }
+        group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
+        own = {name: record[name] for name in ("unit", "provenance") if name in record}
+        group.attrs["sinograd"] = {"version": VERSION, **json.loads(to_json(own))}
 
 
-def read(folder: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """The finest level and its record; ValueError when it is no OME-Zarr volume or is damaged."""
-    array, shape, record = stored(folder)
-    return checked(folder, lambda: np.asarray(array[...]).reshape(shape)), record
+@dataclass(frozen=True)
+class ZarrLevel:
+    """The finest level of an OME-Zarr folder; `shape` is without axes of time and channel."""
+
+    folder: Path
+    array: Any
+    shape: tuple[int, ...]
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what `read` gives."""
+        return torch_dtype(np.dtype(self.array.dtype))
+
+    @property
+    def block(self) -> int:
+        """Slices of a chunk."""
+        return int(self.array.chunks[-3]) if len(self.shape) == 3 else 1
+
+    def read(self, first: int, end: int) -> Tensor:
+        """Slices first to end - 1; FormatError naming the folder where chunks are damaged."""
+        leading = (0,) * (self.array.ndim - len(self.shape))
+        slices = (slice(first, end),) if len(self.shape) == 3 else ()
+        array = checked(self.folder, lambda: np.asarray(self.array[(*leading, *slices, ...)]))
+        if len(self.shape) == 2:
+            array = array[None][first:end]
+        return as_tensor(array.reshape(end - first, *self.shape[-2:]))
 
 
-def stored(folder: Path) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
+def is_zarr_group(folder: Path) -> bool:
+    """Whether a folder is a Zarr group."""
+    return (folder / "zarr.json").is_file() or (folder / ".zgroup").is_file()
+
+
+def _dataset(path: str, scale: np.ndarray, translation: np.ndarray) -> dict[str, Any]:
+    transforms = [
+        {"type": "scale", "scale": scale.tolist()},
+        {"type": "translation", "translation": translation.tolist()},
+    ]
+    return {"path": path, "coordinateTransformations": transforms}
+
+
+def _stored(folder: Path) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
     """The finest level as a Zarr array that is not read yet, its shape [z, y, x] or [y, x], and the record."""
     zarr: Any = extra(PACKAGE, folder)
 
-    def opened() -> tuple[Any, tuple[int, ...], dict[str, Any]]:
+    def opened() -> tuple[Any, tuple[int, ...], dict[str, Any], bool]:
         group = zarr.open_group(str(folder), mode="r")
         attributes = dict(group.attrs)
         multiscale = attributes.get("ome", attributes)["multiscales"][0]
@@ -93,36 +148,27 @@ def stored(folder: Path) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
         size = math.prod(shape) * array.dtype.itemsize
         on_disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
         if size > max(_UNCHECKED_BYTES, 1100 * on_disk):
-            raise InputError(f"{shape} voxels do not fit into {on_disk:,} bytes")
+            raise FormatError(f"{shape} voxels do not fit into {on_disk:,} bytes")
         middle = [f + (n - 1) / 2 * s for f, n, s in zip(first, shape, spacing, strict=True)]
         own = attributes.get("sinograd")
-        provenance = own.get("provenance") if isinstance(own, dict) else None
-        return array, shape, {"spacing_mm": spacing, "center_mm": middle[::-1], "provenance": provenance}
+        own = own if isinstance(own, dict) else {}
+        record = {name: own[name] for name in ("unit", "provenance") if name in own}
+        return array, shape, {**record, "spacing_mm": spacing, "center_mm": middle[::-1]}, "version" not in own
 
-    array, shape, record = checked(folder, opened)
-    if array.dtype.kind not in "fiu":
-        raise InputError(f"{folder} must hold real numbers, got {array.dtype}")
-    return array, shape, record
+    array, shape, record, is_old = checked(folder, opened)
+    if array.dtype.kind not in "fiub":
+        raise FormatError(f"{folder} must hold real numbers, got {array.dtype}")
+    return array, shape, trusted_record(folder, record) if is_old else record
 
 
 def checked(folder: Path, work: Callable[[], T]) -> T:
-    """What `work` gives; ValueError naming the folder for whatever a damaged one leads to."""
+    """What `work` gives; FormatError naming the folder for whatever a damaged one leads to."""
     # Zarr meets damaged files with KeyError, TypeError, JSON and codec errors.
     try:
         return work()
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
-        raise InputError(f"{folder} is no OME-Zarr volume, or is damaged: {reason}") from error
-
-
-def is_ome_zarr(folder: Path) -> bool:
-    """Whether a folder is a Zarr group."""
-    return (folder / "zarr.json").is_file() or (folder / ".zgroup").is_file()
-
-
-def is_only_ome_zarr(folder: Path) -> bool:
-    """Whether a folder holds what `write` writes and nothing else."""
-    return is_ome_zarr(folder) and all(path.name == "zarr.json" or path.name.isdigit() for path in folder.iterdir())
+        raise FormatError(f"{folder} is no OME-Zarr volume, or is damaged: {reason}") from error
 
 
 def _placed(multiscale: dict[str, Any], stored: tuple[int, ...]) -> tuple[tuple[int, ...], list[float], list[float]]:
@@ -138,26 +184,26 @@ def _placed(multiscale: dict[str, Any], stored: tuple[int, ...]) -> tuple[tuple[
         elif transform["type"] == "translation":
             translation = translation + np.array(transform["translation"], dtype=np.float64)
         else:
-            raise InputError(f"coordinate transformation {transform['type']!r} is not supported")
+            raise FormatError(f"coordinate transformation {transform['type']!r} is not supported")
     axes = multiscale["axes"]
     space = [i for i, axis in enumerate(axes) if axis.get("type") == "space"]
     names = [axes[i]["name"] for i in space]
     if names not in (["z", "y", "x"], ["y", "x"]) or len(axes) != len(stored):
-        raise InputError(f"expected the axes z, y, x or y, x, got {[axis.get('name') for axis in axes]}")
+        raise FormatError(f"expected the axes z, y, x or y, x, got {[axis.get('name') for axis in axes]}")
     if any(stored[i] != 1 for i in range(len(stored)) if i not in space):
-        raise InputError(f"expected one channel and one time, got {list(stored)}")
+        raise FormatError(f"expected one channel and one time, got {list(stored)}")
     units = [MM.get(axes[i].get("unit"), 0.0) for i in space]
     if not all(units):
-        raise InputError(f"the axes have the units {[axes[i].get('unit') for i in space]}, known are {', '.join(MM)}")
+        raise FormatError(f"the axes have the units {[axes[i].get('unit') for i in space]}, known are {', '.join(MM)}")
     spacing = [float(scale[i] * unit) for i, unit in zip(space, units, strict=True)]
     first = [float(translation[i] * unit) for i, unit in zip(space, units, strict=True)]
     return tuple(stored[i] for i in space), spacing, first
 
 
-def _pyramid(array: np.ndarray) -> list[np.ndarray]:
+def _pyramid(array: np.ndarray, labels: bool) -> list[np.ndarray]:
     levels = [array]
     while max(levels[-1].shape) > CHUNK:
-        levels.append(_halved(levels[-1]))
+        levels.append(levels[-1][(slice(None, None, 2),) * array.ndim] if labels else _halved(levels[-1]))
     return levels
 
 

@@ -1,4 +1,8 @@
-"""Volumes in one TIFF file: ImageJ's, or OME BigTIFF beyond 4 GB."""
+"""Volumes in one TIFF file: ImageJ's, or OME BigTIFF beyond 4 GB.
+
+uint8 and uint16 stay, booleans are stored as uint8, everything else is float32. Spacing is in ImageJ's or OME's fields,
+in mm; spacing, centre, unit and provenance are JSON in ImageJ's Info or OME's Description.
+"""
 
 from __future__ import annotations
 
@@ -7,62 +11,76 @@ import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from sinograd.data.provenance import to_json
-from sinograd.errors import InputError
-from sinograd.io.storage.tiff import MAX_RATIO, TiffImages, opened_tiff
+from sinograd.data.volume import Volume
+from sinograd.errors import FormatError
+from sinograd.io.storage.tiff import MAX_RATIO, TiffImages, is_tiff, opened_tiff
+from sinograd.io.volumes.format import StoredArray, VolumeFormat, as_array, record_of, volume_of
 
 if TYPE_CHECKING:
     import tifffile
 
 IMAGEJ_BYTES = (1 << 32) - (1 << 20)  # offsets in an ImageJ TIFF have 32 bits
+_STORED = {"bool": "uint8", "uint8": "uint8", "uint16": "uint16"}  # what ImageJ knows beside float32
 
 
-def write(array: np.ndarray, path: Path, record: dict[str, Any]) -> None:
-    """Write [z, y, x] or [y, x] as float32 with the record's spacing_mm, center_mm and provenance."""
-    import tifffile
+class Tiff(VolumeFormat):
+    """One TIFF file."""
 
-    array = array.astype(np.float32, copy=False)
-    spacing = record["spacing_mm"]
-    axes = "ZYX" if array.ndim == 3 else "YX"
-    resolution = (1 / spacing[-1], 1 / spacing[-2])  # pixels a mm, x then y
-    if array.nbytes <= IMAGEJ_BYTES:
-        description = {"axes": axes, "unit": "mm", "Info": to_json(record)}
-        if array.ndim == 3:
-            description["spacing"] = spacing[0]
-        options: dict[str, Any] = {"imagej": True, "resolution": resolution, "metadata": description}
-    else:
-        description = {"axes": axes, "Description": to_json(record)}
-        for axis, value in zip("XYZ", reversed(spacing), strict=False):
-            description |= {f"PhysicalSize{axis}": value, f"PhysicalSize{axis}Unit": "mm"}
-        options = {"ome": True, "bigtiff": True, "metadata": description}
-    tifffile.imwrite(path, array, photometric="minisblack", **options)
+    keeps = frozenset({"unit", "provenance"})
+    unit_place = "`unit` of the JSON text in ImageJ's Info, or OME's Description"
 
+    def matches(self, path: Path, head: bytes) -> bool:
+        """TIFF that holds the record of a volume."""
+        if not is_tiff(head):
+            return False
+        with opened_tiff(path) as file:
+            content = (file.imagej_metadata or {}).get("Info") or _ome_description(file.ome_metadata)
+        return isinstance(content, str) and '"spacing_mm"' in content
 
-def read(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    """The array and its record, which is empty in files of other software; ValueError for a damaged file."""
-    with opened_tiff(path) as file:
-        record = _record(file)
-        size = sum(series.nbytes for series in file.series)
-        if size > MAX_RATIO * path.stat().st_size:
-            raise InputError(f"{size:,} bytes of pixels do not fit into it")
-        array = file.asarray()
-    shape = record.get("shape", list(array.shape)) if isinstance(record, dict) else []
-    if not isinstance(shape, list) or array.size != math.prod(shape):
-        raise InputError(f"{path} is a truncated or damaged TIFF file: {list(array.shape)}, expected {shape}")
-    return array.reshape(shape), record  # TIFF has no volume of one slice
+    def read(self, path: Path) -> Volume:
+        """The volume; FormatError for a damaged file or one without spacing."""
+        with opened_tiff(path) as file:
+            record = _record(file)
+            size = sum(series.nbytes for series in file.series)
+            if size > MAX_RATIO * path.stat().st_size:
+                raise FormatError(f"{size:,} bytes of pixels do not fit into it")
+            array = file.asarray()
+        shape = record.get("shape", list(array.shape)) if isinstance(record, dict) else []
+        if not isinstance(shape, list) or array.size != math.prod(shape):
+            raise FormatError(f"{path} is a truncated or damaged TIFF file: {list(array.shape)}, expected {shape}")
+        return volume_of(array.reshape(shape), record, path)  # TIFF has no volume of one slice
 
+    def open(self, path: Path) -> Volume:
+        """As `read`, of slices that are read when they are needed."""
+        with opened_tiff(path) as file:
+            record = _record(file)
+        images = TiffImages([path])
+        shape = record.get("shape", list(images.shape)) if isinstance(record, dict) else []
+        if not isinstance(shape, list) or [1, *shape][-3:] != list(images.shape):
+            raise FormatError(f"{path} is a truncated or damaged TIFF file: {list(images.shape)}, expected {shape}")
+        return volume_of(StoredArray(images, tuple(shape), is_bool=record.get("dtype") == "bool"), record, path)
 
-def images(path: Path) -> tuple[TiffImages, dict[str, Any]]:
-    """As `read`, of slices that are read when they are asked for."""
-    with opened_tiff(path) as file:
-        record = _record(file)
-    found = TiffImages([path])
-    shape = record.get("shape", list(found.shape)) if isinstance(record, dict) else []
-    if not isinstance(shape, list) or [1, *shape][-3:] != list(found.shape):
-        raise InputError(f"{path} is a truncated or damaged TIFF file: {list(found.shape)}, expected {shape}")
-    return found, record
+    def write(self, volume: Volume, path: Path) -> None:
+        """The volume and its record."""
+        import tifffile
+
+        array, record = as_array(volume), record_of(volume)
+        array = array.astype(_STORED.get(array.dtype.name, "float32"), copy=False)
+        spacing = record["spacing_mm"]
+        axes = "ZYX" if array.ndim == 3 else "YX"
+        resolution = (1 / spacing[-1], 1 / spacing[-2])  # pixels a mm, x then y
+        if array.nbytes <= IMAGEJ_BYTES:
+            description = {"axes": axes, "unit": "mm", "Info": to_json(record)}
+            if array.ndim == 3:
+                description["spacing"] = spacing[0]
+            options: dict[str, Any] = {"imagej": True, "resolution": resolution, "metadata": description}
+        else:
+            description = {"axes": axes, "Description": to_json(record)}
+            for axis, value in zip("XYZ", reversed(spacing), strict=False):
+                description |= {f"PhysicalSize{axis}": value, f"PhysicalSize{axis}Unit": "mm"}
+            options = {"ome": True, "bigtiff": True, "metadata": description}
+        tifffile.imwrite(path, array, photometric="minisblack", **options)
 
 
 def _record(file: tifffile.TiffFile) -> Any:
@@ -71,13 +89,6 @@ def _record(file: tifffile.TiffFile) -> Any:
     else:
         content = _ome_description(file.ome_metadata)
     return json.loads(content) if content else {}
-
-
-def is_volume(path: Path) -> bool:
-    """Whether a TIFF file holds the record of a volume; ValueError for a damaged file."""
-    with opened_tiff(path) as file:
-        content = (file.imagej_metadata or {}).get("Info") or _ome_description(file.ome_metadata)
-    return isinstance(content, str) and '"spacing_mm"' in content
 
 
 def _ome_description(content: str | None) -> str | None:

@@ -24,6 +24,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.data.units import AIR as _AIR
+from sinograd.data.volume import Volume
 from sinograd.errors import InputError, InputIndexError, MissingFileError, NotAFolderError, ScanWarning
 from sinograd.geometry import Grid
 from sinograd.io.storage.tiff import natural_order
@@ -36,9 +38,10 @@ from sinograd.io.volumes.dicom.file import (
     rescale,
     stored_values,
 )
+from sinograd.io.volumes.format import VolumeFormat
 
 Padding = Literal["air", "keep"]
-AIR, NOTHING = -1000.0, -2000.0  # HU; what is at or below NOTHING was not measured
+AIR, NOTHING = _AIR["HU"], -2000.0  # HU; what is at or below NOTHING was not measured
 
 _SAME = 1e-4  # of direction cosines and pixel sizes that headers round
 _UNEVEN = 0.01  # of the distance between slices
@@ -74,6 +77,18 @@ class DicomSeries:
         """Mm along z, y, x."""
         return (self.grid.spacing[0], self.grid.spacing[1], self.grid.spacing[2])
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what `read` gives."""
+        return torch.float32
+
+    @property
+    def volume(self) -> Volume:
+        """The series as a volume in HU, whose `source` it is; slices are read when they are needed."""
+        metadata = {name: value for name, value in self.metadata.items() if name != "PatientID"}
+        record = {"source": "DICOM slices", "metadata": metadata}
+        return Volume(self, self.grid, "HU", record, self.files[0].parent)
+
     def read(self, first: int, end: int) -> Tensor:
         """Slices first to end - 1 in HU, float32; ValueError naming the file that is damaged."""
         if not 0 <= first <= end <= len(self.files):
@@ -87,6 +102,22 @@ class DicomSeries:
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.shape))
         return f"<DicomSeries: {size} voxels of {' x '.join(f'{s:.4g}' for s in self.spacing)} mm>"
+
+
+class Dicom(VolumeFormat):
+    """A folder with the DICOM slices of one series; read only: `write_series` writes derived slices of a series."""
+
+    folder = True
+    keeps = frozenset({"unit"})
+    unit_place = "always HU: RescaleSlope and RescaleIntercept"
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """A folder that holds a DICOM file."""
+        return is_dicom_folder(path)
+
+    def open(self, path: Path) -> Volume:
+        """The series; errors and warnings as `read_series`."""
+        return read_series(path).volume
 
 
 def read_series(folder: str | os.PathLike[str], *, padding: Padding = "air") -> DicomSeries:

@@ -1,0 +1,167 @@
+"""What every format of files offers, scans' and volumes' alike, and how the one of a path is found.
+
+A format is one class, entered in `sinograd.choices` with its suffixes, whether it writes, and the optional package
+that it needs. Formats compete by content, files as well as folders: the first that matches reads the path, so special
+formats are entered before general ones.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+
+from sinograd.errors import FormatError, InputError, MissingFileError
+from sinograd.io.storage.optional import check_extra
+from sinograd.registry import Entry, Registry
+
+HEAD_BYTES = 1024
+
+
+class Format:
+    """One format of files. It has no state and is made without arguments.
+
+    Attributes:
+        holds: "scan" or "volume".
+    """
+
+    holds: ClassVar[str]
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Whether a path is in this format, by content, and holds what this format reads.
+
+        `head` is how the file starts (HEAD_BYTES, or all of it), b"" for a folder. An InputError counts as no match.
+        """
+        raise NotImplementedError(f"{type(self).__name__}.matches")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A format and its entry."""
+
+    entry: Entry[Any]
+    format: Any
+
+    @property
+    def name(self) -> str:
+        """The format for messages."""
+        return self.entry.help or self.entry.name
+
+
+def find_format(registry: Registry[Any], path: Path) -> Choice:
+    """The format that reads a path: the first that matches by content, or else the first of its suffix.
+
+    That of the suffix cannot read the path either, and says why.
+
+    Raises:
+        MissingFileError: there is no such path.
+        FormatError: no format is like that; lists the known ones.
+        InputError: the format needs a package that is not installed.
+    """
+    by_name = [entry for entry in registry.entries() if path_suffix(registry, path) in entry.about["suffixes"]]
+    for entry in by_name[:1]:
+        _check_package(entry, path)
+    if not path.exists():
+        raise MissingFileError(f"{path} does not exist")
+    head = file_head(path)
+    entry = _matching(registry, path, head)
+    if entry is not None:
+        return _loaded(entry, path)
+    for entry in by_name:
+        if bool(entry.about.get("folder")) == path.is_dir():
+            return _loaded(entry, path)
+    if by_name:
+        kind = "folder" if path.is_dir() else "file"
+        raise FormatError(f"cannot read the {_holds(registry)} {path}: it is a {kind}, which its name does not tell")
+    start = "" if path.is_dir() else f" (it starts with {head[:16]!r})"
+    raise FormatError(
+        f"{path} is in no known format of {_holds(registry)}s{start}. Known formats: {known_formats(registry)}"
+    )
+
+
+def matching_format(registry: Registry[Any], path: Path) -> Choice | None:
+    """The first format that matches an existing path by content; None where none does."""
+    try:
+        entry = _matching(registry, path, file_head(path))
+    except InputError:
+        return None
+    return None if entry is None else _loaded(entry, path)
+
+
+def writing_format(registry: Registry[Any], path: Path, name: str | None = None) -> Choice:
+    """The format that a path is written in: that of its suffix, or the named one where the suffix fits.
+
+    Raises InputError for an unknown suffix or name, a format that is only read, or a package that is missing.
+    """
+    suffix = path_suffix(registry, path)
+    entries = [entry for entry in registry.entries() if entry.about.get("writes")]
+    if name is not None:
+        if name not in [entry.name for entry in entries]:
+            raise InputError(f"format must be one of {', '.join(entry.name for entry in entries)}, got {name!r}")
+        entries = [entry for entry in entries if entry.name == name]
+    for entry in entries:
+        if suffix in entry.about["suffixes"]:
+            return _loaded(entry, path)
+    form = "" if name is None else f" as {name}"
+    raise InputError(f"cannot write the {_holds(registry)} {path}{form}: its name must {_endings(entries)}")
+
+
+def known_formats(registry: Registry[Any], *, writes: bool = False) -> str:
+    """The formats for messages, those that write where `writes` says so: name and suffixes of each."""
+    entries = [entry for entry in registry.entries() if entry.about.get("writes") or not writes]
+    return "; ".join(
+        entry.help + f" ({', '.join(s for s in entry.about['suffixes'] if s)})" * any(entry.about["suffixes"])
+        for entry in entries
+    )
+
+
+def path_suffix(registry: Registry[Any], path: Path) -> str:
+    """The longest suffix of a registry's formats that a name ends in; else its last suffix, in lower case."""
+    name = path.name.lower()
+    known = {suffix for entry in registry.entries() for suffix in entry.about["suffixes"] if suffix}
+    return max((suffix for suffix in known if name.endswith(suffix)), key=len, default=path.suffix.lower())
+
+
+def file_head(path: Path) -> bytes:
+    """How a file starts, b"" for a folder; FormatError for an empty file."""
+    if path.is_dir():
+        return b""
+    with open(path, "rb") as file:
+        head = file.read(HEAD_BYTES)
+    if not head:
+        raise FormatError(f"{path} is empty (0 bytes)")
+    return head
+
+
+def _matching(registry: Registry[Any], path: Path, head: bytes) -> Entry[Any] | None:
+    for entry in registry.entries():
+        if bool(entry.about.get("folder")) != path.is_dir():
+            continue
+        try:
+            if entry.load()().matches(path, head):
+                return entry
+        except InputError:
+            continue
+    return None
+
+
+def _loaded(entry: Entry[Any], path: Path) -> Choice:
+    _check_package(entry, path)
+    return Choice(entry, entry.load()())
+
+
+def _check_package(entry: Entry[Any], path: Path) -> None:
+    if entry.about.get("package"):
+        check_extra(entry.about["package"], path)
+
+
+def _endings(entries: list[Entry[Any]]) -> str:
+    """What a name must be like: "end in .h5, .npy, or have no suffix (a folder of TIFF slices)"."""
+    suffixes = list(dict.fromkeys(suffix for entry in entries for suffix in entry.about["suffixes"] if suffix))
+    folders = [entry.help for entry in entries if "" in entry.about["suffixes"]]
+    parts = [f"end in {', '.join(suffixes)}"] * bool(suffixes)
+    return ", or ".join([*parts, *(f"have no suffix (a {folder})" for folder in folders)])
+
+
+def _holds(registry: Registry[Any]) -> str:
+    return str(registry.only.get("holds", "file"))

@@ -1,0 +1,99 @@
+"""Volumes as NumPy arrays: NAME.npy, and NAME.yaml with shape, spacing_mm, center_mm, unit and provenance."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sinograd.config.yaml import dump_yaml, load_yaml
+from sinograd.data.provenance import to_json
+from sinograd.data.volume import Volume
+from sinograd.errors import FormatError, MissingFileError
+from sinograd.io.storage.atomic import replacing
+from sinograd.io.volumes.format import VolumeFormat, as_array, as_tensor, record_of, torch_dtype, volume_of
+
+MAGIC = b"\x93NUMPY"
+
+
+class Npy(VolumeFormat):
+    """An .npy file with a YAML file beside it."""
+
+    unit_place = "`unit` in the YAML file"
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """A NumPy array whose YAML file tells the spacing of voxels."""
+        sidecar = path.with_suffix(".yaml")
+        return head.startswith(MAGIC) and sidecar.is_file() and "spacing_mm" in (_load(sidecar) or {})
+
+    def read(self, path: Path) -> Volume:
+        """The volume; FormatError for damaged files, MissingFileError without the YAML file."""
+        return volume_of(*_opened(path, mapped=False), path)
+
+    def open(self, path: Path) -> Volume:
+        """As `read`, mapped from the disk."""
+        array, record = _opened(path, mapped=True)
+        return volume_of(MappedArray(path.resolve(), array.shape, array.dtype.str), record, path)
+
+    def written_paths(self, path: Path) -> list[Path]:
+        """The array and the YAML file."""
+        return [path, path.with_suffix(".yaml")]
+
+    def save(self, volume: Volume, path: Path, *, force: bool = False) -> None:
+        """Write both files, whole or not at all."""
+        sidecar = dump_yaml(json.loads(to_json(record_of(volume))))
+        # The array takes its name first and so is never without its sidecar for longer than a rename.
+        with replacing(path.with_suffix(".yaml"), force=force) as beside:
+            beside.write_text(sidecar, encoding="utf-8")
+            with replacing(path, force=force, needed=volume.nbytes) as temporary, open(temporary, "wb") as file:
+                np.save(file, as_array(volume), allow_pickle=False)
+
+
+@dataclass(frozen=True)
+class MappedArray:
+    """An .npy file, mapped anew for every block of slices."""
+
+    path: Path
+    shape: tuple[int, ...]
+    stored: str
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of what `read` gives."""
+        return torch_dtype(np.dtype(self.stored))
+
+    def read(self, first: int, end: int) -> Tensor:
+        """Slices first to end - 1, copied."""
+        array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        if array.shape != self.shape:
+            raise FormatError(f"{self.path} changed since it was opened: {array.shape} != {self.shape}")
+        slices = array if array.ndim == 3 else array[None]
+        return as_tensor(np.array(slices[first:end]))
+
+
+def _opened(path: Path, *, mapped: bool) -> tuple[np.ndarray, dict[str, Any]]:
+    """The array, mapped from the disk or read, and what the YAML file beside it tells."""
+    sidecar = path.with_suffix(".yaml")
+    if not sidecar.exists():
+        raise MissingFileError(f"{path} has no {sidecar.name} beside it, which holds spacing and centre")
+    try:
+        array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        record = _load(sidecar)
+    except (ValueError, EOFError) as error:
+        raise FormatError(f"{path} or {sidecar.name} is truncated or damaged: {error}") from error
+    if array.dtype.kind not in "fiub":
+        raise FormatError(f"{path} must hold real numbers, got {array.dtype}")
+    if record is None or record.get("shape") != list(array.shape):
+        raise FormatError(f"{sidecar} does not describe {path.name}, whose shape is {list(array.shape)}")
+    return array, record
+
+
+def _load(path: Path) -> dict[str, Any] | None:
+    """What a YAML file holds, None for no mapping; FormatError for no YAML."""
+    record = load_yaml(path)
+    return record if isinstance(record, dict) else None
