@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sinograd.choices import WINDOWS
+from sinograd.choices import ALGORITHMS, WINDOWS
 from sinograd.cli.command import Choices, Option
 from sinograd.cli.config import load_config
-from sinograd.workflows.iterative import ALGORITHM_NAMES
 
 _PREPARATION = "Preparation of the projections"
 _VOLUME = "Volume"
@@ -99,7 +98,7 @@ RECONSTRUCT = {
         "along the columns.",
         metavar="file|auto|PIXELS",
     ),
-    "algorithm": _volume(ALGORITHM_NAMES, "auto: FDK or filtered backprojection."),
+    "algorithm": _volume(Choices(ALGORITHMS, ("auto",)), "auto: FDK or filtered backprojection."),
     "iterations": _volume(int, "Of an iterative algorithm. Default: its own.", metavar="N"),
     "tv_strength": _volume(float, "fista-tv: 2 is twice as smooth as the default, 1.", metavar="FACTOR"),
     "non_negative": _volume(

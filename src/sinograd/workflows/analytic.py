@@ -1,11 +1,12 @@
-"""FDK and filtered backprojection that can be interrupted and gone on with."""
+"""FDK and filtered backprojection of a prepared scan, interrupted and resumed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sinograd.errors import InputError, Stopped
-from sinograd.workflows.checkpoint import Partial, deferred_interrupt
+from sinograd.interrupts import Interrupts
+from sinograd.workflows.checkpoint import Partial
 from sinograd.workflows.devices import chosen_device
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ _FLOAT32_BYTES = 4
 
 
 def filtered_backprojection(
-    request: Request, scan: Scan, grid: Grid, progress: Report
-) -> tuple[torch.Tensor, str, str, Partial]:
+    request: Request, scan: Scan, grid: Grid, report: Report
+) -> tuple[torch.Tensor, str, str, Partial | None]:
     """The volume of a prepared scan, the algorithm and its options in words, and the file of an unfinished volume.
 
     The first interrupt is obeyed between two blocks of views: the volume so far is kept for `resume=True`, unless it is
@@ -47,7 +48,10 @@ def filtered_backprojection(
         raise InputError(f"{scan.name}: {str(error).removeprefix('geometry: ')}") from error
     partial = Partial.of(request, scan, grid)
     parts = _parts(chosen_device(request.device), plan, geometry, grid)
-    volume = (_in_slabs if len(parts) > 1 else _whole)(request, scan, grid, plan, parts, partial, progress)
+    if len(parts) > 1:
+        volume = _in_slabs(request, scan, grid, plan, parts, report)
+    else:
+        volume = _whole(request, scan, grid, plan, parts, partial, report)
     options = f"window {request.window}, cut-off {request.cutoff:g}"
     if request.truncation != "none":
         options += f", rows continued ({request.truncation})"
@@ -67,34 +71,35 @@ def _parts(where: torch.device, plan: Plan, geometry: Geometry, grid: Grid) -> l
 
 
 def _whole(
-    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial, progress: Report
+    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial | None, report: Report
 ) -> torch.Tensor:
     """The volume, which stays on the device until it is done."""
     import torch
 
     from sinograd.recon.analytic.filtered_backprojection import add_filtered_backprojection
 
-    start, first = partial.load() if request.resume else (torch.zeros(grid.shape), 0)
+    start, first = partial.load() if partial is not None and request.resume else (torch.zeros(grid.shape), 0)
     volume, projections = start.to(chosen_device(request.device)), scan.load()
-    advance = progress.stage("reconstructing", len(scan.geometry))
-    with deferred_interrupt() as asked:
+    advance = report.stage("reconstructing", len(scan.geometry))
+    with Interrupts() as interrupts:
 
-        def tell(done: int, total: int) -> None:
+        def after_block(done: int, total: int) -> None:
             advance(done, total)
-            if asked():
+            if interrupts.requested and partial is None:
+                raise Stopped()
+            if partial is not None and (interrupts.requested or (partial.is_due and done < total)):
                 partial.save(volume.cpu(), done)
-                raise Stopped(kept=f"`resume=True` goes on from there ({partial.path.name} holds it)")
-            if partial.is_due and done < total:
-                partial.save(volume.cpu(), done)
+            if partial is not None and interrupts.requested:
+                raise Stopped(kept=partial.kept("it"))
 
         taps = plan.default_taps(request.window, request.cutoff)
         block = parts[0].block if parts else None
-        add_filtered_backprojection(volume, projections, plan, scan.geometry, grid, taps, None, tell, first, block)
+        add_filtered_backprojection(volume, projections, plan, scan.geometry, grid, taps, None, after_block, first, block)
     return volume.cpu()
 
 
 def _in_slabs(
-    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial, progress: Report
+    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], report: Report
 ) -> torch.Tensor:
     """The volume, of which nothing is kept when it is interrupted."""
     from sinograd.recon.analytic.slabs import filtered_backprojection_on
@@ -105,13 +110,13 @@ def _in_slabs(
             "not kept; start without `resume`, or go on with `device='cpu'`"
         )
     projections, taps = scan.load(), plan.default_taps(request.window, request.cutoff)
-    advance = progress.stage("reconstructing", len(scan.geometry))
-    with deferred_interrupt() as asked:
+    advance = report.stage("reconstructing", len(scan.geometry))
+    with Interrupts() as interrupts:
 
-        def tell(done: int, total: int) -> None:
+        def after_block(done: int, total: int) -> None:
             advance(done, total)
-            if asked():
-                raise KeyboardInterrupt
+            if interrupts.requested:
+                raise Stopped()
 
         where = chosen_device(request.device)
-        return filtered_backprojection_on(where, projections, plan, scan.geometry, grid, taps, None, tell)
+        return filtered_backprojection_on(where, projections, plan, scan.geometry, grid, taps, None, after_block)

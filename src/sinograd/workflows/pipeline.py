@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import torch
 
     from sinograd.data import Scan, Volume
-    from sinograd.geometry import Grid
+    from sinograd.geometry import Geometry, Grid
     from sinograd.preparation import Center
     from sinograd.workflows.reconstruction import Request
 
@@ -90,9 +90,9 @@ def check_outputs(request: Request, grid: Grid) -> None:
         check_page_path(request.page, force=request.force)
 
 
-def warn_of_outside(scan: Scan, grid: Grid) -> None:
+def warn_of_outside(geometry: Geometry, grid: Grid) -> None:
     """GridWarning for a grid that the scan does not see."""
-    outside = outside_text(scan.geometry, grid)
+    outside = outside_text(geometry, grid)
     if outside is not None:
         warnings.warn(outside, GridWarning, stacklevel=3)
 
@@ -120,7 +120,7 @@ def _run(request: Request, report: Report) -> Reconstruction:
         if center is not None:
             clock.stage("centre")
         grid = _grid(request, scan)
-        warn_of_outside(scan, grid)
+        warn_of_outside(scan.geometry, grid)
     with recorded_warnings(texts, report):
         run = iterate if request.iterative else filtered_backprojection
         values, algorithm, details, partial = run(request, scan, grid, report)
