@@ -39,5 +39,5 @@ def check_command_lines(text: str) -> int:
 
 
 def dotted_names(text: str) -> set[str]:
-    """Every `sinograd.x.y` in a text; names of files (`sinograd.yaml`) and addresses are no such names."""
-    return {name.rstrip(".") for name in re.findall(r"(?<![\w./-])sinograd(?:\.[A-Za-z_]\w*)+", text)}
+    """Every `sinograd.x.y` in a text; not those in paths, nor the targets of entries (`module:attribute`)."""
+    return set(re.findall(r"(?<![\w./-])sinograd(?:\.[A-Za-z_]\w*)+(?!\w|:\w)", text))

@@ -1,1 +1,1 @@
-"""What the rest of the package is configured by: the typed schema and the one YAML loader."""
+"""Configuration: the typed schema, and the one YAML loader and dumper."""

@@ -1,4 +1,4 @@
-"""The nouns of the package: scans, volumes, units, and the record of where they came from."""
+"""The nouns of the package: scans, volumes, units and provenance."""
 
 from typing import TYPE_CHECKING
 

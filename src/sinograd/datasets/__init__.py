@@ -1,4 +1,4 @@
-"""What denoisers are trained on and scored with: pairs of noisy and clean volumes, and random patches of them."""
+"""Data for training and scoring denoisers: pairs of noisy and clean volumes, and random patches of them."""
 
 from typing import TYPE_CHECKING
 

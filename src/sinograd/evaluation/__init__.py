@@ -1,4 +1,4 @@
-"""Denoisers on equal terms: methods over paired volumes by a named protocol, with intervals and tests.
+"""Denoisers compared: methods applied to paired volumes by a named protocol, with intervals and tests.
 
 Not imported with sinograd.
 """

@@ -1,7 +1,7 @@
 """Geometries of other toolkits, both ways, and their projectors as operators. One module a toolkit.
 
 The conversions need none of these packages; the operators need theirs (they never come with sinograd). Each module
-says what its toolkit's conventions are.
+documents the conventions of its toolkit.
 """
 
 from typing import TYPE_CHECKING

@@ -1,6 +1,6 @@
-"""What training makes small: differences between a prediction and its target.
+"""Losses of training: differences between a prediction and its target.
 
-To add a loss: a function or class as `Loss` says, and its line in `sinograd.choices.LOSSES`.
+To add one: a function or class that follows `Loss`, and its line in `sinograd.choices.LOSSES`.
 """
 
 from sinograd.choices import LOSSES

@@ -1,4 +1,4 @@
-"""Denoisers ready to use: put together from layers, trained, kept in files and loaded by name."""
+"""Denoisers: built from layers, trained, saved to files and loaded by name."""
 
 from typing import TYPE_CHECKING
 

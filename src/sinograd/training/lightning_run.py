@@ -92,11 +92,9 @@ class Steps(pl.LightningModule):
         return optimizers if isinstance(optimizers, list) else [optimizers]
 
     def _optimize(self, loss: Tensor, optimizer: Any) -> None:
-        self.toggle_optimizer(optimizer)  # no gradients for what this optimiser does not move
         optimizer.zero_grad()
         self.manual_backward(loss)
         optimizer.step()
-        self.untoggle_optimizer(optimizer)
 
 
 class Recorder(pl.Callback):

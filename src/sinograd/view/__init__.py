@@ -1,4 +1,4 @@
-"""Static pictures and pages: volumes, scans and the search for the centre of rotation, to look at."""
+"""Static pictures and pages of volumes, of scans and of the search for the centre of rotation."""
 
 from typing import TYPE_CHECKING
 
