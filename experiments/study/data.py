@@ -99,4 +99,3 @@ def cached_case(study: Study, phantom: int, seed: int, cache: Path | None, **opt
     with replacing(file, force=True) as temporary:
         torch.save(vars(case), temporary)
     return case
-

@@ -81,12 +81,8 @@ ALGORITHMS.add(
     images=4,
     projections=3,
 )
-ALGORITHMS.add(
-    "cgls", "sinograd.recon.iterative.cgls:cgls", "least squares", iterative=True, images=4, projections=2
-)
-ALGORITHMS.add(
-    "lsqr", "sinograd.recon.iterative.lsqr:lsqr", "least squares", iterative=True, images=5, projections=3
-)
+ALGORITHMS.add("cgls", "sinograd.recon.iterative.cgls:cgls", "least squares", iterative=True, images=4, projections=2)
+ALGORITHMS.add("lsqr", "sinograd.recon.iterative.lsqr:lsqr", "least squares", iterative=True, images=5, projections=3)
 ALGORITHMS.add(
     "fista-tv",
     "sinograd.recon.iterative.fista_tv:fista_tv",
@@ -96,6 +92,8 @@ ALGORITHMS.add(
     tv_strength=True,
     images=11,
     projections=4,
+)
+
 # Formats of files, one class each (`sinograd.io.formats`). The first that matches a path by content reads it, so
 # special ones stand before general ones. suffixes: in lower case, "" for a folder without one; writes: whether it is
 # written too, the first with a suffix is; folder: whether it is one; package: an optional package that it needs.

@@ -73,7 +73,7 @@ class Option:
         if default in (inspect.Parameter.empty, None):
             more["show_default"] = False
         flags = self.flags
-        if self.kind is bool and len(flags) < 2 and "/" not in "".join(flags):
+        if self.kind is bool and "/" not in "".join(flags):
             flags, more["metavar"] = flags or (f"--{name.replace('_', '-')}",), ""
         info = typer.Argument(**more) if self.argument else typer.Option(*flags, **more)
         return inspect.Parameter(

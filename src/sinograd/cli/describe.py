@@ -13,22 +13,26 @@ from sinograd.workflows.grids import grid_text
 if TYPE_CHECKING:
     import numpy as np
 
-    from sinograd.data import Scan
+    from sinograd.data import Scan, Volume
     from sinograd.geometry import Geometry
+    from sinograd.workflows.conversion import ConversionRequest
     from sinograd.workflows.denoising import Denoised, DenoiseRequest
     from sinograd.workflows.pipeline import Reconstruction
     from sinograd.workflows.reconstruction import Request
+    from sinograd.workflows.simulation import Simulation, SimulationRequest
 
 __all__ = [
     "Lines",
     "bytes_on_disk",
+    "conversion_lines",
     "denoising_lines",
     "geometry_lines",
     "grid_text",
+    "json_text",
     "reconstruction_lines",
     "scan_lines",
     "show",
-    "json_text",
+    "simulation_lines",
     "size",
     "written",
 ]
@@ -163,6 +167,43 @@ def denoising_lines(request: DenoiseRequest, result: Denoised) -> Lines:
     if request.output is not None:
         lines.append(("volume", written(request.output)))
     return lines if request.preview is None else [*lines, ("preview", str(request.preview))]
+
+
+def simulation_lines(request: SimulationRequest, result: Simulation) -> Lines:
+    """What was simulated."""
+    from sinograd.workflows.simulation import FLOOR
+
+    scan = result.scan
+    lines: Lines = [] if request.output is None else [("scan", written(request.output))]
+    lines += [*scan_lines(scan)[1:], *geometry_lines(scan.geometry)]
+    if scan.grid is not None:
+        lines.append(("grid", grid_text(scan.grid)))
+    if request.truth is not None:
+        lines.append(("truth", str(request.truth)))
+    if result.dose is not None:
+        (empty, raised), every = result.starved, math.prod(scan.shape)
+        noise = f", electronic noise {request.electronic_noise:g}" if request.electronic_noise else ""
+        photons = f"{result.dose * request.photons:g} per pixel and view, unattenuated (dose {result.dose:g}){noise}"
+        starved = f"{empty} of {every} readings ({empty / every:.2%}) had no photons, {raised} counted as {FLOOR:g}"
+        lines += [("photons", photons), ("starved", starved)]
+    return [*lines, ("seconds", f"{result.seconds:.2f}")]
+
+
+def conversion_lines(request: ConversionRequest, result: Scan | Volume) -> Lines:
+    """What was converted."""
+    from sinograd.data import Scan
+    from sinograd.data.units import unit_text
+
+    if isinstance(result, Scan):
+        lines = [*scan_lines(result), *geometry_lines(result.geometry)]
+    else:
+        dtype = str(result.dtype).removeprefix("torch.")
+        lines = [
+            ("volume", str(request.source)),
+            ("grid", grid_text(result.grid)),
+            ("values", f"{dtype}, {unit_text(result.unit)}"),
+        ]
+    return [*lines, ("written", written(request.output))]
 
 
 def _distances(geometry: Geometry) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -51,7 +52,7 @@ def placed(name: str, seed: int, geometry: Geometry, size_mm: float | None) -> t
 
 
 def scanned_by(
-    name: str, scanner: Geometry | str | None, views: int | None, detector: tuple[int, ...] | None
+    name: str, scanner: Geometry | str | os.PathLike[str] | None, views: int | None, detector: tuple[int, ...] | None
 ) -> Geometry:
     """The scanner (by default the phantom's own), with so many views and detector elements over the same angles and
     the same size."""

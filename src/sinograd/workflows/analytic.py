@@ -94,13 +94,13 @@ def _whole(
 
         taps = plan.default_taps(request.window, request.cutoff)
         block = parts[0].block if parts else None
-        add_filtered_backprojection(volume, projections, plan, scan.geometry, grid, taps, None, after_block, first, block)
+        add_filtered_backprojection(
+            volume, projections, plan, scan.geometry, grid, taps, None, after_block, first, block
+        )
     return volume.cpu()
 
 
-def _in_slabs(
-    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], report: Report
-) -> torch.Tensor:
+def _in_slabs(request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], report: Report) -> torch.Tensor:
     """The volume, of which nothing is kept when it is interrupted."""
     from sinograd.recon.analytic.slabs import filtered_backprojection_on
 

@@ -177,9 +177,7 @@ def _write(request: DenoiseRequest, volume: Volume, series: DicomSeries | None, 
 
         name = Path(request.model).name
         derivation = f"denoised by the model {name}" + f" ({saved.model.name})" * (name != saved.model.name)
-        write_series(
-            volume.values, request.output, series, derivation=derivation, label=name, force=request.force
-        )
+        write_series(volume.values, request.output, series, derivation=derivation, label=name, force=request.force)
     elif request.output is not None:
         from sinograd.io import write_volume
 
@@ -329,9 +327,7 @@ def _check_outputs(request: DenoiseRequest, grid: Grid, series: DicomSeries | No
         check_picture_path(request.preview, force=request.force)
 
 
-def _check_unit(
-    request: DenoiseRequest, module: nn.Module, saved: AnySaved, unit: str | None, words: str
-) -> None:
+def _check_unit(request: DenoiseRequest, module: nn.Module, saved: AnySaved, unit: str | None, words: str) -> None:
     """UnitError where the volume's unit and the model's are known and differ."""
     from sinograd.data.units import UNITS
 
@@ -342,9 +338,7 @@ def _check_unit(
     if unit not in UNITS or known not in UNITS or known == unit or "1" in (unit, known):
         return
     how = f"; volume.to({known!r}, water=0.02) converts it" if {unit, known} == {"HU", "1/mm"} else ""
-    raise UnitError(
-        f"{request.model} ({saved.model.name}) is for values in {words_of_model}, {words} in {unit}{how}"
-    )
+    raise UnitError(f"{request.model} ({saved.model.name}) is for values in {words_of_model}, {words} in {unit}{how}")
 
 
 def _scale(module: nn.Module) -> float | None:

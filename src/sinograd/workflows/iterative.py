@@ -28,9 +28,7 @@ _OPERATOR_IMAGES, _OPERATOR_PROJECTIONS = 2, 2
 _OUTSIDE = 0.1
 
 
-def iterate(
-    request: Request, scan: Scan, grid: Grid, report: Report
-) -> tuple[torch.Tensor, str, str, Partial | None]:
+def iterate(request: Request, scan: Scan, grid: Grid, report: Report) -> tuple[torch.Tensor, str, str, Partial | None]:
     """The volume of a prepared scan, the algorithm and its result in words, and the file of an unfinished volume.
 
     The first interrupt is obeyed between two iterations: the best image is kept, and `resume=True` starts from it.

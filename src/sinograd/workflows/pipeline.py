@@ -18,8 +18,6 @@ from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
 from sinograd.workflows.report import Report, recorded_warnings
 
 if TYPE_CHECKING:
-    import torch
-
     from sinograd.data import Scan, Volume
     from sinograd.geometry import Geometry, Grid
     from sinograd.preparation import Center
@@ -150,9 +148,7 @@ def _prepare(request: Request, scan: Scan, report: Report) -> Scan:
     """The scan in memory, as line integrals, with finite values."""
     from sinograd.preparation import prepare
 
-    return prepare(
-        scan, request.preparation, progress=report.stage("reading", len(scan.geometry))
-    ).validate()
+    return prepare(scan, request.preparation, progress=report.stage("reading", len(scan.geometry))).validate()
 
 
 def _centered(request: Request, scan: Scan, report: Report) -> tuple[Scan, Center | None]:
