@@ -94,6 +94,12 @@ if TYPE_CHECKING:
         save_preview,
         save_scan_preview,
     )
+    from sinograd.workflows import (
+        convert,
+        denoise,
+        reconstruct,
+        simulate,
+    )
 
 __version__ = "0.1.0"
 
@@ -158,6 +164,10 @@ __all__ = [
     "tibia",
     "write_scan",
     "write_volume",
+    "convert",
+    "denoise",
+    "reconstruct",
+    "simulate",
 ]
 
 attach(__name__)

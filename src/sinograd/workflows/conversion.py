@@ -69,8 +69,9 @@ class ConversionRequest:
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> ConversionRequest:
         """The request of the arguments of `convert`."""
-        paths = {"source": Path(arguments["source"]), "output": Path(arguments["output"])}
-        return cls(**{name: paths.get(name, arguments[name]) for name in cls.__dataclass_fields__})
+        values: dict[str, Any] = {name: arguments[name] for name in cls.__dataclass_fields__}
+        values |= {name: Path(values[name]) for name in ("source", "output")}
+        return cls(**values)
 
 
 def run_conversion(request: ConversionRequest, report: Report | str | bool | None) -> Scan | Volume:

@@ -195,14 +195,18 @@ class _Exposure:
         self.photons: Any = request.photons
         if request.bowtie_mm is not None:
             self.photons = request.photons * bowtie_transmission(geometry, request.bowtie_mm)
-        self._more = {"floor": FLOOR, "generator": torch.Generator().manual_seed(request.seed), "return_counts": True}
+        self._more: Any = {
+            "floor": FLOOR,
+            "generator": torch.Generator().manual_seed(request.seed),
+            "return_counts": True,
+        }
 
     def lowered(self, measured: torch.Tensor) -> torch.Tensor:
         """Line integrals of dose 1 at the lower dose."""
         from sinograd.physics import low_dose
 
-        noise = self.request.electronic_noise
-        return self.starved.counted(low_dose(measured, self.dose, self.photons, noise, **self._more))
+        dose, noise = 1.0 if self.dose is None else self.dose, self.request.electronic_noise
+        return self.starved.counted(low_dose(measured, dose, self.photons, noise, **self._more))
 
     def noisy(self, exact: torch.Tensor) -> torch.Tensor:
         """Exact line integrals with the noise of the dose, if there is one."""
