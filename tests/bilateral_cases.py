@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from contract import noise
 from sinograd.ops import bilateral_filter, joint_bilateral_filter
+from sinograd.testing.operator_contract import noise
 
 CPU = torch.device("cpu")
 TOLERANCE = {torch.float32: 1e-5, torch.float64: 1e-12}

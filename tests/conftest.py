@@ -16,7 +16,7 @@ import torch
 from sinograd.data import Scan
 from sinograd.geometry import ConeBeam, FanBeam, FlatDetector, Grid, full_scan
 
-pytest.register_assert_rewrite("bilateral_cases", "contract", "emulated_cuda")
+pytest.register_assert_rewrite("bilateral_cases", "emulated_cuda")
 
 # The same examples in every run, however slow the machine. A GPU's machine may lack hypothesis.
 if importlib.util.find_spec("hypothesis"):

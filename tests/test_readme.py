@@ -13,6 +13,7 @@ import torch
 
 import sinograd as sg
 from prose import blocks, check_command_lines, commands
+from sinograd.choices import SCAN_FORMATS
 
 PICTURE_BYTES = 300_000
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "experiments/README.md")
@@ -68,6 +69,11 @@ def test_links_lead_somewhere(project_root: Path) -> None:
                 pictures += [path] if path.suffix == ".png" else []
     assert len(pictures) >= 2
     assert all(path.stat().st_size < PICTURE_BYTES for path in pictures)
+
+
+def test_the_number_of_scan_formats(readme: str) -> None:
+    names = ("Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
+    assert f"{names[len(SCAN_FORMATS) - 7]} scan formats" in readme
 
 
 def test_it_is_short(readme: str) -> None:

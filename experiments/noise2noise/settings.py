@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 
 import torch
 
-from sinograd.config.schema import AT_LEAST_ONE, POSITIVE, Check
+from sinograd.choices import WINDOWS
+from sinograd.config.schema import AT_LEAST_ONE, POSITIVE, Check, OneOf
 from sinograd.datasets import PatchesSpec
 from sinograd.errors import ConfigError
 from sinograd.geometry import FlatDetector, Geometry, Grid, ParallelBeam
@@ -91,7 +92,7 @@ class Slices:
     count: Count
     test_count: Count
     reach: Positive
-    window: Literal["ram-lak", "shepp-logan", "cosine", "hamming", "hann"] = "ram-lak"
+    window: Annotated[str, OneOf(WINDOWS)] = "ram-lak"
 
     def scan(self, *, test: bool) -> tuple[ParallelBeam, Grid]:
         """A row of the detector for each slice, and the volume."""

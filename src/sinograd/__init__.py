@@ -31,6 +31,7 @@ if TYPE_CHECKING:
         Geometry,
         Grid,
         ParallelBeam,
+        concatenate,
         detector_region,
         full_scan,
         load_geometry,
@@ -63,6 +64,7 @@ if TYPE_CHECKING:
         Backprojection,
         LinearOperator,
         XRayTransform,
+        stack,
     )
     from sinograd.phantoms import (
         Ellipsoids,
@@ -139,7 +141,10 @@ __all__ = [
     "bilateral_parameter_groups",
     "bone",
     "bowtie_transmission",
+    "concatenate",
+    "convert",
     "coverage",
+    "denoise",
     "detector_region",
     "fbp",
     "fdk",
@@ -151,6 +156,7 @@ __all__ = [
     "prepare",
     "read",
     "read_volume",
+    "reconstruct",
     "save_center_picture",
     "save_geometry",
     "save_model",
@@ -161,13 +167,11 @@ __all__ = [
     "shepp_logan_3d",
     "shift_detector",
     "short_scan",
+    "simulate",
+    "stack",
     "tibia",
     "write_scan",
     "write_volume",
-    "convert",
-    "denoise",
-    "reconstruct",
-    "simulate",
 ]
 
 attach(__name__)

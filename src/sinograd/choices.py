@@ -94,10 +94,47 @@ ALGORITHMS.add(
     projections=4,
 )
 
-# Formats of files, one class each (`sinograd.io.formats`). The first that matches a path by content reads it, so
-# special ones stand before general ones. suffixes: in lower case, "" for a folder without one; writes: whether it is
-# written too, the first with a suffix is; folder: whether it is one; package: an optional package that it needs.
+# Formats of files, one class each (`sinograd.io.formats`). The first whose `matches` accepts the content of a path
+# reads it, so that special formats stand before general ones, and `add(..., first=True)` puts one before all.
+#   suffixes: in lower case, "" for a name without one
+#   writes: True, or those suffixes that are written too; a name is written by the first format that does
+#   folder: True where its paths are folders, None where they are files or folders
+#   package: an optional package that it needs
 FORMAT_FACTS = ("holds", "suffixes", "writes", "folder", "package")
+
+# Scans: `sinograd.io.scans.format.ScanFormat`.
+SCAN_FORMATS: Registry[Any] = Registry("scan format", "sinograd.formats", facts=FORMAT_FACTS, only={"holds": "scan"})
+SCAN_FORMATS.add(
+    "h5", "sinograd.io.scans.sinograd_hdf5:SinogradHdf5", "sinograd HDF5", suffixes=(".h5", ".hdf5"), writes=True
+)
+SCAN_FORMATS.add(
+    "dxchange",
+    "sinograd.io.scans.dxchange:DXchange",
+    "DXchange HDF5",
+    suffixes=(".h5", ".hdf5", ".hdf"),
+    writes=True,
+)
+SCAN_FORMATS.add(
+    "nxtomo",
+    "sinograd.io.scans.nxtomo:NXtomo",
+    "NeXus NXtomo",
+    suffixes=(".nxs", ".nx", ".h5", ".hdf5", ".hdf"),
+)
+SCAN_FORMATS.add("fips", "sinograd.io.scans.fips:Fips", "FIPS / Helsinki MATLAB", suffixes=(".mat",))
+SCAN_FORMATS.add("txrm", "sinograd.io.scans.txrm:Txrm", "Zeiss / Xradia XRM", suffixes=(".txrm", ".xrm"))
+SCAN_FORMATS.add("nikon", "sinograd.io.scans.nikon:Nikon", "Nikon", suffixes=(".xtekct",), folder=None)
+SCAN_FORMATS.add("skyscan", "sinograd.io.scans.skyscan:SkyScan", "Bruker SkyScan", suffixes=(".log",), folder=None)
+SCAN_FORMATS.add(
+    "npy", "sinograd.io.scans.npy:Npy", "NumPy array with geometry YAML", suffixes=(".npy", ".npz"), writes=(".npy",)
+)
+SCAN_FORMATS.add(
+    "tiff",
+    "sinograd.io.scans.tiff_stack:TiffStack",
+    "TIFF stack with geometry YAML",
+    suffixes=(".tif", ".tiff", ""),
+    writes=("",),
+    folder=None,
+)
 
 # Volumes: `sinograd.io.volumes.format.VolumeFormat`. keeps: what a file holds beside values and grid.
 VOLUME_FORMATS: Registry[Any] = Registry(

@@ -91,9 +91,12 @@ class Registry(Generic[T]):
             return tuple(entry.name for entry in self.entries())
         return (*self._entries, *(name for name in self._entry_points() if name not in self._entries))
 
-    def entries(self) -> tuple[Entry[T], ...]:
-        """All entries; plugins are imported, and left out with a PluginWarning where that fails."""
-        for name in tuple(self._entry_points()):
+    def entries(self, *, plugins: bool = True) -> tuple[Entry[T], ...]:
+        """All entries; plugins are imported, and left out with a PluginWarning where that fails.
+
+        plugins=False: those alone that are there without importing anything.
+        """
+        for name in tuple(self._entry_points()) if plugins else ():
             if name not in self._entries:
                 self._load_plugin(name)
         return tuple(self._entries.values())

@@ -140,7 +140,7 @@ def test_nothing_is_replaced_unasked(sinograd: Any, tmp_path: Path, counts_file:
 @pytest.mark.parametrize(
     ("output", "options", "message"),
     [
-        ("out.png", (), "its name must end in .h5 or .hdf5 or .npy, or have no suffix"),
+        ("out.png", (), "its name must end in .h5, .hdf5, .hdf, .npy, or have no suffix"),
         ("out.h5", ("--to", "tiff"), "as tiff: its name must have no suffix"),
         ("missing/out.h5", (), "missing does not exist"),
         ("out.h5", ("--to", "raw"), "'raw' is not one of"),

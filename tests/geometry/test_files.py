@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -56,6 +58,15 @@ def test_known_scanners_have_their_published_numbers() -> None:
     c_arm = load_geometry("c-arm")
     assert c_arm.angles is not None
     assert math.pi + c_arm.fan_angle < (c_arm.angles[-1] - c_arm.angles[0]).item() < math.radians(201)
+
+
+def test_any_beam_is_the_first_thing_that_a_process_loads(tmp_path: Path, scan: ParallelBeam) -> None:
+    """The classes of beams are imported when they are needed."""
+    save_geometry(scan, tmp_path / "parallel.yaml")
+    code = "import sinograd, sys; print(type(sinograd.load_geometry(sys.argv[1])).__name__)"
+    for name, kind in ((tmp_path / "parallel.yaml", "ParallelBeam"), ("htc2022", "FanBeam"), ("walnut", "ConeBeam")):
+        command = [sys.executable, "-c", code, str(name)]
+        assert subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip() == kind
 
 
 def test_htc2022_agrees_with_the_measured_file(shared_data: Path) -> None:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import types
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 
+from sinograd.choices import SCAN_FORMATS
 from sinograd.data import Scan
-from sinograd.geometry import ConeBeam, FlatDetector, full_scan
+from sinograd.geometry import ConeBeam, FlatDetector, Geometry, full_scan
 from sinograd.io import read, write_scan
-from sinograd.io.read import FORMATS
+from sinograd.io.scans.format import ScanFormat
 
 
 def test_the_content_decides_not_the_name(cone_scan: Scan, tmp_path: Path) -> None:
@@ -75,12 +75,16 @@ def test_unknown_options_are_named(cone_scan: Scan, tmp_path: Path) -> None:
         read(tmp_path / "scan.h5", binning=2)
 
 
-def test_folders_are_shown_to_the_formats_that_read_them(
-    cone_scan: Scan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    format = types.ModuleType("folder")
-    format.NAME, format.SUFFIXES, format.FOLDERS = "folders", (), True
-    format.matches = lambda path, head: path.is_dir() and head == b""
-    format.read = lambda path, *, geometry=None: cone_scan
-    monkeypatch.setitem(read.__globals__, "FORMATS", (*FORMATS, format))
-    assert read(tmp_path) is cone_scan
+def test_folders_are_shown_to_the_formats_that_read_them(cone_scan: Scan, tmp_path: Path) -> None:
+    class Folders(ScanFormat):
+        def matches(self, path: Path, head: bytes) -> bool:
+            return path.is_dir() and head == b""
+
+        def read(self, path: Path, *, geometry: Geometry | None = None) -> Scan:
+            return cone_scan
+
+    SCAN_FORMATS.add("folders", Folders, "folders", suffixes=(), folder=True)
+    try:
+        assert read(tmp_path) is cone_scan
+    finally:
+        SCAN_FORMATS.remove("folders")

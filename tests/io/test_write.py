@@ -35,12 +35,17 @@ def test_round_trip(tmp_path: Path, counts: Scan, name: str) -> None:
 
 def test_names_and_formats(tmp_path: Path, counts: Scan) -> None:
     assert scan_format("a/b.H5") == "h5" and scan_format("b.hdf5", "dxchange") == "dxchange"
-    with pytest.raises(ValueError, match=r"must end in \.h5 or \.hdf5 or \.npy, or have no suffix"):
+    with pytest.raises(ValueError, match=r"must end in \.h5, \.hdf5, \.hdf, \.npy, or have no suffix"):
         write_scan(counts, tmp_path / "out.mat")
-    with pytest.raises(ValueError, match="format must be one of h5, npy, tiff, dxchange, got 'raw'"):
+    with pytest.raises(ValueError, match="format must be one of h5, dxchange, npy, tiff, got 'raw'"):
         write_scan(counts, tmp_path / "out", format="raw")
-    for name, format in (("out.h5", "tiff"), ("out", "h5"), ("out.npy", "dxchange")):
-        with pytest.raises(ValueError, match=f"as {format}: its name must have"):
+    for name, format, ends in (
+        ("out.h5", "tiff", "have no suffix"),
+        ("out", "h5", r"end in \.h5, \.hdf5$"),
+        ("out.npy", "dxchange", r"end in \.h5, \.hdf5, \.hdf$"),
+        ("out.npz", "npy", r"end in \.npy$"),
+    ):
+        with pytest.raises(ValueError, match=f"as {format}: its name must {ends}"):
             write_scan(counts, tmp_path / name, format=format)
     with pytest.raises(ValueError, match="DXchange holds parallel beams"):
         write_scan(counts, tmp_path / "out.h5", format="dxchange")

@@ -243,7 +243,9 @@ def every_case() -> list[Scan]:
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Gives `case`, `tiny_case` ...; a test class may say by `accepts` which geometries it is about, and by `labels`
-    which cases of a set it takes."""
+    which cases of a set it takes. One with `cases` of its own takes none of these."""
+    if getattr(metafunc.cls, "cases", None):
+        return
     accepts: Callable[[Geometry], bool] = getattr(metafunc.cls, "accepts", lambda geometry: True)
     labels: dict[str, tuple[str, ...]] = getattr(metafunc.cls, "labels", {})
     for name, scans in SETS.items():

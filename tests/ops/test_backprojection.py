@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 import torch
 
-from contract import distance
 from sinograd import Backprojection, ConeBeam, FlatDetector, Grid, full_scan
 from sinograd.ops import add_backprojection, backproject, backproject_adjoint
+from sinograd.testing.operator_contract import distance
 
 GEOMETRY = ConeBeam.circular(
     source_to_origin=30, source_to_detector=50, angles=full_scan(7), detector=FlatDetector((5, 6), 1.7)

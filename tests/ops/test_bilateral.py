@@ -16,11 +16,11 @@ from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 from bilateral_cases import AGREEMENT, CPU, EVERY_CASE, GUIDED, TOLERANCE, Problem, error
-from contract import noise, per_dtype
 from sinograd import _native
 from sinograd.ops import bilateral_filter, joint_bilateral_filter
 from sinograd.ops.bilateral_kernels import bilateral, bilateral_backward
 from sinograd.ops.bilateral_reference import bilateral_backward_reference, bilateral_reference, pull_back_normalisation
+from sinograd.testing.operator_contract import noise, per_dtype
 
 
 def double_loop(x: np.ndarray, guide: np.ndarray, spatial: Sequence[float], sigma: float, window: Sequence[int]) -> Any:

@@ -12,9 +12,9 @@ import torch
 from torch import Tensor
 
 from bilateral_cases import CPU, GUIDED, Problem
-from contract import DTYPES, noise, per_dtype
 from sinograd.ops import bilateral_filter, joint_bilateral_filter
 from sinograd.ops.bilateral_kernels import bilateral, bilateral_backward
+from sinograd.testing.operator_contract import DTYPES, noise, per_dtype
 
 
 class TestTensors:

@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from contract import DTYPES, distance, noise
 from emulated_cuda import Emulator
 from sinograd.ops import bilateral_cuda
 from sinograd.ops.bilateral_kernels import (
@@ -20,6 +19,7 @@ from sinograd.ops.bilateral_kernels import (
     bilateral_on_gpu,
 )
 from sinograd.ops.window import Layout
+from sinograd.testing.operator_contract import DTYPES, distance, noise
 
 CPU = torch.device("cpu")
 AGREEMENT = {torch.float32: 1e-6, torch.float64: 1e-13}

@@ -13,7 +13,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from contract import DTYPES, distance, noise, per_dtype
 from sinograd import (
     Backprojection,
     ConeBeam,
@@ -30,6 +29,7 @@ from sinograd import (
 )
 from sinograd.ops import backproject, backproject_adjoint, joseph, joseph_adjoint
 from sinograd.ops.kernel_views import is_axial
+from sinograd.testing.operator_contract import DTYPES, distance, noise, per_dtype
 
 CPU = torch.device("cpu")
 PATH_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}

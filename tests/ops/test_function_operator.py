@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 import torch
+from torch import Tensor
 
 from sinograd.ops import FunctionOperator
+from sinograd.testing.operator_contract import ExactnessContract, OperatorContract
 
 M = torch.arange(12, dtype=torch.float64).reshape(3, 4)
 
@@ -38,6 +40,48 @@ def test_numpy_functions_keep_the_dtype() -> None:
     x = torch.randn(2, 4)
     assert wrapped(x).dtype == torch.float32
     torch.testing.assert_close(wrapped(x), x @ M.float().T)
+
+
+def test_gradients_of_numpy_functions_are_the_other_function() -> None:
+    """To any order, though autograd sees nothing of numpy."""
+    m = M.numpy()
+    wrapped = FunctionOperator(lambda x: m @ x, lambda y: m.T @ y, (4,), (3,), numpy=True)
+    x, y = torch.randn(4, dtype=torch.float64), torch.randn(3, dtype=torch.float64)
+    assert torch.autograd.gradcheck(wrapped, x.requires_grad_())
+    assert torch.autograd.gradgradcheck(wrapped, x)
+    assert torch.autograd.gradcheck(wrapped.T, y.requires_grad_())
+
+
+class Weights:
+    """A function that pickle knows."""
+
+    def __init__(self, weights: Tensor) -> None:
+        self.weights = weights
+
+    def __call__(self, x: Any) -> Any:
+        weights = self.weights if isinstance(x, Tensor) else self.weights.numpy()
+        return x * (weights.to(x.dtype) if isinstance(x, Tensor) else weights.astype(x.dtype))
+
+
+class TestFunctionOperator(OperatorContract):
+    cases: ClassVar = {"tiny": (2, 3), "usual": (40, 50)}
+
+    def make(self, case: tuple[int, ...]) -> FunctionOperator:
+        weights = torch.linspace(0.3, 1.7, torch.Size(case).numel(), dtype=torch.float64).reshape(case)
+        return FunctionOperator(Weights(weights), Weights(weights), case, case)
+
+    def reference(self, operator: FunctionOperator, x: Tensor) -> Tensor:
+        return operator._forward.weights * x
+
+
+class TestOfNumpy(ExactnessContract):
+    cases: ClassVar = TestFunctionOperator.cases
+
+    def make(self, case: tuple[int, ...]) -> FunctionOperator:
+        weights = torch.linspace(0.3, 1.7, torch.Size(case).numel(), dtype=torch.float64).reshape(case)
+        return FunctionOperator(Weights(weights), Weights(weights), case, case, numpy=True)
+
+    reference = TestFunctionOperator.reference
 
 
 def test_bad_input() -> None:

@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from contract import noise
 from sinograd import Backprojection, ConeBeam, FanBeam, FlatDetector, Grid, ParallelBeam, XRayTransform
 from sinograd.ops import backproject, backproject_adjoint
 from sinograd.ops.dispatch import Call
+from sinograd.testing.operator_contract import noise
 
 CPU = torch.device("cpu")
 MANY = 2**31

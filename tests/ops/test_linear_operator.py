@@ -6,12 +6,13 @@ import pytest
 import torch
 from torch import Tensor
 
-from sinograd import FlatDetector, Grid, LinearOperator, ParallelBeam, full_scan
+from sinograd import FlatDetector, Grid, ParallelBeam, full_scan
+from sinograd.ops import GeometryOperator
 
 GEOMETRY, GRID = ParallelBeam(full_scan(3), FlatDetector((4, 5), 1.0)), Grid((6, 7, 8))
 
 
-class Spread(LinearOperator):
+class Spread(GeometryOperator):
     """Every pixel is the mean of the volume."""
 
     def _apply_operator(self, x: Tensor) -> Tensor:
@@ -32,10 +33,10 @@ def test_two_methods_make_an_operator() -> None:
 
 
 def test_base_class_computes_nothing() -> None:
-    operator = LinearOperator(GEOMETRY, GRID)
-    with pytest.raises(NotImplementedError, match="LinearOperator"):
+    operator = GeometryOperator(GEOMETRY, GRID)
+    with pytest.raises(NotImplementedError, match="GeometryOperator"):
         operator(torch.zeros(6, 7, 8))
-    with pytest.raises(NotImplementedError, match="LinearOperator"):
+    with pytest.raises(NotImplementedError, match="GeometryOperator"):
         operator.T(torch.zeros(3, 4, 5))
 
 

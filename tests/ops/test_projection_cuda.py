@@ -9,7 +9,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from contract import ExactnessContract, distance, noise, per_dtype
 from emulated_cuda import Emulator
 from sinograd import (
     Backprojection,
@@ -39,6 +38,7 @@ from sinograd.ops import dispatch as native
 from sinograd.ops.cuda import Program
 from sinograd.ops.projection_cuda import Strip, Tile, strip_of, tile_of
 from sinograd.recon.analytic import filtered_backprojection
+from sinograd.testing.operator_contract import ExactnessContract, distance, noise, per_dtype
 
 CPU = torch.device("cpu")
 AGREEMENT = {torch.float32: 1e-6, torch.float64: 1e-11}

@@ -10,9 +10,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from contract import DTYPES, distance, noise
 from sinograd import FDK, Backprojection, ConeBeam, FanBeam, FlatDetector, Grid, XRayTransform, fdk, full_scan
 from sinograd.phantoms import shepp_logan_3d
+from sinograd.testing.operator_contract import DTYPES, distance, noise
 
 CPU = torch.device("cpu")
 AGREEMENT = {torch.float32: 1e-6, torch.float64: 1e-11}

@@ -8,11 +8,11 @@ import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from contract import noise
 from sinograd import Backprojection, ConeBeam, CurvedDetector, FanBeam, FlatDetector, Geometry, Grid, ParallelBeam
 from sinograd.ops import backproject, joseph
 from sinograd.ops.kernel_views import is_axial
 from sinograd.ops.xray_transform import XRayTransform
+from sinograd.testing.operator_contract import noise
 
 angle = st.floats(-4.0, 4.0)
 counts = st.integers(1, 7)

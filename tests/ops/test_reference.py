@@ -8,7 +8,7 @@ import pytest
 import torch
 from scipy.ndimage import map_coordinates
 
-from sinograd.ops.reference import interpolate, pixel_positions
+from sinograd.testing.reference import interpolate, pixel_positions
 
 
 @pytest.mark.parametrize("shape", [(5,), (4, 6), (3, 5, 4), (1, 4, 1)], ids=str)

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 import torch
 
-from contract import adjoint_error, distance, noise
 from sinograd import Backprojection, LinearOperator, XRayTransform
 from sinograd.ops import Adjoint
 from sinograd.ops.dispatch import LEAST_STACK, STACK
+from sinograd.testing.operator_contract import adjoint_error, distance, noise
 
 CPU = torch.device("cpu")
 

@@ -10,10 +10,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from contract import ExactnessContract, OperatorContract, distance
 from sinograd import Backprojection, ConeBeam, CurvedDetector, FanBeam, FlatDetector, Geometry, Grid, ParallelBeam
 from sinograd.ops import backproject, backproject_adjoint
-from sinograd.ops.reference import backproject_reference
+from sinograd.testing.operator_contract import ExactnessContract, OperatorContract, distance
+from sinograd.testing.reference import backproject_reference
 
 SOD, SDD = 40.0, 70.0
 ANGLES = torch.tensor([0.0, 0.7, 2.9, 5.1], dtype=torch.float64)

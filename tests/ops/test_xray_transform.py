@@ -10,7 +10,6 @@ import pytest
 import torch
 from torch import Tensor
 
-from contract import OperatorContract, distance
 from sinograd import (
     ConeBeam,
     CurvedDetector,
@@ -23,8 +22,9 @@ from sinograd import (
     full_scan,
 )
 from sinograd.ops import joseph, joseph_adjoint
-from sinograd.ops.reference import joseph_reference
 from sinograd.phantoms import Ellipsoids
+from sinograd.testing.operator_contract import OperatorContract, distance
+from sinograd.testing.reference import joseph_reference
 
 AREA = FlatDetector((9, 10), 5.0)
 CIRCLE: dict[str, Any] = dict(source_to_origin=80.0, source_to_detector=120.0, angles=full_scan(5, start=0.2))

@@ -163,7 +163,7 @@ def test_nothing_is_overwritten(stacks: TrainingData, tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="resume and force exclude each other"):
         train(SUPERVISED, stacks, output=folder, resume=True, force=True)
     other = {**SUPERVISED, "seed": 4}
-    with pytest.raises(ConfigError, match=r"is of another run, it and the one given differ in seed: 3 and 4"):
+    with pytest.raises(ConfigError, match=r"is of another run, it and this configuration differ in seed: 3 and 4"):
         train(other, stacks, output=folder, resume=True)
     bad = TrainingData([Stack(torch.full((4, 8, 8), torch.nan), torch.zeros(4, 8, 8))])
     with pytest.raises(ValueError, match="stack: input: expected finite values, got 256 NaN or infinite ones"):

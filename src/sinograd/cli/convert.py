@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from sinograd.cli.command import Option, command
+from sinograd.choices import SCAN_FORMATS
+from sinograd.cli.command import Choices, Option, command
 from sinograd.cli.options import SHARED
 from sinograd.workflows import conversion
 
@@ -18,7 +19,7 @@ OPTIONS = {
         metavar="OUT",
         argument=True,
     ),
-    "to": Option(("h5", "npy", "tiff", "dxchange"), "Format of a scan, where its name does not say it."),
+    "to": Option(Choices(SCAN_FORMATS, fact="writes"), "Format of a scan, where its name does not say it."),
     "geometry": Option(str, "Geometry of a scan: .yaml file or scanner's name.", metavar="FILE"),
     "unit": Option(str, "Unit of a volume whose file does not say it: 1/mm, HU, mg/cm3 or 1.", metavar="UNIT"),
 }

@@ -86,9 +86,9 @@ def to_plain(value: object) -> Any:
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): to_plain(held) for key, held in value.items()}
+        return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
-        return [to_plain(held) for held in value]
+        return [to_plain(item) for item in value]
     return str(value) if isinstance(value, Path) else value
 
 
@@ -126,7 +126,7 @@ def _read_bare(kind: Any, data: object, where: str) -> Any:
     if origin is dict:
         if not isinstance(data, Mapping):
             raise _error(where, _expected(kind), data)
-        return {_read(members[0], key, where): _read(members[1], held, _join(where, key)) for key, held in data.items()}
+        return {_read(members[0], key, where): _read(members[1], item, _join(where, key)) for key, item in data.items()}
     if dataclasses.is_dataclass(kind):
         return _read_dataclass(typing.cast(type, kind), data, where)
     if _is_scalar(kind, origin, members, data):
@@ -208,7 +208,7 @@ def _read_tuple(kind: Any, members: tuple[Any, ...], data: object, where: str) -
     if not isinstance(data, list | tuple):
         raise _error(where, _expected(kind), data)
     if len(members) == 2 and members[1] is Ellipsis:
-        return tuple(_read(members[0], held, f"{where}[{i}]") for i, held in enumerate(data))
+        return tuple(_read(members[0], item, f"{where}[{i}]") for i, item in enumerate(data))
     if len(data) != len(members):
         raise _error(where, _expected(kind), data)
     pairs = enumerate(zip(members, data, strict=True))

@@ -18,9 +18,9 @@ from sinograd.errors import InputError
 def arguments(build: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The arguments of a class's constructor or of a function, those of `*args` and `**kwargs` left out."""
     function = build.__init__ if isinstance(build, type) else build
-    given = list(inspect.signature(function).parameters.values())[1 if isinstance(build, type) else 0 :]
+    parameters = list(inspect.signature(function).parameters.values())[1 if isinstance(build, type) else 0 :]
     several = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
-    return {parameter.name: parameter for parameter in given if parameter.kind not in several}
+    return {parameter.name: parameter for parameter in parameters if parameter.kind not in several}
 
 
 def schema_of(

@@ -7,6 +7,7 @@ from sinograd.lazy import attach
 if TYPE_CHECKING:
     from sinograd.geometry.angles import full_scan, short_scan
     from sinograd.geometry.base import Geometry
+    from sinograd.geometry.concatenation import concatenate
     from sinograd.geometry.cone import ConeBeam
     from sinograd.geometry.detectors import CurvedDetector, Detector, FlatDetector
     from sinograd.geometry.fan import FanBeam
@@ -24,6 +25,7 @@ __all__ = [
     "Geometry",
     "Grid",
     "ParallelBeam",
+    "concatenate",
     "detector_region",
     "full_scan",
     "load_geometry",

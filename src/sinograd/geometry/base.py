@@ -128,7 +128,7 @@ class Geometry(ABC):
 
     def pixel_positions(self, view_slice: Index = slice(None)) -> Tensor:
         """World positions of the detector elements: float64 [v, rows, columns, 3], [v, columns, 3] in 2-D."""
-        vectors = self._vectors[_view_indices(view_slice, self.views)]
+        vectors = self._vectors[view_indices(view_slice, self.views)]
         rows, columns = surface.index_offsets(self.rows), surface.index_offsets(self.columns)
         points = surface.detector_points(vectors, rows, columns)
         return points[:, 0] if self.ndim == 2 else points
@@ -139,7 +139,7 @@ class Geometry(ABC):
         The origin is the source, or for parallel beams the detector element; directions run to the detector.
         """
         pixels = self.pixel_positions(view_slice)
-        first = self._vectors[_view_indices(view_slice, self.views), surface.SOURCE]
+        first = self._vectors[view_indices(view_slice, self.views), surface.SOURCE]
         first = first.reshape(-1, *[1] * (self.ndim - 1), 3).expand_as(pixels).contiguous()
         if not self.divergent:
             return pixels, first
@@ -209,7 +209,7 @@ class Geometry(ABC):
 
     def __getitem__(self, index: Index) -> Self:
         """The geometry of some views, chosen by int, slice, list or tensor of ints, or bool tensor."""
-        chosen = _view_indices(index, self.views)
+        chosen = view_indices(index, self.views)
         arguments = {
             key: value[chosen] if isinstance(value, Tensor) else value
             for key, value in self._arguments_of_views(chosen).items()
@@ -260,6 +260,8 @@ class Geometry(ABC):
         """
         if not isinstance(data, Mapping):
             raise InputTypeError(f"a geometry is a mapping of keys to values, got {data!r} ({type(data).__name__})")
+        from sinograd.geometry import cone, fan, parallel  # noqa: F401  their classes enter themselves in _kinds
+
         kind = Geometry._kinds.get(str(data.get("beam")))
         if kind is None or not issubclass(kind, cls):
             allowed = ", ".join(name for name, known in Geometry._kinds.items() if issubclass(known, cls))
@@ -314,7 +316,7 @@ def _from_plain(name: str, key: str, value: Any) -> Any:
     return math.radians(checks.number(value, key)) if name in _ANGULAR else value
 
 
-def _view_indices(index: Index, views: int) -> Tensor:
+def view_indices(index: Index, views: int) -> Tensor:
     """Non-negative indices of the chosen views, int64 [chosen], at least one."""
     if isinstance(index, slice):
         chosen = list(range(views)[index])

@@ -104,32 +104,34 @@ class Orbit:
         return pairs[:, :1], pairs[:, 1:]
 
 
-def read_orbit(
-    views: int,
-    detector: Detector,
-    *,
-    source_to_origin: object,
-    source_to_detector: object,
-    axis_offset: object,
-    source_offset: object,
-    shifts: object,
-    tilt: object = 0.0,
-    yaw: object = 0.0,
-    in_plane_rotation: object = 0.0,
-) -> Orbit:
-    """Check the arguments of a circular scan; errors name the argument."""
-    pair = checks.per_view if detector.ndim == 1 else checks.per_view_pair
-    return Orbit(
-        detector,
-        checks.positive(source_to_origin, "source_to_origin"),
-        checks.positive(source_to_detector, "source_to_detector"),
-        checks.per_view(axis_offset, "axis_offset", views),
-        pair(source_offset, "source_offset", views),
-        checks.number(tilt, "tilt"),
-        checks.number(yaw, "yaw"),
-        checks.number(in_plane_rotation, "in_plane_rotation"),
-        read_shifts(shifts, views, detector),
-    )
+@dataclass(frozen=True)
+class OrbitArguments:
+    """The arguments of a circular scan as they came."""
+
+    detector: Detector
+    source_to_origin: object
+    source_to_detector: object
+    axis_offset: object
+    source_offset: object
+    shifts: object
+    tilt: object = 0.0
+    yaw: object = 0.0
+    in_plane_rotation: object = 0.0
+
+    def checked(self, views: int) -> Orbit:
+        """The orbit of a scan of so many views; errors name the argument."""
+        pair = checks.per_view if self.detector.ndim == 1 else checks.per_view_pair
+        return Orbit(
+            self.detector,
+            checks.positive(self.source_to_origin, "source_to_origin"),
+            checks.positive(self.source_to_detector, "source_to_detector"),
+            checks.per_view(self.axis_offset, "axis_offset", views),
+            pair(self.source_offset, "source_offset", views),
+            checks.number(self.tilt, "tilt"),
+            checks.number(self.yaw, "yaw"),
+            checks.number(self.in_plane_rotation, "in_plane_rotation"),
+            read_shifts(self.shifts, views, self.detector),
+        )
 
 
 def read_shifts(shifts: Any, views: int, detector: Detector) -> Tensor | None:

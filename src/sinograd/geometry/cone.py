@@ -13,7 +13,7 @@ from sinograd.geometry import vectors as surface
 from sinograd.geometry.angles import short_scan
 from sinograd.geometry.base import Geometry
 from sinograd.geometry.checks import Values
-from sinograd.geometry.circular import helix_heights, read_orbit
+from sinograd.geometry.circular import OrbitArguments, helix_heights
 from sinograd.geometry.detectors import Detector
 from sinograd.geometry.view_vectors import read_vectors, require_dimension, stack_vectors
 
@@ -97,8 +97,7 @@ class ConeBeam(Geometry):
             TypeError, ValueError: naming the argument, what was expected and what came.
         """
         turns = checks.angles(angles)
-        orbit = read_orbit(
-            len(turns),
+        orbit = OrbitArguments(
             require_dimension(detector, 2, "ConeBeam"),
             source_to_origin=source_to_origin,
             source_to_detector=source_to_detector,
@@ -108,7 +107,7 @@ class ConeBeam(Geometry):
             yaw=yaw,
             in_plane_rotation=in_plane_rotation,
             shifts=shifts,
-        )
+        ).checked(len(turns))
         return cls._make("circular", orbit.vectors(turns), {**vars(orbit), "angles": turns})
 
     @classmethod
@@ -138,8 +137,7 @@ class ConeBeam(Geometry):
         source - rotation axis.
         """
         views = checks.count(views, "views")
-        orbit = read_orbit(
-            views,
+        orbit = OrbitArguments(
             require_dimension(detector, 2, "ConeBeam"),
             source_to_origin=source_to_origin,
             source_to_detector=source_to_detector,
@@ -149,7 +147,7 @@ class ConeBeam(Geometry):
             yaw=yaw,
             in_plane_rotation=in_plane_rotation,
             shifts=shifts,
-        )
+        ).checked(views)
         still = orbit.vectors(torch.zeros(views, dtype=torch.float64, device="cpu"))
         turns = short_scan(views, 2 * surface.reach(still, orbit.detector), checks.number(start, "start"))
         arguments = {**vars(orbit), "angles": turns, "views": views, "start": float(start)}
@@ -184,8 +182,7 @@ class ConeBeam(Geometry):
             source_to_origin, source_to_detector, detector and the displacements: as for `circular`.
         """
         turns = checks.angles(angles)
-        orbit = read_orbit(
-            len(turns),
+        orbit = OrbitArguments(
             require_dimension(detector, 2, "ConeBeam"),
             source_to_origin=source_to_origin,
             source_to_detector=source_to_detector,
@@ -195,7 +192,7 @@ class ConeBeam(Geometry):
             yaw=yaw,
             in_plane_rotation=in_plane_rotation,
             shifts=shifts,
-        )
+        ).checked(len(turns))
         feed = checks.number(pitch, "pitch")
         first = None if z_start is None else checks.number(z_start, "z_start")
         vectors = orbit.vectors(turns, helix_heights(turns, feed, first))

@@ -11,7 +11,7 @@ from sinograd.geometry import vectors as surface
 from sinograd.geometry.angles import short_scan
 from sinograd.geometry.base import Geometry
 from sinograd.geometry.checks import Values
-from sinograd.geometry.circular import Orbit, read_orbit
+from sinograd.geometry.circular import Orbit, OrbitArguments
 from sinograd.geometry.detectors import Detector
 from sinograd.geometry.view_vectors import read_vectors, require_dimension, stack_vectors
 
@@ -139,15 +139,8 @@ def _orbit(
     source_offset: object,
     shifts: object,
 ) -> Orbit:
-    return read_orbit(
-        views,
-        require_dimension(detector, 1, "FanBeam"),
-        source_to_origin=source_to_origin,
-        source_to_detector=source_to_detector,
-        axis_offset=axis_offset,
-        source_offset=source_offset,
-        shifts=shifts,
-    )
+    line = require_dimension(detector, 1, "FanBeam")
+    return OrbitArguments(line, source_to_origin, source_to_detector, axis_offset, source_offset, shifts).checked(views)
 
 
 def _arguments(orbit: Orbit) -> dict[str, Any]:

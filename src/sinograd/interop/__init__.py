@@ -10,7 +10,7 @@ from sinograd.lazy import attach
 
 if TYPE_CHECKING:
     from sinograd.interop.astra import AstraTransform, from_astra, to_astra
-    from sinograd.interop.external import ExternalAdjoint, ExternalTransform
+    from sinograd.interop.external import ExternalTransform
     from sinograd.interop.leap import from_leap, to_leap
     from sinograd.interop.pyronn import PyronnTransform, from_pyronn, to_pyronn
     from sinograd.interop.rtk import from_rtk_volume, read_rtk, to_rtk_volume, write_rtk
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AstraTransform",
-    "ExternalAdjoint",
     "ExternalTransform",
     "PyronnTransform",
     "TigreGeometry",

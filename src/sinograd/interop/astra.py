@@ -7,7 +7,7 @@ ASTRA's world, angles, sources and detectors are sinograd's. Its arrays are not:
 from __future__ import annotations
 
 import weakref
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Literal
 
 import numpy as np
@@ -17,12 +17,12 @@ from torch import Tensor
 from sinograd.errors import InputError
 from sinograd.geometry import ConeBeam, FanBeam, FlatDetector, Geometry, Grid, ParallelBeam
 from sinograd.geometry.vectors import CENTER, SOURCE, U, V
-from sinograd.interop.external import ExternalTransform, installed
-from sinograd.interop.given import entry
+from sinograd.interop.external import ExternalTransform, entry, installed
 from sinograd.interop.poses import as_circle, require_flat
-from sinograd.ops.validity import check_pair
+from sinograd.ops.arguments import check_pair
 
 Description = dict[str, Any]
+Function = Callable[[Tensor], Tensor]
 
 _CIRCLE_TYPES = ("cone", "fanflat", "parallel", "parallel3d")
 _VECTOR_TYPES = ("cone_vec", "fanflat_vec", "parallel_vec", "parallel3d_vec")
@@ -93,42 +93,48 @@ class AstraTransform(ExternalTransform):
     toolkit = "ASTRA"
 
     def __init__(self, geometry: Geometry, grid: Grid, projector: str | None = None) -> None:
-        super().__init__(geometry, grid)
         astra = installed("astra", "AstraTransform", "pip install astra-toolbox")
         described = to_astra(geometry, grid)
         gpu = bool(astra.use_cuda())
-        self.projector = projector or self._default(gpu)
-        self._given = projector
-        if self.projector.startswith("cuda") and not gpu:
+        name = projector or _default_projector(geometry, gpu)
+        if name.startswith("cuda") and not gpu:
             raise RuntimeError(
-                f"AstraTransform: ASTRA's projector {self.projector!r} needs a CUDA GPU, and ASTRA finds none"
+                f"AstraTransform: ASTRA's projector {name!r} needs a CUDA GPU, and ASTRA finds none"
                 + ("; in 3-D it has no other: use sinograd.XRayTransform" if grid.ndim == 3 else "")
             )
-        self._id = astra.create_projector(self.projector, *described)
-        self._operator = astra.OpTomo(self._id)
+        identity = astra.create_projector(name, *described)
+        super().__init__(geometry, grid, *_functions(astra.OpTomo(identity), grid.ndim))
+        self.projector, self._choice = name, projector
         projectors = astra.projector3d if grid.ndim == 3 else astra.projector
-        weakref.finalize(self, projectors.delete, self._id).atexit = False
-
-    def _default(self, gpu: bool) -> str:
-        if self.grid.ndim == 3:
-            return "cuda3d"
-        if gpu:
-            return "cuda"
-        return "line_fanflat" if self.geometry.divergent else "linear"
+        weakref.finalize(self, projectors.delete, identity).atexit = False
 
     def subset(self, views: Any) -> AstraTransform:
         """The same operator for some of the views, chosen as in `geometry[views]`."""
-        return AstraTransform(self.geometry[views], self.grid, self._given)
+        return AstraTransform(self.geometry[views], self.grid, self._choice)
 
-    def _project(self, volume: Tensor) -> Tensor:
-        array = volume.flip(0) if self.grid.ndim == 2 else volume
-        result = torch.from_numpy(np.asarray(self._operator.FP(_host(array))))
-        return result if self.grid.ndim == 2 else result.transpose(0, 1)
 
-    def _backproject(self, projections: Tensor) -> Tensor:
-        array = projections if self.grid.ndim == 2 else projections.transpose(0, 1)
-        result = torch.from_numpy(np.asarray(self._operator.BP(_host(array))))
-        return result.flip(0) if self.grid.ndim == 2 else result
+def _default_projector(geometry: Geometry, gpu: bool) -> str:
+    if geometry.ndim == 3:
+        return "cuda3d"
+    if gpu:
+        return "cuda"
+    return "line_fanflat" if geometry.divergent else "linear"
+
+
+def _functions(operator: Any, ndim: int) -> tuple[Function, Function]:
+    """Projection and backprojection by ASTRA's arrays: images with row 0 at +y in 2-D, rows before views in 3-D."""
+
+    def project(volume: Tensor) -> Tensor:
+        array = volume.flip(0) if ndim == 2 else volume
+        result = torch.from_numpy(np.asarray(operator.FP(_host(array))))
+        return result if ndim == 2 else result.transpose(0, 1)
+
+    def backproject(projections: Tensor) -> Tensor:
+        array = projections if ndim == 2 else projections.transpose(0, 1)
+        result = torch.from_numpy(np.asarray(operator.BP(_host(array))))
+        return result.flip(0) if ndim == 2 else result
+
+    return project, backproject
 
 
 def _host(tensor: Tensor) -> np.ndarray:

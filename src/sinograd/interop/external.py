@@ -1,119 +1,62 @@
-"""`ExternalTransform`: another toolkit's projector behind the operators' protocol."""
+"""`ExternalTransform`: another toolkit's projector behind the operators' protocol; and readers of its description."""
 
 from __future__ import annotations
 
 import importlib
-import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputTypeError, MissingPackageError
+from sinograd.errors import InputError, InputTypeError, MissingPackageError
 from sinograd.geometry import Geometry, Grid
-from sinograd.ops.arguments import check_shape
-from sinograd.ops.validity import check_pair
-
-Function = Callable[[Tensor], Tensor]
+from sinograd.ops import FunctionOperator
+from sinograd.ops.arguments import check_pair, check_projections, check_volume
 
 
-class ExternalTransform:
+class ExternalTransform(FunctionOperator):
     """What `AstraTransform`, `PyronnTransform` and `TigreTransform` share.
 
     `A(x)` maps [..., *grid.shape] to [..., *geometry.projection_shape], `A.T(y)` back, both float32; leading dimensions
     are looped over, results come back on the argument's device. A gradient is the toolkit's own backprojection: where
-    that is not the adjoint, it is as approximate. These are no `LinearOperator`s, so iterative algorithms measure the
-    pair and warn.
+    that is not the adjoint, it is as approximate. Iterative algorithms measure the pair and warn.
+
+    Args:
+        geometry, grid: what the toolkit projects.
+        project: takes one volume, gives one set of projections, on any device.
+        backproject: the other way round.
     """
 
     toolkit: ClassVar[str]
 
-    def __init__(self, geometry: Geometry, grid: Grid) -> None:
+    def __init__(
+        self,
+        geometry: Geometry,
+        grid: Grid,
+        project: Callable[[Tensor], Tensor],
+        backproject: Callable[[Tensor], Tensor],
+    ) -> None:
         check_pair(geometry, grid)
+        super().__init__(project, backproject, grid.shape, geometry.projection_shape, opaque=True)
         self.geometry, self.grid = geometry, grid
 
-    @property
-    def domain_shape(self) -> tuple[int, ...]:
-        """Shape of what `A` takes, without batch dimensions."""
-        return self.grid.shape
+    def _check_domain(self, x: Tensor) -> None:
+        check_volume(x, self.grid)
+        self._check_float32(x)
 
-    @property
-    def range_shape(self) -> tuple[int, ...]:
-        """Shape of what `A` gives, without batch dimensions."""
-        return self.geometry.projection_shape
+    def _check_range(self, y: Tensor) -> None:
+        check_projections(y, self.geometry)
+        self._check_float32(y)
 
-    @property
-    def T(self) -> ExternalAdjoint:
-        """The toolkit's backprojection."""
-        return ExternalAdjoint(self)
-
-    def subset(self, views: Any) -> ExternalTransform:
-        """The same operator for some of the views, chosen as in `geometry[views]`."""
-        return type(self)(self.geometry[views], self.grid)
-
-    def __call__(self, x: Tensor) -> Tensor:
-        """[..., *domain_shape] -> [..., *range_shape]."""
-        check_shape("volume", x, "grid.shape", self.domain_shape, "zyx"[-self.grid.ndim :])
-        return self._run(x, self._project, self._backproject, self.domain_shape, self.range_shape)
-
-    def adjoint(self, y: Tensor) -> Tensor:
-        """[..., *range_shape] -> [..., *domain_shape]: the toolkit's backprojection."""
-        axes = ("views", "rows", "columns") if self.geometry.ndim == 3 else ("views", "columns")
-        check_shape("projections", y, "geometry.projection_shape", self.range_shape, axes)
-        return self._run(y, self._backproject, self._project, self.range_shape, self.domain_shape)
-
-    def _project(self, volume: Tensor) -> Tensor:
-        """One volume, without gradient."""
-        raise NotImplementedError
-
-    def _backproject(self, projections: Tensor) -> Tensor:
-        """One set of projections, without gradient."""
-        raise NotImplementedError
-
-    def _run(
-        self, x: Tensor, function: Function, back: Function, shape: tuple[int, ...], result: tuple[int, ...]
-    ) -> Tensor:
+    def _check_float32(self, x: Tensor) -> None:
         if x.dtype != torch.float32:
             got = str(x.dtype).removeprefix("torch.")
             raise InputTypeError(f"{type(self).__name__}: {self.toolkit} computes in float32, got {got}; use x.float()")
-        return _Call.apply(x, _batched(function, shape, result), _batched(back, result, shape))
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.geometry!r}, {self.grid!r})"
-
-
-class ExternalAdjoint:
-    """The backprojection of an `ExternalTransform`."""
-
-    def __init__(self, operator: ExternalTransform) -> None:
-        self.operator = operator
-
-    @property
-    def domain_shape(self) -> tuple[int, ...]:
-        """Shape of what it takes, without batch dimensions."""
-        return self.operator.range_shape
-
-    @property
-    def range_shape(self) -> tuple[int, ...]:
-        """Shape of what it gives, without batch dimensions."""
-        return self.operator.domain_shape
-
-    @property
-    def T(self) -> ExternalTransform:
-        """The projector."""
-        return self.operator
-
-    def __call__(self, y: Tensor) -> Tensor:
-        """[..., *domain_shape] -> [..., *range_shape]."""
-        return self.operator.adjoint(y)
-
-    def adjoint(self, x: Tensor) -> Tensor:
-        """[..., *range_shape] -> [..., *domain_shape]."""
-        return self.operator(x)
-
-    def __repr__(self) -> str:
-        return f"{self.operator!r}.T"
+    def extra_repr(self) -> str:
+        """Geometry and grid, for printing."""
+        return f"{self.geometry!r}, {self.grid!r}"
 
 
 def installed(package: str, user: str, remedy: str) -> Any:
@@ -128,25 +71,10 @@ def installed(package: str, user: str, remedy: str) -> Any:
         ) from error
 
 
-class _Call(torch.autograd.Function):
-    """A function whose gradient is another one, and the other way round."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, function: Function, back: Function) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx.pair = back, function
-        return function(x.detach())
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _Call.apply(gradient, *ctx.pair), None, None
-
-
-def _batched(function: Function, shape: tuple[int, ...], result_shape: tuple[int, ...]) -> Function:
-    def run(x: Tensor) -> Tensor:
-        batch = x.shape[: x.ndim - len(shape)]
-        result = x.new_empty((*batch, *result_shape))
-        for index in itertools.product(*map(range, batch)):
-            result[index] = function(x[index])
-        return result
-
-    return run
+def entry(description: Mapping[str, Any], key: str, what: str) -> Any:
+    """An entry of another toolkit's description; ValueError where it is missing."""
+    if not isinstance(description, Mapping):
+        raise InputTypeError(f"{what} must be a mapping, got {type(description).__name__}")
+    if key not in description:
+        raise InputError(f"{what} lacks {key}; it has {', '.join(map(str, description)) or 'nothing'}")
+    return description[key]

@@ -18,9 +18,9 @@ import torch
 
 from sinograd.errors import InputError
 from sinograd.geometry import ConeBeam, CurvedDetector, FanBeam, FlatDetector, Geometry, Grid, ParallelBeam
-from sinograd.interop.given import entry
+from sinograd.interop.external import entry
 from sinograd.interop.poses import Circle, as_circle, require_flat, unit
-from sinograd.ops.validity import check_pair
+from sinograd.ops.arguments import check_pair
 
 Calls = dict[str, dict[str, Any]]
 

@@ -18,10 +18,9 @@ from torch import Tensor
 
 from sinograd.errors import InputError, MissingPackageError
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, Grid
-from sinograd.interop.external import ExternalTransform, installed
-from sinograd.interop.given import entry
+from sinograd.interop.external import ExternalTransform, entry, installed
 from sinograd.interop.poses import require_flat
-from sinograd.ops.validity import check_pair
+from sinograd.ops.arguments import check_pair
 
 _INSTALL = "the PyTorch generation is built from https://github.com/csyben/PYRO-NN; PyPI has that of TensorFlow"
 
@@ -106,8 +105,6 @@ class PyronnTransform(ExternalTransform):
     device = "cuda"
 
     def __init__(self, geometry: Geometry, grid: Grid, hardware: bool = False) -> None:
-        super().__init__(geometry, grid)
-        self.hardware = hardware
         parameters = to_pyronn(geometry, grid)
         folder = "pyronn.ct_reconstruction.layers"
         forward = installed(f"{folder}.projection_3d", "PyronnTransform", _INSTALL)
@@ -117,18 +114,14 @@ class PyronnTransform(ExternalTransform):
         distance = parameters["source_detector_distance"]
         pixel, voxel = math.prod(geometry.detector.spacing), math.prod(grid.spacing)
         parameters["projection_multiplier"] = distance**2 * voxel / pixel
-        self._forward = _layer(forward, "ConeProjection3D", hardware, parameters, self.device)
-        self._back = _layer(back, "ConeBackProjection3D", hardware, parameters, self.device)
+        project = _layer(forward, "ConeProjection3D", hardware, parameters, self.device)
+        backproject = _layer(back, "ConeBackProjection3D", hardware, parameters, self.device)
+        super().__init__(geometry, grid, project, backproject)
+        self.hardware = hardware
 
     def subset(self, views: Any) -> PyronnTransform:
         """The same operator for some of the views, chosen as in `geometry[views]`."""
         return PyronnTransform(self.geometry[views], self.grid, self.hardware)
-
-    def _project(self, volume: Tensor) -> Tensor:
-        return self._forward(volume)
-
-    def _backproject(self, projections: Tensor) -> Tensor:
-        return self._back(projections)
 
 
 def _layer(

@@ -20,10 +20,9 @@ from torch import Tensor
 
 from sinograd.errors import InputError
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, Grid, ParallelBeam
-from sinograd.interop.external import ExternalTransform, installed
-from sinograd.interop.given import entry
+from sinograd.interop.external import ExternalTransform, entry, installed
 from sinograd.interop.poses import EXACT, Poses, flat_poses, one
-from sinograd.ops.validity import check_pair
+from sinograd.ops.arguments import check_pair
 
 Values = float | np.ndarray
 
@@ -194,30 +193,33 @@ class TigreTransform(ExternalTransform):
     def __init__(
         self, geometry: Geometry, grid: Grid, projection: str = "Siddon", backprojection: str = "matched"
     ) -> None:
-        super().__init__(geometry, grid)
-        self._tigre = installed("tigre", "TigreTransform", _INSTALL)
+        tigre = installed("tigre", "TigreTransform", _INSTALL)
         gpus = installed("tigre.utilities.gpu", "TigreTransform", _INSTALL)
         if gpus.getGpuCount() == 0:
             raise RuntimeError("TigreTransform: TIGRE computes on CUDA GPUs only, and it finds none")
-        self.projection, self.backprojection = projection, backprojection
         converted = to_tigre(geometry, grid)
-        self._geometry = self._tigre.geometry(mode=converted.mode, nVoxel=converted.nVoxel)
-        vars(self._geometry).update(vars(converted))
-        self._angles = converted.angles.astype(np.float32)
+        described = tigre.geometry(mode=converted.mode, nVoxel=converted.nVoxel)
+        vars(described).update(vars(converted))
+        angles = converted.angles.astype(np.float32)
+
+        def project(volume: Tensor) -> Tensor:
+            result = tigre.Ax(_host(volume), described, angles, projection_type=projection)
+            return torch.from_numpy(np.asarray(result))
+
+        def backproject(projections: Tensor) -> Tensor:
+            result = tigre.Atb(_host(projections), described, angles, backprojection_type=backprojection)
+            return torch.from_numpy(np.asarray(result))
+
+        super().__init__(geometry, grid, project, backproject)
+        self.projection, self.backprojection = projection, backprojection
 
     def subset(self, views: Any) -> TigreTransform:
         """The same operator for some of the views, chosen as in `geometry[views]`."""
         return TigreTransform(self.geometry[views], self.grid, self.projection, self.backprojection)
 
-    def _project(self, volume: Tensor) -> Tensor:
-        array = volume.cpu().contiguous().numpy()
-        result = self._tigre.Ax(array, self._geometry, self._angles, projection_type=self.projection)
-        return torch.from_numpy(np.asarray(result))
 
-    def _backproject(self, projections: Tensor) -> Tensor:
-        array = projections.cpu().contiguous().numpy()
-        result = self._tigre.Atb(array, self._geometry, self._angles, backprojection_type=self.backprojection)
-        return torch.from_numpy(np.asarray(result))
+def _host(tensor: Tensor) -> np.ndarray:
+    return tensor.cpu().contiguous().numpy()
 
 
 def _source_angles(geometry: Geometry, poses: Poses) -> Tensor:

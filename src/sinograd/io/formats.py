@@ -64,12 +64,12 @@ def find_format(registry: Registry[Any], path: Path) -> Choice:
     if not path.exists():
         raise MissingFileError(f"{path} does not exist")
     head = file_head(path)
-    entry = _matching(registry, path, head)
+    entry = first_match(registry, path, head)
     if entry is not None:
-        return _loaded(entry, path)
+        return loaded(entry, path)
     for entry in by_name:
-        if bool(entry.about.get("folder")) == path.is_dir():
-            return _loaded(entry, path)
+        if may_be(entry, path):
+            return loaded(entry, path)
     if by_name:
         kind = "folder" if path.is_dir() else "file"
         raise FormatError(f"cannot read the {_holds(registry)} {path}: it is a {kind}, which its name does not tell")
@@ -82,10 +82,10 @@ def find_format(registry: Registry[Any], path: Path) -> Choice:
 def matching_format(registry: Registry[Any], path: Path) -> Choice | None:
     """The first format that matches an existing path by content; None where none does."""
     try:
-        entry = _matching(registry, path, file_head(path))
+        entry = first_match(registry, path, file_head(path))
     except InputError:
         return None
-    return None if entry is None else _loaded(entry, path)
+    return None if entry is None else loaded(entry, path)
 
 
 def writing_format(registry: Registry[Any], path: Path, name: str | None = None) -> Choice:
@@ -94,25 +94,36 @@ def writing_format(registry: Registry[Any], path: Path, name: str | None = None)
     Raises InputError for an unknown suffix or name, a format that is only read, or a package that is missing.
     """
     suffix = path_suffix(registry, path)
-    entries = [entry for entry in registry.entries() if entry.about.get("writes")]
+    entries = [entry for entry in registry.entries() if writing_suffixes(entry)]
     if name is not None:
         if name not in [entry.name for entry in entries]:
             raise InputError(f"format must be one of {', '.join(entry.name for entry in entries)}, got {name!r}")
         entries = [entry for entry in entries if entry.name == name]
     for entry in entries:
-        if suffix in entry.about["suffixes"]:
-            return _loaded(entry, path)
+        if suffix in writing_suffixes(entry):
+            return loaded(entry, path)
     form = "" if name is None else f" as {name}"
     raise InputError(f"cannot write the {_holds(registry)} {path}{form}: its name must {_endings(entries)}")
 
 
 def known_formats(registry: Registry[Any], *, writes: bool = False) -> str:
     """The formats for messages, those that write where `writes` says so: name and suffixes of each."""
-    entries = [entry for entry in registry.entries() if entry.about.get("writes") or not writes]
+    entries = [entry for entry in registry.entries() if writing_suffixes(entry) or not writes]
     return "; ".join(
         entry.help + f" ({', '.join(s for s in entry.about['suffixes'] if s)})" * any(entry.about["suffixes"])
         for entry in entries
     )
+
+
+def writing_suffixes(entry: Entry[Any]) -> tuple[str, ...]:
+    """The suffixes of the names that a format writes; none where it only reads."""
+    writes = entry.about.get("writes")
+    return tuple(entry.about["suffixes"]) if writes is True else tuple(writes or ())
+
+
+def may_be(entry: Entry[Any], path: Path) -> bool:
+    """Whether a format's files, or folders, are what an existing path is."""
+    return entry.about.get("folder", False) in (None, path.is_dir())
 
 
 def path_suffix(registry: Registry[Any], path: Path) -> str:
@@ -133,9 +144,10 @@ def file_head(path: Path) -> bytes:
     return head
 
 
-def _matching(registry: Registry[Any], path: Path, head: bytes) -> Entry[Any] | None:
+def first_match(registry: Registry[Any], path: Path, head: bytes) -> Entry[Any] | None:
+    """The first entry whose format matches an existing path; `head` is how it starts (`file_head`)."""
     for entry in registry.entries():
-        if bool(entry.about.get("folder")) != path.is_dir():
+        if not may_be(entry, path):
             continue
         try:
             if entry.load()().matches(path, head):
@@ -145,7 +157,8 @@ def _matching(registry: Registry[Any], path: Path, head: bytes) -> Entry[Any] | 
     return None
 
 
-def _loaded(entry: Entry[Any], path: Path) -> Choice:
+def loaded(entry: Entry[Any], path: Path) -> Choice:
+    """An entry with its format; InputError where the package that it needs is not installed."""
     _check_package(entry, path)
     return Choice(entry, entry.load()())
 
@@ -157,8 +170,8 @@ def _check_package(entry: Entry[Any], path: Path) -> None:
 
 def _endings(entries: list[Entry[Any]]) -> str:
     """What a name must be like: "end in .h5, .npy, or have no suffix (a folder of TIFF slices)"."""
-    suffixes = list(dict.fromkeys(suffix for entry in entries for suffix in entry.about["suffixes"] if suffix))
-    folders = [entry.help for entry in entries if "" in entry.about["suffixes"]]
+    suffixes = list(dict.fromkeys(suffix for entry in entries for suffix in writing_suffixes(entry) if suffix))
+    folders = [entry.help for entry in entries if "" in writing_suffixes(entry)]
     parts = [f"end in {', '.join(suffixes)}"] * bool(suffixes)
     return ", or ".join([*parts, *(f"have no suffix (a {folder})" for folder in folders)])
 

@@ -1,44 +1,18 @@
-"""`read`: a scan in, a Scan out, whatever the format.
-
-A format is one module, listed in FORMATS, with
-
-    NAME, SUFFIXES                        for messages
-    matches(path, head) -> bool           by content; `head` is how the file starts (HEAD_BYTES, or all of it)
-    read(path, *, geometry=None, ...)     -> Scan; a given geometry is the one the scan gets. Further keyword
-                                          arguments are options of this format
-    FOLDERS = True                        only where a scan can be a folder: `matches` is then asked for
-                                          folders too, with head = b"" (other modules never see one)
-
-The first that matches reads the scan, so special formats stand before general ones. Something odd that can be
-read all the same is a ScanWarning that holds the counts.
-"""
+"""`read`: a scan in, a Scan out, whatever the format. The formats are `sinograd.choices.SCAN_FORMATS`."""
 
 from __future__ import annotations
 
 import inspect
 import os
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
+from sinograd.choices import SCAN_FORMATS, VOLUME_FORMATS
 from sinograd.data.scan import Scan
-from sinograd.errors import InputError, InputTypeError, IsAFolderError, MissingFileError
+from sinograd.errors import FormatError, InputError, InputTypeError, IsAFolderError, MissingFileError
 from sinograd.geometry import Geometry, load_geometry
-from sinograd.io.scans import dxchange, fips, nikon, npy, nxtomo, skyscan, tiff_stack, txrm
-from sinograd.io.scans import sinograd_hdf5 as hdf5
-
-FORMATS: tuple[ModuleType, ...] = (
-    hdf5,
-    dxchange,
-    nxtomo,
-    fips,
-    txrm,
-    nikon,
-    skyscan,
-    npy,
-    tiff_stack,
-)
-HEAD_BYTES = 1024
+from sinograd.io import formats
+from sinograd.io.formats import Choice, file_head, first_match, loaded, matching_format
 
 
 def read(
@@ -46,9 +20,8 @@ def read(
 ) -> Scan:
     """Read a scan; the format is recognised by content.
 
-    Projections may stay in the file until they are used (`Scan.load`). Formats: sinograd's own HDF5 (`.h5`),
-    FIPS / Helsinki `.mat`, Zeiss / Xradia `.txrm` and `.xrm`, DXchange HDF5, NeXus NXtomo, Nikon `.xtekct`, Bruker
-    SkyScan `.log`, and TIFF stacks, `.npy` and `.npz` with a YAML file. The module of each tells its conventions.
+    Projections may stay in the file until they are used (`Scan.load`). `known_formats` lists the formats; the class of
+    each tells its conventions and options.
 
     Args:
         path: the file, or the folder for formats that are folders.
@@ -57,16 +30,16 @@ def read(
         options: those of the format; an unknown one is an error that lists them.
 
     Raises FileNotFoundError for a missing file, IsADirectoryError for a folder that is not a scan, TypeError
-    for an unknown option, and ValueError for an unknown format, a truncated or contradictory file or one that
+    for an unknown option, and InputError for an unknown format, a truncated or contradictory file or one that
     does not fit the geometry; the message names the file and what was expected.
     """
     path = Path(path)
     if geometry is not None and not isinstance(geometry, Geometry):
         geometry = load_geometry(geometry)
-    module = _format_of(path)
-    _check_options(module, options)
+    choice = _choice(path)
+    _check_options(choice, options)
     try:
-        scan: Scan = module.read(path, geometry=geometry, **options)
+        scan: Scan = choice.format.read(path, geometry=geometry, **options)
     except ValueError as error:  # of a geometry that cannot be, say
         if str(path) in str(error):
             raise
@@ -77,40 +50,37 @@ def read(
 
 def known_formats() -> str:
     """The formats `read` knows, for messages: name and suffixes."""
-    return "; ".join(f"{module.NAME} ({', '.join(module.SUFFIXES)})" for module in FORMATS)
+    return formats.known_formats(SCAN_FORMATS)
 
 
-def _format_of(path: Path) -> ModuleType:
+def _choice(path: Path) -> Choice:
     if not path.exists():
         raise MissingFileError(f"{path} does not exist")
+    head = file_head(path)
+    entry = first_match(SCAN_FORMATS, path, head)
+    if entry is not None:
+        return loaded(entry, path)
+    if matching_format(VOLUME_FORMATS, path) is not None:
+        raise FormatError(f"{path} is a volume, not a scan: read it with sinograd.read_volume")
     if path.is_dir():
-        for module in FORMATS:
-            if getattr(module, "FOLDERS", False) and module.matches(path, b""):
-                return module
         raise IsAFolderError(f"{path} is a folder, and no known scan format is one. Known: {known_formats()}")
-    with open(path, "rb") as file:
-        head = file.read(HEAD_BYTES)
-    if not head:
-        raise InputError(f"{path} is empty (0 bytes)")
-    for module in FORMATS:
-        if module.matches(path, head):
-            return module
-    raise InputError(_unknown(path, head))
+    raise FormatError(_unknown(path, head))
 
 
-def _check_options(module: ModuleType, options: dict[str, Any]) -> None:
-    known = [name for name in inspect.signature(module.read).parameters if name not in ("path", "geometry")]
+def _check_options(choice: Choice, options: dict[str, Any]) -> None:
+    known = [name for name in inspect.signature(choice.format.read).parameters if name not in ("path", "geometry")]
     unknown = [name for name in options if name not in known]
     if unknown:
         allowed = f"its options are {', '.join(known)}" if known else "it has none"
-        raise InputTypeError(f"{module.NAME} has no option {', '.join(unknown)}; {allowed}")
+        raise InputTypeError(f"{choice.name} has no option {', '.join(unknown)}; {allowed}")
 
 
 def _unknown(path: Path, head: bytes) -> str:
-    named = [module.NAME for module in FORMATS if path.suffix.lower() in module.SUFFIXES]
-    if named:
+    suffix = formats.path_suffix(SCAN_FORMATS, path)
+    names = [entry.help for entry in SCAN_FORMATS.entries() if suffix and suffix in entry.about["suffixes"]]
+    if names:
         return (
-            f"{path} is not a {named[0]} file, or is damaged: it starts with {head[:16]!r}. "
+            f"{path} is not a {names[0]} file, or is damaged: it starts with {head[:16]!r}. "
             f"Known formats: {known_formats()}"
         )
     return f"{path} is in no known scan format (it starts with {head[:16]!r}). Known formats: {known_formats()}"

@@ -26,18 +26,18 @@ _NUMBER = {"conv": "encoder", "tconv": "decoder"}
 _QUADRATIC = {"W": "weight", "b": "bias"}
 
 
-def is_ldct_benchmark(held: object) -> bool:
+def is_ldct_benchmark(content: object) -> bool:
     """Whether an archive looks like one of ldct-benchmark's."""
-    return isinstance(held, Mapping) and isinstance(held.get("model_state_dict"), Mapping)
+    return isinstance(content, Mapping) and isinstance(content.get("model_state_dict"), Mapping)
 
 
-def converted(held: Mapping[str, Any]) -> SavedNetwork:
+def converted(content: Mapping[str, Any]) -> SavedNetwork:
     """The network of a checkpoint with its weights under our names.
 
     Raises:
         ConfigError: weights of a network that sinograd does not have.
     """
-    weights: dict[str, Any] = dict(held["model_state_dict"])
+    weights: dict[str, Any] = dict(content["model_state_dict"])
     if "layers.0.weight" in weights and len(weights) == 6:
         name, options = "cnn-10", {}
     elif "conv1.weight" in weights and "tconv5.weight" in weights:
@@ -72,11 +72,11 @@ def _size(weights: Mapping[str, Any], name: str, axis: int) -> int:
 
 def _red_cnn(key: str) -> str:
     """conv1.weight to encoder.0.weight, tconv1.weight to decoder.0.weight."""
-    found = re.fullmatch(r"(t?conv)([1-5])\.(weight|bias)", key)
-    return key if found is None else f"{_NUMBER[found[1]]}.{int(found[2]) - 1}.{found[3]}"
+    parts = re.fullmatch(r"(t?conv)([1-5])\.(weight|bias)", key)
+    return key if parts is None else f"{_NUMBER[parts[1]]}.{int(parts[2]) - 1}.{parts[3]}"
 
 
 def _qae(key: str) -> str:
     """encoder.0.W_r to encoder.0.weight_r."""
-    found = re.fullmatch(r"((?:en|de)coder\.\d)\.([Wb])_([rgb])", key)
-    return key if found is None else f"{found[1]}.{_QUADRATIC[found[2]]}_{found[3]}"
+    parts = re.fullmatch(r"((?:en|de)coder\.\d)\.([Wb])_([rgb])", key)
+    return key if parts is None else f"{parts[1]}.{_QUADRATIC[parts[2]]}_{parts[3]}"

@@ -153,9 +153,9 @@ def read_model(name_or_path: str | os.PathLike[str]) -> SavedModel | SavedNetwor
         raise InputError(f"{source} is no model file: it is binary") from error
     try:
         data = load_yaml(content, str(source))
-        found = data.get("format") if isinstance(data, Mapping) else None
-        if found != FORMAT:
-            raise ConfigError(f"it is no model file: expected format: {FORMAT}, got {found!r}")
+        name = data.get("format") if isinstance(data, Mapping) else None
+        if name != FORMAT:
+            raise ConfigError(f"it is no model file: expected format: {FORMAT}, got {name!r}")
         saved = from_plain(SavedModel, data)
         check_version(saved.version)
         saved.build()

@@ -126,17 +126,17 @@ def read_network(path: Path) -> SavedNetwork:
 
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # ldct-benchmark keeps its options as one
-            held = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever damaged bytes lead to
         raise InputError(f"it is damaged or no PyTorch archive of plain data: {str(error).splitlines()[0]}") from error
-    if isinstance(held, Mapping) and "sinograd" in held:
+    if isinstance(content, Mapping) and "sinograd" in content:
         raise InputError("it is a training checkpoint; the model is model.pt in its run's folder")
-    if is_ldct_benchmark(held):
-        return converted(held)
-    found = held.get("format") if isinstance(held, Mapping) else None
-    if found != FORMAT:
-        raise ConfigError(f"it is no model file: expected format: {FORMAT}, got {found!r}")
-    saved = from_plain(SavedNetwork, held)
+    if is_ldct_benchmark(content):
+        return converted(content)
+    name = content.get("format") if isinstance(content, Mapping) else None
+    if name != FORMAT:
+        raise ConfigError(f"it is no model file: expected format: {FORMAT}, got {name!r}")
+    saved = from_plain(SavedNetwork, content)
     check_version(saved.version)
     return saved
 

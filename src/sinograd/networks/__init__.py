@@ -4,11 +4,18 @@ They work on normalised numbers; `sinograd.models.NetworkDenoiser` applies them 
 `NETWORKS` lists them by the names that configurations and model files use.
 """
 
-from sinograd.choices import NETWORKS
-from sinograd.networks.cnn10 import CNN10
-from sinograd.networks.network import Network
-from sinograd.networks.noise2noise_unet import Noise2NoiseUNet
-from sinograd.networks.qae import QAE
-from sinograd.networks.red_cnn import REDCNN
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.choices import NETWORKS
+    from sinograd.networks.cnn10 import CNN10
+    from sinograd.networks.network import Network
+    from sinograd.networks.noise2noise_unet import Noise2NoiseUNet
+    from sinograd.networks.qae import QAE
+    from sinograd.networks.red_cnn import REDCNN
 
 __all__ = ["CNN10", "NETWORKS", "QAE", "REDCNN", "Network", "Noise2NoiseUNet"]
+
+attach(__name__)

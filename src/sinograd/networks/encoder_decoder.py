@@ -20,15 +20,15 @@ def encode_decode(x: Tensor, encoder: nn.ModuleList, decoder: nn.ModuleList, *, 
     check_images(x)
     rows, columns = x.shape[-2:]
     y = padded(x, least=least)
-    kept = []
+    skips = []
     for i, layer in enumerate(encoder):
         if i in (0, 2, 4):
-            kept.append(y)
+            skips.append(y)
         y = relu(layer(y))
     for i, layer in enumerate(decoder):
         y = layer(y)
         if i in (0, 2, 4):
-            y = y + kept.pop()
+            y = y + skips.pop()
         if i < 4 or final_relu:
             y = relu(y)
     return y[..., :rows, :columns]

@@ -59,15 +59,15 @@ class Noise2NoiseUNet(Network):
         check_images(x)
         rows, columns = x.shape[-2:]
         x = padded(x, multiple=1 << _LEVELS)
-        kept = [x]
+        skips = [x]
         y = leaky_relu(self.encoder[0](x), _SLOPE)
         for layer in list(self.encoder)[1 : _LEVELS + 1]:
             y = max_pool2d(leaky_relu(layer(y), _SLOPE), 2)
-            kept.append(y)
+            skips.append(y)
         y = leaky_relu(self.encoder[_LEVELS + 1](y), _SLOPE)
-        kept.pop()  # the lowest level meets no other
+        skips.pop()  # the lowest level meets no other
         for level in (*self.decoder, self.last):
-            y = torch.cat([interpolate(y, scale_factor=2.0, mode="nearest"), kept.pop()], 1)
+            y = torch.cat([interpolate(y, scale_factor=2.0, mode="nearest"), skips.pop()], 1)
             for layer in level:  # pyright: ignore
                 y = layer(y) if layer is self.last[-1] else leaky_relu(layer(y), _SLOPE)
         return y[..., :rows, :columns]

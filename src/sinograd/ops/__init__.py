@@ -17,16 +17,26 @@ if TYPE_CHECKING:
     from sinograd.ops.function_operator import (
         FunctionOperator,
     )
+    from sinograd.ops.geometry_operator import (
+        GeometryOperator,
+    )
     from sinograd.ops.joseph import (
         joseph,
         joseph_adjoint,
     )
     from sinograd.ops.linear_operator import (
         Adjoint,
+        Composition,
         LinearOperator,
+        Multiple,
+        Sum,
     )
     from sinograd.ops.slabs import (
         InSlabs,
+    )
+    from sinograd.ops.stack import (
+        Stack,
+        stack,
     )
     from sinograd.ops.voxel_backprojection import (
         Backprojection,
@@ -41,9 +51,14 @@ if TYPE_CHECKING:
 __all__ = [
     "Adjoint",
     "Backprojection",
+    "Composition",
     "FunctionOperator",
+    "GeometryOperator",
     "InSlabs",
     "LinearOperator",
+    "Multiple",
+    "Stack",
+    "Sum",
     "XRayTransform",
     "add_backprojection",
     "backproject",
@@ -53,6 +68,7 @@ __all__ = [
     "joint_bilateral_filter",
     "joseph",
     "joseph_adjoint",
+    "stack",
 ]
 
 attach(__name__)

@@ -12,12 +12,12 @@ from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid
 from sinograd.geometry.base import Index
 from sinograd.ops.devices import compute_device
-from sinograd.ops.linear_operator import LinearOperator
+from sinograd.ops.geometry_operator import GeometryOperator
 from sinograd.ops.slab_plan import SlabPlan, memory_of, plan_slabs
 from sinograd.ops.transfers import Downloads, uploaded
 
 
-class InSlabs(LinearOperator):
+class InSlabs(GeometryOperator):
     """An operator whose tensors stay in host memory while a device computes slab by slab along z.
 
         A = InSlabs(sg.XRayTransform(geometry, grid), device="cuda")  # A(x), A.T(y): tensors on the CPU
@@ -38,9 +38,9 @@ class InSlabs(LinearOperator):
     """
 
     def __init__(
-        self, operator: LinearOperator, device: torch.device | str = "cuda", memory: int | None = None
+        self, operator: GeometryOperator, device: torch.device | str = "cuda", memory: int | None = None
     ) -> None:
-        if not isinstance(operator, LinearOperator):
+        if not isinstance(operator, GeometryOperator):
             raise InputTypeError(
                 f"operator: expected an XRayTransform or a Backprojection, got {type(operator).__name__}"
             )
@@ -124,12 +124,12 @@ class _Linear(torch.autograd.Function):
         return _Linear.apply(gradient, *ctx.call), None, None
 
 
-def _part(operator: LinearOperator, geometry: Geometry, grid: Grid) -> LinearOperator:
+def _part(operator: GeometryOperator, geometry: Geometry, grid: Grid) -> GeometryOperator:
     """The operator with another geometry and grid, parts of its own."""
     part = copy.copy(operator)
     part.geometry, part.grid = geometry, grid
     return part
 
 
-def _apply(operator: LinearOperator, x: Tensor, volume: bool) -> Tensor:
+def _apply(operator: GeometryOperator, x: Tensor, volume: bool) -> Tensor:
     return operator(x) if volume == operator._domain_is_volume else operator.adjoint(x)

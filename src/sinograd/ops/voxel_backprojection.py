@@ -7,10 +7,10 @@ from torch import Tensor
 from sinograd.geometry import Geometry, Grid
 from sinograd.ops.backprojection import backproject, backproject_adjoint
 from sinograd.ops.dispatch import check_weighting
-from sinograd.ops.linear_operator import LinearOperator
+from sinograd.ops.geometry_operator import GeometryOperator
 
 
-class Backprojection(LinearOperator):
+class Backprojection(GeometryOperator):
     """Sums every view at the image of every voxel's centre (bilinear interpolation).
 
     `B(p)` maps [..., views, rows, columns] to [..., Z, Y, X] (in 2-D [..., views, columns] to [..., Y, X]); `B.T` is

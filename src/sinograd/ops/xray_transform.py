@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from torch import Tensor
 
+from sinograd.ops.geometry_operator import GeometryOperator
 from sinograd.ops.joseph import joseph, joseph_adjoint
-from sinograd.ops.linear_operator import LinearOperator
 
 
-class XRayTransform(LinearOperator):
+class XRayTransform(GeometryOperator):
     """The x-ray transform of a volume on a grid: attenuation [1/mm] to line integrals [1], by Joseph's method.
 
     P. M. Joseph, IEEE Transactions on Medical Imaging 1(3), 1982. `A(x)` maps [..., Z, Y, X] to

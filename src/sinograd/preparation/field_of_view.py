@@ -10,8 +10,8 @@ from torch import Tensor
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry, Grid
 from sinograd.geometry.vectors import central_hit, seen_radius
+from sinograd.ops.arguments import check_pair
 from sinograd.ops.kernel_views import is_curved, projection_matrices
-from sinograd.ops.validity import check_pair
 
 # Views that are looked at, points of a circle, and bisections of its radius (to 1e-6 of the field of view).
 VIEWS, POINTS, BISECTIONS = 64, 32, 20

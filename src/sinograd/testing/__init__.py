@@ -1,34 +1,19 @@
-"""Contracts for what can be added to sinograd, as pytest classes to subclass, in other packages too.
+"""Contracts for what can be added to sinograd, as pytest classes to subclass, in other packages too."""
 
-Each name is imported when it is used first, with pytest's own messages for its assertions.
-"""
-
-from __future__ import annotations
-
-import importlib
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
 
 if TYPE_CHECKING:
     from sinograd.testing.network_contract import NetworkContract
+    from sinograd.testing.operator_contract import OperatorContract
 
-__all__ = ["NetworkContract"]
+__all__ = [
+    "NetworkContract",
+    "OperatorContract",
+]
 
-_HOME = {
-    "NetworkContract": "sinograd.testing.network_contract",
-}
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'sinograd.testing' has no attribute {name!r}")
-    home = _HOME[name]
-    if home not in sys.modules:
-        import pytest
-
-        pytest.register_assert_rewrite(home)
-    return getattr(importlib.import_module(home), name)
-
-
-def __dir__() -> list[str]:
-    return sorted({*globals(), *__all__})
+attach(__name__)
+if "pytest" in sys.modules:  # its messages for the assertions of contracts, as for a test's own
+    sys.modules["pytest"].register_assert_rewrite(*{home for home, _ in sys.modules[__name__]._homes.values()})

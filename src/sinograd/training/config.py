@@ -223,7 +223,7 @@ def _names_alone(value: Any) -> Any:
     if isinstance(value, Path):
         return Path(value.name)
     if isinstance(value, tuple):
-        return tuple(_names_alone(held) for held in value)
+        return tuple(_names_alone(item) for item in value)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         return dataclasses.replace(
             value, **{f.name: _names_alone(getattr(value, f.name)) for f in dataclasses.fields(value)}
@@ -236,11 +236,11 @@ def _absolute(config: Config, folder: Path) -> Config:
     return dataclasses.replace(config, data=with_absolute_paths(config.data, folder), output=output)
 
 
-def as_config(given: Config | Mapping[str, Any] | str | os.PathLike[str]) -> Config:
+def as_config(source: Config | Mapping[str, Any] | str | os.PathLike[str]) -> Config:
     """A checked configuration from an object, a mapping (paths relative to the current folder) or a file."""
-    if isinstance(given, Mapping):
-        given = from_plain(Config, given)
-    elif not isinstance(given, Config):
-        return load_config(given)
-    check_config(given)
-    return _absolute(given, Path.cwd())
+    if isinstance(source, Mapping):
+        source = from_plain(Config, source)
+    elif not isinstance(source, Config):
+        return load_config(source)
+    check_config(source)
+    return _absolute(source, Path.cwd())

@@ -1,4 +1,4 @@
-"""What is trained on: stacks of slices, scans with the stack that comes of them, and paired volumes."""
+"""Training data: stacks of slices, scans with the volume that they should become, and paired volumes."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Stack:
 
 @dataclass(frozen=True, eq=False)
 class ScanStack:
-    """Noisy line integrals [views, rows, columns] and the volume on `grid` that should come of them.
+    """Noisy line integrals [views, rows, columns] and the volume on `grid` that they should become.
 
     Rows that the grid does not need may be left out: `needed_part` does that.
     """
@@ -252,8 +252,8 @@ def region_of(grid: Grid, region: Region, name: str) -> tuple[tuple[slice, ...],
 
 def _check_numbers(tensor: Tensor, name: str) -> None:
     if not isinstance(tensor, Tensor) or tensor.dtype not in (torch.float32, torch.float64):
-        found = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
-        raise InputTypeError(f"{name}: expected a float32 or float64 tensor, got {str(found).removeprefix('torch.')}")
+        kind = tensor.dtype if isinstance(tensor, Tensor) else type(tensor).__name__
+        raise InputTypeError(f"{name}: expected a float32 or float64 tensor, got {str(kind).removeprefix('torch.')}")
     bad = int((~torch.isfinite(tensor)).sum())
     if bad or tensor.numel() == 0:
         raise InputError(f"{name}: expected finite values, got {bad} NaN or infinite ones among {tensor.numel()}")
@@ -262,8 +262,8 @@ def _check_numbers(tensor: Tensor, name: str) -> None:
 def _check_single(stack: Stack, model: str) -> None:
     for tensor in (stack.input, *stack.others, *([] if stack.target is None else [stack.target])):
         if tensor.dtype != torch.float32:
-            found = str(tensor.dtype).removeprefix("torch.")
-            raise InputTypeError(f"{stack.name}: expected float32 for the network {model}, got {found}")
+            dtype = str(tensor.dtype).removeprefix("torch.")
+            raise InputTypeError(f"{stack.name}: expected float32 for the network {model}, got {dtype}")
 
 
 def _check_same(tensor: Tensor, shape: tuple[int, ...], name: str, other: str) -> None:

@@ -4,7 +4,7 @@
     provenance.json   software, data files, machine, time
     metrics.csv       one row a step: losses and sigmas
     tensorboard/      the same for TensorBoard's log folder
-    checkpoints/      last.ckpt: everything that is needed to go on
+    checkpoints/      last.ckpt: the state of the training, to resume from
     loss.png          curves of losses and sigmas
     model.yaml        the trained model, as `sinograd denoise` and `load_model` take it; of networks model.pt
 
@@ -39,9 +39,9 @@ class RunFolder:
     """Paths in the folder of a run, and the rules about using it. model_name: of the file of the trained model.
 
     Raises:
-        FileExistsError: it holds a run or other files and neither `resume` nor `force` was asked for.
-        FileNotFoundError: `resume` was, and there is no run.
-        ValueError: both were.
+        FileExistsError: the folder is not empty, without `resume` and `force`.
+        FileNotFoundError: `resume` without a run.
+        ValueError: both.
     """
 
     def __init__(
@@ -85,18 +85,18 @@ class RunFolder:
         return self.path / "loss.png"
 
     def check_resumed(self, config: Config) -> None:
-        """ConfigError, with the keys, unless the folder's run is the one that this resolved configuration describes."""
-        found = to_plain(load_config(self.config))
-        given = to_plain(config)
+        """ConfigError, with the keys, unless the folder's run has this resolved configuration."""
+        stored, requested = to_plain(load_config(self.config)), to_plain(config)
         for key in _FREE:
-            found.pop(key, None)
-            given.pop(key, None)
-        lines = differences(found, given)
+            stored.pop(key, None)
+            requested.pop(key, None)
+        lines = differences(stored, requested)
         if lines:
-            raise ConfigError(f"{self.config} is of another run, it and the one given differ in " + "; ".join(lines))
+            words = "; ".join(lines)
+            raise ConfigError(f"{self.config} is of another run, it and this configuration differ in {words}")
 
     def read_checkpoint(self, config: Config) -> Path | None:
-        """The checkpoint to go on from, None if the run had none yet.
+        """The checkpoint to resume from, None if the run has none yet.
 
         Raises:
             ValueError: damaged, or of another model or run.
@@ -104,25 +104,25 @@ class RunFolder:
         if not self.checkpoint.is_file():
             return None
         try:
-            held = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            record = held["sinograd"]["config"]
+            checkpoint = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
+            record = checkpoint["sinograd"]["config"]
         except Exception as error:  # whatever damaged bytes lead to
             raise InputError(f"{self.checkpoint} is damaged or no checkpoint of sinograd: {error}") from error
         lines = differences(record["model"], to_plain(config)["model"], "model")
         if lines:
             words = "; ".join(lines)
-            raise InputError(f"{self.checkpoint} is of another model: it and the one given differ in {words}")
+            raise InputError(f"{self.checkpoint} is of another model: it and this configuration differ in {words}")
         return self.checkpoint
 
     def start(self, config: Config, provenance: Mapping[str, Any]) -> None:
-        """Make the folder and write what is known before the first step; with `force` after removing the old run."""
+        """Make the folder and write configuration and provenance; with `force` remove the old run first."""
         if self.force and self.path.is_dir():
             for name in _NAMES:
-                held = self.path / name
-                if held.is_dir() and not held.is_symlink():
-                    shutil.rmtree(held)
+                old = self.path / name
+                if old.is_dir() and not old.is_symlink():
+                    shutil.rmtree(old)
                 else:
-                    held.unlink(missing_ok=True)
+                    old.unlink(missing_ok=True)
         self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
         self.write_text("config.yaml", save_text(config))
         self.write_text("provenance.json", to_json(provenance) + "\n")

@@ -31,13 +31,13 @@ from sinograd.training.run_folder import RunFolder
 
 @dataclass(frozen=True)
 class TrainingResult:
-    """What came of a training run.
+    """The result of a training run.
 
     Attributes:
-        model: the trained model with the weights that were kept, as `sinograd.models.load_model` gives it.
+        model: the trained model with the weights of `kept_step`, as `sinograd.models.load_model` returns it.
         config: the configuration with everything filled in.
         history: losses and sigmas of every step.
-        steps: how many were made; kept_step: after which of them the weights are.
+        steps: how many; kept_step: the step after which the model had its weights.
         reason: why it ended: "max_steps", "converged" or "interrupted".
         seconds: of all steps, those before an interrupt included.
         folder: where the run's files are, None if nothing was written.

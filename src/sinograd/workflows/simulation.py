@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.choices import PHANTOMS
+from sinograd.choices import PHANTOMS, SCAN_FORMATS
 from sinograd.errors import InputError, InputTypeError, ScanWarning
 from sinograd.workflows.grids import choose_grid
 from sinograd.workflows.job import job, no_partial
@@ -323,8 +323,9 @@ def _check_output(request: SimulationRequest, readings: int) -> None:
 
     if request.output is None:
         return
-    if request.output.suffix.lower() not in (".h5", ".hdf5"):
-        raise InputError(f"cannot write the scan {request.output}: its name must end in .h5 or .hdf5")
+    suffixes = SCAN_FORMATS.entry("h5").about["suffixes"]
+    if request.output.suffix.lower() not in suffixes:
+        raise InputError(f"cannot write the scan {request.output}: its name must end in {' or '.join(suffixes)}")
     check_destination(request.output, force=request.force, needed=4 * readings)
 
 

@@ -15,8 +15,7 @@ import yaml
 from scanner_files import COLUMNS, ROWS, VIEWS, WHITE, check_phantom, counts, phantom
 from sinograd.data import Calibration, Scan
 from sinograd.geometry import ConeBeam, FlatDetector, full_scan
-from sinograd.io import read
-from sinograd.io.scans.npy import write_npy
+from sinograd.io import read, write_scan
 
 
 def small(views: int = 6) -> ConeBeam:
@@ -164,7 +163,7 @@ def measured(cone_scan: Scan) -> Scan:
 
 def test_round_trip(tmp_path: Path, measured: Scan) -> None:
     seen: list[tuple[int, int]] = []
-    write_npy(measured, tmp_path / "out.npy", progress=lambda done, total: seen.append((done, total)))
+    write_scan(measured, tmp_path / "out.npy", progress=lambda done, total: seen.append((done, total)), format="npy")
     assert seen[-1] == (6, 6)
     names = {"out.npy", "out.yaml", "out_reference.npy", "out_dark.npy"}
     assert {path.name for path in tmp_path.iterdir()} == names
@@ -181,7 +180,7 @@ def test_blocks_and_types(tmp_path: Path, fan_scan: Scan, monkeypatch: pytest.Mo
     monkeypatch.setattr("sinograd.data.blocks.BLOCK_BYTES", 80)
     double = dataclasses.replace(fan_scan, projections=torch.rand(7, 9, dtype=torch.float64))
     seen: list[int] = []
-    write_npy(double, tmp_path / "out.npy", progress=lambda done, total: seen.append(done))
+    write_scan(double, tmp_path / "out.npy", progress=lambda done, total: seen.append(done), format="npy")
     assert seen == [2, 4, 6, 7]
     again = read(tmp_path / "out.npy")
     assert again.projections.dtype == np.float32 and again.kind == "line integrals"
@@ -192,16 +191,16 @@ def test_nothing_is_replaced_unasked(tmp_path: Path, measured: Scan, monkeypatch
     for name in ("out.npy", "out.yaml", "out_reference.npy"):
         (tmp_path / name).write_text("mine")
         with pytest.raises(FileExistsError, match=rf"{name} already exists"):
-            write_npy(measured, tmp_path / "out.npy")
+            write_scan(measured, tmp_path / "out.npy", format="npy")
         assert [path.name for path in tmp_path.iterdir()] == [name]
         (tmp_path / name).unlink()
     with pytest.raises(ValueError, match=r"must end in \.npy"):
-        write_npy(measured, tmp_path / "out.npz")
+        write_scan(measured, tmp_path / "out.npz", format="npy")
 
     def stop(file: int) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("os.fsync", stop)
     with pytest.raises(KeyboardInterrupt):
-        write_npy(measured, tmp_path / "out.npy")
+        write_scan(measured, tmp_path / "out.npy", format="npy")
     assert not list(tmp_path.iterdir())

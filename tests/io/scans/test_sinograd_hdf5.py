@@ -139,7 +139,7 @@ def test_writing_refuses(cone_scan: Scan, written: Path) -> None:
     before = written.read_bytes()
     with pytest.raises(FileExistsError, match="`force=True`"):
         write_scan(cone_scan, written)
-    with pytest.raises(ValueError, match=r"must end in \.h5 or \.hdf5"):
+    with pytest.raises(ValueError, match=r"must end in \.h5, \.hdf5"):
         write_scan(cone_scan, written.with_suffix(".mat"))
     with pytest.raises(ValueError, match="columns 7 != 5"):
         write_scan(dataclasses.replace(cone_scan, projections=torch.zeros(6, 4, 7)), written, force=True)

@@ -16,8 +16,7 @@ import yaml
 from scanner_files import COLUMNS, ROWS, VIEWS, WHITE, check_phantom, counts, phantom
 from sinograd.data import Calibration, Scan
 from sinograd.geometry import ConeBeam, FanBeam, FlatDetector, full_scan
-from sinograd.io import read
-from sinograd.io.scans.tiff_stack import write_tiff_stack
+from sinograd.io import read, write_scan
 
 
 def small(views: int = 6) -> ConeBeam:
@@ -281,7 +280,7 @@ def measured(cone_scan: Scan) -> Scan:
 
 def test_round_trip(tmp_path: Path, measured: Scan) -> None:
     seen: list[tuple[int, int]] = []
-    write_tiff_stack(measured, tmp_path / "out", progress=lambda done, total: seen.append((done, total)))
+    write_scan(measured, tmp_path / "out", progress=lambda done, total: seen.append((done, total)), format="tiff")
     assert seen == [(i + 1, 6) for i in range(6)]
     names = sorted(path.name for path in (tmp_path / "out").iterdir())
     assert names[:3] == ["dark_00000.tif", "dark_00001.tif", "flat_00000.tif"] and len(names) == 12
@@ -299,7 +298,7 @@ def test_round_trip(tmp_path: Path, measured: Scan) -> None:
 
 def test_round_trip_of_line_integrals(tmp_path: Path, fan_scan: Scan) -> None:
     double = dataclasses.replace(fan_scan, projections=torch.rand(7, 9, dtype=torch.float64))
-    write_tiff_stack(double, tmp_path / "out")
+    write_scan(double, tmp_path / "out", format="tiff")
     again = read(tmp_path / "out")
     assert again.projections.dtype == np.float32 and again.kind == "line integrals"
     torch.testing.assert_close(again.load(), double.load(), rtol=0, atol=0)
@@ -307,20 +306,20 @@ def test_round_trip_of_line_integrals(tmp_path: Path, fan_scan: Scan) -> None:
 
 def test_only_own_folders_are_replaced(tmp_path: Path, measured: Scan) -> None:
     out = tmp_path / "out"
-    write_tiff_stack(measured, out)
+    write_scan(measured, out, format="tiff")
     with pytest.raises(FileExistsError, match="already exists: use `force=True`"):
-        write_tiff_stack(measured, out)
-    write_tiff_stack(measured[:3], out, force=True)
+        write_scan(measured, out, format="tiff")
+    write_scan(measured[:3], out, force=True, format="tiff")
     assert len(read(out).geometry) == 3
     (out / "notes.txt").write_text("mine")
     with pytest.raises(FileExistsError, match="holds other files than those that would be written"):
-        write_tiff_stack(measured, out, force=True)
+        write_scan(measured, out, force=True, format="tiff")
     assert len(read(out).geometry) == 3 and (out / "notes.txt").read_text() == "mine"
     (tmp_path / "file").touch()
     with pytest.raises(FileExistsError, match="it is a file"):
-        write_tiff_stack(measured, tmp_path / "file", force=True)
+        write_scan(measured, tmp_path / "file", force=True, format="tiff")
     with pytest.raises(FileNotFoundError, match=r"the folder .*missing does not exist"):
-        write_tiff_stack(measured, tmp_path / "missing" / "out")
+        write_scan(measured, tmp_path / "missing" / "out", format="tiff")
 
 
 @pytest.mark.parametrize("existing", [False, True])
@@ -329,13 +328,13 @@ def test_a_write_that_stops_leaves_nothing(
     tmp_path: Path, measured: Scan, monkeypatch: pytest.MonkeyPatch, existing: bool, error: BaseException
 ) -> None:
     if existing:
-        write_tiff_stack(measured, tmp_path / "out")
+        write_scan(measured, tmp_path / "out", format="tiff")
 
     def stop(file: int) -> None:
         raise error
 
     monkeypatch.setattr("os.fsync", stop)
     with pytest.raises(type(error)):
-        write_tiff_stack(measured[:2], tmp_path / "out", force=True)
+        write_scan(measured[:2], tmp_path / "out", force=True, format="tiff")
     assert [path.name for path in tmp_path.iterdir()] == ["out"] * existing
     assert not existing or len(read(tmp_path / "out").geometry) == 6

@@ -20,44 +20,45 @@ import torch
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import FanBeam, FlatDetector, Geometry, Grid
+from sinograd.io.scans.format import ScanFormat
 from sinograd.io.storage.matlab import is_matlab, load_matlab, variable_names
 
-NAME = "FIPS / Helsinki MATLAB"
-SUFFIXES = (".mat",)
 STRUCTS = ("CtDataFull", "CtDataLimited", "CtData")
 _MM = {"mm": 1.0, "cm": 10.0}
 
 
-def matches(path: Path, head: bytes) -> bool:
-    """Whether a file is MATLAB 5 or 7.3; whether it holds a scan shows when it is read."""
-    return is_matlab(head)
+class Fips(ScanFormat):
+    """FIPS / Helsinki MATLAB files of one fan-beam slice."""
 
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Whether a file is MATLAB 5 or 7.3; whether it holds a scan shows when it is read."""
+        return is_matlab(head)
 
-def read(path: Path, *, geometry: Geometry | None = None) -> Scan:
-    """Read a FIPS / Helsinki scan, in `geometry` where one is given.
+    def read(self, path: Path, *, geometry: Geometry | None = None) -> Scan:
+        """Read a FIPS / Helsinki scan, in `geometry` where one is given.
 
-    Errors: ValueError naming the file, the field, what was expected and what was found.
-    """
-    content = load_matlab(path, STRUCTS)
-    if not content:
-        raise InputError(
-            f"{path} holds no FIPS scan: expected a struct {' or '.join(STRUCTS)}, "
-            f"found {', '.join(variable_names(path)) or 'no variables'}"
-        )
-    data = next(iter(content.values()))
-    parameters = data.get("parameters") if isinstance(data, dict) else None
-    if not isinstance(parameters, dict):
-        raise InputError(f"{path}: the struct {next(iter(content))} has no struct `parameters`")
-    _check_kind(path, data, parameters)
-    angles = np.atleast_1d(np.asarray(_field(path, parameters, "angles"), dtype=np.float64)).ravel()
-    sinogram = _sinogram(path, data, parameters, len(angles))
-    if geometry is not None:
-        return Scan(sinogram, geometry, _metadata(parameters), file=path)
-    geometry, pixel = _geometry(path, parameters, angles, sinogram.shape[1])
-    # Segmentations of this data set are published on 512^2 pixels.
-    published = str(parameters.get("projectName", "")).lower().startswith("htc2022")
-    grid = Grid((512, 512), pixel) if published else None
-    return Scan(sinogram, geometry, _metadata(parameters), grid, file=path)
+        Errors: ValueError naming the file, the field, what was expected and what was found.
+        """
+        content = load_matlab(path, STRUCTS)
+        if not content:
+            raise InputError(
+                f"{path} holds no FIPS scan: expected a struct {' or '.join(STRUCTS)}, "
+                f"found {', '.join(variable_names(path)) or 'no variables'}"
+            )
+        data = next(iter(content.values()))
+        parameters = data.get("parameters") if isinstance(data, dict) else None
+        if not isinstance(parameters, dict):
+            raise InputError(f"{path}: the struct {next(iter(content))} has no struct `parameters`")
+        _check_kind(path, data, parameters)
+        angles = np.atleast_1d(np.asarray(_field(path, parameters, "angles"), dtype=np.float64)).ravel()
+        sinogram = _sinogram(path, data, parameters, len(angles))
+        if geometry is not None:
+            return Scan(sinogram, geometry, _metadata(parameters), file=path)
+        geometry, pixel = _geometry(path, parameters, angles, sinogram.shape[1])
+        # Segmentations of this data set are published on 512^2 pixels.
+        published = str(parameters.get("projectName", "")).lower().startswith("htc2022")
+        grid = Grid((512, 512), pixel) if published else None
+        return Scan(sinogram, geometry, _metadata(parameters), grid, file=path)
 
 
 def _check_kind(path: Path, data: dict[str, Any], parameters: dict[str, Any]) -> None:

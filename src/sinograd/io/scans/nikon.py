@@ -34,59 +34,61 @@ from sinograd.data.calibration import Calibration
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError, ScanWarning
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry
+from sinograd.io.scans.format import ScanFormat
 from sinograd.io.scans.numbered_images import base_name, check_size, choose_views, numbered_files
 from sinograd.io.storage.ini import MAX_BYTES, Ini
 from sinograd.io.storage.tiff import TiffImages, constant_image
 
-NAME = "Nikon"
-SUFFIXES = (".xtekct",)
-FOLDERS = True
 _SECTION = "XTekCT"
 
 
-def matches(path: Path, head: bytes) -> bool:
-    """Whether a file has Nikon's section; a folder, whether an .xtekct file is in it."""
-    if path.is_dir():
-        return bool(_descriptions(path))
-    return b"[xtekct]" in head.lower()
+class Nikon(ScanFormat):
+    """Nikon (X-Tek): an .xtekct file beside its images, or their folder."""
 
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Whether a file has Nikon's section; a folder, whether an .xtekct file is in it."""
+        if path.is_dir():
+            return bool(_descriptions(path))
+        return b"[xtekct]" in head.lower()
 
-def read(path: Path, *, geometry: Geometry | None = None, measured_angles: bool = True) -> Scan:
-    """Read a Nikon scan, .xtekct file or its folder; the images stay in their files.
+    def read(self, path: Path, *, geometry: Geometry | None = None, measured_angles: bool = True) -> Scan:
+        """Read a Nikon scan, .xtekct file or its folder; the images stay in their files.
 
-    measured_angles: use those of an .ang or _ctdata.txt file where they fit.
-    Raises ValueError naming file and key for missing, damaged or contradictory entries and images.
-    """
-    path = _only(path) if path.is_dir() else path
-    ini = Ini(path)
-    views = ini.count(_SECTION, "Projections")
-    name = base_name(ini.text(_SECTION, "Name") or path.stem)
-    inside = (ini.text(_SECTION, "InputFolderName") or "").replace("\\", "/")
-    beside = path.parent
-    found = numbered_files([beside / inside, beside / base_name(inside), beside], name)
-    if not found:
-        raise InputError(f"{path}: no image {name}_0001.tif was found (Name={name}, InputFolderName={inside})")
-    numbers = choose_views(found, 0 if 0 in found and len(found) <= views else 1, views, path)
-    images = TiffImages([found[number] for number in numbers], flip_rows=True, flip_columns=True)
-    if len(images) != len(numbers):
-        raise InputError(f"{path}: one image a file is expected, got {len(images)} in {len(numbers)} files")
-    if geometry is None:
-        rows, columns = ini.count(_SECTION, "DetectorPixelsY"), ini.count(_SECTION, "DetectorPixelsX")
-        check_size(images.shape, rows, columns, path, images.files[0])
-        steps = np.array(numbers) - min(1, numbers[0])
-        angles = ini.number(_SECTION, "InitialAngle", 0.0) + ini.number(_SECTION, "AngularStep") * steps - 180
-        if measured_angles:
-            angles = _measured(path, name, steps, angles)
-        geometry = _geometry(ini, np.radians(angles), rows, columns)
-    white = ini.number(_SECTION, "WhiteLevel", 0.0)
-    if white <= 0:
-        warnings.warn(f"{path} has no WhiteLevel: the counts of the open beam are unknown", ScanWarning, stacklevel=3)
-    calibration = Calibration(reference=constant_image(white, images.shape[1:])) if white > 0 else None
-    return Scan(images, geometry, _metadata(ini, name), None, "counts", path, {}, calibration)
+        measured_angles: use those of an .ang or _ctdata.txt file where they fit.
+        Raises ValueError naming file and key for missing, damaged or contradictory entries and images.
+        """
+        path = _only(path) if path.is_dir() else path
+        ini = Ini(path)
+        views = ini.count(_SECTION, "Projections")
+        name = base_name(ini.text(_SECTION, "Name") or path.stem)
+        inside = (ini.text(_SECTION, "InputFolderName") or "").replace("\\", "/")
+        beside = path.parent
+        found = numbered_files([beside / inside, beside / base_name(inside), beside], name)
+        if not found:
+            raise InputError(f"{path}: no image {name}_0001.tif was found (Name={name}, InputFolderName={inside})")
+        numbers = choose_views(found, 0 if 0 in found and len(found) <= views else 1, views, path)
+        images = TiffImages([found[number] for number in numbers], flip_rows=True, flip_columns=True)
+        if len(images) != len(numbers):
+            raise InputError(f"{path}: one image a file is expected, got {len(images)} in {len(numbers)} files")
+        if geometry is None:
+            rows, columns = ini.count(_SECTION, "DetectorPixelsY"), ini.count(_SECTION, "DetectorPixelsX")
+            check_size(images.shape, rows, columns, path, images.files[0])
+            steps = np.array(numbers) - min(1, numbers[0])
+            angles = ini.number(_SECTION, "InitialAngle", 0.0) + ini.number(_SECTION, "AngularStep") * steps - 180
+            if measured_angles:
+                angles = _measured(path, name, steps, angles)
+            geometry = _geometry(ini, np.radians(angles), rows, columns)
+        white = ini.number(_SECTION, "WhiteLevel", 0.0)
+        if white <= 0:
+            warnings.warn(
+                f"{path} has no WhiteLevel: the counts of the open beam are unknown", ScanWarning, stacklevel=3
+            )
+        calibration = Calibration(reference=constant_image(white, images.shape[1:])) if white > 0 else None
+        return Scan(images, geometry, _metadata(ini, name), None, "counts", path, {}, calibration)
 
 
 def _descriptions(folder: Path) -> list[Path]:
-    return sorted(found for found in folder.iterdir() if found.suffix.lower() in SUFFIXES and found.is_file())
+    return sorted(found for found in folder.iterdir() if found.suffix.lower() == ".xtekct" and found.is_file())
 
 
 def _only(folder: Path) -> Path:

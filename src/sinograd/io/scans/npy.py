@@ -10,11 +10,9 @@ Arrays are taken as they are: row 0 is the lowest (-v), unless the YAML file say
 from __future__ import annotations
 
 import math
-import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -26,14 +24,12 @@ from sinograd.data.projections import Projections, shape_of
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
+from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype
 from sinograd.io.scans.sidecar import Sidecar, sidecar_of, sidecar_text
 from sinograd.io.storage.atomic import replacing
 
-NAME = "NumPy array with geometry YAML"
-SUFFIXES = (".npy", ".npz")
 ENTRIES = ("projections", "reference", "reference_views", "dark", "shifts", "exposure")
 
-Progress = Callable[[int, int], None]
 _NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
 
 
@@ -71,97 +67,84 @@ class NpyProjections:
         return f"NpyProjections({str(self.path)!r}, shape={self.shape}, dtype={self.dtype})"
 
 
-def matches(path: Path, head: bytes) -> bool:
-    """Whether a file is an .npy array, or a ZIP archive with such arrays (.npz)."""
-    if head.startswith(_NPY):
-        return True
-    return head.startswith(_ZIP) and (path.suffix.lower() == ".npz" or b".npy" in head[:300])
+class Npy(ScanFormat):
+    """NumPy arrays with a YAML file; NAME.npy, NAME.yaml, NAME_reference.npy and NAME_dark.npy are written."""
 
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Whether a file is an .npy array, or a ZIP archive with such arrays (.npz)."""
+        if head.startswith(_NPY):
+            return True
+        return head.startswith(_ZIP) and (path.suffix.lower() == ".npz" or b".npy" in head[:300])
 
-def read(path: Path, *, geometry: Geometry | None = None, kind: str | None = None) -> Scan:
-    """Read an .npy or .npz scan with its YAML file.
+    def read(self, path: Path, *, geometry: Geometry | None = None, kind: str | None = None) -> Scan:
+        """Read an .npy or .npz scan with its YAML file.
 
-    kind: what the numbers are, instead of what the YAML file says.
-    Raises ValueError naming the file: no geometry (it says how to write one), truncated or damaged arrays, or a
-    YAML file with unknown keys or wrong values.
-    """
-    sidecar = sidecar_of(path, geometry)
-    with open(path, "rb") as file:
-        zipped = file.read(len(_ZIP)) == _ZIP
-    if not zipped:
-        return sidecar.scan(
-            NpyProjections(path.resolve(), sidecar), file=path, images=lambda files: _one(files, sidecar), kind=kind
+        kind: what the numbers are, instead of what the YAML file says.
+        Raises ValueError naming the file: no geometry (it says how to write one), truncated or damaged arrays, or a
+        YAML file with unknown keys or wrong values.
+        """
+        sidecar = sidecar_of(path, geometry)
+        with open(path, "rb") as file:
+            zipped = file.read(len(_ZIP)) == _ZIP
+        if not zipped:
+            return sidecar.scan(
+                NpyProjections(path.resolve(), sidecar), file=path, images=lambda files: _one(files, sidecar), kind=kind
+            )
+        arrays = _npz(path, sidecar)
+        unknown = [name for name in arrays if name not in ENTRIES]
+        if "projections" not in arrays and len(arrays) == 1:
+            arrays = {"projections": next(iter(arrays.values()))}
+        elif "projections" not in arrays or unknown:
+            more = ", ".join(ENTRIES[1:])
+            raise InputError(f"{path} must hold `projections` and at most {more}, it holds {list(arrays)}")
+        entries = {name: arrays[name] for name in ("reference_views", "shifts", "exposure") if name in arrays}
+        described = Sidecar(sidecar.path, sidecar.geometry, {**entries, **sidecar.entries}, sidecar.grid)
+        return described.scan(
+            arrays["projections"],
+            file=path,
+            images=lambda files: _one(files, sidecar),
+            reference=arrays.get("reference"),
+            dark=arrays.get("dark"),
+            kind=kind,
         )
-    arrays = _npz(path, sidecar)
-    unknown = [name for name in arrays if name not in ENTRIES]
-    if "projections" not in arrays and len(arrays) == 1:
-        arrays = {"projections": next(iter(arrays.values()))}
-    elif "projections" not in arrays or unknown:
-        more = ", ".join(ENTRIES[1:])
-        raise InputError(f"{path} must hold `projections` and at most {more}, it holds {list(arrays)}")
-    entries = {name: arrays[name] for name in ("reference_views", "shifts", "exposure") if name in arrays}
-    described = Sidecar(sidecar.path, sidecar.geometry, {**entries, **sidecar.entries}, sidecar.grid)
-    return described.scan(
-        arrays["projections"],
-        file=path,
-        images=lambda files: _one(files, sidecar),
-        reference=arrays.get("reference"),
-        dark=arrays.get("dark"),
-        kind=kind,
-    )
+
+    def write(self, scan: Scan, path: Path, *, force: bool = False, progress: Progress | None = None) -> None:
+        """Write the arrays block by block; integers keep their type, the rest becomes float32."""
+        self.check(scan)
+        arrays: dict[str, tuple[Path, Projections]] = _calibration_files(scan, path)
+        text = sidecar_text(scan, {name: file.name for name, (file, _) in arrays.items()})
+        arrays["projections"] = path, scan.projections
+        with ExitStack() as stack:
+            # The projections take their name first, the YAML file last: nothing is read before it is whole.
+            sidecar = stack.enter_context(replacing(path.with_suffix(".yaml"), force=force))
+            sidecar.write_text(text, encoding="utf-8")
+            for name, (file, images) in arrays.items():
+                needed = math.prod(shape_of(images)) * stored_dtype(images).itemsize
+                temporary = stack.enter_context(replacing(file, force=force, needed=needed))
+                _write(images, temporary, progress if name == "projections" else None)
+
+    def written_paths(self, scan: Scan, path: Path) -> list[Path]:
+        """The arrays and the YAML file."""
+        return [path, path.with_suffix(".yaml"), *(file for file, _ in _calibration_files(scan, path).values())]
 
 
-def write_npy(
-    scan: Scan, path: str | os.PathLike[str], *, force: bool = False, progress: Progress | None = None
-) -> None:
-    """Write a scan to NAME.npy, NAME.yaml and, where it has them, NAME_reference.npy and NAME_dark.npy.
-
-    Integers keep their type, the rest becomes float32. Blocks of 64 MiB are in memory at a time. The files appear
-    when they are whole, or not at all. Raises ValueError for another suffix or when shapes do not fit,
-    FileExistsError when a file exists and `force` is not set, OSError when the disk is full.
-    """
-    path = Path(path)
-    if path.suffix.lower() != ".npy":
-        raise InputError(f"cannot write the scan {path}: its name must end in .npy")
-    scan.check_shape()
-    arrays: dict[str, tuple[Path, Projections]] = {}
-    for name, place in written_files(path).items():
-        images = getattr(scan.calibration, name, None)
-        if images is not None:
-            arrays[name] = place, images
-    text = sidecar_text(scan, {name: place.name for name, (place, _) in arrays.items()})
-    arrays["projections"] = path, scan.projections
-    with ExitStack() as stack:
-        # The projections take their name first, the YAML file last: nothing is read before it is whole.
-        sidecar = stack.enter_context(replacing(path.with_suffix(".yaml"), force=force))
-        sidecar.write_text(text, encoding="utf-8")
-        for name, (place, images) in arrays.items():
-            needed = math.prod(shape_of(images)) * _stored_as(images).itemsize
-            temporary = stack.enter_context(replacing(place, force=force, needed=needed))
-            _write(images, temporary, progress if name == "projections" else None)
-
-
-def written_files(path: Path) -> dict[str, Path]:
-    """The files that `write_npy` writes beside `path` for references and dark images."""
-    return {name: path.with_name(f"{path.stem}_{name}.npy") for name in ("reference", "dark")}
+def _calibration_files(scan: Scan, path: Path) -> dict[str, tuple[Path, Projections]]:
+    """The files beside `path` for references and dark images, and these, as far as the scan has them."""
+    images = {name: getattr(scan.calibration, name, None) for name in ("reference", "dark")}
+    return {
+        name: (path.with_name(f"{path.stem}_{name}.npy"), found) for name, found in images.items() if found is not None
+    }
 
 
 def _write(images: Projections, path: Path, progress: Progress | None) -> None:
-    shape, dtype = shape_of(images), _stored_as(images)
+    shape, dtype = shape_of(images), stored_dtype(images)
     header = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
     with open(path, "wb") as file:
         np.lib.format.write_array_header_1_0(file, header)
         for start, stop in view_blocks(shape, dtype.itemsize):
-            found: Any = images[start:stop]
-            block = np.asarray(found.detach().cpu() if hasattr(found, "detach") else found)
-            file.write(np.ascontiguousarray(block, dtype=dtype).data)
+            file.write(np.ascontiguousarray(stored_block(images, start, stop), dtype=dtype).data)
             if progress is not None:
                 progress(stop, shape[0])
-
-
-def _stored_as(images: Projections) -> np.dtype[Any]:
-    stored = np.dtype(str(images.dtype).removeprefix("torch."))
-    return stored.newbyteorder("<") if stored.kind in "iu" and stored.itemsize <= 4 else np.dtype("<f4")
 
 
 def _one(files: list[Path], sidecar: Sidecar) -> Projections:

@@ -27,51 +27,52 @@ from sinograd.data.calibration import Calibration
 from sinograd.data.projections import Projections, choose_views
 from sinograd.data.scan import Scan
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, ParallelBeam
+from sinograd.io.scans.format import ScanFormat
 from sinograd.io.storage.hdf5.layout import is_hdf5, opened
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 from sinograd.io.storage.hdf5.values import Values, attribute_text
 
-NAME = "NeXus NXtomo"
-SUFFIXES = (".nxs", ".nx", ".h5", ".hdf5", ".hdf")
 PROJECTION, FLAT, DARK = 0, 1, 2
 _DEEPEST = 6
 _GIVE = "give the geometry (geometry=, a Geometry or YAML file)"
 _MAGNIFIES = 1.001
 
 
-def matches(path: Path, head: bytes) -> bool:
-    """Whether a file is HDF5 with a detector that has image keys."""
-    if not is_hdf5(head):
-        return False
-    try:
+class NXtomo(ScanFormat):
+    """NeXus NXtomo: one stack of frames with their keys."""
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Whether a file is HDF5 with a detector that has image keys."""
+        if not is_hdf5(head):
+            return False
+        try:
+            with opened(path) as file:
+                return _detector(Values(file, path)) is not None
+        except ValueError:
+            return False
+
+    def read(self, path: Path, *, geometry: Geometry | None = None, reverse: bool = False) -> Scan:
+        """Read the first NXtomo scan of a file, in `geometry` where one is given; the images stay in the file.
+
+        reverse: the sample stage turned clockwise seen from +z. Raises ValueError naming the file and the dataset
+        for one that is missing, of another length or not finite.
+        """
         with opened(path) as file:
-            return _detector(Values(file, path)) is not None
-    except ValueError:
-        return False
-
-
-def read(path: Path, *, geometry: Geometry | None = None, reverse: bool = False) -> Scan:
-    """Read the first NXtomo scan of a file, in `geometry` where one is given; the images stay in the file.
-
-    reverse: the sample stage turned clockwise seen from +z. Raises ValueError naming the file and the dataset
-    for one that is missing, of another length or not finite.
-    """
-    with opened(path) as file:
-        values = Values(file, path)
-        detector = _detector(values)
-        if detector is None:
-            raise values.error("there is no detector (NXdetector) with data and image_key")
-        frames = values.images(f"{detector}/data")
-        keys = _keys(values, detector, len(frames))
-        views = np.flatnonzero(keys == PROJECTION)
-        if len(views) == 0:
-            raise values.error(f"none of {len(keys)} frames is a projection (image_key 0)")
-        calibration = _calibration(values, detector, frames, keys)
-        if geometry is None:
-            geometry = _geometry(values, detector, frames, views, reverse)
-        metadata = _metadata(values, detector, int((keys > DARK).sum()))
-    projections = choose_views(frames, views) if len(views) < len(frames) else frames
-    return Scan(projections, geometry, metadata, kind="counts", file=path, calibration=calibration)
+            values = Values(file, path)
+            detector = _detector(values)
+            if detector is None:
+                raise values.error("there is no detector (NXdetector) with data and image_key")
+            frames = values.images(f"{detector}/data")
+            keys = _keys(values, detector, len(frames))
+            views = np.flatnonzero(keys == PROJECTION)
+            if len(views) == 0:
+                raise values.error(f"none of {len(keys)} frames is a projection (image_key 0)")
+            calibration = _calibration(values, detector, frames, keys)
+            if geometry is None:
+                geometry = _geometry(values, detector, frames, views, reverse)
+            metadata = _metadata(values, detector, int((keys > DARK).sum()))
+        projections = choose_views(frames, views) if len(views) < len(frames) else frames
+        return Scan(projections, geometry, metadata, kind="counts", file=path, calibration=calibration)
 
 
 def _groups(values: Values, top: str, kind: str) -> Iterator[str]:
@@ -189,7 +190,7 @@ def _metadata(values: Values, detector: str, unused: int) -> dict[str, Any]:
     entry = _entry(detector)
     sample = _first(values, detector, "NXsample", "name")
     found: dict[str, Any] = {
-        "format": NAME,
+        "format": "NeXus NXtomo",
         "title": values.text(f"{entry}/title"),
         "sample": "" if sample is None else values.text(sample),
         "date": values.text(f"{entry}/start_time"),

@@ -24,13 +24,11 @@ theirs.
 
 from __future__ import annotations
 
-import os
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 
 from sinograd.config.yaml import dump_yaml
 from sinograd.data.calibration import Calibration
@@ -39,54 +37,75 @@ from sinograd.data.provenance import make_provenance, to_json
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry, Grid
+from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype, with_progress
 from sinograd.io.storage.atomic import replacing
 from sinograd.io.storage.hdf5.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 
-NAME = "sinograd HDF5"
-SUFFIXES = (".h5", ".hdf5")
 FORMAT = "sinograd-scan"
 VERSION = 2
 _IMAGES = ("reference", "dark")
 _ENTRIES = ("reference_views", "shifts", "exposure")
 
 
-def matches(path: Path, head: bytes) -> bool:
-    """Whether a file is one of sinograd's own, or HDF5 too damaged to tell."""
-    if not is_hdf5(head):
-        return False
-    try:
+class SinogradHdf5(ScanFormat):
+    """sinograd's own HDF5, described on the page of this module."""
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Whether a file is a scan of sinograd's own, or HDF5 too damaged to tell."""
+        if not is_hdf5(head):
+            return False
+        try:
+            with opened(path) as file:
+                return file.attrs.get("format") == FORMAT
+        except ValueError:
+            return True
+
+    def read(self, path: Path, *, geometry: Geometry | None = None) -> Scan:
+        """Read a sinograd scan file, in `geometry` where one is given; the projections stay in it.
+
+        Errors: ValueError naming the file.
+        """
         with opened(path) as file:
-            return str(file.attrs.get("format", "")).startswith("sinograd-")
-    except ValueError:
-        return True
+            found = file.attrs.get("format")
+            if found != FORMAT:
+                more = " (read it with sinograd.read_volume)" if found == "sinograd-volume" else ""
+                raise InputError(f"{path} is not a scan: its format is {found!r}, expected {FORMAT!r}{more}")
+            check_version(file, VERSION, path)
+            projections = _lazy(file, "projections", path)
+            kind = str(file.attrs.get("kind", "line integrals"))
+            names = [name for name in ("geometry", "grid", "metadata", "provenance") if name in file]
+            records = {name: mapping(file, name, path) for name in names}
+            calibration = _read_calibration(file, path)
+        if "geometry" not in records and geometry is None:
+            raise InputError(f"{path} has no dataset /geometry")
+        try:
+            given = geometry if geometry is not None else Geometry.from_dict(records["geometry"])
+            grid = Grid.from_dict(records["grid"]) if "grid" in records and geometry is None else None
+        except (TypeError, ValueError) as error:
+            raise InputError(f"{path}: {error}") from error
+        metadata, provenance = records.get("metadata", {}), records.get("provenance", {})
+        return Scan(projections, given, metadata, grid, kind, path, provenance, calibration)
 
-
-def read(path: Path, *, geometry: Geometry | None = None) -> Scan:
-    """Read a sinograd scan file, in `geometry` where one is given; the projections stay in it.
-
-    Errors: ValueError naming the file.
-    """
-    with opened(path) as file:
-        found = file.attrs.get("format")
-        if found != FORMAT:
-            more = " (read it with sinograd.read_volume)" if found == "sinograd-volume" else ""
-            raise InputError(f"{path} is not a scan: its format is {found!r}, expected {FORMAT!r}{more}")
-        check_version(file, VERSION, path)
-        projections = _lazy(file, "projections", path)
-        kind = str(file.attrs.get("kind", "line integrals"))
-        names = [name for name in ("geometry", "grid", "metadata", "provenance") if name in file]
-        records = {name: mapping(file, name, path) for name in names}
-        calibration = _read_calibration(file, path)
-    if "geometry" not in records and geometry is None:
-        raise InputError(f"{path} has no dataset /geometry")
-    try:
-        given = geometry if geometry is not None else Geometry.from_dict(records["geometry"])
-        grid = Grid.from_dict(records["grid"]) if "grid" in records and geometry is None else None
-    except (TypeError, ValueError) as error:
-        raise InputError(f"{path}: {error}") from error
-    metadata, provenance = records.get("metadata", {}), records.get("provenance", {})
-    return Scan(projections, given, metadata, grid, kind, path, provenance, calibration)
+    def write(self, scan: Scan, path: Path, *, force: bool = False, progress: Progress | None = None) -> None:
+        """Write a new file view by view; see the module for the layout."""
+        self.check(scan)
+        watched = with_progress(scan, progress)
+        arrays = {"projections": _layout(watched.projections, " ".join(scan.axes), scan.kind)}
+        if scan.calibration is not None:
+            arrays |= _calibration_layout(scan.calibration, scan)
+        provenance = dict(scan.provenance) or make_provenance("write_scan")
+        texts = {
+            "geometry": dump_yaml(scan.geometry.to_dict()),
+            "metadata": to_json(scan.metadata),
+            "provenance": to_json(provenance),
+        }
+        if scan.grid is not None:
+            texts["grid"] = dump_yaml(scan.grid.to_dict())
+        version = 1 if scan.kind == "line integrals" and scan.calibration is None else 2
+        attributes = {"format": FORMAT, "version": version, "kind": scan.kind}
+        with replacing(path, force=force, needed=sum(array.nbytes for array in arrays.values())) as temporary:
+            write_hdf5(temporary, attributes, arrays, texts)
 
 
 def _lazy(file: Any, name: str, path: Path) -> Hdf5Projections:
@@ -106,45 +125,10 @@ def _read_calibration(file: Any, path: Path) -> Calibration | None:
         raise InputError(f"{path}: /calibration: {error}") from error
 
 
-def write_scan(scan: Scan, path: str | os.PathLike[str], *, force: bool = False) -> None:
-    """Write a scan with its calibration to a new `.h5` file, view by view; see the module for the layout.
-
-    Raises ValueError for another suffix or a scan whose shapes do not fit, FileExistsError when the file
-    exists and `force` is not set, OSError when the disk is full. The file appears when it is whole, or not at
-    all.
-    """
-    path = Path(path)
-    if path.suffix.lower() not in SUFFIXES:
-        raise InputError(f"cannot write the scan {path}: its name must end in {' or '.join(SUFFIXES)}")
-    scan.check_shape()
-    arrays = {"projections": _layout(scan.projections, " ".join(scan.axes), scan.kind)}
-    if scan.calibration is not None:
-        arrays |= _calibration_layout(scan.calibration, scan)
-    provenance = dict(scan.provenance) or make_provenance("write_scan")
-    texts = {
-        "geometry": dump_yaml(scan.geometry.to_dict()),
-        "metadata": to_json(scan.metadata),
-        "provenance": to_json(provenance),
-    }
-    if scan.grid is not None:
-        texts["grid"] = dump_yaml(scan.grid.to_dict())
-    version = 1 if scan.kind == "line integrals" and scan.calibration is None else 2
-    attributes = {"format": FORMAT, "version": version, "kind": scan.kind}
-    with replacing(path, force=force, needed=sum(array.nbytes for array in arrays.values())) as temporary:
-        write_hdf5(temporary, attributes, arrays, texts)
-
-
 def _layout(projections: Projections, axes: str, kind: str) -> ArrayLayout:
     """Counts keep the detector's integers of up to 16 bits, which float32 also holds; the rest is float32."""
-
-    def block(start: int, stop: int) -> np.ndarray:
-        found = projections[start:stop]
-        return found.detach().cpu().numpy() if isinstance(found, torch.Tensor) else np.asarray(found)
-
-    stored = np.dtype(str(projections.dtype).removeprefix("torch."))
-    whole = kind == "counts" and stored.kind in "iu" and stored.itemsize <= 2
-    dtype = stored.newbyteorder("<") if whole else np.dtype("<f4")
-    return ArrayLayout(shape_of(projections), dtype, block, chunked=True, attributes={"axes": axes})
+    dtype, read = stored_dtype(projections, largest=2 if kind == "counts" else 0), partial(stored_block, projections)
+    return ArrayLayout(shape_of(projections), dtype, read, chunked=True, attributes={"axes": axes})
 
 
 def _calibration_layout(calibration: Calibration, scan: Scan) -> dict[str, ArrayLayout]:
@@ -156,10 +140,5 @@ def _calibration_layout(calibration: Calibration, scan: Scan) -> dict[str, Array
     for name in _ENTRIES:
         entries = getattr(calibration, name)
         if entries is not None:
-            read = partial(_rows, entries)
-            layouts[f"calibration/{name}"] = ArrayLayout(entries.shape, np.dtype("<f8"), read)
+            layouts[f"calibration/{name}"] = ArrayLayout(entries.shape, np.dtype("<f8"), partial(stored_block, entries))
     return layouts
-
-
-def _rows(array: np.ndarray, start: int, stop: int) -> np.ndarray:
-    return array[start:stop]

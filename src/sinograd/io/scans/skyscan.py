@@ -34,63 +34,68 @@ from sinograd.data.calibration import Calibration
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError, ScanWarning
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, ParallelBeam
+from sinograd.io.formats import HEAD_BYTES
+from sinograd.io.scans.format import ScanFormat
 from sinograd.io.scans.numbered_images import base_name, check_size, choose_views, numbered_files
 from sinograd.io.storage.ini import Ini
 from sinograd.io.storage.tiff import TiffImages, constant_image
 
-NAME = "Bruker SkyScan"
-SUFFIXES = (".log",)
-FOLDERS = True
 PARALLEL_MM = 10_000.0  # NRecon takes an object that is further from the source for one in a parallel beam
 _SCAN = "Acquisition"
 
 
-def matches(path: Path, head: bytes) -> bool:
-    """Whether a file begins as a SkyScan log; a folder, whether such a file is in it."""
-    if path.is_dir():
-        return bool(_logs(path))
+class SkyScan(ScanFormat):
+    """Bruker SkyScan: a .log file beside its images, or their folder."""
+
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Whether a file begins as a SkyScan log; a folder, whether such a file is in it."""
+        if path.is_dir():
+            return bool(_logs(path))
+        return _is_log(head)
+
+    def read(self, path: Path, *, geometry: Geometry | None = None, line_from_top: bool = False) -> Scan:
+        """Read a SkyScan scan, .log file or its folder; the images stay in their files.
+
+        line_from_top: count Optical Axis (line) from the upper edge of the images.
+        Raises ValueError naming file and key for missing, damaged or contradictory entries and images.
+        """
+        path = _only(path) if path.is_dir() else path
+        ini = Ini(path)
+        if _SCAN not in ini:
+            raise InputError(f"{path} has no section [{_SCAN}]")
+        views = ini.count(_SCAN, "Number of Files")
+        prefix = base_name(ini.text(_SCAN, "Filename Prefix") or path.stem)
+        found = numbered_files([path.parent], prefix)
+        if not found:
+            raise InputError(f"{path}: no image {prefix}0000.tif was found beside it (Filename Prefix={prefix})")
+        numbers = choose_views(found, 0, views, path)
+        images = TiffImages([found[number] for number in numbers], flip_rows=True, flip_columns=True)
+        if len(images) != len(numbers):
+            raise InputError(f"{path}: one image a file is expected, got {len(images)} in {len(numbers)} files")
+        metadata = _metadata(ini, prefix)
+        if geometry is None:
+            rows, columns = images.shape[1:]
+            if ini.text(_SCAN, "Number of Rows") is not None and ini.text(_SCAN, "Number of Columns") is not None:
+                rows, columns = ini.count(_SCAN, "Number of Rows"), ini.count(_SCAN, "Number of Columns")
+            check_size(images.shape, rows, columns, path, images.files[0])
+            _warn_of_what_is_left(ini, prefix)
+            geometry = _geometry(ini, numbers, rows, columns, line_from_top)
+            metadata["center_shift_pixels"] = ini.number("Reconstruction", "Postalignment", 0.0)
+        calibration = _calibration(ini, images.shape[1:])
+        return Scan(images, geometry, metadata, None, "counts", path, {}, calibration)
+
+
+def _is_log(head: bytes) -> bool:
     return b"[system]" in head.lower() and b"scanner" in head.lower()
-
-
-def read(path: Path, *, geometry: Geometry | None = None, line_from_top: bool = False) -> Scan:
-    """Read a SkyScan scan, .log file or its folder; the images stay in their files.
-
-    line_from_top: count Optical Axis (line) from the upper edge of the images.
-    Raises ValueError naming file and key for missing, damaged or contradictory entries and images.
-    """
-    path = _only(path) if path.is_dir() else path
-    ini = Ini(path)
-    if _SCAN not in ini:
-        raise InputError(f"{path} has no section [{_SCAN}]")
-    views = ini.count(_SCAN, "Number of Files")
-    prefix = base_name(ini.text(_SCAN, "Filename Prefix") or path.stem)
-    found = numbered_files([path.parent], prefix)
-    if not found:
-        raise InputError(f"{path}: no image {prefix}0000.tif was found beside it (Filename Prefix={prefix})")
-    numbers = choose_views(found, 0, views, path)
-    images = TiffImages([found[number] for number in numbers], flip_rows=True, flip_columns=True)
-    if len(images) != len(numbers):
-        raise InputError(f"{path}: one image a file is expected, got {len(images)} in {len(numbers)} files")
-    metadata = _metadata(ini, prefix)
-    if geometry is None:
-        rows, columns = images.shape[1:]
-        if ini.text(_SCAN, "Number of Rows") is not None and ini.text(_SCAN, "Number of Columns") is not None:
-            rows, columns = ini.count(_SCAN, "Number of Rows"), ini.count(_SCAN, "Number of Columns")
-        check_size(images.shape, rows, columns, path, images.files[0])
-        _warn_of_what_is_left(ini, prefix)
-        geometry = _geometry(ini, numbers, rows, columns, line_from_top)
-        metadata["center_shift_pixels"] = ini.number("Reconstruction", "Postalignment", 0.0)
-    calibration = _calibration(ini, images.shape[1:])
-    return Scan(images, geometry, metadata, None, "counts", path, {}, calibration)
 
 
 def _logs(folder: Path) -> list[Path]:
     """Logs of scans; those that NRecon writes lie beside its slices and have _rec in their names."""
     found = []
     for path in sorted(folder.iterdir()):
-        if path.suffix.lower() in SUFFIXES and path.is_file() and not path.stem.casefold().endswith("_rec"):
+        if path.suffix.lower() == ".log" and path.is_file() and not path.stem.casefold().endswith("_rec"):
             with open(path, "rb") as file:
-                if matches(path, file.read(1024)):
+                if _is_log(file.read(HEAD_BYTES)):
                     found.append(path)
     return found
 

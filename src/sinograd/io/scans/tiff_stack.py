@@ -11,11 +11,9 @@ Pixels are taken as they are: row 0 is the lowest (-v), unless the YAML file say
 
 from __future__ import annotations
 
-import os
+import math
 import re
-from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -23,72 +21,65 @@ from sinograd.data.projections import Projections, shape_of
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
+from sinograd.io.scans.format import Progress, ScanFormat, as_array, stored_dtype
 from sinograd.io.scans.sidecar import Sidecar, find_sidecar, sidecar_of, sidecar_text
 from sinograd.io.storage.atomic import replacing_folder
-from sinograd.io.storage.tiff import SUFFIXES as TIFF_SUFFIXES
-from sinograd.io.storage.tiff import TiffImages, is_tiff, natural_order
+from sinograd.io.storage.tiff import SUFFIXES, TiffImages, is_tiff, natural_order
 
-NAME = "TIFF stack with geometry YAML"
-SUFFIXES = TIFF_SUFFIXES
-FOLDERS = True
 REFERENCE_WORDS = ("flat", "flatfield", "ref", "reference", "white", "openbeam", "io")
 DARK_WORDS = ("dark", "darkfield", "di")
 
-Progress = Callable[[int, int], None]
 _PREFIXES = {"projections": "projection", "reference": "flat", "dark": "dark"}
 
 
-def matches(path: Path, head: bytes) -> bool:
-    """Whether a file is TIFF; a folder, whether it holds TIFF files or says that it is a scan."""
-    if path.is_dir():
-        return bool(_tiffs(path)) or find_sidecar(path) is not None
-    return is_tiff(head)
+class TiffStack(ScanFormat):
+    """A folder of TIFF images or one file of many pages, with a YAML file."""
 
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Whether a file is TIFF; a folder, whether it holds TIFF files or says that it is a scan."""
+        if path.is_dir():
+            return bool(_tiffs(path)) or find_sidecar(path) is not None
+        return is_tiff(head)
 
-def read(path: Path, *, geometry: Geometry | None = None, kind: str | None = None) -> Scan:
-    """Read a TIFF stack; the images stay in their files.
+    def read(self, path: Path, *, geometry: Geometry | None = None, kind: str | None = None) -> Scan:
+        """Read a TIFF stack; the images stay in their files.
 
-    kind: what the numbers are, instead of what the YAML file says.
-    Raises ValueError naming the file: no geometry (it says how to write one), no images, images of different
-    sizes or types, truncated or damaged ones, or a YAML file with unknown keys or wrong values.
-    """
-    sidecar = sidecar_of(path, geometry)
-    groups = _groups(path, sidecar)
-    if not groups["projections"]:
-        raise InputError(
-            f"{path} holds no projections, only {len(groups['reference'])} references and {len(groups['dark'])} dark "
-            f"images by their names: name the projections in {sidecar.path}"
-        )
-    held = {name: _images(files, sidecar) for name, files in groups.items() if files}
-    return sidecar.scan(**held, file=path, images=lambda files: _images(files, sidecar), kind=kind)
+        kind: what the numbers are, instead of what the YAML file says.
+        Raises ValueError naming the file: no geometry (it says how to write one), no images, images of different
+        sizes or types, truncated or damaged ones, or a YAML file with unknown keys or wrong values.
+        """
+        sidecar = sidecar_of(path, geometry)
+        groups = _groups(path, sidecar)
+        if not groups["projections"]:
+            raise InputError(
+                f"{path} holds no projections, only {len(groups['reference'])} references and "
+                f"{len(groups['dark'])} dark images by their names: name the projections in {sidecar.path}"
+            )
+        held = {name: _images(files, sidecar) for name, files in groups.items() if files}
+        return sidecar.scan(**held, file=path, images=lambda files: _images(files, sidecar), kind=kind)
 
+    def write(self, scan: Scan, path: Path, *, force: bool = False, progress: Progress | None = None) -> None:
+        """Write a new folder: projection_00000.tif ..., flat_00000.tif ..., dark_00000.tif ..., scan.yaml.
 
-def write_tiff_stack(
-    scan: Scan, path: str | os.PathLike[str], *, force: bool = False, progress: Progress | None = None
-) -> None:
-    """Write a scan to a new folder: projection_00000.tif ..., flat_00000.tif ..., dark_00000.tif ..., scan.yaml.
-
-    Integers keep their type, the rest becomes float32. One image is in memory at a time. The folder appears
-    when it is whole, or not at all; an existing one is replaced only with `force` and only when such a stack
-    is all it holds. Raises ValueError when shapes do not fit, FileExistsError, OSError when the disk is full.
-    """
-    scan.check_shape()
-    arrays: dict[str, Projections] = {"projections": scan.projections}
-    if scan.calibration is not None:
+        Integers keep their type, the rest becomes float32. One image is in memory at a time. An existing folder is
+        replaced only with `force`, and only when such a stack is all it holds.
+        """
+        self.check(scan)
+        arrays: dict[str, Projections] = {"projections": scan.projections}
         for name in ("reference", "dark"):
-            images = getattr(scan.calibration, name)
+            images = getattr(scan.calibration, name, None)
             if images is not None:
                 arrays[name] = images
-    needed = sum(4 * int(np.prod(shape_of(images))) for images in arrays.values())
-    with replacing_folder(path, ours=is_written_stack, force=force, needed=needed) as folder:
-        files = {name: f"{_PREFIXES[name]}_*.tif" for name in arrays}
-        (folder / "scan.yaml").write_text(sidecar_text(scan, files), encoding="utf-8")
-        for name, images in arrays.items():
-            _write_images(images, folder, _PREFIXES[name], progress if name == "projections" else None)
+        needed = sum(4 * math.prod(shape_of(images)) for images in arrays.values())
+        with replacing_folder(path, ours=_is_written_stack, force=force, needed=needed) as folder:
+            files = {name: f"{_PREFIXES[name]}_*.tif" for name in arrays}
+            (folder / "scan.yaml").write_text(sidecar_text(scan, files), encoding="utf-8")
+            for name, images in arrays.items():
+                _write_images(images, folder, _PREFIXES[name], progress if name == "projections" else None)
 
 
-def is_written_stack(folder: Path) -> bool:
-    """Whether a folder holds what `write_tiff_stack` writes and nothing else."""
+def _is_written_stack(folder: Path) -> bool:
+    """Whether a folder holds what `TiffStack` writes and nothing else."""
     names = [found.name for found in folder.iterdir()]
     ours = re.compile(r"(projection|flat|dark)_\d+\.tif|scan\.yaml")
     return "scan.yaml" in names and all(ours.fullmatch(name) for name in names)
@@ -97,13 +88,10 @@ def is_written_stack(folder: Path) -> bool:
 def _write_images(images: Projections, folder: Path, prefix: str, progress: Progress | None) -> None:
     import tifffile
 
-    stored = np.dtype(str(images.dtype).removeprefix("torch."))
-    dtype = stored.newbyteorder("=") if stored.kind in "iu" and stored.itemsize <= 4 else np.dtype(np.float32)
-    shape = shape_of(images)
+    shape, dtype = shape_of(images), stored_dtype(images).newbyteorder("=")
     count = 1 if len(shape) == 2 else shape[0]  # a 2-D scan is one image
     for index in range(count):
-        found: Any = images[index] if len(shape) == 3 else images[:]
-        image = np.asarray(found.detach().cpu() if hasattr(found, "detach") else found).astype(dtype, copy=False)
+        image = as_array(images[index] if len(shape) == 3 else images[:]).astype(dtype, copy=False)
         name = folder / f"{prefix}_{index:05d}.tif"
         tifffile.imwrite(name, np.ascontiguousarray(image), photometric="minisblack", metadata=None)
         if progress is not None:
@@ -150,7 +138,7 @@ def _group_of(file: Path, top: Path) -> str:
 
 
 def _tiffs(folder: Path) -> list[Path]:
-    found = [path for path in folder.iterdir() if path.suffix.lower() in TIFF_SUFFIXES and path.is_file()]
+    found = [path for path in folder.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()]
     return natural_order([path for path in found if not path.name.startswith(".")])
 
 

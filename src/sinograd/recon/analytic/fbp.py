@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sinograd.errors import InputTypeError
 from sinograd.geometry import FanBeam, Geometry, Grid, ParallelBeam
-from sinograd.ops.validity import check_pair
+from sinograd.ops.arguments import check_pair
 from sinograd.recon.analytic.fdk import run_plan
 from sinograd.recon.analytic.filtered_backprojection import Progress
 from sinograd.recon.analytic.plan import make_plan

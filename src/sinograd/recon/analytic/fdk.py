@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import ConeBeam, Geometry, Grid
-from sinograd.ops.validity import check_pair
+from sinograd.ops.arguments import check_pair
 from sinograd.recon.analytic.filtered_backprojection import Progress, filtered_backprojection
 from sinograd.recon.analytic.plan import Plan, make_plan
 from sinograd.recon.analytic.slabs import filtered_backprojection_on

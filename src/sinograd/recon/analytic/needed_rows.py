@@ -10,8 +10,8 @@ from torch import Tensor
 
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry, Grid
+from sinograd.ops.arguments import check_pair
 from sinograd.ops.kernel_views import is_curved, projection_matrices
-from sinograd.ops.validity import check_pair
 from sinograd.recon.analytic.virtual_detector import VirtualDetector, upright_detector
 
 # Rows by which a voxel's image may be off by rounding.

@@ -71,8 +71,8 @@ def chambolle_pock(
             f"misfit: expected a number or one for each problem {list(problem.batch)}, got {list(bound.shape)}"
         )
     variation = TotalVariation(voxel_spacing(operator, problem.image_ndim, spacing))
-    run = Run("chambolle_pock", problem, iterations, stop, callback, progress, keep_best, monotone=False)
-    return run(_steps(smooth, variation, bound * problem.data_norm, balance))
+    run = Run("chambolle_pock", problem, iterations, stop, callback, progress, keep_best)
+    return run(_steps(smooth, variation, bound * problem.data_norm, balance), monotone=False)
 
 
 def _steps(smooth: SmoothPart, variation: TotalVariation, misfit: Tensor, balance: float) -> Steps:

@@ -145,8 +145,8 @@ def _ordered(name: str, problem: Problem, options: _Options, control: tuple[Any,
             f"operator: {name} needs operator.subset(views), the operator of some views; "
             f"{type(problem.operator).__name__} has none"
         )
-    run = Run(name, problem, *control, monotone=False)
-    return run(_steps(problem, options, lists))
+    run = Run(name, problem, *control)
+    return run(_steps(problem, options, lists), monotone=False)
 
 
 def _steps(problem: Problem, options: _Options, lists: list[list[int]]) -> Steps:

@@ -65,8 +65,8 @@ def pnp_proximal_gradient(
         raise InputError(f"step: expected a number above 0 and below 2, got {step}")
     check_denoiser(denoiser)
     smooth = SmoothPart(operator, projections, weights=weights, start=start, lower=lower, upper=upper)
-    run = Run("pnp_proximal_gradient", smooth.problem, iterations, stop, callback, progress, keep_best, monotone=False)
-    return run(_proximal_gradient(smooth, denoiser, step, accelerate))
+    run = Run("pnp_proximal_gradient", smooth.problem, iterations, stop, callback, progress, keep_best)
+    return run(_proximal_gradient(smooth, denoiser, step, accelerate), monotone=False)
 
 
 def pnp_admm(
@@ -108,8 +108,8 @@ def pnp_admm(
         raise InputError(f"inner_iterations: expected 1 or more, got {inner_iterations}")
     check_denoiser(denoiser)
     smooth = SmoothPart(operator, projections, weights=weights, start=start, lower=lower, upper=upper)
-    run = Run("pnp_admm", smooth.problem, iterations, stop, callback, progress, keep_best, monotone=False)
-    return run(_admm(smooth, denoiser, penalty, inner_iterations))
+    run = Run("pnp_admm", smooth.problem, iterations, stop, callback, progress, keep_best)
+    return run(_admm(smooth, denoiser, penalty, inner_iterations), monotone=False)
 
 
 def _proximal_gradient(smooth: SmoothPart, denoiser: Denoiser, step: float, accelerate: bool) -> Steps:

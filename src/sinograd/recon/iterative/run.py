@@ -41,13 +41,7 @@ Steps = Generator[Step, None, None]
 
 
 class Run:
-    """The arguments that all algorithms share, checked; `run(...)` does the work.
-
-    Args:
-        algorithm: name for messages.
-        monotone: what the algorithm measures falls in every iteration, up to rounding, unless something is wrong. The
-            image with the smallest measure is returned; else the last one, unless it diverged.
-    """
+    """The arguments that all algorithms share, checked; `run(...)` does the work. algorithm: name for messages."""
 
     def __init__(
         self,
@@ -58,12 +52,11 @@ class Run:
         callback: Callback | None,
         progress: Progress | None,
         keep_best: bool,
-        monotone: bool = True,
     ) -> None:
         self.iterations = _check_count(iterations)
         if stop is not None and not isinstance(stop, Stop):
             raise InputTypeError(f"stop: expected a Stop, got {type(stop).__name__}")
-        self.algorithm, self.problem, self.monotone = algorithm, problem, monotone
+        self.algorithm, self.problem, self.monotone = algorithm, problem, True
         self.stop, self.callback, self.progress, self.keep_best = stop or Stop(), callback, progress, keep_best
         self._scale = problem.data_norm.cpu()
         self._noise = None if self.stop.noise is None else self._norm_of_noise(self.stop.noise)
@@ -76,8 +69,13 @@ class Run:
         self._kept: Tensor | None = None
 
     @torch.no_grad()
-    def __call__(self, steps: Steps) -> Result:
-        """Takes steps until a reason to stop."""
+    def __call__(self, steps: Steps, *, monotone: bool = True) -> Result:
+        """Takes steps until a reason to stop.
+
+        monotone: what the algorithm measures falls in every iteration, up to rounding, unless something is wrong. The
+        image with the smallest measure is returned; else the last one, unless it diverged.
+        """
+        self.monotone = monotone
         image, done, reason = None, 0, "iterations"
         try:
             for done, step in enumerate(steps):

@@ -1,7 +1,14 @@
 """The models of a training configuration, one kind a module; see `training.model_config`."""
 
-from sinograd.training.models.bilateral import BilateralModel
-from sinograd.training.models.dual_domain import DualDomainModel
-from sinograd.training.models.network import NetworkModel, network_model
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.training.models.bilateral import BilateralModel
+    from sinograd.training.models.dual_domain import DualDomainModel
+    from sinograd.training.models.network import NetworkModel, network_model
 
 __all__ = ["BilateralModel", "DualDomainModel", "NetworkModel", "network_model"]
+
+attach(__name__)

@@ -1,10 +1,15 @@
 """The tasks of training, one a module: the options in a configuration, and the work of a step."""
 
-from sinograd.training.tasks.dual_domain import DualDomain, DualDomainTask, run_recomputing
-from sinograd.training.tasks.noise2noise import Noise2Noise, Noise2NoiseTask
-from sinograd.training.tasks.noise2void import Noise2Void, Noise2VoidTask
-from sinograd.training.tasks.supervised import Supervised, SupervisedTask
-from sinograd.training.tasks.task import Optimize, Task
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.training.tasks.dual_domain import DualDomain, DualDomainTask, run_recomputing
+    from sinograd.training.tasks.noise2noise import Noise2Noise, Noise2NoiseTask
+    from sinograd.training.tasks.noise2void import Noise2Void, Noise2VoidTask
+    from sinograd.training.tasks.supervised import Supervised, SupervisedTask
+    from sinograd.training.tasks.task import Optimize, Task
 
 __all__ = [
     "DualDomain",
@@ -19,3 +24,5 @@ __all__ = [
     "Task",
     "run_recomputing",
 ]
+
+attach(__name__)

@@ -66,8 +66,8 @@ class DualDomainTask(SupervisedTask):
         for known, sequence in self._sequences:
             if known.geometry is stack.geometry and known.grid is stack.grid:
                 return sequence
-        made = self.model.over(stack.geometry, stack.grid, recompute=self.recompute)
-        self._sequences.append((stack, made.to(stack.projections.device)))
+        sequence = self.model.over(stack.geometry, stack.grid, recompute=self.recompute)
+        self._sequences.append((stack, sequence.to(stack.projections.device)))
         return self._sequences[-1][1]
 
 

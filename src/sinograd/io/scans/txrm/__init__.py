@@ -24,9 +24,6 @@ ScanWarning says how many. Arrays may be longer than the images, texts end at th
 raw (kind "counts") unless the file says that they are corrected.
 """
 
-from sinograd.io.scans.txrm.scan import matches, read
+from sinograd.io.scans.txrm.scan import Txrm
 
-NAME = "Zeiss / Xradia XRM"
-SUFFIXES = (".txrm", ".xrm")
-
-__all__ = ["NAME", "SUFFIXES", "matches", "read"]
+__all__ = ["Txrm"]

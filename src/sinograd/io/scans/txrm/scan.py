@@ -10,6 +10,7 @@ from pathlib import Path
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
+from sinograd.io.scans.format import ScanFormat
 from sinograd.io.scans.txrm.calibration import read_calibration
 from sinograd.io.scans.txrm.geometry import read_center_shift, read_geometry
 from sinograd.io.scans.txrm.images import read_images
@@ -18,51 +19,54 @@ from sinograd.io.scans.txrm.streams import Streams
 from sinograd.io.storage.ole import is_compound
 
 
-def matches(path: Path, head: bytes) -> bool:
-    """Whether a file is an OLE2 compound file; whether it holds a scan shows when it is read."""
-    return is_compound(head)
+class Txrm(ScanFormat):
+    """Zeiss / Xradia .txrm and .xrm."""
 
+    def matches(self, path: Path, head: bytes) -> bool:
+        """Whether a file is an OLE2 compound file; whether it holds a scan shows when it is read."""
+        return is_compound(head)
 
-def read(
-    path: Path,
-    *,
-    geometry: Geometry | None = None,
-    reference: str | os.PathLike[str] | None = None,
-    dark: str | os.PathLike[str] | None = None,
-    center_shift: float | None = None,
-    reverse: bool = False,
-) -> Scan:
-    """Read a .txrm or .xrm scan; the images stay in the file.
+    def read(
+        self,
+        path: Path,
+        *,
+        geometry: Geometry | None = None,
+        reference: str | os.PathLike[str] | None = None,
+        dark: str | os.PathLike[str] | None = None,
+        center_shift: float | None = None,
+        reverse: bool = False,
+    ) -> Scan:
+        """Read a .txrm or .xrm scan; the images stay in the file.
 
-    Args:
-        geometry: taken as it is, instead of the file's; the file's centre shift is then not applied.
-        reference, dark: .xrm files whose images are the references or dark images.
-        center_shift: pixels, instead of the file's.
-        reverse: the sample stage turned clockwise seen from +z.
+        Args:
+            geometry: taken as it is, instead of the file's; the file's centre shift is then not applied.
+            reference, dark: .xrm files whose images are the references or dark images.
+            center_shift: pixels, instead of the file's.
+            reverse: the sample stage turned clockwise seen from +z.
 
-    Raises ValueError naming the file when it is truncated or damaged, has images missing or of other sizes,
-    an unknown DataType, angles that do not match the images, or placeholders where a geometry is needed.
-    Warns (ScanWarning) of an aborted scan and of references and shifts that cannot be used.
-    """
-    if center_shift is not None and not math.isfinite(center_shift):
-        raise InputError(f"center_shift must be a finite number of pixels, got {center_shift!r}")
-    if path.suffix.lower() == ".txm":
-        raise InputError(f"{path} is a reconstructed volume (.txm): read it with sinograd.read_volume")
-    streams = Streams(path)
-    images = read_images(streams)
-    shape = images.shape
-    metadata = read_metadata(streams, shape[0])
-    calibration = read_calibration(streams, shape, _path(reference), _path(dark))
-    if geometry is None:
-        if center_shift is None:
-            center_shift = read_center_shift(streams, shape[2])
-        geometry = read_geometry(streams, shape, reverse=reverse, center_shift=center_shift)
-        if center_shift is not None:
-            metadata["center_shift_pixels"] = center_shift
-    kind = _kind(streams, images.dtype.kind)
-    if kind == "transmission" and calibration is not None:
-        calibration = replace(calibration, reference=None, dark=None, exposure=None)
-    return Scan(images, geometry, metadata, kind=kind, file=path, calibration=calibration)
+        Raises ValueError naming the file when it is truncated or damaged, has images missing or of other sizes,
+        an unknown DataType, angles that do not match the images, or placeholders where a geometry is needed.
+        Warns (ScanWarning) of an aborted scan and of references and shifts that cannot be used.
+        """
+        if center_shift is not None and not math.isfinite(center_shift):
+            raise InputError(f"center_shift must be a finite number of pixels, got {center_shift!r}")
+        if path.suffix.lower() == ".txm":
+            raise InputError(f"{path} is a reconstructed volume (.txm): read it with sinograd.read_volume")
+        streams = Streams(path)
+        images = read_images(streams)
+        shape = images.shape
+        metadata = read_metadata(streams, shape[0])
+        calibration = read_calibration(streams, shape, _path(reference), _path(dark))
+        if geometry is None:
+            if center_shift is None:
+                center_shift = read_center_shift(streams, shape[2])
+            geometry = read_geometry(streams, shape, reverse=reverse, center_shift=center_shift)
+            if center_shift is not None:
+                metadata["center_shift_pixels"] = center_shift
+        kind = _kind(streams, images.dtype.kind)
+        if kind == "transmission" and calibration is not None:
+            calibration = replace(calibration, reference=None, dark=None, exposure=None)
+        return Scan(images, geometry, metadata, kind=kind, file=path, calibration=calibration)
 
 
 def _kind(streams: Streams, numbers: str) -> str:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import UnmatchedPairWarning
-from sinograd.ops import Adjoint, LinearOperator
+from sinograd.ops import LinearOperator
 from sinograd.recon.iterative.inner_products import dot, norm
 from sinograd.recon.iterative.operators import Operator, kept, own
 
@@ -41,8 +41,8 @@ def mismatch(
 def warn_if_unmatched(
     operator: Operator, domain_shape: Sequence[int], range_shape: Sequence[int], like: Tensor
 ) -> None:
-    """Warns of an unmatched pair; sinograd's own are exact, others are measured once."""
-    if isinstance(operator, LinearOperator | Adjoint):
+    """Warns of an unmatched pair; sinograd's own and what is made of them are exact, others are measured once."""
+    if isinstance(operator, LinearOperator) and operator.exact_adjoint:
         return
     key = ("mismatch", tuple(domain_shape), tuple(range_shape), like.dtype, like.device)
     found = kept(operator, key, lambda: mismatch(operator, domain_shape, range_shape, like))

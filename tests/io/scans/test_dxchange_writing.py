@@ -13,8 +13,7 @@ import pytest
 from sinograd.data import Calibration, Scan
 from sinograd.errors import ScanWarning
 from sinograd.geometry import FlatDetector, ParallelBeam
-from sinograd.io import read
-from sinograd.io.scans.dxchange_writer import write_dxchange
+from sinograd.io import read, write_scan
 
 ANGLES = [0.0, 0.4, 0.9, 1.5, 2.1, 3.0]
 
@@ -31,7 +30,7 @@ def scan() -> Scan:
 
 
 def test_the_file_is_the_documented_one(tmp_path: Path, scan: Scan) -> None:
-    write_dxchange(scan, tmp_path / "out.h5")
+    write_scan(scan, tmp_path / "out.h5", format="dxchange")
     with h5py.File(tmp_path / "out.h5") as file:
         assert file["implements"][()] == b"exchange:measurement:provenance"
         assert file["exchange/data"].dtype == np.uint16
@@ -46,7 +45,7 @@ def test_the_file_is_the_documented_one(tmp_path: Path, scan: Scan) -> None:
 
 
 def test_round_trip(tmp_path: Path, scan: Scan) -> None:
-    write_dxchange(scan, tmp_path / "out.hdf5")
+    write_scan(scan, tmp_path / "out.hdf5", format="dxchange")
     again = read(tmp_path / "out.hdf5").validate()
     assert again.kind == "counts" and again.geometry.equals(scan.geometry)
     np.testing.assert_array_equal(again.load().numpy(), draw(6))
@@ -54,7 +53,7 @@ def test_round_trip(tmp_path: Path, scan: Scan) -> None:
     transmission = dataclasses.replace(
         scan, projections=draw(6, np.float64) / 1000, kind="transmission", calibration=None
     )
-    write_dxchange(transmission, tmp_path / "two.h5")
+    write_scan(transmission, tmp_path / "two.h5", format="dxchange")
     with pytest.warns(ScanWarning, match="read as transmission"):
         again = read(tmp_path / "two.h5")
     assert again.kind == "transmission" and again.projections.dtype == np.float32
@@ -68,15 +67,19 @@ def test_what_has_no_place(tmp_path: Path, scan: Scan, cone_scan: Scan) -> None:
         match="no place for where the detector's middle and the axis lie, pixels that are not square .*, "
         "when the references were taken, shifts, exposures",
     ):
-        write_dxchange(dataclasses.replace(scan, geometry=geometry, calibration=calibration), tmp_path / "out.h5")
+        write_scan(
+            dataclasses.replace(scan, geometry=geometry, calibration=calibration),
+            tmp_path / "out.h5",
+            format="dxchange",
+        )
     for wrong, message in (
         (cone_scan, "this scan holds line integrals"),
         (dataclasses.replace(cone_scan, kind="transmission"), r"this scan was measured in ConeBeam\.circular"),
     ):
         with pytest.raises(ValueError, match=message):
-            write_dxchange(wrong, tmp_path / "wrong.h5")
+            write_scan(wrong, tmp_path / "wrong.h5", format="dxchange")
     with pytest.raises(ValueError, match=r"must end in \.h5"):
-        write_dxchange(scan, tmp_path / "out.dx")
+        write_scan(scan, tmp_path / "out.dx", format="dxchange")
     with pytest.raises(FileExistsError, match="already exists"):
-        write_dxchange(scan, tmp_path / "out.h5")
+        write_scan(scan, tmp_path / "out.h5", format="dxchange")
     assert [path.name for path in tmp_path.iterdir()] == ["out.h5"]

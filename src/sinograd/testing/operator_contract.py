@@ -1,20 +1,27 @@
-"""What every linear operator must pass, whatever it computes and on whatever device.
+"""`OperatorContract`: what every linear operator must pass, whatever it computes and on whatever device.
 
-A test class subclasses `OperatorContract` and says how its operator is made and what it should compute:
+A pytest class subclasses it, in this package or in another one:
 
-    class TestXRayTransform(OperatorContract):
-        domain, range = "volume", "projections"  # what error messages call the two sides
+    import torch
+    from sinograd.testing import OperatorContract
+    from my_package import Blur
 
-        def make(self, case): ...             # the operator under test
-        def reference(self, operator, x): ... # its slow truth in float64
-        def custom_ops(self, operator): ...   # the torch custom ops under it, with arguments; none by default
+    class TestBlur(OperatorContract):
+        cases = {"tiny": (3, 4), "usual": (20, 30)}  # small ones first; left out: `make(None)`
 
-Cases are whatever `make` understands; the conftest.py beside the test class parametrizes `case`, `tiny_case` (so
-few elements that each can be tried) and `large_case` (more than one thread's share). Variants of an operator that
-differ in numbers only subclass `ExactnessContract`.
+        def make(self, case): return Blur(case)       # the operator
+        def reference(self, operator, x): return slow_blur(x)  # its truth in float64, however slow
 
-An operator is a `torch.nn.Module` with `operator(x)`, `operator.T`, `operator.domain_shape` and
-`operator.range_shape` that takes float32 and float64.
+An operator is a `sinograd.LinearOperator`, or any `torch.nn.Module` with `operator(x)`, `operator.T`,
+`operator.domain_shape` and `operator.range_shape` that takes float32 and float64. More that a class may say:
+
+- `domain`, `range`: what its error messages call the two sides ("x" and "y" by default),
+- `custom_ops(operator)`: the torch custom ops under it, with arguments; none by default,
+- `tiny_cases`, `large_cases`: of so few elements that each can be tried; more than one thread's share. By default
+  the first and the last of the cases.
+
+Operators that differ in numbers only from one under the full contract subclass `ExactnessContract`. The option
+`--device` of pytest, where a conftest.py adds it, says where to compute.
 """
 
 from __future__ import annotations
@@ -23,7 +30,7 @@ import copy
 import itertools
 import pickle
 import statistics
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import pytest
@@ -70,12 +77,42 @@ class ExactnessContract:
 
     seeds: Sequence[int] = SEEDS
     fast_gradcheck = False  # random directions in place of every entry
+    cases: Mapping[str, Any] | None = None
+    tiny_cases: Mapping[str, Any] | None = None
+    large_cases: Mapping[str, Any] | None = None
 
     def make(self, case: Any) -> Any:
         raise NotImplementedError("a contract says how to make its operator")
 
     def reference(self, operator: Any, x: Tensor) -> Tensor:
         raise NotImplementedError("a contract says what its operator computes")
+
+    def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
+        """Parametrizes with the cases of the class, where it has any."""
+        if not self.cases:
+            return
+        labels = [*self.cases]
+        tiny = self.tiny_cases or {labels[0]: self.cases[labels[0]]}
+        large = self.large_cases or {labels[-1]: self.cases[labels[-1]]}
+        for name, cases in (("case", self.cases), ("tiny_case", tiny), ("large_case", large)):
+            if name in metafunc.fixturenames:
+                metafunc.parametrize(name, [*cases.values()], ids=[*cases])
+
+    @pytest.fixture
+    def case(self) -> Any:
+        return None
+
+    @pytest.fixture
+    def tiny_case(self) -> Any:
+        return None
+
+    @pytest.fixture
+    def large_case(self) -> Any:
+        return None
+
+    @pytest.fixture
+    def device(self, pytestconfig: pytest.Config) -> torch.device:
+        return torch.device(str(pytestconfig.getoption("--device", default="cpu")))
 
     @pytest.fixture
     def operator(self, case: Any) -> Any:
@@ -164,14 +201,14 @@ class ExactnessContract:
 class OperatorContract(ExactnessContract):
     """The numbers and the interface: batches, memory layouts, dtypes, messages, modules, tracing."""
 
-    domain: str
-    range: str
+    domain = "x"
+    range = "y"
 
     def custom_ops(self, operator: Any) -> list[tuple[Any, tuple[Any, ...]]]:
         return []
 
     def test_custom_ops(self, tiny_operator: Any) -> None:
-        """torch's own checks: schema, autograd registration, shapes without data, tracing with dynamic shapes."""
+        """Torch's own checks: schema, autograd registration, shapes without data, tracing with dynamic shapes."""
         for op, arguments in self.custom_ops(tiny_operator):
             torch.library.opcheck(op, arguments)
 
@@ -213,6 +250,7 @@ class OperatorContract(ExactnessContract):
             x = noise((2, *one.domain_shape), 0, torch.float32, device).requires_grad_()
             ones = torch.ones(2, *one.range_shape, device=device)
             one(x).sum().backward()
+            assert x.grad is not None
             assert torch.equal(x.grad, one.T(ones))
             y = noise(one.range_shape, 1, torch.float32, device)
             (gradient,) = torch.autograd.grad(one(x[0]).mT, x, y.mT.contiguous())
@@ -272,10 +310,10 @@ class OperatorContract(ExactnessContract):
 
     def test_module(self, tiny_operator: Any, device: torch.device) -> None:
         """A layer without parameters, alone and in a sequence."""
+        x = noise(tiny_operator.domain_shape, 0, torch.float32, device)
         assert isinstance(tiny_operator, nn.Module)
         assert isinstance(tiny_operator.T, nn.Module)
         assert not list(tiny_operator.parameters())
-        x = noise(tiny_operator.domain_shape, 0, torch.float32, device)
         both = nn.Sequential(tiny_operator, tiny_operator.T)
         assert torch.equal(both(x), tiny_operator.T(tiny_operator(x)))
 
