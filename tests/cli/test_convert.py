@@ -11,6 +11,7 @@ import pytest
 import tifffile
 import torch
 
+from dicom_slices import tissue, write_slices
 from scanner_files import check_phantom, nikon_text, nikon_vectors, stored, write_images
 from sinograd.data import Calibration, Scan
 from sinograd.geometry import FlatDetector, Grid, ParallelBeam
@@ -96,6 +97,17 @@ def test_volumes(sinograd: Any, tmp_path: Path, name: str) -> None:
     for options in (("--to", "h5"), ("--geometry", "walnut")):
         refused = sinograd("convert", tmp_path / name, tmp_path / "no.h5", *options)
         assert refused.exit_code == 2 and "is a volume" in refused.stderr
+
+
+def test_dicom_slices(sinograd: Any, tmp_path: Path) -> None:
+    values = tissue((3, 4, 5))
+    write_slices(tmp_path / "series", values)
+    result = sinograd("convert", tmp_path / "series", tmp_path / "out.h5")
+    assert result.exit_code == 0, result.output
+    assert "float32, HU" in result.stdout
+    again = read_volume(tmp_path / "out.h5")
+    assert again.unit == "HU" and again.values.tolist() == values.tolist()
+    assert again.grid.spacing == (2.0, 0.7, 0.7)
 
 
 def test_a_given_geometry(sinograd: Any, tmp_path: Path, counts_file: Path) -> None:

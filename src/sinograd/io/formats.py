@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
-from sinograd.errors import FormatError, InputError, MissingFileError
+from sinograd.errors import FormatError, InputError, MissingFileError, UnsupportedError
 from sinograd.io.storage.optional import check_extra
 from sinograd.registry import Entry, Registry
 
@@ -32,7 +32,7 @@ class Format:
 
         `head` is how the file starts (HEAD_BYTES, or all of it), b"" for a folder. An InputError counts as no match.
         """
-        raise NotImplementedError(f"{type(self).__name__}.matches")
+        raise UnsupportedError(f"{type(self).__name__} does not say what it matches")
 
 
 @dataclass(frozen=True)
@@ -113,6 +113,17 @@ def known_formats(registry: Registry[Any], *, writes: bool = False) -> str:
         entry.help + f" ({', '.join(s for s in entry.about['suffixes'] if s)})" * any(entry.about["suffixes"])
         for entry in entries
     )
+
+
+def format_table(registry: Registry[Any]) -> str:
+    """The formats as a table in Markdown, for the documentation: name, what is read, what is written, entry."""
+    lines = ["| format | read | written | name |", "| --- | --- | --- | --- |"]
+    for entry in registry.entries():
+        read = [f"`{suffix}`" for suffix in entry.about["suffixes"] if suffix]
+        read += ["a folder"] * (entry.about.get("folder", False) is not False)
+        written = [f"`{suffix}`" if suffix else "a folder" for suffix in writing_suffixes(entry)]
+        lines.append(f"| {entry.help} | {', '.join(read)} | {', '.join(written)} | `{entry.name}` |")
+    return "\n".join(lines) + "\n"
 
 
 def writing_suffixes(entry: Entry[Any]) -> tuple[str, ...]:

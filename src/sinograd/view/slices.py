@@ -90,7 +90,9 @@ def save_preview(
         raise InputError(f"window must be (low, high) with low < high, got {(low, high)}")
     figure = _draw(slices, shown, (low, high), title, shown_volume.unit)
     with replacing(path, force=force) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary), metadata={"Software": "sinograd"})
+        FigureCanvasAgg(figure).print_png(
+            str(temporary), metadata={"Software": "sinograd", "Description": quantity_text(shown_volume.unit)}
+        )
 
 
 def check_picture_path(path: str | os.PathLike[str], *, force: bool = False) -> Path:

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from sinograd.data.units import UNITS, unit_name
 from sinograd.data.volume import Volume
-from sinograd.errors import FormatError, InputError
+from sinograd.errors import FormatError, InputError, UnsupportedError
 from sinograd.geometry import Grid
 from sinograd.io.formats import Format
 from sinograd.io.storage.atomic import check_destination, check_folder, replacing, replacing_folder
@@ -25,14 +25,18 @@ class VolumeFormat(Format):
     """One format of volumes. A class offers `matches`, one of `read` and `open`, and `write` if it writes.
 
     Attributes:
-        folder: whether its paths are folders; the entry says the same.
+        suffixes, writes, folder, package: for formats of other packages, whose entry is made from them;
+            `sinograd.choices` says what they mean. `folder` is needed in every class.
         keeps: what a file holds beside values, spacing and position: "unit", "provenance", and "dtype" where
             floating-point and whole numbers and booleans come back as they were.
         unit_place: where the unit stands in a file, for the documentation.
     """
 
     holds: ClassVar[str] = "volume"
+    suffixes: ClassVar[tuple[str, ...]] = ()
+    writes: ClassVar[bool] = False
     folder: ClassVar[bool] = False
+    package: ClassVar[str | None] = None
     keeps: ClassVar[frozenset[str]] = frozenset({"unit", "provenance", "dtype"})
     unit_place: ClassVar[str] = ""
 
@@ -48,7 +52,7 @@ class VolumeFormat(Format):
 
     def write(self, volume: Volume, path: Path) -> None:
         """Write to a new file, or fill an empty folder. Raises OSError; whoever calls makes the writing atomic."""
-        raise NotImplementedError(f"{type(self).__name__}.write")
+        raise UnsupportedError(f"{type(self).__name__} does not write volumes")
 
     def is_own(self, folder: Path) -> bool:
         """Whether a folder holds what `write` writes and nothing else, so that it may be replaced."""

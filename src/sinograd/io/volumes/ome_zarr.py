@@ -146,12 +146,15 @@ def _stored(folder: Path) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
         array = group[multiscale["datasets"][0]["path"]]
         shape, spacing, first = _placed(multiscale, tuple(int(n) for n in array.shape))
         size = math.prod(shape) * array.dtype.itemsize
-        on_disk = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+        files = [path for path in folder.rglob("*") if path.is_file()]
+        on_disk = sum(path.stat().st_size for path in files)
         if size > max(_UNCHECKED_BYTES, 1100 * on_disk):
             raise FormatError(f"{shape} voxels do not fit into {on_disk:,} bytes")
         middle = [f + (n - 1) / 2 * s for f, n, s in zip(first, shape, spacing, strict=True)]
         own = attributes.get("sinograd")
         own = own if isinstance(own, dict) else {}
+        if own:
+            _check_chunks(array, [path for path in files if folder / str(array.path) / "c" in path.parents])
         record = {name: own[name] for name in ("unit", "provenance") if name in own}
         return array, shape, {**record, "spacing_mm": spacing, "center_mm": middle[::-1]}, "version" not in own
 
@@ -169,6 +172,13 @@ def checked(folder: Path, work: Callable[[], T]) -> T:
     except Exception as error:
         reason = f"{type(error).__name__}: {error}"
         raise FormatError(f"{folder} is no OME-Zarr volume, or is damaged: {reason}") from error
+
+
+def _check_chunks(array: Any, files: list[Path]) -> None:
+    """FormatError where chunks are missing, which Zarr reads as zeros; sinograd writes all."""
+    expected = math.prod(-(-n // chunk) for n, chunk in zip(array.shape, array.chunks, strict=True))
+    if len(files) < expected:
+        raise FormatError(f"{expected - len(files)} of {expected} chunks are missing")
 
 
 def _placed(multiscale: dict[str, Any], stored: tuple[int, ...]) -> tuple[tuple[int, ...], list[float], list[float]]:

@@ -27,6 +27,7 @@ class Slices(VolumeFormat):
     """A folder of TIFF slices that sinograd wrote."""
 
     folder = True
+    keeps = frozenset({"unit", "provenance"})
     unit_place = "`unit` in volume.yaml"
 
     def matches(self, path: Path, head: bytes) -> bool:

@@ -25,7 +25,7 @@ _MAGIC = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 class Txm(VolumeFormat):
     """A Zeiss volume; read only."""
 
-    keeps = frozenset({"provenance"})
+    keeps = frozenset()
     unit_place = "not stored"
 
     def matches(self, path: Path, head: bytes) -> bool:
