@@ -25,7 +25,7 @@ class Choices:
     """The names of a registry, those of plugins too, which are not imported for that.
 
     before: choices that come before them.
-    fact: only entries with this fact.
+    fact: only entries with this fact; of plugins it is not known before they are used.
     """
 
     registry: Registry[Any]
@@ -36,7 +36,8 @@ class Choices:
         """All choices."""
         names = self.registry.names()
         if self.fact is not None:
-            names = tuple(entry.name for entry in self.registry.entries() if entry.about.get(self.fact))
+            wrong = {entry.name for entry in self.registry.entries(plugins=False) if not entry.about.get(self.fact)}
+            names = tuple(name for name in names if name not in wrong)
         return (*self.before, *names)
 
 
