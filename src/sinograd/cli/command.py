@@ -25,20 +25,31 @@ class Choices:
     """The names of a registry, those of plugins too, which are not imported for that.
 
     before: choices that come before them.
-    fact: only entries with this fact; of plugins it is not known before they are used.
+    fact: only entries with this fact.
     """
 
     registry: Registry[Any]
     before: tuple[str, ...] = ()
     fact: str | None = None
 
-    def names(self) -> tuple[str, ...]:
-        """All choices."""
-        names = self.registry.names()
-        if self.fact is not None:
-            wrong = {entry.name for entry in self.registry.entries(plugins=False) if not entry.about.get(self.fact)}
-            names = tuple(name for name in names if name not in wrong)
-        return (*self.before, *names)
+    @property
+    def late(self) -> bool:
+        """Whether plugins have to be imported to know which names are choices."""
+        return self.fact is not None or bool(self.registry.only)
+
+    def names(self, plugins: bool = True) -> tuple[str, ...]:
+        """All choices; with plugins=False those that are known without importing anything."""
+        if not self.late:
+            return (*self.before, *self.registry.names())
+        entries = self.registry.entries(plugins=plugins)
+        return (*self.before, *(e.name for e in entries if self.fact is None or e.about.get(self.fact)))
+
+    def check(self, value: str | None) -> str | None:
+        """The value, if it is a choice; a usage error that lists them otherwise."""
+        names = () if value is None else self.names()
+        if value is not None and value not in names:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}.")
+        return value
 
 
 @dataclass(frozen=True)
@@ -71,6 +82,8 @@ class Option:
         if default is None:
             kind = kind | None
         more = {"help": self.help, "metavar": self.metavar, "rich_help_panel": self.panel, **self.more}
+        if isinstance(self.kind, Choices) and self.kind.late:
+            more |= {"metavar": f"[{'|'.join(self.kind.names(plugins=False))}]", "callback": self.kind.check}
         if default in (inspect.Parameter.empty, None):
             more["show_default"] = False
         flags = self.flags
@@ -84,6 +97,8 @@ class Option:
     def _kind(self, name: str, default: Any) -> tuple[Any, Any]:
         if self.required:
             default = inspect.Parameter.empty
+        if isinstance(self.kind, Choices) and self.kind.late:
+            return str, default
         if isinstance(self.kind, Choices | tuple):
             names = self.kind.names() if isinstance(self.kind, Choices) else self.kind
             kind: Any = StrEnum(name.title().replace("_", ""), {choice: choice for choice in names})

@@ -25,6 +25,7 @@ __all__ = [
     "Lines",
     "bytes_on_disk",
     "conversion_lines",
+    "coverage_lines",
     "denoising_lines",
     "geometry_lines",
     "grid_text",
@@ -114,6 +115,16 @@ def size(count: float) -> str:
         return f"{count:.0f} bytes"
     power = min(int(math.log10(count)) // 3, 4)
     return f"{count / 1000**power:.3g} {('', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+def coverage_lines(geometry: Geometry) -> Lines:
+    """Which rays were measured, where that is defined."""
+    from sinograd.recon import coverage
+
+    try:
+        return [("coverage", str(coverage(geometry)))]
+    except ValueError as error:
+        return [("coverage", f"unknown: {error}")]
 
 
 def bytes_on_disk(path: Path) -> int:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, size
+from sinograd.cli.describe import Lines, coverage_lines, geometry_lines, grid_text, scan_lines, size
 from sinograd.workflows.reconstruction import Request
 
 
 def planned(request: Request) -> tuple[list[str], Lines]:
     """Warnings, and lines: scan, geometry, coverage, grid, preparation, memory and time."""
     from sinograd.geometry import detector_region
-    from sinograd.recon import coverage
     from sinograd.workflows.devices import chosen_device
     from sinograd.workflows.estimate import estimate
     from sinograd.workflows.grids import choose_grid
@@ -26,7 +25,7 @@ def planned(request: Request) -> tuple[list[str], Lines]:
     check_outputs(request, grid)
     with recorded_warnings(warnings, Silent()):
         warn_of_outside(geometry, grid)
-        lines = [*scan_lines(scan), *geometry_lines(geometry), ("coverage", str(coverage(geometry)))]
+        lines = [*scan_lines(scan), *geometry_lines(geometry), *coverage_lines(geometry)]
     changed = ", ".join(f"{name} {value}" for name, value in options.to_dict().items())
     needs = estimate(scan, geometry, grid, request.algorithm, request.iterations)
     measured = "measured on a part of the work" + ("" if request.device == "cpu" else ", on the CPU")

@@ -43,12 +43,12 @@ def info(scan: Path, geometry: str | None = None, picture: Path | None = None, f
 
 
 def _scan_lines(path: Path, geometry: str | None, picture: Path | None, force: bool) -> Lines:
-    from sinograd.cli.describe import geometry_lines, scan_lines
+    from sinograd.cli.describe import coverage_lines, geometry_lines, scan_lines
     from sinograd.io import read
     from sinograd.view import save_scan_preview
 
     scan = read(path, geometry=geometry)
-    lines = [*scan_lines(scan), *geometry_lines(scan.geometry), *_grid(scan), *_coverage(scan)]
+    lines = [*scan_lines(scan), *geometry_lines(scan.geometry), *_grid(scan), *coverage_lines(scan.geometry)]
     lines += [(name, str(value)) for name, value in scan.metadata.items()]
     if picture is not None:
         save_scan_preview(scan, picture, force=force)
@@ -88,13 +88,3 @@ def _grid(scan: Scan) -> Lines:
         return [("grid", f"none: {str(error).removeprefix(f'{scan.name}: ')}")]
     source = "suggested by the file" if scan.grid is not None else "covers the field of view"
     return [("grid", f"{grid_text(grid)} ({source})")]
-
-
-def _coverage(scan: Scan) -> Lines:
-    """Which rays were measured, where that is defined."""
-    from sinograd.recon import coverage
-
-    try:
-        return [("coverage", str(coverage(scan.geometry)))]
-    except ValueError as error:
-        return [("coverage", f"unknown: {error}")]

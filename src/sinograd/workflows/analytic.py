@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     import torch
 
     from sinograd.data import Scan
-    from sinograd.geometry import Geometry, Grid
-    from sinograd.recon.analytic.plan import Plan
+    from sinograd.geometry import Grid
+    from sinograd.recon import FilteredBackprojection
     from sinograd.recon.analytic.slabs import Part
     from sinograd.workflows.reconstruction import Request
     from sinograd.workflows.report import Report
@@ -31,27 +31,17 @@ def filtered_backprojection(
     computed in slabs.
     """
     from sinograd.geometry import ConeBeam
-    from sinograd.recon.analytic.fbp import check_fbp
-    from sinograd.recon.analytic.fdk import check_fdk
-    from sinograd.recon.analytic.plan import make_plan
 
-    geometry = scan.geometry
-    cone = isinstance(geometry, ConeBeam)
+    cone = isinstance(scan.geometry, ConeBeam)
     if request.algorithm == ("fbp" if cone else "fdk"):
-        raise InputError(f"`algorithm={request.algorithm!r}` does not take a {type(geometry).__name__}")
-    try:
-        (check_fdk if cone else check_fbp)(geometry, grid)
-        plan = make_plan(geometry, grid, "FDK" if cone else "filtered backprojection", request.truncation)
-    except ValueError as error:
-        if not str(error).startswith("geometry: "):
-            raise
-        raise InputError(f"{scan.name}: {str(error).removeprefix('geometry: ')}") from error
+        raise InputError(f"`algorithm={request.algorithm!r}` does not take a {type(scan.geometry).__name__}")
+    whole = _of_scan(request, scan, grid)
     partial = Partial.of(request, scan, grid)
-    parts = _parts(chosen_device(request.device), plan, geometry, grid)
+    parts = _parts(chosen_device(request.device), whole)
     if len(parts) > 1:
-        volume = _in_slabs(request, scan, grid, plan, parts, report)
+        volume = _in_slabs(request, scan, whole, len(parts), report)
     else:
-        volume = _whole(request, scan, grid, plan, parts, partial, report)
+        volume = _whole(request, scan, whole, parts[0].block if parts else None, partial, report)
     options = f"window {request.window}, cut-off {request.cutoff:g}"
     if request.truncation != "none":
         options += f", rows continued ({request.truncation})"
@@ -60,57 +50,71 @@ def filtered_backprojection(
     return volume, "FDK" if cone else "FBP", options, partial
 
 
-def _parts(where: torch.device, plan: Plan, geometry: Geometry, grid: Grid) -> list[Part]:
+def _of_scan(request: Request, scan: Scan, grid: Grid) -> FilteredBackprojection:
+    """What does not depend on the projections; errors about the geometry name the scan."""
+    from sinograd.ops.arguments import check_pair
+    from sinograd.recon import FilteredBackprojection
+    from sinograd.recon.analytic.orbit import UndefinedGeometryError
+
+    check_pair(scan.geometry, grid)
+    try:
+        return FilteredBackprojection.of(
+            scan.geometry, grid, window=request.window, cutoff=request.cutoff, truncation=request.truncation
+        )
+    except UndefinedGeometryError as error:
+        name = "FDK" if scan.geometry.ndim == 3 and scan.geometry.divergent else "filtered backprojection"
+        raise InputError(f"{scan.name}: {name} {error.reason}") from error
+
+
+def _parts(where: torch.device, whole: FilteredBackprojection) -> list[Part]:
     """What is computed at a time on a GPU; nothing for the CPU, which has the volume in its memory anyway."""
     from sinograd.ops.slab_plan import memory_of
-    from sinograd.recon.analytic.slabs import parts_that_fit
 
-    if where.type == "cpu":
-        return []
-    return parts_that_fit(plan, geometry, grid, memory_of(where, None), _FLOAT32_BYTES, on_gpu=True)
+    return [] if where.type == "cpu" else whole.parts(memory_of(where, None), _FLOAT32_BYTES, on_gpu=True)
 
 
 def _whole(
-    request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], partial: Partial | None, report: Report
+    request: Request,
+    scan: Scan,
+    whole: FilteredBackprojection,
+    block: int | None,
+    partial: Partial | None,
+    report: Report,
 ) -> torch.Tensor:
     """The volume, which stays on the device until it is done."""
     import torch
 
-    from sinograd.recon.analytic.filtered_backprojection import add_filtered_backprojection
-
-    start, first = partial.load() if partial is not None and request.resume else (torch.zeros(grid.shape), 0)
+    start, first = (torch.zeros(whole.grid.shape), 0)
+    if partial is not None and request.resume:
+        start, first = partial.load()
     volume, projections = start.to(chosen_device(request.device)), scan.load()
-    advance = report.stage("reconstructing", len(scan.geometry))
+    advance = report.stage("reconstructing", whole.views)
     with Interrupts() as interrupts:
 
         def after_block(done: int, total: int) -> None:
             advance(done, total)
-            if interrupts.requested and partial is None:
-                raise Stopped()
-            if partial is not None and (interrupts.requested or (partial.is_due and done < total)):
-                partial.save(volume.cpu(), done)
-            if partial is not None and interrupts.requested:
+            if partial is None:
+                if interrupts.requested:
+                    raise Stopped()
+            elif interrupts.requested:
+                partial.save(volume.cpu(), whole.held(done))
                 raise Stopped(kept=partial.kept("it"))
+            elif partial.is_due and whole.held(done) == done < total:
+                partial.save(volume.cpu(), done)
 
-        taps = plan.default_taps(request.window, request.cutoff)
-        block = parts[0].block if parts else None
-        add_filtered_backprojection(
-            volume, projections, plan, scan.geometry, grid, taps, None, after_block, first, block
-        )
+        whole.add(volume, projections, range(first, whole.views), after_block, block=block)
     return volume.cpu()
 
 
-def _in_slabs(request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[Part], report: Report) -> torch.Tensor:
+def _in_slabs(request: Request, scan: Scan, whole: FilteredBackprojection, slabs: int, report: Report) -> torch.Tensor:
     """The volume, of which nothing is kept when it is interrupted."""
-    from sinograd.recon.analytic.slabs import filtered_backprojection_on
-
     if request.resume:
         raise InputError(
-            f"`resume`: this volume takes {len(parts)} slabs on {request.device}, and those of an interrupted run are "
-            "not kept; start without `resume`, or go on with `device='cpu'`"
+            f"`resume`: this volume takes {slabs} slabs on {request.device}, and those of an interrupted run are not "
+            "kept; start without `resume`, or go on with `device='cpu'`"
         )
-    projections, taps = scan.load(), plan.default_taps(request.window, request.cutoff)
-    advance = report.stage("reconstructing", len(scan.geometry))
+    projections = scan.load()
+    advance = report.stage("reconstructing", whole.views)
     with Interrupts() as interrupts:
 
         def after_block(done: int, total: int) -> None:
@@ -118,5 +122,4 @@ def _in_slabs(request: Request, scan: Scan, grid: Grid, plan: Plan, parts: list[
             if interrupts.requested:
                 raise Stopped()
 
-        where = chosen_device(request.device)
-        return filtered_backprojection_on(where, projections, plan, scan.geometry, grid, taps, None, after_block)
+        return whole.on(chosen_device(request.device)).volume(projections, after_block)

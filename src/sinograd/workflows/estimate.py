@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import math
 import time
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -55,8 +55,11 @@ def estimate(
             iterations = int(inspect.signature(ALGORITHMS.load(algorithm)).parameters["iterations"].default)
         seconds = iterations * _iteration_seconds(geometry, grid)
     else:
+        from sinograd.recon.analytic.filtered_backprojection import GROUP_VIEWS
+
         block = projections * min(len(geometry), _VIEWS) / len(geometry)
-        memory = _IDLE_BYTES + projections + volume + 4 * (block + (2 << 20) * 10)
+        sums = volume if len(geometry) > GROUP_VIEWS else 0
+        memory = _IDLE_BYTES + projections + volume + sums + 4 * (block + (2 << 20) * 10)
         seconds = _direct_seconds(geometry, grid)
     return Estimate(memory, volume, _read_seconds(scan), seconds)
 
@@ -96,21 +99,17 @@ def _direct_seconds(geometry: Geometry, grid: Grid) -> float:
     """Of all views in the whole grid, from a block of views in a slab."""
     import torch
 
-    from sinograd.recon.analytic.filtered_backprojection import add_filtered_backprojection
-    from sinograd.recon.analytic.plan import make_plan
+    from sinograd.recon import FilteredBackprojection
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        plan = make_plan(geometry, grid, "FDK")
+    whole = FilteredBackprojection.of(geometry, grid, warn=False)
     views = len(geometry)
     first = max(0, views - _VIEWS)
     projections = torch.zeros(geometry.projection_shape)  # pages that are not read cost nothing
-    taps = plan.default_taps("ram-lak", 1.0)
 
     def seconds(slab: Grid) -> float:
         start = time.perf_counter()
         volume = torch.zeros(slab.shape)
-        add_filtered_backprojection(volume, projections, plan, geometry, slab, taps, first_view=first)
+        dataclasses.replace(whole, grid=slab).add(volume, projections, range(first, views))
         return time.perf_counter() - start
 
     slab, share = _slab(grid, int(_UPDATES / (views - first)))
