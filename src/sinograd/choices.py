@@ -18,6 +18,7 @@ WINDOWS.add("shepp-logan", "sinograd.recon.analytic.windows:shepp_logan", "sin(x
 WINDOWS.add("cosine", "sinograd.recon.analytic.windows:cosine", "half a cosine")
 WINDOWS.add("hamming", "sinograd.recon.analytic.windows:hamming", "0.54 + 0.46 cosine")
 WINDOWS.add("hann", "sinograd.recon.analytic.windows:hann", "0.5 + 0.5 cosine")
+WINDOWS.add("blackman", "sinograd.recon.analytic.windows:blackman", "the smoothest: 0.42 + 0.5 cosine + 0.08 cosine")
 
 # Denoising networks: `networks.Network`s of images [B, 1, Y, X], whose constructor has options of plain types and a
 # `generator`. learning_rate: of Adam, unless a configuration says otherwise; without one 1e-3.
