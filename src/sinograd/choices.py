@@ -26,10 +26,10 @@ WINDOWS.add("blackman", "sinograd.recon.analytic.windows:blackman", "the smoothe
 #     `function(projections, geometry, grid, ...) -> Tensor`, as `recon.fdk` is. Its default of `iterations` is the one
 #     of the command, too.
 #   beams: the geometries that it takes
-#   bounded, strength: whether it has the options `lower` and `upper`, and `strength` (of a prior; 1 is usual)
+#   non_negative, tv_strength: whether it has the arguments `lower` and `upper`, and `strength` (1 is usual)
 #   images, images_per_axis, projections: what it holds beside the projections, in copies of the image, of the image
 #     for each of its axes, and of the projections
-ALGORITHM_FACTS = ("iterative", "beams", "bounded", "strength", "images", "images_per_axis", "projections")
+ALGORITHM_FACTS = ("iterative", "beams", "non_negative", "tv_strength", "images", "images_per_axis", "projections")
 EVERY_BEAM = ("ConeBeam", "FanBeam", "ParallelBeam")
 ALGORITHMS: Registry[Any] = Registry("algorithm", "sinograd.algorithms", facts=ALGORITHM_FACTS)
 ALGORITHMS.add(
@@ -48,7 +48,7 @@ ALGORITHMS.add(
     "simultaneous updates from all rays",
     iterative=True,
     beams=EVERY_BEAM,
-    bounded=True,
+    non_negative=True,
     images=4,
     projections=2,
 )
@@ -58,7 +58,7 @@ ALGORITHMS.add(
     "updates view by view",
     iterative=True,
     beams=EVERY_BEAM,
-    bounded=True,
+    non_negative=True,
     images=4,
     projections=1.1,
 )
@@ -68,7 +68,7 @@ ALGORITHMS.add(
     "updates from a tenth of the views at a time",
     iterative=True,
     beams=EVERY_BEAM,
-    bounded=True,
+    non_negative=True,
     images=4,
     projections=1.2,
 )
@@ -96,8 +96,8 @@ ALGORITHMS.add(
     "least total variation",
     iterative=True,
     beams=EVERY_BEAM,
-    bounded=True,
-    strength=True,
+    non_negative=True,
+    tv_strength=True,
     images=5,
     images_per_axis=2,
     projections=3,
@@ -218,4 +218,68 @@ VOLUME_FORMATS.add(
     suffixes=("",),
     writes=False,
     folder=True,
+)
+
+# Phantoms: functions that give `phantoms.Ellipsoids`; their first argument is a seed, unless seeded is False.
+#   options: further arguments, of the phantom at its natural width
+#   width_mm: its natural width; None: any, as all fit it; it is then 1 mm wide
+#   usual_mm: how wide one of any width is, where no scanner says it
+#   scanner, views, detector: what `simulate` scans it with, unless told otherwise: a scanner, how many views of it and
+#     into how many elements (rows, columns) its detector is divided; rows_mm: the height of the detector that is used
+#   pair_options: options that datasets have otherwise
+#   group: the body part, for protocols that have windows for each
+PHANTOMS: Registry[Any] = Registry("phantom", "sinograd.phantoms")
+_ABDOMEN = {"width_mm": 340.0, "scanner": "siemens-definition-as", "views": 576, "detector": (32, 368)}
+PHANTOMS.add("abdomen", "sinograd.phantoms.abdomen:abdomen", "organs with lesions", group="abdomen", **_ABDOMEN)
+PHANTOMS.add(
+    "abdomen-implant",
+    "sinograd.phantoms.abdomen:abdomen",
+    "the same with screws and rods of titanium",
+    options={"implant": "titanium"},
+    group="abdomen",
+    **_ABDOMEN,
+)
+PHANTOMS.add(
+    "ball",
+    "sinograd.phantoms.balls:ball",
+    "one even ball",
+    seeded=False,
+    options={"radius": 0.5, "value": 0.02},
+    usual_mm=200.0,
+    scanner="tigre-default",
+    views=180,
+    detector=(128, 128),
+)
+PHANTOMS.add(
+    "bone",
+    "sinograd.phantoms.bone:bone",
+    "trabecular and cortical bone",
+    options={"size": 1.0},
+    usual_mm=5.0,
+    scanner="walnut",
+    views=360,
+    detector=(256, 256),
+)
+PHANTOMS.add(
+    "shepp-logan",
+    "sinograd.phantoms.shepp_logan:shepp_logan_3d",
+    "the head of Kak and Slaney",
+    seeded=False,
+    options={"radius": 0.5, "value": 0.02, "variant": "kak-slaney"},
+    pair_options={"value": 0.0193},
+    usual_mm=200.0,
+    scanner="tigre-default",
+    views=360,
+    detector=(256, 256),
+)
+PHANTOMS.add(
+    "tibia",
+    "sinograd.phantoms.tibia:tibia",
+    "osteons and lacunae of cortical bone",
+    options={"height": 0.15},
+    width_mm=1.3,
+    scanner="zeiss-xradia-620",
+    views=400,
+    detector=(32, 512),
+    rows_mm=0.432,
 )

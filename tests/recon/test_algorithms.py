@@ -37,8 +37,8 @@ def test_facts_are_the_functions(name: str) -> None:
     function: Any = entry.load()
     parameters = inspect.signature(function).parameters
     assert all(parameters[option].kind is inspect.Parameter.KEYWORD_ONLY for option in PROTOCOL)
-    assert bool(entry.about.get("bounded")) == ("lower" in parameters and "upper" in parameters)
-    assert bool(entry.about.get("strength")) == ("strength" in parameters)
+    assert bool(entry.about.get("non_negative")) == ("lower" in parameters and "upper" in parameters)
+    assert bool(entry.about.get("tv_strength")) == ("strength" in parameters)
     assert default_iterations(name) == parameters["iterations"].default
     # the memory that its docstring tells; that of `sart` is that of `os_sart`
     described = inspect.getdoc(sg.recon.os_sart if name == "sart" else function) or ""

@@ -21,8 +21,8 @@ def warn_of_rays_beside(
     """A `GridWarning` where rays that miss the grid are attenuated.
 
     Iterative algorithms explain what they measure by the voxels that they have, so that what lies outside ends at the
-    border. Only for operators that have a `grid`, and of rays that have a weight. Costs a projection with the first algorithm that an operator is
-    given to.
+    border. Only for operators that have a `grid`, and of rays that have a weight. Costs a projection with the first
+    algorithm that an operator is given to.
     """
     if getattr(operator, "grid", None) is None or projections.numel() == 0:
         return
