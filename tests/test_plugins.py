@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import sinograd as sg
-from sinograd.choices import LOSSES, NETWORKS, SCAN_FORMATS, VOLUME_FORMATS
+from sinograd.choices import LOSSES, NETWORKS, SCAN_FORMATS, VOLUME_FORMATS, WINDOWS
 from sinograd.cli.app import app
 from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.io.scans.format import ScanFormat
@@ -83,6 +83,11 @@ def fourth_power(predicted: Tensor, target: Tensor, *, scale: float) -> Tensor:
     return ((predicted - target) / scale).pow(4).mean()
 
 
+def halved(frequency: Tensor) -> Tensor:
+    """Half the ramp, at every frequency."""
+    return torch.full_like(frequency, 0.5)
+
+
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
     """All of them, while a test runs."""
@@ -96,6 +101,7 @@ def registered() -> Iterator[None]:
     add(VOLUME_FORMATS, "text", TextVolume, suffixes=(".tvol",), writes=True)
     add(NETWORKS, "blur", Blur, learning_rate=1e-3)
     add(LOSSES, "fourth-power", fourth_power)
+    add(WINDOWS, "halved", halved)
     yield
     for registry, name in entries:
         registry.remove(name)
@@ -183,6 +189,19 @@ def test_a_network_and_a_loss(folder: Path) -> None:
     assert "blur" in sinograd("info", folder / "run")
 
 
+def test_a_window(folder: Path) -> None:
+    """By name in Python, as an option and in a configuration."""
+    projections = sg.read(folder / "scan.tscan").load()
+    expected = 0.5 * sg.fdk(projections, GEOMETRY, GRID)
+    torch.testing.assert_close(sg.fdk(projections, GEOMETRY, GRID, window="halved"), expected, rtol=1e-5, atol=1e-7)
+    sinograd("reconstruct", folder / "scan.tscan", "-o", folder / "option.h5", "--window", "halved", "-q")
+    config = configuration(folder / "options.yaml", window="halved")
+    sinograd("reconstruct", folder / "scan.tscan", "-o", folder / "config.h5", "--config", config, "-q")
+    for name in ("option.h5", "config.h5"):
+        torch.testing.assert_close(sg.read_volume(folder / name).values, expected, rtol=1e-5, atol=1e-7)
+    assert "halved" in sinograd("reconstruct", "--help")
+
+
 PLUGIN = """
 import torch
 from sinograd.io.volumes.format import VolumeFormat
@@ -236,7 +255,7 @@ def test_entry_points_of_other_packages(packages: Path) -> None:
     """Their things are choices; one that cannot be imported is a warning with its name, and nothing else changes."""
     code = """
 import json, warnings
-from sinograd.choices import NETWORKS, VOLUME_FORMATS
+from sinograd.choices import NETWORKS, VOLUME_FORMATS, WINDOWS
 from sinograd.errors import InputError, PluginWarning
 with warnings.catch_warnings(record=True) as caught:
     warnings.simplefilter("always")
