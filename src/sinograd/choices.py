@@ -54,6 +54,47 @@ TASKS.add("noise2noise", "sinograd.training.tasks.noise2noise:Noise2Noise", "com
 TASKS.add("noise2void", "sinograd.training.tasks.noise2void:Noise2Void", "replaced voxels are predicted")
 TASKS.add("dual-domain", "sinograd.training.tasks.dual_domain:DualDomain", "from projections to the volume")
 
+# Algorithms of reconstruction. iterative: takes (operator, projections, *, iterations, start, callback, progress) and
+# gives a `recon.Result`; else takes (projections, geometry, grid, *, window, cutoff). Of iterative ones also
+# non_negative: has an argument `lower`; tv_strength: has an argument `strength`; images, projections: how many of each
+# it holds beside its input.
+ALGORITHMS: Registry[Any] = Registry("algorithm")
+ALGORITHMS.add("fdk", "sinograd.recon.analytic.fdk:fdk", "cone beams")
+ALGORITHMS.add("fbp", "sinograd.recon.analytic.fbp:fbp", "fan and parallel beams")
+ALGORITHMS.add(
+    "sirt", "sinograd.recon.iterative.sirt:sirt", "all rays", iterative=True, non_negative=True, images=4, projections=2
+)
+ALGORITHMS.add(
+    "sart",
+    "sinograd.recon.iterative.os_sart:sart",
+    "one view after the other",
+    iterative=True,
+    non_negative=True,
+    images=4,
+    projections=3,
+)
+ALGORITHMS.add(
+    "os-sart",
+    "sinograd.recon.iterative.os_sart:os_sart",
+    "subsets of the views",
+    iterative=True,
+    non_negative=True,
+    images=4,
+    projections=3,
+)
+ALGORITHMS.add("cgls", "sinograd.recon.iterative.cgls:cgls", "least squares", iterative=True, images=4, projections=2)
+ALGORITHMS.add("lsqr", "sinograd.recon.iterative.lsqr:lsqr", "least squares", iterative=True, images=5, projections=3)
+ALGORITHMS.add(
+    "fista-tv",
+    "sinograd.recon.iterative.fista_tv:fista_tv",
+    "least squares and total variation",
+    iterative=True,
+    non_negative=True,
+    tv_strength=True,
+    images=11,
+    projections=4,
+)
+
 # Formats of files, one class each (`sinograd.io.formats`). The first whose `matches` accepts the content of a path
 # reads it, so that special formats stand before general ones, and `add(..., first=True)` puts one before all.
 #   suffixes: in lower case, "" for a name without one
@@ -135,4 +176,68 @@ VOLUME_FORMATS.add(
     suffixes=("",),
     writes=False,
     folder=True,
+)
+
+# Phantoms: functions that give `phantoms.Ellipsoids`; their first argument is a seed, unless seeded is False.
+#   options: further arguments, of the phantom at its natural width
+#   width_mm: its natural width; None: any, as all fit it; it is then 1 mm wide
+#   usual_mm: how wide one of any width is, where no scanner says it
+#   scanner, views, detector: what `simulate` scans it with, unless told otherwise: a scanner, how many views of it and
+#     into how many elements (rows, columns) its detector is divided; rows_mm: the height of the detector that is used
+#   pair_options: options that datasets have otherwise
+#   group: the body part, for protocols that have windows for each
+PHANTOMS: Registry[Any] = Registry("phantom", "sinograd.phantoms")
+_ABDOMEN = {"width_mm": 340.0, "scanner": "siemens-definition-as", "views": 576, "detector": (32, 368)}
+PHANTOMS.add("abdomen", "sinograd.phantoms.abdomen:abdomen", "organs with lesions", group="abdomen", **_ABDOMEN)
+PHANTOMS.add(
+    "abdomen-implant",
+    "sinograd.phantoms.abdomen:abdomen",
+    "the same with screws and rods of titanium",
+    options={"implant": "titanium"},
+    group="abdomen",
+    **_ABDOMEN,
+)
+PHANTOMS.add(
+    "ball",
+    "sinograd.phantoms.balls:ball",
+    "one even ball",
+    seeded=False,
+    options={"radius": 0.5, "value": 0.02},
+    usual_mm=200.0,
+    scanner="tigre-default",
+    views=180,
+    detector=(128, 128),
+)
+PHANTOMS.add(
+    "bone",
+    "sinograd.phantoms.bone:bone",
+    "trabecular and cortical bone",
+    options={"size": 1.0},
+    usual_mm=5.0,
+    scanner="walnut",
+    views=360,
+    detector=(256, 256),
+)
+PHANTOMS.add(
+    "shepp-logan",
+    "sinograd.phantoms.shepp_logan:shepp_logan_3d",
+    "the head of Kak and Slaney",
+    seeded=False,
+    options={"radius": 0.5, "value": 0.02, "variant": "kak-slaney"},
+    pair_options={"value": 0.0193},
+    usual_mm=200.0,
+    scanner="tigre-default",
+    views=360,
+    detector=(256, 256),
+)
+PHANTOMS.add(
+    "tibia",
+    "sinograd.phantoms.tibia:tibia",
+    "osteons and lacunae of cortical bone",
+    options={"height": 0.15},
+    width_mm=1.3,
+    scanner="zeiss-xradia-620",
+    views=400,
+    detector=(32, 512),
+    rows_mm=0.432,
 )

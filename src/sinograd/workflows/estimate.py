@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from sinograd.choices import ALGORITHMS
+from sinograd.workflows.iterative import held_bytes
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
@@ -32,20 +36,32 @@ class Estimate:
         return self.read_seconds + self.reconstruct_seconds
 
 
-def estimate(scan: Scan, geometry: Geometry, grid: Grid) -> Estimate:
-    """Of FDK or filtered backprojection of `scan`, prepared to have `geometry`, on `grid`.
+def estimate(
+    scan: Scan, geometry: Geometry, grid: Grid, algorithm: str = "auto", iterations: int | None = None
+) -> Estimate:
+    """Of reconstructing `scan`, prepared to have `geometry`, on `grid`.
 
-    Reads and reconstructs a block of views in a slab of the volume, whose time is multiplied.
+    Reads a block of views. Of direct algorithms a block of views is reconstructed in a slab of the volume, of iterative
+    ones some views are projected and backprojected there; the times are multiplied.
+
+    Args:
+        algorithm: "auto" or a name of `ALGORITHMS`.
+        iterations: of an iterative algorithm; None: its default.
     """
-    from sinograd.recon.analytic.filtered_backprojection import GROUP_VIEWS
+    projections, volume = 4 * math.prod(geometry.projection_shape), 4 * math.prod(grid.shape)
+    if algorithm != "auto" and ALGORITHMS.entry(algorithm).about.get("iterative"):
+        memory = _IDLE_BYTES + held_bytes(algorithm, volume, projections)
+        if iterations is None:
+            iterations = int(inspect.signature(ALGORITHMS.load(algorithm)).parameters["iterations"].default)
+        seconds = iterations * _iteration_seconds(geometry, grid)
+    else:
+        from sinograd.recon.analytic.filtered_backprojection import GROUP_VIEWS
 
-    views = len(geometry)
-    projections = 4 * math.prod(geometry.projection_shape)
-    volume = 4 * math.prod(grid.shape)
-    block = 4 * min(views, _VIEWS) * projections / 4 / views
-    sums = volume if views > GROUP_VIEWS else 0
-    peak = _IDLE_BYTES + projections + volume + sums + 4 * (block + (2 << 20) * 10)
-    return Estimate(peak, volume, _read_seconds(scan), _reconstruct_seconds(geometry, grid))
+        block = projections * min(len(geometry), _VIEWS) / len(geometry)
+        sums = volume if len(geometry) > GROUP_VIEWS else 0
+        memory = _IDLE_BYTES + projections + volume + sums + 4 * (block + (2 << 20) * 10)
+        seconds = _direct_seconds(geometry, grid)
+    return Estimate(memory, volume, _read_seconds(scan), seconds)
 
 
 def _read_seconds(scan: Scan) -> float:
@@ -58,7 +74,28 @@ def _read_seconds(scan: Scan) -> float:
     return (time.perf_counter() - start) * views / count
 
 
-def _reconstruct_seconds(geometry: Geometry, grid: Grid) -> float:
+def _iteration_seconds(geometry: Geometry, grid: Grid) -> float:
+    """Of a projection and a backprojection of all views in the whole grid, from some views in a slab."""
+    import torch
+
+    from sinograd.ops import XRayTransform
+
+    views = len(geometry)
+    count = min(views, _VIEWS)
+    slab, share = _slab(grid, int(_UPDATES / count))
+    operator = XRayTransform(geometry[:count], slab)
+    image = torch.zeros(slab.shape)
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        operator.T(operator(image))
+        return time.perf_counter() - start
+
+    seconds()  # the first call loads what the next ones use
+    return min(seconds() for _ in range(2)) / share * views / count
+
+
+def _direct_seconds(geometry: Geometry, grid: Grid) -> float:
     """Of all views in the whole grid, from a block of views in a slab."""
     import torch
 
