@@ -51,13 +51,13 @@ PUBLIC = {
     "recon.iterative.sirt.sirt",
     "view.page.save_page",
     "view.slices.save_preview",
+    "workflows.denoising.denoise",
+    "workflows.reconstruction.reconstruct",
+    "workflows.simulation.simulate",
 }
 # Their parameters are options of the command line.
 COMMANDS = {
-    "cli.denoise.denoise",
     "cli.evaluate.evaluate",
-    "cli.reconstruct.reconstruct",
-    "cli.simulate.simulate",
 }
 # torch's schemas are flat lists; fake and GPU twins take the same.
 CUSTOM_OPERATORS = {
