@@ -6,6 +6,7 @@ images, angles and shifts run shows in whether the phantom comes back.
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -171,3 +172,34 @@ def skyscan_text(prefix: str = "bone_", **changes: object) -> str:
     lines = [f"{key}={value}" for key, value in entries.items() if value is not None]
     system = ["[System]", "Scanner=SkyScan1275", "Camera Pixel Size (um)=75.0", "Camera X/Y Ratio=1.0000"]
     return "\r\n".join([*system, "[User]", "User Name=µCT", "[Acquisition]", *lines, ""])
+
+
+def write_mrc(
+    path: Path,
+    images: np.ndarray,
+    tilts: list[float] | None,
+    *,
+    mode: int = 6,
+    order: str = "<",
+    width: float | None = 500.0,
+    extended: int = 0,
+    imod_flags: int | None = None,
+) -> Path:
+    """A tilt series byte by byte, from the table of MRC2014."""
+    count, rows, columns = images.shape
+    header = bytearray(1024)
+    struct.pack_into(f"{order}4i", header, 0, columns, rows, count, mode)
+    struct.pack_into(f"{order}3i", header, 28, columns, rows, count)
+    if width is not None:
+        struct.pack_into(f"{order}3f", header, 40, width, width, width)
+    struct.pack_into(f"{order}i", header, 92, extended)
+    if imod_flags is not None:
+        struct.pack_into(f"{order}2i", header, 152, 1146047817, imod_flags)
+    header[208:212] = b"MAP "
+    header[212:214] = b"\x44\x44" if order == "<" else b"\x11\x11"
+    kind = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}[mode]
+    stored = images.astype("u1") if imod_flags == 0 and mode == 0 else images.astype(f"{order}{kind}")
+    path.write_bytes(bytes(header) + b"\xff" * extended + stored.tobytes())
+    if tilts is not None:
+        path.with_suffix(".rawtlt").write_text("".join(f" {tilt:.2f}\n" for tilt in tilts))
+    return path

@@ -110,14 +110,6 @@ def test_every_choice_is_documented(registry: Registry[Any], page: str) -> None:
     assert [name for name in registry if not re.search(rf"(?<![\w-]){name}(?![\w-])", text)] == []
 
 
-@pytest.mark.parametrize("registry", [choices.SCAN_FORMATS, choices.VOLUME_FORMATS], ids=lambda value: value.kind)
-def test_every_format_is_documented(registry: Registry[Any]) -> None:
-    """By its first suffix."""
-    text = (DOCS / "howto" / "formats.md").read_text(encoding="utf-8")
-    first = {entry.name: entry.about["suffixes"][0] for entry in registry.entries()}
-    assert [name for name, suffix in first.items() if suffix not in text] == []
-
-
 def test_the_state_of_the_gpu_code_stands_in_one_place() -> None:
     """Only docs/gpu.md says what has run on a GPU; the README's table and the roadmap point there."""
     for page in PROSE:

@@ -18,6 +18,7 @@ WINDOWS.add("shepp-logan", "sinograd.recon.analytic.windows:shepp_logan", "sin(x
 WINDOWS.add("cosine", "sinograd.recon.analytic.windows:cosine", "half a cosine")
 WINDOWS.add("hamming", "sinograd.recon.analytic.windows:hamming", "0.54 + 0.46 cosine")
 WINDOWS.add("hann", "sinograd.recon.analytic.windows:hann", "0.5 + 0.5 cosine")
+WINDOWS.add("blackman", "sinograd.recon.analytic.windows:blackman", "the smoothest: 0.42 + 0.5 cosine + 0.08 cosine")
 
 # Denoising networks: `networks.Network`s of images [B, 1, Y, X], whose constructor has options of plain types and a
 # `generator`. learning_rate: of Adam, unless a configuration says otherwise; without one 1e-3.
@@ -83,6 +84,7 @@ SCAN_FORMATS.add("fips", "sinograd.io.scans.fips:Fips", "FIPS / Helsinki MATLAB"
 SCAN_FORMATS.add("txrm", "sinograd.io.scans.txrm:Txrm", "Zeiss / Xradia XRM", suffixes=(".txrm", ".xrm"))
 SCAN_FORMATS.add("nikon", "sinograd.io.scans.nikon:Nikon", "Nikon", suffixes=(".xtekct",), folder=None)
 SCAN_FORMATS.add("skyscan", "sinograd.io.scans.skyscan:SkyScan", "Bruker SkyScan", suffixes=(".log",), folder=None)
+SCAN_FORMATS.add("mrc", "sinograd.io.scans.mrc:Mrc", "MRC tilt series", suffixes=(".mrc", ".st", ".ali"))
 SCAN_FORMATS.add(
     "npy", "sinograd.io.scans.npy:Npy", "NumPy array with geometry YAML", suffixes=(".npy", ".npz"), writes=(".npy",)
 )

@@ -12,7 +12,7 @@ import torch
 
 from sinograd.io import read_volume
 from sinograd.ops import InSlabs, slab_plan
-from sinograd.recon.analytic import slabs
+from sinograd.recon import FilteredBackprojection
 from sinograd.workflows import analytic as filtering
 from sinograd.workflows import iterative as iterating
 
@@ -23,13 +23,9 @@ MEMORY = 30_000
 def small_card(monkeypatch: pytest.MonkeyPatch) -> None:
     """`--device cuda` computes on the CPU, in slabs."""
     monkeypatch.setattr("sinograd.ops.devices.compute_device", lambda device, kernels=True: torch.device("cpu"))
-    original = slabs.filtered_backprojection_on
-    monkeypatch.setattr(slabs, "filtered_backprojection_on", lambda *given: original(*given, memory=MEMORY))
-    monkeypatch.setattr(
-        filtering,
-        "_parts",
-        lambda where, *scan: slabs.parts_that_fit(*scan, memory=MEMORY, element=4, on_gpu=False),
-    )
+    original = FilteredBackprojection.on
+    monkeypatch.setattr(FilteredBackprojection, "on", lambda self, device: original(self, device, MEMORY))
+    monkeypatch.setattr(filtering, "_parts", lambda where, whole: whole.parts(MEMORY, element=4, on_gpu=False))
 
 
 def run(sinograd: Any, scan: Path, output: Path, *more: object) -> torch.Tensor:

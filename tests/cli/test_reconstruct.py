@@ -19,7 +19,7 @@ from sinograd.io import read, read_volume
 from sinograd.recon import WINDOWS
 from sinograd.workflows.grids import choose_grid, outside_text
 
-BACKPROJECTION = "sinograd.recon.analytic.filtered_backprojection.add_filtered_backprojection"
+BACKPROJECTION = "sinograd.recon.FilteredBackprojection.add"
 Usage = namedtuple("Usage", "total used free")
 
 
@@ -147,8 +147,8 @@ def test_a_disk_that_fills_up(sinograd: Any, scan_file: Path, tmp_path: Path, mo
 def test_an_interrupt_says_how_far_it_came(
     sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def interrupted(*arguments: Any) -> None:
-        arguments[7](7, 24)
+    def interrupted(self: Any, volume: Any, projections: Any, views: Any, progress: Any, **options: Any) -> None:
+        progress(7, 24)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(BACKPROJECTION, interrupted)

@@ -152,6 +152,13 @@ def test_a_gpu_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         InSlabs(operator, "cuda:2", memory=SMALL)(torch.zeros(GRID.shape))
 
 
+def test_a_subset_leaves_the_whole_as_it_is() -> None:
+    slabs = InSlabs(sg.XRayTransform(SCANS["circle"], GRID), "cpu", memory=SMALL)
+    part = slabs.subset([1, 4])
+    assert (slabs.operator.geometry.views, part.operator.geometry.views) == (9, 2)  # type: ignore[attr-defined]
+    assert part.range_shape == (2, 26, 24) and slabs.range_shape == (9, 26, 24)
+
+
 @pytest.mark.parametrize("count", [0, 1, 4])
 def test_one_part_is_on_its_way_ahead(count: int) -> None:
     events: list[str] = []

@@ -16,7 +16,7 @@ import sinograd as sg
 from sinograd.phantoms import shepp_logan_3d
 from sinograd.recon.analytic import filtered_backprojection as blocks
 from sinograd.recon.analytic import view_filter
-from sinograd.recon.analytic.plan import make_plan
+from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection
 
 CIRCLE = dict(source_to_origin=300.0, source_to_detector=450.0, angles=sg.full_scan(24))
 VOLUME = sg.Grid((6, 16, 18), (9.0, 6.0, 6.0))
@@ -134,8 +134,8 @@ def test_what_all_views_share_is_weighted_once() -> None:
     """Circular scans: one weight a pixel; other parts where redundancy or rays differ among views."""
     kinds = {}
     for name, geometry in (SCANS | UNEVEN).items():
-        plan = make_plan(geometry, VOLUME if geometry.ndim == 3 else IMAGE, "FDK")
-        found = view_filter.ViewFilter.of(plan, geometry.ndim, plan.default_taps("hann", 1.0), None, torch.empty(0))
+        whole = FilteredBackprojection.of(geometry, VOLUME if geometry.ndim == 3 else IMAGE, window="hann")
+        found = view_filter.ViewFilter.of(whole.scan, whole.taps, whole.weights, torch.empty(0))
         kinds[name] = (found.per_pixel is not None, 0 if found.per_column is None else len(found.per_column))
     assert kinds["cone"] == kinds["cone, half fan"] == kinds["cone, curved"] == kinds["fan"] == (True, 0)
     assert kinds["cone, turned"] == (True, 0) and kinds["parallel"] == (False, 1)

@@ -13,8 +13,7 @@ from torch.utils._pytree import tree_leaves
 from sinograd import FDK, ConeBeam, CurvedDetector, FlatDetector, Grid, full_scan
 from sinograd.ops import device_cache
 from sinograd.recon.analytic import filtered_backprojection, view_filter
-from sinograd.recon.analytic.fdk import run_plan
-from sinograd.recon.analytic.plan import make_plan
+from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection
 from sinograd.recon.analytic.view_filter import ViewFilter, filter_views
 
 AREA = FlatDetector((8, 9), 1.0)
@@ -69,16 +68,16 @@ def scan(options: dict[str, Any]) -> tuple[ConeBeam, str]:
 @SCANS
 @pytest.mark.parametrize("trained", [False, True])
 def test_filtering_stays_on_the_device(options: dict[str, Any], trained: bool) -> None:
-    plan = make_plan(scan(options)[0], GRID, "FDK", scan(options)[1])
+    whole = FilteredBackprojection.of(scan(options)[0], GRID, window="hann", truncation=scan(options)[1])
     projections = torch.empty(2, 4, 8, 9, device="meta")
-    taps = plan.default_taps("hann", 1.0)
-    weights = plan.weights.float().to("meta") if trained else None
+    taps, known = whole.taps, whole.scan
+    weights = whole.weights.float().to("meta") if trained else whole.weights
     for filtered in (
-        ViewFilter.of(plan, 3, taps, weights, projections)(projections, slice(0, 4)),
-        filter_views(projections, plan, 3, taps, weights, slice(0, 4)),
+        ViewFilter.of(known, taps, weights, projections)(projections, slice(0, 4)),
+        filter_views(projections, known, taps, weights, slice(0, 4)),
     ):
         assert filtered.device.type == "meta"
-        assert filtered.shape == (2, 4, plan.detector.shape[0], plan.columns)
+        assert filtered.shape == (2, 4, known.detector.shape[0], known.columns)
 
 
 @SCANS
@@ -91,16 +90,17 @@ def test_the_second_call_can_be_captured(
     projections = torch.empty(2, 4, 8, 9, device="meta", requires_grad=True)
     taps = weights = None
     if trained:
-        plan = make_plan(geometry, GRID, "FDK", truncation)
-        taps, weights = (t.float().to("meta").requires_grad_() for t in (plan.default_taps("hann", 1.0), plan.weights))
+        whole = FilteredBackprojection.of(geometry, GRID, window="hann", truncation=truncation)
+        taps, weights = (t.float().to("meta").requires_grad_() for t in (whole.taps, whole.weights))
 
     def call() -> None:
-        plan = make_plan(geometry, GRID, "FDK", truncation)
-        volume = run_plan(projections, plan, geometry, GRID, "hann", 1.0, taps, weights, None)
+        options: dict[str, Any] = dict(window="hann", truncation=truncation, taps=taps, weights=weights)
+        whole = FilteredBackprojection.of(geometry, GRID, **options)
+        volume = whole.volume(projections)
         assert volume.shape == (2, *GRID.shape) and volume.is_meta
         torch.autograd.grad(volume.sum(), [t for t in (projections, taps, weights) if t is not None])
         with torch.no_grad():
-            assert run_plan(projections, plan, geometry, GRID, "hann", 1.0, taps, weights, None).is_meta
+            assert whole.volume(projections).is_meta
 
     call()
     monkeypatch.setattr(device_cache, "capturing", lambda device: True)

@@ -74,7 +74,7 @@ def test_files_that_do_not_fit(tmp_path: Path) -> None:
         ({"input": "a.h5", "target": "a.h5", "region": {"y": [0, 8]}}, {}, "region.y: expected an end of at most 7"),
         ({"input": "image.h5", "target": "image.h5", "region": {"z": [0, 1]}}, {}, "is an image and has no z"),
         ({"input": "scan.h5", "target": "a.h5"}, {}, "is not a volume"),
-        ({"input": "a.h5", "target": "a.h5"}, dual, "is not a scan"),
+        ({"input": "a.h5", "target": "a.h5"}, dual, "is a volume, not a scan"),
         ({"input": "scan.h5", "target": "image.h5"}, dual, "is a 3-D scan"),
     ]
     for entry, more, words in cases:

@@ -39,6 +39,7 @@ class Window(StrEnum):
     cosine = "cosine"
     hamming = "hamming"
     hann = "hann"
+    blackman = "blackman"
 
 
 class Truncation(StrEnum):

@@ -4,8 +4,8 @@ The dataclasses are the schema: field types are bool, int, float, str, Path, Lit
 dataclasses and unions of these. Dataclasses in a union are told apart by their first field, a Literal of one value
 (such as `name`).
 `Annotated[type, Check(...)]` adds a condition, `Annotated[str, OneOf(registry)]` a name out of a registry, and
-`Annotated[base, Choice(...)]` a mapping whose keys depend on its `name`. An error names the key path, what was
-expected and what came.
+`Annotated[base, Choice(...)]` a mapping whose keys depend on its `name`. An error names the key path, the expected and
+the actual value.
 """
 
 from __future__ import annotations
@@ -266,7 +266,7 @@ def _one_of(values: Any) -> str:
 
 
 def _tag_of(kind: Any) -> tuple[str | None, Any]:
-    """What tells a dataclass of a union apart: name and text of its first field when that is a Literal of one value,
+    """The tag of a dataclass in a union: name and value of its first field if that is a Literal of one value,
     else None and the class itself."""
     first = dataclasses.fields(kind)[0].name
     hint = typing.get_type_hints(kind)[first]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from sinograd.data.projections import Projections, dtype_text, held_text, is_projections, load_views, shape_of
+from sinograd.data.projections import Projections, dtype_text, is_projections, load_views, location_text, shape_of
 from sinograd.errors import InputError, InputTypeError
 
 
@@ -109,7 +109,7 @@ class Calibration:
         for name in ("reference", "dark"):
             images: Projections | None = getattr(self, name)
             if images is not None:
-                parts.append(f"{name}={list(shape_of(images))} {dtype_text(images)}, {held_text(images)}")
+                parts.append(f"{name}={list(shape_of(images))} {dtype_text(images)}, {location_text(images)}")
         for name in ("reference_views", "shifts", "exposure"):
             array = getattr(self, name)
             if array is not None:

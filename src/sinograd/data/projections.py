@@ -9,7 +9,7 @@ import torch
 
 
 class Projections(Protocol):
-    """What holds the numbers: a NumPy array, a tensor, or a file that reads the views it is asked for."""
+    """What holds the numbers: a NumPy array, a tensor, or a file that reads views lazily."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -51,8 +51,10 @@ class ChosenViews:
 
 def as_slice(order: np.ndarray) -> slice | list[int]:
     """View numbers as a slice with a positive step where they are one, else as a list."""
+    if len(order) == 0:
+        return slice(0, 0)
     steps = np.diff(order)
-    if len(order) and (steps == steps[:1]).all() and (steps > 0).all():
+    if (steps == steps[:1]).all() and (steps > 0).all():
         return slice(int(order[0]), int(order[-1]) + 1, int(steps[0]) if len(steps) else 1)
     return order.tolist()
 
@@ -97,6 +99,6 @@ def dtype_text(projections: Projections) -> str:
     return str(projections.dtype).removeprefix("torch.")
 
 
-def held_text(projections: Projections) -> str:
+def location_text(projections: Projections) -> str:
     """Where the numbers are, for prints."""
-    return "in memory" if isinstance(projections, np.ndarray | torch.Tensor) else "read when asked for"
+    return "in memory" if isinstance(projections, np.ndarray | torch.Tensor) else "read lazily"

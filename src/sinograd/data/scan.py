@@ -17,9 +17,9 @@ from sinograd.data.projections import (
     Projections,
     choose_views,
     dtype_text,
-    held_text,
     is_projections,
     load_views,
+    location_text,
     shape_of,
 )
 from sinograd.errors import InputError, InputTypeError
@@ -159,7 +159,7 @@ class Scan:
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {axis}" for n, axis in zip(self.shape, self.axes, strict=False))
-        stored = f"{dtype_text(self.projections)}, {self.nbytes / 1e6:,.1f} MB, {held_text(self.projections)}"
+        stored = f"{dtype_text(self.projections)}, {self.nbytes / 1e6:,.1f} MB, {location_text(self.projections)}"
         lines = [
             f"Scan {self.name}",
             f"  projections: {counts}; {self.kind}; {stored}",

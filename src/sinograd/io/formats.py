@@ -115,6 +115,17 @@ def known_formats(registry: Registry[Any], *, writes: bool = False) -> str:
     )
 
 
+def format_table(registry: Registry[Any]) -> str:
+    """The formats as a table in Markdown, for the documentation: name, what is read, what is written, entry."""
+    lines = ["| format | read | written | name |", "| --- | --- | --- | --- |"]
+    for entry in registry.entries():
+        read = [f"`{suffix}`" for suffix in entry.about["suffixes"] if suffix]
+        read += ["a folder"] * (entry.about.get("folder", False) is not False)
+        written = [f"`{suffix}`" if suffix else "a folder" for suffix in writing_suffixes(entry)]
+        lines.append(f"| {entry.help} | {', '.join(read)} | {', '.join(written)} | `{entry.name}` |")
+    return "\n".join(lines) + "\n"
+
+
 def writing_suffixes(entry: Entry[Any]) -> tuple[str, ...]:
     """The suffixes of the names that a format writes; none where it only reads."""
     writes = entry.about.get("writes")

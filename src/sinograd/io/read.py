@@ -41,7 +41,7 @@ def read(
     try:
         scan: Scan = choice.format.read(path, geometry=geometry, **options)
     except ValueError as error:  # of a geometry that cannot be, say
-        if str(path) in str(error):
+        if isinstance(error, FormatError) or str(path) in str(error):
             raise
         raise InputError(f"{path}: {error}") from error
     scan.check_shape()

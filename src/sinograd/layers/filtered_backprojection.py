@@ -1,4 +1,4 @@
-"""`FDK` and `FBP` as layers: `fdk` and `fbp` with their plan made once and, if wanted, parameters that train."""
+"""`FDK` and `FBP` as layers: `fdk` and `fbp` prepared once, with parameters that can train."""
 
 from __future__ import annotations
 
@@ -8,12 +8,10 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.errors import InputError
-from sinograd.geometry import ConeBeam, FanBeam, Geometry, Grid, ParallelBeam
+from sinograd.geometry import ConeBeam, FanBeam, Grid, ParallelBeam
 from sinograd.recon.analytic.fbp import check_fbp
 from sinograd.recon.analytic.fdk import check_fdk
-from sinograd.recon.analytic.filtered_backprojection import Progress, filtered_backprojection
-from sinograd.recon.analytic.plan import Plan, make_plan
-from sinograd.recon.analytic.recomputed import recomputed_backprojection
+from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection, Progress
 
 TRAINABLE = ("taps", "weights")
 
@@ -24,9 +22,7 @@ class _FilteredBackprojection(nn.Module):
 
     def __init__(
         self,
-        geometry: Geometry,
-        grid: Grid,
-        plan: Plan,
+        whole: FilteredBackprojection,
         window: str,
         cutoff: float,
         trainable: Collection[str],
@@ -38,9 +34,9 @@ class _FilteredBackprojection(nn.Module):
         unknown = [name for name in trainable if name not in TRAINABLE]
         if unknown:
             raise InputError(f"trainable: expected some of {', '.join(TRAINABLE)}, got {', '.join(map(repr, unknown))}")
-        self.geometry, self.grid, self.window, self.cutoff = geometry, grid, window, cutoff
-        self._plan = plan
-        for name, start in (("taps", plan.default_taps(window, cutoff)), ("weights", plan.weights)):
+        self.geometry, self.grid, self.window, self.cutoff = whole.geometry, whole.grid, window, cutoff
+        self._whole = whole
+        for name, start in (("taps", whole.taps), ("weights", whole.weights)):
             if name in trainable:
                 self.register_parameter(name, nn.Parameter(start.to(torch.get_default_dtype())))
             else:
@@ -55,11 +51,9 @@ class _FilteredBackprojection(nn.Module):
 
     def forward(self, projections: Tensor, progress: Progress | None = None) -> Tensor:
         """Line integrals [..., views, (rows,) columns] to attenuation in 1/mm, [..., (Z,) Y, X]."""
-        inputs = (projections, self.taps, self.weights)
-        learning = self.recompute and torch.is_grad_enabled() and any(t.requires_grad for t in inputs)
-        return (recomputed_backprojection if learning else filtered_backprojection)(
-            projections, self._plan, self.geometry, self.grid, self.taps, self.weights, progress
-        )
+        whole = self._whole.replace(self.taps, self.weights)
+        learning = self.recompute and whole.learns_from(projections)
+        return (whole.recomputed() if learning else whole).volume(projections, progress)
 
     def extra_repr(self) -> str:
         trained = [name for name, _ in self.named_parameters()]
@@ -74,7 +68,7 @@ class FDK(_FilteredBackprojection):
     Args:
         geometry: a cone beam on a circular orbit.
         grid: the voxels; `geometry.default_grid()` if not given.
-        window: "ram-lak", "shepp-logan", "cosine", "hamming" or "hann": where the filter starts.
+        window: a name of `recon.WINDOWS`: where the filter starts.
         cutoff: where the window ends, as a fraction of the Nyquist frequency.
         truncation: "ellipse" or "none": how rows go on beyond the detector.
         trainable: "taps" (the filter, [2 columns - 1], in 1/mm, columns counted with those that rows are padded and
@@ -98,8 +92,8 @@ class FDK(_FilteredBackprojection):
         recompute: bool = False,
     ) -> None:
         grid = check_fdk(geometry, grid)
-        plan = make_plan(geometry, grid, "FDK", truncation)
-        super().__init__(geometry, grid, plan, window, cutoff, trainable, recompute)
+        whole = FilteredBackprojection.of(geometry, grid, window=window, cutoff=cutoff, truncation=truncation)
+        super().__init__(whole, window, cutoff, trainable, recompute)
 
 
 class FBP(_FilteredBackprojection):
@@ -117,5 +111,5 @@ class FBP(_FilteredBackprojection):
         recompute: bool = False,
     ) -> None:
         grid = check_fbp(geometry, grid)
-        plan = make_plan(geometry, grid, "filtered backprojection", truncation)
-        super().__init__(geometry, grid, plan, window, cutoff, trainable, recompute)
+        whole = FilteredBackprojection.of(geometry, grid, window=window, cutoff=cutoff, truncation=truncation)
+        super().__init__(whole, window, cutoff, trainable, recompute)

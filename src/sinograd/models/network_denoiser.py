@@ -16,8 +16,8 @@ _PIXELS = 512 * 512
 class NetworkDenoiser(nn.Module):
     """scale * network((volume - offset) / scale) + offset, slice by slice.
 
-    Where no gradients are asked for, as many slices go through the network at a time as have 512 x 512 pixels
-    together, one at least; RED-CNN takes about 0.6 GB for that. With gradients all go at once.
+    Without gradients, the network takes as many slices at a time as have 512 x 512 pixels together, at least
+    one; RED-CNN takes about 0.6 GB for that. With gradients all go at once.
 
     Args:
         network: images [B, 1, Y, X] to the same shape, such as those of `sinograd.networks`.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.ops.bilateral_reference import Filtered
 from sinograd.ops.cuda import Program, launch
 from sinograd.ops.window import Layout
 
@@ -72,24 +73,17 @@ def forward(
 
 
 def backward(
-    grad_output: Tensor,
-    grad_normaliser: Tensor | None,
-    x: Tensor,
-    guide: Tensor | None,
-    sigma_spatial: Tensor,
-    sigma_range: Tensor,
-    output: Tensor,
-    normaliser: Tensor,
-    layout: Layout,
+    grad_output: Tensor, grad_normaliser: Tensor | None, call: Filtered, layout: Layout
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """Gradients to x, guide (empty for the plain filter), sigma_spatial and sigma_range."""
+    x, guide, sigma_spatial, sigma_range = call.x, call.guide, call.sigma_spatial, call.sigma_range
     grad_x = torch.empty_like(x)
     grad_guide = x.new_empty(0) if guide is None else torch.empty_like(x)
     if not x.numel():
         return grad_x, grad_guide, torch.zeros_like(sigma_spatial), torch.zeros_like(sigma_range)
     grid = grid_of(layout, x.dtype, guide is not None, backward=True)
     scaled, excess = torch.empty_like(x), torch.empty_like(x)
-    pulled = grad_output, grad_normaliser, x, output, normaliser, scaled, excess, np.int64(x.numel())
+    pulled = grad_output, grad_normaliser, x, call.output, call.normaliser, scaled, excess, np.int64(x.numel())
     threads = math.prod(grid.threads)
     launch(grid.program, "bilateral_pull_back", -(-x.numel() // threads), grid.threads, *pulled)
     sigmas = _sigmas(sigma_spatial, sigma_range)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sinograd.ops.bilateral_reference import bilateral_backward_vjp
+from sinograd.ops.bilateral_reference import Filtered, bilateral_backward_vjp
 from sinograd.ops.dispatch import kernel
 from sinograd.ops.memory import PARTS, enough_memory
 from sinograd.ops.window import Layout, check_sigmas
@@ -93,8 +93,8 @@ def bilateral_backward_on_gpu(
     with enough_memory("gradient of the bilateral filter", x, x.shape, PARTS):
         grad_output, x, output, normaliser = (t.detach().contiguous() for t in (grad_output, x, output, normaliser))
         given, guide = (None if t is None else t.detach().contiguous() for t in (grad_normaliser, guide))
-        layout = Layout.of(x, window)
-        return backward(grad_output, given, x, guide, sigma_spatial, sigma_range, output, normaliser, layout)
+        call = Filtered(x, guide, sigma_spatial, sigma_range, output, normaliser)
+        return backward(grad_output, given, call, Layout.of(x, window))
 
 
 @bilateral.register_fake
@@ -134,8 +134,8 @@ def _keep_backward(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]
 def _double_backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
     if torch.is_grad_enabled():
         raise RuntimeError("the bilateral filter can be differentiated twice, not three times (create_graph=True)")
-    tensors: tuple[Any, ...] = ctx.saved_tensors
-    return *bilateral_backward_vjp(cotangents, *tensors, window=ctx.window), None
+    grad_output, grad_normaliser, *tensors = ctx.saved_tensors
+    return *bilateral_backward_vjp(cotangents, grad_output, grad_normaliser, Filtered(*tensors), ctx.window), None
 
 
 bilateral.register_autograd(_backward, setup_context=_keep)

@@ -14,6 +14,18 @@ import torch
 from torch import Tensor
 
 
+@dataclass(frozen=True, eq=False)
+class Filtered:
+    """A call of the filter: what it took and what it gave. guide is None for the plain filter."""
+
+    x: Tensor
+    guide: Tensor | None
+    sigma_spatial: Tensor
+    sigma_range: Tensor
+    output: Tensor
+    normaliser: Tensor
+
+
 @dataclass(frozen=True)
 class Tap:
     """One offset of the window: `volume[here]` are the voxels with a neighbour there, `volume[there]` these."""
@@ -118,30 +130,25 @@ def bilateral_backward_vjp(
     cotangents: Sequence[Tensor | None],
     grad_output: Tensor,
     grad_normaliser: Tensor | None,
-    x: Tensor,
-    guide: Tensor | None,
-    sigma_spatial: Tensor,
-    sigma_range: Tensor,
-    output: Tensor,
-    normaliser: Tensor,
+    call: Filtered,
     window: Sequence[int],
 ) -> list[Tensor | None]:
-    """Gradients of sum(cotangent * gradient) to all tensor arguments: the filter differentiated a second time.
+    """Gradients of sum(cotangent * gradient) to the two gradients and all tensors of the call.
 
-    `cotangents` belong to the gradients of x, guide, sigma_spatial and sigma_range. Torch differentiates one tap at a
-    time, so that only a few volumes are held.
+    It is the filter differentiated a second time. `cotangents` belong to the gradients of x, guide, sigma_spatial and
+    sigma_range. Torch differentiates one tap at a time, so that only a few volumes are in memory.
     """
     of_x, of_guide, of_spatial, of_range = cotangents
-    joint = guide is not None
+    x, guide, joint = call.x, call.guide, call.guide is not None
     if not joint:
         of_guide = of_x
     if of_x is of_guide is of_spatial is of_range is None:
         return [None] * 8
     given = torch.zeros_like(x) if grad_normaliser is None else grad_normaliser
-    inputs = [t.detach().requires_grad_() for t in (grad_output, given, x, output, normaliser)]
+    inputs = [t.detach().requires_grad_() for t in (grad_output, given, x, call.output, call.normaliser)]
     with torch.enable_grad():
         scaled, excess = pull_back_normalisation(*inputs)
-    leaves = [x, guide if joint else x, sigma_spatial, sigma_range, scaled, excess]
+    leaves = [x, x if guide is None else guide, call.sigma_spatial, call.sigma_range, scaled, excess]
     leaves = [leaf.detach().requires_grad_() for leaf in leaves]
     sums = [torch.zeros_like(leaf) for leaf in leaves]
     for tap in taps(x.shape[-len(window) :], window):

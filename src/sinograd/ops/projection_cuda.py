@@ -17,6 +17,7 @@ LANES = 32
 # Bytes of what kernels need beside input and result: a block of views or, in 3-D, volumes of a batch.
 SCRATCH_BYTES = 512 << 20
 FAN_BYTES, RAY_BYTES = 104, 48  # kernels/include/fan.h, ray_path.h
+VIEW_RUN = 24  # views that a voxel-driven backprojection sums before it adds them (axial detectors)
 NEIGHBOURS = 8  # views whose blocks run side by side (axial_joseph.cu)
 
 
@@ -162,8 +163,9 @@ def _volume_bytes(work: Work) -> int:
 def _backproject_axial(work: Work) -> None:
     rows, columns = work.scan.detector
     size = (rows + 2) * (columns + 2) * work.source.element_size()
-    tile = tile_of(work.scan.shape, 4, 4)
-    for views in work.view_blocks(size):
+    tile, total = tile_of(work.scan.shape, 4, 4), len(work.scan.vectors)
+    # always as many views at a time: each time sums them before it adds them to the volume
+    for views in (slice(start, min(start + VIEW_RUN, total)) for start in range(0, total, VIEW_RUN)):
         count = views.stop - views.start
         for group in work.batches(count * size):
             target = work.target[group]

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid, detector_region
-from sinograd.ops.kernel_views import is_curved, projection_matrices, voxel_views
+from sinograd.ops.detector_rows import ROUNDING, rows_of_box
 
 FREE_SHARE = 0.8
 """Of a card's free memory, what may be used without being told."""
@@ -19,7 +19,6 @@ COPIES = 3
 """Of each part on the device: itself, the kernels' copy in their own layout, and the next part on its way."""
 WHOLE_COPIES = 2
 """The same where there is one part only, so that no next one is on its way."""
-_ROUNDING = 1e-6
 
 
 @dataclass(frozen=True)
@@ -121,49 +120,16 @@ def needed_rows_of_slab(geometry: Geometry, grid: Grid, first: int, last: int) -
     Interpolated volumes reach a voxel beyond their grid, so does the box whose image is taken; interpolated projections
     are read on both sides of it.
     """
-    vectors, divergent = geometry.vectors, geometry.divergent
-    low, high = [], []
-    for axis, (begin, end) in zip(grid.axes(), ((first, last), (0, grid.shape[1]), (0, grid.shape[2])), strict=True):
-        step = grid.spacing[len(low)]
-        low.append(float(axis[begin]) - step)
-        high.append(float(axis[end - 1]) + step)
-    sides = [*zip(low, high, strict=True)][::-1]
-    corners = torch.tensor([*itertools.product(*sides)], dtype=torch.float64)
-    if is_curved(vectors):
-        image = _curved_rows(vectors, geometry.rows, corners)
-    else:
-        matrices = projection_matrices(vectors, divergent, (geometry.rows, geometry.columns))
-        points = torch.cat([corners, torch.ones(len(corners), 1, dtype=torch.float64)], 1) @ matrices.transpose(1, 2)
-        # a box that reaches level with the source can be anywhere on the detector
-        image = torch.where(points[..., 2] > 0, points[..., 1] / points[..., 2], torch.nan)
+    box = []
+    ends = ((first, last), (0, grid.shape[1]), (0, grid.shape[2]))
+    for axis, step, (begin, end) in zip(grid.axes(), grid.spacing, ends, strict=True):
+        box.append((float(axis[begin]) - step, float(axis[end - 1]) + step))
+    image = rows_of_box(geometry.vectors, geometry.divergent, (geometry.rows, geometry.columns), box)
     everywhere = image.isnan().any(1)
-    begin = (image.amin(1) + _ROUNDING).floor().clamp(0, geometry.rows)
-    end = ((image.amax(1) - _ROUNDING).ceil() + 1).clamp(0, geometry.rows)
+    begin = (image.amin(1) + ROUNDING).floor().clamp(0, geometry.rows)
+    end = ((image.amax(1) - ROUNDING).ceil() + 1).clamp(0, geometry.rows)
     begin, end = begin.masked_fill(everywhere, 0.0), end.masked_fill(everywhere, float(geometry.rows))
     return torch.stack([begin, torch.maximum(begin, end)], 1).long()
-
-
-def _curved_rows(vectors: Tensor, rows: int, corners: Tensor) -> Tensor:
-    """[views, n]: rows on a cylinder between which those of a box lie; NaN where a bound is not known.
-
-    A row depends on a point's height above the source and on how far along the ray to the detector it lies, both as
-    the cylinder stands. That share is at least that of the box's nearest point on the longest way from the source to
-    the cylinder, at most that of its farthest point on the shortest way.
-    """
-    views = voxel_views(vectors, True, (rows, 1), general=True)
-    frame = views[:, 3:12].reshape(-1, 3, 3)
-    offsets = (corners[None] - vectors[:, None, 0]) @ frame.mT  # [views, corners, 3]: two across the cylinder's axis
-    across, heights = offsets[..., :2], offsets[..., 2]
-    middle = across.mean(1, keepdim=True)
-    nearest = (across * middle).sum(2).amin(1) / middle[:, 0].norm(dim=1)
-    farthest = across.norm(dim=2).amax(1)
-    apart = views[:, 12:14].norm(dim=1)
-    found = []
-    for share, height in itertools.product(
-        (nearest / (1 + apart), farthest / (1 - apart)), (heights.amin(1), heights.amax(1))
-    ):
-        found.append(torch.where((share > 0) & share.isfinite(), views[:, 14] + height / share, torch.nan))
-    return torch.stack(found, 1)
 
 
 def memory_of(device: torch.device, memory: int | None) -> int:

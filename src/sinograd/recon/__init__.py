@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 from sinograd.lazy import attach
 
 if TYPE_CHECKING:
+    from sinograd.choices import WINDOWS
     from sinograd.errors import CoverageWarning
     from sinograd.recon.analytic.coverage import Coverage, coverage
     from sinograd.recon.analytic.fbp import (
@@ -13,11 +14,11 @@ if TYPE_CHECKING:
     from sinograd.recon.analytic.fdk import (
         fdk,
     )
+    from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection
     from sinograd.recon.analytic.needed_rows import (
         needed_rows,
     )
     from sinograd.recon.analytic.ramp import (
-        WINDOWS,
         filter_rows,
         ramp_taps,
     )
@@ -57,6 +58,7 @@ __all__ = [
     "Coverage",
     "CoverageWarning",
     "Fidelity",
+    "FilteredBackprojection",
     "Iteration",
     "LeastSquares",
     "Operator",

@@ -8,11 +8,13 @@ from sinograd.lazy import attach
 if TYPE_CHECKING:
     from sinograd.testing.network_contract import NetworkContract
     from sinograd.testing.operator_contract import OperatorContract
+    from sinograd.testing.scan_format_contract import ScanFormatContract
     from sinograd.testing.volume_format_contract import VolumeFormatContract
 
 __all__ = [
     "NetworkContract",
     "OperatorContract",
+    "ScanFormatContract",
     "VolumeFormatContract",
 ]
 

@@ -1,4 +1,4 @@
-"""What each step trains on: one of some stacks in turn, or a batch of random patches."""
+"""The data of each step: one stack after the other, or a batch of random patches."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class Batches(Protocol):
     round: int
 
     def of_step(self, step: int) -> Stack | ScanStack:
-        """What a step uses; the same whenever it is asked."""
+        """The stack of a step; the same in every call."""
         ...
 
 

@@ -22,7 +22,7 @@
       early_stopping: {patience: 500, min_change: 1.0e-4}   # null: none
       keep: best                  # weights of the lowest validation loss (best), without one the last; or last
     validation: {every: 50, slices: null}   # slices of each paired volume, evenly spaced; null: all
-    checkpoints: {every: 100}     # steps; a run that was killed goes on from the last one
+    checkpoints: {every: 100}     # steps; a killed run resumes from the last one
 
 Paths are relative to the file's folder. Lengths in mm, attenuation in 1/mm. Losses are in units of the model's
 `input_scale` (dual-domain: `image_scale`, networks: `scale`), squared for squared errors, so that the learning rates
@@ -153,8 +153,8 @@ def load_config(path: str | os.PathLike[str]) -> Config:
 
     Raises:
         FileNotFoundError: no such file.
-        ConfigError: not YAML, or an unknown, missing or wrong key: names the file, the key path, what was expected
-            and what came.
+        ConfigError: not YAML, or an unknown, missing or wrong key: names the file, the key path, the expected and
+            the actual value.
     """
     file = Path(path)
     if not file.is_file():

@@ -146,11 +146,11 @@ def _image_shape(item: Stack | ScanStack | PairedVolume) -> tuple[int, ...]:
 
 
 def load_data(config: Config, progress: Progress | None = None) -> TrainingData:
-    """Read the files that a configuration names, float32; of paired volumes only what tells where they are.
+    """Read the files that a configuration names, float32; of paired volumes only names and shapes.
 
     Raises:
         ConfigError: no data are named.
-        FileNotFoundError, ValueError: naming the file, what was expected and what came.
+        FileNotFoundError, ValueError: name the file, the expected and the actual content.
     """
     if config.data is None:
         raise ConfigError("data: missing, expected a mapping of the keys training, validation")

@@ -1,4 +1,4 @@
-"""What a training configuration says about data: stacks from files, or random patches of paired volumes.
+"""The data of a training configuration: stacks from files, or random patches of paired volumes.
 
 data:
   training:                   # each step uses one of these stacks, in an order drawn from the seed
@@ -57,7 +57,7 @@ class StackFiles:
 
 @dataclass(frozen=True)
 class Data:
-    """What is trained on, and what is looked at meanwhile; see the module."""
+    """Training and validation data; see the module."""
 
     training: tuple[StackFiles, ...] = ()
     validation: tuple[StackFiles, ...] = ()

@@ -1,7 +1,7 @@
 """The part of training that is Lightning's: steps, validation, checkpoints, logs. Imported by `train` only.
 
 One of Lightning's epochs is one step here. So every checkpoint is one between epochs, which Lightning restores
-exactly, and a run can end and go on after any step.
+exactly, and a run can stop and resume after any step.
 """
 
 from __future__ import annotations
@@ -134,7 +134,7 @@ class Recorder(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """The loss, the mean of all processes'; ends training when it is no number."""
+        """The loss, averaged over the processes; InputError if it is not finite."""
         self._loss = float(outputs["loss"])
         if trainer.world_size > 1:
             self._loss = float(trainer.strategy.reduce(outputs["loss"].detach().clone(), reduce_op="mean"))

@@ -31,7 +31,7 @@ _NAMES = (
     *("model.yaml", "model.pt"),
 )
 
-# What may differ when a run is continued: where it is, how long it goes on, how often it is looked at.
+# Keys that may differ when a run is resumed: its folder, its length, the interval of checkpoints.
 _FREE = ("output", "stop", "checkpoints")
 
 
@@ -49,7 +49,7 @@ class RunFolder:
     ) -> None:
         self.path, self.resume, self.force, self.model_name = Path(path), resume, force, model_name
         if resume and force:
-            raise InputError("resume and force exclude each other: one goes on with a run, the other starts anew")
+            raise InputError("resume and force exclude each other: one continues a run, the other replaces it")
         if self.path.exists() and not self.path.is_dir():
             raise ExistingFileError(f"{self.path} is a file, expected a folder for the run")
         if resume and not self.config.is_file():

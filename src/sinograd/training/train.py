@@ -74,8 +74,8 @@ def train(
         config: a `Config`, a mapping, or the path of a YAML file.
         data: what to train on; None: the files that the configuration names.
         output: folder of the run, instead of the configuration's; None in both: nothing is written.
-        resume: go on with the run that is in the folder.
-        force: replace the run that is in the folder.
+        resume: continue the run in the folder.
+        force: replace the run in the folder.
         progress: called with (step, steps at most, loss) after every step.
         reading: called with (stacks read, stacks) while files are read.
 

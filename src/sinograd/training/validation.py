@@ -1,4 +1,4 @@
-"""The loss of what is looked at meanwhile: whole stacks and scans, or slices of paired volumes."""
+"""The validation loss: of whole stacks and scans, or of slices of paired volumes."""
 
 from __future__ import annotations
 

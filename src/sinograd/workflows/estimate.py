@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import time
-import warnings
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -37,11 +37,14 @@ def estimate(scan: Scan, geometry: Geometry, grid: Grid) -> Estimate:
 
     Reads and reconstructs a block of views in a slab of the volume, whose time is multiplied.
     """
+    from sinograd.recon.analytic.filtered_backprojection import GROUP_VIEWS
+
     views = len(geometry)
     projections = 4 * math.prod(geometry.projection_shape)
     volume = 4 * math.prod(grid.shape)
     block = 4 * min(views, _VIEWS) * projections / 4 / views
-    peak = _IDLE_BYTES + projections + volume + 4 * (block + (2 << 20) * 10)
+    sums = volume if views > GROUP_VIEWS else 0
+    peak = _IDLE_BYTES + projections + volume + sums + 4 * (block + (2 << 20) * 10)
     return Estimate(peak, volume, _read_seconds(scan), _reconstruct_seconds(geometry, grid))
 
 
@@ -59,21 +62,17 @@ def _reconstruct_seconds(geometry: Geometry, grid: Grid) -> float:
     """Of all views in the whole grid, from a block of views in a slab."""
     import torch
 
-    from sinograd.recon.analytic.filtered_backprojection import add_filtered_backprojection
-    from sinograd.recon.analytic.plan import make_plan
+    from sinograd.recon import FilteredBackprojection
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        plan = make_plan(geometry, grid, "FDK")
+    whole = FilteredBackprojection.of(geometry, grid, warn=False)
     views = len(geometry)
     first = max(0, views - _VIEWS)
     projections = torch.zeros(geometry.projection_shape)  # pages that are not read cost nothing
-    taps = plan.default_taps("ram-lak", 1.0)
 
     def seconds(slab: Grid) -> float:
         start = time.perf_counter()
         volume = torch.zeros(slab.shape)
-        add_filtered_backprojection(volume, projections, plan, geometry, slab, taps, first_view=first)
+        dataclasses.replace(whole, grid=slab).add(volume, projections, range(first, views))
         return time.perf_counter() - start
 
     slab, share = _slab(grid, int(_UPDATES / (views - first)))

@@ -118,7 +118,7 @@ def test_measured_angles_that_do_not_fit(tmp_path: Path) -> None:
 def test_missing_images(tmp_path: Path) -> None:
     path = write_scan(tmp_path, nikon_text(Projections=8), views=6)
     (tmp_path / "bone_0003.tif").unlink()
-    with pytest.warns(ScanWarning, match="tells of 8 images, 3 of them are missing: 5 views are read"):
+    with pytest.warns(ScanWarning, match="lists 8 images, 3 are missing: 5 views are read"):
         scan = read(path)
     assert_vectors(scan, nikon_vectors(views=6)[[0, 1, 3, 4, 5]])
 
@@ -153,7 +153,7 @@ def test_a_given_geometry(tmp_path: Path) -> None:
         ({"Projections": 0}, "Projections must be a whole number of at least 1, got 0"),
         ({"Projections": 3.5}, "Projections must be a whole number"),
         ({"AngularStep": "1e999"}, "AngularStep must be a number"),
-        ({"DetectorPixelsX": 60}, r"tells of images of 48 rows x 60 columns, bone_0001\.tif has 48 x 56"),
+        ({"DetectorPixelsX": 60}, r"describes images of 48 rows x 60 columns, bone_0001\.tif has 48 x 56"),
         ({"Name": "C:\\data\\other"}, r"no image other_0001\.tif was found"),
         ({"ObjectRoll": 90}, "must be less than 85 degrees"),
     ],

@@ -65,7 +65,7 @@ def test_arrays_stay_in_their_file(tmp_path: Path, dtype: Any, order: Any, flipp
         np.testing.assert_array_equal(scan.load(views).numpy(), expected[views])
     again = pickle.loads(pickle.dumps(scan.projections))
     np.testing.assert_array_equal(again[1:3], expected[1:3])
-    assert not isinstance(scan.projections, np.ndarray) and "read when asked for" in repr(scan)
+    assert not isinstance(scan.projections, np.ndarray) and "read lazily" in repr(scan)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])

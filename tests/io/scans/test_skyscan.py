@@ -117,7 +117,7 @@ def test_an_aborted_scan(tmp_path: Path) -> None:
     path = write_scan(tmp_path)
     path.write_text(skyscan_text(**{"Number Of Files": 5}), encoding="latin-1")
     (tmp_path / "bone_0001.tif").unlink()
-    with pytest.warns(ScanWarning, match="tells of 5 images, 3 of them are missing: 2 views are read"):
+    with pytest.warns(ScanWarning, match="lists 5 images, 3 are missing: 2 views are read"):
         scan = read(path)
     assert_vectors(scan, skyscan_vectors(3)[[0, 2]])
 

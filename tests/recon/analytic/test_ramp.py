@@ -41,13 +41,14 @@ def test_windows_have_their_closed_forms(columns: int) -> None:
     The Shepp-Logan kernel is -2 / (pi^2 (4 n^2 - 1)) (Shepp & Logan 1974, eq. 20).
     """
     n = np.arange(-(columns - 1), columns)
-    h = {shift: band_limited(n + shift, 0.5) for shift in (-1, -0.5, 0, 0.5, 1)}
+    h = {shift: band_limited(n + shift, 0.5) for shift in (-2, -1, -0.5, 0, 0.5, 1, 2)}
     closed = {
         "ram-lak": h[0],
         "shepp-logan": -2 / (np.pi**2 * (4.0 * n**2 - 1)),
         "cosine": (h[-0.5] + h[0.5]) / 2,
         "hamming": 0.54 * h[0] + 0.23 * (h[-1] + h[1]),
         "hann": 0.5 * h[0] + 0.25 * (h[-1] + h[1]),
+        "blackman": 0.42 * h[0] + 0.25 * (h[-1] + h[1]) + 0.04 * (h[-2] + h[2]),
     }
     assert set(closed) == set(WINDOWS)
     for window in WINDOWS:
@@ -58,7 +59,7 @@ def test_windows_have_their_closed_forms(columns: int) -> None:
 def test_windows_are_scipys() -> None:
     n = 64
     nyquist = torch.arange(n + 1, dtype=torch.float64) / (2 * n)
-    for window in ("hann", "hamming"):
+    for window in ("hann", "hamming", "blackman"):
         truth = scipy.signal.get_window(window, 2 * n + 1, fftbins=False)[n:]
         np.testing.assert_allclose(window_response(nyquist, window), truth, atol=1e-12)
     between = (torch.arange(n, dtype=torch.float64) + 0.5) / (2 * n)
@@ -88,8 +89,8 @@ def test_cutoff_applies_to_curved_detectors() -> None:
 
 
 def test_bad_windows_and_cutoffs_are_named() -> None:
-    with pytest.raises(ValueError, match=r"window: expected one of ram-lak, .*hann, got 'blackman'"):
-        ramp_taps(8, 1.0, "blackman")
+    with pytest.raises(ValueError, match=r"window: expected one of ram-lak, .*hann, .*got 'parzen'"):
+        ramp_taps(8, 1.0, "parzen")
     for cutoff in (0, -0.5, 1.01, math.nan, "high"):
         with pytest.raises(ValueError, match=rf"cutoff: expected .*\(0, 1\], got {cutoff!r}"):
             ramp_taps(8, 1.0, cutoff=cutoff)  # type: ignore[arg-type]

@@ -7,7 +7,8 @@ import torch
 from torch.autograd import gradcheck, gradgradcheck
 
 import sinograd as sg
-from sinograd.recon.analytic import recomputed as view_blocks
+from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection
+from sinograd.recon.analytic.recomputed import Recomputed
 
 CIRCLE = dict(source_to_origin=300.0, source_to_detector=450.0)
 SCANS: dict[str, sg.Geometry] = {
@@ -34,11 +35,7 @@ def layer(name: str, recompute: bool, trainable: tuple[str, ...] = (), truncatio
 
 @pytest.fixture(autouse=True)
 def three_views_a_block(monkeypatch: pytest.MonkeyPatch) -> None:
-    original = view_blocks.recomputed_backprojection
-    monkeypatch.setattr(
-        "sinograd.layers.filtered_backprojection.recomputed_backprojection",
-        lambda *arguments: original(*arguments, block=3),
-    )
+    monkeypatch.setattr(FilteredBackprojection, "recomputed", lambda self: Recomputed(self, block=3))
 
 
 @pytest.mark.parametrize("name", SCANS)

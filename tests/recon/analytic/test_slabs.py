@@ -12,8 +12,8 @@ from torch import Tensor
 import sinograd as sg
 from sinograd.ops import InSlabs
 from sinograd.recon.analytic import filtered_backprojection as blocks
-from sinograd.recon.analytic.plan import make_plan
-from sinograd.recon.analytic.slabs import Part, parts_that_fit
+from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection
+from sinograd.recon.analytic.slabs import Part
 
 GRID = sg.Grid((20, 16, 18), 1.5, (0.5, -1.0, 1.0))
 AREA = sg.FlatDetector((36, 30), 1.8, offset=(1.0, 2.0))
@@ -28,7 +28,7 @@ SCANS: dict[str, sg.Geometry] = {
 
 
 def parts(memory: int, geometry: sg.Geometry = SCAN, grid: sg.Grid = GRID, element: int = 16) -> list[Part]:
-    return parts_that_fit(make_plan(geometry, grid, "FDK"), geometry, grid, memory, element, on_gpu=False)
+    return FilteredBackprojection.of(geometry, grid).parts(memory, element, on_gpu=False)
 
 
 def measured(geometry: sg.Geometry = SCAN) -> Tensor:
@@ -128,7 +128,7 @@ def test_gradients_where_everything_fits(device: torch.device) -> None:
     results = []
     for options in ({}, {"device": device, "memory": 10**8}):
         x = measured().requires_grad_()
-        taps = make_plan(SCAN, GRID, "FDK").default_taps("hann", 1.0).requires_grad_()
+        taps = FilteredBackprojection.of(SCAN, GRID, window="hann").taps.requires_grad_()
         volume = sg.fdk(x, SCAN, GRID, taps=taps, **options)
         volume.square().sum().backward()
         results.append((volume.detach(), x.grad, taps.grad))

@@ -1,8 +1,8 @@
 """NumPy arrays, .npy and .npz, with a YAML file beside them (`help(sinograd.io.scans.sidecar)`).
 
-.npy   projections [views, rows, columns], or [views, columns] in 2-D; read when they are asked for
+.npy   projections [views, rows, columns], or [views, columns] in 2-D; read lazily
 .npz   projections (or the only array there is), and if wanted reference, reference_views, dark, shifts, exposure;
-       stored arrays are read when they are asked for, compressed ones at once
+       stored arrays are read lazily, compressed ones at once
 
 Arrays are taken as they are: row 0 is the lowest (-v), unless the YAML file says flip_rows.
 """

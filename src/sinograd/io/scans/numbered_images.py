@@ -22,33 +22,33 @@ def numbered_files(folders: Sequence[Path], prefix: str) -> dict[int, Path]:
     """
     name = re.compile(re.escape(prefix) + r"[_ -]?(\d{1,9})\.tiff?", re.IGNORECASE)
     for folder in dict.fromkeys(folders):
-        found: dict[int, Path] = {}
+        files: dict[int, Path] = {}
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             match = name.fullmatch(path.name)
             if match is not None and path.is_file():
                 number = int(match[1])
-                if number in found:
-                    raise InputError(f"{folder}: {found[number].name} and {path.name} have the same number")
-                found[number] = path
-        if found:
-            return found
+                if number in files:
+                    raise InputError(f"{folder}: {files[number].name} and {path.name} have the same number")
+                files[number] = path
+        if files:
+            return files
     return {}
 
 
-def choose_views(found: dict[int, Path], first: int, views: int, path: Path) -> list[int]:
-    """The numbers of the views that are there, of `views` from `first` on; a ScanWarning tells how many are missing.
+def choose_views(files: dict[int, Path], first: int, views: int, path: Path) -> list[int]:
+    """The numbers of the views that are there, of `views` from `first` on; a ScanWarning says how many are missing.
 
     ValueError when none is there.
     """
-    numbers = [number for number in sorted(found) if first <= number < first + views]
+    numbers = [number for number in sorted(files) if first <= number < first + views]
     if not numbers:
         raise InputError(
-            f"{path} tells of {views} images from number {first} on, and none of them was found; "
-            f"there are {len(found)} others, from {next(iter(found.values())).name} on"
+            f"{path} lists {views} images from number {first} on, and none of them is there; "
+            f"there are {len(files)} others, from {next(iter(files.values())).name} on"
         )
     if len(numbers) < views:
         warnings.warn(
-            f"{path} tells of {views} images, {views - len(numbers)} of them are missing: "
+            f"{path} lists {views} images, {views - len(numbers)} are missing: "
             f"{len(numbers)} views are read (was the scan aborted?)",
             ScanWarning,
             stacklevel=4,
@@ -57,8 +57,8 @@ def choose_views(found: dict[int, Path], first: int, views: int, path: Path) -> 
 
 
 def check_size(shape: Sequence[int], rows: int, columns: int, path: Path, image: Path) -> None:
-    """ValueError unless images [views, rows, columns] have the size that the description tells."""
+    """ValueError unless images [views, rows, columns] have the size that the description says."""
     if tuple(shape[1:]) != (rows, columns):
         raise InputError(
-            f"{path} tells of images of {rows} rows x {columns} columns, {image.name} has {shape[1]} x {shape[2]}"
+            f"{path} describes images of {rows} rows x {columns} columns, {image.name} has {shape[1]} x {shape[2]}"
         )

@@ -86,9 +86,9 @@ class Sidecar:
             return None
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
-        given = value if isinstance(value, list) else [value]
-        names = [name for name in given if isinstance(name, str) and name]
-        if not names or len(names) < len(given):
+        entries = value if isinstance(value, list) else [value]
+        names = [name for name in entries if isinstance(name, str) and name]
+        if not names or len(names) < len(entries):
             raise InputError(
                 f"{self.path}: {key} must be a file name, a pattern, a list of them or a number, got {value!r:.80}"
             )
@@ -119,17 +119,17 @@ class Sidecar:
         kind: str | None = None,
     ) -> Scan:
         """The scan of `projections`; `images` reads the files of the entries, which go before reference and dark."""
-        held = {"reference": reference, "dark": dark}
-        for name in held:
+        beam = {"reference": reference, "dark": dark}
+        for name in beam:
             named = self.files(name)
             if isinstance(named, int | float):
-                held[name] = constant_image(named, shape_of(projections)[1:])
+                beam[name] = constant_image(named, shape_of(projections)[1:])
             elif named is not None:
-                held[name] = images(named)
+                beam[name] = images(named)
         more = {name: self._array(name) for name in ("reference_views", "shifts", "exposure")}
         more = {name: value for name, value in more.items() if value is not None}
         try:
-            calibration = Calibration(**held, **more)
+            calibration = Calibration(**beam, **more)
             return Scan(
                 projections,
                 self.geometry,

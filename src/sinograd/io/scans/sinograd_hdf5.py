@@ -67,10 +67,9 @@ class SinogradHdf5(ScanFormat):
         Errors: ValueError naming the file.
         """
         with opened(path) as file:
-            found = file.attrs.get("format")
-            if found != FORMAT:
-                more = " (read it with sinograd.read_volume)" if found == "sinograd-volume" else ""
-                raise InputError(f"{path} is not a scan: its format is {found!r}, expected {FORMAT!r}{more}")
+            format = file.attrs.get("format")
+            if format != FORMAT:
+                raise InputError(f"{path} is not a scan: its format is {format!r}, expected {FORMAT!r}")
             check_version(file, VERSION, path)
             projections = _lazy(file, "projections", path)
             kind = str(file.attrs.get("kind", "line integrals"))
@@ -80,12 +79,12 @@ class SinogradHdf5(ScanFormat):
         if "geometry" not in records and geometry is None:
             raise InputError(f"{path} has no dataset /geometry")
         try:
-            given = geometry if geometry is not None else Geometry.from_dict(records["geometry"])
             grid = Grid.from_dict(records["grid"]) if "grid" in records and geometry is None else None
+            geometry = geometry if geometry is not None else Geometry.from_dict(records["geometry"])
         except (TypeError, ValueError) as error:
             raise InputError(f"{path}: {error}") from error
         metadata, provenance = records.get("metadata", {}), records.get("provenance", {})
-        return Scan(projections, given, metadata, grid, kind, path, provenance, calibration)
+        return Scan(projections, geometry, metadata, grid, kind, path, provenance, calibration)
 
     def write(self, scan: Scan, path: Path, *, force: bool = False, progress: Progress | None = None) -> None:
         """Write a new file view by view; see the module for the layout."""

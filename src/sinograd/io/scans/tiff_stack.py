@@ -55,8 +55,8 @@ class TiffStack(ScanFormat):
                 f"{path} holds no projections, only {len(groups['reference'])} references and "
                 f"{len(groups['dark'])} dark images by their names: name the projections in {sidecar.path}"
             )
-        held = {name: _images(files, sidecar) for name, files in groups.items() if files}
-        return sidecar.scan(**held, file=path, images=lambda files: _images(files, sidecar), kind=kind)
+        arrays = {name: _images(files, sidecar) for name, files in groups.items() if files}
+        return sidecar.scan(**arrays, file=path, images=lambda files: _images(files, sidecar), kind=kind)
 
     def write(self, scan: Scan, path: Path, *, force: bool = False, progress: Progress | None = None) -> None:
         """Write a new folder: projection_00000.tif ..., flat_00000.tif ..., dark_00000.tif ..., scan.yaml.

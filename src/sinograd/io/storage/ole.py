@@ -1,6 +1,6 @@
 """OLE2 compound files ([MS-CFB]): which streams they hold and where in the file their bytes lie.
 
-Only the directory and the tables of sectors are read when a file is opened, streams when they are asked for,
+Only the directory and the tables of sectors are read when a file is opened, streams lazily,
 each in few large reads. Every number in the file is held against the file's length before it is used, so that
 a damaged file costs no more time and memory than a whole one. Streams are found whatever the case of their
 names. An open file is never kept: what this module gives can be pickled and used in forked workers.

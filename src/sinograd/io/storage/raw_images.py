@@ -15,7 +15,7 @@ from sinograd.io.storage.ole import Extents, read_extents
 
 
 class RawImages:
-    """Images [n, rows, columns] in a file; those that are asked for are read straight into the result.
+    """Images [n, rows, columns] in a file; requested ones are read straight into the result.
 
     extents: where each image lies. Every access opens the file and closes it, so that nothing is shared with
     forked workers and it can be pickled. ValueError when the file was changed since.

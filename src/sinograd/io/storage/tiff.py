@@ -1,4 +1,4 @@
-"""Grey images in TIFF files: many files or many pages, read when they are asked for."""
+"""Grey images in TIFF files: many files or many pages, read lazily."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class _Image:
 
 
 class TiffImages:
-    """The images of TIFF files, [images, rows, columns]; every access reads the images it is asked for.
+    """The images of TIFF files, [images, rows, columns]; every access reads the requested images.
 
     files: in order; all their pages count. Sizes and types are read at once and must all be the same: else
     ValueError naming the file. flip_rows, flip_columns: reverse the images as they are read.

@@ -18,7 +18,7 @@ from sinograd.geometry import Geometry
 from sinograd.geometry.regions import check_span
 from sinograd.geometry.vectors import central_hit, slid
 from sinograd.preparation.shifts import shift_projections
-from sinograd.recon.analytic.orbit import circular_orbit
+from sinograd.recon.analytic.orbit import circular_orbit, defined_for
 from sinograd.recon.analytic.virtual_detector import VirtualDetector, upright_detector
 
 # Sinograms of a parallel beam that are compared, and samples of all of them together.
@@ -76,7 +76,7 @@ class Sinograms:
     def fan(self, offset: float) -> np.ndarray:
         """Fan coordinate of each column (`Orbit.fan`) if the detector stands `offset` of its own columns along +u."""
         vectors = slid(self.vectors, 0.0, offset / self.joined)
-        return circular_orbit(vectors, (1, self.columns), self.divergent, "find_center").fan[0].numpy()
+        return circular_orbit(vectors, (1, self.columns), self.divergent).fan[0].numpy()
 
 
 def read_sinograms(
@@ -90,10 +90,9 @@ def read_sinograms(
     shape, expected = tuple(int(n) for n in projections.shape), geometry.projection_shape
     if shape != expected:
         raise InputError(f"projections {list(shape)} do not match the geometry's {list(expected)}")
-    detector = upright_detector(geometry, "find_center")
-    orbit = circular_orbit(
-        detector.vectors, detector.shape, geometry.divergent, "find_center", geometry.scan == "helical"
-    )
+    with defined_for("find_center"):
+        detector = upright_detector(geometry)
+        orbit = circular_orbit(detector.vectors, detector.shape, geometry.divergent, geometry.scan == "helical")
     groups, height = _groups(detector, geometry, rows)
     values = _read(projections, geometry, detector, groups, height, progress)
     first, end = _seen_columns(detector, groups[0])

@@ -12,7 +12,7 @@ from torch import Tensor
 from sinograd.errors import CoverageWarning
 from sinograd.geometry import Geometry, Grid
 from sinograd.recon.analytic.angular import AngularSampling, angular_sampling
-from sinograd.recon.analytic.orbit import Orbit, check_axis_seen, circular_orbit
+from sinograd.recon.analytic.orbit import Orbit, check_axis_seen, circular_orbit, defined_for
 from sinograd.recon.analytic.redundancy import conjugate, detector_edges, ray_confidence
 from sinograd.recon.analytic.virtual_detector import upright_detector
 
@@ -62,9 +62,10 @@ def coverage(geometry: Geometry) -> Coverage:
     Raises:
         ValueError: the geometry has no circular orbit, or its detector does not see the axis.
     """
-    detector = upright_detector(geometry, "coverage")
-    orbit = circular_orbit(detector.vectors, detector.shape, geometry.divergent, "coverage", geometry.scan == "helical")
-    check_axis_seen(orbit, "coverage")
+    with defined_for("coverage"):
+        detector = upright_detector(geometry)
+        orbit = circular_orbit(detector.vectors, detector.shape, geometry.divergent, geometry.scan == "helical")
+        check_axis_seen(orbit)
     return measure_coverage(orbit, angular_sampling(orbit.angles))
 
 
@@ -93,10 +94,10 @@ def warn_of_missing_rays(orbit: Orbit, sampling: AngularSampling, grid: Grid) ->
     A scan whose detector stands a little to the side may still measure every ray of the circle up to its nearer edge;
     a grid no wider than that circle needs nothing else.
     """
-    found = measure_coverage(orbit, sampling)
-    if not found.complete and found.complete_radius < _half_width(grid):
+    measured = measure_coverage(orbit, sampling)
+    if not measured.complete and measured.complete_radius < _half_width(grid):
         warnings.warn(
-            f"{found}. Expect streaks and shape distortions along the missing directions.",
+            f"{measured}. Expect streaks and shape distortions along the missing directions.",
             CoverageWarning,
             stacklevel=4,
         )

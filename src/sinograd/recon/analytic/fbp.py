@@ -8,9 +8,7 @@ from torch import Tensor
 from sinograd.errors import InputTypeError
 from sinograd.geometry import FanBeam, Geometry, Grid, ParallelBeam
 from sinograd.ops.arguments import check_pair
-from sinograd.recon.analytic.fdk import run_plan
-from sinograd.recon.analytic.filtered_backprojection import Progress
-from sinograd.recon.analytic.plan import make_plan
+from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection, Progress
 
 
 def fbp(
@@ -51,8 +49,10 @@ def fbp(
         CoverageWarning: rays are missing; says which.
     """
     grid = check_fbp(geometry, grid)
-    plan = make_plan(geometry, grid, "filtered backprojection", truncation)
-    return run_plan(projections, plan, geometry, grid, window, cutoff, taps, weights, progress, device, memory)
+    whole = FilteredBackprojection.of(
+        geometry, grid, window=window, cutoff=cutoff, truncation=truncation, taps=taps, weights=weights
+    )
+    return whole.on(device, memory).volume(projections, progress)
 
 
 def check_fbp(geometry: Geometry, grid: Grid | None) -> Grid:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputError, InputTypeError
+from sinograd.errors import InputTypeError
 from sinograd.geometry import ConeBeam, Geometry, Grid
 from sinograd.ops.arguments import check_pair
-from sinograd.recon.analytic.filtered_backprojection import Progress, filtered_backprojection
-from sinograd.recon.analytic.plan import Plan, make_plan
-from sinograd.recon.analytic.slabs import filtered_backprojection_on
+from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection, Progress
 
 
 def fdk(
@@ -32,13 +30,14 @@ def fdk(
     L. A. Feldkamp, L. C. Davis, J. W. Kress, "Practical cone-beam algorithm", JOSA A 1(6), 1984, with redundancy
     weights for the rays that were measured (full, over-, short scan, half fan, gaps, uneven angles). Differentiable
     to any order in projections, taps and weights. Without gradients a call allocates the volume and a block of
-    filtered views; with gradients all filtered projections as well.
+    filtered views, and one more volume for more than 360 views; with gradients all filtered projections as well.
 
     Args:
         projections: line integrals [..., views, rows, columns], float32 or float64.
         geometry: a cone beam on a circular orbit with its detector's rows parallel to z.
         grid: the voxels; `geometry.default_grid()` if not given.
-        window: "ram-lak", "shepp-logan", "cosine", "hamming" or "hann".
+        window: a name of `recon.WINDOWS`, from sharp to smooth: "ram-lak", "shepp-logan", "cosine", "hamming",
+            "hann", "blackman".
         cutoff: where the window ends, as a fraction of the Nyquist frequency.
         truncation: "ellipse" continues every row beyond the detector before it is filtered, for objects larger than
             the field of view (see `recon.truncation`); filtering then takes twice as long. "none": zeros.
@@ -66,8 +65,10 @@ def fdk(
         CoverageWarning: rays are missing; says which.
     """
     grid = check_fdk(geometry, grid)
-    plan = make_plan(geometry, grid, "FDK", truncation)
-    return run_plan(projections, plan, geometry, grid, window, cutoff, taps, weights, progress, device, memory)
+    whole = FilteredBackprojection.of(
+        geometry, grid, window=window, cutoff=cutoff, truncation=truncation, taps=taps, weights=weights
+    )
+    return whole.on(device, memory).volume(projections, progress)
 
 
 def check_fdk(geometry: Geometry, grid: Grid | None) -> Grid:
@@ -79,28 +80,3 @@ def check_fdk(geometry: Geometry, grid: Grid | None) -> Grid:
     grid = geometry.default_grid() if grid is None else grid
     check_pair(geometry, grid)
     return grid
-
-
-def run_plan(
-    projections: Tensor,
-    plan: Plan,
-    geometry: Geometry,
-    grid: Grid,
-    window: str,
-    cutoff: float,
-    taps: Tensor | None,
-    weights: Tensor | None,
-    progress: Progress | None,
-    device: torch.device | str | None = None,
-    memory: int | None = None,
-) -> Tensor:
-    """Filtered backprojection, on a device if one is given, with the window's taps unless others are given."""
-    if taps is None:
-        taps = plan.default_taps(window, cutoff)
-    if device is not None:
-        return filtered_backprojection_on(
-            device, projections, plan, geometry, grid, taps, weights, progress, memory=memory
-        )
-    if memory is not None:
-        raise InputError(f"memory: expected it together with device, got {memory} and no device")
-    return filtered_backprojection(projections, plan, geometry, grid, taps, weights, progress)

@@ -1,4 +1,4 @@
-"""Filtered backprojection over views, shared by `fdk` and `fbp`: weight, filter, backproject.
+"""`FilteredBackprojection`: weight, filter, backproject; what `fdk`, `fbp` and their layers do.
 
 Flat detectors: for rays (a, u) of a source on a circle of radius R, a detector plane at distance D from the source
 and W the depth of a voxel along the detector's normal, parallel-beam inversion becomes
@@ -9,24 +9,37 @@ with h the ramp filter in u, w the redundancy weight, gamma the ray's angle from
 its elevation. It holds wherever the principal point lies, so shifted and turned detectors and sources need no
 resampling. Curved detectors: da / L^2 and the equiangular kernel, L the in-plane distance to the voxel. Kak & Slaney
 (1988), chapters 3.4 and 3.6; Feldkamp, Davis, Kress (1984).
+
+Without gradients the order of summation is fixed by the numbers of the views alone, whatever is computed at a time:
+the views 0 to 359, 360 to 719 ... are groups, each is summed in the order of its views, and the sums of the groups are
+added in their order. So does whoever computes groups in different places.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import dataclasses
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
-from sinograd.geometry import Geometry, Grid
+from sinograd.geometry import ConeBeam, Geometry, Grid
 from sinograd.ops.arguments import autocast, check_shape
 from sinograd.ops.backprojection import add_backprojection, backproject
 from sinograd.ops.cuda.program import capturing
 from sinograd.ops.memory import enough_memory
 from sinograd.ops.transfers import uploaded
-from sinograd.recon.analytic.plan import Plan
+from sinograd.recon.analytic.circular import CircularScan, circular_scan
+from sinograd.recon.analytic.coverage import Coverage, measure_coverage, warn_of_missing_rays
+from sinograd.recon.analytic.orbit import defined_for
 from sinograd.recon.analytic.view_filter import ViewFilter, filter_views
+
+if TYPE_CHECKING:
+    from sinograd.recon.analytic.recomputed import Recomputed
+    from sinograd.recon.analytic.slabs import OnDevice, Part
 
 # Without gradients: bytes of filtered projections backprojected at a time (a multiple of 24 views, the kernels' own
 # block, and at least that).
@@ -34,6 +47,9 @@ BLOCK_BYTES, BLOCK_VIEWS = 8 << 20, 24
 # On a GPU, whose kernels start too often otherwise: at least this, and more where the volume is large, as every block
 # reads and writes all of it.
 GPU_BLOCK_BYTES, GPU_BLOCK_SHARE = 1 << 30, 8
+# Views of a group, a multiple of a block: each group after the first costs four passes over the volume, and all of
+# them together one more volume.
+GROUP_VIEWS = 360
 
 # Where a GPU has too little memory.
 IN_SLABS = 'projections in host memory are reconstructed in parts that fit: fdk(projections.cpu(), ..., device="cuda")'
@@ -41,83 +57,230 @@ IN_SLABS = 'projections in host memory are reconstructed in parts that fit: fdk(
 Progress = Callable[[int, int], None]
 
 
-def filtered_backprojection(
-    projections: Tensor,
-    plan: Plan,
-    geometry: Geometry,
-    grid: Grid,
-    taps: Tensor,
-    weights: Tensor | None,
-    progress: Progress | None,
-) -> Tensor:
-    """[..., views, (rows,) columns] to [..., (z,) y, x]; differentiable in projections, taps and weights.
+@dataclass(frozen=True, eq=False)
+class FilteredBackprojection:
+    """Filtered backprojection of one scan to one grid, with everything computed that does not depend on projections.
 
-    After a first call it can be captured in a CUDA graph, which does not look for NaN.
+    The result of a call depends on geometry, grid, taps, weights and projections only: neither on the number of
+    threads nor on what is computed at a time, nor on whether it was interrupted in between. (Slabs along z round the
+    places of voxels differently: see `on`.)
+
+    Attributes:
+        geometry: the whole scan.
+        grid: the voxels.
+        scan: what else is known of it.
+        taps: of the filter, [2 k + 1], 1/mm.
+        weights: redundancy weights, [views, columns].
+        name: for messages.
     """
-    projections = autocast(projections)
-    check_inputs(projections, plan, geometry, taps, weights)
-    shape = (*projections.shape[: projections.ndim - geometry.ndim], *grid.shape)
-    if projections.numel() == 0:
-        return projections.new_zeros(shape)
-    with enough_memory("filtered backprojection", projections, shape, IN_SLABS):
-        return _reconstruct(projections, plan, geometry, grid, taps, weights, progress)
 
+    geometry: Geometry
+    grid: Grid
+    scan: CircularScan
+    taps: Tensor
+    weights: Tensor
+    name: str
 
-def _reconstruct(
-    projections: Tensor,
-    plan: Plan,
-    geometry: Geometry,
-    grid: Grid,
-    taps: Tensor,
-    weights: Tensor | None,
-    progress: Progress | None,
-) -> Tensor:
-    if wants_gradients(projections, taps, weights):
-        views = geometry.views
-        filtered = filter_views(projections, plan, geometry.ndim, taps, weights, slice(0, views))
-        place = (grid.spacing, grid.center, plan.orbit.weighting)
-        volume = backproject(filtered, plan.vectors, geometry.divergent, grid.shape, *place)
-        if progress is not None:
-            progress(views, views)
+    @classmethod
+    def of(
+        cls,
+        geometry: Geometry,
+        grid: Grid,
+        *,
+        window: str = "ram-lak",
+        cutoff: float = 1.0,
+        truncation: str = "none",
+        taps: Tensor | None = None,
+        weights: Tensor | None = None,
+        warn: bool = True,
+    ) -> FilteredBackprojection:
+        """The reconstruction of a circular or parallel scan; arguments as in `fdk`.
+
+        Args:
+            warn: of rays that are missing.
+
+        Raises:
+            InputError: filtered backprojection is not defined for the geometry, or the detector does not see the axis.
+
+        Warns:
+            CoverageWarning: rays through the grid are missing.
+        """
+        name = "FDK" if isinstance(geometry, ConeBeam) else "filtered backprojection"
+        with defined_for(name):
+            scan = circular_scan(geometry, truncation)
+        if warn:
+            warn_of_missing_rays(scan.orbit, scan.sampling, grid)
+        taps = scan.default_taps(window, cutoff) if taps is None else taps
+        return cls(geometry, grid, scan, taps, scan.weights if weights is None else weights, name)
+
+    @property
+    def views(self) -> int:
+        """Number of views."""
+        return self.scan.views
+
+    @property
+    def coverage(self) -> Coverage:
+        """Which rays the scan did not measure."""
+        return measure_coverage(self.scan.orbit, self.scan.sampling)
+
+    @property
+    def groups(self) -> tuple[range, ...]:
+        """Views that are summed before their sum is added to the volume."""
+        return tuple(range(first, min(first + GROUP_VIEWS, self.views)) for first in range(0, self.views, GROUP_VIEWS))
+
+    def replace(self, taps: Tensor, weights: Tensor) -> FilteredBackprojection:
+        """The same with another filter and other redundancy weights."""
+        return dataclasses.replace(self, taps=taps, weights=weights)
+
+    def volume(self, projections: Tensor, progress: Progress | None = None) -> Tensor:
+        """[..., views, (rows,) columns] to [..., (z,) y, x]; differentiable in projections, taps and weights.
+
+        After a first call it can be captured in a CUDA graph, which does not look for NaN.
+
+        Args:
+            projections: line integrals, float32 or float64.
+            progress: called with (views done, views) between blocks of views.
+
+        Returns:
+            Attenuation, 1/mm.
+
+        Raises:
+            InputTypeError, InputError: wrong shapes or dtypes, NaN, taps or weights that do not fit.
+            OutOfMemory: the device has too little.
+        """
+        projections = autocast(projections)
+        self.check(projections)
+        shape = self.volume_shape(projections)
+        if projections.numel() == 0:
+            return projections.new_zeros(shape)
+        with enough_memory("filtered backprojection", projections, shape, IN_SLABS):
+            if self.learns_from(projections):
+                return self._differentiable(projections, progress)
+            return self.add(projections.new_zeros(shape), projections, progress=progress)
+
+    def add(
+        self,
+        volume: Tensor,
+        projections: Tensor,
+        views: range | slice | None = None,
+        progress: Progress | None = None,
+        *,
+        block: int | None = None,
+    ) -> Tensor:
+        """Adds views to `volume`, in place and without gradients, block by block.
+
+        Projections may stay in host memory while the volume is on a GPU: blocks are copied there while others are
+        computed with. When `progress` is called with (done, views), `volume` holds views 0 to `held(done)` - 1; going
+        on from there later gives the same bits as going on at once.
+
+        Args:
+            volume: [..., (z,) y, x], contiguous; zeros, or what holds the views before.
+            projections: of all views, or of those that are added alone.
+            views: which ones, without steps; all if not given.
+            progress: called with (views done, views of the scan) between blocks.
+            block: views in one; by default as many as suit the device.
+
+        Returns:
+            `volume`.
+        """
+        first, last = self._span(views)
+        of_all = projections.shape[-self.scan.ndim] == self.views
+        offset = 0 if of_all else first
+        if block is None:
+            view_bytes = projections.nbytes // max(1, projections.shape[-self.scan.ndim])
+            block = block_views(volume.nbytes, view_bytes, volume.is_cuda)
+        parts = list(_blocks(first, last, block))
+        rest = [slice(None)] * (self.scan.ndim - 1)
+        pieces = (projections[(..., slice(part.start - offset, part.stop - offset), *rest)] for part in parts)
+        if projections.device != volume.device:
+            pieces = uploaded(pieces, volume.device)
+        filtered = ViewFilter.of(self.scan, self.taps, self.weights, volume)
+        target = volume
+        for part, piece in zip(parts, pieces, strict=True):
+            if part.start >= GROUP_VIEWS and (part.start == first or part.start % GROUP_VIEWS == 0):
+                target = torch.zeros_like(volume) if target is volume else target.zero_()
+            self._backproject(target, filtered(piece, part), part)
+            if target is not volume and (part.stop == last or part.stop % GROUP_VIEWS == 0):
+                volume += target
+            if progress is not None:
+                progress(part.stop, self.views)
         return volume
-    volume = projections.new_zeros((*projections.shape[: projections.ndim - geometry.ndim], *grid.shape))
-    return add_filtered_backprojection(volume, projections, plan, geometry, grid, taps, weights, progress)
 
+    def held(self, done: int) -> int:
+        """Views that a volume holds when `add` has reported `done` of them: no part of a group but of the first."""
+        return done if done <= GROUP_VIEWS or done == self.views else done // GROUP_VIEWS * GROUP_VIEWS
 
-def add_filtered_backprojection(
-    volume: Tensor,
-    projections: Tensor,
-    plan: Plan,
-    geometry: Geometry,
-    grid: Grid,
-    taps: Tensor,
-    weights: Tensor | None = None,
-    progress: Progress | None = None,
-    first_view: int = 0,
-    block: int | None = None,
-) -> Tensor:
-    """Adds the views from `first_view` on to `volume`, in place and without gradients, block by block.
+    def on(self, device: torch.device | str | None, memory: int | None = None) -> FilteredBackprojection | OnDevice:
+        """The same, computed on a device; what it has too little memory for in slabs along z.
 
-    Projections may stay in host memory while the volume is on a GPU: blocks are copied there while others are computed
-    with. `block`: views in one; by default as many as suit the device.
+        Slabs are the same as the whole up to rounding (1e-6): the kernels take a voxel's place from the middle of the
+        grid that they are given, with 27 bits after the point in float32.
 
-    When `progress` is called with (done, views), `volume` holds views 0 to done - 1; going on from there later gives
-    the same bits as going on at once.
-    """
-    views, ndim = geometry.views, geometry.ndim
-    place = (grid.spacing, grid.center, plan.orbit.weighting)
-    if block is None:
-        block = block_views(volume.nbytes, projections.nbytes // views, volume.is_cuda)
-    parts = [slice(start, min(start + block, views)) for start in range(first_view, views, block)]
-    pieces = (projections[(..., part, *[slice(None)] * (ndim - 1))] for part in parts)
-    if projections.device != volume.device:
-        pieces = uploaded(pieces, volume.device)
-    filtered = ViewFilter.of(plan, ndim, taps, weights, volume)
-    for part, piece in zip(parts, pieces, strict=True):
-        add_backprojection(volume, filtered(piece, part), plan.vectors[part], geometry.divergent, *place)
+        Args:
+            device: None: where the projections are.
+            memory: bytes to use there; by default 80 % of what a GPU has free.
+        """
+        from sinograd.recon.analytic.slabs import OnDevice
+
+        if device is not None:
+            return OnDevice(self, device, memory)
+        if memory is not None:
+            raise InputError(f"memory: expected it together with device, got {memory} and no device")
+        return self
+
+    def recomputed(self, block: int | None = None) -> Recomputed:
+        """The same with gradients in bounded memory: the backward pass filters again, `block` views at a time."""
+        from sinograd.recon.analytic.recomputed import Recomputed
+
+        return Recomputed(self, block)
+
+    def parts(self, memory: int, element: int, on_gpu: bool) -> list[Part]:
+        """What is computed at a time in `memory` bytes; see `recon.analytic.slabs.parts_that_fit`."""
+        from sinograd.recon.analytic.slabs import parts_that_fit
+
+        return parts_that_fit(self, memory, element, on_gpu)
+
+    def slab(self, grid: Grid, rows: tuple[int, int]) -> FilteredBackprojection:
+        """The same to some slices of the grid, from rows (first, end) of the upright detector."""
+        return dataclasses.replace(self, grid=grid, scan=self.scan.of_rows(rows))
+
+    def volume_shape(self, projections: Tensor) -> tuple[int, ...]:
+        """Of the result, [..., (z,) y, x]."""
+        return (*projections.shape[: projections.ndim - self.scan.ndim], *self.grid.shape)
+
+    def learns_from(self, projections: Tensor) -> bool:
+        """Whether autograd records what is done with the projections, the taps or the weights."""
+        return torch.is_grad_enabled() and any(t.requires_grad for t in (projections, self.taps, self.weights))
+
+    def check(self, projections: Tensor) -> None:
+        """Raise InputTypeError or InputError for wrong shapes and dtypes, and taps or weights that are not finite."""
+        axes = ("views", "rows", "columns") if self.scan.ndim == 3 else ("views", "columns")
+        check_shape("projections", projections, "geometry.projection_shape", self.geometry.projection_shape, axes)
+        _check_parameter("taps", self.taps)
+        _check_parameter("weights", self.weights)
+        expected = self.scan.weights.shape
+        if self.weights.shape != expected:
+            raise InputError(f"weights: expected [views, columns] {list(expected)}, got {list(self.weights.shape)}")
+
+    def _differentiable(self, projections: Tensor, progress: Progress | None) -> Tensor:
+        filtered = filter_views(projections, self.scan, self.taps, self.weights, slice(0, self.views))
+        place = (self.grid.spacing, self.grid.center, self.scan.orbit.weighting)
+        volume = backproject(filtered, self.scan.vectors, self.geometry.divergent, self.grid.shape, *place)
         if progress is not None:
-            progress(part.stop, views)
-    return volume
+            progress(self.views, self.views)
+        return volume
+
+    def _backproject(self, volume: Tensor, filtered: Tensor, part: slice) -> None:
+        vectors, grid = self.scan.vectors[part], self.grid
+        place = (grid.spacing, grid.center, self.scan.orbit.weighting)
+        add_backprojection(volume, filtered, vectors, self.geometry.divergent, *place)
+
+    def _span(self, views: range | slice | None) -> tuple[int, int]:
+        chosen = range(self.views)[views] if isinstance(views, slice) else range(self.views) if views is None else views
+        first, last = (chosen.start, chosen.stop) if len(chosen) else (0, 0)
+        if chosen.step != 1 or not 0 <= first <= last <= self.views:
+            raise InputError(f"views: expected some of 0 to {self.views - 1} without steps, got {views}")
+        return first, last
 
 
 def block_views(volume_bytes: int, view_bytes: int, on_gpu: bool) -> int:
@@ -126,22 +289,12 @@ def block_views(volume_bytes: int, view_bytes: int, on_gpu: bool) -> int:
     return BLOCK_VIEWS * max(1, size // max(1, BLOCK_VIEWS * view_bytes))
 
 
-def wants_gradients(*inputs: Tensor | None) -> bool:
-    """Whether autograd records what is done with any of the tensors."""
-    return torch.is_grad_enabled() and any(t.requires_grad for t in inputs if t is not None)
-
-
-def check_inputs(projections: Tensor, plan: Plan, geometry: Geometry, taps: Tensor, weights: Tensor | None) -> None:
-    """Shapes, dtypes and finite taps and weights; see `fdk`."""
-    axes = ("views", "rows", "columns") if geometry.ndim == 3 else ("views", "columns")
-    check_shape("projections", projections, "geometry.projection_shape", geometry.projection_shape, axes)
-    _check_parameter("taps", taps)
-    if weights is not None:
-        _check_parameter("weights", weights)
-        if tuple(weights.shape) != tuple(plan.weights.shape):
-            raise InputError(
-                f"weights: expected [views, columns] {list(plan.weights.shape)}, got {list(weights.shape)}"
-            )
+def _blocks(first: int, last: int, block: int) -> Iterator[slice]:
+    """Blocks of views first to last - 1, which end with their groups."""
+    while first < last:
+        end = min(first + block, last, (first // GROUP_VIEWS + 1) * GROUP_VIEWS)
+        yield slice(first, end)
+        first = end
 
 
 def _check_parameter(name: str, tensor: Tensor) -> None:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -14,6 +17,28 @@ from sinograd.ops.kernel_views import is_curved
 # Largest relative spread of the sources' distances to the axis, and of their heights, for an orbit to be a circle.
 CIRCLE_TOLERANCE = 0.02
 HEIGHT_TOLERANCE = 1e-3
+
+
+class UndefinedGeometryError(InputError):
+    """A geometry for which filtered backprojection is not defined.
+
+    Args:
+        reason: words that follow the name of what is not defined: "needs ...", "is defined for ...".
+        name: of that.
+    """
+
+    def __init__(self, reason: str, name: str = "filtered backprojection") -> None:
+        super().__init__(f"geometry: {name} {reason}")
+        self.reason = reason
+
+
+@contextmanager
+def defined_for(name: str) -> Iterator[None]:
+    """Inside, an `UndefinedGeometryError` says that `name` is what is not defined."""
+    try:
+        yield
+    except UndefinedGeometryError as error:
+        raise UndefinedGeometryError(error.reason, name) from None
 
 
 @dataclass(frozen=True)
@@ -45,34 +70,32 @@ class Orbit:
     distance: Tensor
 
 
-def circular_orbit(
-    vectors: Tensor, detector: tuple[int, int], divergent: bool, algorithm: str, helical: bool = False
-) -> Orbit:
+def circular_orbit(vectors: Tensor, detector: tuple[int, int], divergent: bool, helical: bool = False) -> Orbit:
     """The orbit of the views of an upright detector ([views, 4 or 5, 3]) of (rows, columns).
 
     Raises:
-        ValueError: filtered backprojection is not defined: the orbit is no circle about z (a helix, arbitrary
-            vectors), or a curved detector is not centred on the source.
+        UndefinedGeometryError: filtered backprojection is not defined: the orbit is no circle about z (a helix,
+            arbitrary vectors), or a curved detector is not centred on the source.
     """
     if not divergent:
-        return _parallel_orbit(vectors, detector, algorithm)
-    _check_circle(vectors[:, 0], algorithm, helical)
-    return _divergent_orbit(vectors, detector, algorithm)
+        return _parallel_orbit(vectors, detector)
+    _check_circle(vectors[:, 0], helical)
+    return _divergent_orbit(vectors, detector)
 
 
-def check_axis_seen(orbit: Orbit, algorithm: str) -> None:
-    """Raises ValueError where the axis falls beside the detector in any view."""
+def check_axis_seen(orbit: Orbit) -> None:
+    """Raise UndefinedGeometryError where the axis falls beside the detector in any view."""
     low, high = orbit.fan.amin(1), orbit.fan.amax(1)
     beside = (low >= 0) | (high <= 0)
     if bool(beside.any()):
         view = int(beside.nonzero()[0])
-        raise InputError(
-            f"geometry: {algorithm} needs the rotation axis on the detector in every view; "
+        raise UndefinedGeometryError(
+            "needs the rotation axis on the detector in every view; "
             f"it lies beside it in {int(beside.sum())} of {len(beside)} views, the first of them view {view}"
         )
 
 
-def _divergent_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str) -> Orbit:
+def _divergent_orbit(vectors: Tensor, detector: tuple[int, int]) -> Orbit:
     source, centre, u = vectors[:, 0], vectors[:, 1], vectors[:, 2]
     pixels = _middle_row(vectors, detector[1])
     ray = (pixels - source[:, None])[..., :2]
@@ -81,14 +104,15 @@ def _divergent_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str)
     inward = -source[:, :2] / distance[:, None]
     across = torch.stack([inward[:, 1], -inward[:, 0]], 1)  # +u of a detector that faces the axis
     along = (ray * inward[:, None]).sum(2)
-    fan = torch.atan2((ray * across[:, None]).sum(2), along)
+    # by NumPy, as the bits of torch's depend on the number of threads
+    fan = torch.from_numpy(np.arctan2((ray * across[:, None]).sum(2).numpy(), along.numpy()))
     rows = torch.arange(detector[0], dtype=torch.float64) - (detector[0] - 1) / 2
     heights = (centre - source)[:, 2:] + rows * vectors[:, 3, 2:]
     if is_curved(vectors):
         radius = (centre - vectors[:, 4])[:, :2].norm(dim=1)
         if bool(((vectors[:, 4] - source)[:, :2].norm(dim=1) > 1e-6 * radius).any()):
-            raise InputError(
-                f"geometry: {algorithm} needs a curved detector whose centre of curvature is the source: its radius "
+            raise UndefinedGeometryError(
+                "needs a curved detector whose centre of curvature is the source: its radius "
                 f"{float(radius[0]):g} mm is not the source's distance to it"
             )
         weighting, scale = "fan", 1 / distance**2
@@ -110,10 +134,10 @@ def _divergent_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str)
     )
 
 
-def _parallel_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str) -> Orbit:
+def _parallel_orbit(vectors: Tensor, detector: tuple[int, int]) -> Orbit:
     direction = vectors[:, 0]
     if bool((direction[:, 2].abs() > 1e-9).any()):
-        raise InputError(f"geometry: {algorithm} needs rays at right angles to the rotation axis")
+        raise UndefinedGeometryError("needs rays at right angles to the rotation axis")
     pixels = _middle_row(vectors, detector[1])
     across = torch.stack([direction[:, 1], -direction[:, 0]], 1)
     fan = (pixels[..., :2] * across[:, None]).sum(2)
@@ -133,19 +157,18 @@ def _parallel_orbit(vectors: Tensor, detector: tuple[int, int], algorithm: str) 
     )
 
 
-def _check_circle(source: Tensor, algorithm: str, helical: bool) -> None:
+def _check_circle(source: Tensor, helical: bool) -> None:
     distance, height = source[:, :2].norm(dim=1), source[:, 2]
     middle = float(distance.median())
     climb = float(height.max() - height.min())
     if climb > (0 if helical else HEIGHT_TOLERANCE * middle):
-        raise InputError(
-            f"geometry: {algorithm} is defined for a circular orbit, not for a helix: "
-            f"the source moves {climb:g} mm along z"
+        raise UndefinedGeometryError(
+            f"is defined for a circular orbit, not for a helix: the source moves {climb:g} mm along z"
         )
     spread = float(distance.max() - distance.min())
     if middle <= 0 or spread > CIRCLE_TOLERANCE * middle:
-        raise InputError(
-            f"geometry: {algorithm} is defined for a circular orbit about z: the source's distance to the axis runs "
+        raise UndefinedGeometryError(
+            f"is defined for a circular orbit about z: the source's distance to the axis runs "
             f"from {float(distance.min()):g} to {float(distance.max()):g} mm"
         )
 

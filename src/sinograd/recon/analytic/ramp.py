@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
+import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.choices import WINDOWS
 from sinograd.errors import InputError
 from sinograd.ops.device_cache import on_device
 
-WINDOWS = ("ram-lak", "shepp-logan", "cosine", "hamming", "hann")
+# Samples of a transformed row, at least: the bits of shorter transforms depend on threads and on the rows beside them.
+SHORTEST = 128
 
 
 def ramp_taps(
@@ -25,15 +29,14 @@ def ramp_taps(
     Args:
         columns: samples a row.
         spacing: mm between samples (along the arc with `radius`).
-        window: "ram-lak" (none), "shepp-logan", "cosine", "hamming" or "hann".
+        window: a name of `recon.WINDOWS`; "ram-lak" is none.
         cutoff: the frequency at which the window ends, as a fraction (0, 1] of the Nyquist frequency.
         radius: mm, curved detectors only.
 
     Raises:
         ValueError: an unknown window, or a cutoff outside (0, 1].
     """
-    if window not in WINDOWS:
-        raise InputError(f"window: expected one of {', '.join(WINDOWS)}, got {window!r}")
+    check_window(window)
     if not (isinstance(cutoff, (int, float)) and 0 < cutoff <= 1):
         raise InputError(f"cutoff: expected a fraction of the Nyquist frequency in (0, 1], got {cutoff!r}")
     n = torch.arange(-(columns - 1), columns, dtype=torch.float64)
@@ -55,21 +58,23 @@ def _windowed(taps: Tensor, window: str, cutoff: float) -> Tensor:
     size = 1 << (8 * len(taps)).bit_length()
     # the spectrum of the untruncated kernel is the ramp itself, up to the Nyquist frequency 1/2
     frequency = torch.arange(size // 2 + 1, dtype=torch.float64) / size
-    long = torch.fft.irfft(frequency * window_response(frequency, window, cutoff), n=size)
+    # by NumPy, as torch's bits depend on the number of threads
+    spectrum = (frequency * window_response(frequency, window, cutoff)).numpy()
+    long = torch.from_numpy(np.fft.irfft(spectrum, n=size))
     return torch.cat([long[-half:], long[: half + 1]]) if half else long[:1]
 
 
 def window_response(frequency: Tensor, window: str, cutoff: float = 1.0) -> Tensor:
     """The window at frequencies in cycles a sample (Nyquist 0.5); zero above `cutoff` times the Nyquist frequency."""
+    function: Callable[[Tensor], Tensor] = WINDOWS.load(window)
     x = frequency / (0.5 * cutoff)
-    response = {
-        "ram-lak": lambda: torch.ones_like(x),
-        "shepp-logan": lambda: torch.sinc(x / 2),
-        "cosine": lambda: torch.cos(math.pi * x / 2),
-        "hamming": lambda: 0.54 + 0.46 * torch.cos(math.pi * x),
-        "hann": lambda: 0.5 + 0.5 * torch.cos(math.pi * x),
-    }[window]()
-    return torch.where(x <= 1 + 1e-12, response, 0.0)
+    return torch.where(x <= 1 + 1e-12, function(x), 0.0)
+
+
+def check_window(window: str) -> None:
+    """Raise InputError for a window that is not registered."""
+    if window not in WINDOWS:
+        raise InputError(f"window: expected one of {', '.join(WINDOWS)}, got {window!r}")
 
 
 def filter_rows(rows: Tensor, taps: Tensor, keep: tuple[int, int] | None = None) -> Tensor:
@@ -95,7 +100,8 @@ def circular_kernel(taps: Tensor, columns: int, keep: tuple[int, int] | None = N
     first, end = (0, columns) if keep is None else keep
     # offsets from a kept column to any other: they must not meet on the circle
     before, after = min(half, end - 1), min(half, columns - 1 - first)
-    zeros = taps.new_zeros(_fast_length(columns + end - first) - before - after - 1)
+    length = _fast_length(max(columns + end - first, SHORTEST))
+    zeros = taps.new_zeros(length - before - after - 1)
     return torch.cat([taps[half : half + before + 1], zeros, taps[half - after : half]])
 
 

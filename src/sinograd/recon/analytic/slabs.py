@@ -11,27 +11,24 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
-from sinograd.geometry import Geometry, Grid, detector_region
+from sinograd.geometry import Grid
 from sinograd.ops.arguments import autocast
 from sinograd.ops.devices import compute_device
 from sinograd.ops.slab_plan import Slab, memory_of
 from sinograd.ops.transfers import Downloads
 from sinograd.recon.analytic.filtered_backprojection import (
+    BLOCK_VIEWS,
+    GROUP_VIEWS,
+    FilteredBackprojection,
     Progress,
-    add_filtered_backprojection,
     block_views,
-    check_inputs,
-    filtered_backprojection,
-    wants_gradients,
 )
-from sinograd.recon.analytic.needed_rows import image_rows
-from sinograd.recon.analytic.plan import Plan, make_plan
-from sinograd.recon.analytic.recomputed import recomputed_backprojection
-from sinograd.recon.analytic.view_filter import strip_views
+from sinograd.recon.analytic.needed_rows import upright_rows
+from sinograd.recon.analytic.view_filter import GPU_BLOCK_NUMBERS, strip_views
 
 # A block of views takes at most this share of the memory (or is a single view). It is held five times: itself, the one
 # before, the next on its way, filtered, in the layout of the kernels. A strip of it is held four times while it is
-# transformed.
+# transformed (and one to three megabytes on the CPU, where a block of rows is larger than the strip).
 BLOCK_SHARE, BLOCK_COPIES, STRIP_COPIES = 32, 5, 4
 # Bytes of a result that are copied to host memory at a time.
 DOWNLOAD_BYTES = 256 << 20
@@ -45,87 +42,93 @@ class Part:
 
     Attributes:
         slab: which.
-        rows: the detector rows that they need, first and end; None: none sees them.
+        upright: the rows of the upright detector that they need, first and end; None: none sees them.
+        rows: the rows of the real detector that these are read from.
         block: views that are on the device at a time.
     """
 
     slab: Slab
+    upright: tuple[int, int] | None
     rows: tuple[int, int] | None
     block: int
 
 
-def filtered_backprojection_on(
-    device: torch.device | str,
-    projections: Tensor,
-    plan: Plan,
-    geometry: Geometry,
-    grid: Grid,
-    taps: Tensor,
-    weights: Tensor | None = None,
-    progress: Progress | None = None,
-    memory: int | None = None,
-) -> Tensor:
-    """`filtered_backprojection` on a device; the result is where the projections are.
+@dataclass(frozen=True, eq=False)
+class OnDevice:
+    """`FilteredBackprojection` on a device of tensors in host memory: whole where it fits, else in slabs along z.
 
-    Raises:
-        ValueError: a device that is not there; projections on another one that is not the host; too little memory for
-            a slice, or, with gradients, for the whole.
+    Attributes:
+        whole: what is computed.
+        device: where.
+        memory: bytes to use there; None: a share of what a GPU has free.
     """
-    where = compute_device(device)
-    projections = autocast(projections)
-    check_inputs(projections, plan, geometry, taps, weights)
-    if projections.device == where and (memory is None or where.type == "cuda"):
-        return filtered_backprojection(projections, plan, geometry, grid, taps, weights, progress)
-    if projections.device.type != "cpu":
-        raise InputError(
-            f"projections: expected a tensor in host memory or on {where}, got one on {projections.device}"
-        )
-    memory, lead = memory_of(where, memory), projections.shape[: projections.ndim - geometry.ndim]
-    volumes = projections.element_size() * max(1, lead.numel())
-    if wants_gradients(projections, taps, weights):
-        _check_fits_with_gradients(plan, geometry, grid, volumes, memory, where)
-        weights = plan.weights if weights is None else weights
-        moved = projections.to(where)
-        return recomputed_backprojection(moved, plan, geometry, grid, taps, weights, progress).to(projections.device)
-    volume = projections.new_empty((*lead, *grid.shape))
-    if projections.numel() == 0:
+
+    whole: FilteredBackprojection
+    device: torch.device | str
+    memory: int | None = None
+
+    def volume(self, projections: Tensor, progress: Progress | None = None) -> Tensor:
+        """As `FilteredBackprojection.volume`; the result is where the projections are.
+
+        Raises:
+            InputError: a missing device; projections on another one that is not the host; too little memory for a
+                slice, or, with gradients, for the whole.
+        """
+        where, whole = compute_device(self.device), self.whole
+        projections = autocast(projections)
+        whole.check(projections)
+        if projections.device == where and (self.memory is None or where.type == "cuda"):
+            return whole.volume(projections, progress)
+        if projections.device.type != "cpu":
+            raise InputError(
+                f"projections: expected a tensor in host memory or on {where}, got one on {projections.device}"
+            )
+        memory, shape = memory_of(where, self.memory), whole.volume_shape(projections)
+        element = projections.element_size() * max(1, math.prod(shape[: len(shape) - whole.grid.ndim]))
+        if whole.learns_from(projections):
+            _check_fits_with_gradients(whole, element, memory, where)
+            return whole.recomputed().volume(projections.to(where), progress).to(projections.device)
+        volume = projections.new_empty(shape)
+        if projections.numel():
+            self._fill(volume, projections, parts_that_fit(whole, memory, element, where.type == "cuda"), progress)
         return volume
-    parts = parts_that_fit(plan, geometry, grid, memory, volumes, where.type == "cuda")
-    downloads = Downloads(where)
-    seen = sum(part.rows is not None for part in parts)
-    done = 0
-    for part in parts:
-        tell = None if progress is None else _as_one_of(progress, done, seen)
-        done += part.rows is not None
-        result = _computed(part, where, projections, plan, geometry, grid, taps, weights, tell)
-        for slices, place in _pieces(part.slab, grid, volumes):
-            downloads.put(result[slices], volume[place].copy_)
-        del result
-    downloads.finish()
-    return volume
+
+    def _fill(self, volume: Tensor, projections: Tensor, parts: list[Part], progress: Progress | None) -> None:
+        where, grid = compute_device(self.device), self.whole.grid
+        downloads, element = Downloads(where), volume.nbytes // math.prod(grid.shape)
+        count, done = sum(part.rows is not None for part in parts), 0
+        for part in parts:
+            report = None if progress is None else _as_one_of(progress, done, count)
+            done += part.rows is not None
+            result = _computed(self.whole, part, where, projections, report)
+            for slices, place in _pieces(part.slab, grid, element):
+                downloads.put(result[slices], volume[place].copy_)
+            del result
+        downloads.finish()
 
 
-def parts_that_fit(plan: Plan, geometry: Geometry, grid: Grid, memory: int, element: int, on_gpu: bool) -> list[Part]:
+def parts_that_fit(whole: FilteredBackprojection, memory: int, element: int, on_gpu: bool) -> list[Part]:
     """One part that is everything, where that fits into `memory` bytes; else the fewest slabs of about equal thickness.
 
     Args:
-        plan, geometry, grid: of the whole.
+        whole: what is computed.
         memory: bytes on the device. A part takes its slices and a few blocks of views there.
         element: bytes of a voxel, with all volumes of a batch.
         on_gpu: as blocks are larger there.
 
     Raises:
-        ValueError: one slice does not fit.
+        InputError: one slice does not fit.
     """
+    grid = whole.grid
     slices, count = grid.shape[0] if grid.ndim == 3 else 1, 1
     while True:
         edges = [round(i * slices / count) for i in range(count + 1)]
         parts, largest = [], 0
         for first, last in itertools.pairwise(edges):
             slab = Slab(first, last, torch.zeros(0, 2))
-            rows = (0, geometry.detector.rows) if count == 1 else _rows(geometry, slab.grid(grid))
-            block, needed = _needs(plan, geometry, rows, _voxels(grid, last - first) * element, memory, element, on_gpu)
-            parts.append(Part(slab, rows, block))
+            upright, rows = _rows(whole, slab) if count > 1 else _all_rows(whole)
+            block, needed = _needs(whole, upright, _voxels(grid, last - first) * element, memory, (element, on_gpu))
+            parts.append(Part(slab, upright, rows, block))
             largest = max(largest, needed)
         if largest <= memory:
             return parts
@@ -137,10 +140,15 @@ def parts_that_fit(plan: Plan, geometry: Geometry, grid: Grid, memory: int, elem
         count = min(slices, max(count + 1, int(count * min(2.0, largest / memory))))
 
 
-def _rows(geometry: Geometry, grid: Grid) -> tuple[int, int] | None:
-    first, end = image_rows(geometry, grid)
-    first, end = max(0, first), min(geometry.detector.rows, end)
-    return (first, end) if first < end else None
+def _all_rows(whole: FilteredBackprojection) -> tuple[tuple[int, int], tuple[int, int]]:
+    return (0, whole.scan.detector.shape[0]), (0, whole.scan.detector.real_shape[0])
+
+
+def _rows(whole: FilteredBackprojection, slab: Slab) -> tuple[tuple[int, int] | None, tuple[int, int] | None]:
+    """Rows of the upright detector that a slab needs, and those of the real one."""
+    detector = whole.scan.detector
+    rows = upright_rows(detector, whole.geometry.divergent, slab.grid(whole.grid))
+    return (None, None) if rows is None else (rows, detector.real_rows_of(rows))
 
 
 def _voxels(grid: Grid, slices: int) -> int:
@@ -148,33 +156,30 @@ def _voxels(grid: Grid, slices: int) -> int:
 
 
 def _needs(
-    plan: Plan,
-    geometry: Geometry,
-    rows: tuple[int, int] | None,
-    volume: int,
-    memory: int,
-    element: int,
-    on_gpu: bool,
+    whole: FilteredBackprojection, rows: tuple[int, int] | None, volume: int, memory: int, kind: tuple[int, bool]
 ) -> tuple[int, int]:
-    """Views of a block, and all bytes on the device."""
+    """Views of a block, and all bytes on the device. rows: of the upright detector; kind: element, on_gpu."""
     if rows is None:
         return 1, volume
-    # a tilted detector is resampled to a larger one
-    count = -(-(rows[1] - rows[0]) * plan.detector.shape[0] // geometry.detector.rows)
-    view = count * max(plan.columns, geometry.columns) * element
-    block = min(geometry.views, block_views(volume, view, on_gpu), max(1, memory // (BLOCK_SHARE * view)))
-    transformed = 2 * count * max(plan.columns, plan.rays.per_column.shape[1]) * element
+    (element, on_gpu), scan = kind, whole.scan
+    count, columns = rows[1] - rows[0], max(scan.columns, scan.detector.real_shape[1])
+    view = count * columns * element
+    block = min(block_views(volume, view, on_gpu), max(1, memory // (BLOCK_SHARE * view)))
+    if on_gpu:  # whose kernels sum blocks of views, which must not differ
+        block = max(1, block // BLOCK_VIEWS) * BLOCK_VIEWS
+    block = min(whole.views, block)
+    transformed = 2 * count * max(scan.columns, scan.rays.per_column.shape[1]) * element
     strip = min(block, strip_views(view, on_gpu))
-    return block, volume + BLOCK_COPIES * block * view + STRIP_COPIES * strip * transformed
+    transforms = max(strip * transformed, GPU_BLOCK_NUMBERS * element if on_gpu else 0)
+    volumes = volume if whole.views <= GROUP_VIEWS else 2 * volume
+    return block, volumes + BLOCK_COPIES * block * view + STRIP_COPIES * transforms
 
 
-def _check_fits_with_gradients(
-    plan: Plan, geometry: Geometry, grid: Grid, element: int, memory: int, where: torch.device
-) -> None:
+def _check_fits_with_gradients(whole: FilteredBackprojection, element: int, memory: int, where: torch.device) -> None:
     """Projections, volume and the gradients of both are on the device at once."""
-    rows, volume = (0, geometry.detector.rows), element * math.prod(grid.shape)
-    projections = element * math.prod(geometry.projection_shape)
-    _, needed = _needs(plan, geometry, rows, 2 * (volume + projections), memory, element, where.type == "cuda")
+    volume, projections = element * math.prod(whole.grid.shape), element * math.prod(whole.geometry.projection_shape)
+    rows = _all_rows(whole)[0]
+    _, needed = _needs(whole, rows, 2 * (volume + projections), memory, (element, where.type == "cuda"))
     if needed > memory:
         raise InputError(
             f"projections: gradients need all of it on {where} at once, {needed:,} bytes, and {memory:,} may be used; "
@@ -183,31 +188,22 @@ def _check_fits_with_gradients(
 
 
 def _computed(
+    whole: FilteredBackprojection,
     part: Part,
     where: torch.device,
     projections: Tensor,
-    plan: Plan,
-    geometry: Geometry,
-    grid: Grid,
-    taps: Tensor,
-    weights: Tensor | None,
     progress: Progress | None,
 ) -> Tensor:
     """The slices of a part, on the device."""
-    lead = projections.shape[: projections.ndim - geometry.ndim]
-    if part.slab.last - part.slab.first < grid.shape[0] and grid.ndim == 3:
-        grid = part.slab.grid(grid)
-        if part.rows is not None:
+    if part.slab.last - part.slab.first < whole.grid.shape[0] and whole.grid.ndim == 3:
+        grid = part.slab.grid(whole.grid)
+        if part.rows is not None and part.upright is not None:
             projections = projections[..., part.rows[0] : part.rows[1], :]
-            geometry = detector_region(geometry, rows=part.rows)
-            plan = make_plan(geometry, grid, plan.algorithm, plan.truncation, warn=False)
-            check_inputs(projections, plan, geometry, taps, weights)
-    result = projections.new_zeros((*lead, *grid.shape), device=where)
-    if part.rows is None:
-        return result
-    return add_filtered_backprojection(
-        result, projections, plan, geometry, grid, taps, weights, progress, block=part.block
-    )
+            whole = whole.slab(grid, part.upright)
+        else:
+            return projections.new_zeros((*projections.shape[:-3], *grid.shape), device=where)
+    result = projections.new_zeros(whole.volume_shape(projections), device=where)
+    return whole.add(result, projections, progress=progress, block=part.block)
 
 
 def _pieces(slab: Slab, grid: Grid, element: int) -> list[tuple[Index, Index]]:

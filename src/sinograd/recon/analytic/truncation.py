@@ -81,11 +81,22 @@ def _continuation(rows: Tensor, place: Tensor, first: int, count: int, skip: int
 
 def _curvature(squared: Tensor, place: Tensor) -> Tensor:
     """C of the fit p^2 = a + b x - c x^2 of each row, weighted with p^2; at least 0: [..., views, rows, 1]."""
-    powers = torch.stack([place**k for k in range(5)], dim=-1)
-    moments = (squared @ powers).double()
-    right = (squared.square() @ powers[..., :3]).double()
+    moments = _moments(squared, place, 5)
+    right = _moments(squared.square(), place, 3)
     scale = moments[..., :1] + 1e-30
     return _last_of_three(moments / scale, right / scale).neg().clamp_min(0).to(squared)
+
+
+def _moments(weights: Tensor, place: Tensor, count: int) -> Tensor:
+    """Sums of weights * place^k along each row, [..., count], float64.
+
+    Not as a matrix product, whose bits depend on how many rows there are.
+    """
+    place, sums = place[:, None], []
+    for k in range(count):
+        weights = weights if k == 0 else weights * place
+        sums.append(weights.sum(-1))
+    return torch.stack(sums, dim=-1).double()
 
 
 def _last_of_three(m: Tensor, right: Tensor) -> Tensor:

@@ -1,46 +1,55 @@
 """Views of a scan weighted, padded and filtered: in one differentiable expression, or strip by strip without gradients.
 
+Without gradients a row's bits depend on nothing but the row: FFTs differ in their last bits with the number of rows
+that they transform at a time, and complex products with how threads share them. So rows are transformed in blocks of
+one shape, which the length of a row and the kind of device decide, and multiplied in pieces that one thread takes.
+
 While a CUDA graph is captured nothing looks for NaN in projections, as the answer cannot be waited for.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
 from sinograd.ops.cuda.program import capturing
 from sinograd.ops.device_cache import on_device
-from sinograd.recon.analytic.plan import RayWeights, once
+from sinograd.recon.analytic.circular import CircularScan, RayWeights, once
 from sinograd.recon.analytic.ramp import circular_kernel, filter_rows
 from sinograd.recon.analytic.truncation import extend_rows
-
-if TYPE_CHECKING:
-    from sinograd.recon.analytic.plan import Plan
 
 # Bytes filtered at a time without gradients; the transforms take about eight times as much for a moment. On a GPU,
 # whose kernels start too often otherwise, more.
 STRIP_BYTES, GPU_STRIP_BYTES = 2 << 20, 128 << 20
+# Numbers in a block of rows that are transformed at a time, and in products that torch leaves to one thread.
+BLOCK_NUMBERS, GPU_BLOCK_NUMBERS, SERIAL_NUMBERS = 1 << 17, 1 << 21, (1 << 15) - 1
 
 
-def filter_views(
-    projections: Tensor, plan: Plan, ndim: int, taps: Tensor, weights: Tensor | None, part: slice
-) -> Tensor:
-    """Views `part` [..., views, (rows,) columns] of a scan, filtered; differentiable in projections, taps, weights."""
-    rows, rays = _rows(projections, plan, ndim, part), plan.rays
-    redundancy = _redundancy(plan, weights)[part]
+def filter_views(projections: Tensor, scan: CircularScan, taps: Tensor, weights: Tensor, part: slice) -> Tensor:
+    """Views [..., views, (rows,) columns] of a scan, filtered; differentiable in projections, taps and weights.
+
+    Args:
+        projections: of the views `part`.
+        scan: of all views.
+        taps: of the filter.
+        weights: redundancy weights [views, columns] of the views `part`.
+        part: which views, of the scan.
+    """
+    rows, rays = _rows(projections, scan, part), scan.rays
+    redundancy = _redundancy(scan, weights)
     per_column = redundancy * on_device(_views(rays.per_column, part), redundancy)
     weighted = rows * on_device(per_column, rows)[:, None, :]
     if rays.divergent:
         weighted = weighted * _inverse_lengths(rays, part, rows)
-    if plan.continued is None and any(plan.padding):
-        weighted = torch.nn.functional.pad(weighted, plan.padding)
-    filtered = filter_rows(weighted, taps, _kept(plan))
+    if scan.continued is None and any(scan.padding):
+        weighted = torch.nn.functional.pad(weighted, scan.padding)
+    filtered = filter_rows(weighted, taps, scan.kept_columns)
     check_finite(filtered.detach(), part)
-    return filtered if ndim == 3 else filtered.squeeze(-2)
+    return filtered if scan.ndim == 3 else filtered.squeeze(-2)
 
 
 @dataclass
@@ -50,7 +59,7 @@ class ViewFilter:
     Each call overwrites what the one before gave: buffers are used again, as new memory costs the CPU time.
 
     Attributes:
-        plan, ndim: of the scan.
+        scan: all views.
         per_column: [views or 1, 1, columns]; None where `per_pixel` holds it.
         per_pixel: [rows, columns]: weights that all views share; None where the rays' lengths differ among views.
         response: spectrum of the kernel.
@@ -58,8 +67,7 @@ class ViewFilter:
         padded, filtered: the buffers.
     """
 
-    plan: Plan
-    ndim: int
+    scan: CircularScan
     per_column: Tensor | None
     per_pixel: Tensor | None
     response: Tensor
@@ -68,9 +76,9 @@ class ViewFilter:
     filtered: Tensor | None = None
 
     @classmethod
-    def of(cls, plan: Plan, ndim: int, taps: Tensor, weights: Tensor | None, like: Tensor) -> ViewFilter:
+    def of(cls, scan: CircularScan, taps: Tensor, weights: Tensor, like: Tensor) -> ViewFilter:
         """With what all views share computed; `like` has the device and dtype of the projections."""
-        rays, redundancy = plan.rays, _redundancy(plan, weights).detach()
+        rays, redundancy = scan.rays, _redundancy(scan, weights).detach()
         per_column = redundancy * on_device(rays.per_column, redundancy)
         if per_column.device.type == "cpu":
             per_column = once(per_column)
@@ -79,38 +87,41 @@ class ViewFilter:
             per_pixel = _inverse_lengths(rays, slice(None), like)[0]
             if len(per_column) == 1:
                 per_pixel, per_column = per_pixel.mul_(per_column[0]), None
-        columns = plan.rays.per_column.shape[1] if plan.continued is not None else plan.columns
-        kernel = circular_kernel(on_device(taps.detach(), like), columns, _kept(plan))
-        return cls(plan, ndim, per_column, per_pixel, torch.fft.rfft(kernel), len(kernel))
+        columns = scan.columns if scan.continued is None else scan.filtered_columns
+        kernel = circular_kernel(on_device(taps.detach(), like), columns, scan.kept_columns)
+        return cls(scan, per_column, per_pixel, _spectrum(kernel), len(kernel))
 
     def __call__(self, projections: Tensor, part: slice) -> Tensor:
         """Views `part` [..., views, (rows,) columns] of the scan, filtered."""
-        plan, views = self.plan, part.stop - part.start
-        lead = projections.shape[: projections.ndim - self.ndim]
-        rows = plan.detector.shape[0] if self.ndim == 3 else 1
-        filtered, padded = self._buffers(projections, (*lead, views, rows, plan.columns))
-        strip = padded.shape[-3]
-        first = 0 if plan.continued is None else _kept(plan)[0]
+        scan, views, ndim = self.scan, part.stop - part.start, self.scan.ndim
+        lead = projections.shape[: projections.ndim - ndim]
+        rows = scan.detector.row_count if ndim == 3 else 1
+        filtered, padded = self._buffers(projections, (*lead, views, rows, scan.columns))
+        strip = min(views, strip_views(filtered[..., :1, :, :].nbytes, projections.is_cuda))
+        before = scan.padding[0] if scan.continued is None else 0
         for start in range(0, views, strip):
             some = slice(start, min(start + strip, views))
             of_scan = slice(part.start + some.start, part.start + some.stop)
-            strip_rows = _rows(projections[(..., some, *[slice(None)] * (self.ndim - 1))], plan, self.ndim, of_scan)
-            before = plan.padding[0] if plan.continued is None else 0
-            buffer = padded[..., : some.stop - some.start, :, :]
-            self._weigh(strip_rows, of_scan, buffer[..., before : before + strip_rows.shape[-1]])
-            spectrum = torch.fft.rfft(buffer).mul_(self.response)
-            filtered[..., some, :, :] = torch.fft.irfft(spectrum, n=self.size)[..., first : first + plan.columns]
+            strip_rows = _rows(projections[(..., some, *[slice(None)] * (ndim - 1))], scan, of_scan)
+            shape = strip_rows.shape
+            buffer = padded.flatten(0, 1)[: shape[:-1].numel()].view(*shape[:-1], self.size)
+            self._weigh(strip_rows, of_scan, buffer[..., before : before + shape[-1]])
+            self._transform(padded, filtered[..., some, :, :])
         check_finite(filtered, part)  # once, as a GPU has to be waited for
-        return filtered if self.ndim == 3 else filtered.squeeze(-2)
+        return filtered if ndim == 3 else filtered.squeeze(-2)
 
     def _buffers(self, like: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
-        """Of filtered views [..., views, rows, columns], and of a strip of them, zero beside the rows."""
+        """Of filtered views [..., views, rows, columns], and of the rows of a strip of them: [blocks, rows, size], zero
+        beside the rows."""
         if self.filtered is None or self.padded is None or self.filtered.shape != shape:
             self.filtered = None
             self.filtered = like.new_empty(shape)
-            strip = min(shape[-3], strip_views(self.filtered[..., :1, :, :].nbytes, like.is_cuda))
-            if self.padded is None or self.padded.shape[-3] != strip:
-                self.padded = like.new_zeros((*shape[:-3], strip, shape[-2], self.size))
+            one = self.filtered[..., :1, :, :]
+            strip = min(shape[-3], strip_views(one.nbytes, like.is_cuda)) * one.shape[:-1].numel()
+            block = max(2, (GPU_BLOCK_NUMBERS if like.is_cuda else BLOCK_NUMBERS) // self.size)
+            blocks = -(-strip // block)
+            if self.padded is None or self.padded.shape[:2] != (blocks, block):
+                self.padded = like.new_zeros((blocks, block, self.size))
         return self.filtered, self.padded
 
     def _weigh(self, rows: Tensor, part: slice, out: Tensor) -> None:
@@ -122,8 +133,44 @@ class ViewFilter:
                 out *= per_column
             return
         assert per_column is not None
-        rays = self.plan.rays
+        rays = self.scan.rays
         torch.mul(rows, _inverse_lengths(rays, part, rows).mul_(per_column) if rays.divergent else per_column, out=out)
+
+    def _transform(self, padded: Tensor, out: Tensor) -> None:
+        """Writes the filtered rows of the first blocks [blocks, rows, size] to `out` [..., columns]."""
+        first, count = self.scan.kept_columns[0], out.shape[:-1].numel()
+        flat = out.view(count, -1) if out.is_contiguous() else out.new_empty(count, out.shape[-1])
+        height = padded.shape[1]
+        for number in range(-(-count // height)):
+            rows = slice(number * height, min((number + 1) * height, count))
+            spectrum = torch.fft.rfft(padded[number])
+            for piece, response in _serial_pieces(spectrum, self.response):
+                piece *= response
+            result = torch.fft.irfft(spectrum, n=self.size)
+            flat[rows] = result[: rows.stop - rows.start, first : first + out.shape[-1]]
+        if not out.is_contiguous():
+            out.copy_(flat.view(out.shape))
+
+
+def _serial_pieces(spectrum: Tensor, response: Tensor) -> list[tuple[Tensor, Tensor]]:
+    """Pieces of rows [rows, n] with their part of the response [n], each so small that one thread takes it; on a GPU
+    everything."""
+    if spectrum.device.type != "cpu":
+        return [(spectrum, response)]
+    wide = min(SERIAL_NUMBERS, len(response))
+    return [
+        (piece, part)
+        for columns, part in zip(spectrum.split(wide, 1), response.split(wide), strict=True)
+        for piece in columns.split(max(1, SERIAL_NUMBERS // wide))
+    ]
+
+
+def _spectrum(kernel: Tensor) -> Tensor:
+    """The spectrum of a kernel; by NumPy on the CPU, as torch's bits may depend on the number of threads there."""
+    if kernel.device.type != "cpu":
+        return torch.fft.rfft(kernel)
+    spectrum = torch.from_numpy(np.fft.rfft(kernel.double().numpy()))
+    return spectrum.to(torch.complex64 if kernel.dtype == torch.float32 else torch.complex128)
 
 
 def strip_views(view_bytes: int, on_gpu: bool) -> int:
@@ -143,24 +190,17 @@ def check_finite(filtered: Tensor, part: slice) -> None:
         )
 
 
-def _rows(projections: Tensor, plan: Plan, ndim: int, part: slice) -> Tensor:
+def _rows(projections: Tensor, scan: CircularScan, part: slice) -> Tensor:
     """[..., views, rows, columns]: views `part` as the upright detector sees them, continued."""
-    rows = plan.detector.read(projections, part) if ndim == 3 else projections[..., None, :]
-    if plan.continued is None:
+    rows = scan.detector.read(projections, part) if scan.ndim == 3 else projections[..., None, :]
+    if scan.continued is None:
         return rows
-    return extend_rows(rows, plan.continued.orbit.distance[part], plan.continued.extension)
+    return extend_rows(rows, scan.continued.orbit.distance[part], scan.continued.extension)
 
 
-def _kept(plan: Plan) -> tuple[int, int]:
-    """First and last column, excluded, of continued (or padded) rows that are backprojected."""
-    first = 0 if plan.continued is None else plan.continued.extension[0] - plan.padding[0]
-    return first, first + plan.columns
-
-
-def _redundancy(plan: Plan, weights: Tensor | None) -> Tensor:
+def _redundancy(scan: CircularScan, weights: Tensor) -> Tensor:
     """[views, columns] of the rows that are filtered."""
-    weights = plan.weights if weights is None else weights
-    return weights if plan.continued is None else _continued_weights(weights, plan.continued.extension)
+    return weights if scan.continued is None else _continued_weights(weights, scan.continued.extension)
 
 
 def _views(values: Tensor, part: slice) -> Tensor:

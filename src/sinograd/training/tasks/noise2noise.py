@@ -25,7 +25,7 @@ class Noise2Noise(TaskConfig):
     """One realisation of the noise is denoised and compared with another, in all N (N - 1) ordered pairs of N.
 
     J. Lehtinen et al., ICML 2018. With mse the model learns the mean of what the noise leaves possible, with mae the
-    median. Targets are looked at by validation alone.
+    median. Only validation uses targets.
     """
 
     name: Literal["noise2noise"] = "noise2noise"

@@ -1,4 +1,4 @@
-"""Projections and other images in HDF5 files, read when they are asked for."""
+"""Projections and other images in HDF5 files, read lazily."""
 
 from __future__ import annotations
 

@@ -1,19 +1,18 @@
-"""What filtered backprojection needs to know of a scan, made once: `make_plan`."""
+"""What filtered backprojection needs to know of a circular (or parallel) scan, made once: `circular_scan`."""
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from dataclasses import dataclass
 
 from torch import Tensor
 
-from sinograd.errors import InputError
-from sinograd.geometry import Geometry, Grid
+from sinograd.geometry import Geometry
 from sinograd.geometry.vectors import slid
 from sinograd.ops.kernel_views import is_curved
-from sinograd.recon.analytic.angular import angular_sampling
-from sinograd.recon.analytic.coverage import warn_of_missing_rays
-from sinograd.recon.analytic.orbit import Orbit, check_axis_seen, circular_orbit
+from sinograd.recon.analytic.angular import AngularSampling, angular_sampling
+from sinograd.recon.analytic.orbit import Orbit, UndefinedGeometryError, check_axis_seen, circular_orbit
 from sinograd.recon.analytic.ramp import ramp_taps
 from sinograd.recon.analytic.redundancy import redundancy_weights
 from sinograd.recon.analytic.truncation import check_truncation
@@ -27,13 +26,14 @@ ROUNDING = 5e-12
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Everything about a scan that does not depend on its projections.
+class CircularScan:
+    """Everything about a scan that depends neither on its projections nor on the grid.
 
     Attributes:
-        algorithm, truncation: what the plan was made for.
+        ndim: of the geometry, 2 or 3.
         detector: the upright detector that is filtered.
         orbit: the scan's circle.
+        sampling: which source angles were measured.
         weights: redundancy weights, [views, columns].
         rays: what else rows are weighted with, with the columns by which they are continued.
         padding: columns of zeros before and after each row that make the detector symmetric about the axis.
@@ -42,10 +42,10 @@ class Plan:
         continued: how rows go on beyond the detector before they are filtered; None: as zeros.
     """
 
-    algorithm: str
-    truncation: str
+    ndim: int
     detector: VirtualDetector
     orbit: Orbit
+    sampling: AngularSampling
     weights: Tensor
     rays: RayWeights
     padding: tuple[int, int]
@@ -54,15 +54,41 @@ class Plan:
     continued: Continuation | None = None
 
     @property
+    def views(self) -> int:
+        """Number of views."""
+        return len(self.vectors)
+
+    @property
     def columns(self) -> int:
-        """Columns of a padded row."""
+        """Columns of a padded row, which is backprojected."""
         return self.orbit.fan.shape[1] + sum(self.padding)
+
+    @property
+    def filtered_columns(self) -> int:
+        """Columns of a row as it is filtered: padded, or continued."""
+        return self.columns if self.continued is None else self.orbit.fan.shape[1] + sum(self.continued.extension)
+
+    @property
+    def kept_columns(self) -> tuple[int, int]:
+        """First and last column, excluded, of those that are filtered, which are backprojected."""
+        first = 0 if self.continued is None else self.continued.extension[0] - self.padding[0]
+        return first, first + self.columns
 
     def default_taps(self, window: str, cutoff: float) -> Tensor:
         """Ramp taps for a padded (and continued) row, [2 columns - 1], float64."""
         spacing, radius = self.tap_spacing
-        columns = self.columns if self.continued is None else self.orbit.fan.shape[1] + sum(self.continued.extension)
-        return ramp_taps(columns, spacing, window, cutoff, radius)
+        return ramp_taps(self.filtered_columns, spacing, window, cutoff, radius)
+
+    def of_rows(self, rows: tuple[int, int]) -> CircularScan:
+        """The same for rows (first, end) of the upright detector, which are weighted and filtered to the same bits."""
+        first, end = rows
+        heights = self.rays.heights_squared[:, first:end]
+        return dataclasses.replace(
+            self,
+            detector=self.detector.of_rows(rows),
+            rays=dataclasses.replace(self.rays, heights_squared=heights),
+            vectors=slid(self.vectors, (first + end - self.detector.shape[0]) / 2, 0.0),
+        )
 
 
 @dataclass(frozen=True)
@@ -99,39 +125,37 @@ class Continuation:
     orbit: Orbit
 
 
-def make_plan(geometry: Geometry, grid: Grid, algorithm: str, truncation: str = "none", warn: bool = True) -> Plan:
-    """The plan of a scan; warns, unless told not to, where rays through the grid are missing.
+def circular_scan(geometry: Geometry, truncation: str = "none") -> CircularScan:
+    """The scan of a geometry.
 
     Raises:
-        ValueError: filtered backprojection is not defined for the geometry, or the detector does not see the axis.
+        UndefinedGeometryError: filtered backprojection is not defined for the geometry, or the detector does not see
+            the axis.
+        InputError: an unknown way to continue rows.
     """
-    detector = upright_detector(geometry, algorithm)
+    detector = upright_detector(geometry)
     vectors = detector.vectors
-    orbit = circular_orbit(vectors, detector.shape, geometry.divergent, algorithm, geometry.scan == "helical")
+    orbit = circular_orbit(vectors, detector.shape, geometry.divergent, geometry.scan == "helical")
     sampling = angular_sampling(orbit.angles)
-    check_axis_seen(orbit, algorithm)
-    if warn:
-        warn_of_missing_rays(orbit, sampling, grid)
+    check_axis_seen(orbit)
     padding = _symmetric_padding(vectors, orbit)
     spacing = vectors[:, 2].norm(dim=1)
     if float(spacing.max() - spacing.min()) > 1e-6 * float(spacing.max()):
-        raise InputError(f"geometry: {algorithm} needs the same column spacing in every view")
-    radius = None
-    if is_curved(vectors):
-        radius = float((vectors[0, 1] - vectors[0, 4]).norm())
+        raise UndefinedGeometryError("needs the same column spacing in every view")
+    radius = float((vectors[0, 1] - vectors[0, 4]).norm()) if is_curved(vectors) else None
     check_truncation(truncation)
-    continued = None if truncation == "none" else _continue(vectors, detector.shape, orbit, padding, algorithm)
-    return Plan(
-        algorithm,
-        truncation,
-        detector,
-        orbit,
-        redundancy_weights(orbit, sampling),
-        RayWeights.of(orbit if continued is None else continued.orbit, sampling.steps),
-        padding,
-        _pad_vectors(vectors, padding),
-        (float(spacing[0]), radius),
-        continued,
+    continued = None if truncation == "none" else _continue(vectors, detector.shape, orbit, padding)
+    return CircularScan(
+        ndim=geometry.ndim,
+        detector=detector,
+        orbit=orbit,
+        sampling=sampling,
+        weights=redundancy_weights(orbit, sampling),
+        rays=RayWeights.of(orbit if continued is None else continued.orbit, sampling.steps),
+        padding=padding,
+        vectors=_pad_vectors(vectors, padding),
+        tap_spacing=(float(spacing[0]), radius),
+        continued=continued,
     )
 
 
@@ -156,9 +180,7 @@ def _symmetric_padding(vectors: Tensor, orbit: Orbit) -> tuple[int, int]:
     return (max(missing, 0), max(-missing, 0)) if abs(missing) > 1 else (0, 0)
 
 
-def _continue(
-    vectors: Tensor, shape: tuple[int, int], orbit: Orbit, padding: tuple[int, int], algorithm: str
-) -> Continuation:
+def _continue(vectors: Tensor, shape: tuple[int, int], orbit: Orbit, padding: tuple[int, int]) -> Continuation:
     """As many columns as the padded row has on each side, in the place of zeros where the row is padded. Fewer where a
     curved detector would reach round the object.
 
@@ -172,9 +194,7 @@ def _continue(
         most = min(most, max(1, int((WIDEST_FAN - float(orbit.fan.abs().max())) / step)))
     extension = (max(most, padding[0]), max(most, padding[1]))
     wide = slid(vectors, 0.0, (extension[1] - extension[0]) / 2)
-    return Continuation(
-        extension, circular_orbit(wide, (shape[0], columns + sum(extension)), orbit.divergent, algorithm)
-    )
+    return Continuation(extension, circular_orbit(wide, (shape[0], columns + sum(extension)), orbit.divergent))
 
 
 def _pad_vectors(vectors: Tensor, padding: tuple[int, int]) -> Tensor:
