@@ -81,7 +81,7 @@ def test_what_is_no_volume(volume: Any, error: type[Exception], message: str) ->
 
 
 def test_other_arguments_of_a_tensor() -> None:
-    with pytest.raises(ValueError, match="spacing.*must be positive"):
+    with pytest.raises(ValueError, match=r"spacing.*must be positive"):
         placed(torch.zeros(2, 2, 2), (1.0, 0.0, 1.0))
     with pytest.raises(IndexError, match="slices 1 to 3 asked for, it has 2"):
         _pair(inputs=(torch.zeros(2, 2, 2),), target=None).inputs[0].read(1, 3)
