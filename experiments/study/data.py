@@ -7,7 +7,6 @@ made from the normal-dose scan (`sinograd.low_dose`), as in the paper, so the no
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sinograd import abdomen, add_photon_noise, bowtie_transmission, fdk, low_dose, tibia
+from sinograd import add_photon_noise, bowtie_transmission, fdk, low_dose
+from sinograd.choices import PHANTOMS
 from sinograd.config.schema import to_plain
 from sinograd.io.storage.atomic import replacing
 from sinograd.phantoms import Ellipsoids
+from sinograd.physics import Starved, made_by_views
 from study.config import Study, digest
 
-_KINDS: dict[str, Callable[..., Ellipsoids]] = {"tibia": tibia, "abdomen": abdomen}
 _VERSION = 1  # of what is made here; older files are made again
 _VIEWS = 24  # worked on at once; the noise of a seed depends on it
 
@@ -56,7 +56,7 @@ def data_hash(study: Study) -> str:
 
 def make_phantom(study: Study, seed: int, **options: Any) -> Ellipsoids:
     """The object of a seed."""
-    return _KINDS[study.phantoms.kind](seed, **study.phantoms.options, **options)
+    return PHANTOMS.load(study.phantoms.kind)(seed, **study.phantoms.options, **options)
 
 
 def make_case(study: Study, phantom: int, seed: int, **options: Any) -> Case:
@@ -68,16 +68,16 @@ def make_case(study: Study, phantom: int, seed: int, **options: Any) -> Case:
         water = study.scale.water or 0.02
         photons = noise.photons * bowtie_transmission(geometry, noise.bowtie_mm, water)
     generator = noise_generator(phantom, seed)
-    exact, normal, low = (torch.empty(geometry.projection_shape) for _ in range(3))
-    starved = 0
-    for views in _blocks(len(geometry)):
-        exact[views] = made.project(geometry[views])
-        normal[views] = add_photon_noise(exact[views], photons, noise.electronic_noise, generator=generator)
-        low[views], counts = low_dose(
-            normal[views], noise.dose, photons, noise.electronic_noise, generator=generator, return_counts=True
-        )
-        starved += int((counts <= 0).sum())
-    return Case(phantom, seed, low, *(fdk(scan, geometry, grid) for scan in (low, normal, exact)), starved)
+    starved = Starved()
+
+    def scans(views: slice) -> tuple[Tensor, Tensor, Tensor]:
+        exact = made.project(geometry[views])
+        normal = add_photon_noise(exact, photons, noise.electronic_noise, generator=generator)
+        low = low_dose(normal, noise.dose, photons, noise.electronic_noise, generator=generator, return_counts=True)
+        return exact, normal, starved.counted(low)
+
+    exact, normal, low = made_by_views(geometry.projection_shape, scans, _VIEWS)
+    return Case(phantom, seed, low, *(fdk(scan, geometry, grid) for scan in (low, normal, exact)), starved.empty)
 
 
 def noise_generator(phantom: int, seed: int) -> torch.Generator:
@@ -99,8 +99,3 @@ def cached_case(study: Study, phantom: int, seed: int, cache: Path | None, **opt
     with replacing(file, force=True) as temporary:
         torch.save(vars(case), temporary)
     return case
-
-
-def _blocks(views: int) -> Iterator[slice]:
-    for start in range(0, views, _VIEWS):
-        yield slice(start, min(start + _VIEWS, views))

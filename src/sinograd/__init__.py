@@ -96,6 +96,12 @@ if TYPE_CHECKING:
         save_preview,
         save_scan_preview,
     )
+    from sinograd.workflows import (
+        convert,
+        denoise,
+        reconstruct,
+        simulate,
+    )
 
 __version__ = "0.1.0"
 
@@ -136,7 +142,9 @@ __all__ = [
     "bone",
     "bowtie_transmission",
     "concatenate",
+    "convert",
     "coverage",
+    "denoise",
     "detector_region",
     "fbp",
     "fdk",
@@ -148,6 +156,7 @@ __all__ = [
     "prepare",
     "read",
     "read_volume",
+    "reconstruct",
     "save_center_picture",
     "save_geometry",
     "save_model",
@@ -158,6 +167,7 @@ __all__ = [
     "shepp_logan_3d",
     "shift_detector",
     "short_scan",
+    "simulate",
     "stack",
     "tibia",
     "write_scan",

@@ -20,6 +20,89 @@ WINDOWS.add("hamming", "sinograd.recon.analytic.windows:hamming", "0.54 + 0.46 c
 WINDOWS.add("hann", "sinograd.recon.analytic.windows:hann", "0.5 + 0.5 cosine")
 WINDOWS.add("blackman", "sinograd.recon.analytic.windows:blackman", "the smoothest: 0.42 + 0.5 cosine + 0.08 cosine")
 
+# Algorithms of reconstruction.
+#   iterative: whether it is `function(operator, projections, *, iterations=..., start=None, callback=None,
+#     progress=None, **options) -> recon.Result` of any operator (`recon.Operator`), as `recon.sirt` is; else it is
+#     `function(projections, geometry, grid, ...) -> Tensor`, as `recon.fdk` is. Its default of `iterations` is the one
+#     of the command, too.
+#   beams: the geometries that it takes
+#   non_negative, tv_strength: whether it has the arguments `lower` and `upper`, and `strength` (1 is usual)
+#   images, images_per_axis, projections: what it holds beside the projections, in copies of the image, of the image
+#     for each of its axes, and of the projections
+ALGORITHM_FACTS = ("iterative", "beams", "non_negative", "tv_strength", "images", "images_per_axis", "projections")
+EVERY_BEAM = ("ConeBeam", "FanBeam", "ParallelBeam")
+ALGORITHMS: Registry[Any] = Registry("algorithm", "sinograd.algorithms", facts=ALGORITHM_FACTS)
+ALGORITHMS.add(
+    "fdk", "sinograd.recon.analytic.fdk:fdk", "Feldkamp, Davis and Kress", iterative=False, beams=("ConeBeam",)
+)
+ALGORITHMS.add(
+    "fbp",
+    "sinograd.recon.analytic.fbp:fbp",
+    "filtered backprojection",
+    iterative=False,
+    beams=("FanBeam", "ParallelBeam"),
+)
+ALGORITHMS.add(
+    "sirt",
+    "sinograd.recon.iterative.sirt:sirt",
+    "simultaneous updates from all rays",
+    iterative=True,
+    beams=EVERY_BEAM,
+    non_negative=True,
+    images=4,
+    projections=2,
+)
+ALGORITHMS.add(
+    "sart",
+    "sinograd.recon.iterative.os_sart:sart",
+    "updates view by view",
+    iterative=True,
+    beams=EVERY_BEAM,
+    non_negative=True,
+    images=4,
+    projections=1.1,
+)
+ALGORITHMS.add(
+    "os-sart",
+    "sinograd.recon.iterative.os_sart:os_sart",
+    "updates from a tenth of the views at a time",
+    iterative=True,
+    beams=EVERY_BEAM,
+    non_negative=True,
+    images=4,
+    projections=1.2,
+)
+ALGORITHMS.add(
+    "cgls",
+    "sinograd.recon.iterative.cgls:cgls",
+    "conjugate gradients for least squares",
+    iterative=True,
+    beams=EVERY_BEAM,
+    images=4,
+    projections=2,
+)
+ALGORITHMS.add(
+    "lsqr",
+    "sinograd.recon.iterative.lsqr:lsqr",
+    "least squares by bidiagonalisation",
+    iterative=True,
+    beams=EVERY_BEAM,
+    images=5,
+    projections=2,
+)
+ALGORITHMS.add(
+    "fista-tv",
+    "sinograd.recon.iterative.fista_tv:fista_tv",
+    "least total variation",
+    iterative=True,
+    beams=EVERY_BEAM,
+    non_negative=True,
+    tv_strength=True,
+    images=5,
+    images_per_axis=2,
+    projections=3,
+)
+
 # Denoising networks: `networks.Network`s of images [B, 1, Y, X], whose constructor has options of plain types and a
 # `generator`. learning_rate: of Adam, unless a configuration says otherwise; without one 1e-3.
 NETWORKS: Registry[Any] = Registry("network", "sinograd.networks")
@@ -135,4 +218,68 @@ VOLUME_FORMATS.add(
     suffixes=("",),
     writes=False,
     folder=True,
+)
+
+# Phantoms: functions that give `phantoms.Ellipsoids`; their first argument is a seed, unless seeded is False.
+#   options: further arguments, of the phantom at its natural width
+#   width_mm: its natural width; None: any, as all fit it; it is then 1 mm wide
+#   usual_mm: how wide one of any width is, where no scanner says it
+#   scanner, views, detector: what `simulate` scans it with, unless told otherwise: a scanner, how many views of it and
+#     into how many elements (rows, columns) its detector is divided; rows_mm: the height of the detector that is used
+#   pair_options: options that datasets have otherwise
+#   group: the body part, for protocols that have windows for each
+PHANTOMS: Registry[Any] = Registry("phantom", "sinograd.phantoms")
+_ABDOMEN = {"width_mm": 340.0, "scanner": "siemens-definition-as", "views": 576, "detector": (32, 368)}
+PHANTOMS.add("abdomen", "sinograd.phantoms.abdomen:abdomen", "organs with lesions", group="abdomen", **_ABDOMEN)
+PHANTOMS.add(
+    "abdomen-implant",
+    "sinograd.phantoms.abdomen:abdomen",
+    "the same with screws and rods of titanium",
+    options={"implant": "titanium"},
+    group="abdomen",
+    **_ABDOMEN,
+)
+PHANTOMS.add(
+    "ball",
+    "sinograd.phantoms.balls:ball",
+    "one even ball",
+    seeded=False,
+    options={"radius": 0.5, "value": 0.02},
+    usual_mm=200.0,
+    scanner="tigre-default",
+    views=180,
+    detector=(128, 128),
+)
+PHANTOMS.add(
+    "bone",
+    "sinograd.phantoms.bone:bone",
+    "trabecular and cortical bone",
+    options={"size": 1.0},
+    usual_mm=5.0,
+    scanner="walnut",
+    views=360,
+    detector=(256, 256),
+)
+PHANTOMS.add(
+    "shepp-logan",
+    "sinograd.phantoms.shepp_logan:shepp_logan_3d",
+    "the head of Kak and Slaney",
+    seeded=False,
+    options={"radius": 0.5, "value": 0.02, "variant": "kak-slaney"},
+    pair_options={"value": 0.0193},
+    usual_mm=200.0,
+    scanner="tigre-default",
+    views=360,
+    detector=(256, 256),
+)
+PHANTOMS.add(
+    "tibia",
+    "sinograd.phantoms.tibia:tibia",
+    "osteons and lacunae of cortical bone",
+    options={"height": 0.15},
+    width_mm=1.3,
+    scanner="zeiss-xradia-620",
+    views=400,
+    detector=(32, 512),
+    rows_mm=0.432,
 )

@@ -53,7 +53,7 @@ def test_slabs_give_the_same(sinograd: Any, scan_file: Path, tmp_path: Path, req
 def test_slabs_that_are_interrupted_leave_nothing(
     sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sinograd.cli.progress import Progress
+    from sinograd.workflows.report import Position as Progress
 
     advance = Progress._advance
 

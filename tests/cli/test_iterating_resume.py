@@ -15,10 +15,11 @@ from sinograd.ops import XRayTransform
 from sinograd.recon import cgls
 
 
+@pytest.mark.filterwarnings("ignore::sinograd.errors.GridWarning")
 def test_an_interrupted_run_goes_on_from_its_image(
     sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from sinograd.cli.progress import Progress
+    from sinograd.workflows.report import Position as Progress
 
     run = ("reconstruct", scan_file, "-o", tmp_path / "v.h5", "--algorithm", "cgls", "--iterations", 6)
     stage = Progress.stage

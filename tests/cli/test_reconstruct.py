@@ -13,7 +13,7 @@ import pytest
 import torch
 
 import sinograd as sg
-from sinograd.cli.options import Window
+from sinograd.cli.options import RECONSTRUCT
 from sinograd.geometry import Grid
 from sinograd.io import read, read_volume
 from sinograd.recon import WINDOWS
@@ -246,7 +246,7 @@ def test_choose_grid(scan_file: Path) -> None:
 
 
 def test_the_windows_are_those_of_the_filter() -> None:
-    assert {window.value for window in Window} == set(WINDOWS)
+    assert set(RECONSTRUCT["window"].kind.names()) == set(WINDOWS)
 
 
 @pytest.mark.parametrize(
@@ -275,7 +275,7 @@ def test_the_scan_is_never_replaced(
 def test_voxels_that_are_too_many(
     sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, size: str, message: str
 ) -> None:
-    monkeypatch.setattr("sinograd.workflows.reconstruction._prepare", lambda *_: pytest.fail("projections were read"))
+    monkeypatch.setattr("sinograd.workflows.pipeline._prepare", lambda *_: pytest.fail("projections were read"))
     result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5", "--voxel-mm", size)
     assert result.exit_code == 2 and message in one_line(result.stderr)
 

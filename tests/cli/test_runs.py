@@ -23,7 +23,7 @@ def volume_of(path: Path) -> torch.Tensor:
 
 def interrupt_after(monkeypatch: pytest.MonkeyPatch, views: int) -> None:
     """Ctrl-C when `views` views are done, in blocks of 8."""
-    from sinograd.cli.progress import Progress
+    from sinograd.workflows.report import Position as Progress
 
     monkeypatch.setattr(f"{BLOCKS}.BLOCK_BYTES", 1)
     monkeypatch.setattr(f"{BLOCKS}.BLOCK_VIEWS", 8)

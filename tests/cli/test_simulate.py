@@ -10,10 +10,11 @@ import pytest
 import torch
 
 import sinograd as sg
+from sinograd.choices import PHANTOMS
 from sinograd.data import Scan
 from sinograd.geometry import load_geometry
 from sinograd.io import read, read_volume, write_scan
-from sinograd.phantoms.catalogue import PHANTOMS, placed, resampled, scanned_by
+from sinograd.phantoms.catalogue import facts, placed, resampled, scanned_by
 
 
 def one_line(text: str) -> str:
@@ -75,10 +76,9 @@ def test_starved_readings_are_reported(sinograd: Any, tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", PHANTOMS)
 def test_every_phantom_fits_its_scanner(name: str) -> None:
     """As wide as it claims to be, inside the field of view, and neither opaque nor invisible."""
-    phantom = PHANTOMS[name]
-    geometry = scanned_by(phantom, None, 6, None)
-    assert geometry.projection_shape == (6, *phantom.detector)
-    made, width = placed(phantom, 0, geometry, None)
+    geometry = scanned_by(name, None, 6, None)
+    assert geometry.projection_shape == (6, *facts(name)["detector"])
+    made, width = placed(name, 0, geometry, None)
     assert width <= geometry.field_of_view
     projections = made.project(geometry)
     edges = projections[..., [0, -1]]

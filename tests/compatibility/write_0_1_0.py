@@ -267,9 +267,9 @@ def write_pairs(expected: dict[str, Any]) -> None:
 def write_partial() -> None:
     """interrupted.h5.partial.h5, of a reconstruction that Ctrl-C stopped."""
     import sinograd.recon.filtered_backprojection as blocks
+    from sinograd.cli.progress import Progress
 
     from sinograd.cli.app import app
-    from sinograd.cli.progress import Progress
 
     stage = Progress.stage
 

@@ -1,30 +1,78 @@
-"""The typer application: the commands and what they share."""
+"""The typer application. Modules of commands are imported when a command is invoked or its help is shown."""
 
 from __future__ import annotations
 
+import importlib
 import sys
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 
-from sinograd.cli.convert import convert
-from sinograd.cli.demo import demo
-from sinograd.cli.denoise import denoise
-from sinograd.cli.doctor import doctor
 from sinograd.cli.errors import BAD_INPUT, say
-from sinograd.cli.evaluate import evaluate
-from sinograd.cli.info import info
-from sinograd.cli.reconstruct import reconstruct
-from sinograd.cli.simulate import simulate
-from sinograd.cli.train import train
+
+# Each is a function in the module of its name.
+COMMANDS = {
+    "reconstruct": "Reconstruct a scan: FDK, filtered backprojection or an iterative algorithm.",
+    "info": "Show what a scan, a volume or a trained model holds.",
+    "convert": "Convert a scan or a volume between formats.",
+    "simulate": "Simulate a scan: a measured one at a lower dose, or one of a phantom.",
+    "train": "Train a denoiser: bilateral filters or a network.",
+    "denoise": "Denoise a volume with a trained model, or a scan with a dual-domain one.",
+    "evaluate": "Compare denoisers: SSIM, PSNR, RMSE, noise, time and memory.",
+    "demo": "Simulate, reconstruct and compare a bone with the truth.",
+    "doctor": "Check the installation, and a few numbers.",
+}
 
 # Newer typers bring click along, older ones import it.
 _UsageError: Any = typer.BadParameter.__base__
 
 
+class _Modules(Mapping[str, Any]):
+    """The commands by name, each imported when it is looked up."""
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in COMMANDS:
+            raise KeyError(name)
+        function: Any = getattr(importlib.import_module(f"sinograd.cli.{name}"), name)
+        function.refresh()
+        single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+        single.command(name)(function)
+        return typer.main.get_command(single)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(COMMANDS)
+
+    def __len__(self) -> int:
+        return len(COMMANDS)
+
+
 class _Commands(TyperGroup):
-    """Usage errors end with one line, as all others do, instead of typer's box."""
+    """Commands that are imported late; usage errors end with one line, as all others do, instead of typer's box."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.commands: Any = _Modules()
+        self._listing = False
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """Their names."""
+        return list(COMMANDS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """The command; while the help lists all of them, its name and line alone."""
+        if self._listing and cmd_name in COMMANDS:
+            return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
+        return self.commands.get(cmd_name)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The help, from the lines of COMMANDS."""
+        self._listing = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._listing = False
 
     def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
         """Run a command; with `standalone_mode`, exit with its code."""
@@ -54,11 +102,11 @@ app = typer.Typer(
 )
 
 
-def _print_version(asked: bool) -> None:
-    if asked:
-        from sinograd.data import software_version
+def _print_version(requested: bool) -> None:
+    if requested:
+        from sinograd import __version__
 
-        typer.echo(f"sinograd {software_version()}")
+        typer.echo(f"sinograd {__version__}")
         raise typer.Exit
 
 
@@ -72,7 +120,3 @@ def _options(
     ] = False,
 ) -> None:
     pass
-
-
-for command in (reconstruct, info, convert, simulate, train, denoise, evaluate, demo, doctor):
-    app.command()(command)

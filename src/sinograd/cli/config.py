@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import typer
 
 from sinograd.errors import FormatError
-
-# Where things are and how to talk about them is no part of what made a volume.
-NOT_STORED = frozenset(
-    {"scan", "output", "preview", "page", "config", "device", "resume", "force", "quiet", "json", "dry_run"}
-)
 
 
 def load_config(context: typer.Context, parameter: Any, path: Path | None) -> Path | None:
@@ -32,11 +27,6 @@ def load_config(context: typer.Context, parameter: Any, path: Path | None) -> Pa
         )
     context.default_map = {name: _text(path, name, value) for name, value in entries.items() if value is not None}
     return path
-
-
-def stored_options(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """The options that a volume keeps, so that `--config VOLUME` repeats it."""
-    return {name: value for name, value in parameters.items() if name not in NOT_STORED and value is not None}
 
 
 def _from_yaml(path: Path) -> dict[str, Any]:

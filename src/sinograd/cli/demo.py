@@ -2,73 +2,67 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from sinograd.cli.describe import show
-from sinograd.cli.errors import reported
-from sinograd.cli.progress import Progress
-from sinograd.cli.reconstruct import summary
+from sinograd.cli.command import Option, command
+from sinograd.cli.options import SHARED
 from sinograd.errors import ExistingFileError, NotAFolderError
+from sinograd.workflows import reconstruction
 from sinograd.workflows.job import job, no_partial
-from sinograd.workflows.reconstruction import Reconstruction, Request, reconstruct_file
+from sinograd.workflows.pipeline import Reconstruction, run_reconstruction
+from sinograd.workflows.report import Report, opened_report
 
 if TYPE_CHECKING:
     import torch
 
     from sinograd.geometry import ConeBeam, Grid
-    from sinograd.workflows.report import Report
 
 FILES = ("scan.h5", "truth.h5", "volume.h5", "slices.png")
 BONE_MM = 5.0  # diameter and height of the phantom
 _BLOCK = 8  # views simulated between two steps of the progress bar
 
 
-class Size(StrEnum):
-    """How large the demo's volume is."""
+VOXELS = {"tiny": 32, "small": 96, "medium": 192, "large": 256}
 
-    tiny = "tiny"
-    small = "small"
-    medium = "medium"
-    large = "large"
+OPTIONS = {
+    **SHARED,
+    "output": Option(Path, "Folder for the demo's files.", ("-o", "--output"), metavar="FOLDER"),
+    "size": Option(tuple(VOXELS), "Volume of 32, 96, 192 or 256 voxels a side."),
+    "photons": Option(float, "Photons per detector pixel and view, unattenuated.", metavar="N", more={"min": 1.0}),
+    "seed": Option(int, "Seed of the phantom and of the noise.", metavar="N"),
+    "force": Option(bool, "Replace the files of an earlier demo."),
+}
 
 
-VOXELS = {Size.tiny: 32, Size.small: 96, Size.medium: 192, Size.large: 256}
-
-
-@reported
+@command(OPTIONS)
 def demo(
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Folder for the demo's files.")
-    ] = Path("demo"),
-    size: Annotated[Size, typer.Option(help="Volume of 32, 96, 192 or 256 voxels a side.")] = Size.medium,
-    photons: Annotated[
-        float, typer.Option(metavar="N", min=1.0, help="Photons per detector pixel and view, unattenuated.")
-    ] = 2e4,
-    seed: Annotated[int, typer.Option(metavar="N", help="Seed of the phantom and of the noise.")] = 0,
-    force: Annotated[bool, typer.Option("--force", metavar="", help="Replace the files of an earlier demo.")] = False,
+    output: Path = Path("demo"), size: str = "medium", photons: float = 2e4, seed: int = 0, force: bool = False
 ) -> None:
     """Simulate a cone-beam scan of a bone with photon noise, reconstruct it and compare it with the truth."""
+    from sinograd.cli.describe import reconstruction_lines, show
+
     _check_folder(output, VOXELS[size], force)
-    request = Request(output / "scan.h5", output / "volume.h5", force=force)
+    arguments = inspect.signature(reconstruction.reconstruct).parameters
+    defaults = {name: parameter.default for name, parameter in arguments.items()}
+    files = {"scan": output / "scan.h5", "output": output / "volume.h5", "force": force}
+    request = reconstruction.Request.of(defaults | files)
     start = time.perf_counter()
-    with Progress() as progress:
-        with job(progress, no_partial(request.scan.name)) as report:
-            truth, grid, bone = _simulate(request.scan, VOXELS[size], photons, seed, force, report)
+    with opened_report("bar") as bars:
+        with job(bars, no_partial("scan.h5")) as report:
+            truth, grid, bone = _simulate(files["scan"], VOXELS[size], photons, seed, force, report)
         simulated = time.perf_counter() - start
-        result = reconstruct_file(request, progress)
-        progress.stage("comparing", 0)
-        with job(progress, "scan, truth and volume are whole, no partial slices.png was left"):
+        result = run_reconstruction(request, bars)
+        with job(bars, "scan, truth and volume are whole, no partial slices.png was left") as report:
+            report.stage("comparing", 0)
             compared = _compare(result, truth, grid, bone, output, force)
     show(
         [
             ("simulated", f"{simulated:.2f} seconds, {photons:g} photons per pixel and view"),
-            *summary(request, result),
+            *reconstruction_lines(request, result),
             *compared,
             ("total", f"{time.perf_counter() - start:.1f} seconds"),
         ]
@@ -108,7 +102,7 @@ def _check_folder(folder: Path, voxels: int, force: bool) -> None:
 
 
 def _simulate(
-    path: Path, voxels: int, photons: float, seed: int, force: bool, progress: Report
+    path: Path, voxels: int, photons: float, seed: int, force: bool, report: Report
 ) -> tuple[torch.Tensor, Grid, float]:
     """Write the scan and the truth; return the truth, its grid and the attenuation of bone."""
     import torch
@@ -116,17 +110,17 @@ def _simulate(
     from sinograd.data import Scan, make_provenance
     from sinograd.io import write_scan, write_volume
     from sinograd.phantoms import bone
-    from sinograd.physics import add_photon_noise
+    from sinograd.physics import add_photon_noise, made_by_views
 
     geometry, grid = scanner(voxels)
-    progress.stage("making bone", 0)
+    report.stage("making bone", 0)
     phantom = bone(seed, size=BONE_MM)
-    advance = progress.stage("simulating", len(geometry))
-    clean = torch.empty(geometry.projection_shape)
-    for start in range(0, len(geometry), _BLOCK):
-        stop = min(start + _BLOCK, len(geometry))
-        clean[start:stop] = phantom.project(geometry[start:stop])
-        advance(stop, len(geometry))
+    (clean,) = made_by_views(
+        geometry.projection_shape,
+        lambda views: (phantom.project(geometry[views]),),
+        _BLOCK,
+        report.stage("simulating", len(geometry)),
+    )
     generator = torch.Generator().manual_seed(seed)
     noisy = add_photon_noise(clean, photons=photons, generator=generator)
     provenance = make_provenance("sinograd demo", {"voxels": voxels, "photons": photons, "seed": seed})
@@ -145,11 +139,11 @@ def _compare(
 
     _, y, x = grid.axes()
     seen = (x**2 + y[:, None] ** 2).sqrt() < result.scan.geometry.field_of_view / 2
-    error = (result.volume - truth).double()[:, seen]
+    error = (result.volume.values - truth).double()[:, seen]
     rmse = error.square().mean().sqrt().item()
     picture = folder / "slices.png"
     psnr = 20 * math.log10(bone / rmse)
     quality = f"RMSE {rmse:.4g} 1/mm = {rmse / bone:.1%} of bone's {bone:g}, PSNR {psnr:.1f} dB"
     title = f"Simulated bone: {quality}"
-    save_preview(result.volume, grid, picture, truth=truth, unit="1/mm", title=title, force=force)
+    save_preview(result.volume, picture, truth=truth, title=title, force=force)
     return [("error", quality), ("truth", str(folder / "truth.h5")), ("picture", str(picture))]

@@ -1,19 +1,42 @@
-"""Scans, geometries and grids in words, for the terminal."""
+"""Scans, geometries, grids and results in words, for the terminal."""
 
 from __future__ import annotations
 
+import json
 import math
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sinograd.workflows.grids import grid_text
 
 if TYPE_CHECKING:
     import numpy as np
 
-    from sinograd.data import Scan
+    from sinograd.data import Scan, Volume
     from sinograd.geometry import Geometry
+    from sinograd.workflows.conversion import ConversionRequest
+    from sinograd.workflows.denoising import Denoised, DenoiseRequest
+    from sinograd.workflows.pipeline import Reconstruction
+    from sinograd.workflows.reconstruction import Request
+    from sinograd.workflows.simulation import Simulation, SimulationRequest
 
-__all__ = ["Lines", "geometry_lines", "grid_text", "scan_lines", "show", "size"]
+__all__ = [
+    "Lines",
+    "bytes_on_disk",
+    "conversion_lines",
+    "coverage_lines",
+    "denoising_lines",
+    "geometry_lines",
+    "grid_text",
+    "json_text",
+    "reconstruction_lines",
+    "scan_lines",
+    "show",
+    "simulation_lines",
+    "size",
+    "written",
+]
 
 Lines = list[tuple[str, str]]
 
@@ -92,6 +115,106 @@ def size(count: float) -> str:
         return f"{count:.0f} bytes"
     power = min(int(math.log10(count)) // 3, 4)
     return f"{count / 1000**power:.3g} {('', 'kB', 'MB', 'GB', 'TB')[power]}"
+
+
+def coverage_lines(geometry: Geometry) -> Lines:
+    """Which rays were measured, where that is defined."""
+    from sinograd.recon import coverage
+
+    try:
+        return [("coverage", str(coverage(geometry)))]
+    except ValueError as error:
+        return [("coverage", f"unknown: {error}")]
+
+
+def bytes_on_disk(path: Path) -> int:
+    """Of a file, or of all in a folder."""
+    return sum(file.stat().st_size for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file())
+
+
+def written(path: Path) -> str:
+    """A file or folder and its size."""
+    return f"{path} ({size(bytes_on_disk(path))})"
+
+
+def json_text(record: Mapping[str, Any]) -> str:
+    """One JSON object."""
+    return json.dumps(record, ensure_ascii=False, indent=1)
+
+
+def reconstruction_lines(request: Request, result: Reconstruction) -> Lines:
+    """What a reconstruction did."""
+    from sinograd.workflows.pipeline import center_text
+
+    lines = [*scan_lines(result.scan), *geometry_lines(result.scan.geometry)]
+    prepared = result.scan.metadata.get("preparation", {})
+    repaired = ", ".join(f"{count} {name}" for name, count in prepared.get("repaired", {}).items() if count)
+    if repaired:
+        lines.append(("repaired", repaired))
+    if result.center is not None:
+        lines.append(("centre", center_text(result.center)))
+    stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in result.seconds.items())
+    lines += [
+        ("grid", grid_text(result.volume.grid)),
+        ("algorithm", f"{result.algorithm}, {result.details}"),
+        ("seconds", f"{sum(result.seconds.values()):.2f} ({stages})"),
+    ]
+    if request.output is not None:
+        lines.append(("volume", written(request.output)))
+    made = {"preview": request.preview, "page": request.page, "centre picture": request.center_picture}
+    return lines + [(name, str(path)) for name, path in made.items() if path is not None]
+
+
+def denoising_lines(request: DenoiseRequest, result: Denoised) -> Lines:
+    """What a model did."""
+    lines: Lines = [("input", request.name)]
+    if result.scan is not None:
+        lines = [*scan_lines(result.scan), *geometry_lines(result.scan.geometry)]
+    lines += [
+        ("model", f"{request.model}: {result.model}"),
+        ("grid", grid_text(result.volume.grid)),
+        ("seconds", f"{result.seconds:.2f}"),
+    ]
+    if request.output is not None:
+        lines.append(("volume", written(request.output)))
+    return lines if request.preview is None else [*lines, ("preview", str(request.preview))]
+
+
+def simulation_lines(request: SimulationRequest, result: Simulation) -> Lines:
+    """What was simulated."""
+    from sinograd.workflows.simulation import FLOOR
+
+    scan = result.scan
+    lines: Lines = [] if request.output is None else [("scan", written(request.output))]
+    lines += [*scan_lines(scan)[1:], *geometry_lines(scan.geometry)]
+    if scan.grid is not None:
+        lines.append(("grid", grid_text(scan.grid)))
+    if request.truth is not None:
+        lines.append(("truth", str(request.truth)))
+    if result.dose is not None:
+        (empty, raised), every = result.starved, math.prod(scan.shape)
+        noise = f", electronic noise {request.electronic_noise:g}" if request.electronic_noise else ""
+        photons = f"{result.dose * request.photons:g} per pixel and view, unattenuated (dose {result.dose:g}){noise}"
+        starved = f"{empty} of {every} readings ({empty / every:.2%}) had no photons, {raised} counted as {FLOOR:g}"
+        lines += [("photons", photons), ("starved", starved)]
+    return [*lines, ("seconds", f"{result.seconds:.2f}")]
+
+
+def conversion_lines(request: ConversionRequest, result: Scan | Volume) -> Lines:
+    """What was converted."""
+    from sinograd.data import Scan
+    from sinograd.data.units import unit_text
+
+    if isinstance(result, Scan):
+        lines = [*scan_lines(result), *geometry_lines(result.geometry)]
+    else:
+        dtype = str(result.dtype).removeprefix("torch.")
+        lines = [
+            ("volume", str(request.source)),
+            ("grid", grid_text(result.grid)),
+            ("values", f"{dtype}, {unit_text(result.unit)}"),
+        ]
+    return [*lines, ("written", written(request.output))]
 
 
 def _distances(geometry: Geometry) -> str:

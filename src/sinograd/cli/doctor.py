@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from sinograd.cli.errors import reported
+from sinograd.cli.command import command
 
 if TYPE_CHECKING:
     from sinograd.recon import OperatorCheck
@@ -44,7 +44,7 @@ class Finding:
     failed: bool = False
 
 
-@reported
+@command({})
 def doctor() -> None:
     """Check the installation: versions, native module, extras, GPU, and a short test of the numbers."""
     failed = False

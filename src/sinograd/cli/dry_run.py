@@ -2,39 +2,34 @@
 
 from __future__ import annotations
 
-import warnings
-
-from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, size
-from sinograd.errors import GridWarning
-from sinograd.workflows.devices import chosen_device
-from sinograd.workflows.estimate import estimate
-from sinograd.workflows.grids import choose_grid, outside_text
-from sinograd.workflows.reconstruction import Request, check_outputs, opened_scan
-from sinograd.workflows.report import Silent, recorded_warnings
+from sinograd.cli.describe import Lines, coverage_lines, geometry_lines, grid_text, scan_lines, size
+from sinograd.workflows.reconstruction import Request
 
 
 def planned(request: Request) -> tuple[list[str], Lines]:
     """Warnings, and lines: scan, geometry, coverage, grid, preparation, memory and time."""
     from sinograd.geometry import detector_region
-    from sinograd.preparation import Preparation
-    from sinograd.recon import coverage
+    from sinograd.workflows.devices import chosen_device
+    from sinograd.workflows.estimate import estimate
+    from sinograd.workflows.grids import choose_grid
+    from sinograd.workflows.pipeline import check_outputs, opened_scan, warn_of_outside
+    from sinograd.workflows.report import Silent, recorded_warnings
 
-    told: list[str] = []
+    warnings: list[str] = []
     chosen_device(request.device)
-    scan = opened_scan(request, told, Silent())
-    options = Preparation.from_dict(request.preparation)
+    options = request.preparation
+    with recorded_warnings(warnings, Silent()):
+        scan = opened_scan(request)
     geometry = detector_region(scan.geometry, options.rows, options.columns, options.binning)
     grid = choose_grid(scan, request.voxel_mm, request.shape, request.center_mm)
     check_outputs(request, grid)
-    with recorded_warnings(told, Silent()):
-        outside = outside_text(geometry, grid)
-        if outside is not None:
-            warnings.warn(outside, GridWarning, stacklevel=2)
-        lines = [*scan_lines(scan), *geometry_lines(geometry), ("coverage", str(coverage(geometry)))]
+    with recorded_warnings(warnings, Silent()):
+        warn_of_outside(geometry, grid)
+        lines = [*scan_lines(scan), *geometry_lines(geometry), *coverage_lines(geometry)]
     changed = ", ".join(f"{name} {value}" for name, value in options.to_dict().items())
-    needs = estimate(scan, geometry, grid)
+    needs = estimate(scan, geometry, grid, request.algorithm, request.iterations)
     measured = "measured on a part of the work" + ("" if request.device == "cpu" else ", on the CPU")
-    return told, [
+    return warnings, [
         *lines,
         ("preparation", changed or "defaults"),
         ("centre", "to be found" if request.center == "auto" else str(request.center)),

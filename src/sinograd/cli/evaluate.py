@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-import typer
-
-from sinograd.cli.errors import reported
-from sinograd.cli.progress import Progress
-from sinograd.errors import InputError
+from sinograd.cli.command import Option, command
+from sinograd.cli.options import SHARED
+from sinograd.errors import InputError, UnitWarning
 from sinograd.workflows.devices import chosen_device
+from sinograd.workflows.report import Report, opened_report
 
 if TYPE_CHECKING:
     from sinograd.datasets import PairedVolume
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 _SPECS = (".yaml", ".yml")
 _UNITS = ("HU", "1/mm", "mg/cm3", "1", "none")
 _PROTOCOL = (
-    "scores depend on it: ldct-benchmark (HU, a window for each body part) or full-range (4096 HU, or --data-range)"
+    "scores depend on it: ldct-benchmark (HU, a window for each body part) or full-range (4096 HU, or `data_range`)"
 )
 
 
@@ -44,79 +44,63 @@ class EvaluateRequest:
     force: bool = False
 
 
-@reported
-def evaluate(
-    inputs: Annotated[
+OPTIONS = {
+    **SHARED,
+    "inputs": Option(
         list[Path],
-        typer.Argument(
-            metavar="PAIRS",
-            help="A YAML file of pairs (as for training), or low-dose volumes, each with a --target.",
-            show_default=False,
-        ),
-    ],
-    method: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--method",
-            "-m",
-            metavar="NAME",
-            help="A model that comes along, a model file or a run's folder (TITLE=FILE names it), or a filter tuned on "
-            "each image: gaussian, median, bilateral, bm3d, the first three with -3d, bm4d. May be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    protocol: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="ldct-benchmark or full-range. Must be given.", show_default=False),
-    ] = None,
-    target: Annotated[
-        list[Path] | None,
-        typer.Option(metavar="FILE", help="Normal-dose volume; one for each low-dose volume.", show_default=False),
-    ] = None,
-    unit: Annotated[
-        str | None,
-        typer.Option(metavar="UNIT", help="Volumes: what they are in, HU, 1/mm or none.", show_default=False),
-    ] = None,
-    group: Annotated[
-        str, typer.Option(metavar="NAME", help="Volumes: chest, abdomen or neuro, for ldct-benchmark.")
-    ] = "",
-    data_range: Annotated[
-        float | None,
-        typer.Option(metavar="R", help="full-range: of PSNR and SSIM, in the volumes' unit.", show_default=False),
-    ] = None,
-    water: Annotated[
-        float | None,
-        typer.Option(
-            "--water-per-mm",
-            metavar="MU",
-            help="Attenuation of water: score volumes in 1/mm in HU.",
-            show_default=False,
-        ),
-    ] = None,
-    against: Annotated[str, typer.Option(metavar="NAME", help="Method that the others are compared with.")] = "input",
-    output: Annotated[
-        Path | None,
-        typer.Option(
-            "-o",
-            "--output",
-            metavar="FOLDER",
-            help="Write CSV, LaTeX and an .html page with slices here. Default: only print.",
-            show_default=False,
-        ),
-    ] = None,
-    slices: Annotated[int, typer.Option(metavar="N", help="Slices on the page.", min=0)] = 3,
-    disc: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="X,Y,R[,VOLUME][,FIRST:END]",
-            help="A disc or rod (mm; R: radius; of all volumes or one, of all slices or some): how sharp its edge is "
-            "left. May be repeated.",
-            show_default=False,
-        ),
-    ] = None,
-    device: Annotated[str, typer.Option(metavar="NAME", help="Where models compute: cpu, cuda, cuda:1 ...")] = "cpu",
-    force: Annotated[bool, typer.Option("--force", metavar="", help="Replace files that exist.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print warnings and errors only.")] = False,
+        "A YAML file of pairs (as for training), or low-dose volumes, each with a --target.",
+        metavar="PAIRS",
+        argument=True,
+        required=True,
+    ),
+    "method": Option(
+        list[str],
+        "A model that comes along, a model file or a run's folder (TITLE=FILE names it), or a filter tuned on each "
+        "image: gaussian, median, bilateral, bm3d, the first three with -3d, bm4d. May be repeated.",
+        ("--method", "-m"),
+        metavar="NAME",
+    ),
+    "protocol": Option(str, "ldct-benchmark or full-range. Must be given.", metavar="NAME"),
+    "target": Option(list[Path], "Normal-dose volume; one for each low-dose volume.", metavar="FILE"),
+    "unit": Option(str, "Volumes: what they are in, HU, 1/mm or none.", metavar="UNIT"),
+    "group": Option(str, "Volumes: chest, abdomen or neuro, for ldct-benchmark.", metavar="NAME"),
+    "data_range": Option(float, "full-range: of PSNR and SSIM, in the volumes' unit.", metavar="R"),
+    "water": Option(float, "Attenuation of water: score volumes in 1/mm in HU.", ("--water-per-mm",), metavar="MU"),
+    "against": Option(str, "Method that the others are compared with.", metavar="NAME"),
+    "output": Option(
+        Path,
+        "Write CSV, LaTeX and an .html page with slices here. Default: only print.",
+        ("-o", "--output"),
+        metavar="FOLDER",
+    ),
+    "slices": Option(int, "Slices on the page.", metavar="N", more={"min": 0}),
+    "disc": Option(
+        list[str],
+        "A disc or rod (mm; R: radius; of all volumes or one, of all slices or some): how sharp its edge is left. May "
+        "be repeated.",
+        metavar="X,Y,R[,VOLUME][,FIRST:END]",
+    ),
+    "device": Option(str, "Where models compute: cpu, cuda, cuda:1 ...", metavar="NAME"),
+}
+
+
+@command(OPTIONS)
+def evaluate(
+    inputs: list[Path],
+    method: list[str] | None = None,
+    protocol: str | None = None,
+    target: list[Path] | None = None,
+    unit: str | None = None,
+    group: str = "",
+    data_range: float | None = None,
+    water: float | None = None,
+    against: str = "input",
+    output: Path | None = None,
+    slices: int = 3,
+    disc: list[str] | None = None,
+    device: str = "cpu",
+    force: bool = False,
+    quiet: bool = False,
 ) -> None:
     """Compare denoisers: SSIM, PSNR and RMSE to the normal dose, noise, time and memory, over patients."""
     request = EvaluateRequest(
@@ -135,13 +119,13 @@ def evaluate(
         device=device,
         force=force,
     )
-    with Progress(quiet=quiet) as progress:
-        scores = evaluate_files(request, progress)
+    with opened_report(None if quiet else "bar") as report:
+        scores = evaluate_files(request, report)
     if not quiet:
         _show(scores, request)
 
 
-def evaluate_files(request: EvaluateRequest, progress: Progress) -> Scores:
+def evaluate_files(request: EvaluateRequest, report: Report) -> Scores:
     """Check everything, score, write."""
     from sinograd.evaluation import Disc, check_results_folder, find_method, write_results
     from sinograd.evaluation import evaluate as run
@@ -153,10 +137,10 @@ def evaluate_files(request: EvaluateRequest, progress: Progress) -> Scores:
     methods = [find_method(name, request.device) for name in request.methods]
     known = ["input", *(m.name for m in methods)]
     if request.against not in known:
-        raise InputError(f"--against: expected one of {', '.join(known)}, got {request.against!r}")
+        raise InputError(f"`against`: expected one of {', '.join(known)}, got {request.against!r}")
     # Before the volumes are looked for: an unknown name is found at once.
     _protocol(request, "HU")
-    pairs = _pairs(request, progress)
+    pairs = _pairs(request, report)
     scores = run(
         methods,
         pairs,
@@ -165,11 +149,11 @@ def evaluate_files(request: EvaluateRequest, progress: Progress) -> Scores:
         device=request.device,
         samples=0 if request.output is None else min(request.slices, len(pairs)),
         discs=discs,
-        progress=progress.stage("evaluating", 0, "volumes"),
+        progress=report.stage("evaluating", 0, "volumes"),
     )
     _warn_of_unchanged(scores)
     if request.output is not None:
-        progress.stage("writing", 0)
+        report.stage("writing", 0)
         options: dict[str, Any] = asdict(request)
         write_results(
             scores,
@@ -186,32 +170,32 @@ def _protocol(request: EvaluateRequest, unit: str) -> Protocol:
     from sinograd.evaluation import protocol
 
     if request.protocol is None:
-        raise InputError(f"--protocol: missing; {_PROTOCOL}")
+        raise InputError(f"`protocol`: missing; {_PROTOCOL}")
     if request.water is not None and not request.water > 0:
-        raise InputError(f"--water-per-mm: expected a positive number of 1/mm, got {request.water}")
+        raise InputError(f"`water`: expected a positive number of 1/mm, got {request.water}")
     return protocol(request.protocol, data_range=request.data_range, unit=unit)
 
 
-def _pairs(request: EvaluateRequest, progress: Progress) -> list[PairedVolume]:
+def _pairs(request: EvaluateRequest, report: Report) -> list[PairedVolume]:
     from sinograd.datasets import PairFiles, Volumes, load_pairs
     from sinograd.evaluation import read_pairs_file
 
     specs = [path for path in request.inputs if path.suffix.lower() in _SPECS]
     if specs:
-        given = {"--target": request.targets, "--unit": request.unit, "--group": request.group}
+        given = {"`target`": request.targets, "`unit`": request.unit, "`group`": request.group}
         extra = [name for name, value in given.items() if value]
         if len(request.inputs) > 1:
             raise InputError(f"{specs[0]}: expected one file of pairs, or volumes, got {len(request.inputs)} files")
         if extra:
             raise InputError(f"{', '.join(extra)}: for volumes; {specs[0]} itself says what its pairs are")
-        return read_pairs_file(specs[0], progress.stage("reading", 0, "pairs"))
+        return read_pairs_file(specs[0], report.stage("reading", 0, "pairs"))
     if len(request.inputs) != len(request.targets):
         raise InputError(
-            f"--target: expected one for each low-dose volume, got {len(request.targets)} for {len(request.inputs)}"
+            f"`target`: expected one for each low-dose volume, got {len(request.targets)} for {len(request.inputs)}"
         )
     if request.unit not in _UNITS:
         came = "nothing" if request.unit is None else repr(request.unit)
-        raise InputError(f"--unit: expected what the volumes are in, {', '.join(_UNITS)}, got {came}")
+        raise InputError(f"`unit`: expected what the volumes are in, {', '.join(_UNITS)}, got {came}")
     files = tuple(
         PairFiles(low, normal, _name(low, request.inputs), group=request.group)
         for low, normal in zip(request.inputs, request.targets, strict=True)
@@ -230,10 +214,10 @@ def _warn_of_unchanged(scores: Scores) -> None:
     for info in scores.methods[1:]:
         found = scores.by_patient(info.name, "rmse")
         if info.parameters and all(abs(found[p] - noisy[p]) <= 1e-4 * noisy[p] for p in noisy):
-            typer.secho(
-                f"warning: {info.name} left every volume as it was: was it trained in another unit than theirs?",
-                fg="yellow",
-                err=True,
+            warnings.warn(
+                f"{info.name} left every volume as it was: was it trained in another unit than theirs?",
+                UnitWarning,
+                stacklevel=2,
             )
 
 

@@ -1,73 +1,90 @@
-"""`sinograd info`: what a scan file holds."""
+"""`sinograd info`: what a scan, a volume or a model holds."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from sinograd.cli.describe import Lines, geometry_lines, grid_text, scan_lines, show
-from sinograd.cli.errors import reported
-from sinograd.cli.model_info import is_model, model_lines
-from sinograd.cli.options import GeometryFile
-from sinograd.workflows.grids import base_grid
+from sinograd.cli.command import Option, command
+from sinograd.cli.options import SHARED
 
 if TYPE_CHECKING:
+    from sinograd.cli.describe import Lines
     from sinograd.data import Scan
 
-
-@reported
-def info(
-    scan: Annotated[
+OPTIONS = {
+    **SHARED,
+    "scan": Option(
         Path,
-        typer.Argument(
-            metavar="SCAN", help="Scan file or folder; or a model: a .pt file or a run's folder.", show_default=False
-        ),
-    ],
-    geometry: GeometryFile = None,
-    picture: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="Write a PNG of some projections and a sinogram.", show_default=False),
-    ] = None,
-    force: Annotated[bool, typer.Option("--force", metavar="", help="Replace a picture that exists.")] = False,
-) -> None:
-    """Show what a scan file holds: projections (not their values), geometry, grid and metadata; or a trained model."""
-    from sinograd.io import read
-    from sinograd.view import check_picture_path, save_scan_preview
+        "Scan or volume, file or folder; or a model: a .pt file or a run's folder.",
+        metavar="SCAN",
+        argument=True,
+        required=True,
+    ),
+    "picture": Option(Path, "Write a PNG of some projections and a sinogram, or of a volume's slices.", metavar="FILE"),
+}
+
+
+@command(OPTIONS)
+def info(scan: Path, geometry: str | None = None, picture: Path | None = None, force: bool = False) -> None:
+    """Show what a scan holds: projections (not their values), geometry, grid and metadata; or a volume, or a model."""
+    from sinograd.cli.describe import show
+    from sinograd.cli.model_info import is_model, model_lines
+    from sinograd.io import is_volume
+    from sinograd.view import check_picture_path
 
     if is_model(scan):
         show(model_lines(scan))
         return
     if picture is not None:
         check_picture_path(picture, force=force)
-    found = read(scan, geometry=geometry)
-    lines = [*scan_lines(found), *geometry_lines(found.geometry), *_grid(found), *_coverage(found)]
-    lines += [(name, str(value)) for name, value in found.metadata.items()]
-    provenance = {k: v for k, v in found.provenance.items() if k in ("software", "command", "time")}
-    if provenance:
-        lines.append(("made by", ", ".join(str(value) for value in provenance.values())))
+    lines = (_volume_lines if scan.exists() and is_volume(scan) else _scan_lines)(scan, geometry, picture, force)
+    show(lines if picture is None else [*lines, ("picture", str(picture))])
+
+
+def _scan_lines(path: Path, geometry: str | None, picture: Path | None, force: bool) -> Lines:
+    from sinograd.cli.describe import coverage_lines, geometry_lines, scan_lines
+    from sinograd.io import read
+    from sinograd.view import save_scan_preview
+
+    scan = read(path, geometry=geometry)
+    lines = [*scan_lines(scan), *geometry_lines(scan.geometry), *_grid(scan), *coverage_lines(scan.geometry)]
+    lines += [(name, str(value)) for name, value in scan.metadata.items()]
     if picture is not None:
-        save_scan_preview(found, picture, force=force)
-        lines.append(("picture", str(picture)))
-    show(lines)
+        save_scan_preview(scan, picture, force=force)
+    return lines + _made_by(scan.provenance)
+
+
+def _volume_lines(path: Path, geometry: str | None, picture: Path | None, force: bool) -> Lines:
+    from sinograd.cli.describe import grid_text, size
+    from sinograd.data.units import unit_text
+    from sinograd.errors import InputError
+    from sinograd.io import open_volume
+    from sinograd.view import save_preview
+
+    if geometry is not None:
+        raise InputError(f"{path} is a volume: `geometry` is for scans")
+    volume = open_volume(path)
+    values = f"{str(volume.dtype).removeprefix('torch.')}, {size(volume.nbytes)}"
+    lines = [("volume", str(path)), ("grid", grid_text(volume.grid)), ("unit", unit_text(volume.unit))]
+    if picture is not None:
+        save_preview(volume, picture, title=path.name, force=force)
+    return [*lines, ("values", values), *_made_by(volume.provenance)]
+
+
+def _made_by(provenance: object) -> Lines:
+    known = dict(provenance) if provenance else {}  # pyright: ignore[reportArgumentType, reportCallIssue]
+    made = [str(known[name]) for name in ("software", "command", "time") if name in known]
+    return [("made by", ", ".join(made))] if made else []
 
 
 def _grid(scan: Scan) -> Lines:
     """The grid that `sinograd reconstruct` takes."""
+    from sinograd.workflows.grids import base_grid, grid_text
+
     try:
         grid = base_grid(scan)
     except ValueError as error:
         return [("grid", f"none: {str(error).removeprefix(f'{scan.name}: ')}")]
     source = "suggested by the file" if scan.grid is not None else "covers the field of view"
     return [("grid", f"{grid_text(grid)} ({source})")]
-
-
-def _coverage(scan: Scan) -> Lines:
-    """Which rays were measured, where that is defined."""
-    import sinograd as sg
-
-    try:
-        return [("coverage", str(sg.coverage(scan.geometry)))]
-    except ValueError as error:
-        return [("coverage", f"unknown: {str(error).removeprefix('geometry: ')}")]

@@ -3,34 +3,32 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING
 
-import typer
-
-from sinograd.cli.describe import Lines, show
-from sinograd.cli.errors import reported
-from sinograd.cli.progress import Progress
+from sinograd.cli.command import Option, command
+from sinograd.cli.options import SHARED
 from sinograd.errors import InputError
+from sinograd.workflows.report import Report, opened_report
 
 if TYPE_CHECKING:
+    from sinograd.cli.describe import Lines
     from sinograd.training import TrainingResult
 
 
-@reported
+OPTIONS = {
+    **SHARED,
+    "config": Option(
+        Path, "YAML file: task, data, model and when to stop.", metavar="CONFIG", argument=True, required=True
+    ),
+    "output": Option(Path, "Folder of the run. Default: the file's `output`.", ("-o", "--output"), metavar="FOLDER"),
+    "resume": Option(bool, "Continue the run in the folder, to the same result."),
+    "force": Option(bool, "Replace the run in the folder."),
+}
+
+
+@command(OPTIONS)
 def train(
-    config: Annotated[
-        Path,
-        typer.Argument(metavar="CONFIG", help="YAML file: task, data, model and when to stop.", show_default=False),
-    ],
-    output: Annotated[
-        Path | None,
-        typer.Option("-o", "--output", metavar="FOLDER", help="Folder of the run. Default: the file's `output`."),
-    ] = None,
-    resume: Annotated[
-        bool, typer.Option("--resume", metavar="", help="Go on with the run in the folder, to the same result.")
-    ] = False,
-    force: Annotated[bool, typer.Option("--force", metavar="", help="Replace the run in the folder.")] = False,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", metavar="", help="Print warnings and errors only.")] = False,
+    config: Path, output: Path | None = None, resume: bool = False, force: bool = False, quiet: bool = False
 ) -> None:
     """Train a denoiser: bilateral filters or a network; with targets, without, or end to end from projections."""
     from sinograd.training import load_config
@@ -38,22 +36,21 @@ def train(
     from sinograd.training.distributed import first_process
 
     if output is None and load_config(config).output is None:
-        raise InputError(f"{config}: output: missing, expected the folder of the run (or -o FOLDER)")
-    with Progress(quiet=quiet) as progress:
-        bars = _Bars(progress)
-        try:
-            result = run(config, output=output, resume=resume, force=force, progress=bars.step, reading=bars.reading)
-        except ImportError as error:
-            raise InputError(str(error)) from None
+        raise InputError(f"{config}: output: missing, expected the folder of the run (or `output=FOLDER`)")
+    with opened_report(None if quiet else "bar") as report:
+        bars = _Bars(report)
+        result = run(config, output=output, resume=resume, force=force, progress=bars.step, reading=bars.reading)
     if not quiet and first_process():
+        from sinograd.cli.describe import show
+
         show(summary(result))
 
 
 class _Bars:
     """A bar for reading and one for the steps, each when its first report comes."""
 
-    def __init__(self, progress: Progress) -> None:
-        self._progress = progress
+    def __init__(self, report: Report) -> None:
+        self._open = report.stage
         self._stage = ""
 
     def reading(self, done: int, total: int) -> None:
@@ -64,7 +61,7 @@ class _Bars:
 
     def _advance(self, name: str, done: int, total: int, unit: str, note: str = "") -> None:
         if name != self._stage:
-            self._stage, self._report = name, self._progress.stage(name, total, unit)
+            self._stage, self._report = name, self._open(name, total, unit)
         self._report(done, total, note)
 
 

@@ -21,12 +21,10 @@ from sinograd.datasets.simulation import (
 )
 from sinograd.datasets.spec import Phantoms
 from sinograd.geometry import Geometry, Grid
-from sinograd.phantoms import Ellipsoids, abdomen, bone, shepp_logan_3d, tibia
+from sinograd.phantoms.catalogue import FILL, facts, made
+from sinograd.phantoms.ellipsoids import Ellipsoids
 
-_FILL = 0.9  # of the width of the grid
-_WIDTHS = {"abdomen": 340.0, "tibia": 1.3}  # mm, of phantoms that have a size of their own
-_USUAL_WIDTHS = {"bone": 5.0, "shepp-logan": 200.0}  # mm, of those that fit any grid
-_BRAIN = 0.0193  # 1/mm, of the Shepp-Logan phantom
+_USUAL_MM = 100.0  # width of phantoms that do not say one
 
 
 def phantom_pairs(spec: Phantoms) -> list[PairedVolume]:
@@ -51,7 +49,7 @@ class PhantomScan:
         self.spec, self.seed = spec, seed
         voxel = _voxel(spec)
         self.grid = Grid(spec.shape, voxel)
-        self.width = _WIDTHS.get(spec.phantom, _FILL * self.grid.size[2])
+        self.width = facts(spec.phantom).get("width_mm", FILL * self.grid.size[2])
         radius = max(math.hypot(*self.grid.size[1:]) / 2, self.width / math.sqrt(2))
         self.geometry: Geometry = scan_geometry(spec.scan, self.grid, radius)
         self.shape = spec.shape
@@ -89,27 +87,32 @@ class PhantomScan:
 
 
 def _voxel(spec: Phantoms) -> float:
-    """As asked for; by default the phantom fills the grid, or where it may have any size the scanner."""
+    """The voxel size of the specification; by default the phantom, or the scanner if it may have any size, fills
+    the grid."""
     if spec.voxel_mm is not None:
         return spec.voxel_mm
-    if spec.phantom in _WIDTHS:
-        return _WIDTHS[spec.phantom] / (_FILL * spec.shape[2])
+    about = facts(spec.phantom)
+    if "width_mm" in about:
+        return about["width_mm"] / (FILL * spec.shape[2])
     if spec.scan.scanner is not None:
         return scan_geometry(spec.scan, Grid(spec.shape), 1.0).field_of_view / spec.shape[2]
-    return _USUAL_WIDTHS[spec.phantom] / (_FILL * spec.shape[2])
+    return about.get("usual_mm", _USUAL_MM) / (FILL * spec.shape[2])
 
 
 def make_phantom(name: str, seed: int, width: float, height: float) -> Ellipsoids:
-    """The object of a seed, `width` mm wide; details of the tibia fill twice `height`."""
-    if name == "abdomen":
-        return abdomen(seed)
-    if name == "tibia":
-        return tibia(seed, height=2 * height)
-    if name == "bone":
-        return bone(seed, size=width)
-    plain = shepp_logan_3d(width / 2, _BRAIN, "kak-slaney")
+    """The object of a seed, `width` mm wide; details that need a height fill twice `height` mm.
+
+    Phantoms without random parts are turned about z by the seed, so that no two are the same.
+    """
+    about = facts(name)
+    options = dict(about.get("pair_options", {}))
+    if "height" in about.get("options", {}):
+        options["height"] = 2 * height
+    phantom = made(name, seed, width, **options)
+    if about.get("seeded", True) or not seed:
+        return phantom
     turn = torch.rand((), generator=torch.Generator().manual_seed(seed), dtype=torch.float64).item() * 2 * math.pi
-    return _turned(plain, turn) if seed else plain
+    return _turned(phantom, turn)
 
 
 def _pair(spec: Phantoms, seed: int, cache: BlockCache) -> PairedVolume:
@@ -118,7 +121,7 @@ def _pair(spec: Phantoms, seed: int, cache: BlockCache) -> PairedVolume:
     volumes = [Volume(SimulatedSource(simulation, i, cache), simulation.grid, spec.unit) for i in range(count)]
     inputs, target = tuple(volumes[: spec.realisations]), volumes[-1] if count > spec.realisations else None
     name = f"{spec.phantom}-{seed}"
-    return PairedVolume(name, name, inputs, target, spec.unit, "abdomen" if spec.phantom == "abdomen" else "")
+    return PairedVolume(name, name, inputs, target, spec.unit, facts(spec.phantom).get("group", ""))
 
 
 def _part(grid: Grid, first: int, end: int) -> Grid:

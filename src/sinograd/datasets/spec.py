@@ -22,7 +22,7 @@
       folder: null                  # instead of files: FOLDER/input/NAME and FOLDER/target/NAME, by their names
 
       layout: phantoms              # simulated when they are asked for: exact projections, photon noise, FDK
-      phantom: abdomen              # or bone, tibia, shepp-logan
+      phantom: abdomen              # or bone, tibia, shepp-logan ...
       count: 8
       first_seed: 0
       shape: [8, 128, 128]
@@ -51,7 +51,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from sinograd.choices import WINDOWS
+from sinograd.choices import PHANTOMS, WINDOWS
 from sinograd.config.schema import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check, OneOf
 from sinograd.datasets.pairs import PairedVolume, Unit
 from sinograd.datasets.patches import Patches
@@ -144,7 +144,7 @@ class Phantoms:
     """Simulated phantoms with the seeds first_seed, first_seed + 1 ...; see `datasets.phantom_pairs`."""
 
     layout: Literal["phantoms"] = "phantoms"
-    phantom: Literal["abdomen", "bone", "tibia", "shepp-logan"] = "abdomen"
+    phantom: Annotated[str, OneOf(PHANTOMS)] = "abdomen"
     count: Count = 8
     first_seed: Annotated[int, NOT_NEGATIVE] = 0
     shape: Annotated[tuple[int, int, int], _SHAPE] = (8, 128, 128)

@@ -1,95 +1,71 @@
-"""What `sinograd simulate` can scan: phantoms by name, each with the scanner it is made for."""
+"""Phantoms by name (`sinograd.choices.PHANTOMS`), each with the scanner that it is made for."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from sinograd.choices import PHANTOMS
 from sinograd.errors import InputError
 
 if TYPE_CHECKING:
     import torch
 
     from sinograd.geometry import Geometry
-    from sinograd.phantoms import Ellipsoids
+    from sinograd.phantoms.ellipsoids import Ellipsoids
 
-_FILL = 0.9  # of the field of view, for phantoms without a size of their own
+FILL = 0.9
+"""Of the field of view or the grid, for phantoms without a width of their own."""
 
 
-@dataclass(frozen=True)
-class Phantom:
-    """An object by name: `make(seed)` is as wide as `size` mm; None: any size, as all fit it.
+def facts(name: str) -> Mapping[str, Any]:
+    """What the registry says about a phantom; InputError for an unknown one."""
+    return PHANTOMS.entry(name).about
 
-    scanner, views, detector: what it is scanned with unless the user says otherwise: a scanner of the package, how
-    many views of it, and into how many elements (rows, columns) its detector is divided.
-    rows_mm: height of the detector that is used; None: all of it.
+
+def made(name: str, seed: int, width: float, **options: Any) -> Ellipsoids:
+    """A phantom that is `width` mm wide.
+
+    seed: of its random parts; phantoms without such are the same for each.
+    options: arguments of the phantom's function instead of the registry's.
     """
-
-    make: Callable[[int], Ellipsoids]
-    size: float | None
-    scanner: str
-    views: int
-    detector: tuple[int, int]
-    rows_mm: float | None = None
+    entry = PHANTOMS.entry(name)
+    seeds = (seed,) if entry.about.get("seeded", True) else ()
+    phantom: Ellipsoids = entry.load()(*seeds, **{**entry.about.get("options", {}), **options})
+    natural = entry.about.get("width_mm", 1.0)
+    return phantom if width == natural else phantom.scaled(width / natural)
 
 
-def _shepp_logan(seed: int) -> Ellipsoids:
-    from sinograd.phantoms import shepp_logan_3d
-
-    return shepp_logan_3d(0.5, 0.02, "kak-slaney")
-
-
-def _ball(seed: int) -> Ellipsoids:
-    from sinograd.phantoms import ball
-
-    return ball(0.5, 0.02)
-
-
-def _bone(seed: int) -> Ellipsoids:
-    from sinograd.phantoms import bone
-
-    return bone(seed, size=1.0)
+def placed(name: str, seed: int, geometry: Geometry, size_mm: float | None) -> tuple[Ellipsoids, float]:
+    """The phantom and its width in mm: `size_mm`, its own, or 0.9 of the field of view."""
+    if size_mm is not None and not 0 < size_mm < float("inf"):
+        raise InputError(f"`size_mm` must be positive, got {size_mm}")
+    if size_mm is None:
+        size_mm = facts(name).get("width_mm")
+    if size_mm is None:
+        size_mm = FILL * geometry.field_of_view
+        if size_mm <= 0:
+            raise InputError("the scanner does not see its axis in every view: set the phantom's width, `size_mm`")
+    return made(name, seed, size_mm), size_mm
 
 
-def _tibia(seed: int) -> Ellipsoids:
-    from sinograd.phantoms import tibia
-
-    return tibia(seed, height=0.15)
-
-
-def _abdomen(seed: int) -> Ellipsoids:
-    from sinograd.phantoms import abdomen
-
-    return abdomen(seed)
-
-
-def _abdomen_implant(seed: int) -> Ellipsoids:
-    from sinograd.phantoms import abdomen
-
-    return abdomen(seed, implant="titanium")
-
-
-PHANTOMS = {
-    "abdomen": Phantom(_abdomen, 340.0, "siemens-definition-as", 576, (32, 368)),
-    "abdomen-implant": Phantom(_abdomen_implant, 340.0, "siemens-definition-as", 576, (32, 368)),
-    "ball": Phantom(_ball, None, "tigre-default", 180, (128, 128)),
-    "bone": Phantom(_bone, None, "walnut", 360, (256, 256)),
-    "shepp-logan": Phantom(_shepp_logan, None, "tigre-default", 360, (256, 256)),
-    "tibia": Phantom(_tibia, 1.3, "zeiss-xradia-620", 400, (32, 512), rows_mm=0.432),
-}
-
-
-def scanned_by(phantom: Phantom, scanner: str | None, views: int | None, detector: tuple[int, ...] | None) -> Geometry:
-    """The scanner, with as many views and detector elements as asked for over the same angles and the same size."""
-    from sinograd.geometry import load_geometry
+def scanned_by(
+    name: str, scanner: Geometry | str | os.PathLike[str] | None, views: int | None, detector: tuple[int, ...] | None
+) -> Geometry:
+    """The scanner (by default the phantom's own), with so many views and detector elements over the same angles and
+    the same size."""
+    from sinograd.geometry import Geometry, load_geometry
 
     if scanner is not None:
-        return resampled(load_geometry(scanner), views, detector)
-    geometry = load_geometry(phantom.scanner)
-    views = phantom.views if views is None else views
-    return resampled(geometry, views, phantom.detector if detector is None else detector, phantom.rows_mm)
+        return resampled(scanner if isinstance(scanner, Geometry) else load_geometry(scanner), views, detector)
+    about = facts(name)
+    if "scanner" not in about:
+        raise InputError(f"`scanner` is missing: the phantom {name} has none of its own")
+    views = about.get("views") if views is None else views
+    detector = about.get("detector") if detector is None else detector
+    return resampled(load_geometry(about["scanner"]), views, detector, about.get("rows_mm"))
 
 
 def resampled(
@@ -136,19 +112,6 @@ def _spread(angles: torch.Tensor, views: int) -> torch.Tensor:
     return torch.linspace(angles[0].item(), angles[0].item() + span, views, dtype=torch.float64)
 
 
-def placed(phantom: Phantom, seed: int, geometry: Geometry, size_mm: float | None) -> tuple[Ellipsoids, float]:
-    """The object and its width in mm: as asked for, its own, or 0.9 of the field of view."""
-    if size_mm is not None and not 0 < size_mm < float("inf"):
-        raise InputError(f"`size_mm` must be positive, got {size_mm}")
-    natural = 1.0 if phantom.size is None else phantom.size
-    if size_mm is None:
-        size_mm = phantom.size if phantom.size is not None else _FILL * geometry.field_of_view
-        if size_mm <= 0:
-            raise InputError("the scanner does not see its axis in every view: give the phantom's width, `size_mm`")
-    made = phantom.make(seed)
-    return (made if size_mm == natural else made.scaled(size_mm / natural)), size_mm
-
-
 def names() -> str:
     """The phantoms, for help and messages."""
-    return ", ".join(PHANTOMS)
+    return ", ".join(PHANTOMS.names())

@@ -10,16 +10,21 @@ if TYPE_CHECKING:
     from sinograd.physics.bowtie import bowtie_transmission
     from sinograd.physics.lower_dose import low_dose
     from sinograd.physics.photon_noise import add_photon_noise, photon_counts
+    from sinograd.physics.readings import Starved, made_by_views, view_slices, views_of_readings
 
 __all__ = [
+    "Starved",
     "add_photon_noise",
     "attenuation_from_hounsfield",
     "bowtie_transmission",
     "hounsfield_from_attenuation",
     "line_integrals_from_transmission",
     "low_dose",
+    "made_by_views",
     "photon_counts",
     "transmission_from_line_integrals",
+    "view_slices",
+    "views_of_readings",
 ]
 
 attach(__name__)

@@ -1,1 +1,16 @@
-"""Jobs from file to file as library functions: what the commands run."""
+"""Whole jobs as library functions: what the commands run. Their arguments are the options of the commands."""
+
+from typing import TYPE_CHECKING
+
+from sinograd.lazy import attach
+
+if TYPE_CHECKING:
+    from sinograd.workflows.conversion import convert
+    from sinograd.workflows.denoising import denoise
+    from sinograd.workflows.reconstruction import reconstruct
+    from sinograd.workflows.report import Bars, Report
+    from sinograd.workflows.simulation import simulate
+
+__all__ = ["Bars", "Report", "convert", "denoise", "reconstruct", "simulate"]
+
+attach(__name__)

@@ -1,11 +1,12 @@
-"""FDK and filtered backprojection that can be interrupted and resumed."""
+"""FDK and filtered backprojection of a prepared scan, interrupted and resumed."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from sinograd.errors import InputError, Stopped
-from sinograd.workflows.checkpoint import Partial, deferred_interrupt
+from sinograd.interrupts import Interrupts
+from sinograd.workflows.checkpoint import Partial
 from sinograd.workflows.devices import chosen_device
 
 if TYPE_CHECKING:
@@ -22,8 +23,8 @@ _FLOAT32_BYTES = 4
 
 
 def filtered_backprojection(
-    request: Request, scan: Scan, grid: Grid, progress: Report
-) -> tuple[torch.Tensor, str, str, Partial]:
+    request: Request, scan: Scan, grid: Grid, report: Report
+) -> tuple[torch.Tensor, str, str, Partial | None]:
     """The volume of a prepared scan, the algorithm and its options in words, and the file of an unfinished volume.
 
     The first interrupt is obeyed between two blocks of views: the volume so far is kept for `resume=True`, unless it is
@@ -34,10 +35,13 @@ def filtered_backprojection(
     cone = isinstance(scan.geometry, ConeBeam)
     if request.algorithm == ("fbp" if cone else "fdk"):
         raise InputError(f"`algorithm={request.algorithm!r}` does not take a {type(scan.geometry).__name__}")
-    whole = _prepared(request, scan, grid)
+    whole = _of_scan(request, scan, grid)
     partial = Partial.of(request, scan, grid)
     parts = _parts(chosen_device(request.device), whole)
-    volume = (_in_slabs if len(parts) > 1 else _whole)(request, scan, whole, parts, partial, progress)
+    if len(parts) > 1:
+        volume = _in_slabs(request, scan, whole, len(parts), report)
+    else:
+        volume = _whole(request, scan, whole, parts[0].block if parts else None, partial, report)
     options = f"window {request.window}, cut-off {request.cutoff:g}"
     if request.truncation != "none":
         options += f", rows continued ({request.truncation})"
@@ -46,22 +50,20 @@ def filtered_backprojection(
     return volume, "FDK" if cone else "FBP", options, partial
 
 
-def _prepared(request: Request, scan: Scan, grid: Grid) -> FilteredBackprojection:
-    """What does not depend on the projections; what is wrong with the geometry is said of the scan."""
-    from sinograd.geometry import ConeBeam
+def _of_scan(request: Request, scan: Scan, grid: Grid) -> FilteredBackprojection:
+    """What does not depend on the projections; errors about the geometry name the scan."""
+    from sinograd.ops.arguments import check_pair
     from sinograd.recon import FilteredBackprojection
-    from sinograd.recon.analytic.fbp import check_fbp
-    from sinograd.recon.analytic.fdk import check_fdk
+    from sinograd.recon.analytic.orbit import UndefinedGeometryError
 
-    geometry = scan.geometry
-    options = {"window": request.window, "cutoff": request.cutoff, "truncation": request.truncation}
+    check_pair(scan.geometry, grid)
     try:
-        (check_fdk if isinstance(geometry, ConeBeam) else check_fbp)(geometry, grid)
-        return FilteredBackprojection.of(geometry, grid, **options)  # pyright: ignore[reportArgumentType]
-    except ValueError as error:
-        if not str(error).startswith("geometry: "):
-            raise
-        raise InputError(f"{scan.name}: {str(error).removeprefix('geometry: ')}") from error
+        return FilteredBackprojection.of(
+            scan.geometry, grid, window=request.window, cutoff=request.cutoff, truncation=request.truncation
+        )
+    except UndefinedGeometryError as error:
+        name = "FDK" if scan.geometry.ndim == 3 and scan.geometry.divergent else "filtered backprojection"
+        raise InputError(f"{scan.name}: {name} {error.reason}") from error
 
 
 def _parts(where: torch.device, whole: FilteredBackprojection) -> list[Part]:
@@ -75,52 +77,49 @@ def _whole(
     request: Request,
     scan: Scan,
     whole: FilteredBackprojection,
-    parts: list[Part],
-    partial: Partial,
-    progress: Report,
+    block: int | None,
+    partial: Partial | None,
+    report: Report,
 ) -> torch.Tensor:
     """The volume, which stays on the device until it is done."""
     import torch
 
-    start, first = partial.load() if request.resume else (torch.zeros(whole.grid.shape), 0)
+    start, first = (torch.zeros(whole.grid.shape), 0)
+    if partial is not None and request.resume:
+        start, first = partial.load()
     volume, projections = start.to(chosen_device(request.device)), scan.load()
-    advance = progress.stage("reconstructing", len(scan.geometry))
-    with deferred_interrupt() as asked:
+    advance = report.stage("reconstructing", whole.views)
+    with Interrupts() as interrupts:
 
-        def report(done: int, total: int) -> None:
+        def after_block(done: int, total: int) -> None:
             advance(done, total)
-            if asked():
+            if partial is None:
+                if interrupts.requested:
+                    raise Stopped()
+            elif interrupts.requested:
                 partial.save(volume.cpu(), whole.held(done))
-                raise Stopped(kept=f"`resume=True` goes on from there ({partial.path.name} holds it)")
-            if partial.is_due and whole.held(done) == done < total:
+                raise Stopped(kept=partial.kept("it"))
+            elif partial.is_due and whole.held(done) == done < total:
                 partial.save(volume.cpu(), done)
 
-        block = parts[0].block if parts else None
-        whole.add(volume, projections, range(first, whole.views), report, block=block)
+        whole.add(volume, projections, range(first, whole.views), after_block, block=block)
     return volume.cpu()
 
 
-def _in_slabs(
-    request: Request,
-    scan: Scan,
-    whole: FilteredBackprojection,
-    parts: list[Part],
-    partial: Partial,
-    progress: Report,
-) -> torch.Tensor:
+def _in_slabs(request: Request, scan: Scan, whole: FilteredBackprojection, slabs: int, report: Report) -> torch.Tensor:
     """The volume, of which nothing is kept when it is interrupted."""
     if request.resume:
         raise InputError(
-            f"`resume`: this volume takes {len(parts)} slabs on {request.device}, and those of an interrupted run are "
-            "not kept; start without `resume`, or go on with `device='cpu'`"
+            f"`resume`: this volume takes {slabs} slabs on {request.device}, and those of an interrupted run are not "
+            "kept; start without `resume`, or go on with `device='cpu'`"
         )
     projections = scan.load()
-    advance = progress.stage("reconstructing", len(scan.geometry))
-    with deferred_interrupt() as asked:
+    advance = report.stage("reconstructing", whole.views)
+    with Interrupts() as interrupts:
 
-        def report(done: int, total: int) -> None:
+        def after_block(done: int, total: int) -> None:
             advance(done, total)
-            if asked():
-                raise KeyboardInterrupt
+            if interrupts.requested:
+                raise Stopped()
 
-        return whole.on(chosen_device(request.device)).volume(projections, report)
+        return whole.on(chosen_device(request.device)).volume(projections, after_block)

@@ -1,16 +1,12 @@
-"""What an interrupted reconstruction leaves behind, and how it goes on."""
+"""What an interrupted reconstruction leaves behind, and how it is resumed."""
 
 from __future__ import annotations
 
 import hashlib
 import json
-import signal
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import InputError
@@ -28,7 +24,7 @@ SAVE_SECONDS = 300.0  # between two savings without an interrupt
 class Partial:
     """A volume that holds some of the views or iterations, in a file beside the output: OUTPUT.partial.h5.
 
-    `key` tells whether a file belongs to the same work: scan, options, geometry, grid and version.
+    `key` identifies the work: scan, options, geometry, grid and version. A file with another key is not resumed.
     """
 
     def __init__(self, output: Path, grid: Grid, work: Mapping[str, Any]) -> None:
@@ -38,10 +34,12 @@ class Partial:
         self._saved_at = time.monotonic()
 
     @classmethod
-    def of(cls, request: Request, scan: Scan, grid: Grid) -> Partial:
-        """That of a request for a prepared scan."""
+    def of(cls, request: Request, scan: Scan, grid: Grid) -> Partial | None:
+        """That of a request for a prepared scan; None where there is no output, or the scan is no file."""
         from sinograd.data import software_version
 
+        if request.output is None or not isinstance(request.scan, Path):
+            return None
         file = request.scan.stat()
         work = {
             "scan": str(request.scan.resolve()),
@@ -55,7 +53,7 @@ class Partial:
         return cls(request.output, grid, work)
 
     def load(self) -> tuple[torch.Tensor, int]:
-        """The volume so far and the views (or iterations) in it; ValueError if there is none or it is of other work."""
+        """The volume so far and the views (or iterations) in it; InputError if there is none or it is of other work."""
         from sinograd.io import read_volume
 
         if not self.path.exists():
@@ -77,6 +75,10 @@ class Partial:
         write_volume(volume, self.path, self.grid, unit="1/mm", force=True, provenance=record)
         self._saved_at = time.monotonic()
 
+    def kept(self, what: str) -> str:
+        """What an interrupt leaves, in words."""
+        return f"`resume=True` goes on from there ({self.path.name} holds {what})"
+
     @property
     def is_due(self) -> bool:
         """Whether the last saving is long ago."""
@@ -85,27 +87,3 @@ class Partial:
     def remove(self) -> None:
         """The work is done."""
         self.path.unlink(missing_ok=True)
-
-
-@contextmanager
-def deferred_interrupt() -> Iterator[Callable[[], bool]]:
-    """Inside, the first Ctrl-C is noted instead of raised (the yielded function tells); the second is raised.
-
-    In other threads than the main one interrupts do not arrive, so nothing changes.
-    """
-    asked = False
-
-    def note(number: int, frame: FrameType | None) -> None:
-        nonlocal asked
-        if asked:
-            raise KeyboardInterrupt
-        asked = True
-
-    if threading.current_thread() is not threading.main_thread():
-        yield lambda: False
-        return
-    before = signal.signal(signal.SIGINT, note)
-    try:
-        yield lambda: asked
-    finally:
-        signal.signal(signal.SIGINT, before)

@@ -8,6 +8,8 @@ import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from sinograd.choices import ALGORITHMS
+
 if TYPE_CHECKING:
     from sinograd.data import Scan
     from sinograd.geometry import Geometry, Grid
@@ -32,20 +34,33 @@ class Estimate:
         return self.read_seconds + self.reconstruct_seconds
 
 
-def estimate(scan: Scan, geometry: Geometry, grid: Grid) -> Estimate:
-    """Of FDK or filtered backprojection of `scan`, prepared to have `geometry`, on `grid`.
+def estimate(
+    scan: Scan, geometry: Geometry, grid: Grid, algorithm: str = "auto", iterations: int | None = None
+) -> Estimate:
+    """Of reconstructing `scan`, prepared to have `geometry`, on `grid`.
 
-    Reads and reconstructs a block of views in a slab of the volume, whose time is multiplied.
+    Reads a block of views. Of direct algorithms a block of views is reconstructed in a slab of the volume, of iterative
+    ones some views are projected and backprojected there; the times are multiplied.
+
+    Args:
+        algorithm: "auto" or a name of `ALGORITHMS`.
+        iterations: of an iterative algorithm; None: its default.
     """
-    from sinograd.recon.analytic.filtered_backprojection import GROUP_VIEWS
+    projections, volume = 4 * math.prod(geometry.projection_shape), 4 * math.prod(grid.shape)
+    if algorithm != "auto" and ALGORITHMS.entry(algorithm).about.get("iterative"):
+        from sinograd.recon.algorithms import default_iterations, working_memory
 
-    views = len(geometry)
-    projections = 4 * math.prod(geometry.projection_shape)
-    volume = 4 * math.prod(grid.shape)
-    block = 4 * min(views, _VIEWS) * projections / 4 / views
-    sums = volume if views > GROUP_VIEWS else 0
-    peak = _IDLE_BYTES + projections + volume + sums + 4 * (block + (2 << 20) * 10)
-    return Estimate(peak, volume, _read_seconds(scan), _reconstruct_seconds(geometry, grid))
+        memory = _IDLE_BYTES + working_memory(algorithm, grid.shape, geometry.projection_shape)
+        iterations = default_iterations(algorithm) if iterations is None else iterations
+        seconds = iterations * _iteration_seconds(geometry, grid)
+    else:
+        from sinograd.recon.analytic.filtered_backprojection import GROUP_VIEWS
+
+        block = projections * min(len(geometry), _VIEWS) / len(geometry)
+        sums = volume if len(geometry) > GROUP_VIEWS else 0
+        memory = _IDLE_BYTES + projections + volume + sums + 4 * (block + (2 << 20) * 10)
+        seconds = _direct_seconds(geometry, grid)
+    return Estimate(memory, volume, _read_seconds(scan), seconds)
 
 
 def _read_seconds(scan: Scan) -> float:
@@ -58,7 +73,28 @@ def _read_seconds(scan: Scan) -> float:
     return (time.perf_counter() - start) * views / count
 
 
-def _reconstruct_seconds(geometry: Geometry, grid: Grid) -> float:
+def _iteration_seconds(geometry: Geometry, grid: Grid) -> float:
+    """Of a projection and a backprojection of all views in the whole grid, from some views in a slab."""
+    import torch
+
+    from sinograd.ops import XRayTransform
+
+    views = len(geometry)
+    count = min(views, _VIEWS)
+    slab, share = _slab(grid, int(_UPDATES / count))
+    operator = XRayTransform(geometry[:count], slab)
+    image = torch.zeros(slab.shape)
+
+    def seconds() -> float:
+        start = time.perf_counter()
+        operator.T(operator(image))
+        return time.perf_counter() - start
+
+    seconds()  # the first call loads what the next ones use
+    return min(seconds() for _ in range(2)) / share * views / count
+
+
+def _direct_seconds(geometry: Geometry, grid: Grid) -> float:
     """Of all views in the whole grid, from a block of views in a slab."""
     import torch
 

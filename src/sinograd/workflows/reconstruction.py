@@ -1,250 +1,224 @@
-"""From a scan file to a volume file: what `sinograd reconstruct` and the demo both run."""
+"""`reconstruct`: from a scan to a volume, the whole job as one function; `sinograd reconstruct` runs it."""
 
 from __future__ import annotations
 
-import dataclasses
-import time
-import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.errors import GridWarning, InputError
-from sinograd.workflows.devices import chosen_device
-from sinograd.workflows.grids import choose_grid, outside_text
-from sinograd.workflows.job import job, no_partial
-from sinograd.workflows.report import Report, recorded_warnings
+from sinograd.choices import ALGORITHMS, WINDOWS
+from sinograd.errors import InputError, InputTypeError
+from sinograd.workflows.report import Report
+from sinograd.workflows.values import (
+    center_choice,
+    choice,
+    numbers,
+    path_or_none,
+    recorded,
+    span,
+    view_slice,
+)
 
 if TYPE_CHECKING:
-    import torch
+    from sinograd.data import Scan, Volume
+    from sinograd.geometry import Geometry
+    from sinograd.preparation import Preparation
 
-    from sinograd.data import Scan
-    from sinograd.geometry import Grid
-    from sinograd.preparation import Center
+TRUNCATION = ("none", "ellipse")
 
 
-@dataclass(frozen=True)
+def reconstruct(
+    scan: Scan | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    geometry: Geometry | str | os.PathLike[str] | None = None,
+    views: slice | str | None = None,
+    rows: tuple[int, int] | str | None = None,
+    columns: tuple[int, int] | str | None = None,
+    binning: int | tuple[int, int] | str = 1,
+    unattenuated: float | None = None,
+    repair: bool = True,
+    dead: float = 0.3,
+    hot: float = 2.0,
+    saturation: float | None = None,
+    smallest: float = 1e-5,
+    air: tuple[int, int] | str | None = None,
+    beam_hardening: Sequence[float] | str = (),
+    rings: bool = False,
+    ring_width: float = 4.0,
+    ring_limit: float | None = 0.1,
+    shifts: str = "interpolate",
+    edges: str = "nearest",
+    center: str | float = "file",
+    algorithm: str = "auto",
+    iterations: int | None = None,
+    tv_strength: float | None = None,
+    non_negative: bool = True,
+    window: str = "ram-lak",
+    cutoff: float = 1.0,
+    truncation: str = "none",
+    voxel_mm: float | None = None,
+    shape: Sequence[int] | str | None = None,
+    center_mm: Sequence[float] | str | None = None,
+    mask: bool = False,
+    device: str = "cpu",
+    preview: str | os.PathLike[str] | None = None,
+    page: str | os.PathLike[str] | None = None,
+    center_picture: str | os.PathLike[str] | None = None,
+    resume: bool = False,
+    force: bool = False,
+    report: Report | str | bool | None = None,
+) -> Volume:
+    """Reconstruct a scan: FDK for cone beams, filtered backprojection for fan and parallel beams, or iterations.
+
+    Raw counts become line integrals first: references, dark images, shifts and the rest of the preparation follow from
+    the scan and the options. The arguments are the options of `sinograd reconstruct`, with the same defaults; values
+    are Python's own or the texts that the command takes: `shape=(64, 256, 256)` or "64,256,256".
+
+    Args:
+        scan: a scan file or folder, or a `Scan`, which stays as it is.
+        output: the volume's file (.h5, .tif, .npy, .mha, .nii.gz, .zarr, or a folder of slices); None: none.
+        geometry: instead of the scan's: a Geometry, a YAML file or the name of a scanner.
+        views: the views to use: slice(0, 100, 2) or "0:100:2".
+        rows, columns: (first, end) of the detector to use.
+        binning, unattenuated, repair, dead, hot, saturation, smallest, air, beam_hardening, rings, ring_width,
+            ring_limit, shifts, edges: see `Preparation`.
+        center: centre of rotation: "file": as the scan says; "auto": found from the projections; or detector pixels
+            that it lies further along the columns.
+        algorithm: "auto": FDK or filtered backprojection; or a name of `sinograd.choices.ALGORITHMS`.
+        iterations: of an iterative algorithm; None: its own default.
+        tv_strength: of fista-tv: 2 is twice as smooth as its default.
+        non_negative: no attenuation below zero, in algorithms that can have it so.
+        window, cutoff: of the ramp filter; see `fdk`.
+        truncation: how rows continue beyond the detector: "none" or "ellipse".
+        voxel_mm: voxel size in mm; None: detector pixel over magnification, or what the scan suggests.
+        shape: voxels (z, y, x) or (y, x); None: as many as cover the field of view.
+        center_mm: middle of the volume (x, y, z) or (x, y).
+        mask: set voxels outside the field of view to zero.
+        device: "cpu", "cuda" or "cuda:1".
+        preview, page, center_picture: further files to write: a PNG of the middle slices, an .html page, a PNG of the
+            search for the centre.
+        resume: continue an interrupted run with the same output; needs a scan file.
+        force: replace files that exist.
+        report: shows progress: True or "bar", or a `workflows.Report`; None: nothing.
+
+    Returns:
+        Attenuation in 1/mm, in memory, float32 [z, y, x] or [y, x]. Its provenance has scan, options, preparation,
+        centre and warnings; a volume file with it is a configuration that repeats the reconstruction.
+
+    Raises:
+        InputError, FileError: wrong values, before any work; a scan that cannot be read or prepared.
+        OutOfMemory: too little memory.
+        Stopped: an interrupt; says how far the work came and what was kept.
+
+    Warns:
+        SinogradWarning: all warnings of reading, preparation and reconstruction.
+    """
+    arguments = dict(locals())
+    from sinograd.workflows.pipeline import run_reconstruction
+
+    return run_reconstruction(Request.of(arguments), report).volume
+
+
+@dataclass(frozen=True, kw_only=True)
 class Request:
-    """What to reconstruct and where to write it; lengths in mm. None leaves the choice to the scan.
+    """Checked arguments of `reconstruct`; lengths in mm. None leaves the choice to the scan.
 
-    preparation: fields of `sinograd.preparation.Preparation`. center: "file", "auto" or detector pixels along +u.
-    device: where to compute.
-    options: what the volume keeps of the command line, so that it can be repeated.
+    options: what the volume's record keeps of the arguments, so that it can be repeated.
     """
 
-    scan: Path
-    output: Path
-    geometry: str | None = None
-    views: slice | None = None
-    preparation: Mapping[str, Any] = field(default_factory=dict)
-    center: str | float = "file"
-    center_picture: Path | None = None
-    algorithm: str = "auto"
-    iterations: int | None = None
-    tv_strength: float | None = None
-    non_negative: bool = True
-    window: str = "ram-lak"
-    cutoff: float = 1.0
-    truncation: str = "none"
-    voxel_mm: float | None = None
-    shape: tuple[int, ...] | None = None
-    center_mm: tuple[float, ...] | None = None
-    mask: bool = False
-    preview: Path | None = None
-    page: Path | None = None
-    device: str = "cpu"
-    resume: bool = False
-    force: bool = False
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """What came of a request: the volume on its grid, the prepared scan, seconds by stage, and what was warned of."""
-
-    scan: Scan
-    grid: Grid
-    volume: torch.Tensor
+    scan: Scan | Path
+    output: Path | None
+    geometry: Geometry | str | os.PathLike[str] | None
+    views: slice | None
+    preparation: Preparation
+    center: str | float
     algorithm: str
-    details: str
-    center: Center | None
-    seconds: Mapping[str, float]
-    warnings: list[str]
+    iterations: int | None
+    tv_strength: float | None
+    non_negative: bool
+    window: str
+    cutoff: float
+    truncation: str
+    voxel_mm: float | None
+    shape: tuple[int, ...] | None
+    center_mm: tuple[float, ...] | None
+    mask: bool
+    device: str
+    preview: Path | None
+    page: Path | None
+    center_picture: Path | None
+    resume: bool
+    force: bool
+    options: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Request:
+        """The request of the arguments of `reconstruct`; InputError or InputTypeError, which name them."""
+        from sinograd.data import Scan
+
+        scan = arguments["scan"]
+        if not isinstance(scan, Scan | str | os.PathLike):
+            raise InputTypeError(f"`scan`: expected a file, a folder or a Scan, got a {type(scan).__name__}")
+        checked = {
+            "scan": scan if isinstance(scan, Scan) else Path(scan),
+            "views": view_slice(arguments["views"]),
+            "preparation": _preparation(arguments),
+            "center": center_choice(arguments["center"]),
+            "algorithm": choice(arguments["algorithm"], ("auto", *ALGORITHMS.names()), "algorithm"),
+            "window": choice(arguments["window"], WINDOWS.names(), "window"),
+            "truncation": choice(arguments["truncation"], TRUNCATION, "truncation"),
+            "shape": numbers(arguments["shape"], int, "shape"),
+            "center_mm": numbers(arguments["center_mm"], float, "center_mm"),
+            "options": recorded(arguments),
+        }
+        for name in ("output", "preview", "page", "center_picture"):
+            checked[name] = path_or_none(arguments[name])
+        names = cls.__dataclass_fields__
+        request = cls(**{name: checked[name] if name in checked else arguments[name] for name in names})
+        request._check()
+        return request
+
+    @property
+    def file(self) -> Path | None:
+        """The scan's file; None for one that was made in memory."""
+        return self.scan if isinstance(self.scan, Path) else self.scan.file
+
+    @property
+    def title(self) -> str:
+        """The scan's name for pictures."""
+        return "scan" if self.file is None else self.file.name
+
+    @property
+    def iterative(self) -> bool:
+        """Whether the algorithm is an iterative one."""
+        return self.algorithm != "auto" and bool(ALGORITHMS.entry(self.algorithm).about.get("iterative"))
+
+    def _check(self) -> None:
+        from sinograd.workflows.iterative import check_options
+
+        check_options(self)
+        if not 0 <= self.cutoff <= 1:
+            raise InputError(f"`cutoff` must be from 0 to 1, got {self.cutoff}")
+        if self.center_picture is not None and self.center != "auto":
+            raise InputError("`center_picture` shows the search of `center='auto'`, which is not set")
+        if self.resume and (self.output is None or not isinstance(self.scan, Path)):
+            raise InputError("`resume` needs a scan file and an `output`: the interrupted run is kept beside it")
 
 
-def reconstruct_file(request: Request, progress: Report) -> Reconstruction:
-    """Read, prepare, reconstruct, write. Nothing is written unless everything before succeeded.
+def _preparation(arguments: Mapping[str, Any]) -> Preparation:
+    from dataclasses import fields
 
-    An interrupt is raised again with the words for how far the work came.
-    """
-    with job(progress, no_partial(request.output.name)) as position:
-        return _reconstruct_file(request, position)
+    from sinograd.preparation import Preparation
 
-
-def opened_scan(request: Request, told: list[str], progress: Report) -> Scan:
-    """The scan of a request, of its views; nothing but what its header tells is read."""
-    from sinograd.io import read
-
-    with recorded_warnings(told, progress):
-        scan = read(request.scan, geometry=request.geometry)
-        if request.views is None:
-            return scan
-        chosen = range(scan.shape[0])[request.views]
-        if not chosen:
-            raise InputError(f"`views`: no view of {scan.name}'s {scan.shape[0]} is chosen")
-        return scan[request.views]
-
-
-def _reconstruct_file(request: Request, progress: Report) -> Reconstruction:
-    import sinograd  # noqa: F401  (so that the clock below does not count it)
-    from sinograd.workflows.analytic import filtered_backprojection
-    from sinograd.workflows.iterative import METHODS, check_options, iterate
-
-    told: list[str] = []
-    check_options(request)
-    chosen_device(request.device)
-    _check_the_scan_stays(request)
-    clock = _Clock()
-    scan = opened_scan(request, told, progress)
-    check_outputs(request, _grid(request, scan))
-    prepared = _prepare(request, scan, progress, told)
-    clock.stage("read")
-
-    prepared, center = _centered(request, prepared, progress, told)
-    if center is not None:
-        clock.stage("centre")
-    grid = _grid(request, prepared)
-    with recorded_warnings(told, progress):
-        outside = outside_text(prepared.geometry, grid)
-        if outside is not None:
-            warnings.warn(outside, GridWarning, stacklevel=2)
-        run = iterate if request.algorithm in METHODS else filtered_backprojection
-        volume, algorithm, details, partial = run(request, prepared, grid, progress)
-    if request.mask:
-        from sinograd.preparation import mask_field_of_view_
-
-        mask_field_of_view_(volume, prepared.geometry, grid)
-    clock.stage("reconstruct")
-
-    progress.stage("writing", 0)
-    result = Reconstruction(prepared, grid, volume, algorithm, details, center, clock.seconds, told)
-    _write(request, result)
-    partial.remove()
-    clock.stage("write")
-    return result
-
-
-def _grid(request: Request, scan: Scan) -> Grid:
-    return choose_grid(scan, request.voxel_mm, request.shape, request.center_mm)
-
-
-def check_outputs(request: Request, grid: Grid) -> None:
-    """Whether everything can be written, before the work starts."""
-    from sinograd.io import check_volume_path
-    from sinograd.view import check_page_path, check_picture_path
-
-    check_volume_path(request.output, grid, force=request.force)
-    for picture in (request.preview, request.center_picture):
-        if picture is not None:
-            check_picture_path(picture, force=request.force)
-    if request.page is not None:
-        check_page_path(request.page, force=request.force)
-    if request.center_picture is not None and request.center != "auto":
-        raise InputError("`center_picture` shows the search of `center='auto'`, which was not asked for")
-
-
-def _check_the_scan_stays(request: Request) -> None:
-    """ValueError when writing would replace the scan itself."""
-    outputs = {
-        "`output`": request.output,
-        "`preview`": request.preview,
-        "`page`": request.page,
-        "`center_picture`": request.center_picture,
-    }
-    if request.output.suffix.lower() == ".npy":
-        outputs["the .yaml beside `output`"] = request.output.with_suffix(".yaml")
-    for name, path in outputs.items():
-        if path is not None and path.exists() and request.scan.exists() and path.samefile(request.scan):
-            raise InputError(f"cannot write {path}: {name} is the scan itself")
-
-
-def _prepare(request: Request, scan: Scan, progress: Report, told: list[str]) -> Scan:
-    """The scan in memory, as line integrals, with finite values."""
-    from sinograd.preparation import Preparation, prepare
-
-    advance = progress.stage("reading", len(scan.geometry))
-    with recorded_warnings(told, progress):
-        prepared = prepare(scan, Preparation.from_dict(request.preparation), progress=advance)
-    return prepared.validate()
-
-
-def _centered(request: Request, scan: Scan, progress: Report, told: list[str]) -> tuple[Scan, Center | None]:
-    """The scan with its detector where the centre of rotation says."""
-    from sinograd.geometry import shift_detector
-
-    if request.center == "file":
-        return scan, None
-    if isinstance(request.center, float):
-        moved = shift_detector(scan.geometry, column=request.center * scan.geometry.detector.spacing[-1])
-        return dataclasses.replace(scan, geometry=moved), None
-    from sinograd.preparation import find_center
-    from sinograd.view import save_center_picture
-
-    advance = progress.stage("finding centre", len(scan.geometry))
-    with recorded_warnings(told, progress):
-        center = find_center(scan.projections, scan.geometry, progress=advance)
-    if request.center_picture is not None:
-        save_center_picture(center, request.center_picture, force=request.force)
-    return dataclasses.replace(scan, geometry=center.correct(scan.geometry)), center
-
-
-def _write(request: Request, result: Reconstruction) -> None:
-    from sinograd.data import make_provenance
-    from sinograd.io import write_volume
-    from sinograd.view import save_page, save_preview
-
-    scan, grid = result.scan, result.grid
-    metadata = {name: value for name, value in scan.metadata.items() if name != "preparation"}
-    made = {
-        "algorithm": result.algorithm,
-        "details": result.details,
-        "scan": {"file": str(request.scan.resolve()), "metadata": metadata, "provenance": scan.provenance},
-        "preparation": scan.metadata.get("preparation", {}),
-        "geometry": repr(scan.geometry),
-        "warnings": result.warnings,
-    }
-    if result.center is not None:
-        made["center"] = center_text(result.center)
-    provenance = make_provenance("sinograd reconstruct", request.options, **made)
-    write_volume(result.volume, request.output, grid, unit="1/mm", force=request.force, provenance=provenance)
-    title = f"{request.scan.name}: {result.algorithm}, {result.details}"
-    if request.preview is not None:
-        save_preview(result.volume, grid, request.preview, unit="1/mm", title=title, force=request.force)
-    if request.page is not None:
-        details = {name: str(value) for name, value in made.items() if name in ("algorithm", "geometry", "center")}
-        details["scan"] = str(request.scan)
-        details["options"] = ", ".join(f"{name} {value}" for name, value in request.options.items())
-        details["made by"] = f"{provenance['software']}, {provenance['time']}"
-        save_page(result.volume, grid, request.page, unit="1/mm", title=title, details=details, force=request.force)
-
-
-def center_text(center: Center) -> str:
-    """The centre of rotation in words."""
-    return (
-        f"{center.offset_pixels:+.3f} pixels, standard error {center.certainty:.3f} "
-        f"({center.offset_mm:+.6g} mm, {center.method})"
-    )
-
-
-class _Clock:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def stage(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name] = now - self._last
-        self._last = now
+    given = {field.name: arguments[field.name] for field in fields(Preparation)}
+    for name in ("rows", "columns", "air"):
+        given[name] = span(given[name], name)
+    binning = numbers(given["binning"], int, "binning") or (1,)
+    if len(binning) > 2:
+        raise InputError(f"`binning`: expected N or ROWS,COLUMNS, got {given['binning']!r}")
+    given["binning"] = binning[0] if len(binning) == 1 else binning
+    given["beam_hardening"] = numbers(given["beam_hardening"], float, "beam_hardening") or ()
+    return Preparation(**given)

@@ -139,22 +139,25 @@ def recorded_warnings(record: list[str], report: Report) -> Iterator[None]:
 
     The user's filters decide what becomes of them there; they are recorded whatever the filters say.
     """
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always", SinogradWarning)
-        try:
+    new: list[tuple[Any, ...]] = []
+
+    def note(message: Warning | str, category: type[Warning], filename: str, line: int, *_: Any) -> None:
+        text = str(message)
+        if issubclass(category, SinogradWarning):
+            if text in record:
+                return
+            record.append(text)
+            report.warning(text)
+        new.append((message, category, filename, line))
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("always", SinogradWarning)
+            warnings.showwarning = note
             yield
-        finally:
-            new = []
-            for warning in caught:
-                text = str(warning.message)
-                if not issubclass(warning.category, SinogradWarning):
-                    new.append(warning)
-                elif text not in record:
-                    record.append(text)
-                    report.warning(text)
-                    new.append(warning)
-    for warning in new:
-        warnings.warn_explicit(warning.message, warning.category, warning.filename, warning.lineno)
+    finally:
+        for warning in new:
+            warnings.warn_explicit(*warning)
 
 
 def _bars() -> Any:

@@ -1,0 +1,158 @@
+"""`command`: a command from a plain function and a table of options.
+
+Names and defaults are those of the function, or of the job of `sinograd.workflows` that the command runs: they are
+stated once. The table says, by name, what typer parses and which line of help an option has.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum, StrEnum
+from typing import Annotated, Any
+
+import typer
+
+from sinograd.cli.errors import reported
+from sinograd.registry import Registry
+
+NO_FLAGS: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Choices:
+    """The names of a registry, those of plugins too, which are not imported for that.
+
+    before: choices that come before them.
+    fact: only entries with this fact.
+    """
+
+    registry: Registry[Any]
+    before: tuple[str, ...] = ()
+    fact: str | None = None
+
+    @property
+    def late(self) -> bool:
+        """Whether plugins have to be imported to know which names are choices."""
+        return self.fact is not None or bool(self.registry.only)
+
+    def names(self, plugins: bool = True) -> tuple[str, ...]:
+        """All choices; with plugins=False those that are known without importing anything."""
+        if not self.late:
+            return (*self.before, *self.registry.names())
+        entries = self.registry.entries(plugins=plugins)
+        return (*self.before, *(e.name for e in entries if self.fact is None or e.about.get(self.fact)))
+
+    def check(self, value: str | None) -> str | None:
+        """The value, if it is a choice; a usage error that lists them otherwise."""
+        names = () if value is None else self.names()
+        if value is not None and value not in names:
+            raise typer.BadParameter(f"{value!r} is not one of {', '.join(map(repr, names))}.")
+        return value
+
+
+@dataclass(frozen=True)
+class Option:
+    """How a command shows and parses one of its parameters.
+
+    Attributes:
+        kind: a type that typer knows, a tuple of choices, or `Choices`.
+        help: one line.
+        flags: the option's names; by default --name.
+        metavar: what stands for its value.
+        panel: the group of options in the help.
+        argument: a positional argument.
+        required: has no default on the command line.
+        more: further arguments of `typer.Option`.
+    """
+
+    kind: Any
+    help: str
+    flags: tuple[str, ...] = NO_FLAGS
+    metavar: str | None = None
+    panel: str | None = None
+    argument: bool = False
+    required: bool = False
+    more: Mapping[str, Any] = field(default_factory=dict)
+
+    def parameter(self, name: str, default: Any) -> inspect.Parameter:
+        """The parameter as typer reads it."""
+        kind, default = self._kind(name, default)
+        if default is None:
+            kind = kind | None
+        more = {"help": self.help, "metavar": self.metavar, "rich_help_panel": self.panel, **self.more}
+        if isinstance(self.kind, Choices) and self.kind.late:
+            more |= {"metavar": f"[{'|'.join(self.kind.names(plugins=False))}]", "callback": self.kind.check}
+        if default in (inspect.Parameter.empty, None):
+            more["show_default"] = False
+        flags = self.flags
+        if self.kind is bool and "/" not in "".join(flags):
+            flags, more["metavar"] = flags or (f"--{name.replace('_', '-')}",), ""
+        info = typer.Argument(**more) if self.argument else typer.Option(*flags, **more)
+        return inspect.Parameter(
+            name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
+        )
+
+    def _kind(self, name: str, default: Any) -> tuple[Any, Any]:
+        if self.required:
+            default = inspect.Parameter.empty
+        if isinstance(self.kind, Choices) and self.kind.late:
+            return str, default
+        if isinstance(self.kind, Choices | tuple):
+            names = self.kind.names() if isinstance(self.kind, Choices) else self.kind
+            kind: Any = StrEnum(name.title().replace("_", ""), {choice: choice for choice in names})
+            return kind, default if default in (None, inspect.Parameter.empty) else kind(default)
+        if default in (None, inspect.Parameter.empty):
+            return self.kind, default
+        if self.kind is str:
+            return str, default if isinstance(default, str) else ",".join(map(str, _listed(default))) or None
+        return self.kind, default
+
+
+def command(
+    options: Mapping[str, Option], job: Callable[..., Any] | None = None
+) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """A decorator that makes a function a command.
+
+    Args:
+        options: of each parameter, by name. The annotations of the function itself are for its readers alone.
+        job: a function whose parameters the command has, too, but `report`. What they are given comes as the
+            function's first argument, a dictionary.
+
+    The command's typer parameters are made by its `refresh()`, so that choices are those that are registered then.
+    """
+
+    def decorate(function: Callable[..., None]) -> Callable[..., None]:
+        own = list(inspect.signature(function).parameters.values())
+        jobs = [] if job is None else [p for p in inspect.signature(job).parameters.values() if p.name != "report"]
+        if job is not None:
+            own = own[1:]
+
+        def run(**values: Any) -> None:
+            plain = {name: _plain(value) for name, value in values.items()}
+            if job is None:
+                function(**plain)
+            else:
+                function({p.name: plain.pop(p.name) for p in jobs}, **plain)
+
+        run.__name__, run.__doc__ = function.__name__, function.__doc__
+        made: Any = reported(run)
+
+        def refresh() -> None:
+            parameters = [options[p.name].parameter(p.name, p.default) for p in (*jobs, *own)]
+            made.__signature__ = inspect.Signature(parameters)
+            made.__annotations__ = {p.name: p.annotation for p in parameters}
+
+        made.refresh = refresh
+        return made
+
+    return decorate
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
+
+
+def _listed(value: Any) -> Any:
+    return value if isinstance(value, tuple | list) else [value]

@@ -1,0 +1,140 @@
+"""`convert`: a scan or a volume in another format."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sinograd.errors import InputError
+from sinograd.workflows.job import job, no_partial
+from sinograd.workflows.outputs import check_inputs_stay
+from sinograd.workflows.report import Report, recorded_warnings
+from sinograd.workflows.values import path_or_none
+
+if TYPE_CHECKING:
+    from sinograd.data import Scan, Volume
+    from sinograd.geometry import Geometry
+
+_WORDS = "is the input, or holds it"
+
+
+def convert(
+    source: str | os.PathLike[str],
+    output: str | os.PathLike[str],
+    *,
+    to: str | None = None,
+    geometry: Geometry | str | os.PathLike[str] | None = None,
+    unit: str | None = None,
+    force: bool = False,
+    report: Report | str | bool | None = None,
+) -> Scan | Volume:
+    """Convert a scan between formats (counts stay counts, with their calibration), or a volume.
+
+    Args:
+        source: a scan or a volume, file or folder; which it is, and in which format, its content says.
+        output: of a scan .h5, .npy (with a YAML file), or a name without suffix for a folder of TIFF images; of a
+            volume .h5, .tif, .npy, .mha, .nii.gz, .zarr, or a name without suffix for a folder of TIFF slices.
+        to: the format of a scan, where the name of `output` does not say it: "dxchange" is .h5 too.
+        geometry: of a scan, instead of the file's: a Geometry, a YAML file or the name of a scanner.
+        unit: of a volume whose file does not say it: "1/mm", "HU", "mg/cm3" or "1".
+        force: replace files that exist.
+        report: shows progress; see `reconstruct`.
+
+    Returns:
+        The scan or the volume, which is still in the source file.
+
+    Raises:
+        InputError, FileError: wrong values or files, before anything is written.
+        Stopped: an interrupt; nothing is kept.
+    """
+    arguments = dict(locals())
+    return run_conversion(ConversionRequest.of(arguments), report)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConversionRequest:
+    """Checked arguments of `convert`."""
+
+    source: Path
+    output: Path
+    to: str | None
+    geometry: Geometry | str | os.PathLike[str] | None
+    unit: str | None
+    force: bool
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> ConversionRequest:
+        """The request of the arguments of `convert`."""
+        values: dict[str, Any] = {name: arguments[name] for name in cls.__dataclass_fields__}
+        values |= {name: Path(values[name]) for name in ("source", "output")}
+        return cls(**values)
+
+
+def run_conversion(request: ConversionRequest, report: Report | str | bool | None) -> Scan | Volume:
+    """Read headers, check, write block by block where the formats allow it."""
+    from sinograd.io import is_volume
+
+    check_inputs_stay([request.source], {"it": request.output}, _WORDS)
+    volume = request.source.exists() and is_volume(request.source)
+    if volume and (request.to is not None or request.geometry is not None):
+        raise InputError(f"{request.source} is a volume: `to` and `geometry` are for scans")
+    texts: list[str] = []
+    with job(report, no_partial(request.output.name)) as position, recorded_warnings(texts, position):
+        return (_convert_volume if volume else _convert_scan)(request, position, texts)
+
+
+def _convert_scan(request: ConversionRequest, report: Report, texts: list[str]) -> Scan:
+    from sinograd.data import make_provenance
+    from sinograd.io import read, scan_format, write_scan, written_paths
+
+    if request.unit is not None and request.source.exists():
+        raise InputError(f"{request.source} is a scan: `unit` is for volumes")
+    scan_format(request.output, request.to)
+    scan = read(request.source, request.geometry)
+    given = request.geometry if isinstance(request.geometry, str | os.PathLike) else None
+    paths = [*_files_of(request.source, scan), path_or_none(given)]
+    for path in written_paths(scan, request.output, request.to):
+        check_inputs_stay(paths, {"it": path}, _WORDS)
+    options = {
+        "source": request.source,
+        "output": request.output,
+        "to": request.to,
+        "geometry": given if given is not None or request.geometry is None else repr(request.geometry),
+    }
+    record = make_provenance(
+        "sinograd convert",
+        options,
+        scan={"file": str(request.source.resolve()), "provenance": scan.provenance},
+        warnings=texts,
+    )
+    advance = report.stage("converting", scan.shape[0])
+    scan = dataclasses.replace(scan, provenance=record)
+    write_scan(scan, request.output, force=request.force, format=request.to, progress=advance)
+    return scan
+
+
+def _convert_volume(request: ConversionRequest, report: Report, texts: list[str]) -> Volume:
+    from sinograd.io import open_volume, write_volume
+
+    report.stage("reading", 0)
+    volume = open_volume(request.source, unit=request.unit)
+    report.stage("writing", 0)
+    write_volume(volume, request.output, force=request.force, provenance=volume.provenance)
+    return volume
+
+
+def _files_of(source: Path, scan: Scan) -> list[Path]:
+    """The files that a scan is read from, as far as its parts show."""
+    from sinograd.io.scans.sidecar import find_sidecar
+
+    files = [source, find_sidecar(source)]
+    parts: list[Any] = [scan.projections]
+    if scan.calibration is not None:
+        parts += [scan.calibration.reference, scan.calibration.dark]
+    for part in parts:
+        files += getattr(part, "files", [getattr(part, "path", None)])
+    return [path for path in files if isinstance(path, Path)]

@@ -1,0 +1,67 @@
+"""Warnings where a model is used on other data than it was trained on."""
+
+from __future__ import annotations
+
+import warnings
+from typing import TYPE_CHECKING
+
+from sinograd.errors import UnitWarning
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from sinograd.geometry import Grid
+    from sinograd.models import NetworkDenoiser, SavedModel, SavedNetwork
+
+    AnySaved = SavedModel | SavedNetwork
+
+# How far voxels and values may be from those that a model was trained on before a warning says so.
+_VOXEL_RATIO, _SCALE_RATIO = 1.1, 3.0
+_SPREADS = (0.1, 30.0)  # of networks: what lies between the values of normal data, in units of their scale
+
+
+def warn_of_other_data(
+    volume: torch.Tensor | None, grid: Grid, filters: nn.Sequential | NetworkDenoiser, saved: AnySaved
+) -> None:
+    """Warns where voxels or values are far from those that the model was trained on."""
+    stacks = saved.trained_on.get("stacks") or [saved.trained_on.get("volumes") or {}]
+    trained = stacks[0].get("voxel_mm") if isinstance(stacks[0], dict) else None
+    if isinstance(trained, list) and len(trained) == grid.ndim:
+        ratios = [a / b for a, b in zip(grid.spacing, trained, strict=True)]
+        if max(max(ratios), 1 / min(ratios)) > _VOXEL_RATIO:
+            warnings.warn(
+                f"the model was trained on voxels of {' x '.join(f'{s:.4g}' for s in trained)} mm, "
+                f"these are {' x '.join(f'{s:.4g}' for s in grid.spacing)} mm",
+                UnitWarning,
+                stacklevel=2,
+            )
+    if volume is not None:
+        _warn_of_other_values(volume, filters)
+
+
+def _warn_of_other_values(volume: torch.Tensor, filters: nn.Sequential | NetworkDenoiser) -> None:
+    from torch import nn
+
+    from sinograd.training.samples import typical_size
+
+    if not isinstance(filters, nn.Sequential):
+        values = volume.reshape(-1)[:: max(1, volume.numel() >> 20)].sort().values
+        low, high = (float(values[round(share * (len(values) - 1))]) for share in (0.001, 0.999))
+        if not _SPREADS[0] <= (high - low) / filters.scale <= _SPREADS[1]:
+            warnings.warn(
+                f"the values lie between {low:.4g} and {high:.4g}; the network counts {filters.scale:.4g} around "
+                f"{filters.offset:.4g} as 1 (other material or other units?)",
+                UnitWarning,
+                stacklevel=2,
+            )
+        return
+    scale = float(filters[0].input_scale)  # pyright: ignore
+    typical = typical_size([volume]) if bool((volume != 0).any()) else scale
+    if not 1 / _SCALE_RATIO < typical / scale < _SCALE_RATIO:
+        warnings.warn(
+            f"99.9 % of the values lie below {typical:.4g}; the model was trained on values up to about {scale:.4g} "
+            "(other material or other units?)",
+            UnitWarning,
+            stacklevel=2,
+        )

@@ -1,0 +1,32 @@
+"""Whether the files of a job can be written, checked before its work starts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from sinograd.errors import InputError
+
+
+def check_inputs_stay(inputs: Iterable[Path | None], outputs: Mapping[str, Path | None], words: str) -> None:
+    """InputError when writing one of `outputs` would replace an input, or a folder that holds one.
+
+    outputs: by the name of the argument; words: what the error says of it ("is the scan itself").
+    """
+    read = [path for path in inputs if path is not None and path.exists()]
+    for name, path in outputs.items():
+        if path is None:
+            continue
+        place = path.resolve()
+        for source in read:
+            same = path.exists() and path.samefile(source)
+            if same or place == source.resolve() or place in source.resolve().parents:
+                raise InputError(f"cannot write {path}: {name} {words}")
+
+
+def volume_outputs(output: Path | None, **others: Path | None) -> dict[str, Path | None]:
+    """The outputs of a job by their names, with all files that the volume's format writes."""
+    outputs = {"`output`": output}
+    if output is not None and output.suffix.lower() == ".npy":
+        outputs["the .yaml beside `output`"] = output.with_suffix(".yaml")
+    return outputs | {f"`{name}`": path for name, path in others.items()}

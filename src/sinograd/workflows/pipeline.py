@@ -1,0 +1,241 @@
+"""The stages of a reconstruction: read, prepare, centre, reconstruct, write."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+import warnings
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sinograd.errors import GridWarning, InputError
+from sinograd.workflows.devices import chosen_device
+from sinograd.workflows.grids import choose_grid, outside_text
+from sinograd.workflows.job import job, no_partial
+from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
+from sinograd.workflows.report import Report, recorded_warnings
+
+if TYPE_CHECKING:
+    from sinograd.data import Scan, Volume
+    from sinograd.geometry import Geometry, Grid
+    from sinograd.preparation import Center
+    from sinograd.workflows.reconstruction import Request
+
+
+@dataclass(frozen=True)
+class Reconstruction:
+    """The result of a request.
+
+    Attributes:
+        volume: in 1/mm, with its record.
+        scan: the prepared scan.
+        algorithm, details: in words.
+        center: of the search, if there was one.
+        seconds: by stage.
+        warnings: their texts, once each.
+    """
+
+    volume: Volume
+    scan: Scan
+    algorithm: str
+    details: str
+    center: Center | None
+    seconds: Mapping[str, float]
+    warnings: list[str]
+
+
+def run_reconstruction(request: Request, report: Report | str | bool | None) -> Reconstruction:
+    """Read, prepare, reconstruct, write. Nothing is written unless everything before succeeded."""
+    kept = "nothing was kept" if request.output is None else no_partial(request.output.name)
+    with job(report, kept) as position:
+        return _run(request, position)
+
+
+def opened_scan(request: Request) -> Scan:
+    """The scan of a request, of its views; only its header is read."""
+    from sinograd.data import Scan
+    from sinograd.geometry import Geometry, load_geometry
+    from sinograd.io import read
+
+    geometry, scan = request.geometry, request.scan
+    if not isinstance(scan, Scan):
+        scan = read(scan, geometry=geometry)
+    elif geometry is not None:
+        scan = dataclasses.replace(
+            scan, geometry=geometry if isinstance(geometry, Geometry) else load_geometry(geometry)
+        )
+    scan.check_shape()
+    if request.views is None:
+        return scan
+    if not range(scan.shape[0])[request.views]:
+        raise InputError(f"`views`: no view of {scan.name}'s {scan.shape[0]} is chosen")
+    return scan[request.views]
+
+
+def check_outputs(request: Request, grid: Grid) -> None:
+    """Whether everything can be written, before the work starts."""
+    from sinograd.io import check_volume_path
+    from sinograd.view import check_page_path, check_picture_path
+
+    if request.output is not None:
+        check_volume_path(request.output, grid, force=request.force)
+    for picture in (request.preview, request.center_picture):
+        if picture is not None:
+            check_picture_path(picture, force=request.force)
+    if request.page is not None:
+        check_page_path(request.page, force=request.force)
+
+
+def warn_of_outside(geometry: Geometry, grid: Grid) -> None:
+    """GridWarning for a grid that the scan does not see."""
+    outside = outside_text(geometry, grid)
+    if outside is not None:
+        warnings.warn(outside, GridWarning, stacklevel=3)
+
+
+def _run(request: Request, report: Report) -> Reconstruction:
+    import sinograd.ops  # noqa: F401  (so that the clock below does not count what it imports)
+    from sinograd.data import Volume
+    from sinograd.workflows.analytic import filtered_backprojection
+    from sinograd.workflows.iterative import iterate
+
+    texts: list[str] = []
+    chosen_device(request.device)
+    outputs = volume_outputs(
+        request.output, preview=request.preview, page=request.page, center_picture=request.center_picture
+    )
+    check_inputs_stay([request.file], outputs, "is the scan itself")
+    clock = _Clock()
+    with recorded_warnings(texts, report):
+        scan = opened_scan(request)
+    check_outputs(request, _grid(request, scan))
+    with recorded_warnings(texts, report):
+        scan = _prepare(request, scan, report)
+        clock.stage("read")
+        scan, center = _centered(request, scan, report)
+        if center is not None:
+            clock.stage("centre")
+        grid = _grid(request, scan)
+        warn_of_outside(scan.geometry, grid)
+    with recorded_warnings(texts, report):
+        run = iterate if request.iterative else filtered_backprojection
+        values, algorithm, details, partial = run(request, scan, grid, report)
+    if request.mask:
+        from sinograd.preparation import mask_field_of_view_
+
+        mask_field_of_view_(values, scan.geometry, grid)
+    clock.stage("reconstruct")
+
+    made = Reconstruction(
+        Volume(values, grid, "1/mm", file=request.output), scan, algorithm, details, center, clock.seconds, texts
+    )
+    result = dataclasses.replace(made, volume=_with_record(request, made))
+    report.stage("writing", 0)
+    _write(request, result)
+    if partial is not None:
+        partial.remove()
+    clock.stage("write")
+    return result
+
+
+def _grid(request: Request, scan: Scan) -> Grid:
+    return choose_grid(scan, request.voxel_mm, request.shape, request.center_mm)
+
+
+def _prepare(request: Request, scan: Scan, report: Report) -> Scan:
+    """The scan in memory, as line integrals, with finite values."""
+    from sinograd.preparation import prepare
+
+    return prepare(scan, request.preparation, progress=report.stage("reading", len(scan.geometry))).validate()
+
+
+def _centered(request: Request, scan: Scan, report: Report) -> tuple[Scan, Center | None]:
+    """The scan with its detector where the centre of rotation says."""
+    from sinograd.geometry import shift_detector
+
+    if request.center == "file":
+        return scan, None
+    if isinstance(request.center, float):
+        moved = shift_detector(scan.geometry, column=request.center * scan.geometry.detector.spacing[-1])
+        return dataclasses.replace(scan, geometry=moved), None
+    from sinograd.preparation import find_center
+    from sinograd.view import save_center_picture
+
+    center = find_center(
+        scan.projections,  # pyright: ignore[reportArgumentType]
+        scan.geometry,
+        progress=report.stage("finding centre", len(scan.geometry)),
+    )
+    if request.center_picture is not None:
+        save_center_picture(center, request.center_picture, force=request.force)
+    return dataclasses.replace(scan, geometry=center.correct(scan.geometry)), center
+
+
+def _with_record(request: Request, result: Reconstruction) -> Volume:
+    """The volume with the record of how it was made."""
+    from sinograd.data import make_provenance
+
+    scan = result.scan
+    metadata = {name: value for name, value in scan.metadata.items() if name != "preparation"}
+    source = {
+        "file": None if request.file is None else str(request.file.resolve()),
+        "metadata": metadata,
+        "provenance": scan.provenance,
+    }
+    if not isinstance(request.scan, Path):
+        source["in_memory"] = True
+    made: dict[str, Any] = {
+        "algorithm": result.algorithm,
+        "details": result.details,
+        "scan": source,
+        "preparation": scan.metadata.get("preparation", {}),
+        "geometry": repr(scan.geometry),
+        "warnings": result.warnings,
+    }
+    if result.center is not None:
+        made["center"] = center_text(result.center)
+    return result.volume.with_provenance(make_provenance("sinograd reconstruct", request.options, **made))
+
+
+def _write(request: Request, result: Reconstruction) -> None:
+    volume, record = result.volume, result.volume.provenance
+    title = f"{request.title}: {result.algorithm}, {result.details}"
+    if request.output is not None:
+        from sinograd.io import write_volume
+
+        write_volume(volume, request.output, force=request.force)
+    if request.preview is not None:
+        from sinograd.view import save_preview
+
+        save_preview(volume, request.preview, title=title, force=request.force)
+    if request.page is not None:
+        from sinograd.view import save_page
+
+        details = {name: str(record[name]) for name in ("algorithm", "geometry", "center") if name in record}
+        details["scan"] = result.scan.name if request.file is None else str(request.file)
+        details["options"] = ", ".join(f"{name} {value}" for name, value in request.options.items())
+        details["made by"] = f"{record['software']}, {record['time']}"
+        save_page(volume, request.page, title=title, details=details, force=request.force)
+
+
+def center_text(center: Center) -> str:
+    """The centre of rotation in words."""
+    return (
+        f"{center.offset_pixels:+.3f} pixels, standard error {center.certainty:.3f} "
+        f"({center.offset_mm:+.6g} mm, {center.method})"
+    )
+
+
+class _Clock:
+    """Seconds by stage."""
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+        self._last = time.perf_counter()
+
+    def stage(self, name: str) -> None:
+        now = time.perf_counter()
+        self.seconds[name] = now - self._last
+        self._last = now

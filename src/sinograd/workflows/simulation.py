@@ -1,0 +1,356 @@
+"""`simulate`: a scan of lower dose from a measured one, or a scan of a phantom."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from sinograd.choices import PHANTOMS, SCAN_FORMATS
+from sinograd.errors import InputError, InputTypeError, ScanWarning
+from sinograd.workflows.grids import choose_grid
+from sinograd.workflows.job import job, no_partial
+from sinograd.workflows.outputs import check_inputs_stay
+from sinograd.workflows.report import Report, recorded_warnings
+from sinograd.workflows.values import numbers, path_or_none
+
+if TYPE_CHECKING:
+    import torch
+
+    from sinograd.data import Scan
+    from sinograd.geometry import Geometry, Grid
+    from sinograd.phantoms import Ellipsoids
+
+FLOOR = 0.5  # photons; the smallest reading taken at its word
+_BLOCK = 2**20  # readings made at once; the noise of a seed depends on it
+
+
+def simulate(
+    source: Scan | str | os.PathLike[str],
+    output: str | os.PathLike[str] | None = None,
+    *,
+    dose: float | None = None,
+    photons: float = 1e5,
+    electronic_noise: float = 0.0,
+    bowtie_mm: float | None = None,
+    noiseless: bool = False,
+    seed: int = 0,
+    scanner: Geometry | str | os.PathLike[str] | None = None,
+    views: int | None = None,
+    detector: int | Sequence[int] | str | None = None,
+    size_mm: float | None = None,
+    voxel_mm: float | None = None,
+    shape: Sequence[int] | str | None = None,
+    truth: str | os.PathLike[str] | None = None,
+    force: bool = False,
+    report: Report | str | bool | None = None,
+) -> Scan:
+    """Simulate a scan: a measured one with fewer photons, or a phantom with exact projections and photon noise.
+
+    Args:
+        source: a scan of line integrals (file, folder or `Scan`, which stays as it is), or the name of a phantom
+            (`sinograd.choices.PHANTOMS`).
+        output: the scan's .h5 file; None: none.
+        dose: fraction of the source's dose, in (0, 1]; of phantoms None is 1.
+        photons: per detector element and view, unattenuated, at dose 1 (of the source).
+        electronic_noise: standard deviation of the reading noise, in photons.
+        bowtie_mm: radius of the water cylinder that a bowtie filter is made for; None: no filter.
+        noiseless: exact projections of a phantom.
+        seed: of the noise, and of the phantom.
+        scanner: of a phantom: a geometry, its file or the name of a scanner; None: the phantom's own.
+        views: of a phantom, over the scanner's arc.
+        detector: rows and columns (columns alone in 2-D) that the scanner's detector is divided into.
+        size_mm: width of the phantom; None: its own, or 0.9 of the field of view.
+        voxel_mm, shape: of the grid that the scan suggests.
+        truth: also write the phantom's voxels to this file.
+        force: replace files that exist.
+        report: shows progress; see `reconstruct`.
+
+    Returns:
+        Line integrals in memory, float32; the metadata hold dose, photons, and how many readings had none.
+
+    Raises:
+        InputError, FileError: wrong values, before any work.
+        Stopped: an interrupt; nothing is kept.
+    """
+    arguments = dict(locals())
+    return run_simulation(SimulationRequest.of(arguments), report).scan
+
+
+@dataclass(frozen=True, kw_only=True)
+class SimulationRequest:
+    """Checked arguments of `simulate`; None leaves the choice to the phantom."""
+
+    source: Scan | str
+    output: Path | None
+    dose: float | None
+    photons: float
+    electronic_noise: float
+    bowtie_mm: float | None
+    noiseless: bool
+    seed: int
+    scanner: Geometry | str | os.PathLike[str] | None
+    views: int | None
+    detector: tuple[int, ...] | None
+    size_mm: float | None
+    voxel_mm: float | None
+    shape: tuple[int, ...] | None
+    truth: Path | None
+    force: bool
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> SimulationRequest:
+        """The request of the arguments of `simulate`; InputError or InputTypeError, which name them."""
+        from sinograd.data import Scan
+
+        source = arguments["source"]
+        if not isinstance(source, Scan | str | os.PathLike):
+            raise InputTypeError(f"`source`: expected a file, a phantom or a Scan, got a {type(source).__name__}")
+        checked = {
+            "source": source if isinstance(source, Scan) else os.fspath(source),
+            "output": path_or_none(arguments["output"]),
+            "truth": path_or_none(arguments["truth"]),
+            "detector": numbers(arguments["detector"], int, "detector"),
+            "shape": numbers(arguments["shape"], int, "shape"),
+        }
+        names = cls.__dataclass_fields__
+        request = cls(**{name: checked[name] if name in checked else arguments[name] for name in names})
+        request._check()
+        return request
+
+    @property
+    def name(self) -> str:
+        """The source in messages."""
+        return self.source if isinstance(self.source, str) else self.source.name
+
+    @property
+    def is_scan(self) -> bool:
+        """Whether the source is a scan, not a phantom; InputError for neither."""
+        if not isinstance(self.source, str):
+            return True
+        path = Path(self.source)
+        if path.is_file() or (path.exists() and self.source not in PHANTOMS):
+            return True
+        if self.source not in PHANTOMS:
+            phantoms = ", ".join(PHANTOMS.names())
+            raise InputError(f"{self.source!r} is neither a file nor a phantom; the phantoms are {phantoms}")
+        return False
+
+    def options(self) -> dict[str, Any]:
+        """For the record."""
+        named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"source": self.name}
+        return {name: value if _is_plain(value) else repr(value) for name, value in named.items()}
+
+    def _check(self) -> None:
+        for name in ("photons", "bowtie_mm"):
+            value = getattr(self, name)
+            if value is not None and not 0 < value < math.inf:
+                raise InputError(f"`{name}` must be positive, got {value:g}")
+        if not 0 <= self.electronic_noise < math.inf:
+            raise InputError(f"`electronic_noise` must not be negative, got {self.electronic_noise:g}")
+        if self.dose is not None and not 0 < self.dose <= 1:
+            raise InputError(f"`dose` must be in (0, 1], got {self.dose:g}")
+
+
+@dataclass(frozen=True)
+class Simulation:
+    """The result of a request.
+
+    dose: fraction of `photons`; None: no noise. starved: readings without photons, and those raised to FLOOR.
+    """
+
+    scan: Scan
+    dose: float | None
+    starved: tuple[int, int]
+    seconds: float
+
+
+def run_simulation(request: SimulationRequest, report: Report | str | bool | None) -> Simulation:
+    """Check everything, then work, then write."""
+    start = time.perf_counter()
+    kept = "nothing was kept" if request.output is None else no_partial(request.output.name)
+    texts: list[str] = []
+    with job(report, kept) as position, recorded_warnings(texts, position):
+        run = _lowered if request.is_scan else _phantom
+        scan, exposure = run(request, position, texts)
+    starved = (exposure.starved.empty, exposure.starved.raised)
+    return Simulation(scan, exposure.dose, starved, time.perf_counter() - start)
+
+
+class _Exposure:
+    """Photons, random numbers and starved readings of a scan."""
+
+    def __init__(self, request: SimulationRequest, geometry: Geometry, dose: float | None) -> None:
+        import torch
+
+        from sinograd.physics import Starved, bowtie_transmission
+
+        self.request, self.dose, self.starved = request, dose, Starved(FLOOR)
+        self.photons: Any = request.photons
+        if request.bowtie_mm is not None:
+            self.photons = request.photons * bowtie_transmission(geometry, request.bowtie_mm)
+        self._more: Any = {
+            "floor": FLOOR,
+            "generator": torch.Generator().manual_seed(request.seed),
+            "return_counts": True,
+        }
+
+    def lowered(self, measured: torch.Tensor) -> torch.Tensor:
+        """Line integrals of dose 1 at the lower dose."""
+        from sinograd.physics import low_dose
+
+        dose, noise = 1.0 if self.dose is None else self.dose, self.request.electronic_noise
+        return self.starved.counted(low_dose(measured, dose, self.photons, noise, **self._more))
+
+    def noisy(self, exact: torch.Tensor) -> torch.Tensor:
+        """Exact line integrals with the noise of the dose, if there is one."""
+        if self.dose is None:
+            return exact
+        from sinograd.physics import add_photon_noise
+
+        photons, noise = self.dose * self.photons, self.request.electronic_noise
+        return self.starved.counted(add_photon_noise(exact, photons, noise, **self._more))
+
+    def metadata(self) -> dict[str, Any]:
+        """For the scan."""
+        if self.dose is None:
+            return {}
+        record = {"dose": self.dose, "photons": self.dose * self.request.photons}
+        if self.request.bowtie_mm is not None:
+            record["bowtie_mm"] = self.request.bowtie_mm
+        return record | {
+            "electronic_noise": self.request.electronic_noise,
+            "noise_seed": self.request.seed,
+            "readings_without_photons": self.starved.empty,
+            "readings_raised": self.starved.raised,
+        }
+
+
+def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tuple[Scan, _Exposure]:
+    """The scan at a lower dose."""
+    from sinograd.data import Scan
+    from sinograd.io import read
+    from sinograd.physics import made_by_views, views_of_readings
+
+    names = ("scanner", "views", "detector", "size_mm", "truth")
+    wrong = [f"`{name}`" for name in names if getattr(request, name) is not None] + ["`noiseless`"] * request.noiseless
+    if wrong:
+        raise InputError(f"{', '.join(wrong)}: for phantoms only, {request.name} is a scan")
+    if request.dose is None:
+        raise InputError(f"`dose` is missing: which fraction of the dose of {request.name}?")
+    scan = request.source if isinstance(request.source, Scan) else read(request.source)
+    check_inputs_stay([scan.file or Path(request.name)], {"`output`": request.output}, "is the scan itself")
+    scan.check_shape()
+    if scan.kind != "line integrals":
+        raise InputError(f"{scan.name} holds {scan.kind}: only line integrals are made into a lower dose")
+    _check_output(request, math.prod(scan.shape))
+    grid = scan.grid
+    if request.voxel_mm is not None or request.shape is not None:
+        grid = choose_grid(scan, request.voxel_mm, request.shape)
+    exposure = _Exposure(request, scan.geometry, request.dose)
+
+    def lowered(views: slice) -> tuple[torch.Tensor]:
+        measured = scan.load(views)
+        if not bool(measured.isfinite().all()):  # raises in the scan's own words
+            dataclasses.replace(scan, projections=measured, geometry=scan.geometry[views]).validate()
+        return (exposure.lowered(measured),)
+
+    advance = report.stage("simulating", len(scan.geometry))
+    (values,) = made_by_views(scan.shape, lowered, views_of_readings(scan.shape, _BLOCK), advance)
+    source = {
+        "scan": str(scan.file.resolve()) if scan.file is not None else None,
+        "metadata": scan.metadata,
+        "provenance": scan.provenance,
+    }
+    metadata = {**scan.metadata, **exposure.metadata()}
+    low = dataclasses.replace(scan, projections=values, metadata=metadata, grid=grid, file=None)
+    return _written(low, request, report, source, texts), exposure
+
+
+def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tuple[Scan, _Exposure]:
+    """A scan of the phantom, and its voxels if they are requested."""
+    import torch
+
+    from sinograd.data import Scan
+    from sinograd.io import check_volume_path
+    from sinograd.phantoms.catalogue import placed, scanned_by
+    from sinograd.physics import made_by_views, views_of_readings
+
+    geometry = scanned_by(request.name, request.scanner, request.views, request.detector)
+    shape = geometry.projection_shape
+    _check_output(request, math.prod(shape))
+    exposure = _Exposure(request, geometry, None if request.noiseless else request.dose or 1.0)
+    # Zeros that take no memory stand for the projections: the grid must be known to be writable before the work.
+    nothing = torch.zeros(()).expand(shape)
+    grid = choose_grid(Scan(nothing, geometry), request.voxel_mm, request.shape)
+    if request.truth is not None:
+        check_volume_path(request.truth, grid, force=request.force)
+    report.stage(f"making {request.name}", 0)
+    phantom, width = placed(request.name, request.seed, geometry, request.size_mm)
+    _warn_of_truncation(width, geometry)
+    (values,) = made_by_views(
+        shape,
+        lambda views: (exposure.noisy(phantom.project(geometry[views])),),
+        views_of_readings(shape, _BLOCK),
+        report.stage("simulating", len(geometry)),
+    )
+    metadata: dict[str, Any] = {"vendor": "sinograd", "sample": f"{request.name}, seed {request.seed}, {width:g} mm"}
+    scan = Scan(values, geometry, metadata | exposure.metadata(), grid)
+    scan = _written(scan, request, report, {"phantom": request.name, "width_mm": width}, texts)
+    if request.truth is not None:
+        _write_truth(phantom, grid, request, report)
+    return scan, exposure
+
+
+def _write_truth(phantom: Ellipsoids, grid: Grid, request: SimulationRequest, report: Report) -> None:
+    from sinograd.data import Volume, make_provenance
+    from sinograd.io import write_volume
+
+    report.stage("writing truth", 0)
+    record = make_provenance("sinograd simulate", request.options())
+    assert request.truth is not None
+    write_volume(Volume(phantom.voxelize(grid), grid, "1/mm", record), request.truth, force=request.force)
+
+
+def _check_output(request: SimulationRequest, readings: int) -> None:
+    from sinograd.io.storage.atomic import check_destination
+
+    if request.output is None:
+        return
+    suffixes = SCAN_FORMATS.entry("h5").about["suffixes"]
+    if request.output.suffix.lower() not in suffixes:
+        raise InputError(f"cannot write the scan {request.output}: its name must end in {' or '.join(suffixes)}")
+    check_destination(request.output, force=request.force, needed=4 * readings)
+
+
+def _warn_of_truncation(width: float, geometry: Geometry) -> None:
+    seen = geometry.field_of_view
+    if width > seen * (1 + 1e-6):
+        warnings.warn(
+            f"the phantom, {width:.4g} mm wide, does not fit into the field of view of {seen:.4g} mm (`size_mm`)",
+            ScanWarning,
+            stacklevel=2,
+        )
+
+
+def _written(scan: Scan, request: SimulationRequest, report: Report, source: dict[str, Any], texts: list[str]) -> Scan:
+    """The scan with its record, in its file if there is one."""
+    from sinograd.data import make_provenance
+    from sinograd.io import write_scan
+
+    report.stage("writing", 0)
+    record = make_provenance("sinograd simulate", request.options(), source=source, warnings=texts)
+    scan = dataclasses.replace(scan, provenance=record)
+    if request.output is not None:
+        write_scan(scan, request.output, force=request.force)
+    return scan
+
+
+def _is_plain(value: Any) -> bool:
+    return value is None or isinstance(value, str | int | float | tuple | os.PathLike)

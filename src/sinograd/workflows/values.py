@@ -1,0 +1,114 @@
+"""Values of options: natural Python values, or the text of a command line or a configuration file."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sinograd.errors import InputError
+
+T = TypeVar("T", int, float)
+
+# Files, and how a job runs: no part of what makes its result.
+_NOT_RECORDED = frozenset(
+    {"scan", "output", "preview", "page", "center_picture", "device", "resume", "force", "report"}
+)
+_SPANS = ("rows", "columns", "air")
+
+
+def numbers(value: Any, kind: type[T], name: str) -> tuple[T, ...] | None:
+    """A number, several, or text with commas between them; None stays None."""
+    if value is None:
+        return None
+    parts = value.split(",") if isinstance(value, str) else [value] if _is_number(value) else value
+    try:
+        result = tuple(kind(part) for part in parts)
+        if not isinstance(value, str) and any(a != b for a, b in zip(result, parts, strict=True)):
+            raise ValueError
+    except (TypeError, ValueError):
+        noun = "whole numbers" if kind is int and not isinstance(value, str) else "numbers"
+        raise InputError(f"`{name}`: expected {noun} with commas between them, got {value!r}") from None
+    return result
+
+
+def span(value: Any, name: str) -> tuple[int, int] | None:
+    """FIRST:END as text or as two whole numbers; None stays None."""
+    if value is None:
+        return None
+    try:
+        first, end = value.split(":") if isinstance(value, str) else value
+        result = int(first), int(end)
+        if not isinstance(value, str) and result != (first, end):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise InputError(f"`{name}`: expected FIRST:END, two whole numbers, got {value!r}") from None
+    return result
+
+
+def view_slice(value: Any, name: str = "views") -> slice | None:
+    """A slice, or FIRST:END:STEP as Python has it, where every part may be missing; None stays None."""
+    if value is None or isinstance(value, slice):
+        return value
+    try:
+        parts = [int(part) if part.strip() else None for part in value.split(":")]
+        if not 2 <= len(parts) <= 3 or (len(parts) == 3 and parts[2] == 0):
+            raise ValueError
+    except (AttributeError, ValueError):
+        raise InputError(f"`{name}`: expected FIRST:END or FIRST:END:STEP, whole numbers, got {value!r}") from None
+    return slice(*parts)
+
+
+def center_choice(value: Any, name: str = "center") -> str | float:
+    """ "file", "auto" or a number of pixels."""
+    if value in ("file", "auto"):
+        return value
+    try:
+        pixels = float(value)
+    except (TypeError, ValueError):
+        pixels = math.nan
+    if not math.isfinite(pixels):
+        raise InputError(f"`{name}`: expected file, auto or a number of pixels, got {value!r}")
+    return pixels
+
+
+def choice(value: Any, allowed: Iterable[str], name: str) -> str:
+    """One of some words."""
+    allowed = tuple(allowed)
+    if value not in allowed:
+        raise InputError(f"`{name}` must be one of {', '.join(allowed)}, got {value!r}")
+    return value
+
+
+def path_or_none(value: str | os.PathLike[str] | None) -> Path | None:
+    """A path."""
+    return None if value is None else Path(value)
+
+
+def recorded(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a job that make its result, as a configuration file has them; those that are None are left out.
+
+    A configuration file repeats them. A Geometry object cannot be repeated that way and is left out: the record of
+    the result describes it.
+    """
+    plain = {name: _plain(name, value) for name, value in arguments.items() if name not in _NOT_RECORDED}
+    return {name: value for name, value in plain.items() if value is not None}
+
+
+def _plain(name: str, value: Any) -> Any:
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if isinstance(value, slice):
+        parts = (value.start, value.stop) if value.step is None else (value.start, value.stop, value.step)
+        return ":".join("" if part is None else str(part) for part in parts)
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if isinstance(value, Iterable):
+        return (":" if name in _SPANS else ",").join(str(part) for part in value) or None
+    return value if hasattr(value, "tolist") else None
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) or not hasattr(value, "__len__")
