@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sinograd.evaluation import Protocol, Scores
 
 _SPECS = (".yaml", ".yml")
-_UNITS = ("HU", "1/mm", "none")
+_UNITS = ("HU", "1/mm", "mg/cm3", "1", "none")
 _PROTOCOL = (
     "scores depend on it: ldct-benchmark (HU, a window for each body part) or full-range (4096 HU, or `data_range`)"
 )
