@@ -224,3 +224,16 @@ def test_what_a_dry_run_prices_depends_on_the_algorithm(command: Any, cone: Path
     assert long.reconstruct_seconds > costs["cgls"].reconstruct_seconds
     plan = ("reconstruct", cone, "-o", tmp_path / "o.h5", "--algorithm", "sirt", "--iterations", 100000, "--dry-run")
     assert "about" in command(*plan).stdout
+
+
+def test_another_direct_algorithm(cone: Path) -> None:
+    def halved(projections: torch.Tensor, geometry: Any, grid: sg.Grid, *, window: str, cutoff: float) -> torch.Tensor:
+        return sg.fdk(projections, geometry, grid, window=window, cutoff=cutoff) / 2
+
+    ALGORITHMS.add("halved", halved)
+    try:
+        volume = sg.reconstruct(cone, algorithm="halved", window="hann")
+        torch.testing.assert_close(2 * volume.values, sg.reconstruct(cone, window="hann").values, rtol=0, atol=0)
+        assert volume.provenance["algorithm"] == "HALVED"
+    finally:
+        ALGORITHMS.remove("halved")
