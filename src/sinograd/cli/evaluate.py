@@ -62,7 +62,7 @@ OPTIONS = {
     ),
     "protocol": Option(str, "ldct-benchmark or full-range. Must be given.", metavar="NAME"),
     "target": Option(list[Path], "Normal-dose volume; one for each low-dose volume.", metavar="FILE"),
-    "unit": Option(str, "Volumes: what they are in, HU, 1/mm or none.", metavar="UNIT"),
+    "unit": Option(str, "Volumes: what they are in, HU, 1/mm, mg/cm3 or 1.", metavar="UNIT"),
     "group": Option(str, "Volumes: chest, abdomen or neuro, for ldct-benchmark.", metavar="NAME"),
     "data_range": Option(float, "full-range: of PSNR and SSIM, in the volumes' unit.", metavar="R"),
     "water": Option(float, "Attenuation of water: score volumes in 1/mm in HU.", ("--water-per-mm",), metavar="MU"),
