@@ -219,7 +219,7 @@ def test_what_a_dry_run_prices_depends_on_the_algorithm(command: Any, cone: Path
     assert scan.grid is not None
     costs = {name: estimate(scan, scan.geometry, scan.grid, name) for name in ("cgls", "fista-tv")}
     few, many = (ALGORITHMS.entry(name).about for name in ("cgls", "fista-tv"))
-    more = (many["images"] - few["images"]) * 4 * 20 * 18 * 18
+    more = (many["images"] + 3 * many["images_per_axis"] - few["images"]) * 4 * 20 * 18 * 18
     more += (many["projections"] - few["projections"]) * 4 * 24 * 20 * 24
     assert costs["fista-tv"].memory - costs["cgls"].memory == more > 0
     long = estimate(scan, scan.geometry, scan.grid, "cgls", 10_000)
