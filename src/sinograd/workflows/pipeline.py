@@ -63,9 +63,9 @@ def opened_scan(request: Request) -> Scan:
     if not isinstance(scan, Scan):
         scan = read(scan, geometry=geometry)
     elif geometry is not None:
-        scan = dataclasses.replace(
-            scan, geometry=geometry if isinstance(geometry, Geometry) else load_geometry(geometry)
-        )
+        # As of a file: the grid that the scan suggests belongs to its own geometry.
+        geometry = geometry if isinstance(geometry, Geometry) else load_geometry(geometry)
+        scan = dataclasses.replace(scan, geometry=geometry, grid=None)
     scan.check_shape()
     if request.views is None:
         return scan
