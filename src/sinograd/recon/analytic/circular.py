@@ -11,7 +11,8 @@ from torch import Tensor
 from sinograd.geometry import Geometry
 from sinograd.geometry.vectors import slid
 from sinograd.ops.kernel_views import is_curved
-from sinograd.recon.analytic.angular import AngularSampling, angular_sampling
+from sinograd.recon.analytic.angular import AngularSampling
+from sinograd.recon.analytic.coverage import scan_sampling
 from sinograd.recon.analytic.orbit import Orbit, UndefinedGeometryError, check_axis_seen, circular_orbit
 from sinograd.recon.analytic.ramp import ramp_taps
 from sinograd.recon.analytic.redundancy import redundancy_weights
@@ -136,7 +137,7 @@ def circular_scan(geometry: Geometry, truncation: str = "none") -> CircularScan:
     detector = upright_detector(geometry)
     vectors = detector.vectors
     orbit = circular_orbit(vectors, detector.shape, geometry.divergent, geometry.scan == "helical")
-    sampling = angular_sampling(orbit.angles)
+    sampling = scan_sampling(orbit)
     check_axis_seen(orbit)
     padding = _symmetric_padding(vectors, orbit)
     spacing = vectors[:, 2].norm(dim=1)
