@@ -13,7 +13,7 @@ from sinograd.geometry.vectors import slid
 from sinograd.ops.kernel_views import is_curved
 from sinograd.recon.analytic.angular import AngularSampling
 from sinograd.recon.analytic.coverage import scan_sampling
-from sinograd.recon.analytic.orbit import Orbit, UndefinedGeometryError, check_axis_seen, circular_orbit
+from sinograd.recon.analytic.orbit import Orbit, UndefinedGeometryError, check_axis_seen, circular_orbit, orbit_rays
 from sinograd.recon.analytic.ramp import ramp_taps
 from sinograd.recon.analytic.redundancy import redundancy_weights
 from sinograd.recon.analytic.truncation import check_truncation
@@ -195,7 +195,7 @@ def _continue(vectors: Tensor, shape: tuple[int, int], orbit: Orbit, padding: tu
         most = min(most, max(1, int((WIDEST_FAN - float(orbit.fan.abs().max())) / step)))
     extension = (max(most, padding[0]), max(most, padding[1]))
     wide = slid(vectors, 0.0, (extension[1] - extension[0]) / 2)
-    return Continuation(extension, circular_orbit(wide, (shape[0], columns + sum(extension)), orbit.divergent))
+    return Continuation(extension, orbit_rays(wide, (shape[0], columns + sum(extension)), orbit.divergent))
 
 
 def _pad_vectors(vectors: Tensor, padding: tuple[int, int]) -> Tensor:

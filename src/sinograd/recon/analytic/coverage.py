@@ -70,7 +70,7 @@ class Coverage:
             text += f", none within {self.complete_radius:.4g} mm of the axis"
         if self.largest_arc_deg >= 180:
             return text + "; all views look in the same direction"
-        if COARSE_DEG < self.largest_arc_deg and not gaps:
+        if self.largest_arc_deg > COARSE_DEG and not gaps:
             text += f"; directions lie up to {self.largest_arc_deg:.1f} deg apart, which samples no detail finer than "
             text += f"{self.detail():.3g} mm at the edge of the field of view ({self.radius:.4g} mm from the axis)"
         return text
@@ -148,7 +148,7 @@ def _near(angles: Tensor, views: Tensor) -> Tensor:
 
 
 def warn_of_missing_rays(orbit: Orbit, sampling: AngularSampling, grid: Grid) -> None:
-    """A `CoverageWarning` with numbers where rays through the grid are missing, or where the orbit is not quite a circle.
+    """A `CoverageWarning` with numbers where rays through the grid are missing, or where the orbit is no circle.
 
     A scan whose detector stands a little to the side may still measure every ray of the circle up to its nearer edge;
     a grid no wider than that circle needs nothing else.
@@ -157,8 +157,8 @@ def warn_of_missing_rays(orbit: Orbit, sampling: AngularSampling, grid: Grid) ->
     if not measured.complete and measured.complete_radius < _half_width(grid):
         start = f"from {measured.complete_radius:.4g} mm from" if measured.complete_radius else "from"
         warnings.warn(
-            f"{measured}. Expect amplitudes about {100 * measured.missing:.1f} % low where rays are missing, and streaks "
-            f"and shape distortions along the missing directions, {start} the axis outwards.",
+            f"{measured}. Expect amplitudes about {100 * measured.missing:.1f} % low where rays are missing, and "
+            f"streaks and shape distortions along the missing directions, {start} the axis outwards.",
             CoverageWarning,
             stacklevel=4,
         )

@@ -91,15 +91,21 @@ def circular_orbit(vectors: Tensor, detector: tuple[int, int], divergent: bool, 
         UndefinedGeometryError: filtered backprojection is not defined: the orbit is no circle about z (a helix,
             arbitrary vectors), or a curved detector is not centred on the source.
     """
+    orbit = orbit_rays(vectors, detector, divergent)
     if not divergent:
-        return _parallel_orbit(vectors, detector)
-    orbit = _divergent_orbit(vectors, detector)
+        _check_plane(vectors, orbit)
+        return orbit
     deviations = (
         _radius_deviation(vectors[:, 0]),
         _height_deviation(vectors, detector[0], orbit, helical),
         _focus_deviation(vectors, orbit),
     )
     return dataclasses.replace(orbit, deviations=tuple(text for text in deviations if text))
+
+
+def orbit_rays(vectors: Tensor, detector: tuple[int, int], divergent: bool) -> Orbit:
+    """`circular_orbit` of an orbit that was checked, with any detector."""
+    return _divergent_orbit(vectors, detector) if divergent else _parallel_orbit(vectors, detector)
 
 
 def check_axis_seen(orbit: Orbit) -> None:
@@ -152,11 +158,6 @@ def _parallel_orbit(vectors: Tensor, detector: tuple[int, int]) -> Orbit:
     pixels = _middle_row(vectors, detector[1])
     across = torch.stack([direction[:, 1], -direction[:, 0]], 1)
     fan = (pixels[..., :2] * across[:, None]).sum(2)
-    climb = float((direction[:, 2] / direction[:, :2].norm(dim=1)).abs().max() * fan.abs().max())
-    if climb > LARGEST_ROWS * float(vectors[:, 3].norm(dim=1).min()):
-        raise UndefinedGeometryError(
-            f"needs rays at right angles to the rotation axis; they climb {climb:g} mm on the way to the detector's edge"
-        )
     ones = torch.ones(len(vectors), detector[1], dtype=torch.float64)
     # rays that meet the detector at an angle lie closer together than its columns
     closeness = (across * vectors[:, 2, :2]).sum(1).abs() / vectors[:, 2, :2].norm(dim=1)
@@ -171,6 +172,16 @@ def _parallel_orbit(vectors: Tensor, detector: tuple[int, int]) -> Orbit:
         divergent=False,
         distance=fan,
     )
+
+
+def _check_plane(vectors: Tensor, orbit: Orbit) -> None:
+    """Raise UndefinedGeometryError where parallel rays leave the plane of a row on their way through the object."""
+    direction = vectors[:, 0]
+    climb = float((direction[:, 2] / direction[:, :2].norm(dim=1)).abs().max() * orbit.fan.abs().max())
+    if climb > LARGEST_ROWS * float(vectors[:, 3].norm(dim=1).min()):
+        raise UndefinedGeometryError(
+            f"needs rays at right angles to the rotation axis; they climb {climb:g} mm across the field of view"
+        )
 
 
 def _radius_deviation(source: Tensor) -> str:
@@ -205,12 +216,12 @@ def _height_deviation(vectors: Tensor, rows: int, orbit: Orbit, helical: bool) -
         raise UndefinedGeometryError(
             f"is defined for a circular orbit, not for a helix: the source moves {climb:g} mm along z"
         )
-    if small:
-        return ""
-    if climb > min(LARGEST_CLIMB * rows * pitch, LARGEST_TILT * source_to_axis):
+    if climb > LARGEST_TILT * source_to_axis or (climb > LARGEST_CLIMB * rows * pitch and not small):
         raise UndefinedGeometryError(
             f"is defined for a circular orbit, not for one that moves up and down by {climb:g} mm along z"
         )
+    if small:
+        return ""
     return (
         f"the source moves {climb:g} mm along z, and rows are filtered as on a circle: what lies at the edge of the "
         f"field of view is blurred by up to {displaced:.3g} mm along z"
@@ -236,8 +247,8 @@ def _focus_deviation(vectors: Tensor, orbit: Orbit) -> str:
     if cost <= SILENT_FOCUS:
         return ""
     return (
-        f"the curved detector's centre lies up to {float(off.norm(dim=1).max()):.3g} mm beside the source: values may be "
-        f"off by up to {100 * cost:.1f} %"
+        f"the curved detector's centre lies up to {float(off.norm(dim=1).max()):.3g} mm beside the source: values may "
+        f"be off by up to {100 * cost:.1f} %"
     )
 
 
