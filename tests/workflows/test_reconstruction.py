@@ -218,9 +218,24 @@ def test_what_a_dry_run_prices_depends_on_the_algorithm(command: Any, cone: Path
     scan = sg.read(cone)
     assert scan.grid is not None
     costs = {name: estimate(scan, scan.geometry, scan.grid, name) for name in ("cgls", "fista-tv")}
-    volume, projections = 4 * 20 * 18 * 18, 4 * 24 * 20 * 24
-    assert costs["fista-tv"].memory - costs["cgls"].memory == 7 * volume + 2 * projections
+    few, many = (ALGORITHMS.entry(name).about for name in ("cgls", "fista-tv"))
+    more = (many["images"] + 3 * many["images_per_axis"] - few["images"]) * 4 * 20 * 18 * 18
+    more += (many["projections"] - few["projections"]) * 4 * 24 * 20 * 24
+    assert costs["fista-tv"].memory - costs["cgls"].memory == more > 0
     long = estimate(scan, scan.geometry, scan.grid, "cgls", 10_000)
     assert long.reconstruct_seconds > costs["cgls"].reconstruct_seconds
     plan = ("reconstruct", cone, "-o", tmp_path / "o.h5", "--algorithm", "sirt", "--iterations", 100000, "--dry-run")
     assert "about" in command(*plan).stdout
+
+
+def test_another_direct_algorithm(cone: Path) -> None:
+    def halved(projections: torch.Tensor, geometry: Any, grid: sg.Grid, *, window: str, cutoff: float) -> torch.Tensor:
+        return sg.fdk(projections, geometry, grid, window=window, cutoff=cutoff) / 2
+
+    ALGORITHMS.add("halved", halved)
+    try:
+        volume = sg.reconstruct(cone, algorithm="halved", window="hann")
+        torch.testing.assert_close(2 * volume.values, sg.reconstruct(cone, window="hann").values, rtol=0, atol=0)
+        assert volume.provenance["algorithm"] == "HALVED"
+    finally:
+        ALGORITHMS.remove("halved")

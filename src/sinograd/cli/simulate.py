@@ -13,7 +13,7 @@ OPTIONS = {
     **SHARED,
     "source": Option(
         str,
-        f"A measured scan to lower the dose of, or one of {', '.join(PHANTOMS.names())}.",
+        lambda: f"A measured scan to lower the dose of, or one of {', '.join(PHANTOMS.names())}.",
         metavar="SCAN|PHANTOM",
         argument=True,
     ),

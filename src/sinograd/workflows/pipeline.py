@@ -98,7 +98,7 @@ def warn_of_outside(geometry: Geometry, grid: Grid) -> None:
 def _run(request: Request, report: Report) -> Reconstruction:
     import sinograd.ops  # noqa: F401  (so that the clock below does not count what it imports)
     from sinograd.data import Volume
-    from sinograd.workflows.analytic import filtered_backprojection
+    from sinograd.workflows.analytic import direct, filtered_backprojection
     from sinograd.workflows.iterative import iterate
 
     texts: list[str] = []
@@ -120,7 +120,8 @@ def _run(request: Request, report: Report) -> Reconstruction:
         grid = _grid(request, scan)
         warn_of_outside(scan.geometry, grid)
     with recorded_warnings(texts, report):
-        run = iterate if request.iterative else filtered_backprojection
+        own = request.algorithm in ("auto", "fdk", "fbp")
+        run = filtered_backprojection if own else iterate if request.iterative else direct
         values, algorithm, details, partial = run(request, scan, grid, report)
     if request.mask:
         from sinograd.preparation import mask_field_of_view_
