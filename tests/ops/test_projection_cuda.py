@@ -332,10 +332,10 @@ class TestTables:
 
     def test_header_of_a_part(self) -> None:
         """Slices 3 to 6 of 20, rows 7 to 11 of 40."""
-        part = projection_tables.Part(3, 20, 7, 40)
+        part = projection_tables.Portion(3, 20, 7, 40)
         header = dataclasses.replace(self.scan(), part=part).header()
         assert header.tolist()[0] == (4, 1.0, 0.0, 3, 20, 5, 1.0, 0.0, 0, 0, 6, 1.0, 0.5, 0, 0, 5, 6, 7, 0, 1, 2)
-        assert part.flipped(5) == projection_tables.Part(3, 20, 28, 40)
+        assert part.flipped(5) == projection_tables.Portion(3, 20, 28, 40)
 
     def test_copied_once_for_each_scan_and_device(self) -> None:
         cache = projection_tables.TableCache()

@@ -18,7 +18,7 @@ from torch import Tensor
 from sinograd.ops.arguments import check_tensor
 from sinograd.ops.dispatch import Call
 from sinograd.ops.memory import enough_memory
-from sinograd.ops.projection_tables import WHOLE, Part
+from sinograd.ops.projection_tables import WHOLE, Portion
 
 
 @torch.library.custom_op("sinograd::backproject", mutates_args=())
@@ -73,7 +73,7 @@ def add_backprojection(
     center: Sequence[float],
     weighting: str = "none",
     path: str = "auto",
-    part: Part = WHOLE,
+    part: Portion = WHOLE,
 ) -> None:
     """Adds a backprojection to `volume` (contiguous) in place; for blocks of views, outside autograd.
 

@@ -13,7 +13,7 @@ from sinograd.errors import InputError
 from sinograd.ops import projection_cuda
 from sinograd.ops.arguments import check_shape, check_target, check_vectors
 from sinograd.ops.kernel_views import is_axial, is_curved, voxel_views
-from sinograd.ops.projection_tables import WHOLE, Part, Scan
+from sinograd.ops.projection_tables import WHOLE, Portion, Scan
 
 WEIGHTINGS = ("none", "fan", "fdk")
 PATHS = ("auto", "axial", "general")
@@ -40,7 +40,7 @@ class Call:
     center: tuple[float, ...]
     weighting: str = "none"
     path: str = "auto"
-    part: Part = WHOLE
+    part: Portion = WHOLE
 
     def __post_init__(self) -> None:
         check_vectors(self.vectors)
@@ -103,7 +103,7 @@ class Call:
         arrays: tuple[Tensor, Tensor],
         vectors: Tensor,
         detector: tuple[int, ...],
-        part: Part,
+        part: Portion,
     ) -> None:
         source, target = arrays
         voxel_driven = name.startswith("backproject")
@@ -133,7 +133,7 @@ class Call:
                     part=part.numbers(),
                 )
 
-    def _scan(self, vectors: Tensor, detector: tuple[int, ...], general: bool, part: Part) -> Scan:
+    def _scan(self, vectors: Tensor, detector: tuple[int, ...], general: bool, part: Portion) -> Scan:
         """What the kernels of a GPU take."""
         shape, spacing, centre = self._grid()
         weighting = WEIGHTINGS.index(self.weighting)

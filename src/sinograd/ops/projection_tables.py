@@ -27,7 +27,7 @@ SCAN = np.dtype(
 
 
 @dataclass(frozen=True)
-class Part:
+class Portion:
     """Slices of a volume and rows of a detector that a kernel gets in the place of all.
 
     With the numbers of the whole, voxels fall on the same places to the last bit as where all is computed at once.
@@ -46,7 +46,7 @@ class Part:
         """Shape of the whole detector."""
         return (self.rows, *shape[1:]) if self.rows else shape
 
-    def flipped(self, rows: int) -> Part:
+    def flipped(self, rows: int) -> Portion:
         """The part where rows are numbered from the other end; it has `rows` of them."""
         return dataclasses.replace(self, first_row=self.rows - self.first_row - rows) if self.rows else self
 
@@ -55,7 +55,7 @@ class Part:
         return self.first_slice, self.slices, self.first_row
 
 
-WHOLE = Part()
+WHOLE = Portion()
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,7 @@ class Scan:
     center: tuple[float, ...]  # z, y, x
     weighting: int
     general: bool = False  # for the general kernels
-    part: Part = WHOLE
+    part: Portion = WHOLE
 
     def header(self) -> np.ndarray:
         """The numbers of `struct Scan`."""

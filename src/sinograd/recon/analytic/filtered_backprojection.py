@@ -32,7 +32,7 @@ from sinograd.ops.backprojection import add_backprojection, backproject
 from sinograd.ops.cuda.program import capturing
 from sinograd.ops.kernel_views import is_axial
 from sinograd.ops.memory import enough_memory
-from sinograd.ops.projection_tables import WHOLE, Part
+from sinograd.ops.projection_tables import WHOLE, Portion
 from sinograd.ops.slab_plan import Slab
 from sinograd.ops.transfers import uploaded
 from sinograd.recon.analytic.circular import CircularScan, circular_scan
@@ -72,7 +72,7 @@ class Cut:
 
     vectors: Tensor
     center: tuple[float, ...]
-    part: Part = WHOLE
+    part: Portion = WHOLE
 
 
 @dataclass(frozen=True, eq=False)
@@ -266,7 +266,7 @@ class FilteredBackprojection:
         vectors, shape = self.scan.vectors, (self.scan.detector.shape[0], self.scan.columns)
         cut = None
         if is_axial(vectors, self.geometry.divergent, shape):
-            cut = Cut(vectors, self.grid.center, Part(slices[0], self.grid.shape[0], rows[0], shape[0]))
+            cut = Cut(vectors, self.grid.center, Portion(slices[0], self.grid.shape[0], rows[0], shape[0]))
         return dataclasses.replace(self, grid=grid, scan=self.scan.of_rows(rows), cut=cut)
 
     def volume_shape(self, projections: Tensor) -> tuple[int, ...]:
