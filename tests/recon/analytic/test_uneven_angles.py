@@ -182,7 +182,7 @@ def test_a_gap_measured_from_neither_side(gap: int, complete: bool) -> None:
     share = sg.coverage(geometry).missing
     assert share == pytest.approx(gap / 180, abs=0.006)
     assert f"about {100 * share:.1f} % low" in str(caught[0].message)
-    assert 1 - measured(image)[0] == pytest.approx(share, rel=0.2)  # which directions are missing matters a little
+    assert 1 - measured(image)[0] == pytest.approx(share, rel=0.25)  # which directions are missing matters a little
 
 
 def test_pairs_of_a_cone_beam() -> None:
