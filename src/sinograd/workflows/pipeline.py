@@ -224,7 +224,7 @@ def _write(request: Request, result: Reconstruction) -> None:
 def center_text(center: Center) -> str:
     """The centre of rotation in words."""
     return (
-        f"{center.offset_pixels:+.3f} pixels, standard error {center.certainty:.3f} "
+        f"{center.offset_pixels:+.3f} pixels, standard error {center.standard_error:.3f} "
         f"({center.offset_mm:+.6g} mm, {center.method})"
     )
 
