@@ -166,7 +166,7 @@ SCAN_FORMATS.add(
     suffixes=(".nxs", ".nx", ".h5", ".hdf5", ".hdf"),
 )
 SCAN_FORMATS.add("fips", "sinograd.io.scans.fips:Fips", "FIPS / Helsinki MATLAB", suffixes=(".mat",))
-SCAN_FORMATS.add("txrm", "sinograd.io.scans.txrm:Txrm", "Zeiss / Xradia XRM", suffixes=(".txrm", ".xrm"))
+SCAN_FORMATS.add("txrm", "sinograd.io.scans.txrm:Txrm", "Zeiss / Xradia XRM", suffixes=(".txrm", ".xrm"), folder=None)
 SCAN_FORMATS.add("nikon", "sinograd.io.scans.nikon:Nikon", "Nikon", suffixes=(".xtekct",), folder=None)
 SCAN_FORMATS.add("skyscan", "sinograd.io.scans.skyscan:SkyScan", "Bruker SkyScan", suffixes=(".log",), folder=None)
 SCAN_FORMATS.add("mrc", "sinograd.io.scans.mrc:Mrc", "MRC tilt series", suffixes=(".mrc", ".st", ".ali"))
