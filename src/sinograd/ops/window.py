@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.ops.derivatives import numbers
 
 SMALLEST = 5
 MOST_NEIGHBOURS = 2**20  # a window of 101 x 101 x 101 fits
@@ -24,7 +25,7 @@ def bilateral_window(sigma_spatial: Tensor | Sequence[float]) -> tuple[int, ...]
     Raises:
         ValueError: a value that is not positive and finite.
     """
-    values = sigma_spatial.detach().tolist() if isinstance(sigma_spatial, Tensor) else list(sigma_spatial)
+    values = numbers(sigma_spatial) if isinstance(sigma_spatial, Tensor) else list(sigma_spatial)
     check_sigmas(values, None)
     return tuple(max(math.ceil(5 * sigma * (1 - 1e-6)) | 1, SMALLEST) for sigma in values)
 
