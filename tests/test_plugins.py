@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import subprocess
 import sys
@@ -17,9 +18,10 @@ from torch import Tensor, nn
 from typer.testing import CliRunner
 
 import sinograd as sg
-from sinograd.choices import LOSSES, NETWORKS, SCAN_FORMATS, VOLUME_FORMATS
+from sinograd.choices import ALGORITHMS, LOSSES, NETWORKS, PHANTOMS, SCAN_FORMATS, VOLUME_FORMATS, WINDOWS
 from sinograd.cli.app import app
 from sinograd.config.yaml import dump_yaml, load_yaml
+from sinograd.evaluation import read_pairs_file
 from sinograd.io.scans.format import ScanFormat
 from sinograd.io.volumes.format import VolumeFormat
 from sinograd.losses import as_loss
@@ -83,6 +85,23 @@ def fourth_power(predicted: Tensor, target: Tensor, *, scale: float) -> Tensor:
     return ((predicted - target) / scale).pow(4).mean()
 
 
+def halved(frequency: Tensor) -> Tensor:
+    """Half the ramp, at every frequency."""
+    return torch.full_like(frequency, 0.5)
+
+
+def dumbbell(seed: int) -> sg.Ellipsoids:
+    """Two balls, 1 mm from end to end."""
+    turn = 0.1 * seed
+    end = torch.tensor([0.35 * math.cos(turn), 0.35 * math.sin(turn), 0.0])
+    return sg.phantoms.balls(0.15, 0.05, torch.stack([end, -end]))
+
+
+def cautious_sirt(operator: Any, projections: Tensor, *, iterations: int = 3, **control: Any) -> sg.recon.Result:
+    """SIRT in smaller steps."""
+    return sg.recon.sirt(operator, projections, iterations=iterations, relaxation=0.5, **control)
+
+
 @pytest.fixture(autouse=True)
 def registered() -> Iterator[None]:
     """All of them, while a test runs."""
@@ -96,6 +115,9 @@ def registered() -> Iterator[None]:
     add(VOLUME_FORMATS, "text", TextVolume, suffixes=(".tvol",), writes=True)
     add(NETWORKS, "blur", Blur, learning_rate=1e-3)
     add(LOSSES, "fourth-power", fourth_power)
+    add(WINDOWS, "halved", halved)
+    add(PHANTOMS, "dumbbell", dumbbell, usual_mm=6.0, scanner="tigre-default", views=12, detector=(8, 12))
+    add(ALGORITHMS, "cautious", cautious_sirt, iterative=True)
     yield
     for registry, name in entries:
         registry.remove(name)
@@ -181,6 +203,53 @@ def test_a_network_and_a_loss(folder: Path) -> None:
         expected = model(sg.read_volume(folder / "low.tvol").values)
     torch.testing.assert_close(sg.read_volume(folder / "out.h5").values, expected, rtol=0, atol=0)
     assert "blur" in sinograd("info", folder / "run")
+
+
+def test_a_window(folder: Path) -> None:
+    """By name in Python, as an option and in a configuration."""
+    projections = sg.read(folder / "scan.tscan").load()
+    expected = sg.fdk(projections, GEOMETRY, GRID, window="halved")
+    half = 0.5 * sg.fdk(projections, GEOMETRY, GRID)  # but for the aliasing of windowed taps
+    torch.testing.assert_close(expected, half, rtol=0, atol=1e-3 * half.max().item())
+    sinograd("reconstruct", folder / "scan.tscan", "-o", folder / "option.h5", "--window", "halved", "-q")
+    config = configuration(folder / "options.yaml", window="halved")
+    sinograd("reconstruct", folder / "scan.tscan", "-o", folder / "config.h5", "--config", config, "-q")
+    for name in ("option.h5", "config.h5"):
+        torch.testing.assert_close(sg.read_volume(folder / name).values, expected, rtol=0, atol=0)
+    assert "halved" in sinograd("reconstruct", "--help")
+
+
+def test_a_phantom(folder: Path) -> None:
+    """Simulated by name in Python and as a command, and in the pairs of a configuration."""
+    scan = sg.simulate("dumbbell", noiseless=True, seed=2, size_mm=5.0)
+    expected = dumbbell(2).scaled(5.0).project(scan.geometry)
+    torch.testing.assert_close(scan.load(), expected.float(), rtol=1e-5, atol=1e-6)
+    assert scan.shape == (12, 8, 12)
+    options = ("--noiseless", "--seed", 2, "--size-mm", 5.0)
+    sinograd("simulate", "dumbbell", "-o", folder / "dumbbell.h5", *options)
+    torch.testing.assert_close(sg.read(folder / "dumbbell.h5").load(), scan.load(), rtol=0, atol=0)
+    assert "dumbbell" in sinograd("simulate", "--help")
+    pairs = {"layout": "phantoms", "phantom": "dumbbell", "count": 1, "shape": [1, 24, 24], "target": "voxels"}
+    scanner = {"beam": "fan", "views": 12}
+    (pair,) = read_pairs_file(configuration(folder / "pairs.yaml", pairs={**pairs, "scan": scanner}))
+    assert pair.target is not None and pair.name.startswith("dumbbell")
+    assert pair.target.read(0, 1).max().item() == pytest.approx(0.05, rel=0.01)
+
+
+def test_an_algorithm(folder: Path) -> None:
+    """The same volume in Python, with options, and by a configuration."""
+    scan = sg.read(folder / "scan.tscan")
+    operator = sg.XRayTransform(GEOMETRY, GRID)
+    expected = sg.recon.sirt(operator, scan.load(), iterations=2, relaxation=0.5).image
+    volume = sg.reconstruct(scan, algorithm="cautious", iterations=2)
+    torch.testing.assert_close(volume.values, expected, rtol=0, atol=0)
+    run = ("reconstruct", folder / "scan.tscan", "-q", "-o")
+    sinograd(*run, folder / "option.h5", "--algorithm", "cautious", "--iterations", 2)
+    config = configuration(folder / "options.yaml", algorithm="cautious", iterations=2)
+    sinograd(*run, folder / "config.h5", "--config", config)
+    for name in ("option.h5", "config.h5"):
+        torch.testing.assert_close(sg.read_volume(folder / name).values, expected, rtol=0, atol=0)
+    assert "cautious" in sinograd("reconstruct", "--help")
 
 
 PLUGIN = """

@@ -39,7 +39,7 @@ def test_python_examples(readme: str, tmp_path: Path, monkeypatch: pytest.Monkey
     saved = sg.read_volume(tmp_path / "volume.tif")
     saved, grid = saved.values, saved.grid
     assert grid.equals(names["grid"])
-    torch.testing.assert_close(saved, names["again"], rtol=0, atol=0)
+    torch.testing.assert_close(saved, names["again"].values, rtol=0, atol=0)
     assert {path.name for path in tmp_path.iterdir()} == {"scan.h5", "volume.tif", "slices.png"}
 
 

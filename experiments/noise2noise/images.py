@@ -18,7 +18,7 @@ from torch import Tensor
 from noise2noise.settings import Noise, Projections, Slices, Study
 from sinograd import abdomen, fbp
 from sinograd.config.schema import to_plain
-from sinograd.datasets import PairedVolume, TensorSource
+from sinograd.datasets import PairedVolume
 from sinograd.io.storage.atomic import replacing
 from study.config import digest
 
@@ -113,7 +113,7 @@ def noise_generator(*key: object) -> torch.Generator:
 class NoisySource:
     """One realisation of the noise on clean images [Z, Y, X]: drawn, the same each time, when slices are read."""
 
-    spacing = None
+    dtype = torch.float32
 
     def __init__(self, clean: Tensor, noise: Noise, strength: float, key: tuple[Any, ...]) -> None:
         self.clean, self.noise, self.strength, self.key = clean, noise, strength, key
@@ -136,5 +136,5 @@ def noisy_pairs(study: Study, name: str, clean: dict[int, Tensor], strength: flo
             NoisySource(images, dataset.noise, strength, (name, phantom, seed, index))
             for index in range(study.realisations)
         )
-        pairs.append(PairedVolume(f"phantom {phantom}", f"{phantom}", inputs, TensorSource(images), "none"))
+        pairs.append(PairedVolume(f"phantom {phantom}", f"{phantom}", inputs, images, "1"))
     return pairs

@@ -13,7 +13,9 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sinograd.datasets import PairedVolume, TensorSource
+from sinograd.data import Volume
+from sinograd.datasets import PairedVolume
+from sinograd.geometry import Grid
 from sinograd.io.storage.atomic import replacing
 from sinograd.models import DualDomainBilateral, load_model
 from sinograd.training import History, ScanStack, Stack, TrainingData, read_history, train
@@ -118,8 +120,9 @@ def training_data(study: Study, method: Method, training: Sequence[Case], valida
 
 def _paired(study: Study, method: Method, case: Case) -> PairedVolume:
     target, spacing = _target(method, case), study.grid.spacing
-    clean = None if target is None else TensorSource(target, spacing)
-    return PairedVolume(case.name, f"{case.phantom}", (TensorSource(case.low, spacing),), clean, "1/mm")
+    grid = Grid(tuple(case.low.shape), spacing)
+    clean = None if target is None else Volume(target, grid)
+    return PairedVolume(case.name, f"{case.phantom}", (Volume(case.low, grid),), clean, "1/mm")
 
 
 def _target(method: Method, case: Case) -> Tensor | None:

@@ -20,6 +20,89 @@ WINDOWS.add("hamming", "sinograd.recon.analytic.windows:hamming", "0.54 + 0.46 c
 WINDOWS.add("hann", "sinograd.recon.analytic.windows:hann", "0.5 + 0.5 cosine")
 WINDOWS.add("blackman", "sinograd.recon.analytic.windows:blackman", "the smoothest: 0.42 + 0.5 cosine + 0.08 cosine")
 
+# Algorithms of reconstruction.
+#   iterative: whether it is `function(operator, projections, *, iterations=..., start=None, callback=None,
+#     progress=None, **options) -> recon.Result` of any operator (`recon.Operator`), as `recon.sirt` is; else it is
+#     `function(projections, geometry, grid, ...) -> Tensor`, as `recon.fdk` is. Its default of `iterations` is the one
+#     of the command, too.
+#   beams: the geometries that it takes
+#   non_negative, tv_strength: whether it has the arguments `lower` and `upper`, and `strength` (1 is usual)
+#   images, images_per_axis, projections: what it holds beside the projections, in copies of the image, of the image
+#     for each of its axes, and of the projections
+ALGORITHM_FACTS = ("iterative", "beams", "non_negative", "tv_strength", "images", "images_per_axis", "projections")
+EVERY_BEAM = ("ConeBeam", "FanBeam", "ParallelBeam")
+ALGORITHMS: Registry[Any] = Registry("algorithm", "sinograd.algorithms", facts=ALGORITHM_FACTS)
+ALGORITHMS.add(
+    "fdk", "sinograd.recon.analytic.fdk:fdk", "Feldkamp, Davis and Kress", iterative=False, beams=("ConeBeam",)
+)
+ALGORITHMS.add(
+    "fbp",
+    "sinograd.recon.analytic.fbp:fbp",
+    "filtered backprojection",
+    iterative=False,
+    beams=("FanBeam", "ParallelBeam"),
+)
+ALGORITHMS.add(
+    "sirt",
+    "sinograd.recon.iterative.sirt:sirt",
+    "simultaneous updates from all rays",
+    iterative=True,
+    beams=EVERY_BEAM,
+    non_negative=True,
+    images=4,
+    projections=2,
+)
+ALGORITHMS.add(
+    "sart",
+    "sinograd.recon.iterative.os_sart:sart",
+    "updates view by view",
+    iterative=True,
+    beams=EVERY_BEAM,
+    non_negative=True,
+    images=4,
+    projections=1.1,
+)
+ALGORITHMS.add(
+    "os-sart",
+    "sinograd.recon.iterative.os_sart:os_sart",
+    "updates from a tenth of the views at a time",
+    iterative=True,
+    beams=EVERY_BEAM,
+    non_negative=True,
+    images=4,
+    projections=1.2,
+)
+ALGORITHMS.add(
+    "cgls",
+    "sinograd.recon.iterative.cgls:cgls",
+    "conjugate gradients for least squares",
+    iterative=True,
+    beams=EVERY_BEAM,
+    images=4,
+    projections=2,
+)
+ALGORITHMS.add(
+    "lsqr",
+    "sinograd.recon.iterative.lsqr:lsqr",
+    "least squares by bidiagonalisation",
+    iterative=True,
+    beams=EVERY_BEAM,
+    images=5,
+    projections=2,
+)
+ALGORITHMS.add(
+    "fista-tv",
+    "sinograd.recon.iterative.fista_tv:fista_tv",
+    "least total variation",
+    iterative=True,
+    beams=EVERY_BEAM,
+    non_negative=True,
+    tv_strength=True,
+    images=5,
+    images_per_axis=2,
+    projections=3,
+)
+
 # Denoising networks: `networks.Network`s of images [B, 1, Y, X], whose constructor has options of plain types and a
 # `generator`. learning_rate: of Adam, unless a configuration says otherwise; without one 1e-3.
 NETWORKS: Registry[Any] = Registry("network", "sinograd.networks")
@@ -53,47 +136,6 @@ TASKS.add("supervised", "sinograd.training.tasks.supervised:Supervised", "compar
 TASKS.add("noise2noise", "sinograd.training.tasks.noise2noise:Noise2Noise", "compared with another realisation")
 TASKS.add("noise2void", "sinograd.training.tasks.noise2void:Noise2Void", "replaced voxels are predicted")
 TASKS.add("dual-domain", "sinograd.training.tasks.dual_domain:DualDomain", "from projections to the volume")
-
-# Algorithms of reconstruction. iterative: takes (operator, projections, *, iterations, start, callback, progress) and
-# gives a `recon.Result`; else takes (projections, geometry, grid, *, window, cutoff). Of iterative ones also
-# non_negative: has an argument `lower`; tv_strength: has an argument `strength`; images, projections: how many of each
-# it holds beside its input.
-ALGORITHMS: Registry[Any] = Registry("algorithm")
-ALGORITHMS.add("fdk", "sinograd.recon.analytic.fdk:fdk", "cone beams")
-ALGORITHMS.add("fbp", "sinograd.recon.analytic.fbp:fbp", "fan and parallel beams")
-ALGORITHMS.add(
-    "sirt", "sinograd.recon.iterative.sirt:sirt", "all rays", iterative=True, non_negative=True, images=4, projections=2
-)
-ALGORITHMS.add(
-    "sart",
-    "sinograd.recon.iterative.os_sart:sart",
-    "one view after the other",
-    iterative=True,
-    non_negative=True,
-    images=4,
-    projections=3,
-)
-ALGORITHMS.add(
-    "os-sart",
-    "sinograd.recon.iterative.os_sart:os_sart",
-    "subsets of the views",
-    iterative=True,
-    non_negative=True,
-    images=4,
-    projections=3,
-)
-ALGORITHMS.add("cgls", "sinograd.recon.iterative.cgls:cgls", "least squares", iterative=True, images=4, projections=2)
-ALGORITHMS.add("lsqr", "sinograd.recon.iterative.lsqr:lsqr", "least squares", iterative=True, images=5, projections=3)
-ALGORITHMS.add(
-    "fista-tv",
-    "sinograd.recon.iterative.fista_tv:fista_tv",
-    "least squares and total variation",
-    iterative=True,
-    non_negative=True,
-    tv_strength=True,
-    images=11,
-    projections=4,
-)
 
 # Formats of files, one class each (`sinograd.io.formats`). The first whose `matches` accepts the content of a path
 # reads it, so that special formats stand before general ones, and `add(..., first=True)` puts one before all.

@@ -17,6 +17,7 @@ from sinograd.io import read, read_volume
 METHODS = {entry.name: entry.about for entry in ALGORITHMS.entries() if entry.about.get("iterative")}
 
 
+@pytest.mark.filterwarnings("ignore::sinograd.errors.GridWarning")
 @pytest.mark.parametrize("name", METHODS)
 def test_the_volume_is_the_functions(sinograd: Any, scan_file: Path, tmp_path: Path, name: str) -> None:
     out = tmp_path / "out.h5"
@@ -35,6 +36,7 @@ def test_the_volume_is_the_functions(sinograd: Any, scan_file: Path, tmp_path: P
     assert provenance["details"] in result.stdout and "window" not in result.stdout
 
 
+@pytest.mark.filterwarnings("ignore::sinograd.errors.GridWarning")
 def test_options(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
     options = ("--algorithm", "fista-tv", "--iterations", 2, "--tv-strength", 3, "--any-sign", "-q")
     assert sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5", *options).exit_code == 0
@@ -49,6 +51,7 @@ def test_the_algorithms_are_those_of_the_option() -> None:
     assert {*METHODS, "auto", "fdk", "fbp"} == set(RECONSTRUCT["algorithm"].kind.names())
 
 
+@pytest.mark.filterwarnings("ignore::sinograd.errors.GridWarning")
 def test_defaults_are_the_functions(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
     out = tmp_path / "out.h5"
     assert sinograd("reconstruct", scan_file, "-o", out, "--algorithm", "cgls", "-q").exit_code == 0

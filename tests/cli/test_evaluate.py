@@ -103,7 +103,10 @@ LOW = ("input/p1.h5", "--target", "target/p1.h5")
         (("pairs.yaml", "--protocol", "full-range", "-m", "model.yaml", "-m", "model.yaml"), "is there twice"),
         (("pairs.yaml", "--protocol", "full-range", "-o", "a/b"), "the folder a does not exist"),
         (("input/p1.h5", "--protocol", "full-range"), "--target: expected one for each low-dose volume, got 0 for 1"),
-        ((*LOW, "--protocol", "full-range"), "--unit: expected what the volumes are in, HU, 1/mm, none, got nothing"),
+        (
+            (*LOW, "--protocol", "full-range"),
+            "--unit: expected what the volumes are in, HU, 1/mm, mg/cm3, 1, none, got nothing",
+        ),
         ((*LOW, "--protocol", "full-range", "--unit", "1/mm"), "p1.h5: its values are in 1/mm, the protocol"),
         ((*LOW, "--protocol", "full-range", "--unit", "none"), "in no known unit, the protocol full-range scores HU"),
         ((*LOW, "--protocol", "full-range", "--unit", "HU", "--data-range", "-5"), "the data range must be a positive"),

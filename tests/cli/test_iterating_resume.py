@@ -15,6 +15,7 @@ from sinograd.ops import XRayTransform
 from sinograd.recon import cgls
 
 
+@pytest.mark.filterwarnings("ignore::sinograd.errors.GridWarning")
 def test_an_interrupted_run_goes_on_from_its_image(
     sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -199,3 +199,83 @@ def test_an_interrupt_leaves_nothing(sinograd: Any, tmp_path: Path, monkeypatch:
     assert result.exit_code == 130
     assert "interrupted while simulating, after 0 of 100 views; no partial low.h5 was left" in result.stderr
     assert {path.name for path in tmp_path.iterdir()} == {"scan.h5"}
+
+
+def simulated(sinograd: Any, path: Path, *more: Any) -> Path:
+    """A scan of a ball with 40 photons, electronic noise and a bowtie filter in its metadata."""
+    arguments = ("--scanner", "htc2022", "--views", 60, "--detector", 200, "--size-mm", 60, "--photons", 40, *more)
+    assert sinograd("simulate", "ball", "-o", path, *arguments).exit_code == 0
+    return path
+
+
+def test_what_the_scan_states_is_used(sinograd: Any, tmp_path: Path) -> None:
+    """As if its photons, noise and filter were options, to the bit; and again for the scan made of it."""
+    source = simulated(sinograd, tmp_path / "scan.h5", "--electronic-noise", 2, "--bowtie-mm", 30)
+    stated, options = tmp_path / "stated.h5", tmp_path / "options.h5"
+    result = sinograd("simulate", source, "-o", stated, "--dose", 0.5)
+    assert result.exit_code == 0 and result.stderr == ""
+    words = "20 per pixel and view, unattenuated (dose 0.5), electronic noise 2, bowtie 30 mm; "
+    assert words + "photons, electronic noise, bowtie as the scan states" in result.stdout
+    same = ("--photons", 40, "--electronic-noise", 2, "--bowtie-mm", 30)
+    result = sinograd("simulate", source, "-o", options, "--dose", 0.5, *same)
+    assert result.exit_code == 0 and result.stderr == "" and "as the scan states" not in result.stdout
+    first, second = read(stated), read(options)
+    torch.testing.assert_close(first.load(), second.load(), rtol=0, atol=0)
+    assert dict(first.metadata) == dict(second.metadata)
+    assert (first.metadata["photons"], first.metadata["electronic_noise"], first.metadata["bowtie_mm"]) == (20, 2, 30)
+    assert first.provenance["options"]["photons"] == 40
+    again = sg.simulate(stated, dose=0.1)
+    assert again.metadata["photons"] == pytest.approx(2) and again.metadata["dose"] == 0.1
+
+
+def test_the_stated_dose_gives_the_noise_of_that_dose(sinograd: Any, tmp_path: Path) -> None:
+    """Readings without photons: exp(-photons exp(-p)) of each reading, with the 40 photons of the file."""
+    source = simulated(sinograd, tmp_path / "scan.h5")
+    exact = tmp_path / "exact.h5"
+    arguments = ("--scanner", "htc2022", "--views", 60, "--detector", 200, "--size-mm", 60, "--noiseless")
+    assert sinograd("simulate", "ball", "-o", exact, *arguments).exit_code == 0
+    low = sg.simulate(source, dose=0.05)
+    right = (-2 * (-read(exact).load().double()).exp()).exp()
+    spread = (right * (1 - right)).sum().sqrt().item()
+    assert low.metadata["readings_without_photons"] == pytest.approx(right.sum().item(), abs=5 * spread)
+
+
+def test_options_win_with_a_warning(sinograd: Any, tmp_path: Path) -> None:
+    source = simulated(sinograd, tmp_path / "scan.h5", "--electronic-noise", 2, "--bowtie-mm", 30)
+    arguments = ("--dose", 0.5, "--photons", 1e4, "--electronic-noise", 0, "--bowtie-mm", 0)
+    result = sinograd("simulate", source, "-o", tmp_path / "low.h5", *arguments)
+    assert result.exit_code == 0, result.output
+    assert "scan.h5 states photons: 40; --photons is 10000 and is used instead" in result.stderr
+    assert "states electronic_noise: 2; --electronic-noise is 0 and" in result.stderr
+    assert "states bowtie_mm: 30; --bowtie-mm is 0 and" in result.stderr
+    low = read(tmp_path / "low.h5")
+    assert low.metadata["photons"] == 5000 and low.metadata["electronic_noise"] == 0
+    assert "bowtie_mm" not in low.metadata
+    with pytest.warns(sg.errors.ScanWarning, match="states bowtie_mm: 0; `bowtie_mm` is 25"):
+        sg.simulate(tmp_path / "low.h5", dose=0.5, bowtie_mm=25)
+
+
+@pytest.mark.parametrize("value", ["many", -5, 0, math.nan, [1, 2], True])
+def test_photons_that_are_none_are_an_error(sinograd: Any, tmp_path: Path, value: Any) -> None:
+    scan = read(flat_scan(tmp_path / "scan.h5"))
+    scan = Scan(scan.load(), scan.geometry, {"photons": value})
+    with pytest.raises(ValueError, match=r"states photons: .*, expected a positive number; `photons` replaces it"):
+        sg.simulate(scan, dose=0.5)
+    with pytest.warns(sg.errors.ScanWarning, match="states photons"):
+        assert sg.simulate(scan, dose=0.5, photons=100).metadata["photons"] == 50
+
+
+def test_a_noiseless_scan_has_no_noise_to_keep(sinograd: Any, tmp_path: Path) -> None:
+    scan = sg.simulate("ball", scanner="htc2022", views=6, detector=30, size_mm=60, noiseless=True)
+    with pytest.warns(sg.errors.ScanWarning, match="is noiseless: the noise of its own dose will be missing"):
+        sg.simulate(scan, dose=0.5)
+
+
+def test_a_reading_beyond_all_numbers(sinograd: Any, tmp_path: Path) -> None:
+    scan = read(flat_scan(tmp_path / "good.h5"))
+    values = scan.load().clone()
+    values[3, 4, 5] = -1000
+    write_scan(Scan(values, scan.geometry), tmp_path / "scan.h5")
+    result = sinograd("simulate", tmp_path / "scan.h5", "-o", tmp_path / "low.h5", "--dose", 0.5)
+    assert result.exit_code == 2 and not (tmp_path / "low.h5").exists()
+    assert "-1000 with 100000 photons makes a reading of more than 1e+30 photons" in one_line(result.stderr)

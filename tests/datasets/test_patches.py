@@ -10,7 +10,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sinograd.datasets import PairedVolume, Patches, TensorSource
+from sinograd.datasets import PairedVolume, Patches
 
 
 def _numbered(slices: int, height: int = 6, width: int = 6, start: int = 0) -> torch.Tensor:
@@ -19,8 +19,8 @@ def _numbered(slices: int, height: int = 6, width: int = 6, start: int = 0) -> t
 
 
 def _pair(volume: torch.Tensor, patient: str = "p", target: bool = True, realisations: int = 1) -> PairedVolume:
-    inputs = tuple(TensorSource(volume + 0.1 * i) for i in range(realisations))
-    return PairedVolume(patient, patient, inputs, TensorSource(volume + 0.5) if target else None, "none")
+    inputs = tuple(volume + 0.1 * i for i in range(realisations))
+    return PairedVolume(patient, patient, inputs, volume + 0.5 if target else None, "none")
 
 
 def _generator(seed: int = 0) -> torch.Generator:
@@ -111,13 +111,13 @@ def test_realisations_with_a_target_and_a_volume_alone() -> None:
 def test_padding_becomes_air_in_both_and_whole_patches_of_it_are_rare() -> None:
     noisy, clean = torch.full((1, 20, 20), 40.0), torch.full((1, 20, 20), 50.0)
     noisy[0, :16], clean[0, :15] = -2000, -2000
-    pair = PairedVolume("a", "a", (TensorSource(noisy),), TensorSource(clean), "HU")
+    pair = PairedVolume("a", "a", (noisy,), clean, "HU")
     inputs, targets = Patches([pair], 4, per_batch=100, pad=-2000, augment=False).batch(_generator())
     assert set(inputs.unique().tolist()) == {-1000, 40} and set(targets.unique().tolist()) == {-1000, 50}
     assert torch.equal(inputs == -1000, targets == -1000)
     share = (inputs == -1000).float().mean((1, 2, 3))
     assert (share <= 0.8).float().mean() > 0.9
-    nothing = PairedVolume("a", "a", (TensorSource(noisy[:, :4]),), None, "HU")
+    nothing = PairedVolume("a", "a", (noisy[:, :4],), None, "HU")
     inputs, _ = Patches([nothing], 4, per_batch=2, pad=-2000).batch(_generator())
     assert bool((inputs == -1000).all())
 
@@ -125,8 +125,10 @@ def test_padding_becomes_air_in_both_and_whole_patches_of_it_are_rare() -> None:
 class _Counted:
     """A volume of blocks that counts what is read."""
 
+    dtype = torch.float32
+
     def __init__(self, slices: int, block: int) -> None:
-        self.shape, self.spacing, self.block = (slices, 8, 8), None, block
+        self.shape, self.block = (slices, 8, 8), block
         self.reads: list[tuple[int, int]] = []
 
     def read(self, first: int, end: int) -> torch.Tensor:
@@ -166,7 +168,7 @@ def test_values_that_are_no_numbers() -> None:
         ([_pair(_numbered(1))], {"size": 0}, "size and per_batch must be positive"),
         ([_pair(_numbered(1))], {"per_batch": 0}, "size and per_batch must be positive"),
         ([_pair(_numbered(1))], {"weights": "volume"}, "weights must be patient or slice, got 'volume'"),
-        ([_pair(_numbered(1))], {"pad": -2000.0}, "p is in 'none'"),
+        ([_pair(_numbered(1))], {"pad": -2000.0}, "p is in no unit"),
         ([_pair(_numbered(1))], {"cache_bytes": -1}, "cache_bytes must not be negative"),
         ([_pair(_numbered(1)), _pair(_numbered(1), "q", False)], {}, "p has a target, q has no target: one kind"),
         (
@@ -175,9 +177,9 @@ def test_values_that_are_no_numbers() -> None:
             "p has realisations without a target, q has no target",
         ),
         (
-            [_pair(_numbered(1)), PairedVolume("q", "q", (TensorSource(_numbered(1)),), None, "HU")],
+            [_pair(_numbered(1)), PairedVolume("q", "q", (_numbered(1),), None, "HU")],
             {},
-            "p is in none, q in HU: one unit for all",
+            "p is in no unit, q in HU: one unit for all",
         ),
     ],
 )

@@ -79,7 +79,7 @@ def test_memory_is_bounded() -> None:
     pairs = _phantoms(count=4, shape=(2, 32, 32), cache_mb=0)
     for pair in pairs:
         _whole(pair)
-    cache = pairs[0].inputs[0].cache  # pyright: ignore[reportAttributeAccessIssue]
+    cache = pairs[0].inputs[0].source.cache  # pyright: ignore[reportAttributeAccessIssue]
     assert cache.held == 2 * 32 * 32 * 4  # input and target of one slice
 
 
@@ -149,7 +149,7 @@ def test_own_volume_noise_is_that_of_the_same_scan(body: Path) -> None:
     saved = sg.read_volume(body)
     volume, grid = saved.values, saved.grid
     flat = sg.Grid(grid.shape[1:], grid.spacing[1:])
-    geometry = pair.inputs[0].simulation.geometry  # pyright: ignore[reportAttributeAccessIssue]
+    geometry = pair.inputs[0].source.simulation.geometry  # pyright: ignore[reportAttributeAccessIssue]
     clean = sg.XRayTransform(geometry, flat)(volume)
     noisy = sg.add_photon_noise(clean, photons=2e4, generator=torch.Generator().manual_seed(5))
     expected = sg.fbp(noisy, geometry, flat) - sg.fbp(clean, geometry, flat)

@@ -19,7 +19,6 @@ from sinograd.datasets import (
     PatchesSpec,
     Phantoms,
     ScanSpec,
-    TensorSource,
     Volumes,
     spec,
     with_absolute_paths,
@@ -67,7 +66,7 @@ def test_every_key_is_documented() -> None:
         ({"layout": "mayo2016", "foldr": "a"}, r"foldr: unknown key \(did you mean folder\?\)"),
         ({"layout": "ldct-and-projection", "folder": "a", "split": "valid"}, "split: expected train, val or test"),
         ({"layout": "ldct-and-projection", "folder": "a", "groups": ["liver"]}, r"groups\[0\]: expected chest, abd"),
-        ({"layout": "volumes", "folder": "a"}, "unit: missing, expected HU, 1/mm or none"),
+        ({"layout": "volumes", "folder": "a"}, "unit: missing, expected HU, 1/mm, mg/cm3, 1 or none"),
         ({"layout": "volumes", "unit": "HU", "files": [{"input": []}]}, r"files\[0\]\.input: expected"),
         ({"layout": "phantoms", "shape": [0, 4, 4]}, "shape: expected three whole numbers of at least 1"),
         ({"layout": "phantoms", "scan": {"photons": -1}}, r"scan\.photons: expected a positive number, got -1"),
@@ -94,7 +93,7 @@ def test_paths_are_relative_to_the_file() -> None:
 def test_patches_as_described() -> None:
     import torch
 
-    pair = PairedVolume("a", "a", (TensorSource(torch.zeros(2, 8, 8)),), None, "HU")
+    pair = PairedVolume("a", "a", (torch.zeros(2, 8, 8),), None, "HU")
     patches = PatchesSpec((4, 6), 3, augment=False, weights="slice", pad=-2000.0, cache_mb=1).build([pair])
     assert patches.size == (4, 6) and patches.per_batch == 3 and patches.pad == -2000
     assert patches.cache.limit == 1 << 20 and patches.weights == "slice" and not patches.augment

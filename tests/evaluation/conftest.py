@@ -3,7 +3,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sinograd.datasets import PairedVolume, TensorSource
+from placed import placed
+from sinograd.datasets import PairedVolume
 
 
 def soft_phantom(seed: int, shape: tuple[int, int, int] = (3, 40, 44)) -> torch.Tensor:
@@ -16,10 +17,8 @@ def make_pair(seed: int, patient: str, group: str = "abdomen", realisations: int
     """A phantom with noise of 40 HU."""
     clean = soft_phantom(seed)
     generator = torch.Generator().manual_seed(1000 + seed)
-    noisy = tuple(
-        TensorSource(clean + 40 * torch.randn(clean.shape, generator=generator), 1.0) for _ in range(realisations)
-    )
-    return PairedVolume(f"{patient}-{seed}", patient, noisy, TensorSource(clean, 1.0), "HU", group)
+    noisy = tuple(placed(clean + 40 * torch.randn(clean.shape, generator=generator), 1.0) for _ in range(realisations))
+    return PairedVolume(f"{patient}-{seed}", patient, noisy, placed(clean, 1.0), "HU", group)
 
 
 @pytest.fixture

@@ -12,7 +12,8 @@ import torch
 from scipy import ndimage, stats
 from skimage.metrics import peak_signal_noise_ratio
 
-from sinograd.datasets import PairedVolume, TensorSource
+from sinograd.data import Volume
+from sinograd.datasets import PairedVolume
 from sinograd.evaluation import Method, evaluate, find_method, protocol
 from sinograd.evaluation.memory import PeakMemory
 from sinograd.models import NetworkDenoiser, bilateral_stack, save_model
@@ -31,12 +32,12 @@ def test_means_over_slices_volumes_and_patients(pairs: list[PairedVolume]) -> No
     assert [info.name for info in scores.methods] == ["input", "gauss"]
     assert len(scores.rows) == 2 * 5 and scores.patients == ("A", "B", "C") and scores.unit == "HU"
 
-    def psnr(source: TensorSource, target: TensorSource, denoised: bool) -> float:
-        noisy = source.volume.numpy()
+    def psnr(source: Volume, target: Volume, denoised: bool) -> float:
+        noisy = source.values.numpy()
         found = ndimage.gaussian_filter(noisy, (0, 1.2, 1.2)) if denoised else noisy
         return float(np.mean([
             peak_signal_noise_ratio(t.astype(np.float64), f.astype(np.float64), data_range=4096)
-            for t, f in zip(target.volume.numpy(), found, strict=True)
+            for t, f in zip(target.values.numpy(), found, strict=True)
         ]))  # fmt: skip
 
     for name, denoised in (("input", False), ("gauss", True)):
@@ -52,7 +53,7 @@ def test_means_over_slices_volumes_and_patients(pairs: list[PairedVolume]) -> No
     assert difference.t_test == pytest.approx(stats.ttest_rel(one, other).pvalue)
     assert difference.difference.high < 0 and scores.best("rmse") == scores.best("ssim") == "gauss"
     assert [(s.volume, s.index) for s in scores.samples] == [("A-0", 1), ("B-2", 1)]
-    torch.testing.assert_close(scores.samples[0].images["gauss"], gauss(pairs[0].inputs[0].volume)[1])  # pyright: ignore
+    torch.testing.assert_close(scores.samples[0].images["gauss"], gauss(pairs[0].inputs[0].values)[1])  # pyright: ignore
 
 
 def test_oracles_are_told_and_excluded(pairs: list[PairedVolume]) -> None:
@@ -80,7 +81,7 @@ def test_models_by_file(pairs: list[PairedVolume], tmp_path: Path) -> None:
     scores = evaluate(methods, pairs[2:3], FULL)
     pair = pairs[2]
     with torch.no_grad():
-        want = (model(pair.inputs[0].volume) - pair.target.volume).square().mean((1, 2)).sqrt().mean()  # pyright: ignore
+        want = (model(pair.inputs[0].values) - pair.target.values).square().mean((1, 2)).sqrt().mean()  # pyright: ignore
     assert scores.summary("two-filters", "rmse").mean == pytest.approx(float(want), rel=1e-5)
     assert want < 0.6 * scores.summary("input", "rmse").mean
     assert scores.by_patient("mine", "ssim") == scores.by_patient("run", "ssim")
@@ -96,8 +97,8 @@ def test_networks_by_file(pairs: list[PairedVolume], tmp_path: Path) -> None:
         evaluate([dataclasses.replace(method, unit="1/mm")], pairs[2:3], FULL)
     scores = evaluate([method], pairs[2:3], FULL)
     with torch.no_grad():
-        found = denoiser(pairs[2].inputs[0].volume)  # pyright: ignore
-    want = (found - pairs[2].target.volume).square().mean((1, 2)).sqrt().mean()  # pyright: ignore
+        found = denoiser(pairs[2].inputs[0].values)  # pyright: ignore
+    want = (found - pairs[2].target.values).square().mean((1, 2)).sqrt().mean()  # pyright: ignore
     assert scores.summary("cnn", "rmse").mean == pytest.approx(float(want), rel=1e-4)
 
 
@@ -106,8 +107,8 @@ def test_attenuation_is_scored_in_hounsfield_units(pairs: list[PairedVolume]) ->
     water, given = 0.02, []
 
     def to_attenuation(pair: PairedVolume) -> PairedVolume:
-        inputs = tuple(TensorSource((s.volume + 1000) * water / 1000) for s in pair.inputs)  # pyright: ignore
-        target = TensorSource((pair.target.volume + 1000) * water / 1000)  # pyright: ignore
+        inputs = tuple((s.values + 1000) * water / 1000 for s in pair.inputs)  # pyright: ignore
+        target = (pair.target.values + 1000) * water / 1000  # pyright: ignore
         return dataclasses.replace(pair, inputs=inputs, target=target, unit="1/mm")
 
     def same(volume: torch.Tensor) -> torch.Tensor:
@@ -128,7 +129,7 @@ def test_attenuation_is_scored_in_hounsfield_units(pairs: list[PairedVolume]) ->
 
 def test_times_and_memory() -> None:
     clean = torch.zeros(4, 700, 700)
-    pair = PairedVolume("P", "P", (TensorSource(clean + torch.randn(clean.shape)),), TensorSource(clean), "none")
+    pair = PairedVolume("P", "P", (clean + torch.randn(clean.shape),), clean, "none")
 
     def hungry(volume: torch.Tensor) -> torch.Tensor:
         double = volume.double()
@@ -160,8 +161,9 @@ def test_bad_input(pairs: list[PairedVolume]) -> None:
     refused("one is there twice: expected different names", [one, one], pairs)
     refused("at least one paired volume", [one], [])
     refused("A-0: no target", [one], [dataclasses.replace(pairs[0], target=None)])
-    refused("A-0: its values are in 1/mm", [one], [dataclasses.replace(pairs[0], unit="1/mm")])
-    small = TensorSource(pairs[0].target.volume * 2e-5 + 0.02)  # pyright: ignore
+    values = pairs[0].inputs[0].values
+    refused("A-0: its values are in 1/mm", [one], [PairedVolume("A-0", "A", (values,), values, "1/mm")])
+    small = pairs[0].target.values * 2e-5 + 0.02  # pyright: ignore
     refused("attenuation in 1/mm", [one], [dataclasses.replace(pairs[0], inputs=(small,), target=small)])
     refused("cut: expected a volume .3, 40, 44. of A-0, got .2, 40, 44.", [Method.of("cut", lambda v: v[1:])], pairs)
     refused("bad: made 5280 NaN or infinite values of A-0", [Method.of("bad", lambda v: v * math.nan)], pairs)

@@ -14,7 +14,8 @@ import torch
 from scipy import ndimage
 from scipy.stats import ncx2
 
-from sinograd.datasets import PairedVolume, TensorSource
+from placed import placed
+from sinograd.datasets import PairedVolume
 from sinograd.evaluation import Disc, Method, curves_csv, discs_csv, evaluate, mean_spectra, noise_latex, protocol
 from sinograd.evaluation.curves import edge_picture, noise_picture
 
@@ -34,7 +35,7 @@ def test_noise_that_a_gaussian_made_blotchy() -> None:
     noisy = [clean + gauss(20 * torch.randn(clean.shape, generator=generator), 1.2) for _ in range(2)]
     spaced = [(2.0, 0.7, 0.7), (2.0, 0.8, 0.8)]
     pairs = [
-        PairedVolume(name, name, (TensorSource(source, spacing),), TensorSource(clean, spacing), "HU")
+        PairedVolume(name, name, (placed(source, spacing),), placed(clean, spacing), "HU")
         for name, source, spacing in zip("ab", noisy, spaced, strict=True)
     ]
     scores = evaluate([Method.of("halved", lambda volume: clean + (volume - clean) / 2)], pairs, FULL)
@@ -56,7 +57,7 @@ def test_what_has_no_spectrum() -> None:
     """A method that leaves nothing, slices without voxel sizes, slices that are too small."""
     clean = torch.zeros(2, 32, 40)
     noisy = clean + 30 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(0))
-    pair = PairedVolume("a", "a", (TensorSource(noisy),), TensorSource(clean), "HU")
+    pair = PairedVolume("a", "a", (noisy,), clean, "HU")
     perfect = Method.of("perfect", torch.zeros_like)
     scores = evaluate([perfect], [pair], FULL)
     assert scores.frequency_unit == "1/pixel" and scores.summary("input", "noise").mean == pytest.approx(30, rel=0.1)
@@ -64,7 +65,7 @@ def test_what_has_no_spectrum() -> None:
         scores.summary("perfect", "noise_frequency").mean
     )
     assert "1/pixel" in noise_picture(scores) and "perfect" not in noise_picture(scores)
-    small = (TensorSource(noisy[:, :12, :12]), TensorSource(clean[:, :12, :12]))
+    small = (noisy[:, :12, :12], clean[:, :12, :12])
     scores = evaluate([], [dataclasses.replace(pair, inputs=small[:1], target=small[1])], FULL)
     assert noise_picture(scores) == "" and "needs slices of at least 16 x 16 pixels" in noise_latex(scores)
     assert math.isnan(scores.summary("input", "noise").mean) and curves_csv(scores).count("\n") == 1
@@ -80,7 +81,7 @@ def discs_in_noise(radius: float, sigma: float, center: tuple[float, float]) -> 
     disc = 100 * ncx2.cdf(radius**2 / sigma**2, 2, square / sigma**2)
     clean = torch.from_numpy(disc).float().expand(12, 64, 72).contiguous()
     noisy = clean + 8 * torch.randn(clean.shape, generator=torch.Generator().manual_seed(1))
-    return PairedVolume("p1", "p1", (TensorSource(noisy, SPACING),), TensorSource(clean, SPACING), "HU")
+    return PairedVolume("p1", "p1", (placed(noisy, SPACING),), placed(clean, SPACING), "HU")
 
 
 def test_sharpness_of_a_disc() -> None:
@@ -122,12 +123,10 @@ def test_bad_discs(pairs: list[PairedVolume]) -> None:
     other = dataclasses.replace(
         pairs[0],
         name="other",
-        inputs=(TensorSource(pairs[0].inputs[0].read(0, 3), 1.5),),
-        target=TensorSource(pairs[0].target.read(0, 3), 1.5),  # pyright: ignore[reportOptionalMemberAccess]
+        inputs=(placed(pairs[0].inputs[0].read(0, 3), 1.5),),
+        target=placed(pairs[0].target.read(0, 3), 1.5),  # pyright: ignore[reportOptionalMemberAccess]
     )
-    unknown = dataclasses.replace(
-        pairs[0], inputs=(TensorSource(torch.zeros(3, 40, 44)),), target=TensorSource(torch.zeros(3, 40, 44))
-    )
+    unknown = dataclasses.replace(pairs[0], inputs=(torch.zeros(3, 40, 44),), target=torch.zeros(3, 40, 44))
     for those, disc, message in (
         (pairs, Disc(0, 0, 5, "p9"), "expected a volume of A-0, A-1, B-2, C-3"),
         (pairs, Disc(0, 0, 5, "A-0", (1, 4)), "expected slices between 0 and 3 of A-0"),

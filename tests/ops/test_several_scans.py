@@ -91,6 +91,7 @@ def test_every_algorithm_takes_a_stack(algorithm: str, options: dict[str, Any]) 
     torch.testing.assert_close(actual, expected, rtol=0, atol=1e-7 * float(expected.abs().max()))
 
 
+@pytest.mark.filterwarnings("ignore::sinograd.errors.GridWarning")
 def test_rays_that_are_not_there_count_for_nothing() -> None:
     """Detectors of two sizes are two large ones on which the missing elements weigh nothing."""
     small = sg.detector_region(FIRST, rows=(0, 4), columns=(0, 11))

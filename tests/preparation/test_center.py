@@ -86,7 +86,7 @@ def test_within_a_quarter_of_a_pixel(name: str, offset: float) -> None:
     p = measured(make(offset), 0.75, photons=1e4, seed=int(abs(offset)), drift=0.1)
     found = find_center(p, make(0.0))
     assert abs(found.offset_pixels - offset) < 0.25
-    assert found.certainty < 0.25 and found.reliable
+    assert found.standard_error < 0.25 and found.reliable
     assert found.correct(make(0.0)).equals(make(found.offset_pixels))
 
 
@@ -103,7 +103,7 @@ def test_the_claimed_certainty(name: str) -> None:
     """Ten scans of different objects: errors are as large as claimed, within the scatter of ten."""
     make = SCANS[name]
     found = [find_center(measured(make(5.3)[::2], 0.9, 3e3, seed), make(0.0)[::2]) for seed in range(10)]
-    ratios = torch.tensor([(center.offset_pixels - 5.3) / center.certainty for center in found])
+    ratios = torch.tensor([(center.offset_pixels - 5.3) / center.standard_error for center in found])
     assert 0.3 < ratios.square().mean().sqrt() < 1.8
     assert ratios.abs().max() < 4
 
@@ -208,6 +208,13 @@ def test_orbits_that_are_no_circle() -> None:
     helix = sg.ConeBeam.helical(**ORBIT, angles=sg.full_scan(20), detector=flat(0.0, 6), pitch=5.0)
     with pytest.raises(ValueError, match="find_center is defined for a circular orbit, not for a helix"):
         find_center(torch.zeros(helix.projection_shape), helix)
+
+
+def test_the_old_name_of_the_standard_error() -> None:
+    make = SCANS["fan, short"]
+    found = find_center(thing(0.8).project(make(3.2)), make(0.0))
+    with pytest.warns(DeprecationWarning, match="renamed to Center.standard_error"):
+        assert found.certainty == found.standard_error
 
 
 def test_the_picture(tmp_path: Path) -> None:

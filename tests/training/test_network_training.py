@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from prose import blocks
-from sinograd.datasets import PairedVolume, TensorSource
+from sinograd.datasets import PairedVolume
 from sinograd.models import NetworkDenoiser, load_model, read_model
 from sinograd.networks import CNN10
 from sinograd.training import ConfigError, Stack, TrainingData, load_config, train
@@ -45,8 +45,8 @@ def realisations(count: int, seed: int = 0, slices: int = 3) -> tuple[list[Tenso
 
 def pair(seed: int, count: int = 1, *, target: bool = True, unit: Any = "HU") -> PairedVolume:
     noisy, clean = realisations(count, seed)
-    inputs = tuple(TensorSource(volume) for volume in noisy)
-    return PairedVolume(f"p{seed}", f"p{seed}", inputs, TensorSource(clean) if target else None, unit)
+    inputs = tuple(volume for volume in noisy)
+    return PairedVolume(f"p{seed}", f"p{seed}", inputs, clean if target else None, unit)
 
 
 def paired(count: int = 1, *, target: bool = True) -> TrainingData:
@@ -187,7 +187,7 @@ def test_half_precision_on_a_gpu(kind: str, device: torch.device, tmp_path: Path
 def test_validation_of_some_slices() -> None:
     """Evenly spaced ones; of all slices the mean over all."""
     noisy, clean = realisations(1, slices=11)
-    volume = PairedVolume("p", "p", (TensorSource(noisy[0]),), TensorSource(clean), "HU")
+    volume = PairedVolume("p", "p", (noisy[0],), clean, "HU")
     task = SupervisedTask(torch.nn.Identity(), 10.0)
     generator = torch.Generator()
     every = (noisy[0] - clean).square().mean((1, 2)) / 100

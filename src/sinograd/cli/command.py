@@ -58,7 +58,7 @@ class Option:
 
     Attributes:
         kind: a type that typer knows, a tuple of choices, or `Choices`.
-        help: one line.
+        help: one line; a function of it where that depends on what is registered.
         flags: the option's names; by default --name.
         metavar: what stands for its value.
         panel: the group of options in the help.
@@ -68,7 +68,7 @@ class Option:
     """
 
     kind: Any
-    help: str
+    help: str | Callable[[], str]
     flags: tuple[str, ...] = NO_FLAGS
     metavar: str | None = None
     panel: str | None = None
@@ -81,7 +81,8 @@ class Option:
         kind, default = self._kind(name, default)
         if default is None:
             kind = kind | None
-        more = {"help": self.help, "metavar": self.metavar, "rich_help_panel": self.panel, **self.more}
+        text = self.help if isinstance(self.help, str) else self.help()
+        more = {"help": text, "metavar": self.metavar, "rich_help_panel": self.panel, **self.more}
         if isinstance(self.kind, Choices) and self.kind.late:
             more |= {"metavar": f"[{'|'.join(self.kind.names(plugins=False))}]", "callback": self.kind.check}
         if default in (inspect.Parameter.empty, None):

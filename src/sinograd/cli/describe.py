@@ -193,8 +193,11 @@ def simulation_lines(request: SimulationRequest, result: Simulation) -> Lines:
         lines.append(("truth", str(request.truth)))
     if result.dose is not None:
         (empty, raised), every = result.starved, math.prod(scan.shape)
-        noise = f", electronic noise {request.electronic_noise:g}" if request.electronic_noise else ""
-        photons = f"{result.dose * request.photons:g} per pixel and view, unattenuated (dose {result.dose:g}){noise}"
+        exposure = result.exposure
+        noise = f", electronic noise {exposure.electronic_noise:g}" if exposure.electronic_noise else ""
+        noise += f", bowtie {exposure.bowtie_mm:g} mm" if exposure.bowtie_mm is not None else ""
+        noise += f"; {exposure.origin}" if exposure.origin else ""
+        photons = f"{result.dose * exposure.photons:g} per pixel and view, unattenuated (dose {result.dose:g}){noise}"
         starved = f"{empty} of {every} readings ({empty / every:.2%}) had no photons, {raised} counted as {FLOOR:g}"
         lines += [("photons", photons), ("starved", starved)]
     return [*lines, ("seconds", f"{result.seconds:.2f}")]

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from sinograd.evaluation import Protocol, Scores
 
 _SPECS = (".yaml", ".yml")
-_UNITS = ("HU", "1/mm", "none")
+_UNITS = ("HU", "1/mm", "mg/cm3", "1", "none")
 _PROTOCOL = (
     "scores depend on it: ldct-benchmark (HU, a window for each body part) or full-range (4096 HU, or `data_range`)"
 )
@@ -62,7 +62,7 @@ OPTIONS = {
     ),
     "protocol": Option(str, "ldct-benchmark or full-range. Must be given.", metavar="NAME"),
     "target": Option(list[Path], "Normal-dose volume; one for each low-dose volume.", metavar="FILE"),
-    "unit": Option(str, "Volumes: what they are in, HU, 1/mm or none.", metavar="UNIT"),
+    "unit": Option(str, "Volumes: what they are in, HU, 1/mm, mg/cm3 or 1.", metavar="UNIT"),
     "group": Option(str, "Volumes: chest, abdomen or neuro, for ldct-benchmark.", metavar="NAME"),
     "data_range": Option(float, "full-range: of PSNR and SSIM, in the volumes' unit.", metavar="R"),
     "water": Option(float, "Attenuation of water: score volumes in 1/mm in HU.", ("--water-per-mm",), metavar="MU"),

@@ -46,7 +46,8 @@ SHARED = {
 
 def for_scans(option: Option) -> Option:
     """The same option, of a command that takes volumes too."""
-    return replace(option, help=f"Scans: {option.help[0].lower()}{option.help[1:]}", panel=None)
+    text = str(option.help)
+    return replace(option, help=f"Scans: {text[0].lower()}{text[1:]}", panel=None)
 
 
 def _prepare(kind: object, help: str, *flags: str, metavar: str | None = None) -> Option:

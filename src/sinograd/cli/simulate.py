@@ -13,15 +13,25 @@ OPTIONS = {
     **SHARED,
     "source": Option(
         str,
-        f"A measured scan to lower the dose of, or one of {', '.join(PHANTOMS.names())}.",
+        lambda: f"A measured scan to lower the dose of, or one of {', '.join(PHANTOMS.names())}.",
         metavar="SCAN|PHANTOM",
         argument=True,
     ),
     "output": Option(str, "Scan to write: .h5.", ("-o", "--output"), metavar="FILE", required=True),
     "dose": Option(float, "Dose of the new scan, in (0, 1]. Default: 1 for phantoms.", metavar="FRACTION"),
-    "photons": Option(float, "Photons per detector pixel and view, unattenuated, at dose 1 (of SCAN).", metavar="N"),
-    "electronic_noise": Option(float, "Standard deviation of the reading noise, in photons.", metavar="N"),
-    "bowtie_mm": Option(float, "Bowtie filter for a water cylinder of this radius.", metavar="RADIUS"),
+    "photons": Option(
+        float,
+        "Photons per detector pixel and view, unattenuated, at dose 1. Default: those that SCAN states, or 1e5.",
+        metavar="N",
+    ),
+    "electronic_noise": Option(
+        float, "Standard deviation of the reading noise, in photons. Default: as SCAN states, or 0.", metavar="N"
+    ),
+    "bowtie_mm": Option(
+        float,
+        "Bowtie filter for a water cylinder of this radius, 0: none. Default: as SCAN states, or none.",
+        metavar="RADIUS",
+    ),
     "noiseless": Option(bool, "Exact projections of a phantom."),
     "seed": Option(int, "Seed of the noise, and of the phantom.", metavar="N"),
     "scanner": Option(str, "Scanner or geometry .yaml. Default: fits the phantom.", metavar="NAME|FILE"),

@@ -24,8 +24,8 @@ class Calibration:
     dark: images without beam, [n, rows, columns]; they are averaged.
     shifts: [views, 2], (row, column) in detector pixels: each projection is to be moved by +this, towards
         larger indices, so that moved[i] = measured[i - shift]. None: nothing is to be moved.
-    exposure: [views], exposure of each view over that of the references (time x current); counts are divided
-        by it. None: the same.
+    exposure: [views], exposure of each view over that of the references (time x current), interpolated to the
+        view's time as the references are; counts are divided by it. None: the same.
 
     reference and dark may be lazy, as projections are; `load` reads them. The arrays become float64 and
     read-only. Raises TypeError or ValueError naming the argument; `check` compares with a scan.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, UnitError
@@ -81,6 +82,22 @@ class Conversion:
         if target == "HU":
             return hounsfield_from_attenuation(values, self.water, self.air)
         return attenuation_from_hounsfield(values, self.water, self.air)
+
+    @property
+    def inverse(self) -> Conversion:
+        """The conversion back; of a known unit."""
+        return Conversion(self.target, str(self.unit), self.water, self.air, self.density)
+
+    @property
+    def slope(self) -> float:
+        """What a difference of 1 becomes: of noise, of contrasts. Raises as a call."""
+        self(torch.zeros(1))
+        if self.unit == self.target:
+            return 1.0
+        if self.density is not None and "mg/cm3" in (self.unit, self.target):
+            return self.density[0] if self.target == "mg/cm3" else 1 / self.density[0]
+        water = float(self.water or 0)
+        return 1000 / (water - self.air) if self.target == "HU" else (water - self.air) / 1000
 
     def _density(self, values: Tensor) -> Tensor:
         if self.density is None or self.density[0] == 0:

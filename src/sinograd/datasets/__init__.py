@@ -7,7 +7,7 @@ from sinograd.lazy import attach
 if TYPE_CHECKING:
     from sinograd.datasets.download import fetch, fetch_ldct_benchmark
     from sinograd.datasets.load import load_pairs
-    from sinograd.datasets.pairs import PairedVolume, TensorSource, Unit, VolumeSource, check_unit
+    from sinograd.datasets.pairs import PairedVolume, Unit, check_unit
     from sinograd.datasets.patches import Patches
     from sinograd.datasets.spec import (
         LdctAndProjection,
@@ -33,9 +33,7 @@ __all__ = [
     "PatchesSpec",
     "Phantoms",
     "ScanSpec",
-    "TensorSource",
     "Unit",
-    "VolumeSource",
     "Volumes",
     "check_unit",
     "fetch",

@@ -12,9 +12,9 @@ from sinograd.errors import InputError
 
 
 class BlockCache:
-    """What was asked for lately; those that were not used for longest go first.
+    """A least-recently-used cache of blocks of slices.
 
-    limit: bytes kept at most; what was asked for last is kept in any case. A copy in another process starts empty.
+    limit: bytes kept at most; the block that was used last is kept in any case. A copy in another process starts empty.
 
     Raises:
         ValueError: a negative limit.

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from sinograd.datasets.pairs import PairedVolume, Unit, VolumeSource
+from sinograd.data.volume import Volume
+from sinograd.datasets.pairs import PairedVolume, Unit
 from sinograd.datasets.spec import Padding, PairFiles, Volumes
 from sinograd.errors import ConfigError, InputError, MissingFileError
 from sinograd.io import open_volume
@@ -14,8 +15,8 @@ from sinograd.io.volumes.dicom.series import is_dicom_folder, read_series
 INPUT, TARGET = "input", "target"
 
 
-def open_source(path: Path, unit: Unit, padding: Padding = "air") -> VolumeSource:
-    """A volume file, or a folder with one series of DICOM slices, of which slices are read when they are asked for.
+def open_pair_volume(path: Path, unit: Unit, padding: Padding = "air") -> Volume:
+    """A lazy volume in `unit`: of a file, or a folder with one series of DICOM slices.
 
     Raises:
         FileNotFoundError, ValueError: as `open_volume` and `read_series`; DICOM slices are in HU and nothing else.
@@ -23,8 +24,8 @@ def open_source(path: Path, unit: Unit, padding: Padding = "air") -> VolumeSourc
     if is_dicom_folder(path):
         if unit != "HU":
             raise InputError(f"{path}: DICOM slices are in HU, the unit was given as {unit}")
-        return read_series(path, padding=padding)
-    return open_volume(path).as_slices()  # pyright: ignore[reportReturnType]
+        return read_series(path, padding=padding).volume
+    return open_volume(path, unit=unit).as_slices()
 
 
 def volume_pairs(spec: Volumes) -> list[PairedVolume]:
@@ -104,8 +105,8 @@ def _first(entry: PairFiles) -> Path:
 
 def _pair(entry: PairFiles, name: str, spec: Volumes) -> PairedVolume:
     paths = entry.input if isinstance(entry.input, tuple) else (entry.input,)
-    inputs = tuple(open_source(path, spec.unit, spec.padding) for path in paths)
-    target = None if entry.target is None else open_source(entry.target, spec.unit, spec.padding)
+    inputs = tuple(open_pair_volume(path, spec.unit, spec.padding) for path in paths)
+    target = None if entry.target is None else open_pair_volume(entry.target, spec.unit, spec.padding)
     return PairedVolume(name, entry.patient or name, inputs, target, spec.unit, entry.group)
 
 

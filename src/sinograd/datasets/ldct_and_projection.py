@@ -69,7 +69,7 @@ def ldct_pairs(spec: LdctAndProjection, progress: Progress | None = None) -> lis
     pairs = []
     for patient in patients:
         low, full = (_series(patient, which, root, spec) for which in (_LOW, _FULL))
-        pairs.append(PairedVolume(patient.id, patient.id, (low,), full, "HU", patient.group))
+        pairs.append(PairedVolume(patient.id, patient.id, (low.volume,), full.volume, "HU", patient.group))
         if progress is not None:
             progress(len(pairs), len(patients))
     return pairs

@@ -47,7 +47,7 @@ def mayo2016_pairs(spec: Mayo2016, progress: Progress | None = None) -> list[Pai
     pairs = []
     for patient in (p for p in patients if p in wanted):
         low, normal = (
-            series_of(found[patient, dose], f"{spec.folder}: {patient}, {dose} dose", padding=spec.padding)
+            series_of(found[patient, dose], f"{spec.folder}: {patient}, {dose} dose", padding=spec.padding).volume
             for dose in ("quarter", "full")
         )
         pairs.append(PairedVolume(patient, patient, (low,), normal, "HU", "abdomen"))

@@ -7,15 +7,16 @@ import math
 import torch
 from torch import Tensor
 
+from sinograd.data.units import Conversion
+from sinograd.data.volume import Volume
 from sinograd.datasets.block_cache import BlockCache
-from sinograd.datasets.files import names_of, open_source
-from sinograd.datasets.pairs import PairedVolume, VolumeSource, check_finite, check_unit
+from sinograd.datasets.files import names_of, open_pair_volume
+from sinograd.datasets.pairs import PairedVolume, check_finite, check_unit
 from sinograd.datasets.simulation import SimulatedSource, noisy, reconstructed, scan_geometry, slice_grid
 from sinograd.datasets.spec import OwnVolume
-from sinograd.errors import ConfigError, InputError
+from sinograd.errors import ConfigError
 from sinograd.geometry import Grid
 from sinograd.ops import XRayTransform
-from sinograd.physics import attenuation_from_hounsfield
 
 _SLICES = 8  # of a fan beam that are made at a time
 
@@ -34,22 +35,22 @@ def own_volume_pairs(spec: OwnVolume) -> list[PairedVolume]:
 
     Raises:
         ConfigError: target_photons with the target "volume", or a scanner that does not fit.
-        FileNotFoundError, ValueError: as `open_source`.
+        FileNotFoundError, ValueError: as `open_pair_volume`.
     """
     if spec.scan.target_photons is not None and spec.target == "volume":
         raise ConfigError("pairs.scan.target_photons: the target is the volume as it is; for target: reconstruction")
     cache = BlockCache(spec.cache_mb << 20)
     pairs = []
     for path, name in zip(spec.files, names_of(spec.files), strict=True):
-        source = open_source(path, spec.unit, spec.padding)
-        check_unit(PairedVolume(name, name, (source,), None, spec.unit))
-        simulation = OwnVolumeScan(spec, source, name)
-        inputs = tuple(SimulatedSource(simulation, index, cache) for index in range(spec.realisations))
-        target: VolumeSource | None = None
-        if spec.target == "volume":
-            target = source
-        elif spec.target == "reconstruction":
-            target = SimulatedSource(simulation, spec.realisations, cache)
+        volume = open_pair_volume(path, spec.unit, spec.padding)
+        check_unit(PairedVolume(name, name, (volume,), None, spec.unit))
+        simulation = OwnVolumeScan(spec, volume, name)
+        made = [
+            Volume(SimulatedSource(simulation, index, cache), volume.grid, spec.unit)
+            for index in range(spec.realisations + (spec.target == "reconstruction"))
+        ]
+        inputs = tuple(made[: spec.realisations])
+        target = {"volume": volume, "reconstruction": made[-1]}.get(spec.target)
         pairs.append(PairedVolume(name, name, inputs, target, spec.unit, spec.group))
     return pairs
 
@@ -57,12 +58,11 @@ def own_volume_pairs(spec: OwnVolume) -> list[PairedVolume]:
 class OwnVolumeScan:
     """The simulation of one volume: realisations of the low dose, then the target if it is a reconstruction."""
 
-    def __init__(self, spec: OwnVolume, source: VolumeSource, name: str) -> None:
-        if source.spacing is None:
-            raise InputError(f"{name}: a scan cannot be simulated of a volume whose spacing is not known")
-        self.spec, self.source, self.name = spec, source, name
-        self.shape, self.spacing = source.shape, source.spacing
-        grid = Grid(self.shape, self.spacing)
+    def __init__(self, spec: OwnVolume, volume: Volume, name: str) -> None:
+        self.spec, self.volume, self.name = spec, volume, name
+        self.shape: tuple[int, int, int] = (volume.shape[0], volume.shape[1], volume.shape[2])
+        grid = Grid(self.shape, volume.spacing)
+        self.convert = Conversion("1/mm", spec.unit, spec.water_per_mm)
         self.grid = grid if spec.scan.beam == "cone" else slice_grid(grid)
         self.geometry = scan_geometry(spec.scan, grid, math.hypot(*grid.size[1:]) / 2)
         self.block = self.shape[0] if spec.scan.beam == "cone" else _SLICES
@@ -70,24 +70,22 @@ class OwnVolumeScan:
     def make(self, first: int, end: int) -> tuple[Tensor, ...]:
         """Slices first to end - 1 of every volume."""
         spec, scan = self.spec, self.spec.scan
-        volume = self.source.read(first, end)
-        check_finite(volume, self.name, first)
-        attenuation = volume if spec.unit == "1/mm" else attenuation_from_hounsfield(volume, spec.water_per_mm)
+        values = self.volume.read(first, end)
+        check_finite(values, self.name, first)
+        attenuation = self.convert.inverse(values)
         exact = XRayTransform(self.geometry, self.grid)(attenuation.clamp(min=0))
-        per_mm = 1.0 if spec.unit == "1/mm" else 1000 / spec.water_per_mm
-        base = volume
+        base = values
         if spec.target == "reconstruction":
-            base = reconstructed(exact, self.geometry, self.grid, scan.window)
-            base = base if spec.unit == "1/mm" else (base - spec.water_per_mm) * per_mm
+            base = self.convert(reconstructed(exact, self.geometry, self.grid, scan.window))
         key = ("own-volume", spec.seed, self.name, first)
-        made = [base + per_mm * self._noise(exact, scan.photons, *key, i) for i in range(spec.realisations)]
+        made = [base + self._noise(exact, scan.photons, *key, i) for i in range(spec.realisations)]
         if spec.target == "reconstruction":
             normal = scan.target_photons
-            made.append(base if normal is None else base + per_mm * self._noise(exact, normal, *key, "target"))
+            made.append(base if normal is None else base + self._noise(exact, normal, *key, "target"))
         return tuple(made)
 
     def _noise(self, exact: Tensor, photons: float, *key: object) -> Tensor:
-        """What the noise of a scan reconstructs to, 1/mm."""
+        """What the noise of a scan reconstructs to, in the unit of the volume."""
         difference = noisy(exact, photons, self.spec.scan, *key)
         torch.sub(difference, exact, out=difference)
-        return reconstructed(difference, self.geometry, self.grid, self.spec.scan.window)
+        return self.convert.slope * reconstructed(difference, self.geometry, self.grid, self.spec.scan.window)

@@ -5,72 +5,47 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal, Protocol, runtime_checkable
+from typing import Literal, TypeVar
 
 import torch
 from torch import Tensor
 
+from sinograd.data.units import UNITS, unit_name
+from sinograd.data.volume import Volume, VolumeSource
 from sinograd.errors import InputError, InputIndexError, InputTypeError
 from sinograd.geometry import Grid
 
-Unit = Literal["HU", "1/mm", "none"]
-UNITS = ("HU", "1/mm", "none")
-AIR = {"HU": -1000.0, "1/mm": 0.0}  # of each unit that has one
+Unit = Literal["HU", "1/mm", "mg/cm3", "1", "none"]  # "none" is "1", as sinograd 0.1 called it
 
+T = TypeVar("T")
 _SPACING = 1e-3  # relative difference of voxel sizes that headers round away
 _LEAST_HU, _MOST_PER_MM = 5.0, 500.0  # see `check_unit`
 
 
-@runtime_checkable
-class VolumeSource(Protocol):
-    """A volume of which slices are read when they are asked for.
+@dataclass(frozen=True, eq=False)
+class UnplacedSlices:
+    """Slices [Z, Y, X] of a tensor or a source whose voxels have no known size."""
 
-    It may have an attribute `block`: how many slices it is best read by (those of a packed file, of a simulation).
-    """
+    held: Tensor | VolumeSource
 
     @property
-    def shape(self) -> tuple[int, int, int]:
+    def shape(self) -> tuple[int, ...]:
         """Z, Y, X."""
-        ...
+        return tuple(self.held.shape)
 
     @property
-    def spacing(self) -> tuple[float, float, float] | None:
-        """Mm along z, y, x; None where it is not known."""
-        ...
+    def dtype(self) -> torch.dtype:
+        """Of what `read` gives."""
+        return self.held.dtype
+
+    @property
+    def block(self) -> int:
+        """Slices that are best read together."""
+        return int(getattr(self.held, "block", 1))
 
     def read(self, first: int, end: int) -> Tensor:
-        """Slices first to end - 1: float32 [end - first, Y, X]."""
-        ...
-
-
-class TensorSource:
-    """A volume [Z, Y, X], or a slice [Y, X], that is in memory; of float32 ones no copy is made.
-
-    Raises:
-        TypeError: no tensor of real numbers.
-        ValueError: another number of dimensions, no voxels, or NaN or infinite values.
-    """
-
-    def __init__(self, volume: Tensor, spacing: Sequence[float] | float | None = None) -> None:
-        if not isinstance(volume, Tensor) or volume.dtype == torch.bool or volume.is_complex():
-            found = volume.dtype if isinstance(volume, Tensor) else type(volume).__name__
-            raise InputTypeError(f"volume must be a tensor of real numbers, got {str(found).removeprefix('torch.')}")
-        if volume.ndim not in (2, 3) or volume.numel() == 0:
-            raise InputError(f"volume must be [Z, Y, X] or [Y, X] and not empty, got {list(volume.shape)}")
-        bad = int((~torch.isfinite(volume)).sum()) if volume.is_floating_point() else 0
-        if bad:
-            raise InputError(f"volume: expected finite values, got {bad} NaN or infinite ones among {volume.numel()}")
-        self.volume = volume.detach() if volume.ndim == 3 else volume.detach()[None]
-        self.shape: tuple[int, int, int] = (self.volume.shape[0], self.volume.shape[1], self.volume.shape[2])
-        self.spacing = None if spacing is None else _three(spacing)
-
-    def read(self, first: int, end: int) -> Tensor:
-        """Slices first to end - 1, float32; a view where the volume is float32."""
-        check_range(first, end, self.shape[0])
-        return self.volume[first:end].float()
-
-    def __repr__(self) -> str:
-        return f"TensorSource({list(self.shape)}, spacing={self.spacing})"
+        """Slices first to end - 1; of a tensor a view."""
+        return self.held[first:end] if isinstance(self.held, Tensor) else self.held.read(first, end)
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,52 +54,105 @@ class PairedVolume:
 
     Attributes:
         name: for messages and tables. patient: whose it is; several volumes may be one patient's.
-        inputs: one low-dose volume, or N realisations of the noise (Noise2Noise).
+        inputs: one low-dose volume, or N realisations of the noise (Noise2Noise): `Volume`s, in memory or lazy, or
+            tensors [Z, Y, X] and sources of slices whose voxel size is not known. Images are volumes of one slice.
         target: normal dose; None where there is none.
-        unit: of the values, "HU", "1/mm" or "none".
+        unit: of the values, "HU", "1/mm", "mg/cm3" or "1"; volumes whose own is not known get it.
         group: body part or exam, "chest", "abdomen", "neuro"; evaluation protocols look at it.
 
     Raises:
-        ValueError: no input, an unknown unit, or sizes or voxel sizes (beyond 0.1 %) that differ.
+        InputError: no input, an unknown unit, no voxels, NaN or infinite values in memory, or sizes or voxel sizes
+            (beyond 0.1 %) that differ.
+        UnitError: a volume in another unit.
+        InputTypeError: something else than volumes and tensors of real numbers.
     """
 
     name: str
     patient: str
-    inputs: tuple[VolumeSource, ...]
-    target: VolumeSource | None
-    unit: Unit
+    inputs: tuple[Volume, ...]
+    target: Volume | None
+    unit: str
     group: str = ""
 
-    def __post_init__(self) -> None:
-        if not isinstance(self.inputs, tuple) or not self.inputs:
-            raise InputError(f"{self.name}: inputs must be a tuple of at least one volume, got {self.inputs!r}")
-        if self.unit not in UNITS:
-            raise InputError(f"{self.name}: unit must be one of {', '.join(UNITS)}, got {self.unit!r}")
-        first = self.inputs[0]
-        others = [(f"input {i}", source) for i, source in enumerate(self.inputs) if i]
-        others += [] if self.target is None else [("target", self.target)]
-        for what, source in others:
-            if tuple(source.shape) != tuple(first.shape):
-                raise InputError(
-                    f"{self.name}: {what} has {_size(source.shape)} voxels, the input {_size(first.shape)}: "
-                    "a pair needs the same slices"
-                )
-            if not _same_spacing(source.spacing, first.spacing):
-                raise InputError(
-                    f"{self.name}: {what} has voxels of {_size(source.spacing)} mm, the input of "
-                    f"{_size(first.spacing)} mm: a pair needs the same spacing"
-                )
+    def __init__(
+        self,
+        name: str,
+        patient: str,
+        inputs: tuple[Volume | Tensor | VolumeSource, ...],
+        target: Volume | Tensor | VolumeSource | None,
+        unit: str,
+        group: str = "",
+    ) -> None:
+        if not isinstance(inputs, tuple) or not inputs:
+            raise InputError(f"{name}: inputs must be a tuple of at least one volume, got {inputs!r}")
+        if unit not in (*UNITS, "none"):
+            raise InputError(f"{name}: unit must be one of {', '.join(UNITS)}, got {unit!r}")
+        unit = str(unit_name(unit))
+        volumes = tuple(_slices(volume, unit) for volume in inputs)
+        values = {
+            "name": name,
+            "patient": patient,
+            "inputs": volumes,
+            "target": None if target is None else _slices(target, unit),
+            "unit": unit,
+            "group": group,
+        }
+        for field, value in values.items():
+            object.__setattr__(self, field, value)
+        self._check_shapes()
 
     @property
     def shape(self) -> tuple[int, int, int]:
         """Z, Y, X."""
-        return self.inputs[0].shape
+        return _three(self.inputs[0].shape)
 
     @property
     def spacing(self) -> tuple[float, float, float] | None:
-        """Mm along z, y, x; None where no volume tells."""
-        known = [s.spacing for s in (*self.inputs, *([] if self.target is None else [self.target]))]
-        return next((spacing for spacing in known if spacing is not None), None)
+        """Mm along z, y, x; None where it is not known of any volume."""
+        volumes = (*self.inputs, *([] if self.target is None else [self.target]))
+        return next((spacing for spacing in map(spacing_of, volumes) if spacing is not None), None)
+
+    def _check_shapes(self) -> None:
+        first = self.inputs[0]
+        others = [(f"input {i}", volume) for i, volume in enumerate(self.inputs) if i]
+        others += [] if self.target is None else [("target", self.target)]
+        for what, volume in others:
+            if volume.shape != first.shape:
+                raise InputError(
+                    f"{self.name}: {what} has {_size(volume.shape)} voxels, the input {_size(first.shape)}: "
+                    "a pair needs the same slices"
+                )
+            spacings = spacing_of(volume), spacing_of(first)
+            if not _same_spacing(*spacings):
+                raise InputError(
+                    f"{self.name}: {what} has voxels of {_size(spacings[0])} mm, the input of {_size(spacings[1])} mm: "
+                    "a pair needs the same spacing"
+                )
+
+
+def spacing_of(volume: Volume) -> tuple[float, float, float] | None:
+    """Mm along z, y, x; None where the voxels have no known size."""
+    return None if isinstance(volume.source, UnplacedSlices) else _three(volume.spacing)
+
+
+def _slices(volume: Volume | Tensor | VolumeSource, unit: str) -> Volume:
+    """A volume of slices in `unit`; raises as `PairedVolume`."""
+    if not isinstance(volume, Volume | Tensor) and isinstance(volume, VolumeSource):
+        volume = Volume(UnplacedSlices(volume), Grid(tuple(volume.shape)))
+    if not isinstance(volume, Volume):
+        if not isinstance(volume, Tensor) or volume.dtype == torch.bool or volume.is_complex():
+            found = volume.dtype if isinstance(volume, Tensor) else type(volume).__name__
+            raise InputTypeError(f"volume must be a tensor of real numbers, got {str(found).removeprefix('torch.')}")
+        if volume.ndim not in (2, 3) or volume.numel() == 0:
+            raise InputError(f"volume must be [Z, Y, X] or [Y, X] and not empty, got {list(volume.shape)}")
+        tensor = volume.detach() if volume.ndim == 3 else volume.detach()[None]
+        volume = Volume(UnplacedSlices(tensor), Grid(tuple(tensor.shape)))
+    source = volume.source
+    values = source.held if isinstance(source, UnplacedSlices) else None if volume.is_lazy else volume.values
+    bad = int((~torch.isfinite(values)).sum()) if isinstance(values, Tensor) and values.is_floating_point() else 0
+    if bad and isinstance(values, Tensor):
+        raise InputError(f"volume: expected finite values, got {bad} NaN or infinite ones among {values.numel()}")
+    return volume.stated(unit).as_slices()
 
 
 def check_unit(pair: PairedVolume) -> PairedVolume:
@@ -158,15 +186,16 @@ def check_unit(pair: PairedVolume) -> PairedVolume:
 
 
 def check_place(pair: PairedVolume) -> PairedVolume:
-    """The pair itself, if its volumes lie in the same place, to half a voxel, as far as their files tell (`grid`).
+    """The pair itself, if its volumes lie in the same place, to half a voxel, as far as that is known.
 
     Raises:
         ValueError: naming the volume and how far it lies from the input.
     """
-    grids = [getattr(source, "grid", None) for source in (*pair.inputs, pair.target)]
-    first = next((grid for grid in grids if isinstance(grid, Grid)), None)
+    volumes = (*pair.inputs, *([] if pair.target is None else [pair.target]))
+    grids = [None if spacing_of(volume) is None else volume.grid for volume in volumes]
+    first = next((grid for grid in grids if grid is not None), None)
     for index, grid in enumerate(grids):
-        if first is None or not isinstance(grid, Grid):
+        if first is None or grid is None:
             continue
         apart = [b - a for a, b in zip(first.center, grid.center, strict=True)]
         if any(abs(d) > s / 2 for d, s in zip(apart, reversed(first.spacing), strict=True)):
@@ -192,11 +221,8 @@ def check_range(first: int, end: int, slices: int) -> None:
         raise InputIndexError(f"slices {first} to {end} asked for, the volume has {slices}")
 
 
-def _three(spacing: Sequence[float] | float) -> tuple[float, float, float]:
-    values = [spacing] * 3 if isinstance(spacing, int | float) else list(spacing)
-    if len(values) != 3 or not all(0 < s < math.inf for s in values):
-        raise InputError(f"spacing must be a positive number of mm or three, for z, y, x, got {spacing}")
-    return (float(values[0]), float(values[1]), float(values[2]))
+def _three(values: Sequence[T]) -> tuple[T, T, T]:
+    return (values[0], values[1], values[2])
 
 
 def _same_spacing(one: Sequence[float] | None, other: Sequence[float] | None) -> bool:

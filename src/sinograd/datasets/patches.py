@@ -8,8 +8,10 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from sinograd.data.units import AIR, unit_text
+from sinograd.data.volume import Volume
 from sinograd.datasets.block_cache import BlockCache
-from sinograd.datasets.pairs import AIR, PairedVolume, VolumeSource, check_finite
+from sinograd.datasets.pairs import PairedVolume, check_finite
 from sinograd.errors import InputError, InputTypeError
 
 _MOST_PADDING = 0.8  # of a patch; others are drawn again
@@ -101,17 +103,17 @@ class Patches:
                 break
         return self._turned(one, other, generator) if self.augment else (one, other)  # pyright: ignore
 
-    def _slice(self, source: VolumeSource, index: int, name: str) -> Tensor:
+    def _slice(self, volume: Volume, index: int, name: str) -> Tensor:
         """One slice [Y, X], read with the others of its block."""
-        size = max(1, int(getattr(source, "block", 1)))
+        size = volume.block
         start = index // size * size
 
         def read() -> tuple[Tensor]:
-            slices = source.read(start, min(start + size, source.shape[0]))
+            slices = volume.read(start, min(start + size, volume.shape[0]))
             check_finite(slices, name, start)
             return (slices,)
 
-        return self.cache.get(source, start, read)[0][index - start]
+        return self.cache.get(volume, start, read)[0][index - start]
 
     def _draw_slice(self, generator: torch.Generator) -> tuple[PairedVolume, int]:
         held: Sequence[PairedVolume] = self.pairs
@@ -144,9 +146,8 @@ class Patches:
         first = self.pairs[0]
         for pair in self.pairs:
             if pair.unit != first.unit:
-                raise InputError(
-                    f"pairs: {first.name} is in {first.unit}, {pair.name} in {pair.unit}: one unit for all"
-                )
+                units = unit_text(first.unit), unit_text(pair.unit)
+                raise InputError(f"pairs: {first.name} is in {units[0]}, {pair.name} in {units[1]}: one unit for all")
             kinds = [_kind(first), _kind(pair)]
             if kinds[0] != kinds[1]:
                 raise InputError(f"pairs: {first.name} has {kinds[0]}, {pair.name} has {kinds[1]}: one kind for all")
@@ -156,7 +157,8 @@ class Patches:
                     f"{pair.shape[1]} x {pair.shape[2]}"
                 )
         if self.pad is not None and first.unit not in AIR:
-            raise InputError(f"pad: what replaces it is known for HU and 1/mm, {first.name} is in {first.unit!r}")
+            units = ", ".join(AIR)
+            raise InputError(f"pad: only for volumes in {units}, {first.name} is in {unit_text(first.unit)}")
 
 
 def _kind(pair: PairedVolume) -> str:
@@ -165,7 +167,7 @@ def _kind(pair: PairedVolume) -> str:
     return "no target" if len(pair.inputs) == 1 else "realisations without a target"
 
 
-def _draw_sources(pair: PairedVolume, generator: torch.Generator) -> tuple[VolumeSource, VolumeSource]:
+def _draw_sources(pair: PairedVolume, generator: torch.Generator) -> tuple[Volume, Volume]:
     count = len(pair.inputs)
     first = _below(count, generator)
     if pair.target is not None:

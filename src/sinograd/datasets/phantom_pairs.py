@@ -8,6 +8,8 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
+from sinograd.data.units import Conversion
+from sinograd.data.volume import Volume
 from sinograd.datasets.block_cache import BlockCache
 from sinograd.datasets.pairs import PairedVolume
 from sinograd.datasets.simulation import (
@@ -21,7 +23,6 @@ from sinograd.datasets.spec import Phantoms
 from sinograd.geometry import Geometry, Grid
 from sinograd.phantoms.catalogue import FILL, facts, made
 from sinograd.phantoms.ellipsoids import Ellipsoids
-from sinograd.physics import hounsfield_from_attenuation
 
 _USUAL_MM = 100.0  # width of phantoms that do not say one
 
@@ -51,7 +52,7 @@ class PhantomScan:
         self.width = facts(spec.phantom).get("width_mm", FILL * self.grid.size[2])
         radius = max(math.hypot(*self.grid.size[1:]) / 2, self.width / math.sqrt(2))
         self.geometry: Geometry = scan_geometry(spec.scan, self.grid, radius)
-        self.shape, self.spacing = spec.shape, (voxel, voxel, voxel)
+        self.shape = spec.shape
         self.block = spec.shape[0] if spec.scan.beam == "cone" else 1
 
     @cached_property
@@ -75,9 +76,8 @@ class PhantomScan:
             volumes.append(reconstructed(normal, self.geometry, grid, scan.window))
         elif spec.target == "voxels":
             volumes.append(self.phantom.voxelize(_part(self.grid, first, end)))
-        if spec.unit == "HU":
-            volumes = [hounsfield_from_attenuation(volume, spec.water_per_mm) for volume in volumes]
-        return tuple(volumes)
+        convert = Conversion("1/mm", spec.unit, spec.water_per_mm)
+        return tuple(convert(volume) for volume in volumes)
 
     def _projections(self, first: int, end: int) -> Tensor:
         if self.spec.scan.beam == "cone":
@@ -117,8 +117,9 @@ def make_phantom(name: str, seed: int, width: float, height: float) -> Ellipsoid
 
 def _pair(spec: Phantoms, seed: int, cache: BlockCache) -> PairedVolume:
     simulation = PhantomScan(spec, seed)
-    inputs = tuple(SimulatedSource(simulation, index, cache) for index in range(spec.realisations))
-    target = None if spec.target == "none" else SimulatedSource(simulation, spec.realisations, cache)
+    count = spec.realisations + (spec.target != "none")
+    volumes = [Volume(SimulatedSource(simulation, i, cache), simulation.grid, spec.unit) for i in range(count)]
+    inputs, target = tuple(volumes[: spec.realisations]), volumes[-1] if count > spec.realisations else None
     name = f"{spec.phantom}-{seed}"
     return PairedVolume(name, name, inputs, target, spec.unit, facts(spec.phantom).get("group", ""))
 

@@ -33,11 +33,6 @@ class Simulation(Protocol):
         ...
 
     @property
-    def spacing(self) -> tuple[float, float, float]:
-        """Mm."""
-        ...
-
-    @property
     def block(self) -> int:
         """Slices made at a time."""
         ...
@@ -48,11 +43,14 @@ class Simulation(Protocol):
 
 
 class SimulatedSource:
-    """One of the volumes of a simulation."""
+    """One of the volumes of a simulation: a `VolumeSource`."""
+
+    dtype = torch.float32
 
     def __init__(self, simulation: Simulation, index: int, cache: BlockCache) -> None:
         self.simulation, self.index, self.cache = simulation, index, cache
-        self.shape, self.spacing, self.block = simulation.shape, simulation.spacing, simulation.block
+        self.shape: tuple[int, ...] = simulation.shape
+        self.block = simulation.block
 
     def read(self, first: int, end: int) -> Tensor:
         """Slices first to end - 1, float32."""

@@ -15,7 +15,7 @@
       info: null                    # another info.yml of ldct-benchmark than its published one
 
       layout: volumes               # files that `sinograd.read_volume` reads, or folders of DICOM slices
-      unit: HU                      # of the values: HU, 1/mm or none (DICOM: HU)
+      unit: HU                      # of the values: HU, 1/mm, mg/cm3 or "1" (DICOM: HU)
       files:
       - {input: low.h5, target: normal.h5, name: "", patient: "", group: ""}
       - {input: [noise-1.h5, noise-2.h5]}     # realisations of the noise

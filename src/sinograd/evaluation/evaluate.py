@@ -11,6 +11,7 @@ from typing import Protocol as Interface
 import torch
 from torch import Tensor
 
+from sinograd.data import Volume
 from sinograd.datasets import PairedVolume, check_unit
 from sinograd.errors import InputError
 from sinograd.evaluation.discs import TARGET, Disc, DiscImages
@@ -136,15 +137,15 @@ def _check(methods: Sequence[Method], pairs: Sequence[PairedVolume], protocol: P
         if units[-1] != units[0]:
             raise InputError(f"pairs: {pairs[0].name} is in {units[0]}, {pair.name} in {units[-1]}: one unit for all")
         for method in methods:
-            if pair.unit != "none" and method.unit not in (None, pair.unit):
+            if pair.unit != "1" and method.unit not in (None, pair.unit):
                 raise InputError(f"{method.name}: trained on values in {method.unit}, {pair.name} is in {pair.unit}")
     for pair in pairs:
         check_unit(pair)
-    return "" if units[0] == "none" else units[0]
+    return "" if units[0] == "1" else units[0]
 
 
-def _read(pair: PairedVolume, source: object, what: str, device: torch.device) -> Tensor:
-    volume = source.read(0, pair.shape[0]).to(device)  # pyright: ignore[reportAttributeAccessIssue]
+def _read(pair: PairedVolume, source: Volume, what: str, device: torch.device) -> Tensor:
+    volume = source.read(0, pair.shape[0]).to(device)
     bad = int((~torch.isfinite(volume)).sum())
     if bad:
         raise InputError(f"{pair.name}: {what}: expected finite values, got {bad} NaN or infinite ones")
@@ -218,7 +219,7 @@ def _row(
 
 def _sample(pair: PairedVolume, target: Tensor, water: float | None) -> Sample:
     index = pair.shape[0] // 2
-    unit = "HU" if water is not None and pair.unit == "1/mm" else "" if pair.unit == "none" else pair.unit
+    unit = "HU" if water is not None and pair.unit == "1/mm" else "" if pair.unit == "1" else pair.unit
     return Sample(pair.name, pair.group, index, unit, _converted(target[index], water, pair).cpu().clone(), {}, {})
 
 

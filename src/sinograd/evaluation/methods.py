@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from sinograd.datasets.pairs import AIR
+from sinograd.data.units import AIR
 from sinograd.errors import InputError
 from sinograd.models import DualDomainBilateral, filter_in_place, read_model
 from sinograd.models.bilateral import is_bilateral_stack

@@ -80,7 +80,7 @@ class Protocol:
         if not 0 < data_range < math.inf:
             raise InputError(f"the data range must be a positive number, got {data_range}")
         origin = self.origin if unit == self.unit else 0.0
-        return replace(self, data_range=data_range, origin=origin, unit="" if unit == "none" else unit)
+        return replace(self, data_range=data_range, origin=origin, unit="" if unit in ("1", "none") else unit)
 
     def score(self, found: Tensor, reference: Tensor, group: str = "") -> SliceScores:
         """Of each slice [Z, Y, X], in the protocol's unit. Raises as `check` for the group, and as the metrics."""
@@ -139,7 +139,7 @@ PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (LDCT_BENCHMARK, FULL_RANGE
 
 
 def protocol(name: str, *, data_range: float | None = None, unit: str = "HU") -> Protocol:
-    """A protocol by its name, for values in `unit` ("HU", "1/mm" or "none").
+    """A protocol by its name, for values in `unit` ("HU", "1/mm", "mg/cm3" or "1").
 
     "ldct-benchmark": values in HU are clipped to the window of the volume's group, "chest" (-1350 to 150), "abdomen"
     (-150 to 250) or "neuro" (0 to 80), whose width is the data range of PSNR and SSIM (7 x 7 uniform window, as
@@ -159,4 +159,4 @@ def protocol(name: str, *, data_range: float | None = None, unit: str = "HU") ->
 
 
 def _unit(unit: str) -> str:
-    return {"none": "no known unit", "": "no known unit"}.get(unit, unit)
+    return {"1": "no known unit", "none": "no known unit", "": "no known unit"}.get(unit, unit)

@@ -1,7 +1,6 @@
-"""Scans in, volumes and pictures out: reads and writes, no arithmetic.
+"""Reading and writing scans and volumes; no arithmetic.
 
-One module a format (`fips`, `hdf5`; the list is in `read`), each named after what it reads. Format libraries
-are imported when a file is read or written.
+One class a format, listed in `sinograd.choices`. Format libraries are imported when a file is read or written.
 """
 
 from typing import TYPE_CHECKING

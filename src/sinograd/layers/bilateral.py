@@ -9,6 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import is_sequence, scalar
 from sinograd.ops.bilateral import bilateral_filter, joint_bilateral_filter
 from sinograd.ops.cuda.program import capturing
 from sinograd.ops.derivatives import numbers
@@ -184,7 +185,7 @@ def bilateral_parameter_groups(
 
 
 def _per_axis(sigma: float | Sequence[float], ndim: int) -> list[float]:
-    values = [float(sigma)] * ndim if isinstance(sigma, (int, float)) else [float(s) for s in sigma]
+    values = [float(s) for s in sigma] if is_sequence(sigma) else [float(scalar(sigma))] * ndim  # pyright: ignore
     if len(values) != ndim:
         raise InputError(f"sigma_spatial: expected one value or {ndim}, got {values}")
     return values

@@ -35,6 +35,11 @@ def linear_op(x: Tensor, function: Function, adjoint: Function) -> Tensor:
     return function(x) if torch.compiler.is_compiling() else linear(x, function, adjoint)
 
 
+def constant(x: Tensor, function: Function) -> Tensor:
+    """`function(x)`, taken for a constant: no derivative passes. `function` sees plain numbers."""
+    return _Constant.apply(x, function)  # type: ignore[no-any-return]
+
+
 def transformed(*tensors: Tensor | None) -> bool:
     """Whether a transform of `torch.func` or forward mode follows one of the tensors.
 
@@ -78,6 +83,31 @@ def numbers(tensor: Tensor) -> list[float]:
     """The values of a tensor [n], whoever follows it; those of a batch of `torch.vmap` cannot be read."""
     tensor = tensor.detach()
     return [one.item() for one in tensor.unbind()] if transformed(tensor) else tensor.tolist()
+
+
+class _Constant(torch.autograd.Function):
+    @staticmethod
+    def forward(x: Tensor, function: Function) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return function(x.detach())
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.mark_non_differentiable(output)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return None, None
+
+    @staticmethod
+    def jvp(ctx: Any, *_: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return None
+
+    @staticmethod
+    def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
+        info: Any, dims: tuple[int | None, ...], x: Tensor, function: Function
+    ) -> tuple[Tensor, int]:
+        assert dims[0] is not None
+        return torch.stack([constant(one, function) for one in x.unbind(dims[0])]), 0
 
 
 class _Linear(torch.autograd.Function):

@@ -10,6 +10,7 @@ from typing import Any
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import is_sequence, scalar
 from sinograd.ops.derivatives import numbers
 
 SMALLEST = 5
@@ -40,7 +41,8 @@ def check_sigmas(sigma_spatial: Sequence[float], sigma_range: float | None) -> N
 
 def check_window(window: int | Sequence[int], ndim: int) -> tuple[int, ...]:
     """An odd, positive width for each of `ndim` axes; one number stands for all."""
-    widths: tuple[Any, ...] = tuple(window) if isinstance(window, (tuple, list)) else (window,) * ndim
+    items: tuple[Any, ...] = tuple(window) if is_sequence(window) else (window,) * ndim  # pyright: ignore
+    widths: tuple[Any, ...] = tuple(map(scalar, items))
     if len(widths) != ndim:
         raise InputError(f"window: expected one width or {ndim}, as many as sigma_spatial has entries, got {widths}")
     if not all(type(width) is int and width > 0 and width % 2 == 1 for width in widths):

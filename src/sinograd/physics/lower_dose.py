@@ -12,9 +12,20 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
-from sinograd.physics.noise_arguments import check_floor, check_line_integrals, electronic_noise_like, photons_like
+from sinograd.geometry.checks import scalar
+from sinograd.physics.draws import binomial
+from sinograd.physics.noise_arguments import (
+    check_floor,
+    check_line_integrals,
+    check_readings,
+    electronic_noise_like,
+    photons_like,
+)
 
-_BLOCK = 2**20  # readings worked on at once, in float64
+# Readings worked on at once, in float64. A constant: the noise of a generator follows from it, whatever the memory.
+_BLOCK = 2**20
+# Of a line integral in float32, with 1 for the reading's own rounding: which readings are whole numbers of photons.
+_ROUNDING = 4 * 2.0**-23
 
 Correlation = Tensor | list[float] | list[list[float]]
 
@@ -73,6 +84,12 @@ def low_dose(
     Without `correlation` the photons are thinned: each is kept with the probability a, so that Poisson counts
     become Poisson counts, however few. With it, normal noise with that correlation is added.
 
+    Readings at the floor have lost their value. Without electronic noise they are taken as no photons, which they were;
+    with it as what the noise alone reads below the floor, which is right where few photons arrived. Without electronic
+    noise the counts have the distribution of a scan at the lower dose, with it their mean and variance. The line
+    integrals have the bias of the lower dose, as `add_photon_noise` explains: few photons and the floor make it. The
+    exact line integrals of a phantom have no noise to keep; `add_photon_noise` makes their scans, of any dose.
+
     Args:
         line_integrals: of the measured scan, p = -ln(counts / photons), [..., rows, columns] or any other
             shape; float32 or float64.
@@ -85,10 +102,11 @@ def low_dose(
         correlation: kernel along the last axes (rows, columns) or (columns,) with which white noise is
             convolved to have the detector's correlation, as its point spread does. Scaled to unit energy
             (sum of squares), so it does not change the variance.
-        floor: the smallest reading taken at its word, in photons, as for `add_photon_noise`.
+        floor: the smallest reading taken at its word, in photons, as for `add_photon_noise`, and as it was for the
+            measured scan.
         generator: to draw from, on the device of line_integrals; the same one gives the same noise.
         return_counts: also return the counts before the floor; `(counts <= 0).sum()` had no photons,
-            `(counts < floor).sum()` were raised to the floor.
+            `(counts < floor).sum()` were raised to the floor. Whole numbers where those of the measured scan are.
 
     Returns:
         Line integrals of the shape and dtype of the measured ones, or (those, counts); detached. Besides
@@ -97,9 +115,11 @@ def low_dose(
     Raises:
         TypeError: for another dtype.
         ValueError: for a dose outside (0, 1], line integrals that are not finite, photons that are not
-            positive, negative noise, shapes that do not broadcast to line_integrals, or a correlation with
-            too many axes, no energy or numbers that are not finite.
+            positive, negative noise, shapes that do not broadcast to line_integrals, a correlation with too
+            many axes, no energy or numbers that are not finite, or line integrals so negative that a reading has
+            more than 1e30 photons.
     """
+    dose = scalar(dose)  # pyright: ignore[reportAssignmentType]
     if isinstance(dose, bool) or not isinstance(dose, int | float):
         raise InputTypeError(f"dose must be a number, got {type(dose).__name__}")
     if not 0 < dose <= 1:
@@ -110,34 +130,75 @@ def low_dose(
     deviation = electronic_noise_like(line_integrals, electronic_noise).expand_as(line_integrals)
     kernel = None if correlation is None else _unit_energy(correlation, line_integrals)
 
+    blocks = list(_blocks(line_integrals.shape, split_rows=kernel is None or len(kernel) == 1))
+    for block in blocks:
+        check_readings(line_integrals[block], unattenuated[block])
     result = torch.empty_like(line_integrals)
     readings = torch.empty_like(line_integrals) if return_counts else None
-    for block in _blocks(line_integrals.shape):
-        full = unattenuated[block].double()
-        counts = full * (-line_integrals[block].double()).exp()
-        electronic = (1 - dose**2) * deviation[block].double().square()
-        if kernel is None:
-            counts = _thinned(counts, dose, electronic, generator)
+    for block in blocks:
+        full, sigma = unattenuated[block].double(), deviation[block].double()
+        counts = _measured_counts(line_integrals[block].double(), full, sigma, floor, generator)
+        if dose == 1:
+            result[block] = torch.minimum(line_integrals[block], (full / floor).log().to(result.dtype))
         else:
-            noise = _correlated(counts.shape, kernel, generator)
-            counts = dose * counts + (dose * (1 - dose) * counts + electronic).sqrt() * noise
-        result[block] = (dose * full).log() - counts.clamp(min=floor).log()
+            counts = _lowered(counts, dose, sigma, kernel, generator)
+            result[block] = -(counts.clamp(min=floor) / (dose * full)).log()
         if readings is not None:
             readings[block] = counts
     return result if readings is None else (result, readings)
 
 
-def _thinned(counts: Tensor, dose: float, variance: Tensor, generator: torch.Generator | None) -> Tensor:
-    """Each of the photons kept with the probability `dose`, plus normal noise of `variance`.
+def _measured_counts(
+    line_integrals: Tensor, full: Tensor, sigma: Tensor, floor: float, generator: torch.Generator | None
+) -> Tensor:
+    """The measured readings in photons: whole again after rounding, and what may have been below the floor.
 
-    Counts that are not whole (electronic noise, an averaged flat field) keep their fraction, scaled.
+    full: photons without an object. sigma: of the electronic noise. All float64, of one shape.
     """
+    counts = full * (-line_integrals).exp()
+    rounding = _ROUNDING * (1 + line_integrals.abs()) * counts
     whole = counts.round()
-    kept = torch.binomial(whole, torch.full_like(whole, dose), generator=generator)
-    kept += dose * (counts - whole)
-    if bool((variance > 0).any()):
-        kept += variance.sqrt() * torch.empty_like(kept).normal_(generator=generator)
+    counts = torch.where((sigma == 0) & ((counts - whole).abs() <= rounding), whole, counts)
+    lost = counts <= floor + rounding
+    if floor < 1:  # else a photon may be below it
+        counts = counts.masked_fill(lost & (sigma == 0), 0.0)
+    noisy = lost & (sigma > 0)
+    if bool(noisy.any()):
+        uniform = torch.empty_like(counts).uniform_(generator=generator).clamp(min=2.0**-60)
+        spread = sigma.clamp(min=torch.finfo(sigma.dtype).tiny)
+        below = spread * torch.special.ndtri(uniform * torch.special.ndtr(floor / spread))
+        counts = torch.where(noisy, below, counts)
+    return counts
+
+
+def _lowered(
+    counts: Tensor, dose: float, sigma: Tensor, kernel: Tensor | None, generator: torch.Generator | None
+) -> Tensor:
+    """Measured readings at the lower dose, with the electronic noise `sigma` that a lower dose takes away."""
+    electronic = (1 - dose**2) * sigma.square()
+    if kernel is not None:
+        noise = _correlated(counts.shape, kernel, generator)
+        return dose * counts + (dose * (1 - dose) * counts.clamp(min=0) + electronic).sqrt() * noise
+    kept = _thinned(counts, dose, sigma > 0, generator)
+    if bool((electronic > 0).any()):
+        kept += electronic.sqrt() * torch.empty_like(kept).normal_(generator=generator)
     return kept
+
+
+def _thinned(counts: Tensor, dose: float, noisy: Tensor, generator: torch.Generator | None) -> Tensor:
+    """Each of the photons kept with the probability `dose`.
+
+    What is left of counts that are not whole is scaled where electronic noise is in it; else (averaged references) it
+    is kept or lost as one photon is, so that readings without photons are zero.
+    """
+    whole = torch.where(noisy, counts.round(), counts.floor()).clamp(min=0)
+    rest = counts - whole
+    kept = binomial(whole, dose, generator)
+    part = (rest != 0) & ~noisy
+    if bool(part.any()):
+        chance = torch.empty_like(counts).uniform_(generator=generator)
+        return kept + torch.where(part, rest * (chance < dose), dose * rest)
+    return kept + dose * rest
 
 
 def _correlated(shape: torch.Size, kernel: Tensor, generator: torch.Generator | None) -> Tensor:
@@ -159,10 +220,14 @@ def _unit_energy(correlation: Correlation, like: Tensor) -> Tensor:
     return torch.atleast_2d(kernel / math.sqrt(energy))
 
 
-def _blocks(shape: torch.Size) -> Iterator[tuple[int | slice | EllipsisType, ...]]:
-    """Indices that cover `shape` in blocks of whole views [..., rows, columns]."""
+def _blocks(shape: torch.Size, split_rows: bool) -> Iterator[tuple[int | slice | EllipsisType, ...]]:
+    """Indices that cover `shape` in blocks of whole views: [..., views, rows, columns], or [views, columns]."""
     if len(shape) < 3:
-        yield (...,)
+        if len(shape) < 2 or not split_rows:
+            yield (...,)
+            return
+        step = max(1, _BLOCK // max(1, shape[1]))
+        yield from ((slice(start, start + step),) for start in range(0, shape[0], step))
         return
     step = max(1, _BLOCK // max(1, shape[-2] * shape[-1]))
     for outer in itertools.product(*(range(n) for n in shape[:-3])):

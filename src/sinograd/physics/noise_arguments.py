@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
+
+MOST_PHOTONS = 1e30  # of a reading; float32 and the squares in variances stay finite
 
 
 def check_line_integrals(line_integrals: Tensor) -> None:
@@ -31,6 +35,21 @@ def photons_like(line_integrals: Tensor, photons: float | Tensor) -> Tensor:
     if not bool(((unattenuated > 0) & torch.isfinite(unattenuated)).all()):
         raise InputError(f"photons must be positive and finite, got {_worst(unattenuated)}")
     return unattenuated
+
+
+def check_readings(line_integrals: Tensor, unattenuated: Tensor) -> None:
+    """InputError where photons exp(-p) is above 1e30, as it is of negative line integrals that are no measurements."""
+    if line_integrals.numel() == 0:
+        return
+    logarithms = unattenuated.log() - line_integrals
+    if bool(logarithms.max() <= math.log(MOST_PHOTONS)):
+        return
+    worst = int(logarithms.argmax())
+    value = line_integrals.reshape(-1)[worst].item()
+    photons = unattenuated.expand_as(line_integrals).reshape(-1)[worst].item()
+    raise InputError(
+        f"line_integrals: {value:g} with {photons:g} photons makes a reading of more than {MOST_PHOTONS:g} photons"
+    )
 
 
 def electronic_noise_like(line_integrals: Tensor, electronic_noise: float | Tensor) -> Tensor:

@@ -7,11 +7,15 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputError
 from sinograd.physics.beer_lambert import line_integrals_from_transmission, transmission_from_line_integrals
-from sinograd.physics.noise_arguments import check_floor, check_line_integrals, electronic_noise_like, photons_like
-
-_MOST_PHOTONS = 1e15  # a Poisson sample is an int64
+from sinograd.physics.draws import MOST_POISSON, poisson
+from sinograd.physics.noise_arguments import (
+    check_floor,
+    check_line_integrals,
+    check_readings,
+    electronic_noise_like,
+    photons_like,
+)
 
 
 @overload
@@ -46,7 +50,10 @@ def add_photon_noise(
     """What a scan with so many photons measures of clean line integrals p: -ln(max(counts, floor) / photons).
 
     counts = Poisson(photons exp(-p)) + Normal(0, electronic_noise^2); see `photon_counts` for the arguments.
-    The logarithm is taken as a scanner would, so its known bias of about 1 / (2 counts) is in the result.
+    The logarithm is taken as a scanner would, so its known bias of about 1 / (2 counts) is in the result. Below about
+    five photons the floor decides: of m photons a share exp(-m) of the readings is empty and reads ln(photons / floor).
+    With the floor of 0.5 the mean line integral is too high by 0.12 at 5 photons, by 0.19 at 2 and by 0.03 at 1, and
+    too low by 0.72 at 0.3 and by 1.68 at 0.1. The counts have no such bias.
 
     Args:
         floor: the smallest reading taken at its word, in photons. Electronic noise and starved rays give
@@ -56,19 +63,19 @@ def add_photon_noise(
 
     Returns:
         Noisy line integrals of the shape and dtype of the clean ones, or (those, counts); detached, as
-        drawing has no gradient. Up to three more tensors of that size are held while it works.
+        drawing has no gradient. Up to three more tensors of that size are held while it works, in float64 where
+        more than 1e9 photons are expected.
 
     Raises:
         As `photon_counts`, and ValueError for a floor that is not positive.
     """
     check_floor(floor)
-    counts = photon_counts(line_integrals, photons, electronic_noise, generator=generator)
-    unattenuated = photons_like(line_integrals, photons)
-    noisy = line_integrals_from_transmission(counts / unattenuated, floor / unattenuated)
-    return (noisy, counts) if return_counts else noisy
+    counts = _readings(line_integrals, photons, electronic_noise, generator)
+    unattenuated = photons_like(line_integrals, photons).to(counts.dtype)
+    noisy = line_integrals_from_transmission(counts / unattenuated, floor / unattenuated).to(line_integrals.dtype)
+    return (noisy, counts.to(line_integrals.dtype)) if return_counts else noisy
 
 
-@torch.no_grad()
 def photon_counts(
     line_integrals: Tensor,
     photons: float | Tensor = 1e5,
@@ -91,16 +98,29 @@ def photon_counts(
     Raises:
         TypeError: for another dtype.
         ValueError: for line integrals that are not finite, photons that are not positive, negative noise,
-            shapes that do not broadcast to line_integrals, or more than 1e15 photons in a reading.
+            shapes that do not broadcast to line_integrals, or line integrals so negative that a reading has
+            more than 1e30 photons.
     """
+    return _readings(line_integrals, photons, electronic_noise, generator).to(line_integrals.dtype)
+
+
+@torch.no_grad()
+def _readings(
+    line_integrals: Tensor,
+    photons: float | Tensor,
+    electronic_noise: float | Tensor,
+    generator: torch.Generator | None,
+) -> Tensor:
+    """As `photon_counts`; in float64 where float32 does not resolve the noise."""
     check_line_integrals(line_integrals)
     unattenuated = photons_like(line_integrals, photons)
     deviation = electronic_noise_like(line_integrals, electronic_noise)
+    check_readings(line_integrals, unattenuated)
     expected = transmission_from_line_integrals(line_integrals) * unattenuated
-    if expected.numel() and not bool(expected.max() <= _MOST_PHOTONS):
-        raise InputError(f"a reading of {expected.max().item():g} photons is expected; at most 1e15 can be drawn")
-    counts = torch.poisson(expected, generator=generator)
+    if line_integrals.dtype != torch.float64 and bool((expected > MOST_POISSON).any()):
+        expected = transmission_from_line_integrals(line_integrals.double()) * unattenuated
+    counts = poisson(expected, generator)
     if bool((deviation > 0).any()):
         noise = torch.empty_like(counts).normal_(generator=generator)
-        counts.addcmul_(noise, deviation.expand_as(counts))
+        counts.addcmul_(noise, deviation.to(counts.dtype).expand_as(counts))
     return counts

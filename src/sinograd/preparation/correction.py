@@ -10,12 +10,27 @@ from torch import Tensor
 
 from sinograd.data import Scan
 from sinograd.errors import InputError
-from sinograd.preparation.defects import find_defects, plan_repair
+from sinograd.preparation.defects import Defects, find_defects, plan_repair
 from sinograd.preparation.options import Preparation
+from sinograd.preparation.overview import Overview
 from sinograd.preparation.references import grouped_means, reference_times, time_weights
+from sinograd.preparation.saturation import (
+    SAMPLES,
+    WHITE,
+    fill_saturated_,
+    is_mark,
+    marked_elements,
+    may_hold_marks,
+    stored_type,
+    type_limit,
+)
+from sinograd.preparation.screening import screen_darks, screen_references
 
 # Types that torch converts to float32 on all cores.
 CONVERTED = tuple(np.dtype(kind) for kind in ("u1", "u2", "i2", "i4", "f4", "f8"))
+
+# Readings that are repaired.
+READINGS = ("saturated", "not finite", "not positive", "raised to the smallest")
 
 KINDS = ("counts", "transmission", "line integrals")
 
@@ -24,9 +39,10 @@ class Correction:
     """What turns stored views into transmitted fractions, and counts what it repairs.
 
     Attributes:
-        references, darks: how many images there were.
+        references, darks: how many images were used. left_out: those that were not, by number, with the reason.
         defective: elements of the region that are filled, bool [rows, columns].
-        elements: how many of each kind. counts: how many readings of each kind were filled.
+        elements: how many of each kind. counts: how many readings of each kind were filled, in each view.
+        at_limit: readings at the type's largest value that are taken for values.
     """
 
     def __init__(
@@ -34,53 +50,74 @@ class Correction:
     ) -> None:
         self.scan, self.name = scan, name
         self._part = (slice(*rows), slice(*columns))
-        calibration = scan.calibration
         if scan.kind not in KINDS:
             raise InputError(f"{name}: kind must be one of {', '.join(KINDS)}, got {scan.kind!r}")
         raw = scan.kind == "counts"
-        self.counts = {"saturated": 0, "not finite": 0, "not positive": 0, "raised to the smallest": 0}
+        self.counts = {kind: np.zeros(scan.geometry.views, dtype=np.int64) for kind in READINGS}
         self.elements: dict[str, int] = {}
-        self.saturation = _saturation(scan.projections.dtype, options) if raw else None
+        self.left_out: dict[str, dict[int, str]] = {"references": {}, "darks": {}}
+        self.at_limit = 0
+        self._marks = raw
+        self._stated = options.saturation is not None
+        self.saturation = (options.saturation or type_limit(scan.projections.dtype)) if raw else None
         self.references = self.darks = 0
         self._gains = self._dark = self._exposure = None
         self._times = np.zeros(1)
         self.defective = torch.zeros(rows[1] - rows[0], columns[1] - columns[0], dtype=torch.bool)
         if raw:
-            self._read_calibration(calibration, options)
+            self._read_calibration(scan.calibration, options)
         self._fill = plan_repair(self.defective) if self.defective.any() else None
 
-    def read(self, start: int, stop: int, block: Tensor) -> None:
-        """Views start to stop - 1 into a block [views, rows, columns] of transmitted fractions."""
+    def read(self, start: int, stop: int, block: Tensor, overview: Overview) -> None:
+        """Views start to stop - 1 into a block [views, rows, columns] of transmitted fractions.
+
+        A view without any good reading becomes zero. The shares of saturated and missing readings go to `overview`.
+        """
         _copy(self.scan.projections[start:stop], block, self._part)
+        if self._marks and stored_type(self.scan.projections.dtype).kind == "u":
+            marked = is_mark(block, self.scan.projections.dtype)
+            if marked is not None:
+                block.masked_fill_(marked, torch.nan)
         bad = self._bad_readings(block, start)
         self._correct(block, start)
         if self._fill is not None:
             self._fill.fill_(block)
-        for view, mask in bad.items():
-            plan_repair(mask | self.defective).fill_(block[view - start])
+        elements = max(int((~self.defective).sum()), 1)
+        for view, (missing, full) in bad.items():
+            self._repair_view(block[view - start], view, missing, full)
+            overview.saturated[view] = self.counts["saturated"][view] / elements
+            overview.missing[view] = self.counts["not finite"][view] / elements
 
-    def _bad_readings(self, block: Tensor, start: int) -> dict[int, Tensor]:
-        """Masks of the saturated readings and of those that are no numbers, of the views that have any."""
+    def _repair_view(self, image: Tensor, view: int, missing: Tensor, full: Tensor) -> None:
+        """Fill the missing and the saturated readings of a view of transmitted fractions."""
+        if not self._stated:
+            value = full & ((image - 1).abs() <= WHITE)
+            self.at_limit += int(value.sum())
+            full = full & ~value
+        self.counts["saturated"][view] = int(full.sum())
+        self.counts["not finite"][view] = int(missing.sum())
+        unusable = missing | self.defective
+        if full.any():
+            missing = missing | fill_saturated_(image, full, unusable)
+        if bool((missing | self.defective).all()):
+            image.zero_()
+        elif missing.any() or self._fill is not None:
+            plan_repair(missing | self.defective).fill_(image)
+
+    def _bad_readings(self, block: Tensor, start: int) -> dict[int, tuple[Tensor, Tensor]]:
+        """Masks of the readings that are no numbers, and of those at saturation, of the views that have any."""
         low, high = (float(v) for v in torch.aminmax(block))
         saturated = self.saturation is not None and high >= self.saturation
         if np.isfinite(low) and np.isfinite(high) and not saturated:
             return {}
         masks = {}
         for view, image in enumerate(block, start):
-            wrong = ~torch.isfinite(image)
-            full = torch.zeros_like(wrong) if self.saturation is None else image >= self.saturation
-            full &= ~wrong & ~self.defective
-            wrong &= ~self.defective
-            if not bool((wrong | full).any()):
-                continue
-            if bool((wrong | full | self.defective).all()):
-                raise InputError(
-                    f"{self.name}: view {view} has no good reading: {int(full.sum())} saturated, "
-                    f"{int(wrong.sum())} NaN or infinite"
-                )
-            self.counts["saturated"] += int(full.sum())
-            self.counts["not finite"] += int(wrong.sum())
-            masks[view] = wrong | full
+            missing = ~torch.isfinite(image)
+            full = torch.zeros_like(missing) if self.saturation is None else image >= self.saturation
+            full &= ~missing & ~self.defective
+            missing &= ~self.defective
+            if bool((missing | full).any()):
+                masks[view] = missing, full
         return masks
 
     def _correct(self, block: Tensor, start: int) -> None:
@@ -100,54 +137,128 @@ class Correction:
             block /= self._exposure[start : start + len(block), None, None]
 
     def _read_calibration(self, calibration: Any, options: Preparation) -> None:
-        views = self.scan.geometry.views
-        reference, dark = (getattr(calibration, key, None) for key in ("reference", "dark"))
-        if dark is not None:
-            dark_mean = self._images("dark", dark).mean(0)
-            self.darks = int(dark.shape[0])
+        references = self._reference_images(calibration, options)
+        dark_mean = self._dark_mean(calibration, references, options)
+        if references is not None:
+            means = self._reference_means(references, getattr(calibration, "reference_views", None), dark_mean)
         else:
-            dark_mean = None
-        if reference is not None:
-            images = self._images("reference", reference)
-            self.references = len(images)
-            self._times, group = reference_times(getattr(calibration, "reference_views", None), len(images))
-            means = grouped_means(images, group)
-        elif options.unattenuated is not None:
-            blank = torch.full(self.defective.shape, float(options.unattenuated))
+            blank = torch.full(self.defective.shape, float(options.unattenuated or 1.0))
             means = (blank if dark_mean is None else blank + dark_mean)[None]
-        else:
+        if dark_mean is not None and _middle(means) < _middle(dark_mean):
             raise InputError(
-                f"{self.name}: the scan holds raw counts and no reference (flat field); give `unattenuated`, the "
-                "counts without object, or a calibration with a reference"
+                f"{self.name}: reference: expected counts above the dark's, got {_middle(means):.4g} against "
+                f"{_middle(dark_mean):.4g} in the median: `reference` and `dark` may be swapped"
             )
         self._find_defects(means, dark_mean, options)
         gains = means if dark_mean is None else means - dark_mean
         gains = torch.where(torch.isfinite(gains) & (gains > 0), gains, 1.0)
         self._gains = gains.reciprocal_() if len(gains) == 1 else gains
         self._dark = None if dark_mean is None else torch.where(torch.isfinite(dark_mean), dark_mean, 0.0)
-        exposure = getattr(calibration, "exposure", None)
-        if exposure is not None:
-            values = np.asarray(exposure, dtype=np.float64)
-            if values.shape != (views,) or not (np.isfinite(values) & (values > 0)).all():
+        self._exposure = self._checked_exposure(calibration)
+
+    def _checked_exposure(self, calibration: Any) -> Tensor | None:
+        exposure, views = getattr(calibration, "exposure", None), self.scan.geometry.views
+        if exposure is None:
+            return None
+        values = np.asarray(exposure, dtype=np.float64)
+        if values.shape != (views,) or not (np.isfinite(values) & (values > 0)).all():
+            raise InputError(
+                f"{self.name}: exposure: expected {views} positive numbers, one a view, got "
+                f"{list(values.shape)} from {values.min() if values.size else 0:g}"
+            )
+        return torch.tensor(values, dtype=torch.float32)
+
+    def _reference_images(self, calibration: Any, options: Preparation) -> Tensor | None:
+        """All references, NaN where they hold marks; None where `unattenuated` stands for them."""
+        reference = getattr(calibration, "reference", None)
+        if reference is None:
+            if options.unattenuated is None:
                 raise InputError(
-                    f"{self.name}: exposure: expected {views} positive numbers, one a view, got "
-                    f"{list(values.shape)} from {values.min() if values.size else 0:g}"
+                    f"{self.name}: the scan holds raw counts and no reference (flat field); give `unattenuated`, the "
+                    "counts without object, or a calibration with a reference"
                 )
-            self._exposure = torch.tensor(values, dtype=torch.float32)
+            return None
+        images = self._images("reference", reference)
+        marked = is_mark(images, reference.dtype)
+        if marked is not None and marked.any():
+            self._marks = 2 * int(marked.sum()) <= marked.numel()  # else the white level of 32-bit images
+            if self._marks:
+                images.masked_fill_(marked, torch.nan)
+        return images
+
+    def _dark_mean(self, calibration: Any, references: Tensor | None, options: Preparation) -> Tensor | None:
+        """Mean of the dark images that hold no light, [rows, columns]."""
+        dark = getattr(calibration, "dark", None)
+        if dark is None:
+            return None
+        images = self._images("dark", dark)
+        if references is None:
+            response = float(options.unattenuated or 1.0)
+        else:
+            response = _middle(references[0]) - min(_middle(image) for image in images)
+        bad = screen_darks(images, response)
+        self.left_out["darks"] = bad
+        good = [i for i in range(len(images)) if i not in bad]
+        self.darks = len(good)
+        return images[good].mean(0) if bad else images.mean(0)
+
+    def _reference_means(self, images: Tensor, taken: Any, dark: Tensor | None) -> Tensor:
+        """Mean references of each time, [times, rows, columns], of the images that are good as a whole."""
+        times, group = reference_times(taken, len(images))
+        bad = screen_references(images, group, dark, timed=taken is not None)
+        if bad:
+            self.left_out["references"] = bad
+            good = [i for i in range(len(images)) if i not in bad]
+            images = images[good]
+            times, group = reference_times(times[group[good]], len(good))
+        self.references, self._times = len(images), times
+        means = grouped_means(images, group)
+        return self._without_saturated(means) if self.saturation is not None else means
+
+    def _without_saturated(self, means: Tensor) -> Tensor:
+        """Mean references with NaN in place of those that are saturated.
+
+        Where most of a reference is at the type's largest value, that is the white level of corrected images.
+        """
+        assert self.saturation is not None
+        full = means >= self.saturation
+        if not self._stated and 2 * int(full.sum()) > full.numel():
+            return means
+        return torch.where(full, torch.nan, means)
 
     def _find_defects(self, means: Tensor, dark: Tensor | None, options: Preparation) -> None:
-        """Looks for elements that are dead in any of the references: each divides some views."""
-        weakest = means.amin(0)
-        if self.saturation is not None and self.references:
-            weakest = torch.where((means >= self.saturation).any(0), torch.nan, weakest)
+        """Looks for elements that are dead in any of the references (each divides some views), and for gaps."""
+        weakest = means.amin(0)  # NaN where any is
         try:
             defects = find_defects(weakest, dark, dead=options.dead if options.repair else 0.0, hot=options.hot)
         except ValueError as error:
             raise InputError(f"{self.name}: {error}") from error
         if not options.repair:
             defects.hot.zero_()
+        gaps = self._gaps(weakest)
+        if 2 * int((gaps | defects.any).sum()) > gaps.numel():
+            raise InputError(
+                f"{self.name}: expected counts in most elements, got marks of gaps in {int(gaps.sum())} of "
+                f"{gaps.numel()} in every view"
+            )
+        defects = Defects(defects.dead | gaps, defects.hot & ~gaps, defects.invalid & ~gaps)
         self.defective = defects.any
         self.elements = defects.counts()
+
+    def _gaps(self, reference: Tensor) -> Tensor:
+        """Elements that hold marks in place of counts in every view that is looked at: bool [rows, columns]."""
+        projections, views = self.scan.projections, self.scan.geometry.views
+        if not self._marks or not may_hold_marks(projections.dtype):
+            return torch.zeros(self.defective.shape, dtype=torch.bool)
+        places = np.unique(np.linspace(0, views - 1, SAMPLES).round().astype(int)).tolist()
+        samples = torch.empty(len(places), *self.defective.shape)
+        for sample, view in zip(samples, places, strict=True):
+            _copy(projections[view : view + 1], sample[None], self._part)
+        marked = marked_elements(samples, projections.dtype)
+        # a reference that was measured there, and differs from element to element, shows that it is none
+        usable = torch.isfinite(reference) & (reference > 0)
+        constant = not usable.any() or bool((reference[usable] == reference[usable][0]).all())
+        return marked if constant else marked & ~usable
 
     def _images(self, kind: str, images: Any) -> Tensor:
         """All images of the region as float32 [n, rows, columns]."""
@@ -163,12 +274,9 @@ class Correction:
         return block
 
 
-def _saturation(dtype: Any, options: Preparation) -> float | None:
-    """Counts from which a reading is saturated."""
-    if options.saturation is not None:
-        return options.saturation
-    kind = np.dtype(str(dtype).removeprefix("torch."))
-    return float(np.iinfo(kind).max) if kind.kind == "u" and kind.itemsize <= 2 else None
+def _middle(images: Tensor) -> float:
+    """Median of the values that are numbers."""
+    return float(images.nanmedian())
 
 
 def _copy(stored: Any, into: Tensor, part: tuple[slice, slice]) -> None:

@@ -20,6 +20,7 @@ from sinograd.preparation.beam_hardening import correct_beam_hardening_
 from sinograd.preparation.correction import Correction
 from sinograd.preparation.defects import fill_starved_
 from sinograd.preparation.options import Preparation
+from sinograd.preparation.overview import Overview, spans
 from sinograd.preparation.region import joined
 from sinograd.preparation.rings import SEGMENTS, check_ring_options, ring_errors
 from sinograd.preparation.shifts import check_shifts, shift_projections_, unmeasured_edges
@@ -40,10 +41,15 @@ def prepare(
     """The scan with its counts turned into line integrals.
 
     In this order: region of the detector; dark and references, interpolated in time, and exposure; dead and hot
-    elements, saturated readings and NaN filled from their neighbours; binning; readings that are not above zero
+    elements, gaps and NaN filled from their neighbours; saturated readings, which are lower bounds, from the level of
+    the air (single ones that shine out of the object from their neighbours); binning; readings that are not above zero
     repaired; -log; drift of the beam; beam hardening; rings; shifts. Scans of transmission start after the
     references, those of line integrals after the logarithm. Shifts come last: rings belong to the detector's own
     columns, and line integrals can be interpolated across the edge of a dense object without falling below zero.
+
+    Images that are bad as a whole are left out: references and dark images that differ from the others, and views
+    without counts, in whole or in a part that others have, saturated ones, and ones without a number. The geometry of
+    the result is that of the other views, so that weights follow.
 
     Views are read and worked on in blocks of about 8 MB. Beside the result, float32 [views, rows, columns], a call
     allocates that block, the means of references and dark (float32, one image for each time at which references were
@@ -52,20 +58,23 @@ def prepare(
     Args:
         scan: projections of counts, transmission or line integrals, with geometry and calibration.
         options: what to do; see `Preparation`.
-        out: float32 tensor that takes the projections (mapped to a file, if it is to be larger than the memory).
+        out: float32 tensor of all views that takes the projections (mapped to a file, if it is to be larger than the
+            memory). Where views are left out, the result is its first part.
         progress: called with (views done, views) between blocks; with `rings` all views count twice.
 
     Returns:
         A copy of the scan with float32 projections, its geometry adjusted, kind "line integrals", no calibration;
         metadata["preparation"] has the options, the numbers of references and dark images, of elements and readings
-        that were repaired ("repaired"), and of rows and columns that shifts left unmeasured at each edge.
+        that were repaired ("repaired"), of rows and columns that shifts left unmeasured at each edge, and which views
+        and images were left out, by reason ("left_out", where there are any).
 
     Raises:
         ValueError: counts without a reference, references, shifts or exposures that do not fit the projections, a
-            reference that is not above the dark, a view without a single good reading, options that do not fit.
+            reference that is not above the dark, no view with a good reading, options that do not fit.
 
     Warns:
-        PreparationWarning: readings were repaired, or more than 1 % of the detector's elements; says how many.
+        PreparationWarning: readings were repaired, or more than 1 % of the detector's elements; says how many. Views,
+            references or dark images were left out; says which and why.
     """
     if not isinstance(scan, Scan):
         raise InputTypeError(f"scan must be a Scan, got {type(scan).__name__}")
@@ -88,6 +97,8 @@ class _Run:
             geometry, options.rows if geometry.ndim == 3 else None, self.columns, self.binning
         )
         self.correction = Correction(scan, options, self.rows, self.columns, self.name)
+        self.overview = Overview(self.views, self.geometry.rows, self.geometry.columns)
+        self.bad: dict[str, np.ndarray] = {}
         self.air = self._air()
         self.moves = self._moves(calibration)
         if options.rings:
@@ -106,21 +117,40 @@ class _Run:
         for start in range(0, self.views, step):
             stop = min(start + step, self.views)
             block = whole[: stop - start] if joins else images[start:stop]
-            self.correction.read(start, stop, block)
+            self.correction.read(start, stop, block, self.overview)
             if joins:
                 images[start:stop] = joined(block, self.binning)
                 block = images[start:stop]
-            self._to_line_integrals(block)
+            self._to_line_integrals(block, start)
             if sums is not None:
                 for view, k in zip(block, segment[start:stop].tolist(), strict=True):
                     sums[k] += view
             elif self.moves is not None:
                 shift_projections_(block, self.moves[start:stop], edges=self.options.edges)
             self._tell(stop, passes)
+        good = self._good_views()
         if sums is not None:
-            self._reduce_rings(images, sums, segment, step)
-        self._warn()
-        return self._finished(out)
+            for view in np.flatnonzero(~good).tolist():
+                sums[int(segment[view])] -= images[view]
+            self._reduce_rings(images, sums, segment, step, good)
+        self._warn(good)
+        return self._finished(_chosen(out, good), good)
+
+    def _good_views(self) -> np.ndarray:
+        """Which views are good as a whole, bool [views]; ValueError where none is."""
+        if self.overview.is_dark and not (self.overview.missing >= 1).all():
+            raise InputError(f"{self.name}: none of {self.views} views has counts above the dark's")
+        self.bad = self.overview.bad_views()
+        good = np.ones(self.views, dtype=bool)
+        for numbers in self.bad.values():
+            good &= ~np.isin(np.arange(self.views), numbers)
+        if not good.any():
+            counts = {what: int(n[0]) for what, n in self.correction.counts.items()}
+            raise InputError(
+                f"{self.name}: view 0 has no good reading: {counts['saturated']} saturated, {counts['not finite']} NaN "
+                f"or infinite; nor has any other of {self.views} views"
+            )
+        return good
 
     def _destination(self, out: Tensor | None) -> Tensor:
         shape = self.geometry.projection_shape
@@ -132,13 +162,14 @@ class _Run:
             )
         return out
 
-    def _to_line_integrals(self, block: Tensor) -> None:
+    def _to_line_integrals(self, block: Tensor, start: int) -> None:
         if self.scan.kind != "line integrals":
+            self.overview.add(start, block)
             if float(block.min()) < self.options.smallest:
-                for view in block:
+                for number, view in enumerate(block, start):
                     starved, floored = fill_starved_(view, self.options.smallest)
-                    self.correction.counts["not positive"] += starved
-                    self.correction.counts["raised to the smallest"] += floored
+                    self.correction.counts["not positive"][number] = starved
+                    self.correction.counts["raised to the smallest"][number] = floored
             block.log_().neg_()
         if self.air is not None:
             first, end = self.air
@@ -146,9 +177,11 @@ class _Run:
         if self.options.beam_hardening:
             correct_beam_hardening_(block, self.options.beam_hardening)
 
-    def _reduce_rings(self, images: Tensor, sums: Tensor, segment: np.ndarray, step: int) -> None:
-        sums /= torch.from_numpy(np.bincount(segment, minlength=SEGMENTS)).to(sums)[:, None, None]
-        errors = ring_errors(sums, width=self.options.ring_width, limit=self.options.ring_limit)
+    def _reduce_rings(self, images: Tensor, sums: Tensor, segment: np.ndarray, step: int, good: np.ndarray) -> None:
+        check_ring_options(self.options.ring_width, self.options.ring_limit, int(good.sum()), self.geometry.columns)
+        used = torch.from_numpy(np.bincount(segment[good], minlength=SEGMENTS))
+        means = sums[used > 0] / used[used > 0].to(sums)[:, None, None]
+        errors = ring_errors(means, width=self.options.ring_width, limit=self.options.ring_limit)
         for start in range(0, self.views, step):
             block = images[start : start + step]
             block -= errors
@@ -193,38 +226,69 @@ class _Run:
         self.geometry = shift_detector(self.geometry, column, row)
         return None
 
-    def _warn(self) -> None:
-        elements = self.correction.elements
-        total = self.scan.geometry.rows * self.scan.geometry.columns * self.views
-        readings = [f"{n} {what}" for what, n in self.correction.counts.items() if n]
+    def _warn(self, good: np.ndarray) -> None:
+        for text in (self._left_out_text(), self._repaired_text(good)):
+            if text:
+                warnings.warn(f"{self.name}: {text}", PreparationWarning, stacklevel=4)
+
+    def _left_out_text(self) -> str:
+        parts = []
+        if self.bad:
+            count = sum(len(numbers) for numbers in self.bad.values())
+            reasons = "; ".join(f"{spans(numbers)} {reason}" for reason, numbers in self.bad.items())
+            parts.append(f"{count} of {self.views} views ({reasons})")
+        for kind, images in self.correction.left_out.items():
+            parts += [f"image {number} of the {kind}, as {reason}" for number, reason in images.items()]
+        return f"left out {'; '.join(parts)}; numbers count from 0" if parts else ""
+
+    def _repaired_text(self, good: np.ndarray) -> str:
+        elements, counts = self.correction.elements, self._counts(good)
+        total = self.scan.geometry.rows * self.scan.geometry.columns * int(good.sum())
+        readings = [f"{n} {what}" for what, n in counts.items() if n]
         parts = []
         if readings:
-            share = 100 * sum(self.correction.counts.values()) / total
+            share = 100 * sum(counts.values()) / total
             parts.append(f"{', '.join(readings)} of {total} readings ({share:.2g} %)")
         if elements and sum(elements.values()) > 0.01 * self.correction.defective.numel():
             found = ", ".join(f"{n} {what}" for what, n in elements.items() if n)
             parts.append(f"{found} of {self.correction.defective.numel()} detector elements")
-        if parts:
-            warnings.warn(f"{self.name}: repaired {'; '.join(parts)}", PreparationWarning, stacklevel=4)
+        return f"repaired {'; '.join(parts)}" if parts else ""
 
-    def _finished(self, out: Tensor) -> Any:
-        told: dict[str, Any] = {
+    def _counts(self, good: np.ndarray) -> dict[str, int]:
+        """Readings of each kind that were repaired in the views that are used."""
+        return {what: int(n[good].sum()) for what, n in self.correction.counts.items()}
+
+    def _finished(self, out: Tensor, good: np.ndarray) -> Any:
+        record: dict[str, Any] = {
             "options": self.options.to_dict(),
             "references": self.correction.references,
             "darks": self.correction.darks,
-            "repaired": {**self.correction.elements, **self.correction.counts},
+            "repaired": {**self.correction.elements, **self._counts(good)},
         }
+        images = {kind: sorted(bad) for kind, bad in self.correction.left_out.items() if bad}
+        if self.bad or images:
+            record["left_out"] = {**{reason: numbers.tolist() for reason, numbers in self.bad.items()}, **images}
         if self.moves is not None:
-            rows, columns = unmeasured_edges(self.moves)
-            told["unmeasured"] = {"rows": list(rows), "columns": list(columns), "filled with": self.options.edges}
+            rows, columns = unmeasured_edges(self.moves[good])
+            record["unmeasured"] = {"rows": list(rows), "columns": list(columns), "filled with": self.options.edges}
         return dataclasses.replace(
             self.scan,  # pyright: ignore[reportArgumentType]
             projections=out,
-            geometry=self.geometry,
+            geometry=self.geometry if good.all() else self.geometry[np.flatnonzero(good).tolist()],
             kind="line integrals",
             calibration=None,
-            metadata={**self.scan.metadata, "preparation": told},
+            metadata={**self.scan.metadata, "preparation": record},
         )
+
+
+def _chosen(out: Tensor, good: np.ndarray) -> Tensor:
+    """The good views, moved to the front of `out`."""
+    if good.all():
+        return out
+    for place, view in enumerate(np.flatnonzero(good).tolist()):
+        if place != view:
+            out[place] = out[view]
+    return out[: int(good.sum())]
 
 
 def _check_shape(scan: Scan, name: str) -> None:

@@ -12,6 +12,7 @@ that are symmetric about the rotation axis, which no method can tell from rings:
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.ops.derivatives import constant, followed
 
 SEGMENTS = 16
 SHRINKAGE = 4.0
@@ -55,10 +57,8 @@ def ring_errors(means: Tensor, *, width: float = 4.0, limit: float | None = 0.1)
     """
     profiles = means.double().flatten(1, -2) if means.ndim > 2 else means.double()[:, None]
     smoothing = (2 * np.sin(np.pi / (2 * width))) ** -4
-    whole = profiles.detach().mean(0).cpu().numpy()
-    stripes = torch.stack(
-        [_errors(profiles[:, i], torch.from_numpy(_weights(row, smoothing)), smoothing) for i, row in enumerate(whole)]
-    )
+    weights = constant(profiles.mean(0), partial(_weights_of_rows, smoothing=smoothing))
+    stripes = torch.stack([_errors(profiles[:, i], row, smoothing) for i, row in enumerate(weights.unbind())])
     if limit is not None:
         stripes = torch.where(stripes.abs() <= limit, stripes, 0.0)
     return stripes.reshape(means.shape[1:]).to(means)
@@ -78,10 +78,16 @@ def check_ring_options(width: float, limit: float | None, views: int, columns: i
 
 def _errors(segments: Tensor, weights: Tensor, smoothing: float) -> Tensor:
     """Errors of one row's columns from its means over segments, [segments, columns]."""
-    high = segments - _Smooth.apply(segments * weights.to(segments.device), weights, smoothing)
+    high = segments - _Smooth.apply(segments * weights, weights, smoothing)
     error, spread = high.mean(0), high.var(0) / len(high)
     certain = 1 - SHRINKAGE * spread / (error.square() + 1e-30)
     return error * certain.clamp_min(0.0)
+
+
+def _weights_of_rows(profiles: Tensor, smoothing: float) -> Tensor:
+    """`_weights` of each row of profiles [rows, columns]."""
+    rows = [torch.from_numpy(_weights(row, smoothing)) for row in profiles.cpu().numpy()]
+    return torch.stack(rows).to(profiles.device)
 
 
 def _weights(profile: np.ndarray, smoothing: float) -> np.ndarray:
@@ -114,13 +120,32 @@ class _Smooth(torch.autograd.Function):
     """`_solve` of float64 tensors [..., columns]; symmetric, so it is its own gradient."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, weights: Tensor, smoothing: float) -> Tensor:
-        ctx.save_for_backward(weights)
-        ctx.smoothing = smoothing
-        solved = _solve(values.detach().cpu().numpy(), weights.numpy(), smoothing)
+    def forward(values: Tensor, weights: Tensor, smoothing: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        solved = _solve(values.detach().cpu().numpy(), weights.detach().cpu().numpy(), smoothing)
         return torch.from_numpy(np.ascontiguousarray(solved)).to(values.device)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, weights, ctx.smoothing = inputs
+        ctx.save_for_backward(weights)
+        ctx.save_for_forward(weights)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (weights,) = ctx.saved_tensors
         return _Smooth.apply(gradients[0], weights, ctx.smoothing), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        with followed():
+            return _Smooth.apply(tangent, *ctx.saved_tensors, ctx.smoothing)  # type: ignore[no-any-return]
+
+    @staticmethod
+    def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
+        info: Any, dims: tuple[int | None, ...], values: Tensor, weights: Tensor, smoothing: float
+    ) -> tuple[Tensor, int]:
+        each = [
+            [one] * info.batch_size if dim is None else one.unbind(dim)
+            for one, dim in zip((values, weights), dims, strict=False)
+        ]
+        return torch.stack([_Smooth.apply(*pair, smoothing) for pair in zip(*each, strict=True)]), 0

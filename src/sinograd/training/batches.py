@@ -6,7 +6,11 @@ import math
 from collections.abc import Sequence
 from typing import Protocol
 
-from sinograd.datasets import PairedVolume, Patches, TensorSource
+from torch import Tensor
+
+from sinograd.data import Volume
+from sinograd.datasets import PairedVolume, Patches
+from sinograd.geometry import Grid
 from sinograd.training.config import Config
 from sinograd.training.data import ScanStack, Stack, TrainingData
 from sinograd.training.random_streams import stack_of_step, stream
@@ -76,7 +80,10 @@ def patches_of(config: Config, data: TrainingData) -> Patches | None:
 
 
 def _paired(stack: Stack, name: str) -> PairedVolume:
-    spacing = stack.spacing if stack.spacing is None or len(stack.spacing) == 3 else (1.0, *stack.spacing)
-    inputs = tuple(TensorSource(volume, spacing) for volume in (stack.input, *stack.others))
-    target = None if stack.target is None else TensorSource(stack.target, spacing)
-    return PairedVolume(name, name, inputs, target, "none")
+    inputs = tuple(_placed(values, stack.spacing) for values in (stack.input, *stack.others))
+    target = None if stack.target is None else _placed(stack.target, stack.spacing)
+    return PairedVolume(name, name, inputs, target, "1")
+
+
+def _placed(values: Tensor, spacing: tuple[float, ...] | None) -> Volume | Tensor:
+    return values if spacing is None else Volume(values, Grid(tuple(values.shape), spacing))

@@ -173,7 +173,7 @@ def _trained_on(config: Config, data: TrainingData, history: History, kept: int)
             "groups": sorted({pair.group for pair in pairs if pair.group}),
             "voxel_mm": list(pairs[0].spacing or ()) or None,
         }
-        if pairs[0].unit != "none":
+        if pairs[0].unit != "1":
             record["unit"] = pairs[0].unit
     for name in ("training_loss", "validation_loss"):
         _, values = history.column(name)

@@ -23,7 +23,7 @@ class SearchedCenter(Protocol):
         ...
 
     @property
-    def certainty(self) -> float:
+    def standard_error(self) -> float:
         """Standard error, pixels."""
         ...
 
@@ -53,7 +53,7 @@ def save_center_picture(center: SearchedCenter, path: str | os.PathLike[str], *,
     axes.plot(candidates, criterion, color=_LINE, linewidth=1.4, marker=".", markersize=3)
     axes.axvline(center.offset_pixels, color=_FOUND, linewidth=1.2)
     axes.set_title(
-        f"found {center.offset_pixels:+.3f} pixels, standard error {center.certainty:.2g}", color=_INK, fontsize=11
+        f"found {center.offset_pixels:+.3f} pixels, standard error {center.standard_error:.2g}", color=_INK, fontsize=11
     )
     axes.set_xlabel("offset of the detector along +u (pixels)", color=_QUIET, fontsize=9)
     axes.set_ylabel("mismatch of lines seen from both sides", color=_QUIET, fontsize=9)

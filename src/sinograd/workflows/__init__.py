@@ -1,4 +1,4 @@
-"""Whole jobs as library functions: what the commands run. Their arguments are the options of the commands."""
+"""The jobs of the commands as library functions. Their arguments are the options of the commands."""
 
 from typing import TYPE_CHECKING
 

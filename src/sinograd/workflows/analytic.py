@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from sinograd.choices import ALGORITHMS
 from sinograd.errors import InputError, Stopped
 from sinograd.interrupts import Interrupts
 from sinograd.workflows.checkpoint import Partial
@@ -48,6 +49,17 @@ def filtered_backprojection(
     if request.device != "cpu":
         options += f", on {request.device}" + (f" in {len(parts)} slabs" if len(parts) > 1 else "")
     return volume, "FDK" if cone else "FBP", options, partial
+
+
+def direct(request: Request, scan: Scan, grid: Grid, report: Report) -> tuple[torch.Tensor, str, str, None]:
+    """The same of another direct algorithm that is registered, as one call that cannot be resumed."""
+    if request.resume:
+        raise InputError(f"`resume`: {request.algorithm} cannot be resumed")
+    projections, where = scan.load(), chosen_device(request.device)
+    report.stage("reconstructing", 0)
+    algorithm = ALGORITHMS.load(request.algorithm)
+    volume = algorithm(projections.to(where), scan.geometry, grid, window=request.window, cutoff=request.cutoff)
+    return volume.cpu(), request.algorithm.upper(), f"window {request.window}, cut-off {request.cutoff:g}", None
 
 
 def _of_scan(request: Request, scan: Scan, grid: Grid) -> FilteredBackprojection:

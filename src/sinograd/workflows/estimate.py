@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import dataclasses
-import inspect
 import math
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sinograd.choices import ALGORITHMS
-from sinograd.workflows.iterative import held_bytes
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
@@ -50,9 +48,10 @@ def estimate(
     """
     projections, volume = 4 * math.prod(geometry.projection_shape), 4 * math.prod(grid.shape)
     if algorithm != "auto" and ALGORITHMS.entry(algorithm).about.get("iterative"):
-        memory = _IDLE_BYTES + held_bytes(algorithm, volume, projections)
-        if iterations is None:
-            iterations = int(inspect.signature(ALGORITHMS.load(algorithm)).parameters["iterations"].default)
+        from sinograd.recon.algorithms import default_iterations, working_memory
+
+        memory = _IDLE_BYTES + working_memory(algorithm, grid.shape, geometry.projection_shape)
+        iterations = default_iterations(algorithm) if iterations is None else iterations
         seconds = iterations * _iteration_seconds(geometry, grid)
     else:
         from sinograd.recon.analytic.filtered_backprojection import GROUP_VIEWS

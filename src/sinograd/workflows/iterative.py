@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import warnings
 from typing import TYPE_CHECKING, Any
 
 from sinograd.choices import ALGORITHMS
-from sinograd.errors import GridWarning, InputError, Stopped
+from sinograd.errors import InputError, Stopped
 from sinograd.interrupts import Interrupts
 from sinograd.workflows.checkpoint import Partial
 from sinograd.workflows.devices import chosen_device
@@ -22,11 +20,6 @@ if TYPE_CHECKING:
     from sinograd.workflows.reconstruction import Request
     from sinograd.workflows.report import Report
 
-# Copies that the operator and the input take, beside what an algorithm says that it holds.
-_OPERATOR_IMAGES, _OPERATOR_PROJECTIONS = 2, 2
-# Of the largest projection: what a ray that misses the grid sees of an object that is larger.
-_OUTSIDE = 0.1
-
 
 def iterate(request: Request, scan: Scan, grid: Grid, report: Report) -> tuple[torch.Tensor, str, str, Partial | None]:
     """The volume of a prepared scan, the algorithm and its result in words, and the file of an unfinished volume.
@@ -34,7 +27,6 @@ def iterate(request: Request, scan: Scan, grid: Grid, report: Report) -> tuple[t
     The first interrupt is obeyed between two iterations: the best image is kept, and `resume=True` starts from it.
     """
     from sinograd.ops import XRayTransform
-    from sinograd.recon import row_weights
 
     partial = Partial.of(request, scan, grid)
     start, done = partial.load() if partial is not None and request.resume else (None, 0)
@@ -43,7 +35,6 @@ def iterate(request: Request, scan: Scan, grid: Grid, report: Report) -> tuple[t
     if total is not None:
         options["iterations"] = max(1, total - done)
     operator, projections, start = _placed(request, XRayTransform(scan.geometry, grid), scan.load(), start)
-    _warn_of_rays_beside(row_weights(operator, grid.shape, projections), projections)
     advance = report.stage("iterating", 0, "iterations")
     with Interrupts() as interrupts:
         result: Result = ALGORITHMS.load(request.algorithm)(
@@ -64,13 +55,6 @@ def iterate(request: Request, scan: Scan, grid: Grid, report: Report) -> tuple[t
     if result.stopped == "diverged":
         text += f", diverged: the image is that of iteration {int(result.best.max())}"
     return result.image.cpu(), request.algorithm.upper(), text, partial
-
-
-def held_bytes(algorithm: str, image: int, projections: int) -> int:
-    """Bytes that an algorithm holds, of an image and projections of so many bytes."""
-    facts = ALGORITHMS.entry(algorithm).about
-    images = facts.get("images", 4) + _OPERATOR_IMAGES
-    return images * image + (facts.get("projections", 3) + _OPERATOR_PROJECTIONS) * projections
 
 
 def check_options(request: Request) -> None:
@@ -98,41 +82,25 @@ def _placed(
     slab and tensors in host memory."""
     from sinograd.ops import InSlabs
     from sinograd.ops.slab_plan import memory_of
+    from sinograd.recon.algorithms import working_memory
 
     device = chosen_device(request.device)
     if device.type == "cpu":
         return operator, projections, start
-    image = projections.element_size() * math.prod(operator.grid.shape)
-    held = held_bytes(request.algorithm, image, projections.nbytes)
-    if operator.grid.ndim == 3 and held > memory_of(device, None):
+    needed = working_memory(request.algorithm, operator.grid.shape, projections.shape, projections.element_size())
+    if operator.grid.ndim == 3 and needed > memory_of(device, None):
         return InSlabs(operator, device), projections, start
     return operator, projections.to(device), None if start is None else start.to(device)
 
 
-def _warn_of_rays_beside(weights: torch.Tensor, projections: torch.Tensor) -> None:
-    """Warns when rays that miss the grid see the object."""
-    count = int(((weights == 0) & (projections > _OUTSIDE * projections.max())).sum())
-    if count:
-        warnings.warn(
-            f"{count} rays beside the grid are attenuated: the object is larger than the grid, and iterative "
-            "algorithms put what lies outside at its border; a larger grid (`shape`), FDK or FBP avoid that",
-            GridWarning,
-            stacklevel=2,
-        )
-
-
 def _options(request: Request) -> dict[str, Any]:
+    from sinograd.recon.algorithms import default_iterations
+
     facts, options = _facts(request), {}
     if request.iterations is not None or request.resume:
-        options["iterations"] = request.iterations or _default_iterations(request.algorithm)
+        options["iterations"] = request.iterations or default_iterations(request.algorithm)
     if facts.get("tv_strength") and request.tv_strength is not None:
         options["strength"] = request.tv_strength
     if facts.get("non_negative") and request.non_negative:
         options["lower"] = 0.0
     return options
-
-
-def _default_iterations(algorithm: str) -> int:
-    import inspect
-
-    return inspect.signature(ALGORITHMS.load(algorithm)).parameters["iterations"].default

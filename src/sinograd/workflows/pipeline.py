@@ -63,9 +63,9 @@ def opened_scan(request: Request) -> Scan:
     if not isinstance(scan, Scan):
         scan = read(scan, geometry=geometry)
     elif geometry is not None:
-        scan = dataclasses.replace(
-            scan, geometry=geometry if isinstance(geometry, Geometry) else load_geometry(geometry)
-        )
+        # As of a file: the grid that the scan suggests belongs to its own geometry.
+        geometry = geometry if isinstance(geometry, Geometry) else load_geometry(geometry)
+        scan = dataclasses.replace(scan, geometry=geometry, grid=None)
     scan.check_shape()
     if request.views is None:
         return scan
@@ -98,7 +98,7 @@ def warn_of_outside(geometry: Geometry, grid: Grid) -> None:
 def _run(request: Request, report: Report) -> Reconstruction:
     import sinograd.ops  # noqa: F401  (so that the clock below does not count what it imports)
     from sinograd.data import Volume
-    from sinograd.workflows.analytic import filtered_backprojection
+    from sinograd.workflows.analytic import direct, filtered_backprojection
     from sinograd.workflows.iterative import iterate
 
     texts: list[str] = []
@@ -120,7 +120,8 @@ def _run(request: Request, report: Report) -> Reconstruction:
         grid = _grid(request, scan)
         warn_of_outside(scan.geometry, grid)
     with recorded_warnings(texts, report):
-        run = iterate if request.iterative else filtered_backprojection
+        own = request.algorithm in ("auto", "fdk", "fbp")
+        run = filtered_backprojection if own else iterate if request.iterative else direct
         values, algorithm, details, partial = run(request, scan, grid, report)
     if request.mask:
         from sinograd.preparation import mask_field_of_view_
@@ -223,7 +224,7 @@ def _write(request: Request, result: Reconstruction) -> None:
 def center_text(center: Center) -> str:
     """The centre of rotation in words."""
     return (
-        f"{center.offset_pixels:+.3f} pixels, standard error {center.certainty:.3f} "
+        f"{center.offset_pixels:+.3f} pixels, standard error {center.standard_error:.3f} "
         f"({center.offset_mm:+.6g} mm, {center.method})"
     )
 

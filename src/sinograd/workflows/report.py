@@ -160,10 +160,20 @@ def recorded_warnings(record: list[str], report: Report) -> Iterator[None]:
             warnings.warn_explicit(*warning)
 
 
+def _in_notebook() -> bool:
+    """Whether this is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = None if ipython is None else ipython.get_ipython()
+    return getattr(shell, "kernel", None) is not None
+
+
 def _bars() -> Any:
     """Bars where they can be seen, else None."""
-    notebook = "ipykernel" in sys.modules
-    if not notebook and not sys.stderr.isatty():
+    if _in_notebook():
+        from sinograd.workflows.notebook_bars import NotebookBars
+
+        return NotebookBars()
+    if not sys.stderr.isatty():
         return None
     from rich.console import Console
     from rich.progress import (
@@ -181,5 +191,5 @@ def _bars() -> Any:
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),
-        console=Console() if notebook else Console(stderr=True),
+        console=Console(stderr=True),
     )

@@ -14,6 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from sinograd.choices import PHANTOMS, SCAN_FORMATS
 from sinograd.errors import InputError, InputTypeError, ScanWarning
+from sinograd.workflows.exposure import (
+    Exposure,
+    check_exposure,
+    exposure_of_phantom,
+    exposure_of_scan,
+    other_metadata,
+)
 from sinograd.workflows.grids import choose_grid
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay
@@ -36,8 +43,8 @@ def simulate(
     output: str | os.PathLike[str] | None = None,
     *,
     dose: float | None = None,
-    photons: float = 1e5,
-    electronic_noise: float = 0.0,
+    photons: float | None = None,
+    electronic_noise: float | None = None,
     bowtie_mm: float | None = None,
     noiseless: bool = False,
     seed: int = 0,
@@ -58,9 +65,11 @@ def simulate(
             (`sinograd.choices.PHANTOMS`).
         output: the scan's .h5 file; None: none.
         dose: fraction of the source's dose, in (0, 1]; of phantoms None is 1.
-        photons: per detector element and view, unattenuated, at dose 1 (of the source).
-        electronic_noise: standard deviation of the reading noise, in photons.
-        bowtie_mm: radius of the water cylinder that a bowtie filter is made for; None: no filter.
+        photons: per detector element and view, unattenuated, at dose 1 (of the source); None: what the scan's metadata
+            state, else 1e5.
+        electronic_noise: standard deviation of the reading noise, in photons; None: what the scan states, else 0.
+        bowtie_mm: radius of the water cylinder that a bowtie filter is made for; 0: no filter; None: what the scan
+            states, else no filter.
         noiseless: exact projections of a phantom.
         seed: of the noise, and of the phantom.
         scanner: of a phantom: a geometry, its file or the name of a scanner; None: the phantom's own.
@@ -73,11 +82,15 @@ def simulate(
         report: shows progress; see `reconstruct`.
 
     Returns:
-        Line integrals in memory, float32; the metadata hold dose, photons, and how many readings had none.
+        Line integrals in memory, float32; the metadata hold dose, photons, electronic noise and bowtie as they were
+        used, and how many readings had no photon.
 
     Raises:
         InputError, FileError: wrong values, before any work.
         Stopped: an interrupt; nothing is kept.
+
+    Warns:
+        ScanWarning: an option contradicts what the scan states, or the scan has no noise of its own.
     """
     arguments = dict(locals())
     return run_simulation(SimulationRequest.of(arguments), report).scan
@@ -90,8 +103,8 @@ class SimulationRequest:
     source: Scan | str
     output: Path | None
     dose: float | None
-    photons: float
-    electronic_noise: float
+    photons: float | None
+    electronic_noise: float | None
     bowtie_mm: float | None
     noiseless: bool
     seed: int
@@ -148,12 +161,7 @@ class SimulationRequest:
         return {name: value if _is_plain(value) else repr(value) for name, value in named.items()}
 
     def _check(self) -> None:
-        for name in ("photons", "bowtie_mm"):
-            value = getattr(self, name)
-            if value is not None and not 0 < value < math.inf:
-                raise InputError(f"`{name}` must be positive, got {value:g}")
-        if not 0 <= self.electronic_noise < math.inf:
-            raise InputError(f"`electronic_noise` must not be negative, got {self.electronic_noise:g}")
+        check_exposure(self.photons, self.electronic_noise, self.bowtie_mm)
         if self.dose is not None and not 0 < self.dose <= 1:
             raise InputError(f"`dose` must be in (0, 1], got {self.dose:g}")
 
@@ -162,11 +170,13 @@ class SimulationRequest:
 class Simulation:
     """The result of a request.
 
-    dose: fraction of `photons`; None: no noise. starved: readings without photons, and those raised to FLOOR.
+    dose: fraction of the photons of `exposure`; None: no noise. starved: readings without photons, and those raised to
+    FLOOR.
     """
 
     scan: Scan
     dose: float | None
+    exposure: Exposure
     starved: tuple[int, int]
     seconds: float
 
@@ -178,26 +188,26 @@ def run_simulation(request: SimulationRequest, report: Report | str | bool | Non
     texts: list[str] = []
     with job(report, kept) as position, recorded_warnings(texts, position):
         run = _lowered if request.is_scan else _phantom
-        scan, exposure = run(request, position, texts)
-    starved = (exposure.starved.empty, exposure.starved.raised)
-    return Simulation(scan, exposure.dose, starved, time.perf_counter() - start)
+        scan, noise = run(request, position, texts)
+    starved = (noise.starved.empty, noise.starved.raised)
+    return Simulation(scan, noise.dose, noise.exposure, starved, time.perf_counter() - start)
 
 
-class _Exposure:
+class _Noise:
     """Photons, random numbers and starved readings of a scan."""
 
-    def __init__(self, request: SimulationRequest, geometry: Geometry, dose: float | None) -> None:
+    def __init__(self, exposure: Exposure, geometry: Geometry, dose: float | None, seed: int) -> None:
         import torch
 
         from sinograd.physics import Starved, bowtie_transmission
 
-        self.request, self.dose, self.starved = request, dose, Starved(FLOOR)
-        self.photons: Any = request.photons
-        if request.bowtie_mm is not None:
-            self.photons = request.photons * bowtie_transmission(geometry, request.bowtie_mm)
+        self.exposure, self.dose, self.seed, self.starved = exposure, dose, seed, Starved(FLOOR)
+        self.photons: Any = exposure.photons
+        if exposure.bowtie_mm is not None:
+            self.photons = exposure.photons * bowtie_transmission(geometry, exposure.bowtie_mm)
         self._more: Any = {
             "floor": FLOOR,
-            "generator": torch.Generator().manual_seed(request.seed),
+            "generator": torch.Generator().manual_seed(seed),
             "return_counts": True,
         }
 
@@ -205,7 +215,7 @@ class _Exposure:
         """Line integrals of dose 1 at the lower dose."""
         from sinograd.physics import low_dose
 
-        dose, noise = 1.0 if self.dose is None else self.dose, self.request.electronic_noise
+        dose, noise = 1.0 if self.dose is None else self.dose, self.exposure.electronic_noise
         return self.starved.counted(low_dose(measured, dose, self.photons, noise, **self._more))
 
     def noisy(self, exact: torch.Tensor) -> torch.Tensor:
@@ -214,25 +224,25 @@ class _Exposure:
             return exact
         from sinograd.physics import add_photon_noise
 
-        photons, noise = self.dose * self.photons, self.request.electronic_noise
+        photons, noise = self.dose * self.photons, self.exposure.electronic_noise
         return self.starved.counted(add_photon_noise(exact, photons, noise, **self._more))
 
     def metadata(self) -> dict[str, Any]:
         """For the scan."""
         if self.dose is None:
             return {}
-        record = {"dose": self.dose, "photons": self.dose * self.request.photons}
-        if self.request.bowtie_mm is not None:
-            record["bowtie_mm"] = self.request.bowtie_mm
+        record = {"dose": self.dose, "photons": self.dose * self.exposure.photons}
+        if self.exposure.bowtie_mm is not None:
+            record["bowtie_mm"] = self.exposure.bowtie_mm
         return record | {
-            "electronic_noise": self.request.electronic_noise,
-            "noise_seed": self.request.seed,
+            "electronic_noise": self.exposure.electronic_noise,
+            "noise_seed": self.seed,
             "readings_without_photons": self.starved.empty,
             "readings_raised": self.starved.raised,
         }
 
 
-def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tuple[Scan, _Exposure]:
+def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tuple[Scan, _Noise]:
     """The scan at a lower dose."""
     from sinograd.data import Scan
     from sinograd.io import read
@@ -253,13 +263,17 @@ def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     grid = scan.grid
     if request.voxel_mm is not None or request.shape is not None:
         grid = choose_grid(scan, request.voxel_mm, request.shape)
-    exposure = _Exposure(request, scan.geometry, request.dose)
+    options = {name: getattr(request, name) for name in ("photons", "electronic_noise", "bowtie_mm")}
+    exposure = exposure_of_scan(scan.metadata, scan.name, options)
+    _warn_of_exact_scan(scan)
+    request = dataclasses.replace(request, **{name: getattr(exposure, name) for name in options})
+    noise = _Noise(exposure, scan.geometry, request.dose, request.seed)
 
     def lowered(views: slice) -> tuple[torch.Tensor]:
         measured = scan.load(views)
         if not bool(measured.isfinite().all()):  # raises in the scan's own words
             dataclasses.replace(scan, projections=measured, geometry=scan.geometry[views]).validate()
-        return (exposure.lowered(measured),)
+        return (noise.lowered(measured),)
 
     advance = report.stage("simulating", len(scan.geometry))
     (values,) = made_by_views(scan.shape, lowered, views_of_readings(scan.shape, _BLOCK), advance)
@@ -268,12 +282,12 @@ def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tu
         "metadata": scan.metadata,
         "provenance": scan.provenance,
     }
-    metadata = {**scan.metadata, **exposure.metadata()}
+    metadata = {**other_metadata(scan.metadata), **noise.metadata()}
     low = dataclasses.replace(scan, projections=values, metadata=metadata, grid=grid, file=None)
-    return _written(low, request, report, source, texts), exposure
+    return _written(low, request, report, source, texts), noise
 
 
-def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tuple[Scan, _Exposure]:
+def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tuple[Scan, _Noise]:
     """A scan of the phantom, and its voxels if they are requested."""
     import torch
 
@@ -285,7 +299,8 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     geometry = scanned_by(request.name, request.scanner, request.views, request.detector)
     shape = geometry.projection_shape
     _check_output(request, math.prod(shape))
-    exposure = _Exposure(request, geometry, None if request.noiseless else request.dose or 1.0)
+    exposure = exposure_of_phantom(request.photons, request.electronic_noise, request.bowtie_mm)
+    noise = _Noise(exposure, geometry, None if request.noiseless else request.dose or 1.0, request.seed)
     # Zeros that take no memory stand for the projections: the grid must be known to be writable before the work.
     nothing = torch.zeros(()).expand(shape)
     grid = choose_grid(Scan(nothing, geometry), request.voxel_mm, request.shape)
@@ -296,16 +311,16 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     _warn_of_truncation(width, geometry)
     (values,) = made_by_views(
         shape,
-        lambda views: (exposure.noisy(phantom.project(geometry[views])),),
+        lambda views: (noise.noisy(phantom.project(geometry[views])),),
         views_of_readings(shape, _BLOCK),
         report.stage("simulating", len(geometry)),
     )
     metadata: dict[str, Any] = {"vendor": "sinograd", "sample": f"{request.name}, seed {request.seed}, {width:g} mm"}
-    scan = Scan(values, geometry, metadata | exposure.metadata(), grid)
+    scan = Scan(values, geometry, metadata | noise.metadata(), grid)
     scan = _written(scan, request, report, {"phantom": request.name, "width_mm": width}, texts)
     if request.truth is not None:
         _write_truth(phantom, grid, request, report)
-    return scan, exposure
+    return scan, noise
 
 
 def _write_truth(phantom: Ellipsoids, grid: Grid, request: SimulationRequest, report: Report) -> None:
@@ -334,6 +349,18 @@ def _warn_of_truncation(width: float, geometry: Geometry) -> None:
     if width > seen * (1 + 1e-6):
         warnings.warn(
             f"the phantom, {width:.4g} mm wide, does not fit into the field of view of {seen:.4g} mm (`size_mm`)",
+            ScanWarning,
+            stacklevel=2,
+        )
+
+
+def _warn_of_exact_scan(scan: Scan) -> None:
+    """The noise of the measured dose is kept, and a phantom's exact projections have none."""
+    options = scan.provenance.get("options")
+    if isinstance(options, Mapping) and options.get("noiseless"):
+        warnings.warn(
+            f"{scan.name} is noiseless: the noise of its own dose will be missing in the new scan; "
+            "`dose` with the phantom's name makes all of it",
             ScanWarning,
             stacklevel=2,
         )

@@ -84,7 +84,7 @@ class Nikon(ScanFormat):
                 f"{path} has no WhiteLevel: the counts of the open beam are unknown", ScanWarning, stacklevel=3
             )
         calibration = Calibration(reference=constant_image(white, images.shape[1:])) if white > 0 else None
-        return Scan(images, geometry, _metadata(ini, name), None, "counts", path, {}, calibration)
+        return Scan(images, geometry, _metadata(ini, name) | images.tags, None, "counts", path, {}, calibration)
 
 
 def _descriptions(folder: Path) -> list[Path]:

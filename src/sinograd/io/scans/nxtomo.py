@@ -11,11 +11,12 @@ Groups are found by their class, whatever their names. The beam is a cone where 
 are known and magnify by more than 0.1 %, else parallel; pixel sizes are those of the detector. rotation_angle
 is that of the sample stage, counter-clockwise seen from +z, so gantry angle = -rotation_angle; `reverse=True`
 for a stage that turned clockwise. Rows and columns as stored, along +v and +u. Exposures relative to the flat
-fields come from the monitor, else from count_time.
+fields, interpolated to the time of each projection, come from the monitor, else from count_time.
 """
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ import torch
 from sinograd.data.calibration import Calibration
 from sinograd.data.projections import Projections, choose_views
 from sinograd.data.scan import Scan
+from sinograd.errors import ScanWarning
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, ParallelBeam
 from sinograd.io.scans.format import ScanFormat
 from sinograd.io.storage.hdf5.layout import is_hdf5, opened
@@ -131,22 +133,45 @@ def _calibration(values: Values, detector: str, frames: Hdf5Projections, keys: n
     if len(flats):
         # A flat field between views k - 1 and k lies at k - 0.5.
         chosen = {"reference": choose_views(frames, flats), "reference_views": before - 0.5}
-        chosen["exposure"] = _exposure(values, detector, keys)
+        chosen["exposure"] = _exposure(values, detector, keys, before - 0.5)
     if len(darks):
         chosen["dark"] = choose_views(frames, darks)
     return Calibration(**chosen) if chosen else None  # pyright: ignore[reportArgumentType]
 
 
-def _exposure(values: Values, detector: str, keys: np.ndarray) -> np.ndarray | None:
-    """Exposure of the projections over the flat fields' mean; None where it is unknown or the same."""
+def _exposure(values: Values, detector: str, keys: np.ndarray, reference_views: np.ndarray) -> np.ndarray | None:
+    """Exposure of each projection over that of the flat fields at its time; None where it is unknown or the same.
+
+    Preparation interpolates the flat fields in time, so their exposures are interpolated the same way: a beam that
+    declines is in the flat fields already and must not be taken out twice.
+    """
     monitor = _first(values, detector, "NXmonitor", "data")
     for name in (monitor, f"{detector}/count_time"):
         if name is None or not values.has(name):
             continue
         amount = values.array(name)
-        if len(amount) == len(keys) and (amount[keys <= FLAT] > 0).all():
-            exposure = amount[keys == PROJECTION] / amount[keys == FLAT].mean()
-            return None if np.allclose(exposure, 1, rtol=0, atol=1e-6) else exposure
+        if len(amount) != len(keys):
+            continue
+        amount = np.asarray(amount, dtype=np.float64)
+        good = np.isfinite(amount) & (amount > 0)
+        views, flats = amount[keys == PROJECTION], amount[keys == FLAT]
+        seen, usable = good[keys == PROJECTION], good[keys == FLAT]
+        if 2 * int(seen.sum()) < len(views) or not usable.any():
+            continue
+        if not seen.all() or not usable.all():
+            bad = int((~seen).sum()) + int((~usable).sum())
+            warnings.warn(
+                f"{values.path}: {bad} of {len(views) + len(flats)} exposures (/{name}) are not positive numbers; "
+                "those of their neighbours are used",
+                ScanWarning,
+                stacklevel=5,
+            )
+        place = np.arange(len(views))
+        views = np.interp(place, place[seen], views[seen])
+        times, group = np.unique(reference_views[usable], return_inverse=True)
+        means = np.bincount(group, flats[usable]) / np.bincount(group)
+        exposure = views / np.interp(place, times, means)
+        return None if np.allclose(exposure, 1, rtol=0, atol=1e-6) else exposure
     return None
 
 

@@ -39,6 +39,7 @@ from sinograd.data.provenance import make_provenance, to_json
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError, MissingFileError
 from sinograd.geometry import Geometry, Grid, load_geometry
+from sinograd.io.scans.file_order import ordered_files
 from sinograd.io.scans.numbered_images import base_name
 from sinograd.io.storage.tiff import constant_image, natural_order
 
@@ -72,6 +73,12 @@ class Sidecar:
     entries: Mapping[str, Any] = field(default_factory=dict)
     grid: Grid | None = None
 
+    @property
+    def degrees(self) -> np.ndarray | None:
+        """The geometry's angles; None where it has none."""
+        angles = self.geometry.angles
+        return None if angles is None else np.degrees(angles.detach().double().cpu().numpy())
+
     def flag(self, key: str) -> bool:
         """A true or false entry, false by default."""
         value = self.entries.get(key, False)
@@ -80,7 +87,9 @@ class Sidecar:
         return value
 
     def files(self, key: str) -> list[Path] | float | None:
-        """The files an entry names, in natural order; the number it gives; None where it is missing."""
+        """The files an entry names, those of a pattern in the order of their names (`file_order`); the number it
+        gives; None where it is missing.
+        """
         value = self.entries.get(key)
         if value is None:
             return None
@@ -105,7 +114,7 @@ class Sidecar:
             if any(sign in pattern for sign in "*?[") and not Path(pattern).is_absolute():
                 found = [path for path in _matching(folder, pattern) if path.is_file()]
                 if found:
-                    return natural_order(found)
+                    return ordered_files(found, self.degrees) if key == "projections" else natural_order(found)
         raise MissingFileError(f"{self.path}: {key} {name!r} was not found, nor {base!r} in {self.path.parent}")
 
     def scan(
@@ -117,6 +126,7 @@ class Sidecar:
         reference: Projections | None = None,
         dark: Projections | None = None,
         kind: str | None = None,
+        metadata: Mapping[str, Any] | None = None,
     ) -> Scan:
         """The scan of `projections`; `images` reads the files of the entries, which go before reference and dark."""
         beam = {"reference": reference, "dark": dark}
@@ -133,7 +143,7 @@ class Sidecar:
             return Scan(
                 projections,
                 self.geometry,
-                self._mapping("metadata"),
+                {**(metadata or {}), **self._mapping("metadata")},
                 self.grid,
                 kind or self._kind(projections, calibration),
                 file,

@@ -72,7 +72,7 @@ class SkyScan(ScanFormat):
         images = TiffImages([found[number] for number in numbers], flip_rows=True, flip_columns=True)
         if len(images) != len(numbers):
             raise InputError(f"{path}: one image a file is expected, got {len(images)} in {len(numbers)} files")
-        metadata = _metadata(ini, prefix)
+        metadata = _metadata(ini, prefix) | images.tags
         if geometry is None:
             rows, columns = images.shape[1:]
             if ini.text(_SCAN, "Number of Rows") is not None and ini.text(_SCAN, "Number of Columns") is not None:

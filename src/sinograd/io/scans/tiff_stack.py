@@ -1,18 +1,24 @@
 """TIFF stacks: a folder of images or one file of many pages, with a YAML file (`help(sinograd.io.scans.sidecar)`).
 
-One image is one view, [rows, columns]; names are sorted with their numbers by value. Without entries for them
-in the YAML file, references and dark images are known by name: an image is a reference when flat, flatfield,
-ref, reference, white, openbeam or io is one of the words of its name or the name of a folder inside, and dark
-with dark, darkfield or di ("flat_0001.tif", "darks/001.tif"; s at the end does not matter, numbers and other
+One image is one view, [rows, columns], in the order that `sinograd.io.scans.file_order` finds in the names: by their
+index, else by the angle in them. An image named unlike the rest is left out (a ScanWarning names it) where the rest
+are as many as the views.
+
+Without entries for them in the YAML file, references and dark images are known by name: an image is a reference when
+flat, flatfield, ref, reference, white, openbeam or io is one of the words of its name or the name of a folder inside,
+and dark with dark, darkfield or di ("flat_0001.tif", "darks/001.tif"; s at the end does not matter, numbers and other
 signs separate words). A 2-D scan is one image, [views, columns], or images of one row.
 
-Pixels are taken as they are: row 0 is the lowest (-v), unless the YAML file says flip_rows.
+Pixels are taken as they are: row 0 is the lowest (-v), unless the YAML file says flip_rows. Row 0 is the uppermost one
+of what viewers show: images with the tag Orientation are turned so, those with MinIsWhite (0 is white) are inverted,
+and the metadata say it. LZW, PackBits and other codecs but Deflate need imagecodecs (extra io).
 """
 
 from __future__ import annotations
 
 import math
 import re
+from itertools import groupby
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +27,7 @@ from sinograd.data.projections import Projections, shape_of
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
+from sinograd.io.scans.file_order import missing_numbers, ordered_files, without_strays
 from sinograd.io.scans.format import Progress, ScanFormat, as_array, stored_dtype
 from sinograd.io.scans.sidecar import Sidecar, find_sidecar, sidecar_of, sidecar_text
 from sinograd.io.storage.atomic import replacing_folder
@@ -55,8 +62,17 @@ class TiffStack(ScanFormat):
                 f"{path} holds no projections, only {len(groups['reference'])} references and "
                 f"{len(groups['dark'])} dark images by their names: name the projections in {sidecar.path}"
             )
-        arrays = {name: _images(files, sidecar) for name, files in groups.items() if files}
-        return sidecar.scan(**arrays, file=path, images=lambda files: _images(files, sidecar), kind=kind)
+        stacks = {name: _stack(files, sidecar) for name, files in groups.items() if files}
+        if path.is_dir() and sidecar.files("projections") is None:
+            stacks["projections"] = _of_views(stacks["projections"], sidecar)
+        arrays = {name: _arrays(stack, sidecar) for name, stack in stacks.items()}
+        return sidecar.scan(
+            **arrays,
+            file=path,
+            images=lambda files: _arrays(_stack(files, sidecar), sidecar),
+            kind=kind,
+            metadata=stacks["projections"].tags,
+        )
 
     def write(self, scan: Scan, path: Path, *, force: bool = False, progress: Progress | None = None) -> None:
         """Write a new folder: projection_00000.tif ..., flat_00000.tif ..., dark_00000.tif ..., scan.yaml.
@@ -114,7 +130,32 @@ def _groups(path: Path, sidecar: Sidecar) -> dict[str, list[Path]]:
             continue
         if group == "projections" or sidecar.files(group) is None:
             groups[group].append(found)
+    if not named:
+        files = groups["projections"]
+        groups["projections"] = ordered_files(files, sidecar.degrees, warn=len(files) == len(sidecar.geometry))
+    for group in ("reference", "dark"):
+        folders = groupby(groups[group], key=lambda file: file.parent)
+        groups[group] = [file for _, files in folders for file in ordered_files(list(files), warn=False)]
     return groups
+
+
+def _of_views(images: TiffImages, sidecar: Sidecar) -> TiffImages:
+    """The projections without stray images; InputError where files and views differ in number and it shows which."""
+    views, files = len(sidecar.geometry), images.files
+    if len(files) == views or len(images) != len(files) or len(files) == 1:  # one of many pages, or a sinogram
+        return images
+    advice = f"move it away, or name the projections in {sidecar.path}"
+    rest = without_strays(files, views, advice)
+    if len(rest) < len(files):
+        return _stack(ordered_files(rest, sidecar.degrees), sidecar)
+    missing = missing_numbers(files)
+    if missing:
+        some = ", ".join(str(number) for number in missing[:8]) + ", ..." * (len(missing) > 8)
+        raise InputError(
+            f"{files[0].parent}: {len(files)} projections, {files[0].name} ... {files[-1].name}, do not match the "
+            f"geometry's {views} views: {len(missing)} numbers between them are missing: {some}"
+        )
+    return images
 
 
 def _list(files: list[Path] | float | None) -> list[Path]:
@@ -142,8 +183,11 @@ def _tiffs(folder: Path) -> list[Path]:
     return natural_order([path for path in found if not path.name.startswith(".")])
 
 
-def _images(files: list[Path], sidecar: Sidecar) -> Projections:
-    images = TiffImages(files, flip_rows=sidecar.flag("flip_rows"), flip_columns=sidecar.flag("flip_columns"))
+def _stack(files: list[Path], sidecar: Sidecar) -> TiffImages:
+    return TiffImages(files, flip_rows=sidecar.flag("flip_rows"), flip_columns=sidecar.flag("flip_columns"))
+
+
+def _arrays(images: TiffImages, sidecar: Sidecar) -> Projections:
     if sidecar.geometry.ndim == 3:
         return images
     if images.shape[1] == 1:  # a row for each view

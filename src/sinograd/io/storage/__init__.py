@@ -1,1 +1,1 @@
-"""What the formats are stored in: files that appear whole, HDF5, TIFF, MATLAB, OLE2."""
+"""What the formats are stored in: HDF5, TIFF, MATLAB, OLE2, and atomic writes."""

@@ -7,38 +7,59 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sinograd.errors import InputError
+from sinograd.errors import InputError, MissingPackageError
+from sinograd.io.storage.tiff_pixels import (
+    ORIENTATIONS,
+    check_codec,
+    check_fits,
+    orientation_of,
+    upright,
+    upright_shape,
+    white_of,
+)
 
 if TYPE_CHECKING:
     import tifffile
 
 SUFFIXES = (".tif", ".tiff")
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-MAX_RATIO = 1100  # no codec that is read packs a file more tightly
+MAX_RATIO = 1100  # of what `sinograd.write_volume` writes
 
 
 @dataclass(frozen=True)
 class _Image:
-    """Where one image is: its page, and the offset of its bytes where they lie there as they are (else -1)."""
+    """Where one image is: its page, and the offset of its bytes where they lie there as they are (else -1).
+
+    stored: its shape in the file. orientation, white: as `tiff_pixels` has them.
+    """
 
     path: Path
     page: int
-    shape: tuple[int, int]
+    stored: tuple[int, int]
     dtype: np.dtype[Any]
     offset: int
+    orientation: int
+    white: int | None
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return upright_shape(self.stored, self.orientation)
 
 
 class TiffImages:
     """The images of TIFF files, [images, rows, columns]; every access reads the requested images.
 
     files: in order; all their pages count. Sizes and types are read at once and must all be the same: else
-    ValueError naming the file. flip_rows, flip_columns: reverse the images as they are read.
+    ValueError naming the file. MissingPackageError for codecs that need imagecodecs (extra io) where that is missing.
+    Images are read as they are looked at: row 0 at the top, column 0 at the left (tag Orientation), 0 is black: where
+    it is white (tag MinIsWhite), the largest number of as many bits minus each number is read.
+    flip_rows, flip_columns: reverse the images then.
     It holds no open file, so it can be pickled and used in DataLoader workers.
     """
 
@@ -63,6 +84,18 @@ class TiffImages:
         """The files, in order, each once."""
         return list(dict.fromkeys(image.path for image in self._images))
 
+    @property
+    def tags(self) -> dict[str, str]:
+        """What was applied of the tags Orientation and Photometric, in words, for the metadata of a scan."""
+        turned = sorted({image.orientation for image in self._images} - {1})
+        found = {}
+        if turned:
+            words = " and ".join(f"{number} ({ORIENTATIONS[number]})" for number in turned)
+            found["tiff_orientation"] = f"{words}, turned upright"
+        if any(image.white is not None for image in self._images):
+            found["tiff_photometric"] = "MinIsWhite, inverted"
+        return found
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -74,12 +107,21 @@ class TiffImages:
             image = self._images[int(order[place])]
             if image.offset < 0:
                 packed.setdefault(image.path, []).append(place)
-            else:
+            elif image.orientation == 1:
                 _read_raw(block[place], image)
+            else:
+                stored = np.empty(image.stored, self.dtype)
+                _read_raw(stored, image)
+                block[place] = upright(stored, image.orientation)
         for path, places in packed.items():
             with opened_tiff(path) as file:
                 for place in places:
-                    _unpack(block[place], self._images[int(order[place])], file)
+                    image = self._images[int(order[place])]
+                    block[place] = upright(_unpacked(image, file), image.orientation)
+        for place in np.ndindex(order.shape):
+            white = self._images[int(order[place])].white
+            if white is not None:
+                np.subtract(self.dtype.type(white), block[place], out=block[place])
         return block[..., self._rows, self._columns]
 
     def __repr__(self) -> str:
@@ -118,7 +160,7 @@ def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:
-        if isinstance(error, ValueError) and str(error).startswith(str(path)):
+        if isinstance(error, ValueError | MissingPackageError) and str(error).startswith(str(path)):
             raise
         raise InputError(f"{path} is a truncated or damaged TIFF file: {type(error).__name__}: {error}") from error
     finally:
@@ -138,10 +180,10 @@ def _images(path: Path) -> list[_Image]:
         count = _imagej_images(file)
         if count > len(pages):  # ImageJ writes one page and the pixels of all images behind each other
             image = _image(path, 0, first, size)
-            step = math.prod(image.shape) * image.dtype.itemsize
+            step = math.prod(image.stored) * image.dtype.itemsize
             if image.offset < 0 or image.offset + count * step > size:
                 raise InputError(f"{path} is truncated: its {count} images do not fit into {size:,} bytes")
-            return [_Image(path, 0, image.shape, image.dtype, image.offset + i * step) for i in range(count)]
+            return [replace(image, offset=image.offset + i * step) for i in range(count)]
         return [_image(path, index, page, size) for index, page in enumerate(pages)]
 
 
@@ -158,15 +200,17 @@ def _image(path: Path, index: int, page: Any, size: int) -> _Image:
             f"{where}expected a grey image of numbers, got {list(page.shape)} of "
             f"{page.samplesperpixel} x {page.bitspersample} bits"
         )
-    if page.nbytes > MAX_RATIO * size or (page.compression == 1 and page.nbytes > size):
-        raise InputError(f"{where}truncated: an image of {page.nbytes:,} bytes does not fit into {size:,} bytes")
+    check_fits(page, size, where)
     ends = [start + count for start, count in zip(page.dataoffsets, page.databytecounts, strict=False)]
     if not ends or max(ends) > size:
         raise InputError(f"{where}truncated: it has {size:,} bytes, expected {max(ends, default=0):,}")
+    check_codec(page, where)
     plain = page.is_final and page.is_contiguous
     offset = page.dataoffsets[0] if plain else -1
     order = dtype.newbyteorder(page.parent.byteorder)
-    return _Image(path, index, (int(page.shape[0]), int(page.shape[1])), order if plain else dtype, offset)
+    shape = (int(page.shape[0]), int(page.shape[1]))
+    orientation, white = orientation_of(page, where), white_of(page, where)
+    return _Image(path, index, shape, order if plain else dtype, offset, orientation, white)
 
 
 def _read_raw(pixels: np.ndarray, image: _Image) -> None:
@@ -180,12 +224,12 @@ def _read_raw(pixels: np.ndarray, image: _Image) -> None:
         pixels.byteswap(inplace=True)
 
 
-def _unpack(pixels: np.ndarray, image: _Image, file: tifffile.TiffFile) -> None:
-    """Fill `pixels` from a page that is packed or in tiles."""
-    found = np.asarray(file.pages[image.page].asarray())
-    if found.shape != image.shape:
-        raise InputError(f"{image.path} changed since it was opened: {list(found.shape)} != {list(image.shape)}")
-    pixels[...] = found
+def _unpacked(image: _Image, file: tifffile.TiffFile) -> np.ndarray:
+    """The pixels of a page that is packed or in tiles, as they are stored."""
+    pixels = np.asarray(file.pages[image.page].asarray())
+    if pixels.shape != image.stored:
+        raise InputError(f"{image.path} changed since it was opened: {list(pixels.shape)} != {list(image.stored)}")
+    return pixels
 
 
 def _words(image: _Image) -> str:

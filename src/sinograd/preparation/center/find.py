@@ -49,7 +49,7 @@ class Center:
     Attributes:
         offset_mm: to be added to the column part of detector.offset.
         offset_pixels: the same in detector columns.
-        certainty: standard error of offset_pixels, in pixels.
+        standard_error: of offset_pixels, in pixels.
         method: "conjugate rays" or "ends of the half turn".
         candidates: offsets that were tried, in pixels, growing: float64 [n].
         criterion: mismatch at each, 0 for equal and 1 for unrelated measurements; NaN where too few lines were
@@ -59,11 +59,17 @@ class Center:
 
     offset_mm: float
     offset_pixels: float
-    certainty: float
+    standard_error: float
     method: str
     candidates: Tensor
     criterion: Tensor
     reliable: bool
+
+    @property
+    def certainty(self) -> float:
+        """The old name of `standard_error`, until the next release."""
+        warnings.warn("Center.certainty is renamed to Center.standard_error", DeprecationWarning, stacklevel=2)
+        return self.standard_error
 
     def correct(self, geometry: G) -> G:
         """The geometry with the detector moved by what was found."""
@@ -73,7 +79,7 @@ class Center:
         doubt = "" if self.reliable else ", uncertain"
         return (
             f"axis {self.offset_pixels:+.3f} pixels off ({self.offset_mm:+.4g} mm), standard error "
-            f"{self.certainty:.2g} pixels, from {self.method}{doubt}"
+            f"{self.standard_error:.2g} pixels, from {self.method}{doubt}"
         )
 
     __repr__ = __str__

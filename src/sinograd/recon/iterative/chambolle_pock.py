@@ -13,7 +13,7 @@ from sinograd.recon.iterative.inner_products import norm, spread
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
-from sinograd.recon.iterative.run import Run, Step, Steps
+from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.smooth_part import SmoothPart, attenuation_scale, voxel_spacing
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.total_variation import TotalVariation
@@ -71,7 +71,7 @@ def chambolle_pock(
             f"misfit: expected a number or one for each problem {list(problem.batch)}, got {list(bound.shape)}"
         )
     variation = TotalVariation(voxel_spacing(operator, problem.image_ndim, spacing))
-    run = Run("chambolle_pock", problem, iterations, stop, callback, progress, keep_best)
+    run = Run("chambolle_pock", problem, Control(iterations, stop, callback, progress, keep_best))
     return run(_steps(smooth, variation, bound * problem.data_norm, balance), monotone=False)
 
 

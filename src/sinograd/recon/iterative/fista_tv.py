@@ -11,7 +11,7 @@ from sinograd.recon.iterative.fidelity import Fidelity
 from sinograd.recon.iterative.inner_products import spread
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.result import Callback, Progress, Result
-from sinograd.recon.iterative.run import Run, Step, Steps
+from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.smooth_part import SmoothPart, check_strength, tv_weight, voxel_spacing
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.total_variation import TotalVariation, TotalVariationProximal
@@ -48,8 +48,9 @@ def fista_tv(
     Args:
         projections: line integrals, or a `Fidelity` such as `PoissonLikelihood` instead of least squares.
         iterations: each a projection, a backprojection and `inner_iterations` of the proximal map.
-        regularization: weight of the total variation; `default_regularization` if not given.
-        strength: factor of the default regularization: 2 is twice as smooth.
+        regularization: weight of the total variation; if not given one that suits the scan, from its noise and
+            attenuation (`recon.iterative.smooth_part.tv_weight`).
+        strength: factor of the weight that is chosen so: 2 is twice as smooth.
         inner_iterations: of the proximal map; each starts where the last one ended.
         spacing: of the voxels along the image's axes; the operator's grid's if not given.
         weights: minimises 1/2 sum(weights (p - A x)^2) + ...
@@ -60,7 +61,7 @@ def fista_tv(
     check_strength(regularization, strength, inner_iterations)
     smooth = SmoothPart(operator, projections, weights=weights, start=start, lower=lower, upper=upper)
     variation = TotalVariation(voxel_spacing(operator, smooth.problem.image_ndim, spacing))
-    run = Run("fista_tv", smooth.problem, iterations, stop, callback, progress, keep_best)
+    run = Run("fista_tv", smooth.problem, Control(iterations, stop, callback, progress, keep_best))
     weight = tv_weight(smooth, strength) if regularization is None else regularization
     return run(_steps(smooth, variation, weight, inner_iterations))
 

@@ -12,7 +12,7 @@ from sinograd.errors import InputError
 from sinograd.recon.iterative.fidelity import Fidelity
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.result import Callback, Progress, Result
-from sinograd.recon.iterative.run import Run, Step, Steps
+from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.smooth_part import SmoothPart, attenuation_scale, check_strength, voxel_spacing
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.total_variation import TotalVariation
@@ -65,7 +65,7 @@ def gradient_descent(
         raise InputError(f"smoothing: expected a number above 0, got {smoothing}")
     smooth = SmoothPart(operator, projections, weights=weights, start=start, lower=lower, upper=upper)
     variation = TotalVariation(voxel_spacing(operator, smooth.problem.image_ndim, spacing))
-    run = Run("gradient_descent", smooth.problem, iterations, stop, callback, progress, keep_best)
+    run = Run("gradient_descent", smooth.problem, Control(iterations, stop, callback, progress, keep_best))
     if regularization and smoothing is None:
         smoothing = 0.01 * attenuation_scale(smooth)
     return run(_steps(smooth, variation, regularization, smoothing or 1.0, step))

@@ -12,7 +12,7 @@ from sinograd.recon.iterative.inner_products import norm, spread
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
-from sinograd.recon.iterative.run import Run, Step, Steps
+from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.stopping import Stop
 
 
@@ -48,7 +48,7 @@ def lsqr(
     if not 0 <= damp < math.inf:
         raise InputError(f"damp: expected a number from 0, got {damp}")
     problem = Problem(operator, projections, start=start, weights=weights)
-    run = Run("lsqr", problem, iterations, stop, callback, progress, keep_best)
+    run = Run("lsqr", problem, Control(iterations, stop, callback, progress, keep_best))
     return run(_steps(problem, damp))
 
 

@@ -15,7 +15,7 @@ from sinograd.recon.iterative.operators import Operator, kept, own
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.row_column_weights import reciprocal_
-from sinograd.recon.iterative.run import Run, Step, Steps
+from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.sirt import check_relaxation
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.subsets import ORDERS, given_subsets, interleaved, orders
@@ -47,8 +47,8 @@ def os_sart(
     sums, so that no subset over-relaxes a voxel and one image serves all. With noise it ends in a cycle, the smaller
     the smaller `relaxation * decay ** iteration` has become.
 
-    The residual that is told and that stopping rules see is the one met on the way: each subset's before its own
-    update. It lags behind by part of an iteration and costs nothing.
+    The reported residual, which stopping rules see, is that of each subset before its own update. It lags behind by
+    part of an iteration and costs nothing.
 
     Memory: besides the projections 4 images (x, the best one, C, A.T of a residual; 3 with keep_best=False), one copy
     of the projections (R) and two of a subset. R and C stay with the operator unless there are weights.
@@ -71,7 +71,7 @@ def os_sart(
         "os_sart",
         Problem(operator, projections, start=start, weights=weights, lower=lower, upper=upper),
         _Options(subsets, order, relaxation, decay, generator),
-        (iterations, stop, callback, progress, keep_best),
+        Control(iterations, stop, callback, progress, keep_best),
     )
 
 
@@ -106,7 +106,7 @@ def sart(
         "sart",
         problem,
         _Options(problem.data_shape[0], order, relaxation, decay, generator),
-        (iterations, stop, callback, progress, keep_best),
+        Control(iterations, stop, callback, progress, keep_best),
     )
 
 
@@ -131,7 +131,7 @@ class _Part:
         return projections[self.index]
 
 
-def _ordered(name: str, problem: Problem, options: _Options, control: tuple[Any, ...]) -> Result:
+def _ordered(name: str, problem: Problem, options: _Options, control: Control) -> Result:
     check_relaxation(options.relaxation)
     if not 0 < options.decay <= 1:
         raise InputError(f"decay: expected a number above 0 and at most 1, got {options.decay}")
@@ -145,7 +145,7 @@ def _ordered(name: str, problem: Problem, options: _Options, control: tuple[Any,
             f"operator: {name} needs operator.subset(views), the operator of some views; "
             f"{type(problem.operator).__name__} has none"
         )
-    run = Run(name, problem, *control)
+    run = Run(name, problem, control)
     return run(_steps(problem, options, lists), monotone=False)
 
 

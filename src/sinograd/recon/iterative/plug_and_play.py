@@ -19,7 +19,7 @@ from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.regularized_least_squares import conjugate_gradients
 from sinograd.recon.iterative.result import Callback, Progress, Result
-from sinograd.recon.iterative.run import Run, Step, Steps
+from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.smooth_part import SmoothPart
 from sinograd.recon.iterative.stopping import Stop
 
@@ -65,7 +65,7 @@ def pnp_proximal_gradient(
         raise InputError(f"step: expected a number above 0 and below 2, got {step}")
     check_denoiser(denoiser)
     smooth = SmoothPart(operator, projections, weights=weights, start=start, lower=lower, upper=upper)
-    run = Run("pnp_proximal_gradient", smooth.problem, iterations, stop, callback, progress, keep_best)
+    run = Run("pnp_proximal_gradient", smooth.problem, Control(iterations, stop, callback, progress, keep_best))
     return run(_proximal_gradient(smooth, denoiser, step, accelerate), monotone=False)
 
 
@@ -108,7 +108,7 @@ def pnp_admm(
         raise InputError(f"inner_iterations: expected 1 or more, got {inner_iterations}")
     check_denoiser(denoiser)
     smooth = SmoothPart(operator, projections, weights=weights, start=start, lower=lower, upper=upper)
-    run = Run("pnp_admm", smooth.problem, iterations, stop, callback, progress, keep_best)
+    run = Run("pnp_admm", smooth.problem, Control(iterations, stop, callback, progress, keep_best))
     return run(_admm(smooth, denoiser, penalty, inner_iterations), monotone=False)
 
 

@@ -11,6 +11,7 @@ from sinograd.errors import InputError, InputTypeError
 from sinograd.recon.iterative.checks.adjointness import warn_if_unmatched
 from sinograd.recon.iterative.inner_products import dot, norm
 from sinograd.recon.iterative.operators import Operator, check_operator, own, shape_of
+from sinograd.recon.iterative.rays_beside import warn_of_rays_beside
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -32,6 +33,7 @@ class Problem:
 
     Warns:
         UnmatchedPairWarning: A.T is not the adjoint of A.
+        GridWarning: rays that miss the grid are attenuated: the object is larger than the grid.
     """
 
     def __init__(
@@ -56,6 +58,7 @@ class Problem:
         self._data_norm: Tensor | None = None
         with torch.no_grad():
             warn_if_unmatched(operator, self.image_shape, self.data_shape, self.projections)
+        warn_of_rays_beside(operator, self.image_shape, self.projections, self.weights)
 
     @property
     def data_ndim(self) -> int:

@@ -40,24 +40,27 @@ Steps = Generator[Step, None, None]
 """An algorithm: yields without end."""
 
 
+@dataclass(frozen=True, eq=False)
+class Control:
+    """The arguments that all algorithms share, as in `sirt`."""
+
+    iterations: int
+    stop: Stop | None = None
+    callback: Callback | None = None
+    progress: Progress | None = None
+    keep_best: bool = True
+
+
 class Run:
     """The arguments that all algorithms share, checked; `run(...)` does the work. algorithm: name for messages."""
 
-    def __init__(
-        self,
-        algorithm: str,
-        problem: Problem,
-        iterations: int,
-        stop: Stop | None,
-        callback: Callback | None,
-        progress: Progress | None,
-        keep_best: bool,
-    ) -> None:
-        self.iterations = _check_count(iterations)
+    def __init__(self, algorithm: str, problem: Problem, control: Control) -> None:
+        self.iterations, stop = _check_count(control.iterations), control.stop
         if stop is not None and not isinstance(stop, Stop):
             raise InputTypeError(f"stop: expected a Stop, got {type(stop).__name__}")
         self.algorithm, self.problem, self.monotone = algorithm, problem, True
-        self.stop, self.callback, self.progress, self.keep_best = stop or Stop(), callback, progress, keep_best
+        self.stop, self.keep_best = stop or Stop(), control.keep_best
+        self.callback, self.progress = control.callback, control.progress
         self._scale = problem.data_norm.cpu()
         self._noise = None if self.stop.noise is None else self._norm_of_noise(self.stop.noise)
         self._residuals: list[Tensor] = []

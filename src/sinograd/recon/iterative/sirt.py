@@ -9,7 +9,7 @@ from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.row_column_weights import column_weights, reciprocal_, row_weights
-from sinograd.recon.iterative.run import Run, Step, Steps
+from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.stopping import Stop
 
 
@@ -63,10 +63,11 @@ def sirt(
     Warns:
         ConvergenceWarning: diverged or interrupted.
         UnmatchedPairWarning: A.T is not the adjoint of A.
+        GridWarning: rays that miss the grid are attenuated: the object is larger than the grid.
     """
     check_relaxation(relaxation)
     problem = Problem(operator, projections, start=start, weights=weights, lower=lower, upper=upper)
-    run = Run("sirt", problem, iterations, stop, callback, progress, keep_best)
+    run = Run("sirt", problem, Control(iterations, stop, callback, progress, keep_best))
     return run(_steps(problem, relaxation))
 
 

@@ -1,0 +1,99 @@
+"""Readings that are not light: at the end of the type's range, or marks of gaps between modules.
+
+The type's largest value is an ordinary value where the open beam is expected to be just there: images that were
+corrected and scaled to it. Beyond what the reference permits it is saturation, and a saturated reading is a lower
+bound: in air the beam's own level is the best estimate, and never the object's rim beside it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+# How near the type's largest value must be to the open beam's, as a transmitted fraction, to be a value.
+WHITE = 2e-3
+
+# Marks of gaps and bad elements, as float32 holds them: 2^32 - 1 and 2^32 - 2 of unsigned types, -1 and -2 of signed
+# ones (DECTRIS detectors; files of other types hold their copies).
+UNSIGNED_MARKS, SIGNED_MARKS = (float(2**32), float(2**64)), (-1.0, -2.0)
+
+# Views that are looked at for marks, and the fewest that tell.
+SAMPLES, LEAST_SAMPLES = 7, 3
+
+# A patch of saturated readings is air only where readings beside it come near its lower bound; a patch of up to
+# SMALL elements (a cosmic ray) only where all but reach it.
+NEAR, SMALL, NEAR_SMALL = 0.6, 4, 0.97
+
+# Beside the brightest readings, which share of their brightness is air.
+AIR = 0.95
+
+
+def type_limit(dtype: Any) -> float | None:
+    """The largest value of a stored integer type of 8 or 16 bits: what a saturated reading has."""
+    kind = stored_type(dtype)
+    return float(np.iinfo(kind).max) if kind.kind in "iu" and kind.itemsize <= 2 else None
+
+
+def stored_type(dtype: Any) -> np.dtype:
+    """The NumPy type of stored numbers."""
+    return np.dtype(str(dtype).removeprefix("torch."))
+
+
+def is_mark(images: Tensor, dtype: Any) -> Tensor | None:
+    """Where images hold a mark of unsigned types, which is far from any count; None for types that cannot."""
+    if not may_hold_marks(dtype):
+        return None
+    return (images == UNSIGNED_MARKS[0]) | (images == UNSIGNED_MARKS[1])
+
+
+def may_hold_marks(dtype: Any) -> bool:
+    """Whether a type can hold the marks of gaps: all but unsigned ones of 8 and 16 bits."""
+    kind = stored_type(dtype)
+    return kind.kind in "if" or (kind.kind == "u" and kind.itemsize >= 4)
+
+
+def marked_elements(samples: Tensor, dtype: Any) -> Tensor:
+    """Elements that hold one and the same mark in all sampled views [n, rows, columns]: bool [rows, columns]."""
+    kind = stored_type(dtype)
+    if len(samples) < LEAST_SAMPLES:
+        return torch.zeros(samples.shape[1:], dtype=torch.bool)
+    first = samples[0]
+    marked = torch.isnan(first)
+    for mark in (*UNSIGNED_MARKS, *(SIGNED_MARKS if kind.kind in "if" else ())):
+        marked |= first == mark
+    same = (samples == first) | (torch.isnan(samples) & torch.isnan(first))
+    return marked & same.all(0)
+
+
+def fill_saturated_(image: Tensor, saturated: Tensor, unusable: Tensor) -> Tensor:
+    """Fill the saturated readings that are light, in place; bool [rows, columns]: those that are not.
+
+    image: transmitted fractions [rows, columns]; at saturated readings the lower bound. unusable: other readings
+    that tell nothing. Patches of saturated readings become the air's level: that of the view's brightest readings,
+    no less than 1 (the reference) and no less than their bounds. Patches that shine out of darker surroundings
+    (cosmic rays, hot elements, gaps) are left to be filled from their neighbours.
+    """
+    from scipy import ndimage
+
+    values, mask = image.numpy(), saturated.numpy()
+    good = ~(mask | unusable.numpy())
+    air = 1.0
+    if good.any():
+        readings = values[good]
+        top = np.partition(readings, int(0.99 * (readings.size - 1)))[int(0.99 * (readings.size - 1))]
+        air = max(air, float(np.median(readings[readings >= AIR * top])))
+    labelled: Any = ndimage.label(mask, np.ones((3, 3)))
+    patches, count = labelled
+    numbers = np.arange(1, count + 1)
+    beside: Any = ndimage.maximum_filter(np.where(good, values, -np.inf), 3)
+    brightest = np.asarray(ndimage.maximum(beside, patches, numbers))
+    bound = np.asarray(ndimage.mean(values, patches, numbers))
+    size = np.bincount(patches.ravel(), minlength=count + 1)[1:]
+    darker = np.isfinite(brightest) & (brightest < np.where(size <= SMALL, NEAR_SMALL, NEAR) * bound)
+    other = np.concatenate([[False], darker])[patches]
+    light = mask & ~other
+    values[light] = np.maximum(values[light], air)
+    return torch.from_numpy(other)

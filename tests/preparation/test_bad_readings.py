@@ -1,0 +1,334 @@
+"""Scans with readings that are not light and images that are bad as a whole, against line integrals that are known."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import torch
+
+import sinograd as sg
+
+VIEWS = 180
+DETECTOR = sg.FlatDetector((12, 64), 0.1)
+GRID = sg.Grid((8, 40, 40), 0.1)
+OBJECT = sg.Ellipsoids([0.2, 0.1], [[1.4, 1.2, 0.5], [0.3, 0.3, 0.3]], [[0, 0, 0], [0.5, 0.2, 0]])
+GEOMETRY = sg.ParallelBeam(sg.full_scan(VIEWS), DETECTOR)
+EXACT = OBJECT.project(GEOMETRY, dtype=torch.float64)
+AIR = EXACT == 0
+
+
+def prepared(scan: sg.Scan, **options: Any) -> tuple[sg.Scan, str]:
+    """The prepared scan and all its warnings."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        done = sg.prepare(scan, sg.Preparation(**options))
+    assert all(issubclass(w.category, sg.errors.PreparationWarning) for w in caught)
+    return done, "\n".join(str(w.message) for w in caught)
+
+
+def rmse(a: torch.Tensor, b: torch.Tensor) -> float:
+    return float((a.double() - b.double()).square().mean().sqrt())
+
+
+def scan_of(counts: np.ndarray, reference: Any, dark: Any = None, **more: Any) -> sg.Scan:
+    return sg.Scan(counts, GEOMETRY, kind="counts", calibration=sg.Calibration(reference=reference, dark=dark, **more))
+
+
+# --- readings that are not light ---
+
+
+@pytest.mark.parametrize(("white", "dtype"), [(65535, np.uint16), (255, np.uint8), (2**32 - 1, np.uint32)])
+@pytest.mark.parametrize("brightest", [0.9, 1.0])
+def test_an_open_beam_at_the_largest_value_of_the_type(white: int, dtype: type, brightest: float) -> None:
+    counts = np.rint(brightest * white * np.exp(-EXACT.numpy())).astype(dtype)
+    for reference in (np.full((1, 12, 64), white, np.float32), np.full((1, 12, 64), white, dtype)):
+        done, text = prepared(scan_of(counts, reference))
+        exact = -np.log(counts / float(white))
+        assert np.abs(done.projections.numpy() - exact).max() < 2e-6
+        assert not text and done.metadata["preparation"]["repaired"]["saturated"] == 0
+
+
+def test_saturated_air_keeps_the_level_of_the_air() -> None:
+    """The beam rises by 15 % after the flats: air saturates, the object does not."""
+    true = 60000 * 1.15 * np.exp(-EXACT.numpy())
+    counts = np.clip(np.rint(true), 0, 65535).astype(np.uint16)
+    done, text = prepared(scan_of(counts, np.full((3, 12, 64), 60000, np.uint16)))
+    saturated = int((counts == 65535).sum())
+    assert f"{saturated} saturated" in text and done.metadata["preparation"]["repaired"]["saturated"] == saturated
+    bound = -math.log(65535 / 60000)
+    assert done.projections[AIR].max() < bound + 1e-5 and done.projections[AIR].min() > -math.log(1.15) - 1e-5
+    grid = sg.Grid((8, 60, 60), 0.1)
+    truth = sg.fbp(EXACT.float() - math.log(1.15), GEOMETRY, grid)
+    assert rmse(sg.fbp(done.projections, GEOMETRY, grid), truth) < 0.016  # 0.041 from the rim
+
+
+def test_elements_that_do_not_saturate_tell_the_level_of_the_air() -> None:
+    gain = np.random.default_rng(0).uniform(30000, 60000, (12, 64))
+    true = gain * 1.15 * np.exp(-EXACT.numpy())
+    counts = np.clip(np.rint(true), 0, 65535).astype(np.uint16)
+    assert 0.01 < (counts == 65535).mean() < 0.3
+    done, text = prepared(scan_of(counts, gain[None]))
+    assert "saturated" in text
+    assert (done.projections.double() - EXACT + math.log(1.15))[AIR].abs().max() < 2e-3
+
+
+def test_a_cosmic_ray_in_the_object_is_no_air() -> None:
+    counts = np.rint(30000 * np.exp(-EXACT.numpy())).astype(np.uint16)
+    row, column = (int(i) for i in np.unravel_index(int(EXACT[40].argmax()), (12, 64)))
+    counts[40, row, column : column + 2] = 65535
+    done, text = prepared(scan_of(counts, np.full((1, 12, 64), 30000, np.uint16)))
+    assert "2 saturated" in text
+    assert (done.projections[40].double() - EXACT[40]).abs().max() < 0.05
+
+
+def test_long_exposures_that_saturate_the_air() -> None:
+    """Views of twice the flats' exposure: what saturates there is less than the reference, and still no object."""
+    true = 50000 * 2 * np.exp(-EXACT.numpy())
+    counts = np.clip(np.rint(true), 0, 65535).astype(np.uint16)
+    done, text = prepared(scan_of(counts, np.full((1, 12, 64), 50000, np.uint16), exposure=np.full(VIEWS, 2.0)))
+    assert "saturated" in text
+    assert done.projections[AIR].abs().max() < 1e-5
+    assert torch.allclose(done.projections[counts < 65535].double(), EXACT[counts < 65535], atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "mark"),
+    [(np.uint32, 2**32 - 1), (np.uint32, 2**32 - 2), (np.int32, -1), (np.int32, -2), (np.float32, -1)],
+)
+@pytest.mark.parametrize("measured", [True, False])
+def test_marks_of_gaps_are_filled_and_counted(dtype: type, mark: int, measured: bool) -> None:
+    counts = np.rint(30000 * np.exp(-EXACT.numpy())).astype(dtype)
+    reference = np.full((2, 12, 64), 30000, dtype)
+    counts[:, 5:7] = mark
+    counts[:, :, 40] = mark
+    gaps = np.zeros((12, 64), bool)
+    gaps[5:7] = gaps[:, 40] = True
+    if measured:
+        reference[:, gaps] = mark
+        reference[:, 0, 0] += 3  # flats differ
+    done, text = prepared(scan_of(counts, reference))
+    assert f"{int(gaps.sum())} dead" in text or f"{int(gaps.sum())} invalid" in text
+    repaired = done.metadata["preparation"]["repaired"]
+    assert repaired["dead"] + repaired["invalid"] == gaps.sum() and repaired["not positive"] == 0
+    error = (done.projections.double() - EXACT).abs()
+    assert error[:, torch.from_numpy(~gaps)].max() < 3e-4
+    assert error.max() < 0.25 and rmse(done.projections, EXACT) < 0.02
+
+
+def nxtomo(path: Path, images: np.ndarray, keys: np.ndarray, **amounts: np.ndarray) -> sg.Scan:
+    """An NXtomo file read back; `monitor` and `count_time` are amounts of every frame."""
+    stage = np.arange(VIEWS) * 180 / VIEWS
+    with h5py.File(path, "w") as file:
+        groups = {}
+        for name, kind in (
+            ("e", "NXentry"),
+            ("e/i", "NXinstrument"),
+            ("e/i/d", "NXdetector"),
+            ("e/s", "NXsample"),
+            ("e/m", "NXmonitor"),
+        ):
+            groups[name] = file.create_group(name)
+            groups[name].attrs["NX_class"] = kind
+        detector = groups["e/i/d"]
+        detector["data"], detector["image_key"] = images.astype(np.float32), keys
+        angles = np.zeros(len(keys))
+        angles[keys == 0] = stage
+        entries = {"e/i/d/x_pixel_size": (1e-4, "m"), "e/i/d/y_pixel_size": (1e-4, "m")}
+        entries["e/s/rotation_angle"] = (angles, "deg")
+        if "count_time" in amounts:
+            entries["e/i/d/count_time"] = (amounts["count_time"], "s")
+        for name, (value, unit) in entries.items():
+            file[name] = value
+            file[name].attrs["units"] = unit
+        if "monitor" in amounts:
+            groups["e/m"]["data"] = amounts["monitor"]
+    return sg.read(path)
+
+
+@pytest.mark.parametrize("amount", ["monitor", "count_time"])
+@pytest.mark.parametrize("flats", ["before", "after", "before and after", "within"])
+def test_a_decline_is_taken_out_once(tmp_path: Path, amount: str, flats: str) -> None:
+    """The beam (or the exposure time) halves over the scan; flats of that time know it, and the monitor does too."""
+    stage = np.arange(VIEWS) * np.pi / VIEWS
+    exact = OBJECT.project(sg.ParallelBeam(torch.as_tensor(-stage), DETECTOR)).numpy()
+    beam = np.linspace(1, 0.5, VIEWS)
+    frames = [(0, b, np.exp(-p)) for b, p in zip(beam, exact, strict=True)]
+    first, middle, last = ([(1, b, np.ones((12, 64)))] * 4 for b in (1.0, 0.8, 0.5))
+    frames = {
+        "before": first + frames,
+        "after": frames + last,
+        "before and after": first + frames + last,
+        "within": first + frames[:70] + middle + frames[70:] + last,
+    }[flats]
+    keys, amounts = np.array([f[0] for f in frames]), np.array([f[1] for f in frames])
+    images = np.stack([50000 * b * t for _, b, t in frames])
+    scan = nxtomo(tmp_path / "scan.nx", images, keys, **{amount: amounts})
+    done, text = prepared(scan)
+    assert not text
+    assert np.abs(done.projections.numpy() - exact).max() < 1e-4  # 0.40 where it is taken out twice
+
+
+def test_a_monitor_with_dead_readings(tmp_path: Path) -> None:
+    exact = OBJECT.project(sg.ParallelBeam(torch.as_tensor(-np.arange(VIEWS) * np.pi / VIEWS), DETECTOR)).numpy()
+    beam = np.linspace(1, 0.5, VIEWS)
+    images = np.concatenate([np.full((4, 12, 64), 50000.0), 50000 * beam[:, None, None] * np.exp(-exact)])
+    monitor = np.r_[[1.0] * 4, beam]
+    monitor[[50, 90]] = 0, -1
+    with pytest.warns(sg.errors.ScanWarning, match="2 of 184 exposures"):
+        scan = nxtomo(tmp_path / "scan.nx", images, np.r_[[1] * 4, [0] * VIEWS], monitor=monitor)
+    assert np.abs(prepared(scan)[0].projections.numpy() - exact).max() < 1e-4
+
+
+# --- images that are bad as a whole ---
+
+COUNTS = np.rint(30000 * np.exp(-EXACT.numpy()) + 100).astype(np.uint16)
+FLATS, DARKS = np.full((5, 12, 64), 30100, np.uint16), np.full((3, 12, 64), 100, np.uint16)
+
+
+def spoiled(views: Any, value: float, columns: slice = slice(None)) -> np.ndarray:
+    counts = COUNTS.copy()
+    counts[views, :, columns] = value
+    return counts
+
+
+@pytest.mark.parametrize(
+    ("counts", "bad", "text"),
+    [
+        (spoiled(70, 0), [70], "1 of 180 views (70 without counts)"),
+        (spoiled(70, 100), [70], "70 without counts"),
+        (spoiled(slice(70, 73), 0), [70, 71, 72], "3 of 180 views (70 to 72 without counts)"),
+        (spoiled([3, 70, 179], 0), [3, 70, 179], "3, 70, 179 without counts"),
+        (spoiled(slice(0, 180, 2), 0), list(range(0, 180, 2)), "90 of 180 views"),
+        (spoiled(slice(120, None), 0), list(range(120, 180)), "120 to 179 without counts"),
+        (spoiled(slice(0, 10), 0), list(range(10)), "0 to 9 without counts"),
+        (spoiled(70, 0, slice(0, 32)), [70], "70 in part without counts"),
+        (spoiled(slice(70, 73), 100, slice(32, 64)), [70, 71, 72], "70 to 72 in part without counts"),
+        (spoiled(70, 65535), [70], "70 saturated"),
+    ],
+)
+def test_views_without_counts_are_left_out(counts: np.ndarray, bad: list[int], text: str) -> None:
+    done, warning = prepared(scan_of(counts, FLATS, DARKS))
+    kept = [i for i in range(VIEWS) if i not in bad]
+    assert text in warning and "repaired" not in warning
+    assert done.geometry.equals(GEOMETRY[kept])
+    assert (done.projections.double() - EXACT[kept]).abs().max() < 1e-3
+    assert sorted(i for views in done.metadata["preparation"]["left_out"].values() for i in views) == bad
+    truth = sg.fbp(EXACT.float(), GEOMETRY, GRID)
+    assert rmse(sg.fbp(done.projections, done.geometry, GRID), truth) < 0.002  # 0.45 with 60 dead views
+
+
+def test_dark_current_where_no_dark_image_is() -> None:
+    done, text = prepared(scan_of(spoiled(70, 3000), FLATS))
+    assert "70 without counts" in text and len(done.geometry) == VIEWS - 1
+
+
+def test_views_that_are_no_numbers_in_a_scan_of_line_integrals() -> None:
+    p = EXACT.float().clone()
+    p[12] = torch.nan
+    done, text = prepared(sg.Scan(p, GEOMETRY))
+    assert "12 without a number" in text and len(done.geometry) == VIEWS - 1
+    assert torch.equal(done.projections, p[[i for i in range(VIEWS) if i != 12]])
+
+
+def test_rings_shifts_and_the_callers_tensor_follow() -> None:
+    shifts = np.random.default_rng(3).uniform(-1, 1, (VIEWS, 2))
+    kept = [i for i in range(VIEWS) if i not in (40, 41)]
+    out = torch.empty(VIEWS, 12, 64)
+    options = sg.Preparation(rings=True, shifts="interpolate")
+    with pytest.warns(sg.errors.PreparationWarning):
+        done = sg.prepare(scan_of(spoiled([40, 41], 0), FLATS, DARKS, shifts=shifts), options, out=out)
+    assert done.projections.data_ptr() == out.data_ptr() and len(done.projections) == len(kept)
+    expected = sg.prepare(scan_of(COUNTS, FLATS, DARKS, shifts=shifts)[kept], options)
+    assert rmse(done.projections, expected.projections) < 5e-4
+
+
+def test_opaque_parts_are_no_reason() -> None:
+    """A wide opaque bar: a third of the view from one side and a tenth from the other, and no view is left out."""
+    bar = sg.Ellipsoids([40.0], [[2.0, 0.4, 3.0]], [[0.3, 0.1, 0]])
+    for views in (12, 60, 360):
+        geometry = sg.ParallelBeam(sg.full_scan(views), DETECTOR)
+        counts = np.rint(30000 * np.exp(-bar.project(geometry).numpy()) + 100).astype(np.uint16)
+        scan = sg.Scan(counts, geometry, kind="counts", calibration=sg.Calibration(reference=FLATS, dark=DARKS))
+        done, text = prepared(scan)
+        assert len(done.geometry) == views and "left out" not in text
+
+
+def test_nothing_but_dead_views() -> None:
+    with pytest.raises(ValueError, match="none of 180 views has counts"):
+        sg.prepare(scan_of(np.full_like(COUNTS, 100), FLATS, DARKS))
+
+
+def with_flat(change: Callable[[np.ndarray], None], count: int = 5) -> np.ndarray:
+    flats = np.rint(np.random.default_rng(0).normal(30100, 170, (count, 12, 64)))
+    change(flats)
+    return flats
+
+
+def fill(index: int, value: float) -> Callable[[np.ndarray], None]:
+    return lambda flats: flats.__setitem__(index, value)
+
+
+def sample(index: int) -> Callable[[np.ndarray], None]:
+    return lambda flats: flats.__setitem__(index, 100 + (flats[index] - 100) * np.exp(-EXACT[0].numpy()))
+
+
+@pytest.mark.parametrize(
+    ("flats", "bad", "reason"),
+    [
+        (with_flat(fill(2, 0)), 2, "its level is 0% of the others'"),
+        (with_flat(fill(0, 100)), 0, "level"),
+        (with_flat(fill(1, 0), 2), 1, "level"),
+        (with_flat(fill(4, 12000)), 4, "its level is 40% of the others'"),
+        (with_flat(fill(4, 65000)), 4, "its level is 216% of the others'"),
+        (with_flat(sample(3)), 3, "as if the sample was left in it"),
+        (with_flat(sample(0), 2), 0, "as if the sample was left in it"),
+        (with_flat(sample(1), 3), 1, "as if the sample was left in it"),
+    ],
+)
+@pytest.mark.parametrize("timed", [True, False])
+def test_a_bad_flat_is_left_out(flats: np.ndarray, bad: int, reason: str, timed: bool) -> None:
+    times = np.full(len(flats), -0.5) if timed else None
+    done, text = prepared(scan_of(COUNTS, flats, DARKS, reference_views=times))
+    assert f"image {bad} of the references" in text and reason in text
+    told = done.metadata["preparation"]
+    assert told["left_out"] == {"references": [bad]} and told["references"] == len(flats) - 1
+    assert abs(float((done.projections.double() - EXACT).mean())) < 5e-4  # 0.22 with a black one of five
+
+
+def test_black_flats_after_the_scan() -> None:
+    flats = with_flat(lambda f: f.__setitem__(slice(3, 6), 100), 6)
+    done, text = prepared(scan_of(COUNTS, flats, DARKS, reference_views=[-0.5] * 3 + [179.5] * 3))
+    assert all(f"image {i} of the references" in text for i in (3, 4, 5))
+    assert abs(float((done.projections.double() - EXACT).mean())) < 5e-4
+
+
+def test_flats_that_differ_as_beams_do_are_all_used() -> None:
+    """A beam that halves, its profile that moves, flats at unknown times, and noise: nothing is left out."""
+    rng = np.random.default_rng(1)
+    profile = np.exp(-0.5 * ((np.arange(12)[:, None] - 5.5) / 6) ** 2) * np.ones((12, 64))
+    moved = np.roll(profile, 1, axis=0) * 0.5
+    flats = rng.poisson(20000 * np.concatenate([[profile] * 6, [moved] * 3])) + 100
+    for times in ([-0.5] * 6 + [179.5] * 3, None):
+        done, text = prepared(scan_of(COUNTS, flats, DARKS, reference_views=times))
+        assert "left out" not in text and done.metadata["preparation"]["references"] == 9
+
+
+def test_a_dark_image_with_light_in_it() -> None:
+    for count in (2, 3, 6):
+        darks = np.full((count, 12, 64), 100, np.uint16)
+        darks[1] = 20000
+        done, text = prepared(scan_of(COUNTS, FLATS, darks))
+        assert "image 1 of the darks" in text
+        assert (done.projections.double() - EXACT).abs().max() < 1e-3
+
+
+def test_references_and_darks_that_are_swapped() -> None:
+    with pytest.raises(ValueError, match="`reference` and `dark` may be swapped"):
+        sg.prepare(scan_of(COUNTS, DARKS, FLATS))
