@@ -133,7 +133,7 @@ class ConvergenceWarning(SinogradWarning):
 
 
 class NoEffectWarning(SinogradWarning):
-    """A denoiser that changes its input by less than a thousandth of the noise."""
+    """A denoiser that changes its input by less than a ten-thousandth of the noise."""
 
 
 class UnmatchedPairWarning(SinogradWarning):

@@ -16,7 +16,7 @@ from sinograd.training.data import ScanStack, Stack
 from sinograd.training.samples import noise_level
 
 # A filter that denoises changes its input by about the noise; training that fails leaves 1e-6 of it, or nothing.
-LEAST_SHARE = 1e-3
+LEAST_SHARE = 1e-4
 _VALUES = 1 << 22  # at most so many are compared, in whole slices
 _SLAB = 8  # slices that a trained model is tried on
 
@@ -44,7 +44,7 @@ def share_of_change(before: Tensor, after: Tensor) -> float:
 
 
 def warn_without_effect(shares: Sequence[float], subject: str, advice: str) -> None:
-    """NoEffectWarning where all shares are below 0.001; the texts stand before and after what is said of them."""
+    """NoEffectWarning where all shares are below 0.0001; the texts stand before and after what is said of them."""
     if shares and max(shares) < LEAST_SHARE:
         words = f"{subject} by {max(shares):.1g} of the noise, that is not at all: {advice}"
         warnings.warn(words, NoEffectWarning, stacklevel=3)
