@@ -40,7 +40,8 @@ bool column_job(const View& view, double x, double y, const Axis& z, DetectorSha
                 DetectorLines<T>& lines, int64_t line_view, LineJob<T>& job) {
   const ColumnImage image = view.template column<weighting>(x, y, z);
   if (!(image.column > -1.0 && image.column < double(detector.columns))) return false;
-  if (!make_line_map<T>(image.middle, image.step, z.count, job.map)) return false;
+  if (!make_line_map<T>(image.middle, image.step, z.whole(), job.map)) return false;
+  job.map = part_of<T>(job.map, z.first, detector.first_row);
   const double below = std::floor(image.column);
   const double fraction = image.column - below;
   job.line0 = lines.line(line_view, int64_t(below));

@@ -43,8 +43,8 @@ void bind(nb::module_& m, const std::string& name, Function op, bool volume_firs
       name.c_str(),
       [=](Input<T> input, Output<T> output, Input<double> views, std::array<int64_t, 2> detector,
           std::array<int64_t, 3> shape, std::array<double, 3> spacing, std::array<double, 3> centre, bool curved,
-          bool divergent, int weighting) {
-        const Grid grid{{shape[0], spacing[0], centre[0]}, {shape[1], spacing[1], centre[1]}, {shape[2], spacing[2], centre[2]}};
+          bool divergent, int weighting, std::array<int64_t, 3> part) {
+        const Grid grid{{shape[0], spacing[0], centre[0], part[0], part[1]}, {shape[1], spacing[1], centre[1]}, {shape[2], spacing[2], centre[2]}};
         const size_t voxels = size_t((planar ? 1 : shape[0]) * shape[1] * shape[2]);
         const size_t pixels = size_t((planar ? 1 : detector[0]) * detector[1]);
         const size_t doubles = voxel_driven ? kViewDoubles : (curved ? 15 : 12);
@@ -57,10 +57,10 @@ void bind(nb::module_& m, const std::string& name, Function op, bool volume_firs
         const int64_t row_stride = (stacked ? int64_t(count) : 1) * detector[1];
         const Views view{views.data(), int64_t(count), curved, divergent, Weighting(weighting), view_stride, row_stride, stacked};
         nb::gil_scoped_release unlock;
-        op(input.data(), output.data(), view, DetectorShape{detector[0], detector[1]}, grid, raise_interrupts);
+        op(input.data(), output.data(), view, DetectorShape{detector[0], detector[1], part[2]}, grid, raise_interrupts);
       },
       "input"_a.noconvert(), "output"_a.noconvert(), "views"_a.noconvert(), "detector"_a, "shape"_a, "spacing"_a,
-      "centre"_a, "curved"_a, "divergent"_a, "weighting"_a);
+      "centre"_a, "curved"_a, "divergent"_a, "weighting"_a, "part"_a = nb::make_tuple(0, 0, 0));
 }
 
 // The four operators of one kind, under the names Python knows them by.

@@ -31,7 +31,8 @@ __device__ inline ColumnJob column_job(const Scan& scan, const double* view, int
   const ColumnImage image = column_image(scan, view, scan.grid.x.position(x), scan.grid.y.position(y));
   LineMap map;
   if (!(image.column > -1.0 && image.column < double(scan.detector.columns))) return job;
-  if (!make_line_map<REAL>(image.middle, image.step, scan.grid.z.count, map)) return job;
+  if (!make_line_map<REAL>(image.middle, image.step, scan.grid.z.whole(), map)) return job;
+  map = part_of<REAL>(map, scan.grid.z.first, scan.detector.first_row);
   const double below = std::floor(image.column), fraction = image.column - below;
   job.start = map.start;
   job.step = map.step;

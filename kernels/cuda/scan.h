@@ -13,7 +13,7 @@ struct Scan {
   DetectorShape detector;
   int64_t curved, divergent, weighting;
 };
-static_assert(sizeof(Scan) == 112);
+static_assert(sizeof(Scan) == 168);
 
 // Explicit, as the compiler must not contract: forward and adjoint have to round coordinates alike.
 __device__ inline float fused(float a, float b, float c) { return fmaf(a, b, c); }

@@ -66,6 +66,12 @@ inline bool make_line_map(double middle, double step, int64_t count, LineMap& ma
   return true;
 }
 
+// The same for the samples from `first` on, on a line that starts at its element `element`.
+template <class T>
+inline LineMap part_of(const LineMap& map, int64_t first, int64_t element) {
+  return {map.start + first * map.step - element * fixed_one<T>(), map.step};
+}
+
 // Samples [first, last) fall on [-1, length), where linear interpolation is not zero everywhere. step >= 0.
 template <class T>
 inline void overlap(const LineMap& map, int64_t count, int64_t length, int64_t& first, int64_t& last) {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
@@ -325,8 +326,16 @@ class TestTables:
     def test_header(self) -> None:
         """In the order and with the sizes of `struct Scan`."""
         header = self.scan(spacing=0.25).header()
-        assert header.nbytes == 112
-        assert header.tolist()[0] == (4, 0.25, 0.0, 5, 1.0, 0.0, 6, 1.0, 0.5, 5, 6, 0, 1, 2)
+        assert header.nbytes == 168
+        z, y, x = (4, 0.25, 0.0, 0, 0), (5, 1.0, 0.0, 0, 0), (6, 1.0, 0.5, 0, 0)
+        assert header.tolist()[0] == (*z, *y, *x, 5, 6, 0, 0, 1, 2)
+
+    def test_header_of_a_part(self) -> None:
+        """Slices 3 to 6 of 20, rows 7 to 11 of 40."""
+        part = projection_tables.Portion(3, 20, 7, 40)
+        header = dataclasses.replace(self.scan(), part=part).header()
+        assert header.tolist()[0] == (4, 1.0, 0.0, 3, 20, 5, 1.0, 0.0, 0, 0, 6, 1.0, 0.5, 0, 0, 5, 6, 7, 0, 1, 2)
+        assert part.flipped(5) == projection_tables.Portion(3, 20, 28, 40)
 
     def test_copied_once_for_each_scan_and_device(self) -> None:
         cache = projection_tables.TableCache()

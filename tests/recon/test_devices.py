@@ -54,7 +54,7 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> None:
     """As while a graph is captured, but for the cache; what the kernels of a GPU do is left out."""
     for module in (filtered_backprojection, view_filter):
         monkeypatch.setattr(module, "capturing", lambda device: True)
-    monkeypatch.setattr(filtered_backprojection, "add_backprojection", lambda *arguments: None)
+    monkeypatch.setattr(filtered_backprojection, "add_backprojection", lambda *arguments, **options: None)
     monkeypatch.setattr(filtered_backprojection, "check_shape", lambda *arguments: None)
 
 

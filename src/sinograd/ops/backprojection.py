@@ -18,6 +18,7 @@ from torch import Tensor
 from sinograd.ops.arguments import check_tensor
 from sinograd.ops.dispatch import Call
 from sinograd.ops.memory import enough_memory
+from sinograd.ops.projection_tables import WHOLE, Portion
 
 
 @torch.library.custom_op("sinograd::backproject", mutates_args=())
@@ -72,12 +73,17 @@ def add_backprojection(
     center: Sequence[float],
     weighting: str = "none",
     path: str = "auto",
+    part: Portion = WHOLE,
 ) -> None:
-    """Adds a backprojection to `volume` (contiguous) in place; for blocks of views, outside autograd."""
+    """Adds a backprojection to `volume` (contiguous) in place; for blocks of views, outside autograd.
+
+    part: `volume` and `projections` are these slices and rows of larger ones, whose are `vectors` and `center`. The
+    same bits come out as for the whole, where the axial kernels work (`is_axial`); others raise InputError.
+    """
     ndim = len(spacing)
     detector = (*projections.shape[1 - ndim :],)
     shape = (*volume.shape[-ndim:],)
-    call = Call(vectors, divergent, detector, shape, (*spacing,), (*center,), weighting, path)
+    call = Call(vectors, divergent, detector, shape, (*spacing,), (*center,), weighting, path, part)
     call.add("backproject", projections, volume)
 
 

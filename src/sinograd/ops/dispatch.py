@@ -13,7 +13,7 @@ from sinograd.errors import InputError
 from sinograd.ops import projection_cuda
 from sinograd.ops.arguments import check_shape, check_target, check_vectors
 from sinograd.ops.kernel_views import is_axial, is_curved, voxel_views
-from sinograd.ops.projection_tables import Scan
+from sinograd.ops.projection_tables import WHOLE, Portion, Scan
 
 WEIGHTINGS = ("none", "fan", "fdk")
 PATHS = ("auto", "axial", "general")
@@ -28,6 +28,8 @@ class Call:
     """One operator between volumes [..., (z,) y, x] and projections [..., views, (rows,) columns].
 
     Lengths in mm, `vectors` as in `sinograd.ops.kernel_views`. One-dimensional detectors mean one slice (z = 0).
+    `part`: the volume and the detector are parts of larger ones, whose are `vectors` and `center`; for backprojection
+    by the axial kernels.
     """
 
     vectors: Tensor
@@ -38,6 +40,7 @@ class Call:
     center: tuple[float, ...]
     weighting: str = "none"
     path: str = "auto"
+    part: Portion = WHOLE
 
     def __post_init__(self) -> None:
         check_vectors(self.vectors)
@@ -73,29 +76,43 @@ class Call:
         else:
             check_shape("volume", source, "grid", self.volume_shape, "zyx"[-len(self.grid_shape) :])
         check_target(names[1], target, names[0], source)
-        vectors, flip = self.vectors, False
+        vectors, flip, part = self.vectors, False, self.part
         detector = self.detector if len(self.detector) == 2 else (1, *self.detector)
-        kind = self._kind(detector)
+        kind = self._kind(part.detector(detector))
+        if part != WHOLE and (kind != "axial" or name != "backproject"):
+            raise InputError(f"part: expected a backprojection by the axial kernels, got {name} by the {kind} ones")
         if kind == "axial" and bool((vectors[:, 3, 2] < 0).all()):
             vectors, flip = vectors.clone(), True
             vectors[:, 3] *= -1
+            part = part.flipped(detector[0])
         # rows that run downwards are turned over, so that the kernels only meet rows that run upwards
         source = (source.flip(-2) if flip and projections_in else source).contiguous()
         result = torch.zeros_like(target) if flip and not projections_in else target
         many, outs = _batch(source, self._ndim(projections_in)), _batch(result, self._ndim(not projections_in))
         if runs_on_gpu(source):
-            projection_cuda.add(name, kind, many, outs, self._scan(vectors, detector, kind == "general"))
+            projection_cuda.add(name, kind, many, outs, self._scan(vectors, detector, kind == "general", part))
         else:
-            self._add_on_cpu(name, kind, many, outs, vectors, detector)
+            self._add_on_cpu(name, kind, (many, outs), vectors, detector, part)
         if result is not target:
             target += result.flip(-2)
 
     def _add_on_cpu(
-        self, name: str, kind: str, source: Tensor, target: Tensor, vectors: Tensor, detector: tuple[int, ...]
+        self,
+        name: str,
+        kind: str,
+        arrays: tuple[Tensor, Tensor],
+        vectors: Tensor,
+        detector: tuple[int, ...],
+        part: Portion,
     ) -> None:
+        source, target = arrays
         voxel_driven = name.startswith("backproject")
         general = kind == "general"
-        views = voxel_views(vectors, self.divergent, detector, general) if voxel_driven else vectors.contiguous()
+        views = (
+            voxel_views(vectors, self.divergent, part.detector(detector), general)
+            if voxel_driven
+            else vectors.contiguous()
+        )
         pattern = name.replace("joseph", "joseph_{}").replace("backproject", "backproject_{}")
         shape, spacing, centre = self._grid()
         for many, outs in zip(source.split(STACK), target.split(STACK), strict=True):
@@ -113,13 +130,14 @@ class Call:
                     curved=is_curved(vectors),
                     divergent=self.divergent,
                     weighting=WEIGHTINGS.index(self.weighting),
+                    part=part.numbers(),
                 )
 
-    def _scan(self, vectors: Tensor, detector: tuple[int, ...], general: bool) -> Scan:
+    def _scan(self, vectors: Tensor, detector: tuple[int, ...], general: bool, part: Portion) -> Scan:
         """What the kernels of a GPU take."""
         shape, spacing, centre = self._grid()
         weighting = WEIGHTINGS.index(self.weighting)
-        return Scan(vectors, self.divergent, detector, (*shape,), (*spacing,), (*centre,), weighting, general)
+        return Scan(vectors, self.divergent, detector, (*shape,), (*spacing,), (*centre,), weighting, general, part)
 
     def _kind(self, detector: tuple[int, ...]) -> str:
         """The kernels to use; raises where there are none."""

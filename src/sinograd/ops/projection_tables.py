@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 from dataclasses import dataclass
 
@@ -18,11 +19,43 @@ SCAN = np.dtype(
         *[
             (f"{axis}_{name}", kind)
             for axis in "zyx"
-            for name, kind in (("count", "i8"), ("spacing", "f8"), ("at", "f8"))
+            for name, kind in (("count", "i8"), ("spacing", "f8"), ("at", "f8"), ("first", "i8"), ("all", "i8"))
         ],
-        *[(name, "i8") for name in ("rows", "columns", "curved", "divergent", "weighting")],
+        *[(name, "i8") for name in ("rows", "columns", "first_row", "curved", "divergent", "weighting")],
     ]
 )
+
+
+@dataclass(frozen=True)
+class Portion:
+    """Slices of a volume and rows of a detector that a kernel gets in the place of all.
+
+    With the numbers of the whole, voxels fall on the same places to the last bit as where all is computed at once.
+
+    Attributes:
+        first_slice, slices: the first slice, and how many the whole volume has; 0 slices: it is the whole.
+        first_row, rows: the first row, and how many the whole detector has; 0 rows: it is the whole.
+    """
+
+    first_slice: int = 0
+    slices: int = 0
+    first_row: int = 0
+    rows: int = 0
+
+    def detector(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Shape of the whole detector."""
+        return (self.rows, *shape[1:]) if self.rows else shape
+
+    def flipped(self, rows: int) -> Portion:
+        """The part where rows are numbered from the other end; it has `rows` of them."""
+        return dataclasses.replace(self, first_row=self.rows - self.first_row - rows) if self.rows else self
+
+    def numbers(self) -> tuple[int, int, int]:
+        """What the kernels of the CPU take."""
+        return self.first_slice, self.slices, self.first_row
+
+
+WHOLE = Portion()
 
 
 @dataclass(frozen=True)
@@ -37,11 +70,15 @@ class Scan:
     center: tuple[float, ...]  # z, y, x
     weighting: int
     general: bool = False  # for the general kernels
+    part: Portion = WHOLE
 
     def header(self) -> np.ndarray:
         """The numbers of `struct Scan`."""
-        axes = [number for axis in zip(self.shape, self.spacing, self.center, strict=True) for number in axis]
-        return np.array([(*axes, *self.detector, is_curved(self.vectors), self.divergent, self.weighting)], SCAN)
+        parts = ((self.part.first_slice, self.part.slices), (0, 0), (0, 0))
+        places = zip(self.shape, self.spacing, self.center, parts, strict=True)
+        axes = [number for *axis, part in places for number in (*axis, *part)]
+        detector = (*self.detector, self.part.first_row)
+        return np.array([(*axes, *detector, is_curved(self.vectors), self.divergent, self.weighting)], SCAN)
 
     def key(self) -> bytes:
         """Equal for equal scans."""
@@ -61,7 +98,7 @@ class Tables:
     @classmethod
     def of(cls, scan: Scan, device: torch.device) -> Tables:
         """A new copy."""
-        views = voxel_views(scan.vectors, scan.divergent, scan.detector, scan.general)
+        views = voxel_views(scan.vectors, scan.divergent, scan.part.detector(scan.detector), scan.general)
         parts = [part.flatten().view(torch.int64) for part in (views, scan.vectors)]
         parts.append(torch.from_numpy(scan.header().view(np.int64)))
         buffer = torch.cat(parts).to(device)

@@ -36,8 +36,7 @@ def fdk(
         projections: line integrals [..., views, rows, columns], float32 or float64.
         geometry: a cone beam on a circular orbit with its detector's rows parallel to z.
         grid: the voxels; `geometry.default_grid()` if not given.
-        window: a name of `recon.WINDOWS`, from sharp to smooth: "ram-lak", "shepp-logan", "cosine", "hamming",
-            "hann", "blackman".
+        window: a name of `recon.WINDOWS`, from sharp to smooth, such as "ram-lak" or "hann".
         cutoff: where the window ends, as a fraction of the Nyquist frequency.
         truncation: "ellipse" continues every row beyond the detector before it is filtered, for objects larger than
             the field of view (see `recon.truncation`); filtering then takes twice as long. "none": zeros.
@@ -47,8 +46,8 @@ def fdk(
         progress: called with (views done, views) between blocks of views.
         device: where to compute; by default where the projections are. Projections in host memory are copied to a GPU
             block by block, and the volume comes back to host memory. Where the volume does not fit there, it is
-            computed in slabs along z, each from the detector rows that it needs: the same result up to rounding (for a
-            tilted or turned detector, up to its interpolation), and views are counted once for each slab. With
+            computed in slabs along z, each from the detector rows that it needs: the same bits on the CPU (up to
+            rounding where rays are steeper than 45 degrees), and views are counted once for each slab. With
             gradients everything has to fit, as nothing is computed in slabs then; projections are filtered again in
             the backward pass.
         memory: bytes to use on `device`; by default 80 % of what a GPU has free.

@@ -30,7 +30,10 @@ from sinograd.geometry import ConeBeam, Geometry, Grid
 from sinograd.ops.arguments import autocast, check_shape
 from sinograd.ops.backprojection import add_backprojection, backproject
 from sinograd.ops.cuda.program import capturing
+from sinograd.ops.kernel_views import is_axial
 from sinograd.ops.memory import enough_memory
+from sinograd.ops.projection_tables import WHOLE, Portion
+from sinograd.ops.slab_plan import Slab
 from sinograd.ops.transfers import uploaded
 from sinograd.recon.analytic.circular import CircularScan, circular_scan
 from sinograd.recon.analytic.coverage import Coverage, measure_coverage, warn_of_missing_rays
@@ -58,12 +61,26 @@ Progress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True, eq=False)
+class Cut:
+    """What slices of a larger volume are computed with, so that they have the bits of the whole.
+
+    Attributes:
+        vectors: those of the whole upright detector, with the padding.
+        center: of the whole grid.
+        part: which slices and rows.
+    """
+
+    vectors: Tensor
+    center: tuple[float, ...]
+    part: Portion = WHOLE
+
+
+@dataclass(frozen=True, eq=False)
 class FilteredBackprojection:
     """Filtered backprojection of one scan to one grid, with everything computed that does not depend on projections.
 
     The result of a call depends on geometry, grid, taps, weights and projections only: neither on the number of
-    threads nor on what is computed at a time, nor on whether it was interrupted in between. (Slabs along z round the
-    places of voxels differently: see `on`.)
+    threads nor on what is computed at a time or in which slabs, nor on whether it was interrupted in between.
 
     Attributes:
         geometry: the whole scan.
@@ -72,6 +89,7 @@ class FilteredBackprojection:
         taps: of the filter, [2 k + 1], 1/mm.
         weights: redundancy weights, [views, columns].
         name: for messages.
+        cut: of slices of a larger volume; None: this is the whole.
     """
 
     geometry: Geometry
@@ -80,6 +98,7 @@ class FilteredBackprojection:
     taps: Tensor
     weights: Tensor
     name: str
+    cut: Cut | None = None
 
     @classmethod
     def of(
@@ -213,8 +232,8 @@ class FilteredBackprojection:
     def on(self, device: torch.device | str | None, memory: int | None = None) -> FilteredBackprojection | OnDevice:
         """The same, computed on a device; what it has too little memory for in slabs along z.
 
-        Slabs are the same as the whole up to rounding (1e-6): the kernels take a voxel's place from the middle of the
-        grid that they are given, with 27 bits after the point in float32.
+        Slabs have the bits of the whole. Only where rays are steeper than 45 degrees, and so the general kernels work,
+        they are the same up to rounding (1e-6).
 
         Args:
             device: None: where the projections are.
@@ -240,9 +259,15 @@ class FilteredBackprojection:
 
         return parts_that_fit(self, memory, element, on_gpu)
 
-    def slab(self, grid: Grid, rows: tuple[int, int]) -> FilteredBackprojection:
-        """The same to some slices of the grid, from rows (first, end) of the upright detector."""
-        return dataclasses.replace(self, grid=grid, scan=self.scan.of_rows(rows))
+    def slab(self, slices: tuple[int, int], rows: tuple[int, int]) -> FilteredBackprojection:
+        """The same to slices (first, end) of the grid, from rows (first, end) of the upright detector."""
+        assert self.cut is None
+        grid = Slab(*slices, torch.zeros(0, 2)).grid(self.grid)
+        vectors, shape = self.scan.vectors, (self.scan.detector.shape[0], self.scan.columns)
+        cut = None
+        if is_axial(vectors, self.geometry.divergent, shape):
+            cut = Cut(vectors, self.grid.center, Portion(slices[0], self.grid.shape[0], rows[0], shape[0]))
+        return dataclasses.replace(self, grid=grid, scan=self.scan.of_rows(rows), cut=cut)
 
     def volume_shape(self, projections: Tensor) -> tuple[int, ...]:
         """Of the result, [..., (z,) y, x]."""
@@ -271,9 +296,9 @@ class FilteredBackprojection:
         return volume
 
     def _backproject(self, volume: Tensor, filtered: Tensor, part: slice) -> None:
-        vectors, grid = self.scan.vectors[part], self.grid
-        place = (grid.spacing, grid.center, self.scan.orbit.weighting)
-        add_backprojection(volume, filtered, vectors, self.geometry.divergent, *place)
+        cut = self.cut or Cut(self.scan.vectors, self.grid.center)
+        place = (self.grid.spacing, cut.center, self.scan.orbit.weighting)
+        add_backprojection(volume, filtered, cut.vectors[part], self.geometry.divergent, *place, part=cut.part)
 
     def _span(self, views: range | slice | None) -> tuple[int, int]:
         chosen = range(self.views)[views] if isinstance(views, slice) else range(self.views) if views is None else views

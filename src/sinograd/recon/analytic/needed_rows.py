@@ -53,7 +53,11 @@ def image_rows(geometry: Geometry, grid: Grid) -> tuple[int, int]:
 
 def upright_rows(detector: VirtualDetector, divergent: bool, grid: Grid) -> tuple[int, int] | None:
     """First and end of the rows of an upright detector that `grid` needs; None where it sees nothing of it."""
-    first, end = _span(_image(detector, divergent, grid), detector.shape[0])
+    image = _image(detector, divergent, grid)
+    if bool(image.isnan().any()):
+        return 0, detector.shape[0]
+    # a row more where rounding decides: all that the whole volume would read
+    first, end = math.floor(float(image.min()) - ROUNDING), math.ceil(float(image.max()) + ROUNDING) + 1
     first, end = max(0, first), min(detector.shape[0], end)
     return (first, end) if first < end else None
 

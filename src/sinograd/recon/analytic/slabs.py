@@ -199,7 +199,7 @@ def _computed(
         grid = part.slab.grid(whole.grid)
         if part.rows is not None and part.upright is not None:
             projections = projections[..., part.rows[0] : part.rows[1], :]
-            whole = whole.slab(grid, part.upright)
+            whole = whole.slab((part.slab.first, part.slab.last), part.upright)
         else:
             return projections.new_zeros((*projections.shape[:-3], *grid.shape), device=where)
     result = projections.new_zeros(whole.volume_shape(projections), device=where)

@@ -46,7 +46,9 @@ class Noise2Void(TaskConfig):
         super().check()
         if not getattr(self.measure, "pointwise", True):
             name = self.loss if isinstance(self.loss, str) else getattr(self.loss, "name", "this one")
-            raise ConfigError(f"task.loss: noise2void compares single voxels, expected mse or mae, got {name}")
+            raise ConfigError(
+                f"task.loss: noise2void compares single voxels, expected mse, mae or another pointwise loss, got {name}"
+            )
 
     def pairs(self, pairs: Sequence[PairedVolume]) -> Sequence[PairedVolume]:
         """Each realisation by itself, without targets."""
