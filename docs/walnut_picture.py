@@ -1,7 +1,7 @@
 """Makes docs/walnut.png from the real scan of a walnut: `python docs/walnut_picture.py [walnut_cone.npz]`.
 
-Data: A. Meaney, "Cone-Beam Computed Tomography Dataset of a Walnut", Zenodo 6986012, 2022, CC BY 4.0, reduced to every third
-view and 8 x 8 binning (docs/howto/walnut.md).
+Data: A. Meaney, "Cone-Beam Computed Tomography Dataset of a Walnut", Zenodo 6986012, 2022, CC BY 4.0, reduced to every
+third view and 8 x 8 binning (docs/howto/walnut.md).
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import sinograd as sg
 
 ROOT = Path(__file__).resolve().parents[1]
 DATA = ROOT.parent / "shared" / "data" / "walnut" / "walnut_cone.npz"
-PANEL, GAP = 320, 8  # screen pixels
+PANEL, GAP = 288, 8  # screen pixels
 DARK, BRIGHT = 0.0, 0.06  # 1/mm
 
 file = np.load(sys.argv[1] if len(sys.argv) > 1 else DATA)
@@ -47,4 +47,4 @@ across_z, across_y = slices(angles)
 panels = [panel(across_z), panel(across_y), panel(slices(-angles)[0])]
 gap = np.full((PANEL, GAP), 255, np.uint8)
 row = np.hstack([panels[0], gap, panels[1], gap, panels[2]])
-Image.fromarray(row).quantize(64).save(ROOT / "docs" / "walnut.png", optimize=True)
+Image.fromarray(row).quantize(40).save(ROOT / "docs" / "walnut.png", optimize=True)
