@@ -44,6 +44,7 @@ Count = Annotated[int, AT_LEAST_ONE]
 Positive = Annotated[float, POSITIVE]
 Sigmas = Annotated[float | tuple[float, ...], _SIGMAS]
 Scale = Literal["auto"] | Positive
+RangeSigma = Literal["auto", "paper"] | Positive
 Offset = Literal["auto"] | float
 Window = int | tuple[int, ...] | None
 
