@@ -103,6 +103,28 @@ ALGORITHMS.add(
     images_per_axis=2,
     projections=3,
 )
+ALGORITHMS.add(
+    "chambolle-pock",
+    "sinograd.recon.iterative.chambolle_pock:chambolle_pock",
+    "least total variation within the noise",
+    iterative=True,
+    beams=EVERY_BEAM,
+    non_negative=True,
+    tv_strength=True,
+    images=4,
+    images_per_axis=1,
+    projections=5,
+)
+ALGORITHMS.add(
+    "gradient-descent",
+    "sinograd.recon.iterative.gradient_descent:gradient_descent",
+    "least squares by projected gradients",
+    iterative=True,
+    beams=EVERY_BEAM,
+    non_negative=True,
+    images=3,
+    projections=2,
+)
 
 # Denoising networks: `networks.Network`s of images [B, 1, Y, X], whose constructor has options of plain types and a
 # `generator`. learning_rate: of Adam, unless a configuration says otherwise; without one 1e-3.
@@ -263,6 +285,17 @@ PHANTOMS.add(
     detector=(256, 256),
 )
 PHANTOMS.add(
+    "rods",
+    "sinograd.phantoms.cylinders:rods",
+    "groups of rods for line pairs per cm",
+    seeded=False,
+    width_mm=200.0,
+    scanner="tigre-default",
+    views=720,
+    detector=(8, 512),
+    rows_mm=6.4,
+)
+PHANTOMS.add(
     "shepp-logan",
     "sinograd.phantoms.shepp_logan:shepp_logan_3d",
     "the head of Kak and Slaney",
@@ -284,4 +317,14 @@ PHANTOMS.add(
     views=400,
     detector=(32, 512),
     rows_mm=0.432,
+)
+PHANTOMS.add(
+    "water",
+    "sinograd.phantoms.cylinders:water",
+    "a cylinder of water for HU and noise",
+    seeded=False,
+    width_mm=200.0,
+    scanner="siemens-definition-as",
+    views=576,
+    detector=(32, 368),
 )

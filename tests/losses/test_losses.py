@@ -13,7 +13,8 @@ from torch import Tensor
 
 from sinograd.choices import LOSSES
 from sinograd.errors import ConfigError, InputError
-from sinograd.losses import SSIM, Charbonnier, as_loss, loss_schema, mae, mse
+from sinograd.losses import SSIM, as_loss, loss_schema, mae, mse
+from sinograd.losses.charbonnier import Charbonnier
 
 
 def images(*shape: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:

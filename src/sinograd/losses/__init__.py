@@ -9,11 +9,10 @@ from sinograd.lazy import attach
 
 if TYPE_CHECKING:
     from sinograd.choices import LOSSES
-    from sinograd.losses.charbonnier import Charbonnier
     from sinograd.losses.errors import mae, mse
     from sinograd.losses.loss import Loss, as_loss, loss_schema
     from sinograd.losses.structural_similarity import SSIM
 
-__all__ = ["LOSSES", "SSIM", "Charbonnier", "Loss", "as_loss", "loss_schema", "mae", "mse"]
+__all__ = ["LOSSES", "SSIM", "Loss", "as_loss", "loss_schema", "mae", "mse"]
 
 attach(__name__)
