@@ -224,6 +224,7 @@ VOLUME_FORMATS.add(
 VOLUME_FORMATS.add(
     "nrrd", "sinograd.io.volumes.nrrd:Nrrd", "NRRD", suffixes=(".nrrd",), writes=True, package="SimpleITK"
 )
+VOLUME_FORMATS.add("mrc", "sinograd.io.volumes.mrc:Mrc", "MRC volume", suffixes=(".mrc", ".rec", ".map"), writes=True)
 VOLUME_FORMATS.add("txm", "sinograd.io.volumes.txm:Txm", "Zeiss TXM", suffixes=(".txm",), writes=False)
 VOLUME_FORMATS.add(
     "zarr",
