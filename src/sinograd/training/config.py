@@ -147,6 +147,9 @@ class Config:
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     output: Path | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", self.model.started(self.task.starts_from_noise))
+
 
 def load_config(path: str | os.PathLike[str]) -> Config:
     """Read a configuration file; paths in it become absolute.

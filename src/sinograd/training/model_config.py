@@ -82,6 +82,10 @@ class ModelConfig:
     def check(self) -> None:
         """ConfigError unless the options go together."""
 
+    def started(self, from_noise: bool) -> Self:
+        """The same with the start values that need no data; from_noise: `TaskConfig.starts_from_noise`."""
+        return self
+
     def resolved(self, samples: Samples) -> Self:
         """The same with every "auto" filled in from what is trained on."""
         raise NotImplementedError

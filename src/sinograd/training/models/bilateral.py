@@ -59,6 +59,11 @@ class BilateralModel(ModelConfig):
         """ConfigError unless sigmas and window are those of so many dimensions."""
         check_filters(self.sigma_spatial, self.window, self.dimensions)
 
+    def started(self, from_noise: bool) -> Self:
+        """With the paper's range sigma where it does not come from the data."""
+        fixed = self.sigma_range == "paper" or (self.sigma_range == "auto" and not from_noise)
+        return dataclasses.replace(self, sigma_range=PAPER_RANGE) if fixed else self
+
     def resolved(self, samples: Samples) -> Self:
         """With the scale of the targets and the start values."""
         scale = self.input_scale

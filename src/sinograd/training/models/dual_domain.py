@@ -67,6 +67,11 @@ class DualDomainModel(ModelConfig):
             raise ConfigError("model: expected at least one filter, got projection_filters: 0 and image_filters: 0")
         check_filters(self.sigma_spatial, self.window, self.dimensions)
 
+    def started(self, from_noise: bool) -> Self:
+        """With the paper's range sigma where it does not come from the data."""
+        fixed = isinstance(self.sigma_range, str)
+        return dataclasses.replace(self, sigma_range=PAPER_RANGE) if fixed else self
+
     def resolved(self, samples: Samples) -> Self:
         """With the scales of projections and targets."""
         model = self if not isinstance(self.sigma_range, str) else dataclasses.replace(self, sigma_range=PAPER_RANGE)
