@@ -27,7 +27,8 @@ from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import ConeBeam, Geometry, Grid
-from sinograd.ops.arguments import autocast, check_shape
+from sinograd.geometry.checks import count
+from sinograd.ops.arguments import autocast, check_shape, check_tensor, check_volume
 from sinograd.ops.backprojection import add_backprojection, backproject
 from sinograd.ops.cuda.program import capturing
 from sinograd.ops.kernel_views import is_axial
@@ -201,10 +202,16 @@ class FilteredBackprojection:
 
         Returns:
             `volume`.
+
+        Raises:
+            InputTypeError, InputError: wrong shapes or dtypes, of views that are no range, a block of no views; NaN.
         """
         first, last = self._span(views)
+        self._check_target(volume, projections, last - first)
         of_all = projections.shape[-self.scan.ndim] == self.views
         offset = 0 if of_all else first
+        if block is not None:
+            block = count(block, "block")
         if block is None:
             view_bytes = projections.nbytes // max(1, projections.shape[-self.scan.ndim])
             block = block_views(volume.nbytes, view_bytes, volume.is_cuda)
@@ -281,11 +288,36 @@ class FilteredBackprojection:
         """Raise InputTypeError or InputError for wrong shapes and dtypes, and taps or weights that are not finite."""
         axes = ("views", "rows", "columns") if self.scan.ndim == 3 else ("views", "columns")
         check_shape("projections", projections, "geometry.projection_shape", self.geometry.projection_shape, axes)
+        self._check_parameters()
+
+    def _check_parameters(self) -> None:
         _check_parameter("taps", self.taps)
         _check_parameter("weights", self.weights)
         expected = self.scan.weights.shape
         if self.weights.shape != expected:
             raise InputError(f"weights: expected [views, columns] {list(expected)}, got {list(self.weights.shape)}")
+
+    def _check_target(self, volume: Tensor, projections: Tensor, added: int) -> None:
+        """Raise InputTypeError or InputError unless `added` views of the projections can be added to the volume."""
+        check_volume(volume, self.grid)
+        views, *image = self.geometry.projection_shape
+        if self.scan.ndim == 3 and self.scan.detector.shape[0] < image[0]:
+            image[0] = self.scan.detector.shape[0]  # of a slab
+        check_tensor("projections", projections, 1 + len(image))
+        got = tuple(projections.shape[-1 - len(image) :])
+        if got[0] not in (views, added) or list(got[1:]) != image:
+            numbers = ", ".join(map(str, image))
+            raise InputError(
+                f"projections: expected [..., {views}, {numbers}] of all views or [..., {added}, {numbers}] of those "
+                f"that are added, got {list(projections.shape)}"
+            )
+        batch = projections.shape[: projections.ndim - len(got)]
+        if self.volume_shape(projections) != tuple(volume.shape):
+            raise InputError(
+                f"volume: expected {[*batch, *self.grid.shape]}, as many as projections {list(projections.shape)}, "
+                f"got {list(volume.shape)}"
+            )
+        self._check_parameters()
 
     def _differentiable(self, projections: Tensor, progress: Progress | None) -> Tensor:
         filtered = filter_views(projections, self.scan, self.taps, self.weights, slice(0, self.views))
@@ -301,6 +333,8 @@ class FilteredBackprojection:
         add_backprojection(volume, filtered, cut.vectors[part], self.geometry.divergent, *place, part=cut.part)
 
     def _span(self, views: range | slice | None) -> tuple[int, int]:
+        if not isinstance(views, range | slice | None):
+            raise InputTypeError(f"views: expected a range, a slice or None, got {type(views).__name__}")
         chosen = range(self.views)[views] if isinstance(views, slice) else range(self.views) if views is None else views
         first, last = (chosen.start, chosen.stop) if len(chosen) else (0, 0)
         if chosen.step != 1 or not 0 <= first <= last <= self.views:
