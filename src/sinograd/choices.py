@@ -16,6 +16,7 @@ WINDOWS: Registry[Any] = Registry("window")
 WINDOWS.add("ram-lak", "sinograd.recon.analytic.windows:ram_lak", "no smoothing")
 WINDOWS.add("shepp-logan", "sinograd.recon.analytic.windows:shepp_logan", "sin(x) / x")
 WINDOWS.add("cosine", "sinograd.recon.analytic.windows:cosine", "half a cosine")
+WINDOWS.add("lanczos", "sinograd.recon.analytic.windows:lanczos", "sin(x) / x, 0 at the cut-off")
 WINDOWS.add("hamming", "sinograd.recon.analytic.windows:hamming", "0.54 + 0.46 cosine")
 WINDOWS.add("hann", "sinograd.recon.analytic.windows:hann", "0.5 + 0.5 cosine")
 WINDOWS.add("blackman", "sinograd.recon.analytic.windows:blackman", "the smoothest: 0.42 + 0.5 cosine + 0.08 cosine")
@@ -102,6 +103,28 @@ ALGORITHMS.add(
     images_per_axis=2,
     projections=3,
 )
+ALGORITHMS.add(
+    "chambolle-pock",
+    "sinograd.recon.iterative.chambolle_pock:chambolle_pock",
+    "least total variation within the noise",
+    iterative=True,
+    beams=EVERY_BEAM,
+    non_negative=True,
+    tv_strength=True,
+    images=4,
+    images_per_axis=1,
+    projections=5,
+)
+ALGORITHMS.add(
+    "gradient-descent",
+    "sinograd.recon.iterative.gradient_descent:gradient_descent",
+    "least squares by projected gradients",
+    iterative=True,
+    beams=EVERY_BEAM,
+    non_negative=True,
+    images=3,
+    projections=2,
+)
 
 # Denoising networks: `networks.Network`s of images [B, 1, Y, X], whose constructor has options of plain types and a
 # `generator`. learning_rate: of Adam, unless a configuration says otherwise; without one 1e-3.
@@ -129,6 +152,7 @@ LOSSES: Registry[Any] = Registry("loss", "sinograd.losses")
 LOSSES.add("mse", "sinograd.losses.errors:mse", "mean squared error")
 LOSSES.add("mae", "sinograd.losses.errors:mae", "mean absolute error")
 LOSSES.add("ssim", "sinograd.losses.structural_similarity:SSIM", "1 - structural similarity of slices")
+LOSSES.add("charbonnier", "sinograd.losses.charbonnier:Charbonnier", "mean absolute error, smooth at 0")
 
 # Tasks of training, what is compared with what: `training.task_config.TaskConfig`s.
 TASKS: Registry[Any] = Registry("task")
@@ -164,7 +188,7 @@ SCAN_FORMATS.add(
     suffixes=(".nxs", ".nx", ".h5", ".hdf5", ".hdf"),
 )
 SCAN_FORMATS.add("fips", "sinograd.io.scans.fips:Fips", "FIPS / Helsinki MATLAB", suffixes=(".mat",))
-SCAN_FORMATS.add("txrm", "sinograd.io.scans.txrm:Txrm", "Zeiss / Xradia XRM", suffixes=(".txrm", ".xrm"))
+SCAN_FORMATS.add("txrm", "sinograd.io.scans.txrm:Txrm", "Zeiss / Xradia XRM", suffixes=(".txrm", ".xrm"), folder=None)
 SCAN_FORMATS.add("nikon", "sinograd.io.scans.nikon:Nikon", "Nikon", suffixes=(".xtekct",), folder=None)
 SCAN_FORMATS.add("skyscan", "sinograd.io.scans.skyscan:SkyScan", "Bruker SkyScan", suffixes=(".log",), folder=None)
 SCAN_FORMATS.add("mrc", "sinograd.io.scans.mrc:Mrc", "MRC tilt series", suffixes=(".mrc", ".st", ".ali"))
@@ -261,6 +285,17 @@ PHANTOMS.add(
     detector=(256, 256),
 )
 PHANTOMS.add(
+    "rods",
+    "sinograd.phantoms.cylinders:rods",
+    "groups of rods for line pairs per cm",
+    seeded=False,
+    width_mm=200.0,
+    scanner="tigre-default",
+    views=720,
+    detector=(8, 512),
+    rows_mm=6.4,
+)
+PHANTOMS.add(
     "shepp-logan",
     "sinograd.phantoms.shepp_logan:shepp_logan_3d",
     "the head of Kak and Slaney",
@@ -282,4 +317,14 @@ PHANTOMS.add(
     views=400,
     detector=(32, 512),
     rows_mm=0.432,
+)
+PHANTOMS.add(
+    "water",
+    "sinograd.phantoms.cylinders:water",
+    "a cylinder of water for HU and noise",
+    seeded=False,
+    width_mm=200.0,
+    scanner="siemens-definition-as",
+    views=576,
+    detector=(32, 368),
 )

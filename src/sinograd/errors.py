@@ -15,7 +15,7 @@
       Stopped                 the user interrupted the work; also a KeyboardInterrupt
     SinogradWarning           also a UserWarning
       ScanWarning, PreparationWarning, CenterWarning, CoverageWarning, GridWarning, ConvergenceWarning,
-      UnmatchedPairWarning, UnitWarning, PluginWarning
+      NoEffectWarning, UnmatchedPairWarning, UnitWarning, PluginWarning
 
 Messages name arguments, in backquotes where a command may have an option for them: `` `force=True` replaces it``.
 The command line prints the option's name in that place.
@@ -130,6 +130,10 @@ class GridWarning(SinogradWarning):
 
 class ConvergenceWarning(SinogradWarning):
     """An iterative algorithm that diverged or did not reach its aim."""
+
+
+class NoEffectWarning(SinogradWarning):
+    """A denoiser that changes its input by less than a ten-thousandth of the noise."""
 
 
 class UnmatchedPairWarning(SinogradWarning):

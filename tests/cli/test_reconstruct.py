@@ -326,3 +326,34 @@ def test_outside_is_what_no_ray_meets() -> None:
     radius = geometry.field_of_view / 2
     assert outside_text(geometry, Grid((4, 2, 2), 0.5, (0, radius + 0.4, 2))) is None
     assert outside_text(geometry, Grid((4, 2, 2), 0.5, (0, radius + 0.6, 2))) is not None
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "sirt"])
+@pytest.mark.parametrize("degrees", [[30.0], [30.0] * 7, [10.0, 190.0, 370.0]])
+def test_views_of_one_direction_are_no_scan(
+    sinograd: Any, tmp_path: Path, degrees: list[float], algorithm: str
+) -> None:
+    """A radiograph, seven views at one angle, opposite views: an error before the work, and no file."""
+    angles = torch.deg2rad(torch.tensor(degrees, dtype=torch.float64))
+    geometry = sg.ConeBeam.circular(
+        source_to_origin=100.0, source_to_detector=150.0, angles=angles, detector=sg.FlatDetector((8, 8), 1.0)
+    )
+    sg.write_scan(sg.Scan(torch.rand(geometry.projection_shape), geometry), tmp_path / "scan.h5")
+    result = sinograd("reconstruct", tmp_path / "scan.h5", "-o", tmp_path / "out.h5", "--algorithm", algorithm)
+    assert result.exit_code == 2
+    message = one_line(result.stderr)
+    assert "expected views from 2 distinct directions or more" in message and "in 1 direction" in message
+    assert not (tmp_path / "out.h5").exists()
+    with pytest.raises(sg.errors.InputError, match="2 distinct directions"):
+        sg.reconstruct(tmp_path / "scan.h5", algorithm=algorithm)
+    assert sinograd("reconstruct", tmp_path / "scan.h5", "-o", tmp_path / "out.h5", "--dry-run").exit_code == 2
+
+
+def test_a_narrow_range_of_angles_is_only_warned_of(sinograd: Any, tmp_path: Path) -> None:
+    angles = torch.deg2rad(torch.arange(-20.0, 21.0, 4.0, dtype=torch.float64))
+    geometry = sg.ConeBeam.circular(
+        source_to_origin=100.0, source_to_detector=150.0, angles=angles, detector=sg.FlatDetector((8, 8), 1.0)
+    )
+    sg.write_scan(sg.Scan(torch.rand(geometry.projection_shape), geometry), tmp_path / "scan.h5")
+    result = sinograd("reconstruct", tmp_path / "scan.h5", "-o", tmp_path / "out.h5")
+    assert result.exit_code == 0 and "of the rays" in result.stderr

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import scipy.special
 import torch
 from skimage.metrics import structural_similarity
 from torch import Tensor
@@ -13,6 +14,7 @@ from torch import Tensor
 from sinograd.choices import LOSSES
 from sinograd.errors import ConfigError, InputError
 from sinograd.losses import SSIM, as_loss, loss_schema, mae, mse
+from sinograd.losses.charbonnier import Charbonnier
 
 
 def images(*shape: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -27,6 +29,23 @@ def test_errors_in_units_of_the_scale() -> None:
     difference = (noisy - clean).numpy()
     assert mse(noisy, clean, scale=0.1).item() == pytest.approx((difference**2).mean() / 0.01, rel=1e-12)
     assert mae(noisy, clean, scale=0.1).item() == pytest.approx(np.abs(difference).mean() / 0.1, rel=1e-12)
+
+
+@pytest.mark.parametrize("epsilon", [1e-3, 0.3])
+def test_charbonnier_is_its_formula(epsilon: float) -> None:
+    """Charbonnier et al. 1994; SciPy's pseudo-Huber loss is epsilon times it. Between mae - epsilon and mae."""
+    noisy, clean = images(2, 1, 9, 8)
+    d = (noisy - clean).numpy() / 0.1
+    loss = Charbonnier(epsilon)(noisy, clean, scale=0.1).item()
+    assert loss == pytest.approx((np.sqrt(d**2 + epsilon**2) - epsilon).mean(), rel=1e-12)
+    assert loss == pytest.approx(scipy.special.pseudo_huber(epsilon, d).mean() / epsilon, rel=1e-12)
+    assert np.abs(d).mean() - epsilon < loss < np.abs(d).mean()
+
+
+def test_charbonnier_of_small_differences_in_float32() -> None:
+    """d^2 / (2 epsilon), where sqrt(d^2 + epsilon^2) - epsilon would round to 0."""
+    clean = torch.zeros(4, 4)
+    assert Charbonnier(0.1)(clean + 1e-5, clean, scale=1.0).item() == pytest.approx(1e-10 / 0.2, rel=1e-5)
 
 
 @pytest.mark.parametrize("name", LOSSES)
@@ -97,11 +116,12 @@ def test_names_and_options() -> None:
         loss = as_loss(choice)
         assert isinstance(loss, SSIM) and (loss.weights, loss.width, loss.sigma) == ("uniform", 9, 1.5)
     bad: dict[str, tuple[Any, type[Exception]]] = {
-        "loss: expected mse, mae or ssim, got 'huber'": ("huber", ConfigError),
+        "loss: expected mse, mae, ssim or charbonnier, got 'huber'": ("huber", ConfigError),
         "loss.widht: unknown key (did you mean width?)": ({"name": "ssim", "widht": 7}, ConfigError),
         "loss.width: expected a whole number, got 'big'": ({"name": "ssim", "width": "big"}, ConfigError),
         "width: expected an odd number of at least 3, got 4": ({"name": "ssim", "width": 4}, InputError),
         "data_range: expected a positive number, got 0": ({"name": "ssim", "data_range": 0}, InputError),
+        "epsilon: expected a positive number, got 0": ({"name": "charbonnier", "epsilon": 0}, InputError),
         "sigma: expected a positive number, got -1": ({"name": "ssim", "sigma": -1}, InputError),
         "loss: expected a name, a mapping with a name or a loss, got 3": (3, TypeError),
     }

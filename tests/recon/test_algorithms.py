@@ -26,7 +26,10 @@ PROTOCOL = ("iterations", "start", "callback", "progress")
 
 
 def test_names() -> None:
-    assert tuple(ALGORITHMS) == ("fdk", "fbp", "sirt", "sart", "os-sart", "cgls", "lsqr", "fista-tv")
+    assert tuple(ALGORITHMS) == (
+        *("fdk", "fbp", "sirt", "sart", "os-sart", "cgls", "lsqr", "fista-tv"),
+        *("chambolle-pock", "gradient-descent"),
+    )
     assert iterative_algorithms() == tuple(ALGORITHMS)[2:]
     assert all(entry.help and entry.about["beams"] for entry in ALGORITHMS.entries())
 

@@ -98,7 +98,7 @@ BAD: dict[str, tuple[Any, str]] = {
     ),
     "not finite": (
         {"model": {"name": "bilateral", "sigma_range": float("nan")}},
-        "model.sigma_range: expected a number",
+        "model.sigma_range: expected auto or paper or a positive number, got nan",
     ),
     "too many": (
         {"model": {"name": "bilateral", "sigma_spatial": [0.5, 0.5]}},

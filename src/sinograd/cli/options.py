@@ -13,6 +13,12 @@ _PREPARATION = "Preparation of the projections"
 _VOLUME = "Volume"
 _OUTPUT = "Output"
 
+
+def _with(fact: str) -> str:
+    """Names of the algorithms of which a fact is true."""
+    return ", ".join(entry.name for entry in ALGORITHMS.entries(plugins=False) if entry.about.get(fact))
+
+
 SCAN = Option(Path, "Scan file or folder (`sinograd info` lists the formats).", metavar="SCAN", argument=True)
 GEOMETRY = Option(
     str, "Geometry to use instead of the scan's: a .yaml file or the name of a scanner.", metavar="YAML|NAME"
@@ -101,10 +107,8 @@ RECONSTRUCT = {
     ),
     "algorithm": _volume(Choices(ALGORITHMS, ("auto",)), "auto: FDK or filtered backprojection."),
     "iterations": _volume(int, "Of an iterative algorithm. Default: its own.", metavar="N"),
-    "tv_strength": _volume(float, "fista-tv: 2 is twice as smooth as the default, 1.", metavar="FACTOR"),
-    "non_negative": _volume(
-        bool, "sirt, sart, os-sart, fista-tv: no attenuation below zero.", "--non-negative/--any-sign"
-    ),
+    "tv_strength": _volume(float, f"{_with('tv_strength')}: 2 is smoother than the default, 1.", metavar="FACTOR"),
+    "non_negative": _volume(bool, f"{_with('non_negative')}: no attenuation below zero.", "--non-negative/--any-sign"),
     "window": _volume(Choices(WINDOWS), "Window of the ramp filter."),
     "cutoff": _volume(
         float, "Cut-off of the filter, as a fraction of the Nyquist frequency.", metavar="FRACTION", min=0.0, max=1.0

@@ -48,7 +48,7 @@ class Preparation:
     beam_hardening: tuple[float, ...] = ()
     rings: bool = False
     ring_width: float = 4.0
-    ring_limit: float | None = 0.1
+    ring_limit: float | None = 1.0
     shifts: str = "interpolate"
     edges: str = "nearest"
 

@@ -23,7 +23,8 @@ _SCALE_PATCHES = 64
 def resolve(config: Config, data: TrainingData) -> Config:
     """The configuration with every "auto" and every default of model and task filled in."""
     projections = [stack.projections for stack in data.training if isinstance(stack, ScanStack)]
-    model = config.model.resolved(Samples(lambda: _samples(config, data), projections))
+    samples = Samples(lambda: _samples(config, data), projections, config.task.starts_from_noise)
+    model = config.model.resolved(samples)
     rates = {**model.learning_rates(), **config.task.learning_rates(), **config.optimizer.learning_rates}
     optimizer = dataclasses.replace(config.optimizer, learning_rates=rates)
     return dataclasses.replace(config, model=model, optimizer=optimizer)

@@ -147,6 +147,9 @@ class Config:
     precision: Literal["float32", "float16", "bfloat16"] = "float32"
     output: Path | None = None
 
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "model", self.model.started(self.task.starts_from_noise))
+
 
 def load_config(path: str | os.PathLike[str]) -> Config:
     """Read a configuration file; paths in it become absolute.
@@ -207,7 +210,8 @@ def save_text(config: Config) -> str:
 def config_hash(config: Config) -> str:
     """SHA-256 of all keys but the output folder; of data files the names alone, wherever they are.
 
-    Keys that came after 0.1 count where they are not the default, so that older runs keep their hashes.
+    Keys that came after 0.1 count where they are not the default, and a default that became "auto" counts as the number
+    that it was, so that older runs keep their hashes.
     """
     nameless = dataclasses.replace(config, data=_names_alone(config.data), output=None)
     plain = {key: value for key, value in to_plain(nameless).items() if key != "output"}
@@ -215,6 +219,8 @@ def config_hash(config: Config) -> str:
         for f in dataclasses.fields(getattr(config, part)):
             if f.metadata.get("later") and plain[part][f.name] == f.default:
                 del plain[part][f.name]
+            elif "hashed" in f.metadata and plain[part][f.name] == f.default:
+                plain[part][f.name] = f.metadata["hashed"]
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 

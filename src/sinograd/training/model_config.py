@@ -44,6 +44,7 @@ Count = Annotated[int, AT_LEAST_ONE]
 Positive = Annotated[float, POSITIVE]
 Sigmas = Annotated[float | tuple[float, ...], _SIGMAS]
 Scale = Literal["auto"] | Positive
+RangeSigma = Literal["auto", "paper"] | Positive
 Offset = Literal["auto"] | float
 Window = int | tuple[int, ...] | None
 
@@ -80,6 +81,10 @@ class ModelConfig:
 
     def check(self) -> None:
         """ConfigError unless the options go together."""
+
+    def started(self, from_noise: bool) -> Self:
+        """The same with the start values that need no data; from_noise: `TaskConfig.starts_from_noise`."""
+        return self
 
     def resolved(self, samples: Samples) -> Self:
         """The same with every "auto" filled in from what is trained on."""

@@ -13,6 +13,7 @@ Other files in the folder are left alone.
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
@@ -83,6 +84,14 @@ class RunFolder:
     def curves(self) -> Path:
         """The picture of the losses."""
         return self.path / "loss.png"
+
+    def with_its_start(self, config: Config, requested: Config) -> Config:
+        """The resolved configuration with the range sigma that the run started from, where "auto" was requested."""
+        stored = load_config(self.config).model
+        if getattr(requested.model, "sigma_range", None) != "auto" or type(stored) is not type(config.model):
+            return config
+        start = {"sigma_range": getattr(stored, "sigma_range")}  # noqa: B009
+        return dataclasses.replace(config, model=dataclasses.replace(config.model, **start))
 
     def check_resumed(self, config: Config) -> None:
         """ConfigError, with the keys, unless the folder's run has this resolved configuration."""

@@ -44,11 +44,13 @@ class TaskConfig:
         name: the key of the registry.
         takes_scans: whether it starts from projections (`ScanStack`) and not from volumes (`Stack`).
         needs_target: whether each stack must have one.
+        starts_from_noise: whether "auto" starts range sigmas at the noise of the data, not at the paper's 0.01.
     """
 
     name: str
     takes_scans: ClassVar[bool] = False
     needs_target: ClassVar[bool] = True
+    starts_from_noise: ClassVar[bool] = False
 
     @property
     def measure(self) -> Loss:

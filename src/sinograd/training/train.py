@@ -25,8 +25,11 @@ from sinograd.training.build import build_model, resolve
 from sinograd.training.config import Config, as_config, config_hash
 from sinograd.training.data import Progress, ScanStack, Stack, TrainingData, load_data
 from sinograd.training.distributed import check_processes, leave_group, rank_of
+from sinograd.training.effect import shares_of_training, warn_without_effect
 from sinograd.training.history import History, save_curves
 from sinograd.training.run_folder import RunFolder
+
+_LEAST_STEPS = 10  # of a run that is expected to have an effect
 
 
 @dataclass(frozen=True)
@@ -84,6 +87,9 @@ def train(
         ConfigError, ValueError, TypeError: configuration, processes or data are wrong, before anything is written.
         FileExistsError, FileNotFoundError: see `RunFolder`.
         Stopped: after an interrupt, when the step that was running has ended and was saved.
+
+    Warns:
+        NoEffectWarning: the trained model changes nothing, after 10 steps or more.
     """
     _check_lightning()
     config = as_config(config)
@@ -98,10 +104,11 @@ def train(
     data = load_data(config, reading if first else None) if data is None else data
     data.check(config)
     batches = build_batches(config, data, rank_of(config))
-    config = resolve(config, data)
+    requested, config = config, resolve(config, data)
     checkpoint = None
     if folder is not None:
         if resume:
+            config = folder.with_its_start(config, requested)
             folder.check_resumed(config)
             checkpoint = folder.read_checkpoint(config)
         if first:
@@ -143,6 +150,8 @@ def _run(
         where = f"after step {len(history)} of {config.stop.max_steps}"
         rest = "nothing was kept" if folder is None else f"`resume=True` goes on from there ({folder.path})"
         raise Stopped(where, rest)
+    if len(history) >= _LEAST_STEPS:
+        _warn_without_effect(model, data)
     return TrainingResult(
         model,
         config,
@@ -153,6 +162,14 @@ def _run(
         recorder.seconds,
         None if folder is None else folder.path,
         trained_on,
+    )
+
+
+def _warn_without_effect(model: nn.Module, data: TrainingData) -> None:
+    warn_without_effect(
+        shares_of_training(model, data.training[0]),
+        "the trained model changes what it was trained on",
+        "other start values (model.sigma_range: auto, or about the noise), another seed or more data may help",
     )
 
 

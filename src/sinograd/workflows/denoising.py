@@ -17,7 +17,7 @@ from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.other_data import warn_of_other_data
 from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
-from sinograd.workflows.report import Report, recorded_warnings
+from sinograd.workflows.report import Advance, Report, recorded_warnings
 from sinograd.workflows.values import numbers, path_or_none
 
 if TYPE_CHECKING:
@@ -69,6 +69,7 @@ def denoise(
 
     Warns:
         UnitWarning: voxels or values are far from those of the training.
+        NoEffectWarning: the model changes nothing.
         SinogradWarning: the others of reading and writing.
     """
     arguments = dict(locals())
@@ -197,6 +198,7 @@ def _from_volume(
 
     from sinograd.io import DicomSeries
     from sinograd.models import filter_in_place
+    from sinograd.training.effect import Effect
 
     for option in ("voxel_mm", "shape", "center_mm"):
         if getattr(request, option) is not None:
@@ -215,7 +217,9 @@ def _from_volume(
         values = values.clone()  # the caller's own stay as they are
     volume = source.with_values(values).validate()
     warn_of_other_data(values, source.grid, module, saved)
+    effect = Effect(values)
     filter_in_place(module.to(request.device), values, progress=report.stage("denoising", len(values), "slices"))
+    _warn_without_effect(request, saved, [effect.share(values)])
     return volume, series
 
 
@@ -241,7 +245,6 @@ def _from_scan(
     request: DenoiseRequest, module: DualDomainBilateral, saved: AnySaved, report: Report
 ) -> tuple[Volume, Scan]:
     from sinograd.data import Volume
-    from sinograd.models import filter_in_place
     from sinograd.models.bilateral import bilateral_filters
 
     scan = _opened_scan(request, saved)
@@ -261,12 +264,30 @@ def _from_scan(
     projections = _load(scan, report)
     warn_of_other_data(None, grid, module.image_filters, saved)
     views = len(scan.geometry)
-    filter_in_place(module.projection_filters, projections, progress=report.stage("filtering", views))
+    shares = _filtered(module.projection_filters, projections, report.stage("filtering", views))
     reconstruction = module.reconstruction(scan.geometry, grid)
     values = reconstruction(projections, progress=report.stage("reconstructing", views))
     del projections
-    filter_in_place(module.image_filters, values, progress=report.stage("denoising", len(values), "slices"))
+    shares += _filtered(module.image_filters, values, report.stage("denoising", len(values), "slices"))
+    _warn_without_effect(request, saved, shares)
     return Volume(values, grid, "1/mm"), scan
+
+
+def _filtered(filters: nn.Sequential, values: torch.Tensor, progress: Advance) -> list[float]:
+    """The values filtered in place; the share of their noise that this changed, none where there is no filter."""
+    from sinograd.models import filter_in_place
+    from sinograd.training.effect import Effect
+
+    effect = Effect(values)
+    filter_in_place(filters, values, progress=progress)
+    return [effect.share(values)] if len(filters) else []
+
+
+def _warn_without_effect(request: DenoiseRequest, saved: AnySaved, shares: list[float]) -> None:
+    from sinograd.training.effect import warn_without_effect
+
+    subject = f"{request.model} ({saved.model.name}) changes {Path(request.name).name}"
+    warn_without_effect(shares, subject, "was it trained in another unit, or did its training fail?")
 
 
 def _opened_scan(request: DenoiseRequest, saved: AnySaved) -> Scan:

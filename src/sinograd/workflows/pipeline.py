@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import GridWarning, InputError
 from sinograd.workflows.devices import chosen_device
+from sinograd.workflows.directions import check_directions
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
@@ -110,7 +111,9 @@ def _run(request: Request, report: Report) -> Reconstruction:
     clock = _Clock()
     with recorded_warnings(texts, report):
         scan = opened_scan(request)
-    check_outputs(request, _grid(request, scan))
+    grid = _grid(request, scan)
+    check_directions(scan, grid)
+    check_outputs(request, grid)
     with recorded_warnings(texts, report):
         scan = _prepare(request, scan, report)
         clock.stage("read")

@@ -50,7 +50,7 @@ def reconstruct(
     beam_hardening: Sequence[float] | str = (),
     rings: bool = False,
     ring_width: float = 4.0,
-    ring_limit: float | None = 0.1,
+    ring_limit: float | None = 1.0,
     shifts: str = "interpolate",
     edges: str = "nearest",
     center: str | float = "file",
@@ -91,7 +91,7 @@ def reconstruct(
             that it lies further along the columns.
         algorithm: "auto": FDK or filtered backprojection; or a name of `sinograd.choices.ALGORITHMS`.
         iterations: of an iterative algorithm; None: its own default.
-        tv_strength: of fista-tv: 2 is twice as smooth as its default.
+        tv_strength: of algorithms with total variation, such as fista-tv: 2 is smoother than their default, 1.
         non_negative: no attenuation below zero, in algorithms that can have it so.
         window, cutoff: of the ramp filter; see `fdk`.
         truncation: how rows continue beyond the detector: "none" or "ellipse".

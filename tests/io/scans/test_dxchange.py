@@ -134,3 +134,26 @@ def test_a_given_geometry(path: Path) -> None:
     assert read(path, geometry=geometry).geometry.equals(geometry)
     with pytest.raises(ValueError, match="pixel_mm must be positive, got -1"):
         read(path, pixel_mm=-1)
+
+
+def test_a_single_white_or_dark_image(path: Path) -> None:
+    """As [rows, columns], which is one image of the stack that others write."""
+    content = write(path)
+    for name in ("exchange/data_white", "exchange/data_dark"):
+        write(path, {name: content[name][0]})
+        calibration = read(path).calibration
+        assert calibration is not None
+        field = "reference" if name.endswith("white") else "dark"
+        np.testing.assert_array_equal(calibration.load(field).numpy(), content[name][:1])
+    write(path, {"exchange/data_white": np.ones((4, 6), np.uint16)})
+    with pytest.raises(ValueError, match=r"/exchange/data_white \[1, 4, 6\] does not match /exchange/data \[9, 4, 5\]"):
+        read(path)
+
+
+def test_angles_that_look_like_radians(path: Path) -> None:
+    data = np.ones((100, 4, 5), np.uint16)
+    write(path, {"exchange/data": data, "exchange/theta": np.linspace(0, np.pi, 100)})
+    with pytest.warns(ScanWarning, match="100 angles without units span 3.1416, as radians would: taken as degrees"):
+        read(path)
+    write(path, {"exchange/data": data, "exchange/theta": (np.linspace(0, np.pi, 100), "radians")})
+    assert float(read(path).geometry.angles[-1]) == pytest.approx(-np.pi)  # pyright: ignore[reportOptionalSubscript]

@@ -55,6 +55,8 @@ def test_a_phantom_comes_back(tmp_path: Path) -> None:
 
 def test_aligned_angles_come_first_and_kind_can_be_said(tmp_path: Path) -> None:
     path = write_mrc(tmp_path / "a.st", IMAGES, TILTS)
+    path.with_suffix(".tlt").write_text("-1,5\n2,25\n3\n4,0\n5\n")
+    np.testing.assert_allclose(np.degrees(sg.read(path).geometry.angles.numpy()), [1.5, -2.25, -3, -4, -5])
     path.with_suffix(".tlt").write_text("1\n2\n3\n4\n5\n")
     scan = sg.read(path, kind="transmission")
     assert scan.kind == "transmission"

@@ -89,7 +89,8 @@ def test_natural_order_of_many_digits(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["bone.ang", "_ctdata.txt"])
 @pytest.mark.parametrize("sign", [1, -1])
-def test_measured_angles(tmp_path: Path, name: str, sign: int) -> None:
+@pytest.mark.parametrize("decimal", [".", ","])
+def test_measured_angles(tmp_path: Path, name: str, sign: int, decimal: str) -> None:
     path = write_scan(tmp_path, nikon_text(Projections=4), views=4)
     wobble = np.array([0.0, 0.3, -0.4, 0.1])
     angles = 17.0 + sign * (5.0 * np.arange(4) + wobble)
@@ -99,7 +100,7 @@ def test_measured_angles(tmp_path: Path, name: str, sign: int) -> None:
         text = "Projs\tFrames\tExposure(ms)\n4\t1\t1000\nProjection\tAngle(deg)\tTime(s)\n" + "".join(
             f"{i + 1}\t{a:.4f}\t{i}.5\n" for i, a in enumerate(angles)
         )
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text.replace(".", decimal))
     expected = np.radians(205.5 - 180 + 5.0 * np.arange(4) + wobble)
     found = read(path).geometry.angles
     assert found is not None

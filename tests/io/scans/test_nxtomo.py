@@ -167,3 +167,69 @@ def test_other_names_and_depths(path: Path) -> None:
         file.move("entry", "entry1/tomo_entry")
         file.move("entry1/tomo_entry/instrument/detector", "entry1/tomo_entry/instrument/pco4000")
     assert read(path).shape == (6, 4, 5)
+
+
+def test_images_for_alignment_and_unknown_keys(path: Path) -> None:
+    """Those of image_key_control are projections to image_key; their angles, and those of flats, may be NaN."""
+    control = KEYS.copy()
+    control[[5, 11]] = -1
+    keys = np.where(control == -1, 0, control)
+    angles = np.where(control == 0, np.arange(13) * 10.0, np.nan)
+    content = {f"{DETECTOR}/image_key_control": control, "entry/sample/rotation_angle": (np.deg2rad(angles), "rad")}
+    frames = write(path, {f"{DETECTOR}/image_key": keys, **content})[f"{DETECTOR}/data"]
+    for change in (
+        {f"{DETECTOR}/image_key": keys},
+        {f"{DETECTOR}/image_key": None},
+        {f"{DETECTOR}/image_key": control},
+    ):
+        write(path, content | change)
+        scan = read(path)
+        np.testing.assert_array_equal(scan.load().numpy(), frames[[4, 6, 8, 10]])
+        torch.testing.assert_close(
+            scan.geometry.angles, -torch.deg2rad(torch.tensor([40.0, 60, 80, 100], dtype=torch.float64))
+        )
+        assert scan.metadata["frames_not_used"] == 3
+        np.testing.assert_array_equal(calibration_of(scan).reference_views, [-0.5, -0.5, 1.5, 3.5])
+    write(path, {f"{DETECTOR}/image_key": np.where(KEYS == 3, 7, KEYS)})
+    with pytest.warns(ScanWarning, match=r"1 of 13 image keys .* are unknown, such as 7: those frames are not used"):
+        assert read(path).shape == (6, 4, 5)
+    write(path, {f"{DETECTOR}/image_key": np.where(KEYS == 3, np.nan, KEYS)})
+    with pytest.warns(ScanWarning, match="such as nan"):
+        assert read(path).shape == (6, 4, 5)
+
+
+def test_angles_of_turning_frames_only(path: Path) -> None:
+    """One angle for each projection and image for alignment, none for flats and darks."""
+    control = KEYS.copy()
+    control[5] = -1
+    write(path, {f"{DETECTOR}/image_key_control": control, "entry/sample/rotation_angle": (np.arange(6) * 9.0, "deg")})
+    expected = -torch.deg2rad(torch.tensor([0.0, 18, 27, 36, 45], dtype=torch.float64))
+    torch.testing.assert_close(read(path).geometry.angles, expected)
+
+
+def test_an_aborted_scan_has_keys_and_angles_of_what_was_planned(path: Path) -> None:
+    frames = np.random.default_rng(5).integers(0, 4000, (9, 4, 5)).astype(np.uint16)
+    write(path, {f"{DETECTOR}/data": frames})
+    with pytest.warns(ScanWarning, match="13 image keys .* for 9 frames: the scan was aborted, those are taken"):
+        scan = read(path)
+    np.testing.assert_array_equal(scan.load().numpy(), frames[[4, 5, 6, 8]])
+    torch.testing.assert_close(
+        scan.geometry.angles, -torch.deg2rad(torch.tensor([40.0, 50, 60, 80], dtype=torch.float64))
+    )
+
+
+def test_angles_of_projections_must_be_finite(path: Path) -> None:
+    angles = np.arange(13) * 10.0
+    angles[5] = np.inf
+    write(path, {"entry/sample/rotation_angle": (angles, "deg")})
+    with pytest.raises(ValueError, match="must be finite, 1 of 6 angles of projections are not: give the geometry"):
+        read(path)
+
+
+def test_angles_without_units_that_look_like_radians(path: Path) -> None:
+    keys, frames = np.zeros(200), np.ones((200, 4, 5), np.uint16)
+    content = {f"{DETECTOR}/image_key": keys, f"{DETECTOR}/data": frames}
+    write(path, content | {"entry/sample/rotation_angle": np.linspace(0, np.pi, 200)})
+    with pytest.warns(ScanWarning) as caught:
+        read(path)
+    assert any("200 angles without units span 3.1416, as radians would" in str(w.message) for w in caught)

@@ -238,6 +238,22 @@ def test_wrong_entries_are_named(tmp_path: Path, entries: dict[str, Any], messag
     assert str(tmp_path) in str(caught.value)
 
 
+def test_decimal_commas(tmp_path: Path) -> None:
+    """Angles, distances and calibration as a spreadsheet of another country writes them."""
+    write(tmp_path, draw())
+    angles = "\n".join(f"    - {12.5 * i:.1f}".replace(".", ",") for i in range(6))
+    (tmp_path / "scan.yaml").write_text(
+        f"geometry:\n  beam: parallel\n  scan: circular\n  angles_deg:\n{angles}\n"
+        "  detector:\n    kind: flat\n    shape: [4, 5]\n    spacing: 0,25\n"
+        "reference: 1000,5\nmetadata:\n  sample: 1,5\n"
+    )
+    scan = read(tmp_path)
+    assert scan.geometry.angles is not None and scan.calibration is not None
+    np.testing.assert_allclose(np.degrees(scan.geometry.angles.numpy()), 12.5 * np.arange(6))
+    assert scan.geometry.detector.spacing == (0.25, 0.25) and scan.metadata["sample"] == "1,5"
+    assert bool((scan.calibration.load("reference") == 1000.5).all())
+
+
 def test_yaml_that_is_none(tmp_path: Path) -> None:
     write(tmp_path, draw())
     for text, message in (

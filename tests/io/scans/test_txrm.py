@@ -441,3 +441,68 @@ def test_a_truncated_copy_at_any_length(path: Path) -> None:
         path.write_bytes(content[:length])
         with pytest.raises(ValueError, match=r"scan\.txrm"):
             read(path)
+
+
+def write_folder(folder: Path, images: np.ndarray, angles: np.ndarray, **options: Any) -> None:
+    """One .xrm file a view."""
+    for index, image in enumerate(images):
+        own = {name: value[index] if name in ("reference", "shifts") else value for name, value in options.items()}
+        if "shifts" in own:
+            own["shifts"] = own["shifts"][None]
+        write_txrm(folder / f"chip_{index + 1}.xrm", image[None], [angles[index], 0.0, 0.0], **own)
+
+
+def test_a_folder_of_single_images(tmp_path: Path) -> None:
+    """As one scan: images in the order of their numbers, each at its own angle; the geometry that one file has."""
+    images, angles = counts(12), np.linspace(-60, 50, 12)
+    shifts = np.random.default_rng(1).normal(size=(12, 2)).astype(np.float32)
+    white = np.repeat(counts(1) + 100, 12, axis=0)
+    write_folder(tmp_path, images, angles, reference=white, shifts=shifts)
+    scan = read(tmp_path)
+    assert (scan.kind, scan.shape, scan.projections.dtype) == ("counts", (12, 4, 5), np.uint16)
+    np.testing.assert_array_equal(scan.load().numpy(), images)
+    np.testing.assert_array_equal(scan.load([11, 0]).numpy(), images[[11, 0]])
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(scan.projections))[3], images[3])
+    write_txrm(tmp_path.parent / "one.txrm", images, angles, shifts=shifts)
+    one = read(tmp_path.parent / "one.txrm")
+    torch.testing.assert_close(scan.geometry.vectors, one.geometry.vectors)
+    calibration = calibration_of(scan)
+    np.testing.assert_array_equal(calibration.load("reference").numpy(), white[:1])
+    np.testing.assert_allclose(calibration.shifts, shifts)
+    assert scan.metadata["date"] == "11/09/15 18:00:00" and "images" not in scan.metadata
+
+
+def test_references_of_a_folder(tmp_path: Path) -> None:
+    """Each image's own where they differ, at most sixteen; or files that say it in their names."""
+    images, angles = counts(40), np.linspace(0, 195, 40)
+    white = counts(40)[::-1]
+    write_folder(tmp_path, images, angles, reference=white)
+    calibration = calibration_of(read(tmp_path))
+    views = calibration.reference_views
+    assert views is not None and len(views) == 16 and views[0] == 0 and views[-1] == 39
+    np.testing.assert_array_equal(calibration.load("reference").numpy(), white[views.astype(int)])
+    for name, first in (("ref_1", 0), ("ref_2", 1), ("dark", 2)):
+        write_txrm(tmp_path / f"{name}.xrm", white[first][None], [0.0])
+    scan = read(tmp_path)
+    assert scan.shape == (40, 4, 5)
+    np.testing.assert_array_equal(calibration_of(scan).load("reference").numpy(), white[:2])
+    np.testing.assert_array_equal(calibration_of(scan).load("dark").numpy(), white[2:3])
+
+
+def test_folders_of_images_that_differ(tmp_path: Path) -> None:
+    write_folder(tmp_path, counts(5), np.arange(5.0))
+    write_txrm(tmp_path / "chip_4.xrm", counts(1, (4, 6)), [3.0])
+    with pytest.raises(ValueError, match=r"chip_4\.xrm holds \[4, 6\] uint16 but chip_1\.xrm \[4, 5\] uint16"):
+        read(tmp_path)
+    write_txrm(tmp_path / "chip_4.xrm", counts(1), [3.0], pixel_um=12.0)
+    with pytest.warns(ScanWarning, match="PixelSize of the 5 files differs, from 10 to 12"):
+        read(tmp_path)
+
+
+def test_the_real_single_image_as_a_folder(shared_data: Path, tmp_path: Path) -> None:
+    real = next((shared_data / "xrm").glob("*.xrm"))
+    for index in range(3):
+        (tmp_path / f"chip_{index}.xrm").symlink_to(real)
+    one, folder = read(real), read(tmp_path)
+    assert folder.shape == (3, *one.shape[1:]) and folder.geometry.detector.equals(one.geometry.detector)
+    torch.testing.assert_close(folder.load(2), one.load(0))

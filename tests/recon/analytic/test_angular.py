@@ -136,3 +136,39 @@ def test_a_single_direction(angles: Tensor) -> None:
     assert torch.isfinite(sampling.steps).all()
     assert (sampling.steps >= 0).all()
     assert 0 < sampling.steps.sum() < TURN
+
+
+def test_a_step_that_the_object_bears_is_no_gap() -> None:
+    """Up to a quarter of a radian, 14.3 degrees: the views on both sides stand for half of it each."""
+    sampling = angular_sampling(degrees(*range(0, 101), *range(114, 360)))
+    assert sampling.closed
+    assert max(steps(sampling)) == 7.5
+    assert gaps(angular_sampling(degrees(*range(0, 101), *range(116, 360)))) == [(100.5, 115.5)]
+
+
+@pytest.mark.parametrize("apart", [1e-4, 0.02, 1.0])
+def test_pairs_leave_no_gaps(apart: float) -> None:
+    """Of 24 pairs every view stands for half a step between them."""
+    angles = torch.stack([full_scan(24), full_scan(24) + math.radians(apart)], 1).flatten()
+    sampling = angular_sampling(angles)
+    assert sampling.closed
+    assert steps(sampling) == [7.5] * 48
+
+
+@given(st.integers(60, 400), st.integers(0, 10**6))
+def test_random_angles_leave_no_gaps(views: int, seed: int) -> None:
+    """Unless one is longer than half a radian."""
+    angles = TURN * torch.rand(views, dtype=torch.float64, generator=torch.Generator().manual_seed(seed))
+    ordered = angles.sort().values
+    longest = float(torch.cat([ordered.diff(), ordered[:1] + TURN - ordered[-1:]]).max())
+    sampling = angular_sampling(angles)
+    if longest < 0.25:
+        assert sampling.closed
+        assert sampling.steps.sum().item() == pytest.approx(TURN)
+    assert sampling.closed or longest > 0.25
+
+
+def test_the_ends_of_half_a_turn_are_neighbours_for_parallel_beams() -> None:
+    angles = degrees(3, 10, 50, 90, 120, 160, 170)
+    assert steps(angular_sampling(angles, parallel=True)) == [10, 23.5, 40, 35, 35, 25, 11.5]
+    assert sum(steps(angular_sampling(angles, parallel=True))) == 180

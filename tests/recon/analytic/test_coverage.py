@@ -139,7 +139,7 @@ def test_the_warning_gives_the_numbers_and_points_at_the_call() -> None:
 
 
 def test_the_warning_stays_readable_with_many_gaps() -> None:
-    angles = torch.cat([degrees(10 * i, 10 * i + 2, 5) for i in range(18)])
+    angles = torch.cat([degrees(40 * i, 40 * i + 2, 5) for i in range(9)])
     with pytest.warns(sg.CoverageWarning) as caught:
         sg.FBP(sg.ParallelBeam(angles, LINE), sg.Grid((4, 4), 10.0))
     assert len(str(caught[0].message)) < 600
@@ -176,3 +176,44 @@ def test_coverage_needs_an_orbit() -> None:
     helix = sg.ConeBeam.helical(**DISTANCES, angles=sg.full_scan(90), detector=detector, pitch=40.0)
     with pytest.raises(ValueError, match="geometry: coverage is defined for a circular orbit, not for a helix"):
         sg.coverage(helix)
+
+
+@pytest.mark.parametrize("views", [1, 2, 3, 4])
+def test_a_few_views_are_not_complete(views: int) -> None:
+    """Two views 180 degrees apart were "100 % of the rays": no ray of another direction was."""
+    found = sg.coverage(fan(sg.full_scan(views)))
+    assert not found.complete
+    assert found.missing > 0.2
+    assert "100.0 %" not in str(found)
+    assert found.largest_arc_deg == pytest.approx({1: 180, 2: 180, 3: 60, 4: 90}[views])
+    assert ("all views look in the same direction" in str(found)) == (views < 3)
+
+
+@pytest.mark.parametrize(("views", "largest"), [(8, 45), (9, 20), (90, 4), (45, 4)])
+def test_the_detail_that_the_views_bear(views: int, largest: float) -> None:
+    """Directions count once from both sides, so an odd number has twice as many; an arc is angle times distance."""
+    found = sg.coverage(fan(sg.full_scan(views)))
+    assert found.complete
+    assert found.largest_arc_deg == pytest.approx(largest)
+    edge = 300 * math.sin(FAN / 2)
+    assert found.radius == pytest.approx(edge, rel=1e-3)
+    assert found.detail() == pytest.approx(math.radians(largest) * edge, rel=1e-3)
+    assert found.detail(10.0) == pytest.approx(math.radians(largest) * 10)
+    assert f"directions lie up to {largest:.1f} deg apart" in str(found)
+    assert f"finer than {found.detail():.3g} mm" in str(found)
+
+
+def test_the_largest_arc_of_uneven_views() -> None:
+    found = sg.coverage(
+        sg.ParallelBeam(torch.deg2rad(torch.tensor([0.0, 10, 31, 50, 70, 95, 110, 130, 150, 165])), LINE)
+    )
+    assert found.largest_arc_deg == pytest.approx(25)
+
+
+def test_the_warning_says_from_where_streaks_run() -> None:
+    moved = fan(COMPLETE["short"].angles, offset=10.0)
+    radius = sg.coverage(moved).complete_radius
+    with pytest.warns(
+        sg.CoverageWarning, match=rf"amplitudes about .* % low .*from {radius:.4g} mm from the axis outwards"
+    ):
+        sg.FBP(moved, sg.Grid((4, 4), radius))

@@ -34,11 +34,18 @@ def test_curved_detectors_have_the_equiangular_kernel() -> None:
     np.testing.assert_allclose(taps, 0.005 * textbook.equiangular_ramp(64, 0.005), rtol=1e-12)
 
 
+def lanczos_ramp(n: np.ndarray) -> np.ndarray:
+    """Integral of sin(2 pi f) cos(2 pi f n) / pi: the sum of (1 - cos(pi k)) / (4 pi^2 k) of k = 1 + n and 1 - n."""
+    terms = [np.divide(1 - np.cos(np.pi * k), k, out=np.zeros(n.shape), where=k != 0) for k in (1.0 + n, 1.0 - n)]
+    return sum(terms) / (4 * np.pi**2)
+
+
 @pytest.mark.parametrize("columns", [16, 65, 300])
 def test_windows_have_their_closed_forms(columns: int) -> None:
     """cos(pi f / Nyquist) in frequency is a shift by one sample, so windows of cosines are sums of shifted kernels.
 
     The Shepp-Logan kernel is -2 / (pi^2 (4 n^2 - 1)) (Shepp & Logan 1974, eq. 20).
+    Lanczos' window makes of f sin(2 pi f) / (2 pi), whose transform is that of sines.
     """
     n = np.arange(-(columns - 1), columns)
     h = {shift: band_limited(n + shift, 0.5) for shift in (-2, -1, -0.5, 0, 0.5, 1, 2)}
@@ -46,6 +53,7 @@ def test_windows_have_their_closed_forms(columns: int) -> None:
         "ram-lak": h[0],
         "shepp-logan": -2 / (np.pi**2 * (4.0 * n**2 - 1)),
         "cosine": (h[-0.5] + h[0.5]) / 2,
+        "lanczos": lanczos_ramp(n),
         "hamming": 0.54 * h[0] + 0.23 * (h[-1] + h[1]),
         "hann": 0.5 * h[0] + 0.25 * (h[-1] + h[1]),
         "blackman": 0.42 * h[0] + 0.25 * (h[-1] + h[1]) + 0.04 * (h[-2] + h[2]),
@@ -59,7 +67,7 @@ def test_windows_have_their_closed_forms(columns: int) -> None:
 def test_windows_are_scipys() -> None:
     n = 64
     nyquist = torch.arange(n + 1, dtype=torch.float64) / (2 * n)
-    for window in ("hann", "hamming", "blackman"):
+    for window in ("hann", "hamming", "blackman", "lanczos"):
         truth = scipy.signal.get_window(window, 2 * n + 1, fftbins=False)[n:]
         np.testing.assert_allclose(window_response(nyquist, window), truth, atol=1e-12)
     between = (torch.arange(n, dtype=torch.float64) + 0.5) / (2 * n)

@@ -123,6 +123,22 @@ def test_few_views_without_tuning(views: int, photons: float, factor: float) -> 
     assert factor * scan.error(best.image) < scan.error(fbp)
 
 
+@pytest.mark.parametrize("photons", [1e4, 1e3])
+def test_the_usual_misfit_is_the_noise(photons: float) -> None:
+    """Of Poisson counts, with 4 % for voxels; no image is better than FBP's by less than a fifth."""
+    scan = few_views(60, photons)
+    result = chambolle_pock(scan.operator, scan.projections, iterations=150, lower=0.0)
+    exact = few_views(60, 0.0).projections
+    noise = ((scan.projections - exact).norm() / scan.projections.norm()).item()
+    assert float(result.residuals[-1]) == pytest.approx(math.hypot(noise, 0.04), rel=0.15)
+    fbp = sg.fbp(scan.projections, scan.operator.geometry, scan.operator.grid)
+    assert 1.2 * scan.error(result.image) < scan.error(fbp)
+    smoother = chambolle_pock(scan.operator, scan.projections, iterations=150, lower=0.0, strength=1.5)
+    variation = TotalVariation((2.0, 2.0))
+    assert variation.value(smoother.image) < 0.95 * variation.value(result.image)
+    assert chambolle_pock(scan.operator, 0 * scan.projections, iterations=2).image.abs().max() == 0
+
+
 def test_the_default_does_not_depend_on_units() -> None:
     scan = few_views(30, 1e4)
     g = scan.operator.geometry

@@ -1,8 +1,9 @@
 """DXchange HDF5 files (De Carlo et al., J. Synchrotron Rad. 21, 1224, 2014), as tomography beamlines write them.
 
     /exchange/data          [views, rows, columns], raw counts (real numbers without data_white: transmission)
-    /exchange/data_white    [n, rows, columns], may be missing; when they were taken is not known
-    /exchange/data_dark     [n, rows, columns], may be missing
+    /exchange/data_white    [n, rows, columns] or one image [rows, columns], may be missing; when they were taken is not
+                            known
+    /exchange/data_dark     the same
     /exchange/theta         [views], degrees unless its units say radians
     pixel size              the first of PIXELS that is there, else 1 mm with a ScanWarning
 
@@ -38,9 +39,9 @@ from sinograd.errors import InputError, ScanWarning
 from sinograd.geometry import FlatDetector, Geometry, ParallelBeam
 from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype, with_progress
 from sinograd.io.storage.atomic import replacing
-from sinograd.io.storage.hdf5.layout import ArrayLayout, is_hdf5, opened, write_hdf5
+from sinograd.io.storage.hdf5.layout import ArrayLayout, is_hdf5, numbers, opened, write_hdf5
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
-from sinograd.io.storage.hdf5.values import Values
+from sinograd.io.storage.hdf5.values import LARGEST_IMAGE, Values
 
 _DETECTOR = "measurement/instrument/detector"
 PIXELS = (  # at the sample first: optics magnify
@@ -126,16 +127,27 @@ class DXchange(ScanFormat):
             write_hdf5(temporary, {}, arrays, texts)
 
 
-def _calibration_images(values: Values, name: str, data: Hdf5Projections) -> Hdf5Projections | None:
+def _calibration_images(values: Values, name: str, data: Hdf5Projections) -> Projections | None:
     if not values.has(name):
         return None
     dataset: Any = values.file[name]
     if dataset.shape is None or 0 in dataset.shape:
         return None
-    images = values.images(name)
+    if len(dataset.shape) == 2:
+        images: Projections = _single(values, name)
+    else:
+        images = values.images(name)
     if images.shape[1:] != data.shape[1:]:
         raise values.error(f"/{name} {list(images.shape)} does not match /exchange/data {list(data.shape)}")
     return images
+
+
+def _single(values: Values, name: str) -> np.ndarray:
+    """One image [rows, columns] as [1, rows, columns]."""
+    dataset = numbers(values.file, name, values.path)
+    if dataset.size * dataset.dtype.itemsize > LARGEST_IMAGE:
+        raise values.error(f"/{name} {list(dataset.shape)} is too large for one image")
+    return dataset[()][None]
 
 
 def _geometry(values: Values, shape: tuple[int, ...], pixel_mm: float | None, reverse: bool) -> ParallelBeam:
@@ -143,6 +155,8 @@ def _geometry(values: Values, shape: tuple[int, ...], pixel_mm: float | None, re
         raise values.error("there is no /exchange/theta: give the geometry (geometry=, a Geometry or YAML file)")
     units = values.file["exchange/theta"].attrs
     theta = values.degrees("exchange/theta") if "units" in units else values.array("exchange/theta")
+    if "units" not in units:
+        values.warn_of_radians("exchange/theta", theta)
     if len(theta) != shape[0]:
         raise values.error(f"{len(theta)} angles (/exchange/theta) for {shape[0]} images (/exchange/data)")
     if pixel_mm is None:

@@ -29,6 +29,7 @@ from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError, ScanWarning
 from sinograd.geometry import FlatDetector, Geometry, ParallelBeam
 from sinograd.io.scans.format import ScanFormat
+from sinograd.io.storage.decimals import as_number
 from sinograd.io.storage.raw_images import RawImages
 
 _HEADER = 1024
@@ -126,9 +127,13 @@ def _tilts(path: Path, images: int) -> np.ndarray:
             "line in degrees, or give geometry=..."
         )
     try:
-        tilts = np.array(file.read_text(encoding="ascii").split(), dtype=np.float64)
-    except ValueError as error:  # no numbers, or no text
+        words = file.read_text(encoding="ascii").split()
+    except UnicodeDecodeError as error:
         raise FormatError(f"{file} must hold one angle in degrees a line: {error}") from error
+    tilts = np.array([number for word in words if (number := as_number(word)) is not None])
+    if len(tilts) < len(words):
+        bad = next(word for word in words if as_number(word) is None)
+        raise FormatError(f"{file} must hold one angle in degrees a line, got {bad!r:.80}")
     if len(tilts) != images or not np.isfinite(tilts).all():
         raise FormatError(
             f"{file} must hold {images} finite angles, one for each image of {path.name}, got {len(tilts)}"

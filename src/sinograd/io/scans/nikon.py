@@ -24,7 +24,6 @@ ones within half a step, whichever way they count.
 from __future__ import annotations
 
 import math
-import re
 import warnings
 from pathlib import Path
 
@@ -36,6 +35,7 @@ from sinograd.errors import InputError, ScanWarning
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry
 from sinograd.io.scans.format import ScanFormat
 from sinograd.io.scans.numbered_images import base_name, check_size, choose_views, numbered_files
+from sinograd.io.storage.decimals import number_rows
 from sinograd.io.storage.ini import MAX_BYTES, Ini
 from sinograd.io.storage.tiff import TiffImages, constant_image
 
@@ -164,14 +164,12 @@ def _measured(path: Path, name: str, steps: np.ndarray, nominal: np.ndarray) -> 
 
 
 def _angles(path: Path) -> dict[int, float]:
-    """Degrees by number, from lines "1: 0.000" or "1 <tab> 0.000 <tab> time" after the line of headings."""
+    """Degrees by number, from lines "1: 0.000", "1;0,000" or "1 <tab> 0.000 <tab> time" after the line of headings."""
     if path.stat().st_size > MAX_BYTES:
         return {}
     lines = path.read_text(encoding="latin-1").splitlines()
     header = next((i + 1 for i, line in enumerate(lines) if "angle" in line.casefold()), 0)
-    number = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?"
-    rows = (re.match(rf"\s*(\d{{1,9}})\s*[:;,\s]\s*({number})", line) for line in lines[header:])
-    return {int(row[1]): float(row[2]) for row in rows if row is not None and math.isfinite(float(row[2]))}
+    return {int(number): degrees for number, degrees in number_rows(lines[header:], 2) if number == int(number)}
 
 
 def _metadata(ini: Ini, name: str) -> dict[str, str | float]:

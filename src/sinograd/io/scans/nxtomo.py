@@ -1,8 +1,9 @@
 """NeXus files of the application definition NXtomo: all frames of a scan in one stack, and a key for each.
 
-    NXdetector: data [frames, rows, columns]; image_key [frames], 0 projection, 1 flat, 2 dark, 3 not to be used;
+    NXdetector: data [frames, rows, columns]; image_key [frames], 0 projection, 1 flat, 2 dark, 3 not to be used; or
+        image_key_control, where -1 are images for alignment (0 in image_key), which are not used either;
         x_pixel_size, y_pixel_size; distance (sample to detector); count_time [frames]
-    NXsample: rotation_angle [frames] or [projections]
+    NXsample: rotation_angle [frames] or [projections]; those of other frames may be NaN
     NXsource: distance (source to sample, of either sign)
     NXmonitor `control`: data [frames], beam intensity
     each with the attribute `units`; without one lengths are m and angles degrees, with a ScanWarning
@@ -34,7 +35,8 @@ from sinograd.io.storage.hdf5.layout import is_hdf5, opened
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 from sinograd.io.storage.hdf5.values import Values, attribute_text
 
-PROJECTION, FLAT, DARK = 0, 1, 2
+PROJECTION, FLAT, DARK, INVALID, ALIGNMENT = 0, 1, 2, 3, -1
+_KEYS = ("image_key", "image_key_control")
 _DEEPEST = 6
 _GIVE = "give the geometry (geometry=, a Geometry or YAML file)"
 _MAGNIFIES = 1.001
@@ -71,8 +73,8 @@ class NXtomo(ScanFormat):
                 raise values.error(f"none of {len(keys)} frames is a projection (image_key 0)")
             calibration = _calibration(values, detector, frames, keys)
             if geometry is None:
-                geometry = _geometry(values, detector, frames, views, reverse)
-            metadata = _metadata(values, detector, int((keys > DARK).sum()))
+                geometry = _geometry(values, detector, frames, keys, reverse)
+            metadata = _metadata(values, detector, int((~np.isin(keys, (PROJECTION, FLAT, DARK))).sum()))
         projections = choose_views(frames, views) if len(views) < len(frames) else frames
         return Scan(projections, geometry, metadata, kind="counts", file=path, calibration=calibration)
 
@@ -100,7 +102,7 @@ def _groups(values: Values, top: str, kind: str) -> Iterator[str]:
 
 def _detector(values: Values) -> str | None:
     for name in _groups(values, "", "NXdetector"):
-        if values.has(f"{name}/data") and values.has(f"{name}/image_key"):
+        if values.has(f"{name}/data") and any(values.has(f"{name}/{key}") for key in _KEYS):
             return name
     return None
 
@@ -119,10 +121,23 @@ def _first(values: Values, detector: str, kind: str, name: str) -> str | None:
 
 
 def _keys(values: Values, detector: str, frames: int) -> np.ndarray:
-    name = f"{detector}/image_key"
-    keys = values.array(name)
-    if len(keys) != frames:
-        raise values.error(f"{len(keys)} image keys (/{name}) for {frames} frames (/{detector}/data)")
+    """The key of each frame; ScanWarnings for keys of frames that are not there, and for unknown ones."""
+    keys = np.full(frames, PROJECTION, dtype=np.float64)
+    for name in (f"{detector}/{key}" for key in _KEYS):
+        if not values.has(name):
+            continue
+        found = values.array(name, finite=False)
+        if len(found) < frames:
+            raise values.error(f"{len(found)} image keys (/{name}) for {frames} frames (/{detector}/data)")
+        if len(found) > frames:
+            values.warn(f"{len(found)} image keys (/{name}) for {frames} frames: the scan was aborted, those are taken")
+        keys = np.where(found[:frames] == PROJECTION, keys, found[:frames])
+        unknown = ~np.isin(found[:frames], (PROJECTION, FLAT, DARK, INVALID, ALIGNMENT))
+        if unknown.any():
+            values.warn(
+                f"{int(unknown.sum())} of {frames} image keys (/{name}) are unknown, such as "
+                f"{found[:frames][unknown][0]:g}: those frames are not used"
+            )
     return keys
 
 
@@ -176,9 +191,9 @@ def _exposure(values: Values, detector: str, keys: np.ndarray, reference_views: 
 
 
 def _geometry(
-    values: Values, detector: str, frames: Hdf5Projections, views: np.ndarray, reverse: bool
+    values: Values, detector: str, frames: Hdf5Projections, keys: np.ndarray, reverse: bool
 ) -> ConeBeam | ParallelBeam:
-    degrees = _angles(values, detector, len(frames), views)
+    degrees = _angles(values, detector, keys)
     angles = torch.deg2rad(torch.from_numpy(degrees if reverse else -degrees))
     sizes = [values.length(f"{detector}/{axis}_pixel_size") for axis in ("y", "x")]
     row, column = (size if size is not None else other for size, other in zip(sizes, sizes[::-1], strict=True))
@@ -196,18 +211,29 @@ def _geometry(
     return ParallelBeam(angles, pixels)
 
 
-def _angles(values: Values, detector: str, frames: int, views: np.ndarray) -> np.ndarray:
+def _angles(values: Values, detector: str, keys: np.ndarray) -> np.ndarray:
     """Stage angles of the projections in degrees."""
     name = _first(values, detector, "NXsample", "rotation_angle")
     if name is None:
         raise values.error(f"there is no sample (NXsample) with rotation_angle: {_GIVE}")
-    degrees = values.degrees(name)
-    if len(degrees) == frames:
-        return degrees[views]
-    if len(degrees) != len(views):
+    degrees, views = values.degrees(name, finite=False), keys == PROJECTION
+    planned = max(
+        len(values.array(f"{detector}/{key}", finite=False)) for key in _KEYS if values.has(f"{detector}/{key}")
+    )
+    turning = keys[views | (keys == ALIGNMENT)]
+    if len(degrees) in (len(keys), planned):
+        degrees = degrees[: len(keys)][views]
+    elif len(degrees) == len(turning) > views.sum():
+        degrees = degrees[turning == PROJECTION]
+    elif len(degrees) != views.sum():
         raise values.error(
-            f"{len(degrees)} angles (/{name}) for {frames} frames, {len(views)} of them projections: {_GIVE}"
+            f"{len(degrees)} angles (/{name}) for {len(keys)} frames, {views.sum()} of them projections: {_GIVE}"
         )
+    bad = int((~np.isfinite(degrees)).sum())
+    if bad:
+        raise values.error(f"/{name} must be finite, {bad} of {len(degrees)} angles of projections are not: {_GIVE}")
+    if "units" not in values.file[name].attrs:
+        values.warn_of_radians(name, degrees)
     return degrees
 
 

@@ -17,8 +17,9 @@ It is a geometry as `geometry.save` writes it, or a description of the scan with
     metadata         what is known about the scan
     provenance       how it was made
 
-File names may have folders in them; where such a file does not exist, as with paths of another machine, it is
-looked for beside the YAML file. `help(sinograd.data.Calibration)` defines the entries of the calibration.
+Numbers may have a decimal comma, alone or in lists of one a line ("- 0,25"). File names may have folders in them; where
+such a file does not exist, as with paths of another machine, it is looked for beside the YAML file.
+`help(sinograd.data.Calibration)` defines the entries of the calibration.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from sinograd.errors import InputError, MissingFileError
 from sinograd.geometry import Geometry, Grid, load_geometry
 from sinograd.io.scans.file_order import ordered_files
 from sinograd.io.scans.numbered_images import base_name
+from sinograd.io.storage.decimals import as_number
 from sinograd.io.storage.tiff import constant_image, natural_order
 
 KEYS = (
@@ -60,6 +62,7 @@ KEYS = (
 )
 NAMES = ("scan.yaml", "scan.yml", "geometry.yaml", "geometry.yml")
 MAX_BYTES = 64 << 20
+_TEXTS = ("projections", "metadata", "provenance")
 
 Images = Callable[[list[Path]], Projections]
 
@@ -208,6 +211,7 @@ def read_sidecar(path: Path, geometry: Geometry | None = None) -> Sidecar:
         raise InputError(f"{path} must be a mapping of keys to values, got {data!r:.80}")
     if "spacing_mm" in data and "geometry" not in data:
         raise InputError(f"{path} describes a volume, not a scan (read it with sinograd.read_volume)")
+    data = {key: value if key in _TEXTS else _with_points(value) for key, value in data.items()}
     if "beam" in data:
         own: Geometry = geometry or _built(path, partial(Geometry.from_dict, data))
         return Sidecar(path, own)
@@ -244,6 +248,16 @@ def _geometry(path: Path, value: Any) -> Geometry:
     if not isinstance(value, dict):
         raise InputError(f"geometry must be a mapping, a file or the name of a scanner, got {value!r:.80}")
     return Geometry.from_dict(value)
+
+
+def _with_points(value: Any) -> Any:
+    """A YAML value whose texts that are numbers with a decimal comma, 0,25, are those numbers."""
+    if isinstance(value, dict):
+        return {key: _with_points(entry) for key, entry in value.items()}
+    if isinstance(value, list):
+        return [_with_points(entry) for entry in value]
+    number = as_number(value) if isinstance(value, str) and "," in value else None
+    return value if number is None else number
 
 
 def _built(path: Path, make: Callable[[], Any]) -> Any:

@@ -27,14 +27,12 @@ from sinograd.data.projections import Projections, shape_of
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
+from sinograd.io.scans.file_groups import group_of
 from sinograd.io.scans.file_order import missing_numbers, ordered_files, without_strays
 from sinograd.io.scans.format import Progress, ScanFormat, as_array, stored_dtype
 from sinograd.io.scans.sidecar import Sidecar, find_sidecar, sidecar_of, sidecar_text
 from sinograd.io.storage.atomic import replacing_folder
 from sinograd.io.storage.tiff import SUFFIXES, TiffImages, is_tiff, natural_order
-
-REFERENCE_WORDS = ("flat", "flatfield", "ref", "reference", "white", "openbeam", "io")
-DARK_WORDS = ("dark", "darkfield", "di")
 
 _PREFIXES = {"projections": "projection", "reference": "flat", "dark": "dark"}
 
@@ -125,7 +123,7 @@ def _groups(path: Path, sidecar: Sidecar) -> dict[str, list[Path]]:
     inside = [found for folder in _folders(path) for found in _tiffs(folder)]
     taken = {found for key in ("projections", "reference", "dark") for found in _list(sidecar.files(key))}
     for found in inside:
-        group = _group_of(found, path)
+        group = group_of(found, path)
         if found in taken or (group == "projections" and (named or found.parent != path)):
             continue
         if group == "projections" or sidecar.files(group) is None:
@@ -164,18 +162,8 @@ def _list(files: list[Path] | float | None) -> list[Path]:
 
 def _folders(path: Path) -> list[Path]:
     """The folder itself, and those inside that are named after references or dark images."""
-    inside = [found for found in path.iterdir() if found.is_dir() and _group_of(found / "x", path) != "projections"]
+    inside = [found for found in path.iterdir() if found.is_dir() and group_of(found / "x", path) != "projections"]
     return [path, *natural_order(inside)]
-
-
-def _group_of(file: Path, top: Path) -> str:
-    words = re.findall("[a-z]+", file.stem.casefold())
-    if file.parent != top:
-        words += re.findall("[a-z]+", file.parent.name.casefold())
-    for group, known in (("reference", REFERENCE_WORDS), ("dark", DARK_WORDS)):
-        if any(word in known or word.removesuffix("s") in known for word in words):
-            return group
-    return "projections"
 
 
 def _tiffs(folder: Path) -> list[Path]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import math
-import re
 from pathlib import Path
 
 from sinograd.errors import InputError
+from sinograd.io.storage.decimals import as_number
 
 MAX_BYTES = 16 << 20
 _REQUIRED = object()
@@ -51,13 +50,8 @@ class Ini:
                 raise InputError(f"{self.path}: [{section}] has no {key}")
             assert isinstance(default, int | float)
             return float(default)
-        if re.fullmatch(r"[-+]?\d+,\d+", text):  # written where the comma is the decimal sign
-            text = text.replace(",", ".")
-        try:
-            number = float(text)
-        except ValueError:
-            number = math.nan
-        if not math.isfinite(number):
+        number = as_number(text)
+        if number is None:
             raise InputError(f"{self.path}: [{section}] {key} must be a number, got {text!r:.80}")
         return number
 

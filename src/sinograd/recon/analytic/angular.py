@@ -1,4 +1,17 @@
-"""Which source angles a circular scan measured: steps, gaps, and how far an angle lies inside."""
+"""Which source angles a circular scan measured: steps, gaps, and how far an angle lies inside.
+
+Each view stands for an arc, by the trapezoid rule on the circle: half of its two steps to the neighbours, however
+uneven they are. Across a step G detail finer than rho G is aliased at the distance rho from the axis; the amplitudes
+of coarser structure stay. So the trapezoid rule holds up to
+
+    limit = max(1/4 rad, 3 typical steps, min(1/2 rad, 3 typical steps + 4 (ninth decile - median of the steps))),
+
+the first as structure of a quarter of the object's radius is then sampled everywhere in it (the detector's
+resolution is finer than that from eight columns on), the second so that scans of few, equally spaced views have no
+gaps, the third for steps that vary: the longest of n random ones is about log(n) times their mean. A longer step is a
+gap: a missing range, where it is not measured from the other side. Views stand for nothing there, redundancy weights
+fall to zero towards it, and coverage reports it.
+"""
 
 from __future__ import annotations
 
@@ -8,13 +21,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# A step is a gap where it is longer than this many median steps.
+# A step is a gap where it is longer than this, rad, and than this many typical steps; and where steps vary, than these
+# and so many times their spread, up to that, rad.
+BEARABLE_STEP = 1 / 4
 GAP_STEPS = 3.0
+GAP_SPREADS, WIDEST_SPREAD_STEP = 4.0, 1 / 2
 
 # No typical step is wider than this (so that two thirds of a turn without views are always a gap), and what a view
 # stands for that has no neighbour, rad.
 WIDEST_STEP = math.radians(80.0)
 LONE_STEP = math.radians(1.0)
+
+# Rad up to which two angles are the same.
+SAME = 1e-9
 
 
 @dataclass(frozen=True)
@@ -57,20 +76,33 @@ class AngularSampling:
         return nearest
 
 
-def angular_sampling(angles: Tensor) -> AngularSampling:
-    """Steps and gaps of views at `angles` ([views], rad, any order, any number of turns)."""
+def angular_sampling(angles: Tensor, parallel: bool = False, bearable: float = BEARABLE_STEP) -> AngularSampling:
+    """Steps and gaps of views at `angles` ([views], rad, any order, any number of turns).
+
+    Args:
+        angles: source angles.
+        bearable: the step, rad, up to which none is a gap.
+        parallel: rays of a parallel beam: those of the angles a and a + pi are the same. The ends of half a turn are
+            neighbours then, and share the step between them.
+    """
     turn = 2 * math.pi
     wrapped = torch.remainder(angles.double(), turn)
     order = torch.argsort(wrapped, stable=True)
     sorted_angles = wrapped[order]
     after = torch.cat([sorted_angles[1:], sorted_angles[:1] + turn]) - sorted_angles  # step behind each view
-    limit = GAP_STEPS * typical_step(angles, after)
+    typical = typical_step(angles, after)
+    limit = longest_step(typical, after, bearable)
     gap = after > limit
     before, gap_before = after.roll(1), gap.roll(1)
     # a lone view (or several at one angle) between two gaps stands for a typical step
-    fallback = torch.full_like(after, limit / GAP_STEPS)
-    ahead = torch.where(gap, torch.where(gap_before | (before < 1e-9), fallback, before), after)
-    behind = torch.where(gap_before, torch.where(gap | (after < 1e-9), fallback, after), before)
+    fallback = torch.full_like(after, typical)
+    ahead = torch.where(gap, torch.where(gap_before | (before < SAME), fallback, before), after)
+    behind = torch.where(gap_before, torch.where(gap | (after < SAME), fallback, after), before)
+    if parallel and int(gap.sum()) == 1:
+        to_other_end = float(after.max()) - math.pi
+        if SAME < to_other_end <= limit:
+            ahead = ahead.masked_fill(gap, to_other_end)
+            behind = behind.masked_fill(gap_before, to_other_end)
     steps = torch.empty_like(after)
     steps[order] = (ahead + behind) / 2
     if not bool(gap.any()):
@@ -85,14 +117,39 @@ def angular_sampling(angles: Tensor) -> AngularSampling:
     return AngularSampling(steps, tuple(arcs))
 
 
-def typical_step(angles: Tensor, sorted_steps: Tensor) -> float:
-    """The median step, rad: of the order of acquisition where that is monotonic, of the sorted views otherwise.
+def trapezoid_arcs(angles: Tensor, period: float) -> Tensor:
+    """[views], rad: half of the two steps from each angle in [0, period) to its neighbours, whatever they are."""
+    order = torch.argsort(angles, stable=True)
+    ordered = angles[order]
+    after = torch.cat([ordered[1:], ordered[:1] + period]) - ordered
+    arcs = torch.empty_like(after)
+    arcs[order] = (after + after.roll(1)) / 2
+    return arcs
 
-    Turns that overlap interleave their views, so their sorted steps say little.
+
+def longest_step(typical: float, steps: Tensor, bearable: float) -> float:
+    """The longest step, rad, that is no gap."""
+    others = steps.sort().values[:-1]
+    if len(others) == 0:
+        return GAP_STEPS * typical
+    ninth_decile = float(others[(9 * (len(others) - 1)) // 10])
+    varied = GAP_STEPS * typical + GAP_SPREADS * (ninth_decile - float(others.median()))
+    return max(GAP_STEPS * typical, bearable, min(varied, WIDEST_SPREAD_STEP))
+
+
+def typical_step(angles: Tensor, sorted_steps: Tensor) -> float:
+    """The median over views of the longer of a view's two steps, rad, without the longest step of all.
+
+    So views in pairs, however close, have the step between the pairs. Not less than the median step in the order of
+    acquisition where that is monotonic: many turns that overlap put their views in clusters.
     """
     turn = 2 * math.pi
+    steps = sorted_steps.clone()
+    steps[sorted_steps.argmax()] = 0
+    longer = torch.maximum(steps, steps.roll(1))
+    typical = float(longer.median())
     taken = torch.remainder(angles.double().diff() + math.pi, turn) - math.pi
-    monotonic = bool((taken >= 0).all() or (taken <= 0).all())
-    steps = taken.abs() if monotonic else sorted_steps
-    steps = steps[steps > 1e-9]
-    return min(float(steps.median()), WIDEST_STEP) if len(steps) else LONE_STEP
+    if bool((taken >= 0).all() or (taken <= 0).all()):
+        taken = taken.abs()[taken.abs() > SAME]
+        typical = max(typical, float(taken.median()) if len(taken) else 0.0)
+    return min(typical, WIDEST_STEP) if typical > SAME else LONE_STEP

@@ -11,8 +11,9 @@ from torch import Tensor
 from sinograd.geometry import Geometry
 from sinograd.geometry.vectors import slid
 from sinograd.ops.kernel_views import is_curved
-from sinograd.recon.analytic.angular import AngularSampling, angular_sampling
-from sinograd.recon.analytic.orbit import Orbit, UndefinedGeometryError, check_axis_seen, circular_orbit
+from sinograd.recon.analytic.angular import AngularSampling
+from sinograd.recon.analytic.coverage import scan_sampling
+from sinograd.recon.analytic.orbit import Orbit, UndefinedGeometryError, check_axis_seen, circular_orbit, orbit_rays
 from sinograd.recon.analytic.ramp import ramp_taps
 from sinograd.recon.analytic.redundancy import redundancy_weights
 from sinograd.recon.analytic.truncation import check_truncation
@@ -136,7 +137,7 @@ def circular_scan(geometry: Geometry, truncation: str = "none") -> CircularScan:
     detector = upright_detector(geometry)
     vectors = detector.vectors
     orbit = circular_orbit(vectors, detector.shape, geometry.divergent, geometry.scan == "helical")
-    sampling = angular_sampling(orbit.angles)
+    sampling = scan_sampling(orbit)
     check_axis_seen(orbit)
     padding = _symmetric_padding(vectors, orbit)
     spacing = vectors[:, 2].norm(dim=1)
@@ -194,7 +195,7 @@ def _continue(vectors: Tensor, shape: tuple[int, int], orbit: Orbit, padding: tu
         most = min(most, max(1, int((WIDEST_FAN - float(orbit.fan.abs().max())) / step)))
     extension = (max(most, padding[0]), max(most, padding[1]))
     wide = slid(vectors, 0.0, (extension[1] - extension[0]) / 2)
-    return Continuation(extension, circular_orbit(wide, (shape[0], columns + sum(extension)), orbit.divergent))
+    return Continuation(extension, orbit_rays(wide, (shape[0], columns + sum(extension)), orbit.divergent))
 
 
 def _pad_vectors(vectors: Tensor, padding: tuple[int, int]) -> Tensor:

@@ -19,6 +19,9 @@ from sinograd.recon.analytic.virtual_detector import upright_detector
 # Rays and directions the report samples; the share of missing rays above which a reconstruction warns.
 ANGLES, FANS = 1440, 65
 TOLERATED = 1e-3
+# Degrees: rays further than this from every view were not measured, however few views there are; and steps between
+# directions above which the report gives the detail that they bear.
+FARTHEST_DEG, COARSE_DEG = 22.5, 3.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,9 @@ class Coverage:
         gaps_deg: unmeasured arcs (from, to) of source angles, degrees.
         arc_deg: degrees of source angle measured.
         complete_radius: mm from the axis up to which every ray was measured; 0 where some are missing at the axis.
+        largest_arc_deg: degrees between neighbouring directions in which rays through the axis were measured, at most
+            (180 for a single one).
+        radius: mm from the axis to the edge of the field of view.
     """
 
     missing: float
@@ -39,6 +45,15 @@ class Coverage:
     gaps_deg: tuple[tuple[float, float], ...]
     arc_deg: float
     complete_radius: float = 0.0
+    largest_arc_deg: float = 0.0
+    radius: float = 0.0
+
+    def detail(self, distance: float | None = None) -> float:
+        """The finest detail, mm, that the views sample at a distance from the axis, mm (the edge of the field of view).
+
+        Neighbouring directions lie up to `largest_arc_deg` apart, which is an arc of that length times the distance.
+        """
+        return math.radians(self.largest_arc_deg) * (self.radius if distance is None else distance)
 
     @property
     def complete(self) -> bool:
@@ -51,9 +66,14 @@ class Coverage:
         text = f"{100 * (1 - self.missing):.1f} % of the rays through the field of view were measured"
         text += f"; source angles {self.arc_deg:.1f} deg" + (f", gaps at {gaps} deg" if gaps else "")
         text += f"; rays are missing in the directions {arcs} deg (from +x, mod 180)" if arcs else ""
-        return text + (
-            f", none within {self.complete_radius:.4g} mm of the axis" if arcs and self.complete_radius else ""
-        )
+        if arcs and self.complete_radius:
+            text += f", none within {self.complete_radius:.4g} mm of the axis"
+        if self.largest_arc_deg >= 180:
+            return text + "; all views look in the same direction"
+        if self.largest_arc_deg > COARSE_DEG and not gaps:
+            text += f"; directions lie up to {self.largest_arc_deg:.1f} deg apart, which samples no detail finer than "
+            text += f"{self.detail():.3g} mm at the edge of the field of view ({self.radius:.4g} mm from the axis)"
+        return text
 
 
 def coverage(geometry: Geometry) -> Coverage:
@@ -66,7 +86,19 @@ def coverage(geometry: Geometry) -> Coverage:
         detector = upright_detector(geometry)
         orbit = circular_orbit(detector.vectors, detector.shape, geometry.divergent, geometry.scan == "helical")
         check_axis_seen(orbit)
-    return measure_coverage(orbit, angular_sampling(orbit.angles))
+    return measure_coverage(orbit, scan_sampling(orbit))
+
+
+def scan_sampling(orbit: Orbit) -> AngularSampling:
+    """Steps and gaps of an orbit's views.
+
+    Long steps whose rays were all measured from the other side are gaps, as conjugate rays sample them more densely;
+    else those alone are gaps which are longer than the object bears (see `angular`).
+    """
+    dense = angular_sampling(orbit.angles, not orbit.divergent, bearable=0.0)
+    if dense.closed or measure_coverage(orbit, dense).missing == 0:
+        return dense
+    return angular_sampling(orbit.angles, not orbit.divergent)
 
 
 def measure_coverage(orbit: Orbit, sampling: AngularSampling) -> Coverage:
@@ -80,27 +112,58 @@ def measure_coverage(orbit: Orbit, sampling: AngularSampling) -> Coverage:
     )
     seen = ray_confidence(a, gamma, sampling, edges) > 0
     seen |= ray_confidence(*conjugate(a, gamma, orbit.divergent), sampling, edges) > 0
+    if float(sampling.steps.max()) > math.radians(FARTHEST_DEG):
+        seen &= _near(a, orbit.angles) | _near(conjugate(a, gamma, orbit.divergent)[0], orbit.angles)
     missing = float((~seen).double().mean())
     direction = torch.remainder(torch.rad2deg(a + math.pi / 2 - (gamma if orbit.divergent else 0)), 180.0)
     gaps = tuple((_round(low), _round(high)) for low, high in sampling.gaps)
     measured = 360.0 if sampling.closed else sum(math.degrees(end - start) for start, end in sampling.arcs)
     arcs = _arcs(direction[~seen].tolist()) if missing > TOLERATED else ()
-    return Coverage(missing, arcs, gaps, measured, _complete_radius(orbit, gamma[0], seen.all(0)))
+    return Coverage(
+        missing,
+        arcs,
+        gaps,
+        measured,
+        complete_radius=_complete_radius(orbit, gamma[0], seen.all(0)),
+        largest_arc_deg=math.degrees(largest_arc(orbit.angles)),
+        radius=_radius(orbit, max(abs(edges[0]), abs(edges[1]))),
+    )
+
+
+def largest_arc(angles: Tensor) -> float:
+    """The largest arc between the directions of the rays through the axis, rad: pi for a single one."""
+    turned = torch.remainder(angles.double(), math.pi).sort().values
+    return float(torch.cat([turned.diff(), turned[:1] + math.pi - turned[-1:]]).max())
+
+
+def _near(angles: Tensor, views: Tensor) -> Tensor:
+    """Which angles lie within `FARTHEST_DEG` of a view."""
+    turn = 2 * math.pi
+    known = torch.remainder(views.double(), turn).sort().values
+    known = torch.cat([known[-1:] - turn, known, known[:1] + turn])
+    wrapped = torch.remainder(angles, turn)
+    after = torch.searchsorted(known, wrapped).clamp(1, len(known) - 1)
+    distance = torch.minimum(known[after] - wrapped, wrapped - known[after - 1])
+    return distance <= math.radians(FARTHEST_DEG) + 1e-9
 
 
 def warn_of_missing_rays(orbit: Orbit, sampling: AngularSampling, grid: Grid) -> None:
-    """A `CoverageWarning` with numbers where rays through the grid are missing.
+    """A `CoverageWarning` with numbers where rays through the grid are missing, or where the orbit is no circle.
 
     A scan whose detector stands a little to the side may still measure every ray of the circle up to its nearer edge;
     a grid no wider than that circle needs nothing else.
     """
     measured = measure_coverage(orbit, sampling)
     if not measured.complete and measured.complete_radius < _half_width(grid):
+        start = f"from {measured.complete_radius:.4g} mm from" if measured.complete_radius else "from"
         warnings.warn(
-            f"{measured}. Expect streaks and shape distortions along the missing directions.",
+            f"{measured}. Expect amplitudes about {100 * measured.missing:.1f} % low where rays are missing, and "
+            f"streaks and shape distortions along the missing directions, {start} the axis outwards.",
             CoverageWarning,
             stacklevel=4,
         )
+    for text in orbit.deviations:
+        warnings.warn(f"geometry: {text}", CoverageWarning, stacklevel=4)
 
 
 def _half_width(grid: Grid) -> float:
@@ -113,11 +176,16 @@ def _complete_radius(orbit: Orbit, gamma: Tensor, seen: Tensor) -> float:
     reach = gamma.abs()
     lost = float(reach[~seen].min()) if not bool(seen.all()) else math.inf
     largest = float(reach[reach < lost].max()) if bool((reach < lost).any()) else 0.0
+    return _radius(orbit, largest)
+
+
+def _radius(orbit: Orbit, fan: float) -> float:
+    """The distance to the axis, mm, of a ray at the fan coordinate `fan`."""
     if not orbit.divergent:
-        return largest
+        return fan
     outermost = orbit.fan.abs().argmax()
     radius = orbit.distance.abs().flatten()[outermost] / torch.sin(orbit.fan.abs().flatten()[outermost])
-    return float(radius) * math.sin(largest)
+    return float(radius) * math.sin(fan)
 
 
 def _listed(items: list[str], most: int = 4) -> str:

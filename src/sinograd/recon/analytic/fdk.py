@@ -36,8 +36,7 @@ def fdk(
         projections: line integrals [..., views, rows, columns], float32 or float64.
         geometry: a cone beam on a circular orbit with its detector's rows parallel to z.
         grid: the voxels; `geometry.default_grid()` if not given.
-        window: a name of `recon.WINDOWS`, from sharp to smooth: "ram-lak", "shepp-logan", "cosine", "hamming",
-            "hann", "blackman".
+        window: a name of `recon.WINDOWS`, from sharp to smooth, such as "ram-lak" or "hann".
         cutoff: where the window ends, as a fraction of the Nyquist frequency.
         truncation: "ellipse" continues every row beyond the detector before it is filtered, for objects larger than
             the field of view (see `recon.truncation`); filtering then takes twice as long. "none": zeros.

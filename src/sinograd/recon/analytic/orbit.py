@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,9 +16,19 @@ from sinograd.errors import InputError
 from sinograd.geometry.vectors import detector_points, index_offsets
 from sinograd.ops.kernel_views import is_curved
 
-# Largest relative spread of the sources' distances to the axis, and of their heights, for an orbit to be a circle.
-CIRCLE_TOLERANCE = 0.02
-HEIGHT_TOLERANCE = 1e-3
+# Every view is weighted and backprojected where it is, so that a sway of the orbit displaces nothing. What it costs:
+# - Distances to the axis that vary: weights are those of a circle about the axis. Off by 1 % of the amplitude for an
+#   orbit 4 % off the axis, a spread of 8 %. Relative spread up to which nothing is said, and that is not refused.
+SILENT_SPREAD, LARGEST_SPREAD = 0.02, 0.1
+# - Heights that vary: rows are filtered in planes that lie off the orbit's middle by height x radius / distance at the
+#   edge of the field of view. Rows up to which nothing is said; shares of the detector's height and of the distance to
+#   the axis that are not refused.
+SILENT_ROWS, LARGEST_CLIMB, LARGEST_TILT = 1.0, 0.5, 0.04
+# - A curved detector that is not centred on the source: columns subtend other angles than the filter takes them for,
+#   an error of the amplitude of this share.
+SILENT_FOCUS, LARGEST_FOCUS = 0.002, 0.02
+# - Parallel rays out of the plane: rows that a ray climbs from the axis to the edge of the field of view.
+LARGEST_ROWS = 0.5
 
 
 class UndefinedGeometryError(InputError):
@@ -57,6 +69,7 @@ class Orbit:
         weighting: the weighting of the backprojection kernel.
         divergent: fan or cone beam.
         distance: [views, columns], mm: signed distance of each column's in-plane ray to the axis.
+        deviations: what differs from a circle enough to be said, and what it costs.
     """
 
     angles: Tensor
@@ -68,6 +81,7 @@ class Orbit:
     weighting: str
     divergent: bool
     distance: Tensor
+    deviations: tuple[str, ...] = ()
 
 
 def circular_orbit(vectors: Tensor, detector: tuple[int, int], divergent: bool, helical: bool = False) -> Orbit:
@@ -77,10 +91,21 @@ def circular_orbit(vectors: Tensor, detector: tuple[int, int], divergent: bool, 
         UndefinedGeometryError: filtered backprojection is not defined: the orbit is no circle about z (a helix,
             arbitrary vectors), or a curved detector is not centred on the source.
     """
+    orbit = orbit_rays(vectors, detector, divergent)
     if not divergent:
-        return _parallel_orbit(vectors, detector)
-    _check_circle(vectors[:, 0], helical)
-    return _divergent_orbit(vectors, detector)
+        _check_plane(vectors, orbit)
+        return orbit
+    deviations = (
+        _radius_deviation(vectors[:, 0]),
+        _height_deviation(vectors, detector[0], orbit, helical),
+        _focus_deviation(vectors, orbit),
+    )
+    return dataclasses.replace(orbit, deviations=tuple(text for text in deviations if text))
+
+
+def orbit_rays(vectors: Tensor, detector: tuple[int, int], divergent: bool) -> Orbit:
+    """`circular_orbit` of an orbit that was checked, with any detector."""
+    return _divergent_orbit(vectors, detector) if divergent else _parallel_orbit(vectors, detector)
 
 
 def check_axis_seen(orbit: Orbit) -> None:
@@ -109,12 +134,6 @@ def _divergent_orbit(vectors: Tensor, detector: tuple[int, int]) -> Orbit:
     rows = torch.arange(detector[0], dtype=torch.float64) - (detector[0] - 1) / 2
     heights = (centre - source)[:, 2:] + rows * vectors[:, 3, 2:]
     if is_curved(vectors):
-        radius = (centre - vectors[:, 4])[:, :2].norm(dim=1)
-        if bool(((vectors[:, 4] - source)[:, :2].norm(dim=1) > 1e-6 * radius).any()):
-            raise UndefinedGeometryError(
-                "needs a curved detector whose centre of curvature is the source: its radius "
-                f"{float(radius[0]):g} mm is not the source's distance to it"
-            )
         weighting, scale = "fan", 1 / distance**2
     else:
         normal = torch.stack([u[:, 1], -u[:, 0]], 1) / u[:, :2].norm(dim=1, keepdim=True)
@@ -136,8 +155,6 @@ def _divergent_orbit(vectors: Tensor, detector: tuple[int, int]) -> Orbit:
 
 def _parallel_orbit(vectors: Tensor, detector: tuple[int, int]) -> Orbit:
     direction = vectors[:, 0]
-    if bool((direction[:, 2].abs() > 1e-9).any()):
-        raise UndefinedGeometryError("needs rays at right angles to the rotation axis")
     pixels = _middle_row(vectors, detector[1])
     across = torch.stack([direction[:, 1], -direction[:, 0]], 1)
     fan = (pixels[..., :2] * across[:, None]).sum(2)
@@ -157,20 +174,82 @@ def _parallel_orbit(vectors: Tensor, detector: tuple[int, int]) -> Orbit:
     )
 
 
-def _check_circle(source: Tensor, helical: bool) -> None:
-    distance, height = source[:, :2].norm(dim=1), source[:, 2]
-    middle = float(distance.median())
+def _check_plane(vectors: Tensor, orbit: Orbit) -> None:
+    """Raise UndefinedGeometryError where parallel rays leave the plane of a row on their way through the object."""
+    direction = vectors[:, 0]
+    climb = float((direction[:, 2] / direction[:, :2].norm(dim=1)).abs().max() * orbit.fan.abs().max())
+    if climb > LARGEST_ROWS * float(vectors[:, 3].norm(dim=1).min()):
+        raise UndefinedGeometryError(
+            f"needs rays at right angles to the rotation axis; they climb {climb:g} mm across the field of view"
+        )
+
+
+def _radius_deviation(source: Tensor) -> str:
+    """What distances to the axis that vary cost; UndefinedGeometryError where that is too much."""
+    distance = source[:, :2].norm(dim=1)
+    low, middle, high = float(distance.min()), float(distance.median()), float(distance.max())
+    spread = (high - low) / middle if middle > 0 else math.inf
+    if spread > LARGEST_SPREAD:
+        raise UndefinedGeometryError(
+            f"is defined for a circular orbit about z: the source's distance to the axis runs "
+            f"from {low:g} to {high:g} mm"
+        )
+    if spread <= SILENT_SPREAD:
+        return ""
+    return (
+        f"the source's distance to the axis runs from {low:g} to {high:g} mm, and views are weighted as on a circle: "
+        f"values may be off by up to about {100 * spread / 4:.1f} %"
+    )
+
+
+def _height_deviation(vectors: Tensor, rows: int, orbit: Orbit, helical: bool) -> str:
+    """What heights of the source that vary cost; UndefinedGeometryError for a helix and where that is too much."""
+    height, source_to_axis = vectors[:, 0, 2], float(vectors[:, 0, :2].norm(dim=1).median())
     climb = float(height.max() - height.min())
-    if climb > (0 if helical else HEIGHT_TOLERANCE * middle):
+    if climb == 0:
+        return ""
+    pitch = float(vectors[:, 3].norm(dim=1).median()) * source_to_axis / float(orbit.horizontal.median())
+    displaced = climb / 2 * float(orbit.distance.abs().max()) / source_to_axis
+    small = displaced <= SILENT_ROWS * pitch
+    one_way = bool((height.diff() >= 0).all() or (height.diff() <= 0).all())
+    if helical or (one_way and not small):
         raise UndefinedGeometryError(
             f"is defined for a circular orbit, not for a helix: the source moves {climb:g} mm along z"
         )
-    spread = float(distance.max() - distance.min())
-    if middle <= 0 or spread > CIRCLE_TOLERANCE * middle:
+    if climb > LARGEST_TILT * source_to_axis or (climb > LARGEST_CLIMB * rows * pitch and not small):
         raise UndefinedGeometryError(
-            f"is defined for a circular orbit about z: the source's distance to the axis runs "
-            f"from {float(distance.min()):g} to {float(distance.max()):g} mm"
+            f"is defined for a circular orbit, not for one that moves up and down by {climb:g} mm along z"
         )
+    if small:
+        return ""
+    return (
+        f"the source moves {climb:g} mm along z, and rows are filtered as on a circle: what lies at the edge of the "
+        f"field of view is blurred by up to {displaced:.3g} mm along z"
+    )
+
+
+def _focus_deviation(vectors: Tensor, orbit: Orbit) -> str:
+    """What a curved detector costs that is not centred on the source; UndefinedGeometryError where that is too much."""
+    if not is_curved(vectors):
+        return ""
+    source, centre, curvature = vectors[:, 0], vectors[:, 1], vectors[:, 4]
+    outward = (centre - curvature)[:, :2]
+    radius = outward.norm(dim=1)
+    off = (curvature - source)[:, :2]
+    radial = (off * outward).sum(1).abs() / radius
+    across = (off.square().sum(1) - radial.square()).clamp_min(0).sqrt()
+    cost = float(((radial + across * orbit.fan.abs().max().sin()) / radius).max())
+    if cost > LARGEST_FOCUS:
+        raise UndefinedGeometryError(
+            "needs a curved detector whose centre of curvature is the source: its radius "
+            f"{float(radius[0]):g} mm is not the source's distance to it"
+        )
+    if cost <= SILENT_FOCUS:
+        return ""
+    return (
+        f"the curved detector's centre lies up to {float(off.norm(dim=1).max()):.3g} mm beside the source: values may "
+        f"be off by up to {100 * cost:.1f} %"
+    )
 
 
 def _middle_row(vectors: Tensor, columns: int) -> Tensor:

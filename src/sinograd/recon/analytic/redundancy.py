@@ -15,7 +15,7 @@ import math
 import torch
 from torch import Tensor
 
-from sinograd.recon.analytic.angular import AngularSampling
+from sinograd.recon.analytic.angular import AngularSampling, trapezoid_arcs
 from sinograd.recon.analytic.orbit import Orbit
 
 # What a measured ray counts at least, so that two rays on an edge share evenly.
@@ -24,6 +24,9 @@ LEAST = 1e-6
 # Rad by which the angle of a ray at the very end of a scan may be rounded.
 ROUNDING = 1e-9
 
+# Steps are uneven where the longest is so many times the shortest.
+UNEVEN = 3.0
+
 
 def redundancy_weights(orbit: Orbit, sampling: AngularSampling) -> Tensor:
     """[views, columns], float64, in (0, 1]."""
@@ -31,7 +34,23 @@ def redundancy_weights(orbit: Orbit, sampling: AngularSampling) -> Tensor:
     edges = detector_edges(orbit)
     own = ray_confidence(angles, orbit.fan, sampling, edges).clamp_min(LEAST)
     other = ray_confidence(*conjugate(angles, orbit.fan, orbit.divergent), sampling, edges)
-    return own / (own + other)
+    weights = own / (own + other)
+    steps = sampling.steps
+    if orbit.divergent or not sampling.closed or float(steps.max()) < UNEVEN * float(steps.min()):
+        return weights
+    return _of_half_turn(weights, orbit.angles, steps)
+
+
+def _of_half_turn(weights: Tensor, angles: Tensor, steps: Tensor) -> Tensor:
+    """The weights of an uneven full turn of a parallel beam, whose views and conjugate views are all of one half turn.
+
+    A view stands for its arc among both then, in the columns that were measured from both sides: random angles have
+    half the steps. (Rays of a fan have their conjugates between other views in each column; weights that change with
+    these from column to column would be filtered by the ramp.)
+    """
+    share = trapezoid_arcs(torch.remainder(angles.double(), math.pi), math.pi) / steps
+    both = 4 * weights * (1 - weights)
+    return (weights * (1 - both) + share[:, None] * both).clamp_min(LEAST)
 
 
 def conjugate(angles: Tensor, fan: Tensor, divergent: bool) -> tuple[Tensor, Tensor]:

@@ -27,6 +27,14 @@ def cosine(x: Tensor) -> Tensor:
     return torch.cos(math.pi * x / 2)
 
 
+def lanczos(x: Tensor) -> Tensor:
+    """Sin(pi x) / (pi x), 0 at the cut-off: the factors with which C. Lanczos lessens Gibbs' oscillations.
+
+    C. Lanczos, "Applied Analysis", Prentice Hall, 1956; among the filters of the ASTRA toolbox.
+    """
+    return torch.sinc(x)
+
+
 def hamming(x: Tensor) -> Tensor:
     """0.54 + 0.46 cos(pi x): 0.08 at the cut-off."""
     return 0.54 + 0.46 * torch.cos(math.pi * x)

@@ -14,7 +14,13 @@ from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.run import Control, Run, Step, Steps
-from sinograd.recon.iterative.smooth_part import SmoothPart, attenuation_scale, voxel_spacing
+from sinograd.recon.iterative.smooth_part import (
+    SmoothPart,
+    attenuation_scale,
+    check_strength,
+    usual_misfit,
+    voxel_spacing,
+)
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.total_variation import TotalVariation
 
@@ -26,8 +32,9 @@ def chambolle_pock(
     operator: Operator,
     projections: Tensor,
     *,
-    misfit: float | Tensor,
     iterations: int = 300,
+    misfit: float | Tensor | None = None,
+    strength: float = 1.0,
     balance: float = 1.0,
     spacing: Sequence[float] | None = None,
     weights: Tensor | None = None,
@@ -49,9 +56,11 @@ def chambolle_pock(
     of the projections.
 
     Args:
-        misfit: largest relative residual; a number, or a tensor with one for each problem of the batch. The noise's
-            length over the projections', for example; 0 for equality.
         iterations: each a projection and a backprojection.
+        misfit: largest relative residual; a number, or a tensor with one for each problem of the batch. The noise's
+            length over the projections', for example; 0 for equality. If not given one that suits the scan, from its
+            noise (`recon.iterative.smooth_part.usual_misfit`).
+        strength: factor of the misfit that is chosen so: 2 leaves a residual twice as large, and is smoother.
         balance: of the primal and the dual step: above 1 the image moves faster. The result does not depend on it.
         spacing: of the voxels along the image's axes; the operator's grid's if not given.
         weights: |.| then sums weights times squares.
@@ -61,8 +70,11 @@ def chambolle_pock(
     """
     if not 0 < balance < math.inf:
         raise InputError(f"balance: expected a number above 0, got {balance}")
+    check_strength(None, strength)
     smooth = SmoothPart(operator, projections, weights=weights, start=start, lower=lower, upper=upper)
     problem = smooth.problem
+    if misfit is None:
+        misfit = usual_misfit(smooth, strength)
     bound = torch.as_tensor(misfit, dtype=torch.float64, device=problem.projections.device)
     if not bool(((bound >= 0) & torch.isfinite(bound)).all()):
         raise InputError(f"misfit: expected numbers from 0, got {misfit}")

@@ -106,8 +106,7 @@ def tv_weight(smooth: SmoothPart, strength: float = 1.0) -> float:
     unit = problem.adjoint(signs if root is None else signs.mul_(root))
     per_voxel = math.sqrt(float(problem.image_dot(unit, unit).mean()) / max(1, math.prod(problem.image_shape)))
     del unit, signs
-    ndim = problem.data_ndim
-    noise = min((_noise(p, root, axis, ndim) for axis in {-1, -ndim} if p.shape[axis] > 8), default=0.0)
+    noise = _least_noise(problem)
     return strength * (1.5 * noise * per_voxel + 0.3 * per_voxel**2 * attenuation_scale(smooth))
 
 
@@ -120,6 +119,28 @@ def attenuation_scale(smooth: SmoothPart) -> float:
     back = problem.adjoint(p.clone() if problem.weights is None else p * problem.weights)
     largest = max(abs(float(back.min())), abs(float(back.max())))
     return (largest or 1.0) / smooth.curvature()
+
+
+def usual_misfit(smooth: SmoothPart, strength: float = 1.0) -> Tensor:
+    """A relative residual that suits the scan, one of each problem: strength * sqrt(n^2 + 0.04^2).
+
+    With n the length of the noise of the (square root of the weights times the) projections over theirs, in rays that
+    meet something; 4 % is about what voxels leave of the projections of an object with edges.
+    """
+    problem = smooth.problem
+    p = problem.projections
+    if p.numel() == 0:
+        return torch.zeros_like(problem.data_norm)
+    rays = (p > 0.05 * p.max()).sum(dim=tuple(range(-problem.data_ndim, 0)))
+    noise = _least_noise(problem) * rays.sqrt() / problem.data_norm.clamp(min=torch.finfo(p.dtype).tiny)
+    return strength * torch.hypot(noise, torch.full_like(noise, 0.04))
+
+
+def _least_noise(problem: Problem) -> float:
+    """Standard deviation of the (weighted) projections' noise, along the rows or the views, whichever is less."""
+    p, ndim = problem.projections, problem.data_ndim
+    root = None if problem.weights is None else problem.weights.sqrt()
+    return min((_noise(p, root, axis, ndim) for axis in {-1, -ndim} if p.shape[axis] > 8), default=0.0)
 
 
 def _noise(projections: Tensor, root: Tensor | None, axis: int, ndim: int) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated, Any, ClassVar, Literal, Self
 
 from torch import nn
@@ -13,8 +13,8 @@ from sinograd.config.schema import NOT_NEGATIVE, Check, OneOf
 from sinograd.errors import ConfigError
 from sinograd.layers import bilateral_parameter_groups
 from sinograd.models import DualDomainBilateral, bilateral_stack
-from sinograd.training.model_config import ModelConfig, Positive, Scale, Sigmas, Window, number
-from sinograd.training.models.bilateral import RATES, check_filters
+from sinograd.training.model_config import ModelConfig, RangeSigma, Scale, Sigmas, Window, number
+from sinograd.training.models.bilateral import PAPER_RANGE, RANGE_FIELD, RATES, check_filters
 from sinograd.training.samples import Samples, typical_size
 
 _CUTOFF = Check("a fraction above 0 and at most 1", lambda value: 0 < value <= 1)
@@ -25,6 +25,7 @@ class DualDomainModel(ModelConfig):
     """Bilateral filters before and after the reconstruction; see `models.DualDomainBilateral`.
 
     projection_scale, image_scale: as `BilateralModel.input_scale`, for line integrals and for the volume.
+    sigma_range: start value in units of each scale; "auto" and "paper": 0.01.
     ramp_window, cutoff: of the reconstruction.
     """
 
@@ -33,7 +34,7 @@ class DualDomainModel(ModelConfig):
     image_filters: Annotated[int, NOT_NEGATIVE] = 2
     dimensions: Literal[2, 3] = 3
     sigma_spatial: Sigmas = 0.5
-    sigma_range: Positive = 0.01
+    sigma_range: RangeSigma = field(default="auto", metadata=RANGE_FIELD)
     projection_scale: Scale = "auto"
     image_scale: Scale = "auto"
     window: Window = None
@@ -66,9 +67,14 @@ class DualDomainModel(ModelConfig):
             raise ConfigError("model: expected at least one filter, got projection_filters: 0 and image_filters: 0")
         check_filters(self.sigma_spatial, self.window, self.dimensions)
 
+    def started(self, from_noise: bool) -> Self:
+        """With the paper's range sigma where it does not come from the data."""
+        fixed = isinstance(self.sigma_range, str)
+        return dataclasses.replace(self, sigma_range=PAPER_RANGE) if fixed else self
+
     def resolved(self, samples: Samples) -> Self:
         """With the scales of projections and targets."""
-        model = self
+        model = self if not isinstance(self.sigma_range, str) else dataclasses.replace(self, sigma_range=PAPER_RANGE)
         if model.projection_scale == "auto":
             model = dataclasses.replace(model, projection_scale=typical_size(samples.projections))
         if model.image_scale == "auto":
@@ -87,7 +93,7 @@ class DualDomainModel(ModelConfig):
     def _filters(self, count: int, scale: float | str) -> nn.Sequential:
         if not count:
             return nn.Sequential()
-        start = {"sigma_spatial": self.sigma_spatial, "sigma_range": self.sigma_range}
+        start = {"sigma_spatial": self.sigma_spatial, "sigma_range": number(self.sigma_range)}
         options = {**start, "dimensions": self.dimensions, "window": self.window}
         return bilateral_stack(count, input_scale=number(scale), **options)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 from sinograd.data.calibration import Calibration
 from sinograd.errors import InputError
 from sinograd.io.scans.txrm.images import data_type, image_shape, located, numbered, read_images
+from sinograd.io.scans.txrm.series import MOST_REFERENCES, JoinedImages, SeriesStreams
 from sinograd.io.scans.txrm.streams import Streams
 from sinograd.io.storage.raw_images import RawImages
 
@@ -20,27 +22,45 @@ _FAR = 100.0  # exposures beyond this ratio are no exposures
 class References:
     """Reference images with exposure time (s) and beam current where they are known."""
 
-    images: RawImages
+    images: RawImages | JoinedImages
     time: float | None
     current: float | None
+    views: np.ndarray | None = None
 
 
 def read_calibration(
-    streams: Streams, shape: tuple[int, int, int], reference: Path | None, dark: Path | None
+    streams: Streams, shape: tuple[int, int, int], reference: Sequence[Path], dark: Sequence[Path]
 ) -> Calibration | None:
     """What belongs to images [views, rows, columns]; None where nothing does.
 
     reference, dark: XRM files whose images are taken instead of those in the file.
     """
-    found = _references(streams, shape[1:]) if reference is None else _other_file(reference, shape[1:], "reference")
-    darks = None if dark is None else _other_file(dark, shape[1:], "dark")
+    found = _other_files(reference, shape[1:], "reference") if reference else _own_references(streams, shape[1:])
+    darks = _other_files(dark, shape[1:], "dark") if dark else None
     calibration = Calibration(
         reference=None if found is None else found.images,
+        reference_views=None if found is None else found.views,
         dark=None if darks is None else darks.images,
         shifts=_shifts(streams, shape[0]),
         exposure=None if found is None else _exposure(streams, shape[0], found),
     )
     return None if calibration.is_empty else calibration
+
+
+def _own_references(streams: Streams, shape: tuple[int, int]) -> References | None:
+    """Those of a file; of a series one, if all of up to 16 are alike, else these with their views."""
+    if not isinstance(streams, SeriesStreams):
+        return _references(streams, shape)
+    count = len(streams.parts)
+    places = np.unique(np.linspace(0, count - 1, min(count, MOST_REFERENCES)).round().astype(int))
+    found = [(place, own) for place in places if (own := _references(streams.parts[place], shape)) is not None]
+    if not found:
+        return None
+    first = found[0][1]
+    if all(np.array_equal(first.images[:], own.images[:]) for _, own in found[1:]):
+        return first
+    views = np.concatenate([np.full(len(own.images), sum(streams.counts[:place])) for place, own in found])
+    return References(JoinedImages([own.images for _, own in found]), first.time, first.current, views)
 
 
 def _references(streams: Streams, shape: tuple[int, int]) -> References | None:
@@ -78,16 +98,20 @@ def _positive(streams: Streams, name: str) -> float | None:
     return value if value is not None and value > 0 else None
 
 
-def _other_file(path: Path, shape: tuple[int, int], name: str) -> References:
-    streams = Streams(path)
-    found = image_shape(streams)
-    if found != shape:
-        raise InputError(
-            f"{name} {path}: images of {found[0]} x {found[1]} pixels, the scan has {shape[0]} x {shape[1]}"
-        )
-    images = read_images(streams)
-    times, currents = (_median(streams, name, len(images)) for name in ("ExpTimes", "IonChamberCurrent"))
-    return References(images, times, currents)
+def _other_files(paths: Sequence[Path], shape: tuple[int, int], name: str) -> References:
+    """The images of other files, with the exposure of the first."""
+    stacks = []
+    for path in paths:
+        streams = Streams(path)
+        found = image_shape(streams)
+        if found != shape:
+            raise InputError(
+                f"{name} {path}: images of {found[0]} x {found[1]} pixels, the scan has {shape[0]} x {shape[1]}"
+            )
+        stacks.append(read_images(streams))
+    first = Streams(paths[0])
+    times, currents = (_median(first, key, len(stacks[0])) for key in ("ExpTimes", "IonChamberCurrent"))
+    return References(stacks[0] if len(stacks) == 1 else JoinedImages(stacks), times, currents)
 
 
 def _median(streams: Streams, name: str, count: int) -> float | None:

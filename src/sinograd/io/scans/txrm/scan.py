@@ -15,15 +15,20 @@ from sinograd.io.scans.txrm.calibration import read_calibration
 from sinograd.io.scans.txrm.geometry import read_center_shift, read_geometry
 from sinograd.io.scans.txrm.images import read_images
 from sinograd.io.scans.txrm.metadata import read_metadata
+from sinograd.io.scans.txrm.series import JoinedImages, image_files, read_series
 from sinograd.io.scans.txrm.streams import Streams
 from sinograd.io.storage.ole import is_compound
+from sinograd.io.storage.raw_images import RawImages
 
 
 class Txrm(ScanFormat):
     """Zeiss / Xradia .txrm and .xrm."""
 
     def matches(self, path: Path, head: bytes) -> bool:
-        """Whether a file is an OLE2 compound file; whether it holds a scan shows when it is read."""
+        """Whether a file is an OLE2 compound file; a folder, whether it holds .xrm images and no .txrm or TIFF."""
+        if path.is_dir():
+            names = [found.suffix.lower() for found in path.iterdir()]
+            return ".xrm" in names and not any(name in (".txrm", ".tif", ".tiff") for name in names)
         return is_compound(head)
 
     def read(
@@ -36,7 +41,10 @@ class Txrm(ScanFormat):
         center_shift: float | None = None,
         reverse: bool = False,
     ) -> Scan:
-        """Read a .txrm or .xrm scan; the images stay in the file.
+        """Read a .txrm or .xrm scan, or a folder of single .xrm images as one scan; the images stay in their files.
+
+        Images of a folder are projections in the order of their names, each at the angle in its file; those with flat,
+        ref, white ... or dark in their names are the references and dark images (as in folders of TIFF).
 
         Args:
             geometry: taken as it is, instead of the file's; the file's centre shift is then not applied.
@@ -52,11 +60,11 @@ class Txrm(ScanFormat):
             raise InputError(f"center_shift must be a finite number of pixels, got {center_shift!r}")
         if path.suffix.lower() == ".txm":
             raise InputError(f"{path} is a reconstructed volume (.txm): read it with sinograd.read_volume")
-        streams = Streams(path)
-        images = read_images(streams)
-        shape = images.shape
+        streams, images, beside = _opened(path)
+        shape = (len(images), images.shape[1], images.shape[2])
         metadata = read_metadata(streams, shape[0])
-        calibration = read_calibration(streams, shape, _path(reference), _path(dark))
+        named = {"reference": _paths(reference) or beside["reference"], "dark": _paths(dark) or beside["dark"]}
+        calibration = read_calibration(streams, shape, named["reference"], named["dark"])
         if geometry is None:
             if center_shift is None:
                 center_shift = read_center_shift(streams, shape[2])
@@ -80,5 +88,19 @@ def _kind(streams: Streams, numbers: str) -> str:
     return "counts"
 
 
-def _path(value: str | os.PathLike[str] | None) -> Path | None:
-    return None if value is None else Path(value)
+def _opened(path: Path) -> tuple[Streams, RawImages | JoinedImages, dict[str, list[Path]]]:
+    """The streams and images of a file or a folder, and the folder's references and dark images."""
+    if not path.is_dir():
+        streams = Streams(path)
+        return streams, read_images(streams), {"reference": [], "dark": []}
+    groups = image_files(path)
+    if not groups["projections"]:
+        raise InputError(
+            f"{path} holds no projections, only {len(groups['reference'])} references and {len(groups['dark'])} dark "
+            "images by their names"
+        )
+    return *read_series(groups["projections"]), groups
+
+
+def _paths(value: str | os.PathLike[str] | None) -> list[Path]:
+    return [] if value is None else [Path(value)]

@@ -37,7 +37,8 @@ MM = {
 }
 DEGREES = {"deg": 1.0, "degree": 1.0, "°": 1.0, "rad": 180 / math.pi, "radian": 180 / math.pi}
 _LONGEST = 10_000_000  # entries of an array that is read at once
-_LARGEST = 1 << 31  # bytes of one image
+_MANY = 50
+LARGEST_IMAGE = 1 << 31  # bytes of one image
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,10 @@ class Values:
         if len(shape) != 3 or 0 in shape:
             raise self.error(f"/{name} must be [n, rows, columns] and not empty, got {list(shape)}")
         size = shape[1] * shape[2] * dataset.dtype.itemsize
-        if size > _LARGEST:
-            raise self.error(f"an image of /{name} {list(shape)} has {size:,} bytes, at most {_LARGEST:,} are read")
+        if size > LARGEST_IMAGE:
+            raise self.error(
+                f"an image of /{name} {list(shape)} has {size:,} bytes, at most {LARGEST_IMAGE:,} are read"
+            )
         if dataset.chunks and not dataset.is_virtual:
             chunks = math.prod(-(-n // m) for n, m in zip(shape, dataset.chunks, strict=True))
             missing = chunks - dataset.id.get_num_chunks()
@@ -72,8 +75,8 @@ class Values:
                 self.warn(f"{missing} of {chunks} chunks of /{name} were never written (they read as a constant)")
         return Hdf5Projections(self.path.resolve(), name, shape, dataset.dtype)
 
-    def array(self, name: str) -> np.ndarray:
-        """Finite numbers [n] as float64; a number is one of them."""
+    def array(self, name: str, *, finite: bool = True) -> np.ndarray:
+        """Numbers [n] as float64; a number is one of them. finite: whether others are an error."""
         dataset = numbers(self.file, name, self.path)
         shape, size = dataset.shape or (), dataset.size or 0
         if sum(n != 1 for n in shape) > 1 or size == 0:
@@ -83,13 +86,21 @@ class Values:
         with np.errstate(invalid="ignore", over="ignore"):  # signalling NaNs, long doubles
             values = np.asarray(dataset[()], dtype=np.float64).ravel()
         bad = int((~np.isfinite(values)).sum())
-        if bad:
+        if bad and finite:
             raise self.error(f"/{name} must be finite, {bad} of {values.size} values are not")
         return values
 
-    def degrees(self, name: str) -> np.ndarray:
+    def degrees(self, name: str, *, finite: bool = True) -> np.ndarray:
         """Angles in degrees, by their attribute `units` (without one: degrees, with a ScanWarning)."""
-        return self.array(name) * self._scale(name, DEGREES, "deg")
+        return self.array(name, finite=finite) * self._scale(name, DEGREES, "deg")
+
+    def warn_of_radians(self, name: str, degrees: np.ndarray) -> None:
+        """A ScanWarning where angles without units, taken as degrees, span pi or 2 pi in many views."""
+        span = float(np.ptp(degrees))
+        if len(degrees) > _MANY and any(math.isclose(span, turn, rel_tol=0.01) for turn in (math.pi, 2 * math.pi)):
+            self.warn(
+                f"/{name}: {len(degrees)} angles without units span {span:.5g}, as radians would: taken as degrees"
+            )
 
     def length(self, name: str) -> float | None:
         """A length in mm, by its attribute `units` (without one: m, with a ScanWarning); None where it is missing."""
