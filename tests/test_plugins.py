@@ -335,3 +335,15 @@ def test_commands_work_beside_a_broken_plugin(folder: Path, packages: Path) -> N
         result = run(packages, "-m", "sinograd.cli", *arguments)
         assert "Traceback" not in result.stderr and result.stdout
     assert "cone beam" in result.stdout
+
+
+def test_an_entry_that_cannot_be_imported_is_one_error():
+    from sinograd.errors import InputError
+    from sinograd.registry import Registry
+
+    registry: Registry[object] = Registry("network")
+    registry.add("lost", "no.such.module:Network")
+    registry.add("unnamed", "sinograd.networks:NoSuchNetwork")
+    for name in registry:
+        with pytest.raises(InputError, match=rf"^'{name}' cannot be imported from '{registry.entry(name).target}': "):
+            registry.load(name)
