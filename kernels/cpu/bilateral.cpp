@@ -27,10 +27,9 @@ template <class T>
 struct Plan {
   BilateralFilter filter;
   std::vector<T> exponents;  // of the spatial weights, [z][y][x] over the window
-  T range_scale, range_slope;
+  RangeUnit<T> range;
 
-  explicit Plan(const BilateralFilter& f)
-      : filter(f), range_scale(gaussian_scale<T>(f.sigma_range)), range_slope(gaussian_slope<T>(f.sigma_range)) {
+  explicit Plan(const BilateralFilter& f) : filter(f), range(f.sigma_range) {
     const auto exponent = [&](int axis, int64_t o) { return gaussian_exponent(double(o), f.sigma_spatial[axis]); };
     for (int64_t k = -f.radius[0]; k <= f.radius[0]; ++k)
       for (int64_t j = -f.radius[1]; j <= f.radius[1]; ++j)
@@ -110,14 +109,15 @@ struct Forward {
     using V = VectorOf<T>;
     const Place<V, border> place{at, plan.filter.shape[2]};
     const int64_t here = row.start + at;
-    const V scale = V::broadcast(plan.range_scale);
+    const V scale = V::broadcast(plan.range.scale), unit = V::broadcast(T(plan.range.unit));
     const V xk = place.load(x, here, 0), zk = joint ? place.load(guide, here, 0) : xk;
     V total = V::broadcast(0), weights = V::broadcast(0);
     for_taps<radius>(
         plan, row,
         [&](int64_t i, int64_t offset, T exponent) {
           const V d = place.load(guide, here + offset, i) - zk;
-          const V weight = place.weight(fma(d * d, scale, V::broadcast(exponent)), i);
+          const V r = d * unit;
+          const V weight = place.weight(fma(r * r, scale, V::broadcast(exponent)), i);
           const V dx = joint ? place.load(x, here + offset, i) - xk : d;
           weights = weights + weight;
           total = fma(weight, dx, total);
@@ -133,13 +133,13 @@ struct Backward {
   const T *x, *guide, *scaled, *excess;  // G and E of bilateral_weight.h
   T *grad_x, *grad_guide;
 
-  // Adds to sums: weight S k^2, weight S j^2, weight S i^2 and weight S d^2.
+  // Adds to sums: weight S k^2, weight S j^2, weight S i^2 and weight S r^2.
   template <bool joint, int radius, bool border>
   void columns(const Plan<T>& plan, const Row& row, int64_t at, double* sums) const {
     using V = VectorOf<T>;
     const Place<V, border> place{at, plan.filter.shape[2]};
     const int64_t here = row.start + at;
-    const V scale = V::broadcast(plan.range_scale), zero = V::broadcast(0);
+    const V scale = V::broadcast(plan.range.scale), unit = V::broadcast(T(plan.range.unit)), zero = V::broadcast(0);
     const V xk = place.load(x, here, 0), zk = joint ? place.load(guide, here, 0) : xk;
     const V gk = place.load(scaled, here, 0), ek = place.load(excess, here, 0);
     V direct = zero, through = zero;  // to x as an average's element, and through the weights
@@ -148,14 +148,15 @@ struct Backward {
         plan, row,
         [&](int64_t i, int64_t offset, T exponent) {
           const V d = place.load(guide, here + offset, i) - zk;
-          const V weight = place.weight(fma(d * d, scale, V::broadcast(exponent)), i);
+          const V r = d * unit;
+          const V weight = place.weight(fma(r * r, scale, V::broadcast(exponent)), i);
           const V dx = joint ? place.load(x, here + offset, i) - xk : d;
           const V g = place.load(scaled, here + offset, i);
           const V pair = weight * (fms(dx, gk - g, place.load(excess, here + offset, i)) - ek);
-          const V pull = pair * d;
+          const V pull = pair * r;
           direct = fma(weight, g, direct);
           through = through + pull;
-          range = fma(pull, d, range);
+          range = fma(pull, r, range);
           line = line + pair;
           if (i == 1 || i == -1)
             along_x = along_x + pair;
@@ -171,7 +172,7 @@ struct Backward {
           along_z = fma(V::broadcast(T(k * k)), plane, along_z);
           plane = zero;
         });
-    const V slope = V::broadcast(plan.range_slope);
+    const V slope = V::broadcast(plan.range.slope);
     place.store(joint ? direct : fma(slope, through, direct), grad_x, here);
     if constexpr (joint) place.store(slope * through, grad_guide, here);
     const V parts[] = {along_z, along_y, along_x, range};
@@ -269,8 +270,8 @@ void backward(const T* grad_output, const T* grad_normaliser, const T* x, const 
             for (int a = 0; a < 4; ++a) sums[a] += parts[size_t(4 * place + a)];
         });
   });
-  for (int a = 0; a < 4; ++a)
-    grad_sigmas[a] = sigma_gradient(sums[a], a < 3 ? filter.sigma_spatial[a] : filter.sigma_range);
+  for (int a = 0; a < 3; ++a) grad_sigmas[a] = sigma_gradient(sums[a], filter.sigma_spatial[a]);
+  grad_sigmas[3] = range_gradient(sums[3], filter.sigma_range, plan.range.unit);
 }
 
 }  // namespace

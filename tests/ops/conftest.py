@@ -44,6 +44,14 @@ def cone(detector: FlatDetector | CurvedDetector = AREA, grid: Grid = GRID, view
     return Scan(ConeBeam.circular(**{**CIRCLE, "angles": angles, "detector": detector, **options}), grid)
 
 
+def halfway(scan: Scan) -> Scan:
+    """The scan with its detector at half the distance from the source."""
+    sources, centers, u, v = scan.geometry.vectors.unbind(1)
+    detector = scan.geometry.detector
+    moved = ConeBeam.from_vectors(sources=sources, centers=(sources + centers) / 2, u=u, v=v, detector=detector)
+    return Scan(moved, scan.grid)
+
+
 def fan(detector: FlatDetector | CurvedDetector = LINE, grid: Grid = SLICE, **options: Any) -> Scan:
     return Scan(
         FanBeam.circular(**{**CIRCLE, "angles": full_scan(7, start=0.1), "detector": detector, **options}),
@@ -136,7 +144,7 @@ SCANS: dict[str, Scan] = {
     "cone, source offset, curved": cone(ARC, source_offset=(0.9, -1.4), axis_offset=0.7),
     "cone, shifts": cone(shifts=[[0.3, -0.2], [-0.4, 0.6], [0.0, 0.5], [0.8, 0.1], [-0.7, -0.3]]),
     "cone, yawed": cone(yaw=0.2),
-    "cone, detector before the object": cone(FlatDetector((7, 9), 0.8), source_to_detector=20.0),
+    "cone, detector before the object": halfway(cone(FlatDetector((7, 9), 0.8), source_to_detector=40.0)),
     # cone beams, detectors in any position
     "cone, tilted": cone(tilt=0.15),
     "cone, in-plane rotation": cone(in_plane_rotation=-0.2),

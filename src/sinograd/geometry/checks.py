@@ -20,10 +20,14 @@ Values: TypeAlias = "Tensor | ArrayLike"
 """Numbers in any array form: a tensor, a numpy array, a (nested) sequence."""
 
 
+def scalar(value: object) -> object:
+    """Numbers of numpy and torch, and arrays and tensors without dimensions, as Python's; all else as it came."""
+    return value.item() if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0 else value
+
+
 def number(value: object, name: str) -> float:
     """A finite real number as float; bools and text are refused."""
-    if isinstance(value, Tensor) and value.ndim == 0 and value.dtype != torch.bool:
-        value = value.item()
+    value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InputTypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
     result = float(value)
@@ -42,6 +46,7 @@ def positive(value: object, name: str) -> float:
 
 def count(value: object, name: str) -> int:
     """An integer of at least 1; bools and floats are refused."""
+    value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, Integral):
         raise InputTypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
     if value < 1:

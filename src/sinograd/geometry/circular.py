@@ -47,6 +47,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.geometry import checks
 from sinograd.geometry.detectors import CurvedDetector, Detector
 
@@ -120,11 +121,11 @@ class OrbitArguments:
 
     def checked(self, views: int) -> Orbit:
         """The orbit of a scan of so many views; errors name the argument."""
+        distances = check_distances(self.source_to_origin, self.source_to_detector)
         pair = checks.per_view if self.detector.ndim == 1 else checks.per_view_pair
         return Orbit(
             self.detector,
-            checks.positive(self.source_to_origin, "source_to_origin"),
-            checks.positive(self.source_to_detector, "source_to_detector"),
+            *distances,
             checks.per_view(self.axis_offset, "axis_offset", views),
             pair(self.source_offset, "source_offset", views),
             checks.number(self.tilt, "tilt"),
@@ -132,6 +133,19 @@ class OrbitArguments:
             checks.number(self.in_plane_rotation, "in_plane_rotation"),
             read_shifts(self.shifts, views, self.detector),
         )
+
+
+def check_distances(source_to_origin: object, source_to_detector: object) -> tuple[float, float]:
+    """Both distances in mm; InputError where the detector stands before the rotation axis."""
+    origin = checks.positive(source_to_origin, "source_to_origin")
+    detector = checks.positive(source_to_detector, "source_to_detector")
+    if detector < origin:
+        raise InputError(
+            f"source_to_detector: expected at least source_to_origin, {origin:.12g} mm, got {detector:.12g} mm: the "
+            "detector would stand between source and rotation axis; are the two swapped, or is it the distance from "
+            "the axis to the detector? from_vectors takes such scans"
+        )
+    return origin, detector
 
 
 def read_shifts(shifts: Any, views: int, detector: Detector) -> Tensor | None:

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import is_sequence, scalar
 from sinograd.ops.bilateral import bilateral_filter, joint_bilateral_filter
+from sinograd.ops.cuda.program import capturing
+from sinograd.ops.derivatives import numbers
 from sinograd.ops.window import bilateral_window, check_sigmas, check_window
 
 # Below these the optimiser moves logarithms instead of values (see `positive`): voxels, and units of input_scale.
@@ -32,15 +34,6 @@ def positive(raw: Tensor, knee: float) -> Tensor:
 def inverse_of_positive(value: float, knee: float) -> float:
     """The raw number that `positive` maps to this value."""
     return value if value >= knee else knee * (1 + max(math.log(value / knee), LOWEST))
-
-
-class _LastWindow(NamedTuple):
-    """A window, and the state of the parameter that it was made from."""
-
-    raw: Tensor
-    version: int
-    memory: int
-    window: tuple[int, ...]
 
 
 class _BilateralFilter(nn.Module):
@@ -66,7 +59,7 @@ class _BilateralFilter(nn.Module):
         self.raw_sigma_spatial = nn.Parameter(torch.tensor([inverse_of_positive(s, SPATIAL_KNEE) for s in spatial]))
         self.raw_sigma_range = nn.Parameter(torch.tensor(inverse_of_positive(float(sigma_range), RANGE_KNEE)))
         self.register_buffer("input_scale", torch.tensor(float(input_scale)))
-        self._last_window: _LastWindow | None = None
+        self._last_window: tuple[list[float], tuple[int, ...]] | None = None
 
     @property
     def sigma_spatial(self) -> Tensor:
@@ -82,19 +75,20 @@ class _BilateralFilter(nn.Module):
     def current_window(self) -> tuple[int, ...]:
         """Width in voxels along each axis: the one given, or `ops.bilateral_window` of the sigmas.
 
-        Their values are read again only after the parameter was changed (by an optimiser's step, `load_state_dict`,
-        `to`, ...), so that a forward pass does not wait for a GPU, and a check of gradients sees one window.
-        `torch.compile` breaks its graph here; a layer with a given window compiles whole.
+        The values are read at every call, as nothing else tells of a change through `.data` (weight clipping, moving
+        averages, optimisers written by hand); for that a call waits for a GPU. Give a window where it must not, and
+        in checks of gradients, where a step of sigma must not widen it. While a CUDA graph is captured it is the
+        window of the call before. `torch.compile` breaks its graph here; a layer with a given window compiles whole.
         """
-        raw, last = self.raw_sigma_spatial, self._last_window
         if self.window is not None:
             return self.window
-        if raw.is_inference():  # keeps no count of its changes
-            return bilateral_window(self.sigma_spatial.detach())
-        if last is None or last.raw is not raw or (last.version, last.memory) != (raw._version, raw.data_ptr()):
-            window = bilateral_window(self.sigma_spatial)
-            last = self._last_window = _LastWindow(raw, raw._version, raw.data_ptr(), window)
-        return last.window
+        last = self._last_window
+        if last is not None and capturing(self.raw_sigma_spatial.device):
+            return last[1]
+        values = numbers(self.sigma_spatial)
+        if last is None or last[0] != values:
+            last = self._last_window = values, bilateral_window(values)
+        return last[1]
 
     def _arguments(self) -> tuple[Tensor, Tensor]:
         return self.sigma_spatial, self.sigma_range * self.input_scale
@@ -191,7 +185,7 @@ def bilateral_parameter_groups(
 
 
 def _per_axis(sigma: float | Sequence[float], ndim: int) -> list[float]:
-    values = [float(sigma)] * ndim if isinstance(sigma, (int, float)) else [float(s) for s in sigma]
+    values = [float(s) for s in sigma] if is_sequence(sigma) else [float(scalar(sigma))] * ndim  # pyright: ignore
     if len(values) != ndim:
         raise InputError(f"sigma_spatial: expected one value or {ndim}, got {values}")
     return values

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry.checks import scalar
 
 
 def check_image(name: str, image: Tensor, ndim: int) -> None:
@@ -38,16 +39,18 @@ def check_images(found: Tensor, reference: Tensor, ndim: int) -> None:
 
 def check_data_range(data_range: float) -> float:
     """A positive, finite number."""
-    if isinstance(data_range, bool) or not isinstance(data_range, int | float):
+    value = scalar(data_range)
+    if isinstance(value, bool) or not isinstance(value, int | float):
         raise InputTypeError(f"data_range: expected a number, got {type(data_range).__name__}")
-    if not 0 < data_range < math.inf:
+    if not 0 < value < math.inf:
         raise InputError(f"data_range: expected a positive, finite number, got {data_range}")
-    return float(data_range)
+    return float(value)
 
 
 def pixel_size(spacing: float | Sequence[float]) -> tuple[float, float]:
     """(y, x) in mm from one number or two."""
-    pair = (spacing, spacing) if isinstance(spacing, int | float) else tuple(spacing)
+    one = scalar(spacing)
+    pair = (one, one) if isinstance(one, int | float) else tuple(spacing)  # pyright: ignore[reportArgumentType]
     if len(pair) != 2 or not all(0 < step < math.inf for step in pair):
         raise InputError(f"spacing: expected one positive number of mm or two, for y and x, got {spacing}")
     return float(pair[0]), float(pair[1])

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import scalar
 from sinograd.metrics.arguments import axis_like, check_image, pixel_size
 
 Center = tuple[float, float]
@@ -128,7 +129,8 @@ def noise_power_spectrum(
     if degree not in (-1, 0, 1, 2, 3):
         raise InputError(f"degree: expected -1, 0, 1, 2 or 3, got {degree}")
     height, width = images.shape[-2:]
-    n, m = (height, width) if size is None else (size, size) if isinstance(size, int) else size
+    sides = scalar(size)
+    n, m = (height, width) if size is None else (sides, sides) if isinstance(sides, int) else tuple(size)  # pyright: ignore
     if min(n, m) < 8 or n > height or m > width:
         raise InputError(f"size: expected regions of 8 x 8 pixels to the image's {height} x {width}, got {n} x {m}")
     stack = images.reshape(-1, height, width)

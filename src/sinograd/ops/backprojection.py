@@ -10,12 +10,15 @@ to the axis and to the voxel, both measured in the plane of the orbit (equiangul
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from sinograd.geometry import Grid
 from sinograd.ops.arguments import check_tensor
+from sinograd.ops.derivatives import Function
 from sinograd.ops.dispatch import Call
 from sinograd.ops.memory import enough_memory
 from sinograd.ops.projection_tables import WHOLE, Portion
@@ -62,6 +65,15 @@ def backproject_adjoint(
         out = volume.new_zeros(shape)
         call.add("backproject_adjoint", volume, out)
     return out
+
+
+def backprojection_pair(
+    vectors: Tensor, divergent: bool, detector: Sequence[int], grid: Grid, weighting: str
+) -> tuple[Function, Function]:
+    """`backproject` and `backproject_adjoint` of one scan, for `ops.derivatives`."""
+    place = {"spacing": grid.spacing, "center": grid.center, "weighting": weighting}
+    scan = {"vectors": vectors, "divergent": divergent, **place}
+    return partial(backproject, grid_shape=grid.shape, **scan), partial(backproject_adjoint, detector=detector, **scan)
 
 
 def add_backprojection(

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
 from sinograd.ops.arguments import DEVICES, DTYPES, autocast, check_tensor
-from sinograd.ops.bilateral_kernels import bilateral
+from sinograd.ops.bilateral_function import filtered
 from sinograd.ops.window import bilateral_window, check_window, fit_window
 
 
@@ -94,7 +94,7 @@ def _filtered(
     ndim = sigma_spatial.numel()
     check_tensor("x", x, ndim, DEVICES)
     widths = bilateral_window(sigma_spatial) if window is None else check_window(window, ndim)
-    output, _ = bilateral(x, guide, sigma_spatial, sigma_range, fit_window(widths, x.shape[-ndim:]))
+    output, _ = filtered(x, guide, sigma_spatial, sigma_range, fit_window(widths, x.shape[-ndim:]))
     return output
 
 

@@ -5,6 +5,7 @@ What the kernels compute is defined here; the tests hold them to it.
 
 from __future__ import annotations
 
+import functools
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -99,9 +100,9 @@ def backward_tap(
     squares = torch.tensor([o * o for o in tap.offset], dtype=sigma_spatial.dtype, device=sigma_spatial.device)
     return (
         weight * scaled[tap.there],
-        pull * difference / sigma_range**2,
+        pull * (difference / sigma_range) / sigma_range,
         pull.sum() / 2 * squares / sigma_spatial**3,
-        (pull * difference**2).sum() / 2 / sigma_range**3,
+        (pull * (difference / sigma_range) ** 2).sum() / 2 / sigma_range,
     )
 
 
@@ -145,22 +146,19 @@ def bilateral_backward_vjp(
     if of_x is of_guide is of_spatial is of_range is None:
         return [None] * 8
     given = torch.zeros_like(x) if grad_normaliser is None else grad_normaliser
-    inputs = [t.detach().requires_grad_() for t in (grad_output, given, x, call.output, call.normaliser)]
-    with torch.enable_grad():
-        scaled, excess = pull_back_normalisation(*inputs)
+    pulled = grad_output, given, x, call.output, call.normaliser
+    (scaled, excess), pull_back = torch.func.vjp(pull_back_normalisation, *pulled)  # pyright: ignore[reportAssignmentType]
     leaves = [x, x if guide is None else guide, call.sigma_spatial, call.sigma_range, scaled, excess]
-    leaves = [leaf.detach().requires_grad_() for leaf in leaves]
     sums = [torch.zeros_like(leaf) for leaf in leaves]
+    weights = [
+        torch.zeros_like(leaf) if cotangent is None else cotangent
+        for cotangent, leaf in zip((of_x, of_guide, of_spatial, of_range), leaves, strict=False)
+    ]
     for tap in taps(x.shape[-len(window) :], window):
-        with torch.enable_grad():
-            parts = backward_tap(tap, *leaves)
-            volumes = [(a, part) for a, part in ((of_x, parts[0]), (of_guide, parts[1])) if a is not None]
-            terms = [(a[tap.here] * part).sum() for a, part in volumes]
-            terms += [(a * part).sum() for a, part in ((of_spatial, parts[2]), (of_range, parts[3])) if a is not None]
-            shares = torch.autograd.grad(torch.stack(terms).sum(), leaves, materialize_grads=True)
-        for total, share in zip(sums, shares, strict=True):
-            total += share
-    to_output, to_given, to_x, *rest = torch.autograd.grad((scaled, excess), inputs, sums[4:], materialize_grads=True)
+        pull_tap = torch.func.vjp(functools.partial(backward_tap, tap), *leaves)[1]
+        shares = pull_tap((weights[0][tap.here], weights[1][tap.here], *weights[2:]))
+        sums = [total + share for total, share in zip(sums, shares, strict=True)]
+    to_output, to_given, to_x, *rest = pull_back((sums[4], sums[5]))
     to_x = to_x + sums[0] if joint else to_x + sums[0] + sums[1]
     to_given = None if grad_normaliser is None else to_given
     return [to_output, to_given, to_x, sums[1] if joint else None, sums[2], sums[3], *rest]

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor
 
 from sinograd.ops.cuda.program import WARM_UP, capturing
+from sinograd.ops.derivatives import recorded
 
 T = TypeVar("T")
 
@@ -77,7 +78,7 @@ def on_device(numbers: Tensor, like: Tensor) -> Tensor:
 
     From the CPU to a GPU equal numbers are copied once and then kept. Numbers whose gradients are asked for are not.
     """
-    if like.device.type == "cpu" or numbers.device.type != "cpu" or (numbers.requires_grad and torch.is_grad_enabled()):
+    if like.device.type == "cpu" or numbers.device.type != "cpu" or recorded(numbers):
         return numbers.to(like)
     host = numbers.detach().to(like.dtype).contiguous()
     digest = hashlib.blake2b(repr((*host.shape, host.dtype)).encode())

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.ops.derivatives import linear
 from sinograd.ops.linear_operator import LinearOperator
 
 Function = Callable[[Any], Any]
@@ -69,11 +70,11 @@ class FunctionOperator(LinearOperator):
 
     def _apply_operator(self, x: Tensor) -> Tensor:
         forward, adjoint = self._loops()
-        return _Opaque.apply(x, forward, adjoint) if self._opaque else forward(x)
+        return linear(x, forward, adjoint) if self._opaque else forward(x)
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
         forward, adjoint = self._loops()
-        return _Opaque.apply(y, adjoint, forward) if self._opaque else adjoint(y)
+        return linear(y, adjoint, forward) if self._opaque else adjoint(y)
 
     def _loops(self) -> tuple[_Loop, _Loop]:
         return (
@@ -116,16 +117,3 @@ class _Loop:
                 f"operator: expected the function to give {list(self.result_shape)}, got {list(result.shape)}"
             )
         return result
-
-
-class _Opaque(torch.autograd.Function):
-    """A function whose gradient is another one, and the other way round."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, function: _Loop, back: _Loop) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx.pair = back, function
-        return function(x.detach())
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _Opaque.apply(gradient, *ctx.pair), None, None

@@ -15,6 +15,7 @@ from sinograd.errors import InputError, InputTypeError, UnsupportedError
 from sinograd.geometry import Geometry, Grid, checks
 from sinograd.geometry.base import Index
 from sinograd.ops.arguments import autocast, check_last_dimensions
+from sinograd.ops.derivatives import transformed
 
 
 class LinearOperator(nn.Module):
@@ -320,7 +321,7 @@ def _factor(value: Any, name: str) -> float | Tensor:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
     number = checks.number(value, name)
-    return value if isinstance(value, Tensor) and value.requires_grad else number
+    return value if isinstance(value, Tensor) and (value.requires_grad or transformed(value)) else number
 
 
 def _flat(parts: Sequence[LinearOperator], kind: type[Combination]) -> list[LinearOperator]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from typing import Any, Self
+from functools import partial
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -11,6 +12,7 @@ from torch import Tensor
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid
 from sinograd.geometry.base import Index
+from sinograd.ops.derivatives import Function, linear
 from sinograd.ops.devices import compute_device
 from sinograd.ops.geometry_operator import GeometryOperator
 from sinograd.ops.slab_plan import SlabPlan, memory_of, plan_slabs
@@ -62,10 +64,14 @@ class InSlabs(GeometryOperator):
         return plan_slabs(self.geometry, self.grid, memory, element, batch)
 
     def _apply_operator(self, x: Tensor) -> Tensor:
-        return _Linear.apply(x, self, self._domain_is_volume)
+        return linear(x, *self._pair())
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return _Linear.apply(y, self, not self._domain_is_volume)
+        return linear(y, *reversed(self._pair()))
+
+    def _pair(self) -> tuple[Function, Function]:
+        to_projections, to_volume = (partial(self._compute, from_volume=which) for which in (True, False))
+        return (to_projections, to_volume) if self._domain_is_volume else (to_volume, to_projections)
 
     def _check(self, tensor: Tensor, volume: bool) -> None:
         super()._check(tensor, volume)
@@ -109,19 +115,6 @@ class InSlabs(GeometryOperator):
     def extra_repr(self) -> str:
         """Operator, device and memory, for printing."""
         return f"device={str(self.device)!r}, memory={self.memory}"
-
-
-class _Linear(torch.autograd.Function):
-    """A call by slabs, whose gradient is the call the other way."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, operator: InSlabs, from_volume: bool) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx.call = operator, not from_volume
-        return operator._compute(x.detach(), from_volume)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _Linear.apply(gradient, *ctx.call), None, None
 
 
 def _part(operator: GeometryOperator, geometry: Geometry, grid: Grid) -> GeometryOperator:

@@ -14,6 +14,7 @@ from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import Grid
 from sinograd.geometry.base import Index, view_indices
 from sinograd.ops.arguments import check_last_dimensions
+from sinograd.ops.derivatives import transformed
 from sinograd.ops.linear_operator import Combination, LinearOperator, total
 
 
@@ -96,7 +97,7 @@ class Stack(Combination):
     def _apply_operator(self, x: Tensor) -> Tensor:
         first, *others = self.parts
         result = first(x)
-        if result.requires_grad:
+        if result.requires_grad or transformed(result):
             return torch.cat([self._padded(y) for y in (result, *(part(x) for part in others))], -len(self.range_shape))
         batch = x.shape[: x.ndim - len(self.domain_shape)]
         whole = result.new_zeros((*batch, *self.range_shape))

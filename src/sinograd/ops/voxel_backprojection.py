@@ -5,7 +5,8 @@ from __future__ import annotations
 from torch import Tensor
 
 from sinograd.geometry import Geometry, Grid
-from sinograd.ops.backprojection import backproject, backproject_adjoint
+from sinograd.ops.backprojection import backprojection_pair
+from sinograd.ops.derivatives import Function, linear_op
 from sinograd.ops.dispatch import check_weighting
 from sinograd.ops.geometry_operator import GeometryOperator
 
@@ -37,14 +38,14 @@ class Backprojection(GeometryOperator):
         self.weighting = weighting
 
     def _apply_operator(self, x: Tensor) -> Tensor:
-        g, grid = self.geometry, self.grid
-        return backproject(x, g.vectors, g.divergent, grid.shape, grid.spacing, grid.center, self.weighting)
+        return linear_op(x, *self._pair())
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        g, grid = self.geometry, self.grid
-        return backproject_adjoint(
-            y, g.vectors, g.divergent, g.detector.shape, grid.spacing, grid.center, self.weighting
-        )
+        return linear_op(y, *reversed(self._pair()))
+
+    def _pair(self) -> tuple[Function, Function]:
+        g = self.geometry
+        return backprojection_pair(g.vectors, g.divergent, g.detector.shape, self.grid, self.weighting)
 
     def extra_repr(self) -> str:
         """Geometry, grid and weighting, for printing."""

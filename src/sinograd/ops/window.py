@@ -10,6 +10,8 @@ from typing import Any
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import is_sequence, scalar
+from sinograd.ops.derivatives import numbers
 
 SMALLEST = 5
 MOST_NEIGHBOURS = 2**20  # a window of 101 x 101 x 101 fits
@@ -24,7 +26,7 @@ def bilateral_window(sigma_spatial: Tensor | Sequence[float]) -> tuple[int, ...]
     Raises:
         ValueError: a value that is not positive and finite.
     """
-    values = sigma_spatial.detach().tolist() if isinstance(sigma_spatial, Tensor) else list(sigma_spatial)
+    values = numbers(sigma_spatial) if isinstance(sigma_spatial, Tensor) else list(sigma_spatial)
     check_sigmas(values, None)
     return tuple(max(math.ceil(5 * sigma * (1 - 1e-6)) | 1, SMALLEST) for sigma in values)
 
@@ -39,7 +41,8 @@ def check_sigmas(sigma_spatial: Sequence[float], sigma_range: float | None) -> N
 
 def check_window(window: int | Sequence[int], ndim: int) -> tuple[int, ...]:
     """An odd, positive width for each of `ndim` axes; one number stands for all."""
-    widths: tuple[Any, ...] = tuple(window) if isinstance(window, (tuple, list)) else (window,) * ndim
+    items: tuple[Any, ...] = tuple(window) if is_sequence(window) else (window,) * ndim  # pyright: ignore
+    widths: tuple[Any, ...] = tuple(map(scalar, items))
     if len(widths) != ndim:
         raise InputError(f"window: expected one width or {ndim}, as many as sigma_spatial has entries, got {widths}")
     if not all(type(width) is int and width > 0 and width % 2 == 1 for width in widths):

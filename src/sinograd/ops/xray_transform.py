@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor
 
+from sinograd.ops.derivatives import Function, linear_op
 from sinograd.ops.geometry_operator import GeometryOperator
 from sinograd.ops.joseph import joseph, joseph_adjoint
 
@@ -25,9 +28,14 @@ class XRayTransform(GeometryOperator):
     """
 
     def _apply_operator(self, x: Tensor) -> Tensor:
-        g = self.geometry
-        return joseph(x, g.vectors, g.divergent, g.detector.shape, self.grid.spacing, self.grid.center)
+        return linear_op(x, *self._pair())
 
     def _apply_adjoint(self, y: Tensor) -> Tensor:
-        g = self.geometry
-        return joseph_adjoint(y, g.vectors, g.divergent, self.grid.shape, self.grid.spacing, self.grid.center)
+        return linear_op(y, *reversed(self._pair()))
+
+    def _pair(self) -> tuple[Function, Function]:
+        g, grid = self.geometry, self.grid
+        beam = {"vectors": g.vectors, "divergent": g.divergent, "spacing": grid.spacing, "center": grid.center}
+        return partial(joseph, detector=g.detector.shape, **beam), partial(
+            joseph_adjoint, grid_shape=grid.shape, **beam
+        )

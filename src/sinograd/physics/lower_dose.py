@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry.checks import scalar
 from sinograd.physics.draws import binomial
 from sinograd.physics.noise_arguments import (
     check_floor,
@@ -118,6 +119,7 @@ def low_dose(
             many axes, no energy or numbers that are not finite, or line integrals so negative that a reading has
             more than 1e30 photons.
     """
+    dose = scalar(dose)  # pyright: ignore[reportAssignmentType]
     if isinstance(dose, bool) or not isinstance(dose, int | float):
         raise InputTypeError(f"dose must be a number, got {type(dose).__name__}")
     if not 0 < dose <= 1:

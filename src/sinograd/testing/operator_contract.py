@@ -36,6 +36,7 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.autograd import forward_ad
 
 DTYPES = (torch.float32, torch.float64)
 SEEDS = range(7)
@@ -185,6 +186,37 @@ class ExactnessContract:
             x = noise(one.domain_shape, 0, torch.float64, device).requires_grad_()
             assert torch.autograd.gradcheck(one, x, fast_mode=self.fast_gradcheck)
             assert torch.autograd.gradgradcheck(one, x, fast_mode=self.fast_gradcheck)
+
+    def test_forward_mode(self, tiny_operator: Any, device: torch.device) -> None:
+        """The tangent of a linear operator at t is the operator of t: by `torch.func`, by dual numbers, nested."""
+        for one in (tiny_operator, tiny_operator.T):
+            x, t = (noise(one.domain_shape, seed, torch.float64, device) for seed in (0, 1))
+            value, tangent, *_ = torch.func.jvp(one, (x,), (t,))
+            assert distance(value, one(x)) <= 1e-13
+            assert distance(tangent, one(t)) <= 1e-13
+            with forward_ad.dual_level():
+                tangent = forward_ad.unpack_dual(one(forward_ad.make_dual(x, t))).tangent
+            assert tangent is not None
+            assert distance(tangent, one(t)) <= 1e-13
+
+            def along(x: Tensor, one: Any = one, t: Tensor = t) -> Tensor:
+                return torch.func.jvp(lambda x: one(x).square(), (x,), (t,))[1]
+
+            assert distance(torch.func.jvp(along, (x,), (t,))[1], 2 * one(t).square()) <= 1e-13
+
+    def test_transforms(self, tiny_operator: Any, device: torch.device) -> None:
+        """Gradients, products with the Hessian and batches by `torch.func`."""
+        for one in (tiny_operator, tiny_operator.T):
+            batch = noise((3, *one.domain_shape), 0, torch.float64, device)
+            gradient = torch.func.grad(lambda x, one=one: one(x).square().sum())
+            expected = 2 * one.T(one(batch))
+            assert distance(gradient(batch), expected) <= 1e-13
+            assert distance(torch.func.vmap(gradient)(batch), expected) <= 1e-13
+            assert distance(torch.func.vmap(one, 1)(batch.movedim(0, 1)), one(batch)) <= 1e-13
+            assert (
+                distance(torch.func.jvp(gradient, (batch,), (batch[:1].expand(batch.shape),))[1][2], expected[0])
+                <= 1e-13
+            )
 
     def test_matrix_of_the_adjoint_is_the_transpose(self, tiny_operator: Any, device: torch.device) -> None:
         """Entry by entry; nothing is hidden in a sum."""

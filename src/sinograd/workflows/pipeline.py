@@ -158,7 +158,10 @@ def _prepare(request: Request, scan: Scan, report: Report) -> Scan:
 def _centered(request: Request, scan: Scan, report: Report) -> tuple[Scan, Center | None]:
     """The scan with its detector where the centre of rotation says."""
     from sinograd.geometry import shift_detector
+    from sinograd.preparation.center.rotation import warn_of_rotation
 
+    if request.center != "auto":
+        warn_of_rotation(scan.projections, scan.geometry)
     if request.center == "file":
         return scan, None
     if isinstance(request.center, float):

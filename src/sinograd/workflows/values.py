@@ -79,7 +79,9 @@ def center_choice(value: Any, name: str = "center") -> str | float:
 
 
 def number(value: Any, name: str, *, whole: bool = False) -> Any:
-    """A number as it is; None stays None. InputTypeError for text, truth values and everything else."""
+    """A number of Python, NumPy or torch; None stays None. InputTypeError for text, truth values and all else."""
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()
     kind, noun = (Integral, "a whole number") if whole else (Real, "a number")
     if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
         raise InputTypeError(f"`{name}`: expected {noun}, got {value!r}")
@@ -88,6 +90,8 @@ def number(value: Any, name: str, *, whole: bool = False) -> Any:
 
 def switch(value: Any, name: str) -> bool:
     """True or False. InputTypeError for everything else: the text "no" would be true."""
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()
     if not isinstance(value, bool):
         raise InputTypeError(f"`{name}`: expected True or False, got {value!r}")
     return value

@@ -51,7 +51,10 @@ FULL_TURNS: dict[str, Array] = {
     **{f"random {views}": random(views) for views in (100, 500)},
     "random, other": random(100, 2),
     "in random order": np.random.default_rng(1).permutation(evenly(360)),
-    **{f"{k} of {n}": bursts(1000, k, n) for k, n in [(5, 25), (10, 20), (4, 10), (2, 8), (5, 40), (20, 50)]},
+    **{
+        f"{k} of {n}": bursts(1000, k, n)
+        for k, n in [(5, 25), (10, 20), (4, 10), (2, 8), (5, 40), (20, 50), (10, 50), (5, 60)]
+    },
     "30 % dropped": some(480, 0.7),
     "60 % dropped": some(720, 0.4),
     "0.25 and 1 degree": np.radians(np.r_[np.arange(0, 120, 0.25), np.arange(120, 360, 1.0)]),

@@ -100,6 +100,11 @@ def _geometry(path: Path, parameters: dict[str, Any], angles: np.ndarray, column
         raise InputError(f"{path}: parameters.distanceUnit {unit!r} is unknown, expected {' or '.join(_MM)}")
     source_to_origin = _MM[unit] * _number(path, parameters, "distanceSourceOrigin")
     source_to_detector = _MM[unit] * _number(path, parameters, "distanceSourceDetector")
+    if source_to_detector < source_to_origin:
+        raise InputError(
+            f"{path}: parameters.distanceSourceDetector {source_to_detector:g} mm is less than distanceSourceOrigin "
+            f"{source_to_origin:g} mm; are the two swapped?"
+        )
     magnification = source_to_detector / source_to_origin
     if "pixelSizePost" in parameters:
         spacing = _MM[unit] * _number(path, parameters, "pixelSizePost")

@@ -29,6 +29,10 @@ HIT = 0.02
 SEAM_MOTION = 2.0
 
 
+# Columns at the ends of a row that smoothing and differences spoil.
+MARGIN = 5
+
+
 class Comparison(Protocol):
     """Lines measured twice, as rows of pairs."""
 
@@ -48,8 +52,10 @@ class Conjugates:
 
     name, twice = "conjugate rays", True
 
-    def __init__(self, sinograms: Sinograms) -> None:
+    def __init__(self, sinograms: Sinograms, most: int = MOST_SAMPLES) -> None:
+        """most: samples that are compared; of more, some views are left out."""
         self._data = sinograms
+        self.columns = sinograms.columns
         self._smooth = _smoothed(sinograms.values)
         angles = sinograms.angles.numpy()
         self._angles = angles
@@ -57,7 +63,7 @@ class Conjugates:
         third = sinograms.columns / 3
         self._passable = (step * third <= MOST_MOTION) & (step <= 1.5 * sinograms.step + 1e-9)
         self._step = np.maximum(step, 1e-12)
-        every = max(1, math.ceil(sinograms.values.numel() / MOST_SAMPLES))
+        every = max(1, math.ceil(sinograms.values.numel() / most))
         self._chosen = np.arange(0, len(angles), every)
 
     def pairs(self, offset: float) -> tuple[Tensor, Tensor, Tensor]:
@@ -183,3 +189,27 @@ def _mirrored(values: Tensor, fan: np.ndarray) -> tuple[Tensor, Tensor]:
         read = values[..., torch.from_numpy(whole + k - 1)]
         result += read.mul_(torch.from_numpy(np.where(seen, weight, 0.0)).to(values))
     return result, torch.from_numpy(seen)
+
+
+def mismatch(comparison: Comparison, offset: float) -> tuple[float, float]:
+    """|a - b|^2 / (|a|^2 + |b|^2) of differences along rows, and the number of pairs."""
+    one, two, mask = comparison.pairs(offset)
+    mask = inner(mask)
+    if not bool(mask.any()):
+        return math.nan, 0.0
+    a, b = differences(one), differences(two)
+    energy = float((a.square() + b.square())[mask].double().sum())
+    return float((a - b)[mask].double().square().sum()) / max(energy, 1e-30), float(mask.sum())
+
+
+def differences(rows: Tensor) -> Tensor:
+    """Central differences along rows: [rows, columns - 2]."""
+    return (rows[..., 2:] - rows[..., :-2]) / 2
+
+
+def inner(mask: Tensor) -> Tensor:
+    """Where central differences consist of pairs, away from the ends of the detector."""
+    pairs = mask[..., 2:] & mask[..., 1:-1] & mask[..., :-2]
+    pairs[..., : MARGIN - 1] = False
+    pairs[..., pairs.shape[-1] - MARGIN + 1 :] = False
+    return pairs

@@ -14,7 +14,16 @@ from torch import Tensor
 
 from sinograd.errors import CenterWarning, InputError
 from sinograd.geometry import Geometry, shift_detector
-from sinograd.preparation.center.comparisons import Comparison, Conjugates, Seam, seam_ends
+from sinograd.preparation.center.comparisons import (
+    Comparison,
+    Conjugates,
+    Seam,
+    differences,
+    inner,
+    mismatch,
+    seam_ends,
+)
+from sinograd.preparation.center.rotation import compare_senses
 from sinograd.preparation.center.sinogram import Progress, Sinograms, read_sinograms
 
 # Columns of the coarsest level, those it may have where views are far apart, and the part of the most pairs at any
@@ -27,9 +36,6 @@ LEAST_PAIRS = 16
 
 # Blocks of rows, or of columns where there are few rows, whose parts of the slope of the mismatch are independent.
 ROW_BLOCKS, COLUMN_BLOCKS = 24, 8
-
-# Columns at the ends of a row that smoothing and differences spoil.
-MARGIN = 5
 
 # Standard errors are made larger by this: the level is chosen by them, which flatters them. In Monte Carlo trials of
 # all kinds of scan, errors then are 0.6 to 1.2 times what is claimed.
@@ -120,7 +126,7 @@ def find_center(
 
     Warns:
         CenterWarning: the standard error is above half a pixel, the minimum does not stand out, or it lies at the end
-            of the reach.
+            of the reach; or the views of a fan or cone beam fit a scan that turns the other way better.
     """
     if not 0 < reach < 0.5:
         raise InputError(f"reach: expected a share of the detector's width between 0 and 0.5, got {reach}")
@@ -129,7 +135,10 @@ def find_center(
         make = _comparison(sinograms)
         search = _search(make, sinograms, reach)
         offset, error = _refine(make, sinograms, search.joined, search.best)
+        senses = compare_senses(sinograms, reach)
     doubts = _doubts(search, offset, error, sinograms.columns)
+    if senses is not None and senses.is_reversed:
+        doubts.append(str(senses))
     found = Center(
         offset * geometry.detector.column_spacing,
         offset,
@@ -192,7 +201,7 @@ def _search(make: Make, sinograms: Sinograms, reach: float) -> _Search:
         comparison = make(sinograms.binned(factor))
         steps = math.ceil(most / (factor / 2))
         candidates = np.arange(-steps, steps + 1) * (most / steps)
-        judged = [_mismatch(comparison, float(offset)) for offset in candidates]
+        judged = [mismatch(comparison, float(offset)) for offset in candidates]
         criterion, pairs = (np.array(column) for column in zip(*judged, strict=True))
         if pairs.max() > 0:
             break
@@ -211,17 +220,6 @@ def _nothing_twice(sinograms: Sinograms) -> str:
         f"{len(sinograms.angles)} views, {math.degrees(sinograms.step):.3g} degrees apart over {arc:.4g} degrees, was "
         "measured from both sides; give it (detector.offset), or measure half a turn and the fan angle in finer steps"
     )
-
-
-def _mismatch(comparison: Comparison, offset: float) -> tuple[float, float]:
-    """|a - b|^2 / (|a|^2 + |b|^2) of differences along rows, and the number of pairs."""
-    one, two, mask = comparison.pairs(offset)
-    mask = _inner(mask)
-    if not bool(mask.any()):
-        return math.nan, 0.0
-    a, b = _differences(one), _differences(two)
-    energy = float((a.square() + b.square())[mask].double().sum())
-    return float((a - b)[mask].double().square().sum()) / max(energy, 1e-30), float(mask.sum())
 
 
 def _refine(make: Make, sinograms: Sinograms, factor: int, offset: float) -> tuple[float, float]:
@@ -263,10 +261,10 @@ def _parabola(comparison: Comparison, offset: float, step: float) -> tuple[float
     """
     k = torch.arange(-3, 4, dtype=torch.float64)
     rows = [comparison.pairs(offset + step * float(i)) for i in k]
-    mask = torch.stack([_inner(row[2]) for row in rows]).all(0)
+    mask = torch.stack([inner(row[2]) for row in rows]).all(0)
     if int(mask.sum()) < LEAST_PAIRS:
         return None
-    squares = torch.stack([torch.where(mask, _differences(one - two), 0.0).double() for one, two, _ in rows]).square()
+    squares = torch.stack([torch.where(mask, differences(one - two), 0.0).double() for one, two, _ in rows]).square()
     # slope and curvature of the least-squares parabola through the seven values of every element
     slopes = torch.einsum("k,krc->rc", k / (28 * step), squares)
     bends = torch.einsum("k,krc->rc", (k.square() - 4) / (84 * step**2), squares)
@@ -286,19 +284,6 @@ def _sum_variance(values: Tensor, mask: Tensor) -> float:
     else:
         sums = torch.stack([part.sum(1) for part in values.tensor_split(COLUMN_BLOCKS, dim=1)]).flatten()
     return float(sums.square().sum())
-
-
-def _differences(rows: Tensor) -> Tensor:
-    """Central differences along rows: [rows, columns - 2]."""
-    return (rows[..., 2:] - rows[..., :-2]) / 2
-
-
-def _inner(mask: Tensor) -> Tensor:
-    """Where central differences consist of pairs, away from the ends of the detector."""
-    inner = mask[..., 2:] & mask[..., 1:-1] & mask[..., :-2]
-    inner[..., : MARGIN - 1] = False
-    inner[..., inner.shape[-1] - MARGIN + 1 :] = False
-    return inner
 
 
 def _doubts(search: _Search, offset: float, error: float, columns: int) -> list[str]:

@@ -73,6 +73,12 @@ class Sinograms:
         vectors[:, 2] *= factor
         return Sinograms(values, self.angles, vectors, self.divergent, factor * self.joined)
 
+    def negated(self) -> Sinograms:
+        """The same views of a scan that turned the other way."""
+        angles = torch.remainder(-self.angles, 2 * math.pi)
+        order = torch.argsort(angles, stable=True)
+        return Sinograms(self.values[:, order], angles[order], self.vectors, self.divergent, self.joined)
+
     def fan(self, offset: float) -> np.ndarray:
         """Fan coordinate of each column (`Orbit.fan`) if the detector stands `offset` of its own columns along +u."""
         vectors = slid(self.vectors, 0.0, offset / self.joined)

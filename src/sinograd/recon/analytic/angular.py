@@ -4,13 +4,15 @@ Each view stands for an arc, by the trapezoid rule on the circle: half of its tw
 uneven they are. Across a step G detail finer than rho G is aliased at the distance rho from the axis; the amplitudes
 of coarser structure stay. So the trapezoid rule holds up to
 
-    limit = max(1/4 rad, 3 typical steps, min(1/2 rad, 3 typical steps + 4 (ninth decile - median of the steps))),
+    limit = max(1/4 rad, 3 typical steps, min(1/2 rad, 3 typical steps + 4 (long step - median step))),
 
 the first as structure of a quarter of the object's radius is then sampled everywhere in it (the detector's
 resolution is finer than that from eight columns on), the second so that scans of few, equally spaced views have no
-gaps, the third for steps that vary: the longest of n random ones is about log(n) times their mean. A longer step is a
-gap: a missing range, where it is not measured from the other side. Views stand for nothing there, redundancy weights
-fall to zero towards it, and coverage reports it.
+gaps, the third for steps that vary. Half of the scan's angle lies in long steps or longer ones: they are those between
+bursts, and the longest of n random steps is about log(n) times their mean.
+
+A longer step is a gap: a missing range, where it is not measured from the other side. Views stand for nothing there,
+redundancy weights fall to zero towards it, and coverage reports it.
 """
 
 from __future__ import annotations
@@ -22,10 +24,11 @@ import torch
 from torch import Tensor
 
 # A step is a gap where it is longer than this, rad, and than this many typical steps; and where steps vary, than these
-# and so many times their spread, up to that, rad.
+# and so many times their spread, up to that, rad; so many steps are a pattern.
 BEARABLE_STEP = 1 / 4
 GAP_STEPS = 3.0
 GAP_SPREADS, WIDEST_SPREAD_STEP = 4.0, 1 / 2
+PATTERN = 4
 
 # No typical step is wider than this (so that two thirds of a turn without views are always a gap), and what a view
 # stands for that has no neighbour, rad.
@@ -132,9 +135,17 @@ def longest_step(typical: float, steps: Tensor, bearable: float) -> float:
     others = steps.sort().values[:-1]
     if len(others) == 0:
         return GAP_STEPS * typical
-    ninth_decile = float(others[(9 * (len(others) - 1)) // 10])
-    varied = GAP_STEPS * typical + GAP_SPREADS * (ninth_decile - float(others.median()))
+    varied = GAP_STEPS * typical + GAP_SPREADS * (_step_of_half_the_angle(others) - float(others.median()))
     return max(GAP_STEPS * typical, bearable, min(varied, WIDEST_SPREAD_STEP))
+
+
+def _step_of_half_the_angle(ascending: Tensor) -> float:
+    """Half of the angle lies in steps of this length or more; of steps that the object may bear, and of four or more,
+    as fewer are no pattern."""
+    steps = ascending[ascending <= WIDEST_SPREAD_STEP]
+    covered = steps.cumsum(0)
+    longer = int((covered > float(covered[-1]) / 2).sum()) if len(steps) else 0
+    return float(steps[-max(longer, PATTERN)]) if len(steps) >= PATTERN else float(ascending.median())
 
 
 def typical_step(angles: Tensor, sorted_steps: Tensor) -> float:

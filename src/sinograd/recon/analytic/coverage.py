@@ -93,12 +93,15 @@ def scan_sampling(orbit: Orbit) -> AngularSampling:
     """Steps and gaps of an orbit's views.
 
     Long steps whose rays were all measured from the other side are gaps, as conjugate rays sample them more densely;
-    else those alone are gaps which are longer than the object bears (see `angular`).
+    else those alone are gaps which are longer than the object bears (see `angular`). Views of a parallel beam and their
+    conjugates are sampled together where there is no such gap (see `redundancy`).
     """
-    dense = angular_sampling(orbit.angles, not orbit.divergent, bearable=0.0)
-    if dense.closed or measure_coverage(orbit, dense).missing == 0:
-        return dense
-    return angular_sampling(orbit.angles, not orbit.divergent)
+    parallel = not orbit.divergent
+    borne = angular_sampling(orbit.angles, parallel)
+    if parallel and borne.closed:
+        return borne
+    dense = angular_sampling(orbit.angles, parallel, bearable=0.0)
+    return dense if dense.closed or measure_coverage(orbit, dense).missing == 0 else borne
 
 
 def measure_coverage(orbit: Orbit, sampling: AngularSampling) -> Coverage:

@@ -8,6 +8,7 @@ from torch import Tensor
 from sinograd.errors import InputTypeError
 from sinograd.geometry import FanBeam, Geometry, Grid, ParallelBeam
 from sinograd.ops.arguments import check_pair
+from sinograd.ops.derivatives import untransformed
 from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection, Progress
 
 
@@ -48,10 +49,11 @@ def fbp(
     Warns:
         CoverageWarning: rays are missing; says which.
     """
-    grid = check_fbp(geometry, grid)
-    whole = FilteredBackprojection.of(
-        geometry, grid, window=window, cutoff=cutoff, truncation=truncation, taps=taps, weights=weights
-    )
+    with untransformed(taps, weights):
+        grid = check_fbp(geometry, grid)
+        whole = FilteredBackprojection.of(
+            geometry, grid, window=window, cutoff=cutoff, truncation=truncation, taps=taps, weights=weights
+        )
     return whole.on(device, memory).volume(projections, progress)
 
 

@@ -8,6 +8,7 @@ from torch import Tensor
 from sinograd.errors import InputTypeError
 from sinograd.geometry import ConeBeam, Geometry, Grid
 from sinograd.ops.arguments import check_pair
+from sinograd.ops.derivatives import untransformed
 from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection, Progress
 
 
@@ -63,10 +64,11 @@ def fdk(
     Warns:
         CoverageWarning: rays are missing; says which.
     """
-    grid = check_fdk(geometry, grid)
-    whole = FilteredBackprojection.of(
-        geometry, grid, window=window, cutoff=cutoff, truncation=truncation, taps=taps, weights=weights
-    )
+    with untransformed(taps, weights):
+        grid = check_fdk(geometry, grid)
+        whole = FilteredBackprojection.of(
+            geometry, grid, window=window, cutoff=cutoff, truncation=truncation, taps=taps, weights=weights
+        )
     return whole.on(device, memory).volume(projections, progress)
 
 

@@ -20,6 +20,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import torch
@@ -29,8 +30,9 @@ from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import ConeBeam, Geometry, Grid
 from sinograd.geometry.checks import count
 from sinograd.ops.arguments import autocast, check_shape, check_tensor, check_volume
-from sinograd.ops.backprojection import add_backprojection, backproject
+from sinograd.ops.backprojection import add_backprojection, backprojection_pair
 from sinograd.ops.cuda.program import capturing
+from sinograd.ops.derivatives import linear, linear_op, recorded, transformed
 from sinograd.ops.kernel_views import is_axial
 from sinograd.ops.memory import enough_memory
 from sinograd.ops.projection_tables import WHOLE, Portion
@@ -176,6 +178,8 @@ class FilteredBackprojection:
         with enough_memory("filtered backprojection", projections, shape, IN_SLABS):
             if self.learns_from(projections):
                 return self._differentiable(projections, progress)
+            if transformed(projections):
+                return linear(projections, partial(self.volume, progress=progress), self.recomputed().adjoint)
             return self.add(projections.new_zeros(shape), projections, progress=progress)
 
     def add(
@@ -281,8 +285,13 @@ class FilteredBackprojection:
         return (*projections.shape[: projections.ndim - self.scan.ndim], *self.grid.shape)
 
     def learns_from(self, projections: Tensor) -> bool:
-        """Whether autograd records what is done with the projections, the taps or the weights."""
-        return torch.is_grad_enabled() and any(t.requires_grad for t in (projections, self.taps, self.weights))
+        """Whether autograd records what is done with the projections, the taps or the weights.
+
+        Of projections that a transform of `torch.func` or forward mode follows, everything is linear: see `volume`.
+        """
+        if recorded(self.taps, self.weights):
+            return True
+        return torch.is_grad_enabled() and projections.requires_grad and not transformed(projections)
 
     def check(self, projections: Tensor) -> None:
         """Raise InputTypeError or InputError for wrong shapes and dtypes, and taps or weights that are not finite."""
@@ -321,8 +330,10 @@ class FilteredBackprojection:
 
     def _differentiable(self, projections: Tensor, progress: Progress | None) -> Tensor:
         filtered = filter_views(projections, self.scan, self.taps, self.weights, slice(0, self.views))
-        place = (self.grid.spacing, self.grid.center, self.scan.orbit.weighting)
-        volume = backproject(filtered, self.scan.vectors, self.geometry.divergent, self.grid.shape, *place)
+        detector = filtered.shape[1 - self.scan.ndim :]
+        beam = (self.scan.vectors, self.geometry.divergent, detector)
+        pair = backprojection_pair(*beam, self.grid, self.scan.orbit.weighting)
+        volume = linear_op(filtered, *pair)
         if progress is not None:
             progress(self.views, self.views)
         return volume
@@ -361,5 +372,6 @@ def _check_parameter(name: str, tensor: Tensor) -> None:
         raise InputTypeError(f"{name}: expected a torch.Tensor, got {type(tensor).__name__}")
     if not tensor.is_floating_point():
         raise InputTypeError(f"{name}: expected floating-point numbers, got {tensor.dtype}")
-    if not capturing(tensor.device) and not bool(torch.isfinite(tensor.detach()).all()):
+    unseen = capturing(tensor.device) or transformed(tensor)
+    if not unseen and not bool(torch.isfinite(tensor.detach()).all()):
         raise InputError(f"{name}: expected finite values, got NaN or infinity")

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sinograd.ops.arguments import autocast
 from sinograd.ops.backprojection import backproject_adjoint
+from sinograd.ops.derivatives import transformed
 from sinograd.recon.analytic.filtered_backprojection import BLOCK_VIEWS, FilteredBackprojection, Progress
 from sinograd.recon.analytic.view_filter import filter_views
 
@@ -32,9 +33,21 @@ class Recomputed:
 
     def volume(self, projections: Tensor, progress: Progress | None = None) -> Tensor:
         """As `FilteredBackprojection.volume`."""
+        if transformed(projections, self.whole.taps, self.whole.weights):
+            return self.whole.volume(projections, progress)
         result = _Recomputed.apply(autocast(projections), self.whole.taps, self.whole.weights, self, progress)
         assert isinstance(result, Tensor)
         return result
+
+    def adjoint(self, volume: Tensor) -> Tensor:
+        """The gradient of the projections from that of the volume, [..., (z,) y, x]."""
+        whole = self.whole.replace(self.whole.taps.detach(), self.whole.weights.detach())
+        batch = volume.shape[: volume.ndim - len(whole.grid.shape)]
+        zeros = volume.new_zeros(()).expand(*batch, *whole.geometry.projection_shape)  # it does not depend on values
+        inputs = zeros, whole.taps, whole.weights
+        (gradient, *_) = _block_by_block(Recomputed(whole, self.block), inputs, (True, False, False), volume)
+        assert gradient is not None
+        return gradient
 
     def blocks(self, projections: Tensor) -> list[slice]:
         """Views that the backward pass takes at a time."""
@@ -73,7 +86,7 @@ def _block_by_block(
     run: Recomputed, inputs: tuple[Tensor, ...], needed: tuple[bool, ...], grad: Tensor
 ) -> list[Tensor | None]:
     projections, taps, weights = inputs
-    of_projections = torch.empty_like(projections) if needed[0] else None
+    of_projections = projections.new_empty(projections.shape) if needed[0] else None
     of_taps = torch.zeros_like(taps) if needed[1] else None
     of_weights = torch.empty_like(weights) if needed[2] else None
     for part in run.blocks(projections):

@@ -13,6 +13,7 @@ from torch import Tensor
 from sinograd.errors import InputError
 from sinograd.geometry import Grid
 from sinograd.ops.arguments import autocast
+from sinograd.ops.derivatives import transformed
 from sinograd.ops.devices import compute_device
 from sinograd.ops.slab_plan import Slab, memory_of
 from sinograd.ops.transfers import Downloads
@@ -85,7 +86,7 @@ class OnDevice:
             )
         memory, shape = memory_of(where, self.memory), whole.volume_shape(projections)
         element = projections.element_size() * max(1, math.prod(shape[: len(shape) - whole.grid.ndim]))
-        if whole.learns_from(projections):
+        if whole.learns_from(projections) or transformed(projections):
             _check_fits_with_gradients(whole, element, memory, where)
             return whole.recomputed().volume(projections.to(where), progress).to(projections.device)
         volume = projections.new_empty(shape)
