@@ -212,10 +212,22 @@ class FilteredBackprojection:
         """
         first, last = self._span(views)
         self._check_target(volume, projections, last - first)
-        of_all = projections.shape[-self.scan.ndim] == self.views
-        offset = 0 if of_all else first
         if block is not None:
             block = count(block, "block")
+        return self.add_unchecked(volume, projections, (first, last), progress, block)
+
+    def add_unchecked(
+        self,
+        volume: Tensor,
+        projections: Tensor,
+        views: tuple[int, int],
+        progress: Progress | None = None,
+        block: int | None = None,
+    ) -> Tensor:
+        """As `add`, of views (first, end), without its checks; of a slab, whose projections have fewer rows."""
+        first, last = views
+        of_all = projections.shape[-self.scan.ndim] == self.views
+        offset = 0 if of_all else first
         if block is None:
             view_bytes = projections.nbytes // max(1, projections.shape[-self.scan.ndim])
             block = block_views(volume.nbytes, view_bytes, volume.is_cuda)
@@ -310,8 +322,6 @@ class FilteredBackprojection:
         """Raise InputTypeError or InputError unless `added` views of the projections can be added to the volume."""
         check_volume(volume, self.grid)
         views, *image = self.geometry.projection_shape
-        if self.scan.ndim == 3 and self.scan.detector.shape[0] < image[0]:
-            image[0] = self.scan.detector.shape[0]  # of a slab
         check_tensor("projections", projections, 1 + len(image))
         got = tuple(projections.shape[-1 - len(image) :])
         if got[0] not in (views, added) or list(got[1:]) != image:
