@@ -14,8 +14,8 @@
       OutOfMemory             also a MemoryError
       Stopped                 the user interrupted the work; also a KeyboardInterrupt
     SinogradWarning           also a UserWarning
-      ScanWarning, PreparationWarning, CenterWarning, CoverageWarning, GridWarning, ConvergenceWarning,
-      NoEffectWarning, UnmatchedPairWarning, UnitWarning, PluginWarning
+      ScanWarning, PreparationWarning (TruncationWarning), CenterWarning, CoverageWarning, GridWarning,
+      ConvergenceWarning, NoEffectWarning, UnmatchedPairWarning, UnitWarning, PluginWarning
 
 Messages name arguments, in backquotes where a command may have an option for them: `` `force=True` replaces it``.
 The command line prints the option's name in that place.
@@ -114,6 +114,10 @@ class ScanWarning(SinogradWarning):
 
 class PreparationWarning(SinogradWarning):
     """Readings that preparation could not correct as it should; the message holds the counts."""
+
+
+class TruncationWarning(PreparationWarning):
+    """An object that reaches beyond the detector; the message says in how many views, and what that costs."""
 
 
 class CenterWarning(SinogradWarning):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sinograd.data import Scan
 from sinograd.data.blocks import views_per_block
-from sinograd.errors import InputError, InputTypeError, PreparationWarning
+from sinograd.errors import InputError, InputTypeError, PreparationWarning, TruncationWarning
 from sinograd.geometry import detector_region, shift_detector
 from sinograd.geometry.regions import check_binning, check_span
 from sinograd.preparation.beam_hardening import correct_beam_hardening_
@@ -24,6 +24,7 @@ from sinograd.preparation.overview import Overview, spans
 from sinograd.preparation.region import joined
 from sinograd.preparation.rings import SEGMENTS, check_ring_options, ring_errors
 from sinograd.preparation.shifts import check_shifts, shift_projections_, unmeasured_edges
+from sinograd.preparation.truncated import Truncation, find_truncation
 
 # Bytes of float32 projections that are worked on at once, so that they stay in the cache; at least one view.
 BLOCK_BYTES = 8 << 20
@@ -48,8 +49,8 @@ def prepare(
     columns, and line integrals can be interpolated across the edge of a dense object without falling below zero.
 
     Images that are bad as a whole are left out: references and dark images that differ from the others, and views
-    without counts, in whole or in a part that others have, saturated ones, and ones without a number. The geometry of
-    the result is that of the other views, so that weights follow.
+    without counts, in whole or in a part that others have, saturated ones, and measured ones without a number. The
+    geometry of the result is that of the other views, so that weights follow.
 
     Views are read and worked on in blocks of about 8 MB. Beside the result, float32 [views, rows, columns], a call
     allocates that block, the means of references and dark (float32, one image for each time at which references were
@@ -70,11 +71,14 @@ def prepare(
 
     Raises:
         ValueError: counts without a reference, references, shifts or exposures that do not fit the projections, a
-            reference that is not above the dark, no view with a good reading, options that do not fit.
+            reference that is not above the dark, no view with a good reading, a view
+            of line integrals without any, options that do not fit.
 
     Warns:
         PreparationWarning: readings were repaired, or more than 1 % of the detector's elements; says how many. Views,
             references or dark images were left out; says which and why.
+        TruncationWarning: the object reaches beyond the detector; says in which share of the views and rows, and how
+            much too high that makes the volume.
     """
     if not isinstance(scan, Scan):
         raise InputTypeError(f"scan must be a Scan, got {type(scan).__name__}")
@@ -99,6 +103,7 @@ class _Run:
         self.correction = Correction(scan, options, self.rows, self.columns, self.name)
         self.overview = Overview(self.views, self.geometry.rows, self.geometry.columns)
         self.bad: dict[str, np.ndarray] = {}
+        self.truncation: Truncation | None = None
         self.air = self._air()
         self.moves = self._moves(calibration)
         if options.rings:
@@ -133,8 +138,11 @@ class _Run:
             for view in np.flatnonzero(~good).tolist():
                 sums[int(segment[view])] -= images[view]
             self._reduce_rings(images, sums, segment, step, good)
+        out = _chosen(out, good)
+        result = self._finished(out, good)
+        self.truncation = find_truncation(out, result.geometry)
         self._warn(good)
-        return self._finished(_chosen(out, good), good)
+        return result
 
     def _good_views(self) -> np.ndarray:
         """Which views are good as a whole, bool [views]; ValueError where none is."""
@@ -144,11 +152,13 @@ class _Run:
         good = np.ones(self.views, dtype=bool)
         for numbers in self.bad.values():
             good &= ~np.isin(np.arange(self.views), numbers)
-        if not good.any():
-            counts = {what: int(n[0]) for what, n in self.correction.counts.items()}
+        computed = self.scan.kind == "line integrals"  # what left a whole view without numbers is no detector
+        if not good.any() or (computed and not good.all()):
+            view = int(np.flatnonzero(~good)[0])
+            counts = {what: int(n[view]) for what, n in self.correction.counts.items()}
             raise InputError(
-                f"{self.name}: view 0 has no good reading: {counts['saturated']} saturated, {counts['not finite']} NaN "
-                f"or infinite; nor has any other of {self.views} views"
+                f"{self.name}: view {view} has no good reading: {counts['saturated']} saturated, "
+                f"{counts['not finite']} NaN or infinite; so have {int((~good).sum())} of {self.views} views"
             )
         return good
 
@@ -230,6 +240,8 @@ class _Run:
         for text in (self._left_out_text(), self._repaired_text(good)):
             if text:
                 warnings.warn(f"{self.name}: {text}", PreparationWarning, stacklevel=4)
+        if self.truncation is not None:
+            warnings.warn(f"{self.name}: {self.truncation.text}", TruncationWarning, stacklevel=4)
 
     def _left_out_text(self) -> str:
         parts = []

@@ -150,9 +150,13 @@ def _grid(request: Request, scan: Scan) -> Grid:
 
 def _prepare(request: Request, scan: Scan, report: Report) -> Scan:
     """The scan in memory, as line integrals, with finite values."""
+    from sinograd.errors import TruncationWarning
     from sinograd.preparation import prepare
 
-    return prepare(scan, request.preparation, progress=report.stage("reading", len(scan.geometry))).validate()
+    with warnings.catch_warnings():
+        if request.truncation != "none":  # rows are continued
+            warnings.simplefilter("ignore", TruncationWarning)
+        return prepare(scan, request.preparation, progress=report.stage("reading", len(scan.geometry))).validate()
 
 
 def _centered(request: Request, scan: Scan, report: Report) -> tuple[Scan, Center | None]:

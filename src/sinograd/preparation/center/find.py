@@ -41,6 +41,10 @@ ROW_BLOCKS, COLUMN_BLOCKS = 24, 8
 # all kinds of scan, errors then are 0.6 to 1.2 times what is claimed.
 CAUTION = 1.5
 
+# Error in pixels that interpolation between columns and views leaves without any noise, and the largest difference
+# between two levels that counts as such.
+LEAST_ERROR, LARGEST_DIFFERENCE = 0.015, 0.2
+
 # Standard error in pixels above which a centre is uncertain; neighbouring elements that share their noise; and the part
 # of the detector within which two minima of the criterion are one.
 LARGEST_ERROR, SHARED, NEAR = 0.5, 3, 0.02
@@ -108,7 +112,8 @@ def find_center(
     with ever finer columns down to the detector's own. What changes slowly along a row does not count, so that drift
     of the beam and objects larger than the field of view do no harm. The standard error comes from the curvature of
     the mismatch and from how much its slope differs between parts of the scan (the sandwich estimate of H. White,
-    Econometrica 50(1), 1982), at the level at which it is smallest.
+    Econometrica 50(1), 1982), at the level at which it is smallest; to it comes what two levels differ by:
+    without noise it is the interpolation between columns and views that errs.
 
     Reads the rows it needs: those next to the plane of the orbit of a cone beam, up to eight bands of a parallel one;
     it holds those and a few copies (at most some 2 million samples each), and reads 64 MB at a time.
@@ -225,6 +230,7 @@ def _nothing_twice(sinograms: Sinograms) -> str:
 def _refine(make: Make, sinograms: Sinograms, factor: int, offset: float) -> tuple[float, float]:
     """Offset and standard error at the level where that is smallest, from joined columns down to single ones."""
     best: tuple[float, float] | None = None
+    levels: list[float] = []
     last_error = math.inf
     while True:
         found = _descend(make(sinograms.binned(factor)), offset, factor)
@@ -233,6 +239,7 @@ def _refine(make: Make, sinograms: Sinograms, factor: int, offset: float) -> tup
             jump = abs(new - offset)
             if best is not None and jump > 4 * math.hypot(error, last_error) + factor:
                 break  # noise has taken over
+            levels.append(new)
             offset, last_error = new, error
             if best is None or error < best[1]:
                 best = found
@@ -241,7 +248,9 @@ def _refine(make: Make, sinograms: Sinograms, factor: int, offset: float) -> tup
         factor //= 2
     if best is None:
         return offset, math.inf
-    return best
+    # the same scan at two levels: what they differ by is no noise, but what interpolation and edges of the object do
+    other = min((abs(new - best[0]) for new in levels if new != best[0]), default=0.0)
+    return best[0], math.hypot(best[1], LEAST_ERROR, min(other, LARGEST_DIFFERENCE) / 2)
 
 
 def _descend(comparison: Comparison, offset: float, factor: int) -> tuple[float, float] | None:
