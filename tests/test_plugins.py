@@ -136,7 +136,7 @@ def folder(tmp_path: Path) -> Path:
 
 def sinograd(*arguments: object) -> str:
     """What a command prints; it must succeed."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])  # no broken words
     assert result.exit_code == 0, result.output
     return result.stdout
 
