@@ -15,7 +15,7 @@ from importlib import metadata as packages
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from sinograd.errors import InputError, PluginWarning
+from sinograd.errors import InputError, PluginWarning, SinogradError
 
 T = TypeVar("T")
 
@@ -39,13 +39,22 @@ class Entry(Generic[T]):
     plugin: str | None = None
 
     def load(self) -> T:
-        """The thing, imported on first use; whatever its import raises."""
+        """The thing, imported on first use.
+
+        Raises InputError, which names the entry and its target, where that cannot be imported; an error of the package
+        itself, such as one of a missing extra, as it is.
+        """
         if not isinstance(self.target, str):
             return self.target
         module, _, attribute = self.target.partition(":")
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
+        try:
+            found: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except SinogradError:
+            raise
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"{self.name!r} cannot be imported from {self.target!r}: {error}") from error
         return found
 
 

@@ -160,8 +160,9 @@ def first_match(registry: Registry[Any], path: Path, head: bytes) -> Entry[Any] 
     for entry in registry.entries():
         if not may_be(entry, path):
             continue
+        form = entry.load()()
         try:
-            if entry.load()().matches(path, head):
+            if form.matches(path, head):
                 return entry
         except InputError:
             continue
