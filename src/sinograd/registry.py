@@ -15,7 +15,7 @@ from importlib import metadata as packages
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from sinograd.errors import InputError, PluginWarning, SinogradError
+from sinograd.errors import InputError, InputTypeError, PluginWarning, SinogradError
 
 T = TypeVar("T")
 
@@ -81,8 +81,15 @@ class Registry(Generic[T]):
     def add(self, name: str, target: str | T, help: str = "", *, first: bool = False, **about: Any) -> Entry[T]:
         """Enter a choice; `first`: before those that are there, so that it is asked before them.
 
-        Raises InputError for a name that is taken.
+        Raises InputTypeError for a name that is no text, InputError for one that is taken or a target that is a
+        text but not "module:attribute".
         """
+        if not isinstance(name, str):
+            raise InputTypeError(f"name of a {self.kind} must be a text, got {type(name).__name__}")
+        if isinstance(target, str) and not all(target.partition(":")[::2]):
+            raise InputError(
+                f"target of {self.kind} {name!r} must be 'module:attribute' or the thing itself, got {target!r}"
+            )
         if name in self._entries:
             raise InputError(f"{self.kind} {name!r} is registered already: {self._entries[name].target}")
         entry = Entry(name, target, help, MappingProxyType({**self.only, **about}))
