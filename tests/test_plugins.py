@@ -136,7 +136,7 @@ def folder(tmp_path: Path) -> Path:
 
 def sinograd(*arguments: object) -> str:
     """What a command prints; it must succeed."""
-    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    result = CliRunner(env={"COLUMNS": "200"}).invoke(app, [str(argument) for argument in arguments])  # no broken words
     assert result.exit_code == 0, result.output
     return result.stdout
 
@@ -335,3 +335,15 @@ def test_commands_work_beside_a_broken_plugin(folder: Path, packages: Path) -> N
         result = run(packages, "-m", "sinograd.cli", *arguments)
         assert "Traceback" not in result.stderr and result.stdout
     assert "cone beam" in result.stdout
+
+
+def test_an_entry_that_cannot_be_imported_is_one_error():
+    from sinograd.errors import InputError
+    from sinograd.registry import Registry
+
+    registry: Registry[object] = Registry("network")
+    registry.add("lost", "no.such.module:Network")
+    registry.add("unnamed", "sinograd.networks:NoSuchNetwork")
+    for name in registry:
+        with pytest.raises(InputError, match=rf"^'{name}' cannot be imported from '{registry.entry(name).target}': "):
+            registry.load(name)

@@ -135,6 +135,8 @@ NETWORKS.add("qae", "sinograd.networks.qae:QAE", "quadratic autoencoder", learni
 NETWORKS.add(
     "noise2noise-unet", "sinograd.networks.noise2noise_unet:Noise2NoiseUNet", "U-Net of paper 003", learning_rate=1e-3
 )
+NETWORKS.add("dncnn", "sinograd.networks.dncnn:DnCNN", "plain network that predicts the noise", learning_rate=1e-3)
+NETWORKS.add("resnet", "sinograd.networks.resnet:ResNet", "residual blocks that predict the noise", learning_rate=1e-4)
 
 # Models that are no networks, as training configurations describe them: `training.model_config.ModelConfig`s.
 # takes: "volumes" or "scans".
@@ -222,6 +224,7 @@ VOLUME_FORMATS.add(
 VOLUME_FORMATS.add(
     "nrrd", "sinograd.io.volumes.nrrd:Nrrd", "NRRD", suffixes=(".nrrd",), writes=True, package="SimpleITK"
 )
+VOLUME_FORMATS.add("mrc", "sinograd.io.volumes.mrc:Mrc", "MRC volume", suffixes=(".mrc", ".rec", ".map"), writes=True)
 VOLUME_FORMATS.add("txm", "sinograd.io.volumes.txm:Txm", "Zeiss TXM", suffixes=(".txm",), writes=False)
 VOLUME_FORMATS.add(
     "zarr",

@@ -15,7 +15,7 @@ from importlib import metadata as packages
 from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
-from sinograd.errors import InputError, PluginWarning
+from sinograd.errors import InputError, InputTypeError, PluginWarning, SinogradError
 
 T = TypeVar("T")
 
@@ -39,13 +39,22 @@ class Entry(Generic[T]):
     plugin: str | None = None
 
     def load(self) -> T:
-        """The thing, imported on first use; whatever its import raises."""
+        """The thing, imported on first use.
+
+        Raises InputError, which names the entry and its target, where that cannot be imported; an error of the package
+        itself, such as one of a missing extra, as it is.
+        """
         if not isinstance(self.target, str):
             return self.target
         module, _, attribute = self.target.partition(":")
-        found: Any = importlib.import_module(module)
-        for part in attribute.split("."):
-            found = getattr(found, part)
+        try:
+            found: Any = importlib.import_module(module)
+            for part in attribute.split("."):
+                found = getattr(found, part)
+        except SinogradError:
+            raise
+        except (ImportError, AttributeError) as error:
+            raise InputError(f"{self.name!r} cannot be imported from {self.target!r}: {error}") from error
         return found
 
 
@@ -72,8 +81,15 @@ class Registry(Generic[T]):
     def add(self, name: str, target: str | T, help: str = "", *, first: bool = False, **about: Any) -> Entry[T]:
         """Enter a choice; `first`: before those that are there, so that it is asked before them.
 
-        Raises InputError for a name that is taken.
+        Raises InputTypeError for a name that is no text, InputError for one that is taken or a target that is a
+        text but not "module:attribute".
         """
+        if not isinstance(name, str):
+            raise InputTypeError(f"name of a {self.kind} must be a text, got {type(name).__name__}")
+        if isinstance(target, str) and not all(target.partition(":")[::2]):
+            raise InputError(
+                f"target of {self.kind} {name!r} must be 'module:attribute' or the thing itself, got {target!r}"
+            )
         if name in self._entries:
             raise InputError(f"{self.kind} {name!r} is registered already: {self._entries[name].target}")
         entry = Entry(name, target, help, MappingProxyType({**self.only, **about}))

@@ -180,3 +180,15 @@ def test_layer_and_its_parameters() -> None:
 
     moved = [apply({name: value + h for name, value in parameters.items()}) for h in (1e-6, -1e-6)]
     assert error(torch.func.jvp(apply, (parameters,), (steps,))[1], (moved[0] - moved[1]) / 2e-6) <= 1e-8
+
+
+def test_rings() -> None:
+    """Linear where the weights of columns stay; they count as constants in both modes."""
+    p = 0.02 * (numbers((64, 3, 30), 0) + numbers((1, 3, 30), 1))
+    t = 1e-3 * numbers((64, 3, 30), 2)
+    expected = torch.autograd.functional.jvp(sg.preparation.remove_rings, p, t)[1]
+    assert float((expected - t).abs().max()) > 1e-6
+    assert error(torch.func.jvp(sg.preparation.remove_rings, (p,), (t,))[1], expected) <= 1e-12
+    assert error(dual(sg.preparation.remove_rings, p, t), expected) <= 1e-12
+    with pytest.raises(NotImplementedError, match="vmap"):
+        torch.vmap(sg.preparation.remove_rings)(torch.stack([p, p]))

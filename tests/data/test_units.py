@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
+import numpy as np
 import pytest
 import torch
 
+import sinograd as sg
+from sinograd.errors import InputError, InputTypeError
 from sinograd.physics import attenuation_from_hounsfield, hounsfield_from_attenuation
 
 
@@ -25,3 +30,28 @@ def test_inverse() -> None:
 def test_bad_reference(water: float, air: float) -> None:
     with pytest.raises(ValueError, match="water must be a finite attenuation"):
         hounsfield_from_attenuation(torch.zeros(2), water, air)
+
+
+@pytest.mark.parametrize(
+    ("unit", "options", "error"),
+    [
+        ("HU", {"water": "0.02"}, "water: expected a number"),
+        ("HU", {"water": np.array([0.02, 0.03])}, "water: expected a number"),
+        ("HU", {"water": True}, "water: expected a number"),
+        ("HU", {"water": 0.02, "air": None}, "air: expected a number"),
+        ("mg/cm3", {"density": (1000,)}, "expected `density`"),
+        ("mg/cm3", {"density": "1000,0"}, "expected `density`"),
+        ("mg/cm3", {"density": (float("nan"), 0)}, "expected `density`"),
+        (None, {}, "unit: expected one of"),
+    ],
+)
+def test_wrong_numbers_of_a_conversion_are_one_error(unit, options, error):
+    volume = sg.Volume(torch.ones(2, 3, 4), sg.Grid((2, 3, 4), 1.0), "1/mm")
+    with pytest.raises((InputError, InputTypeError), match=error):
+        volume.to(unit, **options)
+
+
+def test_provenance_must_be_a_mapping():
+    wrong: Any = "by hand"
+    with pytest.raises(InputTypeError, match="provenance must be a mapping"):
+        sg.Volume(torch.ones(2, 3, 4), sg.Grid((2, 3, 4), 1.0), provenance=wrong)

@@ -133,6 +133,7 @@ VOLUMES: dict[str, tuple[Callable[[Path], Path], str]] = {
     "nii": (lambda folder: volume(folder, "out.nii"), "out.nii"),
     "nii.gz": (lambda folder: volume(folder, "out.nii.gz"), "out.nii.gz"),
     "nrrd": (lambda folder: volume(folder, "out.nrrd"), "out.nrrd"),
+    "mrc volume": (lambda folder: volume(folder, "out.mrc"), "out.mrc"),
     "h5 volume": (lambda folder: volume(folder, "out.h5"), "out.h5"),
     "npy volume": (lambda folder: volume(folder, "out.npy"), "out.npy"),
     "YAML of an npy volume": (lambda folder: volume(folder, "out.npy"), "out.yaml"),

@@ -19,9 +19,11 @@ from sinograd.networks import CNN10, NETWORKS, QAE, REDCNN, Noise2NoiseUNet
 
 SMALL: dict[str, dict[str, Any]] = {
     "cnn-10": {},
+    "dncnn": {"layers": 4, "channels": 6},
     "noise2noise-unet": {"features": 4},
     "qae": {"kernel": 3, "channels": 4, "final_relu": True},
     "red-cnn": {"channels": 5},
+    "resnet": {"blocks": 2, "channels": 8},
 }
 
 

@@ -13,9 +13,11 @@ from sinograd.networks import Network
 from sinograd.testing import NetworkContract
 
 SMALL: dict[str, dict[str, Any]] = {
+    "dncnn": {"layers": 4, "channels": 6},
     "noise2noise-unet": {"features": 4},
     "qae": {"kernel": 3, "channels": 4},
     "red-cnn": {"channels": 5},
+    "resnet": {"blocks": 2, "channels": 8},
 }
 
 

@@ -12,18 +12,29 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from sinograd.networks import CNN10, NETWORKS, QAE, REDCNN, Noise2NoiseUNet
+from sinograd.networks.dncnn import DnCNN
 from sinograd.networks.network import padded
 from sinograd.networks.qae import QuadraticConvolution
+from sinograd.networks.resnet import ResNet
 
-COUNTS = {"cnn-10": 24_513, "noise2noise-unet": 988_609, "qae": 137_658, "red-cnn": 1_848_865}
+COUNTS = {
+    "cnn-10": 24_513,
+    "dncnn": 556_096,
+    "noise2noise-unet": 988_609,
+    "qae": 137_658,
+    "red-cnn": 1_848_865,
+    "resnet": 1_843_329,
+}
 
 # Learning rate, decay rates of Adam's means, pairs in a step (in turn), and steps after which the error of the fixed
 # pairs is below a fifth.
 FITS: dict[str, tuple[float, tuple[float, float], int, int]] = {
     "cnn-10": (2e-3, (0.9, 0.999), 4, 30),
+    "dncnn": (1e-3, (0.9, 0.999), 4, 30),
     "noise2noise-unet": (1e-3, (0.9, 0.999), 4, 30),
     "qae": (1e-3, (0.6, 0.9), 4, 60),
     "red-cnn": (2e-4, (0.6, 0.95), 1, 120),
+    "resnet": (1e-3, (0.9, 0.999), 4, 30),
 }
 
 
@@ -68,7 +79,7 @@ def test_images_of_any_size(name: str) -> None:
 @pytest.mark.parametrize("name", NETWORKS)
 def test_it_learns_four_pairs(name: str) -> None:
     rate, betas, at_once, steps = FITS[name]
-    network = make(name)
+    network = make(name, **({"blocks": 3, "channels": 32} if name == "resnet" else {}))
     noisy, clean = fixed_pairs()
     optimizer = torch.optim.Adam(network.parameters(), lr=rate, betas=betas)
     allowed = 0.2 * (noisy - clean).square().mean().item()
@@ -112,16 +123,16 @@ def test_export(name: str) -> None:
         torch.testing.assert_close(exported.module()(x), network(x), rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "reach"), [("cnn-10", 7), ("red-cnn", 20), ("qae", 20)])
+@pytest.mark.parametrize(("name", "reach"), [("cnn-10", 7), ("red-cnn", 20), ("qae", 20), ("dncnn", 17)])
 def test_how_far_a_pixel_reaches(name: str, reach: int) -> None:
     small: dict[str, Any] = {"red-cnn": {"channels": 8}, "qae": {"channels": 6}}.get(name, {})
-    network, x = make(name, **small).double(), torch.rand(1, 1, 49, 49, dtype=torch.float64)
+    network, x = make(name, **small).double().eval(), torch.rand(1, 1, 49, 49, dtype=torch.float64)
     x.requires_grad_()
     (gradient,) = torch.autograd.grad(network(x)[0, 0, 24, 24], x)
     rows, columns = gradient[0, 0].nonzero().T
     for places in (rows, columns):
         assert 24 - reach <= int(places.min()) and int(places.max()) <= 24 + reach
-    network = make(name, **small).double()
+    network = make(name, **small).double().eval()
     with torch.no_grad():
         for p in network.parameters():
             p.abs_().mul_(0.1 if p.ndim == 4 else 1.0)  # no ReLU is closed
@@ -144,6 +155,52 @@ def test_red_cnn_is_the_published_one() -> None:
     torch.testing.assert_close(network(x), y)
     network.final_relu = True
     torch.testing.assert_close(network(x - 0.5), F.relu(network(x - 0.5)))
+
+
+def normalised(network: nn.Module) -> nn.Module:
+    """A network in evaluation whose batch normalisations are no identities."""
+    for layer in network.modules():
+        if isinstance(layer, nn.BatchNorm2d):
+            for values in (layer.weight.data, layer.bias.data, layer.running_mean, layer.running_var):
+                assert isinstance(values, Tensor)
+                values.copy_(0.5 + torch.rand(values.shape, generator=generator(values.numel())))
+    return network.eval()
+
+
+def norm(layer: nn.Module, y: Tensor, epsilon: float) -> Tensor:
+    """(y - mean) / sqrt(variance + epsilon) * weight + bias, of each channel."""
+    mean, variance, weight, bias = (
+        values[:, None, None] for values in (layer.running_mean, layer.running_var, layer.weight, layer.bias)
+    )  # type: ignore[misc]
+    return (y - mean) / (variance + epsilon).sqrt() * weight + bias  # type: ignore[operator]
+
+
+def test_dncnn_is_the_published_one() -> None:
+    """Conv + ReLU, conv + batch normalisation + ReLU, conv, subtracted; KAIR's count without normalisation."""
+    network = normalised(DnCNN(4, 3, generator=generator()).double())
+    x = torch.rand(2, 1, 9, 8, dtype=torch.float64)
+    y = F.relu(F.conv2d(x, network.first.weight, network.first.bias, padding=1))  # type: ignore[union-attr]
+    for convolution, layer in network.middle:  # type: ignore[union-attr]
+        y = F.relu(norm(layer, F.conv2d(y, convolution.weight, padding=1), 1e-4))
+    torch.testing.assert_close(network(x), x - F.conv2d(y, network.last.weight, padding=1))  # type: ignore[union-attr]
+    folded = COUNTS["dncnn"] - 15 * 128 + 15 * 64 + 1  # biases instead of normalisations
+    assert folded == 555_137
+    assert sum(p.numel() for p in DnCNN(20).parameters()) == COUNTS["dncnn"] + 3 * (64 * 64 * 9 + 128)
+
+
+def test_resnet_is_the_published_one() -> None:
+    """The forward pass of ldct-benchmark, written out."""
+    network = normalised(ResNet(2, 16, generator=generator()).double())
+    x = torch.rand(2, 1, 9, 8, dtype=torch.float64)
+    y = F.conv2d(x, network.first.weight, network.first.bias, padding=4)  # type: ignore[union-attr]
+    for wide, first, _, grouped, second, _, single in network.blocks:  # type: ignore[union-attr]
+        z = F.relu(norm(first, F.conv2d(y, wide.weight, wide.bias, padding=1), 1e-5))
+        parts = zip(z.chunk(8, 1), grouped.weight.chunk(8), grouped.bias.chunk(8), strict=True)
+        z = torch.cat([F.conv2d(part, weight, bias, padding=1) for part, weight, bias in parts], 1)
+        z = F.relu(norm(second, z, 1e-5))
+        y = y + torch.einsum("oi, biyx -> boyx", single.weight[..., 0, 0], z) + single.bias[:, None, None]
+    expected = x - F.conv2d(y, network.last.weight, network.last.bias, padding=1)  # type: ignore[union-attr]
+    torch.testing.assert_close(network(x), expected)
 
 
 def test_qae_is_the_published_one() -> None:
@@ -240,6 +297,14 @@ def test_bad_input(name: str) -> None:
     for options in ({"kernel": 4}, {"channels": 0}):
         with pytest.raises(ValueError, match=f"{next(iter(options))}: expected"):
             QAE(**options)
+    for kind, options in (
+        (DnCNN, {"layers": 2}),
+        (DnCNN, {"channels": 0}),
+        (ResNet, {"blocks": 0}),
+        (ResNet, {"channels": 12}),
+    ):
+        with pytest.raises(ValueError, match=f"{next(iter(options))}: expected"):
+            kind(**options)
     for kind in (REDCNN, Noise2NoiseUNet):
         with pytest.raises(ValueError, match="expected at least 1, got 0"):
             kind(0)

@@ -46,7 +46,8 @@ def scans(draw: Any) -> tuple[Geometry, Grid]:
     if ndim == 3 and draw(st.booleans()):
         options |= {"tilt": draw(small(1.0)), "in_plane_rotation": draw(small(3.2))}
     if divergent:
-        options |= {"source_to_origin": draw(st.floats(20, 100)), "source_to_detector": draw(st.floats(30, 150))}
+        to_origin = draw(st.floats(20, 100))
+        options |= {"source_to_origin": to_origin, "source_to_detector": draw(st.floats(to_origin, 150))}
         offset = draw(small(3.0))
         options["source_offset"] = offset if ndim == 2 else (draw(small(3.0)), offset)
     if divergent and ndim == 3:

@@ -9,12 +9,15 @@ None       not known: files that do not tell
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
+from numbers import Real
+from typing import Any, cast
 
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputError, UnitError
+from sinograd.errors import InputError, InputTypeError, UnitError
 
 UNITS = ("1/mm", "HU", "mg/cm3", "1")
 AIR = {"1/mm": 0.0, "HU": -1000.0, "mg/cm3": 0.0}  # of each unit that has one
@@ -100,12 +103,12 @@ class Conversion:
         return 1000 / (water - self.air) if self.target == "HU" else (water - self.air) / 1000
 
     def _density(self, values: Tensor) -> Tensor:
-        if self.density is None or self.density[0] == 0:
+        if not _is_line(self.density):
             raise UnitError(
                 f"from {self.unit} to {self.target}: expected `density`, slope (not 0) and intercept of mg/cm3 = slope "
                 f"* value + intercept, got {self.density}"
             )
-        slope, intercept = self.density
+        slope, intercept = cast(tuple[float, float], self.density)
         return values * slope + intercept if self.target == "mg/cm3" else (values - intercept) * (1 / slope)
 
 
@@ -128,5 +131,22 @@ def attenuation_from_hounsfield(hounsfield: Tensor, water: float, air: float = 0
 
 
 def _check(water: float, air: float) -> None:
+    for name, value in (("water", water), ("air", air)):
+        if not _is_number(value):
+            raise InputTypeError(f"{name}: expected a number in 1/mm, got {value!r}")
     if not 0 <= air < water < float("inf"):
         raise InputError(f"water must be a finite attenuation in 1/mm above air, got water {water}, air {air}")
+
+
+def _is_number(value: Any) -> bool:
+    """A real number, of Python, NumPy or a tensor without dimensions; no truth value."""
+    if isinstance(value, Tensor):
+        return value.ndim == 0 and not value.is_complex() and value.dtype != torch.bool
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _is_line(density: Any) -> bool:
+    """Two finite numbers, the first not 0."""
+    if not isinstance(density, tuple | list) or len(density) != 2 or not all(map(_is_number, density)):
+        return False
+    return all(math.isfinite(value) for value in density) and density[0] != 0

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sinograd.data.units import Conversion, unit_name, unit_text
+from sinograd.data.units import UNITS, Conversion, unit_name, unit_text
 from sinograd.errors import InputError, InputIndexError, InputTypeError, UnitError
 from sinograd.geometry import Grid
 
@@ -79,6 +79,8 @@ class Volume:
     ) -> None:
         if not isinstance(grid, Grid):
             raise InputTypeError(f"grid must be a Grid, got {type(grid).__name__}")
+        if provenance is not None and not isinstance(provenance, Mapping):
+            raise InputTypeError(f"provenance must be a mapping of names, got {type(provenance).__name__}")
         held = _held(values)
         if tuple(held.shape) != tuple(grid.shape):
             raise InputError(f"volume {list(held.shape)} does not match grid.shape {tuple(grid.shape)}")
@@ -230,10 +232,12 @@ class Volume:
             UnitError: the unit is unknown or cannot become this one, or a number is missing.
         """
         target = unit_name(unit, "unit")
+        if target is None:
+            raise InputError(f"unit: expected one of {', '.join(UNITS)}, got None")
         if target == self.unit:
             return self
 
-        conversion = Conversion(self.unit, str(target), water, air, density)
+        conversion = Conversion(self.unit, target, water, air, density)
         conversion(torch.zeros(1))  # raises before anything is read
         held = conversion(self._held) if isinstance(self._held, Tensor) else _Converted(self._held, conversion)
         return Volume(held, self.grid, target, self.provenance, self.file)

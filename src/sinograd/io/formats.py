@@ -58,7 +58,7 @@ def find_format(registry: Registry[Any], path: Path) -> Choice:
         FormatError: no format is like that; lists the known ones.
         InputError: the format needs a package that is not installed.
     """
-    by_name = [entry for entry in registry.entries() if path_suffix(registry, path) in entry.about["suffixes"]]
+    by_name = [entry for entry in registry.entries() if path_suffix(registry, path) in suffixes_of(entry)]
     for entry in by_name[:1]:
         _check_package(entry, path)
     if not path.exists():
@@ -110,7 +110,7 @@ def known_formats(registry: Registry[Any], *, writes: bool = False) -> str:
     """The formats for messages, those that write where `writes` says so: name and suffixes of each."""
     entries = [entry for entry in registry.entries() if writing_suffixes(entry) or not writes]
     return "; ".join(
-        entry.help + f" ({', '.join(s for s in entry.about['suffixes'] if s)})" * any(entry.about["suffixes"])
+        entry.help + (f" ({', '.join(named)})" if (named := [s for s in suffixes_of(entry) if s]) else "")
         for entry in entries
     )
 
@@ -119,17 +119,22 @@ def format_table(registry: Registry[Any]) -> str:
     """The formats as a table in Markdown, for the documentation: name, what is read, what is written, entry."""
     lines = ["| format | read | written | name |", "| --- | --- | --- | --- |"]
     for entry in registry.entries():
-        read = [f"`{suffix}`" for suffix in entry.about["suffixes"] if suffix]
+        read = [f"`{suffix}`" for suffix in suffixes_of(entry) if suffix]
         read += ["a folder"] * (entry.about.get("folder", False) is not False)
         written = [f"`{suffix}`" if suffix else "a folder" for suffix in writing_suffixes(entry)]
         lines.append(f"| {entry.help} | {', '.join(read)} | {', '.join(written)} | `{entry.name}` |")
     return "\n".join(lines) + "\n"
 
 
+def suffixes_of(entry: Entry[Any]) -> tuple[str, ...]:
+    """The suffixes of the names of a format; none where it states none, and is known by its content alone."""
+    return tuple(entry.about.get("suffixes", ()))
+
+
 def writing_suffixes(entry: Entry[Any]) -> tuple[str, ...]:
     """The suffixes of the names that a format writes; none where it only reads."""
     writes = entry.about.get("writes")
-    return tuple(entry.about["suffixes"]) if writes is True else tuple(writes or ())
+    return suffixes_of(entry) if writes is True else tuple(writes or ())
 
 
 def may_be(entry: Entry[Any], path: Path) -> bool:
@@ -140,7 +145,7 @@ def may_be(entry: Entry[Any], path: Path) -> bool:
 def path_suffix(registry: Registry[Any], path: Path) -> str:
     """The longest suffix of a registry's formats that a name ends in; else its last suffix, in lower case."""
     name = path.name.lower()
-    known = {suffix for entry in registry.entries() for suffix in entry.about["suffixes"] if suffix}
+    known = {suffix for entry in registry.entries() for suffix in suffixes_of(entry) if suffix}
     return max((suffix for suffix in known if name.endswith(suffix)), key=len, default=path.suffix.lower())
 
 
@@ -160,8 +165,9 @@ def first_match(registry: Registry[Any], path: Path, head: bytes) -> Entry[Any] 
     for entry in registry.entries():
         if not may_be(entry, path):
             continue
+        form = entry.load()()
         try:
-            if entry.load()().matches(path, head):
+            if form.matches(path, head):
                 return entry
         except InputError:
             continue

@@ -11,11 +11,18 @@ from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
-from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[reportMissingImports]
+from torch._C._functorch import (  # pyright: ignore[reportMissingImports]
+    get_unwrapped,
+    is_batchedtensor,
+    is_functorch_wrapped_tensor,
+)
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.autograd import forward_ad
+
+from sinograd.errors import UnsupportedError
 
 Function = Callable[[Tensor], Tensor]
 
@@ -35,9 +42,21 @@ def linear_op(x: Tensor, function: Function, adjoint: Function) -> Tensor:
     return function(x) if torch.compiler.is_compiling() else linear(x, function, adjoint)
 
 
-def constant(x: Tensor, function: Function) -> Tensor:
-    """`function(x)`, taken for a constant: no derivative passes. `function` sees plain numbers."""
-    return _Constant.apply(x, function)  # type: ignore[no-any-return]
+def constant(tensor: Tensor) -> np.ndarray:
+    """The values of a tensor, for what is taken for a constant: no derivative passes.
+
+    Raises:
+        UnsupportedError: a batch of `torch.vmap`, which has several values.
+    """
+    tensor = forward_ad.unpack_dual(tensor).primal
+    while is_functorch_wrapped_tensor(tensor):
+        if is_batchedtensor(tensor):
+            raise UnsupportedError(
+                "torch.vmap: expected a function that does not look at values; give it the whole batch"
+            )
+        tensor = get_unwrapped(tensor)
+    with temporarily_clear_interpreter_stack():
+        return forward_ad.unpack_dual(tensor).primal.detach().cpu().numpy()
 
 
 def transformed(*tensors: Tensor | None) -> bool:
@@ -83,31 +102,6 @@ def numbers(tensor: Tensor) -> list[float]:
     """The values of a tensor [n], whoever follows it; those of a batch of `torch.vmap` cannot be read."""
     tensor = tensor.detach()
     return [one.item() for one in tensor.unbind()] if transformed(tensor) else tensor.tolist()
-
-
-class _Constant(torch.autograd.Function):
-    @staticmethod
-    def forward(x: Tensor, function: Function) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return function(x.detach())
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.mark_non_differentiable(output)
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return None, None
-
-    @staticmethod
-    def jvp(ctx: Any, *_: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return None
-
-    @staticmethod
-    def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
-        info: Any, dims: tuple[int | None, ...], x: Tensor, function: Function
-    ) -> tuple[Tensor, int]:
-        assert dims[0] is not None
-        return torch.stack([constant(one, function) for one in x.unbind(dims[0])]), 0
 
 
 class _Linear(torch.autograd.Function):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -129,6 +129,8 @@ class Stack(Combination):
 
 
 def _checked(operators: Sequence[LinearOperator]) -> list[LinearOperator]:
+    if isinstance(operators, LinearOperator) or not isinstance(operators, Iterable):
+        raise InputTypeError(f"operators: expected a sequence of operators, got {type(operators).__name__}")
     parts = [*operators]
     for number, part in enumerate(parts):
         if not isinstance(part, LinearOperator):

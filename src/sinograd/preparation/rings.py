@@ -23,6 +23,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.ops.derivatives import constant, followed
 
 SEGMENTS = 16
 
@@ -77,7 +78,7 @@ def ring_errors(means: Tensor, *, width: float = 4.0, limit: float | None = LIMI
     """
     profiles = means.double().flatten(1, -2) if means.ndim > 2 else means.double()[:, None]
     smoothing = (2 * np.sin(np.pi / (2 * width))) ** -4
-    whole = profiles.detach().mean(0).cpu().numpy()
+    whole = constant(profiles.mean(0))
     axis = None if limit is None else _twice_the_axis(whole.mean(0))
     stripes = torch.stack(
         [_stripes(profiles[:, i], row, smoothing, max(REACH, round(2 * width)), axis) for i, row in enumerate(whole)]
@@ -104,7 +105,7 @@ def check_ring_options(width: float, limit: float | None, views: int, columns: i
 def _stripes(segments: Tensor, profile: np.ndarray, smoothing: float, reach: int, axis: int | None) -> Tensor:
     """Errors of one row's columns that are no part of the object."""
     errors = _errors(segments, torch.from_numpy(_weights(profile, smoothing)), smoothing)
-    plain = errors.detach().cpu().numpy()
+    plain = constant(errors)
     mirror = _mirror(len(plain), axis)
     left = np.where(mirror >= 0, _not_mirrored(plain, mirror), _beside_edges(plain, profile, reach))
     left = _narrow(left, reach)
@@ -217,13 +218,22 @@ class _Smooth(torch.autograd.Function):
     """`_solve` of float64 tensors [..., columns]; symmetric, so it is its own gradient."""
 
     @staticmethod
-    def forward(ctx: Any, values: Tensor, weights: Tensor, smoothing: float) -> Tensor:
-        ctx.save_for_backward(weights)
-        ctx.smoothing = smoothing
+    def forward(values: Tensor, weights: Tensor, smoothing: float) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         solved = _solve(values.detach().cpu().numpy(), weights.numpy(), smoothing)
         return torch.from_numpy(np.ascontiguousarray(solved)).to(values.device)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, weights, ctx.smoothing = inputs
+        ctx.save_for_backward(weights)
+        ctx.save_for_forward(weights)
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None]:
         (weights,) = ctx.saved_tensors
         return _Smooth.apply(gradients[0], weights, ctx.smoothing), None, None
+
+    @staticmethod
+    def jvp(ctx: Any, tangent: Tensor, *_: Any) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        with followed():
+            return _Smooth.apply(tangent, *ctx.saved_tensors, ctx.smoothing)  # type: ignore[no-any-return]

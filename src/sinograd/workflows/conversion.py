@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.errors import InputError
+from sinograd.errors import InputError, InputTypeError
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay
 from sinograd.workflows.report import Report, recorded_warnings
-from sinograd.workflows.values import path_or_none
+from sinograd.workflows.values import path_or_none, switch
 
 if TYPE_CHECKING:
     from sinograd.data import Scan, Volume
@@ -70,7 +70,11 @@ class ConversionRequest:
     def of(cls, arguments: Mapping[str, Any]) -> ConversionRequest:
         """The request of the arguments of `convert`."""
         values: dict[str, Any] = {name: arguments[name] for name in cls.__dataclass_fields__}
-        values |= {name: Path(values[name]) for name in ("source", "output")}
+        for name in ("source", "output"):
+            if not isinstance(values[name], str | os.PathLike):
+                raise InputTypeError(f"`{name}`: expected a path, got a {type(values[name]).__name__}")
+            values[name] = Path(values[name])
+        switch(values["force"], "force")
         return cls(**values)
 
 

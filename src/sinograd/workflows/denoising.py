@@ -18,7 +18,7 @@ from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.other_data import warn_of_other_data
 from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
 from sinograd.workflows.report import Advance, Report, recorded_warnings
-from sinograd.workflows.values import numbers, path_or_none
+from sinograd.workflows.values import number, numbers, path_or_none, switch
 
 if TYPE_CHECKING:
     import torch
@@ -102,13 +102,13 @@ class DenoiseRequest:
         return cls(
             input=source if isinstance(source, Volume | Scan) else Path(source),
             model=os.fspath(arguments["model"]),
-            output=path_or_none(arguments["output"]),
-            preview=path_or_none(arguments["preview"]),
-            voxel_mm=arguments["voxel_mm"],
+            output=path_or_none(arguments["output"], "output"),
+            preview=path_or_none(arguments["preview"], "preview"),
+            voxel_mm=number(arguments["voxel_mm"], "voxel_mm"),
             shape=numbers(arguments["shape"], int, "shape"),
             center_mm=numbers(arguments["center_mm"], float, "center_mm"),
             device=arguments["device"],
-            force=arguments["force"],
+            force=switch(arguments["force"], "force"),
         )
 
     @property

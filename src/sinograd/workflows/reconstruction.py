@@ -14,10 +14,12 @@ from sinograd.workflows.report import Report
 from sinograd.workflows.values import (
     center_choice,
     choice,
+    number,
     numbers,
     path_or_none,
     recorded,
     span,
+    switch,
     view_slice,
 )
 
@@ -158,6 +160,7 @@ class Request:
     def of(cls, arguments: Mapping[str, Any]) -> Request:
         """The request of the arguments of `reconstruct`; InputError or InputTypeError, which name them."""
         from sinograd.data import Scan
+        from sinograd.geometry import Geometry
 
         scan = arguments["scan"]
         if not isinstance(scan, Scan | str | os.PathLike):
@@ -175,9 +178,20 @@ class Request:
             "options": recorded(arguments),
         }
         for name in ("output", "preview", "page", "center_picture"):
-            checked[name] = path_or_none(arguments[name])
+            checked[name] = path_or_none(arguments[name], name)
+        checked["iterations"] = number(arguments["iterations"], "iterations", whole=True)
+        for name in ("cutoff", "voxel_mm", "tv_strength"):
+            checked[name] = number(arguments[name], name)
+        for name in ("non_negative", "mask", "resume", "force"):
+            checked[name] = switch(arguments[name], name)
         names = cls.__dataclass_fields__
         request = cls(**{name: checked[name] if name in checked else arguments[name] for name in names})
+        geometry = arguments["geometry"]
+        if not isinstance(geometry, Geometry | str | os.PathLike | None):
+            raise InputTypeError(
+                "`geometry`: expected a Geometry, a YAML file or the name of a scanner, "
+                f"got a {type(geometry).__name__}"
+            )
         request._check()
         return request
 
@@ -200,7 +214,7 @@ class Request:
         from sinograd.workflows.iterative import check_options
 
         check_options(self)
-        if not 0 <= self.cutoff <= 1:
+        if self.cutoff is None or not 0 <= self.cutoff <= 1:
             raise InputError(f"`cutoff` must be from 0 to 1, got {self.cutoff}")
         if self.center_picture is not None and self.center != "auto":
             raise InputError("`center_picture` shows the search of `center='auto'`, which is not set")
@@ -220,5 +234,11 @@ def _preparation(arguments: Mapping[str, Any]) -> Preparation:
     if len(binning) > 2:
         raise InputError(f"`binning`: expected N or ROWS,COLUMNS, got {given['binning']!r}")
     given["binning"] = binning[0] if len(binning) == 1 else binning
+    for name in ("unattenuated", "dead", "hot", "saturation", "smallest", "ring_width", "ring_limit"):
+        given[name] = number(given[name], name)
+        if given[name] is None and name in ("dead", "hot", "smallest", "ring_width"):
+            raise InputError(f"`{name}`: expected a number, got None")
+    for name in ("repair", "rings"):
+        given[name] = switch(given[name], name)
     given["beam_hardening"] = numbers(given["beam_hardening"], float, "beam_hardening") or ()
     return Preparation(**given)

@@ -25,7 +25,7 @@ from sinograd.workflows.grids import choose_grid
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay
 from sinograd.workflows.report import Report, recorded_warnings
-from sinograd.workflows.values import numbers, path_or_none
+from sinograd.workflows.values import number, numbers, path_or_none, switch
 
 if TYPE_CHECKING:
     import torch
@@ -125,13 +125,19 @@ class SimulationRequest:
         source = arguments["source"]
         if not isinstance(source, Scan | str | os.PathLike):
             raise InputTypeError(f"`source`: expected a file, a phantom or a Scan, got a {type(source).__name__}")
-        checked = {
+        checked: dict[str, Any] = {
             "source": source if isinstance(source, Scan) else os.fspath(source),
-            "output": path_or_none(arguments["output"]),
-            "truth": path_or_none(arguments["truth"]),
+            "output": path_or_none(arguments["output"], "output"),
+            "truth": path_or_none(arguments["truth"], "truth"),
             "detector": numbers(arguments["detector"], int, "detector"),
             "shape": numbers(arguments["shape"], int, "shape"),
         }
+        for name in ("dose", "photons", "electronic_noise", "bowtie_mm", "size_mm", "voxel_mm"):
+            checked[name] = number(arguments[name], name)
+        for name in ("seed", "views"):
+            checked[name] = number(arguments[name], name, whole=True)
+        for name in ("noiseless", "force"):
+            checked[name] = switch(arguments[name], name)
         names = cls.__dataclass_fields__
         request = cls(**{name: checked[name] if name in checked else arguments[name] for name in names})
         request._check()
@@ -161,6 +167,10 @@ class SimulationRequest:
         return {name: value if _is_plain(value) else repr(value) for name, value in named.items()}
 
     def _check(self) -> None:
+        if self.seed is None:
+            raise InputError("`seed`: expected a whole number, got None")
+        if self.truth is not None and self.output is not None and self.truth.resolve() == self.output.resolve():
+            raise InputError(f"`output` and `truth` are the same file: {self.output}")
         check_exposure(self.photons, self.electronic_noise, self.bowtie_mm)
         if self.dose is not None and not 0 < self.dose <= 1:
             raise InputError(f"`dose` must be in (0, 1], got {self.dose:g}")

@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
+from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sinograd.errors import InputError
+from sinograd.errors import InputError, InputTypeError
 
 T = TypeVar("T", int, float)
 
@@ -50,13 +51,16 @@ def span(value: Any, name: str) -> tuple[int, int] | None:
 
 def view_slice(value: Any, name: str = "views") -> slice | None:
     """A slice, or FIRST:END:STEP as Python has it, where every part may be missing; None stays None."""
-    if value is None or isinstance(value, slice):
+    if value is None:
         return value
     try:
+        if isinstance(value, slice):
+            range(0)[value]  # raises for parts that are no whole numbers, and for steps of 0
+            return value
         parts = [int(part) if part.strip() else None for part in value.split(":")]
         if not 2 <= len(parts) <= 3 or (len(parts) == 3 and parts[2] == 0):
             raise ValueError
-    except (AttributeError, ValueError):
+    except (AttributeError, TypeError, ValueError):
         raise InputError(f"`{name}`: expected FIRST:END or FIRST:END:STEP, whole numbers, got {value!r}") from None
     return slice(*parts)
 
@@ -74,6 +78,25 @@ def center_choice(value: Any, name: str = "center") -> str | float:
     return pixels
 
 
+def number(value: Any, name: str, *, whole: bool = False) -> Any:
+    """A number of Python, NumPy or torch; None stays None. InputTypeError for text, truth values and all else."""
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()
+    kind, noun = (Integral, "a whole number") if whole else (Real, "a number")
+    if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
+        raise InputTypeError(f"`{name}`: expected {noun}, got {value!r}")
+    return value
+
+
+def switch(value: Any, name: str) -> bool:
+    """True or False. InputTypeError for everything else: the text "no" would be true."""
+    if getattr(value, "ndim", None) == 0:
+        value = value.item()
+    if not isinstance(value, bool):
+        raise InputTypeError(f"`{name}`: expected True or False, got {value!r}")
+    return value
+
+
 def choice(value: Any, allowed: Iterable[str], name: str) -> str:
     """One of some words."""
     allowed = tuple(allowed)
@@ -82,8 +105,10 @@ def choice(value: Any, allowed: Iterable[str], name: str) -> str:
     return value
 
 
-def path_or_none(value: str | os.PathLike[str] | None) -> Path | None:
-    """A path."""
+def path_or_none(value: str | os.PathLike[str] | None, name: str = "path") -> Path | None:
+    """A path; None stays None."""
+    if value is not None and not isinstance(value, str | os.PathLike):
+        raise InputTypeError(f"`{name}`: expected a path, got {value!r}")
     return None if value is None else Path(value)
 
 

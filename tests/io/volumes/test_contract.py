@@ -22,6 +22,7 @@ FORMATS = {
     "mha": "out.mha",
     "nifti": "out.nii.gz",
     "nrrd": "out.nrrd",
+    "mrc": "out.mrc",
     "zarr": "out.ome.zarr",
     "slices": "out",
     "dicom": "series",

@@ -18,9 +18,7 @@ open. Integers are counts, other numbers line integrals, unless `kind` says othe
 
 from __future__ import annotations
 
-import math
 import warnings
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -30,13 +28,8 @@ from sinograd.errors import FormatError, InputError, ScanWarning
 from sinograd.geometry import FlatDetector, Geometry, ParallelBeam
 from sinograd.io.scans.format import ScanFormat
 from sinograd.io.storage.decimals import as_number
+from sinograd.io.storage.mrc import MM, MrcHeader, is_mrc, read_header
 from sinograd.io.storage.raw_images import RawImages
-
-_HEADER = 1024
-_MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
-_IMOD = 1146047817  # "IMOD"
-_MM = 1e-7  # of an Angstrom
-_LARGEST = 1 << 20  # rows or columns
 
 
 class Mrc(ScanFormat):
@@ -44,7 +37,7 @@ class Mrc(ScanFormat):
 
     def matches(self, path: Path, head: bytes) -> bool:
         """Whether a file has the mark of MRC; whether it is whole shows when it is read."""
-        return len(head) >= 216 and head[208:212] == b"MAP " and head[212] in (0x44, 0x11)
+        return is_mrc(head)
 
     def read(
         self, path: Path, *, geometry: Geometry | None = None, kind: str | None = None, reverse: bool = False
@@ -55,60 +48,22 @@ class Mrc(ScanFormat):
         sample clockwise seen from +v. Raises InputError naming the file for a truncated or damaged one, and where the
         angles are missing or not as many as the images.
         """
-        header = _read_header(path)
+        header = read_header(path)
         if geometry is None:
             tilts = np.radians(_tilts(path, header.images))
             geometry = ParallelBeam(
                 tilts if reverse else -tilts, FlatDetector((header.rows, header.columns), _pixel(header))
             )
-        size = header.rows * header.columns * header.dtype.itemsize
-        extents = [((header.offset + image * size, size),) for image in range(header.images)]
-        projections = RawImages(path, extents, (header.rows, header.columns), header.dtype)
+        projections = RawImages(path, header.extents, (header.rows, header.columns), header.dtype)
         usual = "counts" if header.dtype.kind in "iu" else "line integrals"
         metadata = {"format": "MRC", "pixel_size_nm": header.pixel / 10} if header.pixel > 0 else {"format": "MRC"}
         return Scan(projections, geometry, metadata, kind=kind or usual, file=path)
 
 
-@dataclass(frozen=True)
-class _Header:
-    path: Path
-    columns: int
-    rows: int
-    images: int
-    dtype: np.dtype
-    pixel: float  # Angstrom; 0 where it is not known
-    offset: int
-
-
-def _read_header(path: Path) -> _Header:
-    with open(path, "rb") as file:
-        content = file.read(_HEADER)
-        length = file.seek(0, 2)
-    if len(content) < _HEADER:
-        raise FormatError(f"{path} is truncated: it has {length:,} bytes, the header of MRC has {_HEADER:,}")
-    order = "<" if content[212] == 0x44 else ">"
-    words = np.frombuffer(content, f"{order}i4")
-    columns, rows, images, mode = (int(word) for word in words[:4])
-    if mode not in _MODES:
-        known = ", ".join(f"{code} {np.dtype(kind).name}" for code, kind in _MODES.items())
-        raise FormatError(f"{path}: MODE is {mode}; known are {known}")
-    if not (0 < columns <= _LARGEST and 0 < rows <= _LARGEST and images > 0):
-        raise FormatError(f"{path}: {images} images of {rows} x {columns} pixels (rows x columns) cannot be")
-    unsigned = mode == 0 and words[38] == _IMOD and not words[39] & 1
-    dtype = np.dtype("u1" if unsigned else f"{order}{_MODES[mode]}")
-    extended = int(words[23])
-    expected = _HEADER + extended + columns * rows * images * dtype.itemsize
-    if extended < 0 or expected > length:
-        raise FormatError(f"{path} is truncated or damaged: it has {length:,} bytes, expected {expected:,}")
-    samples, width = int(words[7]), float(np.frombuffer(content, f"{order}f4")[10])
-    known = samples > 0 and math.isfinite(width) and width > 0
-    return _Header(path, columns, rows, images, dtype, width / samples if known else 0.0, _HEADER + extended)
-
-
-def _pixel(header: _Header) -> float:
+def _pixel(header: MrcHeader) -> float:
     """Pixel size in mm; 1 with a ScanWarning where the file has none."""
     if header.pixel > 0:
-        return header.pixel * _MM
+        return header.pixel * MM
     warnings.warn(
         f"{header.path}: there is no pixel size (CELLA): 1 mm is taken, so attenuation is per pixel",
         ScanWarning,

@@ -28,7 +28,8 @@ from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import ConeBeam, Geometry, Grid
-from sinograd.ops.arguments import autocast, check_shape
+from sinograd.geometry.checks import count
+from sinograd.ops.arguments import autocast, check_shape, check_tensor, check_volume
 from sinograd.ops.backprojection import add_backprojection, backprojection_pair
 from sinograd.ops.cuda.program import capturing
 from sinograd.ops.derivatives import linear, linear_op, recorded, transformed
@@ -205,8 +206,26 @@ class FilteredBackprojection:
 
         Returns:
             `volume`.
+
+        Raises:
+            InputTypeError, InputError: wrong shapes or dtypes, of views that are no range, a block of no views; NaN.
         """
         first, last = self._span(views)
+        self._check_target(volume, projections, last - first)
+        if block is not None:
+            block = count(block, "block")
+        return self.add_unchecked(volume, projections, (first, last), progress, block)
+
+    def add_unchecked(
+        self,
+        volume: Tensor,
+        projections: Tensor,
+        views: tuple[int, int],
+        progress: Progress | None = None,
+        block: int | None = None,
+    ) -> Tensor:
+        """As `add`, of views (first, end), without its checks; of a slab, whose projections have fewer rows."""
+        first, last = views
         of_all = projections.shape[-self.scan.ndim] == self.views
         offset = 0 if of_all else first
         if block is None:
@@ -290,11 +309,34 @@ class FilteredBackprojection:
         """Raise InputTypeError or InputError for wrong shapes and dtypes, and taps or weights that are not finite."""
         axes = ("views", "rows", "columns") if self.scan.ndim == 3 else ("views", "columns")
         check_shape("projections", projections, "geometry.projection_shape", self.geometry.projection_shape, axes)
+        self._check_parameters()
+
+    def _check_parameters(self) -> None:
         _check_parameter("taps", self.taps)
         _check_parameter("weights", self.weights)
         expected = self.scan.weights.shape
         if self.weights.shape != expected:
             raise InputError(f"weights: expected [views, columns] {list(expected)}, got {list(self.weights.shape)}")
+
+    def _check_target(self, volume: Tensor, projections: Tensor, added: int) -> None:
+        """Raise InputTypeError or InputError unless `added` views of the projections can be added to the volume."""
+        check_volume(volume, self.grid)
+        views, *image = self.geometry.projection_shape
+        check_tensor("projections", projections, 1 + len(image))
+        got = tuple(projections.shape[-1 - len(image) :])
+        if got[0] not in (views, added) or list(got[1:]) != image:
+            numbers = ", ".join(map(str, image))
+            raise InputError(
+                f"projections: expected [..., {views}, {numbers}] of all views or [..., {added}, {numbers}] of those "
+                f"that are added, got {list(projections.shape)}"
+            )
+        batch = projections.shape[: projections.ndim - len(got)]
+        if self.volume_shape(projections) != tuple(volume.shape):
+            raise InputError(
+                f"volume: expected {[*batch, *self.grid.shape]}, as many as projections {list(projections.shape)}, "
+                f"got {list(volume.shape)}"
+            )
+        self._check_parameters()
 
     def _differentiable(self, projections: Tensor, progress: Progress | None) -> Tensor:
         filtered = filter_views(projections, self.scan, self.taps, self.weights, slice(0, self.views))
@@ -312,6 +354,8 @@ class FilteredBackprojection:
         add_backprojection(volume, filtered, cut.vectors[part], self.geometry.divergent, *place, part=cut.part)
 
     def _span(self, views: range | slice | None) -> tuple[int, int]:
+        if not isinstance(views, range | slice | None):
+            raise InputTypeError(f"views: expected a range, a slice or None, got {type(views).__name__}")
         chosen = range(self.views)[views] if isinstance(views, slice) else range(self.views) if views is None else views
         first, last = (chosen.start, chosen.stop) if len(chosen) else (0, 0)
         if chosen.step != 1 or not 0 <= first <= last <= self.views:

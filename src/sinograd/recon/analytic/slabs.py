@@ -204,7 +204,7 @@ def _computed(
         else:
             return projections.new_zeros((*projections.shape[:-3], *grid.shape), device=where)
     result = projections.new_zeros(whole.volume_shape(projections), device=where)
-    return whole.add(result, projections, progress=progress, block=part.block)
+    return whole.add_unchecked(result, projections, (0, whole.views), progress, part.block)
 
 
 def _pieces(slab: Slab, grid: Grid, element: int) -> list[tuple[Index, Index]]:
