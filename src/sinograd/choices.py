@@ -198,6 +198,9 @@ SCAN_FORMATS.add(
     "npy", "sinograd.io.scans.npy:Npy", "NumPy array with geometry YAML", suffixes=(".npy", ".npz"), writes=(".npy",)
 )
 SCAN_FORMATS.add(
+    "edf", "sinograd.io.scans.edf_stack:EdfStack", "EDF stack with geometry YAML", suffixes=("",), folder=True
+)
+SCAN_FORMATS.add(
     "tiff",
     "sinograd.io.scans.tiff_stack:TiffStack",
     "TIFF stack with geometry YAML",
