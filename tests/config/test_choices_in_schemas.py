@@ -86,7 +86,8 @@ BAD: dict[str, dict[str, Any]] = {
     "shape.name: missing, expected box, point or broken": {"shape": {"width": 2}},
     "shape.name: expected box, point or broken, got 'ball'": {"shape": {"name": "ball"}},
     "shape.name: expected box, point or broken, got [1]": {"shape": {"name": [1]}},
-    "shape.name: broken cannot be used: No module named 'no_such_package'": {"shape": {"name": "broken"}},
+    "shape.name: broken cannot be used: 'broken' cannot be imported from 'no_such_package:Shape': "
+    "No module named 'no_such_package'": {"shape": {"name": "broken"}},
     "shape.width: expected a whole number of at least 1, got 0": {"shape": {"name": "box", "width": 0}},
     "shape.widht: unknown key (did you mean width?)": {"shape": {"name": "box", "widht": 1}},
     "short: expected box, point or broken, got 'ball'": {"shape": {"name": "point"}, "short": "ball"},

@@ -189,7 +189,8 @@ def test_the_unit_of_length_does_not_matter(name: str, scale: float) -> None:
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()
     there, here = sg.coverage(geometry), sg.coverage(plain)
     assert there.complete_radius == pytest.approx(scale * here.complete_radius, rel=1e-5)
-    assert dataclasses.replace(there, complete_radius=here.complete_radius) == here
+    assert there.radius == pytest.approx(scale * here.radius, rel=1e-5)
+    assert dataclasses.replace(there, complete_radius=here.complete_radius, radius=here.radius) == here
 
 
 def scaled(geometry: sg.Geometry, scale: float) -> sg.Geometry:
@@ -227,12 +228,12 @@ def test_mirrored_detectors() -> None:
 
 def test_a_detector_in_front_of_the_axis() -> None:
     """Only the rays matter, not where along them the detector stands."""
-    near = sg.ConeBeam.circular(
-        source_to_origin=300.0,
-        source_to_detector=225.0,
-        angles=sg.full_scan(24),
-        detector=sg.FlatDetector((8, 24), 4.0),
+    detector = sg.FlatDetector((8, 24), 4.0)
+    behind = sg.ConeBeam.circular(
+        source_to_origin=300.0, source_to_detector=450.0, angles=sg.full_scan(24), detector=detector
     )
+    source, centre, u, v = behind.vectors.unbind(1)
+    near = sg.ConeBeam.from_vectors(sources=source, centers=(source + centre) / 2, u=u, v=v, detector=detector)
     projections = noise(near)
     found, expected = run(projections, near), run(projections, SCANS["cone"])
     assert (found - expected).abs().max() < 1e-5 * expected.abs().max()

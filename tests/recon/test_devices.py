@@ -17,6 +17,9 @@ from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojecti
 from sinograd.recon.analytic.view_filter import ViewFilter, filter_views
 
 AREA = FlatDetector((8, 9), 1.0)
+# Scans of a few views keep the checks quick; they measure few of the rays, as they should say.
+pytestmark = pytest.mark.filterwarnings("ignore::sinograd.errors.CoverageWarning")
+
 GRID = Grid((4, 5, 6))
 SCANS = pytest.mark.parametrize(
     "options",

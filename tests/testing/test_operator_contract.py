@@ -34,6 +34,7 @@ class TestOneCase(OperatorContract):
 def pytest_of_another_package(folder: Path, factor: str, *options: str) -> subprocess.CompletedProcess[str]:
     (folder / "test_doubled.py").write_text(TEST_OF_ANOTHER_PACKAGE.replace("FACTOR", factor), encoding="utf-8")
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-W", "error", "--rootdir", str(folder)]
+    command += ["-W", "ignore:`torch.jit.script` is deprecated:DeprecationWarning"]  # torch's own, in forward mode
     environment = {**os.environ, "PYTHONPATH": str(Path(sinograd.testing.__file__).parents[2])}
     return subprocess.run(
         [*command, *options, str(folder)], cwd=folder, env=environment, capture_output=True, text=True, check=False

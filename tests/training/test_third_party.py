@@ -184,7 +184,7 @@ def test_networks_that_cannot_be_used(tmp_path: Path) -> None:
         "no generator": (Fixed, "Fixed: expected an argument `generator` of its constructor"),
         "no options": (Plain, "Plain: expected a subclass of sinograd.networks.Network, or a property `options`"),
         "taken": (Scaled, "taken: its argument scale has a name that configurations use for something else"),
-        "gone": ("no_such_package:Network", "No module named 'no_such_package'"),
+        "gone": ("no_such_package:Network", "'gone' cannot be imported from 'no_such_package:Network': No module"),
     }
     for name, (target, words) in cases.items():
         NETWORKS.add(name, target)

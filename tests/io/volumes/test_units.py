@@ -48,6 +48,9 @@ def stated(path: Path) -> str | None:
         with gzip.open(path) as file:
             text = file.read(228)[148:].rstrip(b"\0").decode()
         return dict(word.split("=") for word in text.split()[1:]).get("unit")
+    if path.suffix == ".mrc":  # text behind the 1024 bytes of the header
+        text = path.read_bytes()[1024:].split(b"\0", 1)[0].decode(errors="replace")
+        return json.JSONDecoder().raw_decode(text[text.index("{") :])[0].get("unit")
     lines = path.read_bytes()[:2000].splitlines()
     mark = b"sinograd = " if path.suffix == ".mha" else b"sinograd:="
     return json.loads(next(line for line in lines if line.startswith(mark)).removeprefix(mark)).get("unit")

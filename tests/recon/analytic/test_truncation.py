@@ -125,6 +125,7 @@ def test_elimination() -> None:
     assert _last_of_three(torch.zeros(1, 5), torch.zeros(1, 3)) == 0
 
 
+@pytest.mark.filterwarnings("ignore::sinograd.errors.CoverageWarning")  # three views
 def test_gradients() -> None:
     geometry = sg.FanBeam.circular(**ORBIT, angles=sg.full_scan(3, 0.2), detector=sg.FlatDetector(12, 4.0))
     grid = sg.Grid((3, 4), 6.0)

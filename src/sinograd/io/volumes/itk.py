@@ -68,7 +68,7 @@ class ItkFormat(VolumeFormat):
             origin, direction, spacing = reader.GetOrigin(), reader.GetDirection(), reader.GetSpacing()
             fields = {name: _text(reader.GetMetaData(name)) for name in reader.GetMetaDataKeys()}
             array = sitk.GetArrayFromImage(reader.Execute())
-        except RuntimeError as error:
+        except (RuntimeError, TypeError) as error:  # TypeError: names of fields that are no text
             raise FormatError(f"{path} is a truncated or damaged image file: {_last_line(error)}") from error
         stored = reader.GetDimension()
         if not np.allclose(np.reshape(direction, (stored, stored)), np.eye(stored), atol=1e-6):
