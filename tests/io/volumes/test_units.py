@@ -48,7 +48,7 @@ def stated(path: Path) -> str | None:
         with gzip.open(path) as file:
             text = file.read(228)[148:].rstrip(b"\0").decode()
         return dict(word.split("=") for word in text.split()[1:]).get("unit")
-    if path.suffix == ".mrc":  # text behind the 1024 bytes of the header
+    if path.suffix in (".mrc", ".rec", ".map"):  # text behind the 1024 bytes of the header
         text = path.read_bytes()[1024:].split(b"\0", 1)[0].decode(errors="replace")
         return json.JSONDecoder().raw_decode(text[text.index("{") :])[0].get("unit")
     lines = path.read_bytes()[:2000].splitlines()

@@ -180,7 +180,7 @@ class FilteredBackprojection:
                 return self._differentiable(projections, progress)
             if transformed(projections):
                 return linear(projections, partial(self.volume, progress=progress), self.recomputed().adjoint)
-            return self.add(projections.new_zeros(shape), projections, progress=progress)
+            return self.add_unchecked(projections.new_zeros(shape), projections, (0, self.views), progress)
 
     def add(
         self,
