@@ -20,11 +20,12 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
 # The optional dependencies that the tests need; `baselines` stays out for its licence.
 extras := test train io docs cuda
 
-.PHONY: help venv install demo test lint docs dev experiments gpu-check sanitize peers
+.PHONY: help venv install demo test slow lint docs dev experiments gpu-check sanitize peers
 
 help:
 	@echo "make demo     install and run the main job: simulate a scan, reconstruct it, write a picture to demo/"
 	@echo "make test     install and run the tests"
+	@echo "make slow     run the tests that take minutes: error bars over many noise draws, long jobs"
 	@echo "make lint     check style, types and layers"
 	@echo "make docs     build the documentation into build/docs"
 	@echo "make install  install sinograd and what its tests need into $(VENV)"
@@ -39,6 +40,9 @@ demo: $(VENV)/.core $(VENV)/.installed
 
 test: install
 	@$(python) -m pytest
+
+slow: install
+	@$(python) -m pytest -m slow
 
 lint: $(VENV)/.test
 	@$(python) -m ruff check
