@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import yaml
 
 from sinograd.errors import FormatError
+from sinograd.files.inputs import reading
 
 MAX_DEPTH = 200  # levels of lists and mappings; the C part would overflow its stack at some 10,000
 _EXPONENT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
@@ -39,7 +40,7 @@ def load_yaml(content: str | TextSource, source: str = "") -> Any:
     """
     source = source or ("the text" if isinstance(content, str) else str(content))
     try:
-        text = content if isinstance(content, str) else content.read_text(encoding="utf-8")
+        text = content if isinstance(content, str) else reading(content).read_text(encoding="utf-8")
         _check_depth(text)
         return yaml.load(text, Loader=_Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sinograd.errors import FormatError, InputError, MissingFileError, UnsupportedError
+from sinograd.files.commit import settle
+from sinograd.files.inputs import reading
 from sinograd.io.storage.optional import check_extra
 from sinograd.registry import Entry, Registry
 
@@ -61,8 +63,7 @@ def find_format(registry: Registry[Any], path: Path) -> Choice:
     by_name = [entry for entry in registry.entries() if path_suffix(registry, path) in suffixes_of(entry)]
     for entry in by_name[:1]:
         _check_package(entry, path)
-    if not path.exists():
-        raise MissingFileError(f"{path} does not exist")
+    check_exists(path)
     head = file_head(path)
     entry = first_match(registry, path, head)
     if entry is not None:
@@ -77,6 +78,14 @@ def find_format(registry: Registry[Any], path: Path) -> Choice:
     raise FormatError(
         f"{path} is in no known format of {_holds(registry)}s{start}. Known formats: {known_formats(registry)}"
     )
+
+
+def check_exists(path: Path) -> None:
+    """MissingFileError unless there is such a path; one that a process died over gets its name first."""
+    if not path.exists():
+        settle(path.parent)
+    if not path.exists():
+        raise MissingFileError(f"{path} does not exist")
 
 
 def matching_format(registry: Registry[Any], path: Path) -> Choice | None:
@@ -151,6 +160,7 @@ def path_suffix(registry: Registry[Any], path: Path) -> str:
 
 def file_head(path: Path) -> bytes:
     """How a file starts, b"" for a folder; FormatError for an empty file."""
+    reading(path)
     if path.is_dir():
         return b""
     with open(path, "rb") as file:

@@ -9,7 +9,8 @@ from typing import Any
 
 from sinograd.choices import SCAN_FORMATS, VOLUME_FORMATS
 from sinograd.data.scan import Scan
-from sinograd.errors import FormatError, InputError, InputTypeError, IsAFolderError, MissingFileError
+from sinograd.errors import FormatError, InputError, InputTypeError, IsAFolderError
+from sinograd.files.inputs import read_as
 from sinograd.geometry import Geometry, load_geometry
 from sinograd.io import formats
 from sinograd.io.formats import Choice, file_head, first_match, loaded, matching_format
@@ -34,6 +35,11 @@ def read(
     does not fit the geometry; the message names the file and what was expected.
     """
     path = Path(path)
+    with read_as(path):
+        return _read(path, geometry, options)
+
+
+def _read(path: Path, geometry: Geometry | str | os.PathLike[str] | None, options: dict[str, Any]) -> Scan:
     if geometry is not None and not isinstance(geometry, Geometry):
         geometry = load_geometry(geometry)
     choice = _choice(path)
@@ -54,8 +60,7 @@ def known_formats() -> str:
 
 
 def _choice(path: Path) -> Choice:
-    if not path.exists():
-        raise MissingFileError(f"{path} does not exist")
+    formats.check_exists(path)
     head = file_head(path)
     entry = first_match(SCAN_FORMATS, path, head)
     if entry is not None:

@@ -33,6 +33,7 @@ from torch import nn
 from sinograd.config.schema import POSITIVE, from_plain, to_plain
 from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.errors import ConfigError, FormatError, InputError, InputTypeError, MissingFileError
+from sinograd.files.inputs import reading
 from sinograd.io.storage.atomic import replacing
 from sinograd.models.bilateral import BILATERAL, DualDomainBilateral, is_bilateral_stack
 from sinograd.models.network_denoiser import NetworkDenoiser
@@ -148,7 +149,7 @@ def read_model(name_or_path: str | os.PathLike[str]) -> SavedModel | SavedNetwor
     if isinstance(source, Path) and _is_archive(source):
         return _read_archive(source)
     try:
-        content = source.read_text(encoding="utf-8")
+        content = reading(source).read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{source} is no model file: it is binary") from error
     try:

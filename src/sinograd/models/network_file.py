@@ -24,6 +24,7 @@ from torch import Tensor, nn
 from sinograd.choices import NETWORKS
 from sinograd.config.schema import POSITIVE, OneOf, from_plain, to_plain
 from sinograd.errors import ConfigError, InputError, InputTypeError
+from sinograd.files.inputs import reading
 from sinograd.io.storage.atomic import replacing
 from sinograd.models.network_denoiser import NetworkDenoiser
 
@@ -126,7 +127,7 @@ def read_network(path: Path) -> SavedNetwork:
 
     try:
         with torch.serialization.safe_globals([argparse.Namespace]):  # ldct-benchmark keeps its options as one
-            content = torch.load(path, map_location="cpu", weights_only=True)
+            content = torch.load(reading(path), map_location="cpu", weights_only=True)
     except Exception as error:  # whatever damaged bytes lead to
         raise InputError(f"it is damaged or no PyTorch archive of plain data: {str(error).splitlines()[0]}") from error
     if isinstance(content, Mapping) and "sinograd" in content:

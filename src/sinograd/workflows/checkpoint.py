@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import InputError
+from sinograd.files.inputs import own_state
 
 if TYPE_CHECKING:
     import torch
@@ -58,7 +59,8 @@ class Partial:
 
         if not self.path.exists():
             raise InputError(f"`resume`: there is no {self.path} of an interrupted run")
-        volume = read_volume(self.path)
+        with own_state():
+            volume = read_volume(self.path)
         record = volume.provenance
         if record.get("key") != self.key or not volume.grid.equals(self.grid):
             raise InputError(

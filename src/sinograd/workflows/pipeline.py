@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import GridWarning, InputError
+from sinograd.files.inputs import reading_again
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.directions import check_directions
 from sinograd.workflows.grids import choose_grid, outside_text
@@ -99,6 +100,7 @@ def warn_of_outside(geometry: Geometry, grid: Grid) -> None:
 def _run(request: Request, report: Report) -> Reconstruction:
     import sinograd.ops  # noqa: F401  (so that the clock below does not count what it imports)
     from sinograd.data import Volume
+    from sinograd.io.write import reading_parts
     from sinograd.workflows.analytic import direct, filtered_backprojection
     from sinograd.workflows.iterative import iterate
 
@@ -108,9 +110,12 @@ def _run(request: Request, report: Report) -> Reconstruction:
         request.output, preview=request.preview, page=request.page, center_picture=request.center_picture
     )
     check_inputs_stay([request.file], outputs, "is the scan itself")
+    reading_again(request.file)
     clock = _Clock()
     with recorded_warnings(texts, report):
         scan = opened_scan(request)
+    reading_parts(scan)
+    check_inputs_stay([], outputs, "")
     grid = _grid(request, scan)
     check_directions(scan, grid)
     check_outputs(request, grid)

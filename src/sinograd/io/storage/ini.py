@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sinograd.errors import InputError
+from sinograd.files.inputs import reading
 from sinograd.io.storage.decimals import as_number
 
 MAX_BYTES = 16 << 20
@@ -21,7 +22,7 @@ class Ini:
         self.path = path
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} has {path.stat().st_size:,} bytes; a text of at most {MAX_BYTES:,} is expected")
-        content = path.read_bytes()
+        content = reading(path).read_bytes()
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:

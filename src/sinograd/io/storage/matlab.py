@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sinograd.errors import InputError
+from sinograd.files.inputs import reading
 from sinograd.io.storage.hdf5.layout import opened
 
 HEADER = b"MATLAB "
@@ -24,7 +25,7 @@ def load_matlab(path: Path, names: tuple[str, ...]) -> dict[str, Any]:
 
     Raises ValueError when the file is truncated or damaged.
     """
-    with open(path, "rb") as file:
+    with open(reading(path), "rb") as file:
         head = file.read(128)
     return _load_hdf5(path, names) if head.startswith(b"MATLAB 7.3") else _load_version_5(path, names)
 

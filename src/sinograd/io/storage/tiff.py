@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.errors import InputError, MissingPackageError
+from sinograd.files.inputs import reading
 from sinograd.io.storage.tiff_pixels import (
     ORIENTATIONS,
     check_codec,
@@ -155,7 +156,7 @@ def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
     try:
-        with tifffile.TiffFile(path) as file:
+        with tifffile.TiffFile(reading(path)) as file:
             yield file
     except (FileNotFoundError, PermissionError):
         raise

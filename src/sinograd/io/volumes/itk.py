@@ -28,6 +28,7 @@ import numpy as np
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError
+from sinograd.files.inputs import reading
 from sinograd.io.storage.optional import extra
 from sinograd.io.volumes.format import VolumeFormat, as_array, record_of, volume_of
 
@@ -60,7 +61,7 @@ class ItkFormat(VolumeFormat):
         """The volume; FormatError for a damaged file, several channels or turned axes."""
         sitk: Any = extra(PACKAGE, path)
         reader = sitk.ImageFileReader()
-        reader.SetFileName(str(path))
+        reader.SetFileName(str(reading(path)))
         try:
             reader.ReadImageInformation()
             shape = self._shape(reader, path)

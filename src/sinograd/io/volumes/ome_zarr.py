@@ -27,6 +27,7 @@ from torch import Tensor
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError
+from sinograd.files.inputs import reading
 from sinograd.io.storage.optional import extra
 from sinograd.io.volumes.format import VolumeFormat, as_array, as_tensor, record_of, torch_dtype, volume_of
 from sinograd.io.volumes.old_units import trusted_record
@@ -140,7 +141,7 @@ def _stored(folder: Path) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
     zarr: Any = extra(PACKAGE, folder)
 
     def opened() -> tuple[Any, tuple[int, ...], dict[str, Any], bool]:
-        group = zarr.open_group(str(folder), mode="r")
+        group = zarr.open_group(str(reading(folder, whole=True)), mode="r")
         attributes = dict(group.attrs)
         multiscale = attributes.get("ome", attributes)["multiscales"][0]
         array = group[multiscale["datasets"][0]["path"]]

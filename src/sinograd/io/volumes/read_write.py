@@ -21,6 +21,7 @@ from sinograd.data.scan import check_grid
 from sinograd.data.units import unit_name
 from sinograd.data.volume import Volume
 from sinograd.errors import InputError, UnitWarning
+from sinograd.files.inputs import inputs, read_as, reading_again
 from sinograd.geometry import Grid
 from sinograd.io.formats import find_format, matching_format, writing_format
 from sinograd.io.volumes.format import VolumeFormat, float32_bytes
@@ -48,7 +49,8 @@ def read_volume(path: str | os.PathLike[str], *, unit: str | None = None) -> Vol
     Warns:
         UnitWarning: the file's unit is not trusted (some files of sinograd 0.1.0), or `unit` contradicts it.
     """
-    return _with_unit(_found(path, unit), path, "read", unit)
+    with read_as(Path(path)):
+        return _with_unit(_found(path, unit), path, "read", unit)
 
 
 def open_volume(path: str | os.PathLike[str], *, unit: str | None = None) -> Volume:
@@ -57,7 +59,8 @@ def open_volume(path: str | os.PathLike[str], *, unit: str | None = None) -> Vol
     Only headers are read, but of files that can only be read whole, which is done anew for every block of slices
     (MetaImage, NIfTI). It holds no open file, so it can be pickled and used in DataLoader workers.
     """
-    return _with_unit(_found(path, unit), path, "open", unit)
+    with read_as(Path(path)):
+        return _with_unit(_found(path, unit), path, "open", unit)
 
 
 def write_volume(
@@ -90,9 +93,12 @@ def write_volume(
     made = _volume(volume, grid, unit)
     path = Path(path)
     format: VolumeFormat = writing_format(VOLUME_FORMATS, path).format
-    format.check(path, force=force, needed=made.nbytes)
-    record = dict(provenance) if provenance is not None else made.provenance or make_provenance("write_volume")
-    format.save(made.with_provenance(record), path, force=force)
+    with inputs():
+        if made.is_lazy:
+            reading_again(made.file)
+        format.check(path, force=force, needed=made.nbytes)
+        record = dict(provenance) if provenance is not None else made.provenance or make_provenance("write_volume")
+        format.save(made.with_provenance(record), path, force=force)
 
 
 def check_volume_path(path: str | os.PathLike[str], grid: Grid, *, force: bool = False) -> Path:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ import numpy as np
 from sinograd.config.yaml import load_yaml
 from sinograd.data.blocks import view_blocks
 from sinograd.errors import InputError
+from sinograd.files.inputs import reading
 from sinograd.io.storage.hdf5.heaps import check_heaps
 
 if TYPE_CHECKING:
@@ -107,6 +109,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file for reading; InputError when it is truncated or damaged."""
     import h5py
 
+    reading(path)
     check_heaps(path)
 
     # h5py meets damaged bytes with whatever they lead to: KeyError for a group that cannot be opened, TypeError
@@ -138,7 +141,18 @@ def numbers(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     if found.dtype.kind not in "fiu" or found.dtype.itemsize > 8:
         raise InputError(f"{path}: the dataset /{name} must hold real numbers, got {found.dtype}")
     _check_extent(found, name, path)
+    _note_sources(found, path)
     return found
+
+
+def _note_sources(dataset: h5py.Dataset, path: Path) -> None:
+    """Note the other files that a dataset lies in: of an external link, external storage or a virtual dataset."""
+    names = [dataset.file.filename]
+    names += [entry[0] for entry in dataset.external or ()]
+    names += [source.file_name for source in dataset.virtual_sources()] if dataset.is_virtual else []
+    for name in names:
+        if name != ".":
+            reading(path.parent / os.fsdecode(name))
 
 
 def _check_extent(dataset: h5py.Dataset, name: str, path: Path) -> None:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.errors import InputError
+from sinograd.files.inputs import reading
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -94,7 +95,7 @@ def read_file(path: Path, *, tags: list[str] | None = None) -> Dataset:
     import pydicom
 
     with decoding(path):
-        return pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=tags)
+        return pydicom.dcmread(reading(path), stop_before_pixels=tags is not None, specific_tags=tags)
 
 
 def stored_values(header: Dataset, path: Path) -> np.ndarray:
