@@ -7,7 +7,7 @@ def main() -> None:
 
     code: object = 1
     try:
-        from sinograd.interrupts import quiet, raised_as_interrupts
+        from sinograd.interrupts import raised_as_interrupts
 
         sys.unraisablehook = _unraisable
         with raised_as_interrupts():
@@ -19,6 +19,8 @@ def main() -> None:
     except BaseException as error:
         code = _start_up_code(error)
     # What is left is Python's own end, which no signal needs to disturb.
+    from sinograd.interrupts import quiet
+
     quiet()
     sys.exit(code)  # pyright: ignore[reportArgumentType]
 
