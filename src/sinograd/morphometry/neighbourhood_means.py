@@ -86,11 +86,11 @@ class _Transform:
         """For values [B, Z, Y, X]."""
         z, y, x = ((n - 1) // 2 for n in ball.shape)
         depth = values.shape[1]
-        plane = (scipy.fft.next_fast_len(values.shape[2] + y), scipy.fft.next_fast_len(values.shape[3] + x, real=True))
+        plane = (_good_length(values.shape[2] + y), _good_length(values.shape[3] + x))
         fitting = _BLOCK_BYTES // (values.element_size() * plane[0] * plane[1]) - 2 * z
         slices = min(depth, max(fitting, 2 * z, 1))
         # The rounding up to a good length is for slices, too.
-        length = scipy.fft.next_fast_len(slices + 2 * z)
+        length = _good_length(slices + 2 * z)
         slices = min(depth, length - 2 * z)
         wrapped = torch.zeros(length, *plane, dtype=torch.float64)
         wrapped[: ball.shape[0], : ball.shape[1], : ball.shape[2]] = ball.cpu().double()
@@ -127,7 +127,7 @@ class _Counts:
     def of(cls, shape: Sequence[int], ball: Tensor) -> _Counts:
         """For volumes [..., Z, Y, X]."""
         member = ball.cpu().double()
-        sides = [scipy.fft.next_fast_len(2 * n) for n in ball.shape]
+        sides = [_good_length(2 * n) for n in ball.shape]
         spectra = [torch.fft.rfftn(part, s=sides) for part in (torch.ones_like(member), member)]
         sums = torch.fft.irfftn(spectra[0] * spectra[1], s=sides).round()
         z, y, x = ((n - 1) // 2 for n in ball.shape)
@@ -147,3 +147,9 @@ def _distances(n: int, reach: int) -> Tensor:
     position = torch.arange(n)
     far = 2 * reach + 1 - (n - position)
     return torch.where(position < reach, position, torch.where(far > reach, far, reach))
+
+
+def _good_length(least: int) -> int:
+    """The next length that transforms fast."""
+    length: Any = scipy.fft.next_fast_len(least)
+    return length
