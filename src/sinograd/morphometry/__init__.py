@@ -21,13 +21,17 @@ if TYPE_CHECKING:
     )
     from sinograd.morphometry.anisotropy import degree_of_anisotropy
     from sinograd.morphometry.ball import ball
+    from sinograd.morphometry.calibration import DensityCalibration, calibrate_by_low_pass, calibrate_by_rods
     from sinograd.morphometry.connectivity import connectivity_density, euler_number
     from sinograd.morphometry.maps import bmd_map, bvtv_map, sd_map, tmd_map
     from sinograd.morphometry.parameters import bmd, bvtv, tmd
+    from sinograd.morphometry.registration import Registration, register_rigidly
     from sinograd.morphometry.surface import surface_area
     from sinograd.morphometry.thickness import thickness
 
 __all__ = [
+    "DensityCalibration",
+    "Registration",
     "accuracy_error",
     "adjusted_r2",
     "ball",
@@ -35,6 +39,8 @@ __all__ = [
     "bmd_map",
     "bvtv",
     "bvtv_map",
+    "calibrate_by_low_pass",
+    "calibrate_by_rods",
     "connectivity_density",
     "degree_of_anisotropy",
     "deviation",
@@ -44,6 +50,7 @@ __all__ = [
     "precision_error",
     "psnr_decibels",
     "psnr_natural",
+    "register_rigidly",
     "root_mean_square_error",
     "sd_map",
     "surface_area",

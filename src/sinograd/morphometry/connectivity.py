@@ -41,7 +41,7 @@ def euler_number(mask: Values, *, region: Values | None = None, corrected: bool 
     for first in range(0, inside.shape[0] + 1, _SLICES):
         # Slices first - 1 to end - 1, an empty one on each side: what lies between them and in the last of them.
         end = min(first + _SLICES, inside.shape[0] + 1)
-        total += _between(*(_slab(part, first, end, inside) for part in (inside, counted)), corrected)
+        total += _between(_slab(inside, first, end, inside), _slab(counted, first, end, inside), corrected)
     return total
 
 

@@ -8,6 +8,7 @@ for a plane with normal n, the faces across axis i are |n_i| of its area, and |n
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
@@ -76,9 +77,10 @@ def _last(array: np.ndarray, axis: int) -> np.ndarray:
 
 def _gradients(slab: np.ndarray, sigma: list[float], size: Triple) -> list[np.ndarray]:
     """Of the smoothed slab along z, y and x, 1/mm."""
-    orders = np.eye(3, dtype=int).tolist()
+    filtered: Any = ndimage.gaussian_filter
+    orders = ((1, 0, 0), (0, 1, 0), (0, 0, 1))
     return [
-        ndimage.gaussian_filter(slab, sigma, order=order, mode="nearest", truncate=_WINDOW) / step
+        filtered(slab, sigma, order=order, mode="nearest", truncate=_WINDOW) / step
         for order, step in zip(orders, size, strict=True)
     ]
 

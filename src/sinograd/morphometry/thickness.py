@@ -10,6 +10,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -171,11 +172,13 @@ class _Canvas:
         axes = [np.arange(-n, n + 1) for n in reach]
         grids = np.meshgrid(*axes, indexing="ij")
         shifts = [0.0 if at_centre else 0.5 for at_centre in centred]
-        squares = sum(((g + s) * step) ** 2 for g, s, step in zip(grids, shifts, self.spacing, strict=True))
-        near = np.nonzero(squares < radius**2 * (1 - _ROUNDING))
+        squares = np.zeros(grids[0].shape)
+        for grid, shift, step in zip(grids, shifts, self.spacing, strict=True):
+            squares += ((grid + shift) * step) ** 2
+        near = squares < radius**2 * (1 - _ROUNDING)
         strides = np.array([self.values.shape[1] * self.values.shape[2], self.values.shape[2], 1])
-        offsets = sum((g[near] * stride for g, stride in zip(grids, strides, strict=True)), np.zeros(1, np.int64))
-        bases = (voxels + self.margin) @ strides
+        offsets: Any = np.stack([grid[near] for grid in grids], axis=1) @ strides
+        bases: Any = (voxels + self.margin) @ strides
         flat = self.values.reshape(-1)
         step = max(1, _CHUNK // max(len(offsets), 1))
         for first in range(0, len(bases), step):
