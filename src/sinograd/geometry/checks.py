@@ -21,7 +21,7 @@ Values: TypeAlias = "Tensor | ArrayLike"
 """Numbers in any array form: a tensor, a numpy array, a (nested) sequence."""
 
 
-MOST = (1 << 31) - 1  # of a count
+MOST = 1 << 40  # of a count
 
 
 def scalar(value: object) -> object:
