@@ -63,7 +63,10 @@ GEOMETRIES: dict[str, Geometry] = {
     "fan": FanBeam.short_scan(source_to_origin=100, source_to_detector=150, views=9, detector=FlatDetector(5, 0.3)),
     "parallel": ParallelBeam([0.0, 0.3, 0.7, 0.8, 2.0], FLAT, axis_offset=[0.1, 0.2, 0.3, 0.4, 0.5]),
     "vectors": ParallelBeam.from_vectors(
-        directions=[[0.0, 1, 0]] * 2, centers=[[0.0, 0, 0]] * 2, u=[[1.0, 0, 0]] * 2, v=[[0.0, 0, 1]] * 2,
+        directions=[[0.0, 1, 0]] * 2,
+        centers=[[0.0, 0, 0]] * 2,
+        u=[[1.0, 0, 0]] * 2,
+        v=[[0.0, 0, 1]] * 2,
         detector=FlatDetector((4, 5), 1.0),
     ),
 }

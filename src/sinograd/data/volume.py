@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.data.memory import check_memory
 from sinograd.data.units import UNITS, Conversion, unit_name, unit_text
 from sinograd.errors import InputError, InputIndexError, InputTypeError, UnitError
 from sinograd.geometry import Grid
@@ -98,6 +99,7 @@ class Volume:
         """All values as one tensor of the grid's shape; of a volume in a file they are read, anew in every call."""
         if isinstance(self._held, Tensor):
             return self._held
+        check_memory(self.nbytes, self.name)
         slices = self.shape[0] if self.ndim == 3 else 1
         return _computable(self._held.read(0, slices)).reshape(self.shape)
 

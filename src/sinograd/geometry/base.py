@@ -260,7 +260,9 @@ class Geometry(ABC):
             TypeError, ValueError: naming the key, for unknown or missing keys and wrong values.
         """
         if not isinstance(data, Mapping):
-            raise InputTypeError(f"a geometry is a mapping of keys to values, got {shown(data)} ({type(data).__name__})")
+            raise InputTypeError(
+                f"a geometry is a mapping of keys to values, got {shown(data)} ({type(data).__name__})"
+            )
         from sinograd.geometry import cone, fan, parallel  # noqa: F401  their classes enter themselves in _kinds
 
         kind = Geometry._kinds.get(str(data.get("beam")))
@@ -336,7 +338,9 @@ def view_indices(index: Index, views: int) -> Tensor:
 
 def _view_index(item: Any, views: int) -> int:
     if isinstance(item, bool):
-        raise InputTypeError(f"a view is chosen by its number, or several by a bool tensor [{views}]; got {shown(item)}")
+        raise InputTypeError(
+            f"a view is chosen by its number, or several by a bool tensor [{views}]; got {shown(item)}"
+        )
     position = operator.index(item)
     if not -views <= position < views:
         raise InputIndexError(f"view {position} is out of range for {views} views")

@@ -58,7 +58,7 @@ def count(value: object, name: str) -> int:
         raise InputTypeError(f"{name} must be an integer, got {shown(value)} ({type(value).__name__})")
     if value < 1:
         raise InputError(f"{name} must be at least 1, got {shown(value)}")
-    if value > MOST:
+    if int(value) > MOST:
         raise InputError(f"{name} must be at most {MOST:,}, got {shown(value)}")
     return int(value)
 

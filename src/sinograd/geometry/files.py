@@ -7,9 +7,9 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from sinograd.config.shown import shown
 from sinograd.config.text_files import write_text
 from sinograd.config.yaml import dump_yaml, load_yaml
-from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputTypeError, MissingFileError
 from sinograd.geometry.base import Geometry
 

@@ -95,7 +95,9 @@ class _Hdf5:
             return array.astype("<u2").ravel(order="F").tobytes().decode("utf-16-le", errors="replace")
         if item.dtype == h5py.ref_dtype:
             references = array.ravel(order="F")
-            return [self.value(self._file[reference] if reference else None, name, depth + 1) for reference in references]
+            return [
+                self.value(self._file[reference] if reference else None, name, depth + 1) for reference in references
+            ]
         array = np.squeeze(array)
         return array.item() if array.ndim == 0 else np.ascontiguousarray(array)
 

@@ -1,8 +1,8 @@
 """Volumes as NIfTI files (.nii, .nii.gz), of version 1 or 2, through SimpleITK.
 
-Spacing and position are float32, the unit is the word `unit=HU` of the field descrip (80 bytes); there is no provenance.
-SimpleITK reads a file after its header was checked here (https://nifti.nimh.nih.gov/nifti-1): its reader trusts sizes
-and types.
+Spacing and position are float32, the unit is the word `unit=HU` of the field descrip (80 bytes); there is no
+provenance. SimpleITK reads a file after its header was checked here (https://nifti.nimh.nih.gov/nifti-1): its reader
+trusts sizes and types.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 from sinograd.data.memory import check_memory
 from sinograd.data.volume import Volume
@@ -109,7 +109,7 @@ def _checked(path: Path) -> tuple[int, ...]:
         raise FormatError(f"{path}: the name of a NIfTI file must end in .nii or .nii.gz")
     packed = path.suffix.lower() == ".gz"
     try:
-        with gzip.open(path) if packed else open(path, "rb") as file:  # type: ignore[attr-defined]
+        with _opened(path, packed) as file:
             head = file.read(544)
             if not Nifti().matches(path, head):
                 raise FormatError(f"{path} is no NIfTI file: it starts with {head[:8]!r}")
@@ -124,6 +124,10 @@ def _checked(path: Path) -> tuple[int, ...]:
         raise FormatError(f"{path} is truncated: it has {length:,} bytes, expected {needed:,}")
     check_memory(2 * needed, str(path))
     return shape
+
+
+def _opened(path: Path, packed: bool) -> BinaryIO:
+    return cast(BinaryIO, gzip.open(path)) if packed else open(path, "rb")
 
 
 def _shape(path: Path, header: _Header) -> tuple[int, ...]:
