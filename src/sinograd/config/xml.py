@@ -55,5 +55,5 @@ def load_xml(content: bytes | Path, source: str = "", kind: str = "an XML file")
         parser.Parse(content, True)
         return builder.close()
     except (expat.ExpatError, ValueError, LookupError, AssertionError) as error:  # unknown encodings among them
-        reason = f"{type(error).__name__}: {error}" if isinstance(error, LookupError) else str(error)
+        reason = f"{type(error).__name__}: {error}" if isinstance(error, AssertionError) else str(error)
         raise FormatError(f"{source} is not {kind}: {reason}") from error

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from sinograd.errors import OutOfMemory
 
@@ -20,6 +22,18 @@ def check_memory(needed: int, name: str) -> None:
         raise OutOfMemory(
             f"not enough memory for {name}: the file declares {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
         )
+
+
+@contextmanager
+def reading(name: str) -> Iterator[None]:
+    """Inside, a lack of memory is that of reading a file: OutOfMemory names it."""
+    try:
+        yield
+    except OutOfMemory:
+        raise
+    except MemoryError as error:
+        reason = " ".join(str(error).split())
+        raise OutOfMemory(f"not enough memory to read {name}{f': {reason}' if reason else ''}") from error
 
 
 def available_memory() -> float:

@@ -13,7 +13,7 @@ import torch
 
 from sinograd.data.blocks import view_blocks
 from sinograd.data.calibration import Calibration
-from sinograd.data.memory import check_memory
+from sinograd.data.memory import check_memory, reading
 from sinograd.data.projections import (
     Projections,
     choose_views,
@@ -108,7 +108,8 @@ class Scan:
         """
         if isinstance(views, slice) and views == slice(None):
             check_memory(math.prod(self.shape) * dtype.itemsize, self.name)
-        return load_views(self.projections, views, dtype)
+        with reading(self.name):
+            return load_views(self.projections, views, dtype)
 
     def validate(self, progress: Progress | None = None) -> Scan:
         """Check shapes and numbers, block by block, and return the scan itself.

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sinograd.choices import SCAN_FORMATS, VOLUME_FORMATS
+from sinograd.data.memory import reading
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError, InputTypeError, IsAFolderError, MissingFileError
 from sinograd.geometry import Geometry, load_geometry
@@ -44,11 +45,12 @@ def read(
     path = Path(path)
     if geometry is not None and not isinstance(geometry, Geometry):
         geometry = load_geometry(geometry)
-    with outside_allowed(is_outside_allowed() if allow_outside is None else allow_outside):
+    allow = is_outside_allowed() if allow_outside is None else allow_outside
+    with outside_allowed(allow):
         choice = _choice(path)
     _check_options(choice, options)
     try:
-        with outside_allowed(is_outside_allowed() if allow_outside is None else allow_outside):
+        with outside_allowed(allow), reading(str(path)):
             scan: Scan = choice.format.read(path, geometry=geometry, **options)
     except ValueError as error:  # of a geometry that cannot be, say
         if isinstance(error, FormatError) or str(path) in str(error):

@@ -42,7 +42,7 @@ from sinograd.io.storage.atomic import replacing
 from sinograd.io.storage.hdf5.layout import ArrayLayout, is_hdf5, numbers, opened, write_hdf5
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 from sinograd.io.storage.hdf5.values import LARGEST_IMAGE, Values
-from sinograd.io.storage.outside import OutsideError
+from sinograd.io.storage.outside import LinkError
 
 _DETECTOR = "measurement/instrument/detector"
 PIXELS = (  # at the sample first: optics magnify
@@ -73,7 +73,7 @@ class DXchange(ScanFormat):
             with opened(path) as file:
                 return Values(file, path).has("exchange/data")
         except ValueError as error:
-            return isinstance(error, OutsideError)
+            return isinstance(error, LinkError)
 
     def read(
         self, path: Path, *, geometry: Geometry | None = None, pixel_mm: float | None = None, reverse: bool = False

@@ -34,7 +34,7 @@ from sinograd.io.scans.format import ScanFormat
 from sinograd.io.storage.hdf5.layout import attribute, is_hdf5, opened
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 from sinograd.io.storage.hdf5.values import Values, attribute_text
-from sinograd.io.storage.outside import OutsideError
+from sinograd.io.storage.outside import LinkError
 
 PROJECTION, FLAT, DARK, INVALID, ALIGNMENT = 0, 1, 2, 3, -1
 _KEYS = ("image_key", "image_key_control")
@@ -55,7 +55,7 @@ class NXtomo(ScanFormat):
             with opened(path) as file:
                 return _detector(Values(file, path)) is not None
         except ValueError as error:
-            return isinstance(error, OutsideError)
+            return isinstance(error, LinkError)
 
     def read(self, path: Path, *, geometry: Geometry | None = None, reverse: bool = False) -> Scan:
         """Read the first NXtomo scan of a file, in `geometry` where one is given; the images stay in the file.
@@ -98,7 +98,7 @@ def _groups(values: Values, top: str, kind: str) -> Iterator[str]:
                 yield name
             if depth < _DEEPEST and len(left) < _MOST_GROUPS:
                 left += [(f"{name}/{kid}".strip("/"), depth + 1) for kid in group]
-        except (KeyError, OSError, RuntimeError, OutsideError):  # a link to nowhere, or to what is not read
+        except (KeyError, OSError, RuntimeError, LinkError):  # a link to nowhere, or to what is not read
             continue
 
 

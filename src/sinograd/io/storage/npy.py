@@ -26,7 +26,9 @@ def read_header(file: BinaryIO, name: str) -> tuple[tuple[int, ...], bool, np.dt
             raise InputError(f"version {version} is unknown")
         shape, fortran, dtype = readers[version](file)
     except Exception as error:  # damaged headers: SyntaxError, TokenError, RecursionError ...
-        raise InputError(f"{name} is a truncated or damaged .npy array: {str(error)[:200]}") from error
+        raise InputError(
+            f"{name} is a truncated or damaged .npy array: {' '.join(str(error).split())[:200]}"
+        ) from error
     if dtype.kind not in "fiub" or dtype.subdtype is not None or dtype.itemsize > 8:
         raise InputError(f"{name} must hold real numbers, got {str(dtype)[:80]}")
     if len(shape) > _MOST_AXES or not all(isinstance(n, int) and n >= 0 for n in shape):

@@ -17,7 +17,11 @@ from sinograd.errors import FormatError
 _ALLOWED: ContextVar[bool] = ContextVar("allow_outside", default=False)
 
 
-class OutsideError(FormatError):
+class LinkError(FormatError):
+    """A file that names another one that is not read: it is missing, no file, or may not be named."""
+
+
+class OutsideError(LinkError):
     """A file that names another one outside its folder."""
 
 

@@ -11,10 +11,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.config.regular_files import check_regular
-from sinograd.errors import FormatError
+from sinograd.config.regular_files import special_kind
 from sinograd.io.storage.hdf5.heaps import check_heaps
-from sinograd.io.storage.outside import OutsideError, check_inside
+from sinograd.io.storage.outside import LinkError, check_inside
 
 if TYPE_CHECKING:
     import h5py
@@ -32,7 +31,7 @@ def find(file: h5py.Group, name: str, path: Path, followed: int = 0) -> h5py.Gro
 
     Raises:
         OutsideError: a link, or a source of a virtual data set, that is a file outside the folder.
-        FormatError: raw storage in another file, links without end, a linked file that is missing.
+        LinkError: raw storage in another file, links without end, a linked file that is missing.
     """
     import h5py
     from h5py import h5l  # pyright: ignore[reportAttributeAccessIssue]
@@ -49,7 +48,7 @@ def find(file: h5py.Group, name: str, path: Path, followed: int = 0) -> h5py.Gro
             continue
         followed += 1
         if followed > MOST_LINKS:
-            raise FormatError(f"{path}: /{name} leads through more than {MOST_LINKS} links")
+            raise LinkError(f"{path}: /{name} leads through more than {MOST_LINKS} links")
         target = at.id.links.get_val(part)
         if kind == h5l.TYPE_SOFT:
             text = _text(target)
@@ -61,7 +60,7 @@ def find(file: h5py.Group, name: str, path: Path, followed: int = 0) -> h5py.Gro
                 return None
             at, path = at[part], other
         else:
-            raise FormatError(f"{path}: /{name} is a link of an unknown kind")
+            raise LinkError(f"{path}: /{name} is a link of an unknown kind")
     if isinstance(at, h5py.Dataset):
         check_storage(at, name, path, followed)
     return at if isinstance(at, h5py.Group | h5py.Dataset) else None
@@ -72,29 +71,29 @@ def source_files(dataset: h5py.Dataset, name: str, path: Path) -> dict[Path, lis
     plan = dataset.id.get_create_plist()
     count = plan.get_virtual_count()
     if count > MOST_SOURCES:
-        raise FormatError(f"{path}: /{name} is made of {count:,} parts, at most {MOST_SOURCES:,} are read")
+        raise LinkError(f"{path}: /{name} is made of {count:,} parts, at most {MOST_SOURCES:,} are read")
     found: dict[tuple[str, str], None] = {}
     for index in range(count):
         found[_text(plan.get_virtual_filename(index)), _text(plan.get_virtual_dsetname(index))] = None
     files: dict[Path, list[str]] = {}
     for file, source in found:
         if "%" in file or "%" in source:
-            raise FormatError(f"{path}: /{name} takes its values from files by a pattern ({file}), which is not read")
+            raise LinkError(f"{path}: /{name} takes its values from files by a pattern ({file}), which is not read")
         other = path if file == "." else _named_file(path, file, f"a source of /{name}")
         files.setdefault(other, []).append(source)
     return files
 
 
 def check_storage(dataset: h5py.Dataset, name: str, path: Path, followed: int = 0) -> None:
-    """FormatError for raw storage elsewhere, and for virtual data sets whose sources may not be read."""
+    """LinkError for raw storage elsewhere, and for virtual data sets whose sources may not be read."""
     if dataset.external:
-        raise FormatError(f"{path}: the numbers of /{name} lie in another file as raw bytes, which are not read")
+        raise LinkError(f"{path}: the numbers of /{name} lie in another file as raw bytes, which are not read")
     if not dataset.is_virtual:
         return
     for other, sources in source_files(dataset, name, path).items():
         for source in sources:
             if followed >= MOST_LINKS or not _exists(other, source, followed + 4):
-                raise FormatError(f"{path}: /{name} takes its values from /{source.strip('/')} of {other}, not there")
+                raise LinkError(f"{path}: /{name} takes its values from /{source.strip('/')} of {other}, not there")
 
 
 def _exists(path: Path, name: str, followed: int) -> bool:
@@ -108,15 +107,17 @@ def _exists(path: Path, name: str, followed: int) -> bool:
 def _named_file(path: Path, name: str, what: str) -> Path:
     """The file that a file names, which exists and may be read."""
     if not name or "\0" in name:
-        raise FormatError(f"{path}: {what} names no file")
+        raise LinkError(f"{path}: {what} names no file")
     named = path.parent / name
     beside = path.parent / named.name
     if Path(name).is_absolute() and not named.exists() and beside.exists():
         named = beside  # as HDF5 does
     check_inside(named, path, what)
-    check_regular(named)
+    kind = special_kind(named)
+    if kind is not None:
+        raise LinkError(f"{path}: {what} is in {name}, {kind}, expected a file")
     if not named.is_file():
-        raise FormatError(f"{path}: {what} is in {name}, which does not exist")
+        raise LinkError(f"{path}: {what} is in {name}, which does not exist")
     return named
 
 
@@ -126,6 +127,3 @@ def _parts(name: str) -> list[str]:
 
 def _text(name: bytes | str) -> str:
     return name.decode("utf-8", errors="surrogateescape") if isinstance(name, bytes) else name
-
-
-__all__ = ["OutsideError", "check_storage", "find", "source_files"]
