@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.config.near_keys import did_you_mean
 from sinograd.data.blocks import view_blocks
 from sinograd.data.projections import Projections, shape_of
 from sinograd.data.scan import Scan
@@ -96,7 +97,8 @@ class Npy(ScanFormat):
             arrays = {"projections": next(iter(arrays.values()))}
         elif "projections" not in arrays or unknown:
             more = ", ".join(ENTRIES[1:])
-            raise InputError(f"{path} must hold `projections` and at most {more}, it holds {list(arrays)}")
+            hint = did_you_mean(unknown, ENTRIES)
+            raise InputError(f"{path} must hold `projections` and at most {more}, it holds {list(arrays)}{hint}")
         entries = {name: arrays[name] for name in ("reference_views", "shifts", "exposure") if name in arrays}
         described = Sidecar(sidecar.path, sidecar.geometry, {**entries, **sidecar.entries}, sidecar.grid)
         return described.scan(

@@ -33,6 +33,7 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.config.near_keys import did_you_mean
 from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.data.calibration import Calibration
 from sinograd.data.projections import Projections, shape_of
@@ -40,6 +41,7 @@ from sinograd.data.provenance import make_provenance, to_json
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError, MissingFileError
 from sinograd.geometry import Geometry, Grid, load_geometry
+from sinograd.geometry.angle_file import with_angles_of_file
 from sinograd.io.scans.file_order import ordered_files
 from sinograd.io.scans.numbered_images import base_name
 from sinograd.io.storage.decimals import as_number
@@ -60,6 +62,7 @@ KEYS = (
     "metadata",
     "provenance",
 )
+_OF_GEOMETRY = tuple(f"geometry.{key}" for key in ("beam", "scan", "angles_deg", "source_to_origin", "source_to_detector"))
 NAMES = ("scan.yaml", "scan.yml", "geometry.yaml", "geometry.yml")
 MAX_BYTES = 64 << 20
 _TEXTS = ("projections", "metadata", "provenance")
@@ -213,11 +216,14 @@ def read_sidecar(path: Path, geometry: Geometry | None = None) -> Sidecar:
         raise InputError(f"{path} describes a volume, not a scan (read it with sinograd.read_volume)")
     data = {key: value if key in _TEXTS else _with_points(value) for key, value in data.items()}
     if "beam" in data:
-        own: Geometry = geometry or _built(path, partial(Geometry.from_dict, data))
+        own: Geometry = geometry or _built(path, partial(_geometry, path, data))
         return Sidecar(path, own)
     unknown = [str(key) for key in data if key not in KEYS]
     if unknown:
-        raise InputError(f"{path}: unknown key {', '.join(unknown)}; a scan has {', '.join(KEYS)}; a geometry has beam")
+        raise InputError(
+            f"{path}: unknown key {', '.join(unknown)}; a scan has {', '.join(KEYS)}; a geometry has beam"
+            f"{did_you_mean(unknown, (*KEYS, *_OF_GEOMETRY))}"
+        )
     if geometry is not None:
         return Sidecar(path, geometry, data)
     grid = data.get("grid")
@@ -247,7 +253,7 @@ def _geometry(path: Path, value: Any) -> Geometry:
         return load_geometry(next((found for found in (named, beside) if found.is_file()), value))
     if not isinstance(value, dict):
         raise InputError(f"geometry must be a mapping, a file or the name of a scanner, got {value!r:.80}")
-    return Geometry.from_dict(value)
+    return Geometry.from_dict(with_angles_of_file(value, path))
 
 
 def _with_points(value: Any) -> Any:
