@@ -17,13 +17,25 @@ GRID = ("shape", "spacing", "center")
 
 @pytest.mark.parametrize(
     "word",
-    "SOD DSO dist_source_origin distance_source_origin source_origin SAD SrcToObject source_iso_dist sid".split(),
+    [
+        "SOD",
+        "DSO",
+        "dist_source_origin",
+        "distance_source_origin",
+        "source_origin",
+        "SAD",
+        "SrcToObject",
+        "source_iso_dist",
+        "sid",
+    ],
 )
 def test_words_for_the_source(word: str) -> None:
     assert near_keys(word, CONE)[0] == "source_to_origin"
 
 
-@pytest.mark.parametrize("word", "SDD DSD dist_source_detector source-detector SrcToDetector source_detector_dist".split())
+@pytest.mark.parametrize(
+    "word", ["SDD", "DSD", "dist_source_detector", "source-detector", "SrcToDetector", "source_detector_dist"]
+)
 def test_words_for_the_detector(word: str) -> None:
     assert near_keys(word, CONE) == ["source_to_detector"]
 

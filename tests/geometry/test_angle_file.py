@@ -14,7 +14,10 @@ from sinograd.io import read
 
 TEXTS = {
     "one a line": ("0\n0.5\n1\n1.5\n", [0, 0.5, 1, 1.5]),
-    "windows, comments, empty lines": ("\ufeff# deg\r\n\r\n0 # start\r\n 90\t\r\n% end\r\n180 // half\r\n", [0, 90, 180]),
+    "windows, comments, empty lines": (
+        "\ufeff# deg\r\n\r\n0 # a\r\n 90\t\r\n% end\r\n180 // b\r\n",
+        [0, 90, 180],
+    ),
     "spaces and tabs": ("0 30\t60\n90 120 150", [0, 30, 60, 90, 120, 150]),
     "commas": ("0,30,60\n90, 120, 150,\n", [0, 30, 60, 90, 120, 150]),
     "semicolons": ("0;-30; 6e1", [0, -30, 60]),
@@ -59,7 +62,7 @@ def test_in_geometries_and_scans(tmp_path: Path) -> None:
     assert len(read(tmp_path / "a.npy").geometry) == 3
     (tmp_path / "sub").mkdir()
     (tmp_path / "sub" / "b.yaml").write_text(geometry.replace("angles.txt", "../angles.txt"))
-    with pytest.raises(FormatError, match="a text file in the folder of this file, got '../angles.txt'"):
+    with pytest.raises(FormatError, match=r"a text file in the folder of this file, got '../angles.txt'"):
         load_geometry(tmp_path / "sub" / "b.yaml")
     (tmp_path / "a.yaml").write_text(geometry.replace("angles.txt", "none.txt"))
     with pytest.raises(FileNotFoundError, match=r"file of angles .*none.txt does not exist"):

@@ -10,84 +10,58 @@ import difflib
 import re
 from collections.abc import Collection, Iterable
 
-_SOURCE, _DETECTOR = ("source_to_origin",), ("source_to_detector",)
-_BEYOND = ("source_to_detector = source_to_origin + {key}", "source_to_origin", "source_to_detector")
-_VOXEL = ("spacing_mm", "voxel_mm", "spacing", "pixel_mm", "detector.spacing")
-_PIXEL = ("pixel_mm", "detector.spacing", "spacing", "spacing_mm", "voxel_mm")
-_SHAPE = ("shape", "detector.shape", "detector", "columns")
-_OFFSET = ("axis_offset", "center", "offset", "detector.offset")
-_FLAT, _DARK = ("reference", "flat", "unattenuated"), ("dark",)
-_PROJECTIONS = ("projections", "inputs", "scan")
-_ANGLES = ("angles_deg", "angles")
+# Our keys in the order of choice: words of papers and of TIGRE, ASTRA, CIL, ODL, RTK, mbirjax, tomopy and scanners.
+# A text in quotes, with KEY for the word itself, is said where one of the keys after it is known. SID is the isocentre
+# of RTK, and the image of DICOM.
+_WORDS = """
+source_to_origin: sod dso sad fod sid sourceorigin distsourceorigin distancesourceorigin distanceoriginsource
+    sourceorigindist sourceorigindistance sourceobject sourcetoobject sourceobjectdistance srctoobject sourceaxis
+    sourcetoaxis sourceaxisdistance sourceisodist sourcetoiso sourcetoisocenter sourcetoisocenterdistance sourcetocenter
+    srcradius sourceradius objectsource sourcesampledistance sourcetosample
+source_to_detector: sdd dsd fdd sid sourcedetector distsourcedetector distancesourcedetector sourcedetectordist
+    sourcedetectordistance sourcetodetectordistance srctodetector sourcetoimage sourceimagedistance sourcedetdist
+"source_to_detector = source_to_origin + KEY" source_to_origin: odd dod origindetector distorigindetector
+    distorigindet distanceorigindetector origindet origintodetector axistodetector objectdetector objecttodetector
+    objectdetectordistance detradius isotodetector sampletodetector sampledetectordistance detectordistance
+spacing_mm voxel_mm spacing pixel_mm detector.spacing: voxelsize voxelspacing voxelpitch dvoxel deltavoxel voxel voxels
+    voxelmm voxelsizemm resolution imagevoxelsize spacing spacingmm elementspacing cellsize
+pixel_mm detector.spacing spacing spacing_mm voxel_mm: pixelsize pixelspacing pixelpitch ddetector detectorspacing
+    detectorpixelsize detspacing detwidth pitch pixel pixelmm pixelsizemm deltadetchannel deltadetrow detectorspacingx
+    detectorspacingy detectorelementsize binsize
+shape detector.shape detector columns: ndetector nvoxel detectorshape detshape detcount numpixels numvoxels size gridsize
+    dims dimensions detectorrowcount detectorcolcount rowcount colcount numrows numcols numdetrows numdetchannels
+    detectorpixels
+axis_offset center offset detector.offset: cor centerofrotation centreofrotation rotationcenter rotationcentre rotcenter
+    rotaxis axisoffset offorigin rotationaxisposition detchanneloffset offdetector detectoroffset
+angles_deg angles: theta thetas angle angles angledeg anglesdeg degrees projectionangles rotationangle rotationangles
+    gantryangle gantryangles viewangles
+reference flat unattenuated: flat flats flatfield flatfields white whites datawhite openbeam io i0 gain brightfield
+    reference references ref refs
+dark: dark darks darkfield darkfields datadark di offsetimage background
+projections inputs scan: data image images frames proj projs projection sino sinogram sinograms tomo scan
+cutoff: cuttoff cutofffrequency frequencyscaling freqcut
+window ramp_window: filter filtername filtertype rampfilter ramp
+iterations stop.max_steps: niter iter iters numiterations maxiter
+views: nviews nangles numangles numviews numprojections nprojections
+photons: dosephotons nphotons photoncount
+learning_rate: lr stepsize
+beam: beamtype geometrytype
+center_mm center axis_offset: origin position center centre middle
+unit: units unitname
+"""
 
-# Words of papers and of TIGRE, ASTRA, CIL, ODL, RTK, mbirjax, tomopy and scanners, and our keys in the order of choice.
-# A text with {key} is said where the keys after it are known.
-ALIASES: dict[str, tuple[str, ...]] = {
-    **dict.fromkeys(
-        "sod dso sad fod sourceorigin distsourceorigin distancesourceorigin distanceoriginsource sourceorigindist "
-        "sourceorigindistance sourceobject sourcetoobject sourceobjectdistance srctoobject sourceaxis sourcetoaxis "
-        "sourceaxisdistance sourceisodist sourcetoiso sourcetoisocenter sourcetoisocenterdistance sourcetocenter "
-        "srcradius sourceradius objectsource sourcesampledistance sourcetosample".split(),
-        _SOURCE,
-    ),
-    **dict.fromkeys(
-        "sdd dsd fdd sourcedetector distsourcedetector distancesourcedetector sourcedetectordist sourcedetectordistance "
-        "sourcetodetectordistance srctodetector sourcetoimage sourceimagedistance sourcedetdist".split(),
-        _DETECTOR,
-    ),
-    "sid": ("source_to_origin", "source_to_detector"),  # the isocentre of RTK, the image of DICOM
-    **dict.fromkeys(
-        "odd dod origindetector distorigindetector distorigindet distanceorigindetector origindet origintodetector "
-        "axistodetector objectdetector objecttodetector objectdetectordistance detradius isotodetector "
-        "sampletodetector sampledetectordistance detectordistance".split(),
-        _BEYOND,
-    ),
-    **dict.fromkeys(
-        "voxelsize voxelspacing voxelpitch dvoxel deltavoxel voxel voxels voxelmm voxelsizemm resolution imagevoxelsize "
-        "spacing spacingmm elementspacing cellsize".split(),
-        _VOXEL,
-    ),
-    **dict.fromkeys(
-        "pixelsize pixelspacing pixelpitch ddetector detectorspacing detectorpixelsize detspacing detwidth pitch pixel "
-        "pixelmm pixelsizemm deltadetchannel deltadetrow detectorspacingx detectorspacingy cellsizemm "
-        "detectorelementsize binsize".split(),
-        _PIXEL,
-    ),
-    **dict.fromkeys(
-        "ndetector nvoxel detectorshape detshape detcount numpixels numvoxels size gridsize dims dimensions "
-        "detectorrowcount detectorcolcount rowcount colcount numrows numcols numdetrows numdetchannels "
-        "detectorpixels resolutionpixels".split(),
-        _SHAPE,
-    ),
-    **dict.fromkeys(
-        "cor centerofrotation centreofrotation rotationcenter rotationcentre rotcenter rotaxis axisoffset center "
-        "centre offorigin rotationaxisposition detchanneloffset offdetector detectoroffset".split(),
-        _OFFSET,
-    ),
-    **dict.fromkeys(
-        "theta thetas angle angles angledeg anglesdeg degrees projectionangles rotationangle rotationangles gantryangle "
-        "gantryangles viewangles".split(),
-        _ANGLES,
-    ),
-    **dict.fromkeys(
-        "flat flats flatfield flatfields white whites datawhite openbeam io i0 gain brightfield reference references "
-        "ref refs".split(),
-        _FLAT,
-    ),
-    **dict.fromkeys("dark darks darkfield darkfields datadark di offsetimage background".split(), _DARK),
-    **dict.fromkeys(
-        "data image images frames proj projs projection sino sinogram sinograms tomo scan".split(), _PROJECTIONS
-    ),
-    **dict.fromkeys("cuttoff cutofffrequency frequencyscaling freqcut".split(), ("cutoff",)),
-    **dict.fromkeys("filter filtername filtertype rampfilter ramp".split(), ("window", "ramp_window")),
-    **dict.fromkeys("niter iter iters numiterations maxiter numiter".split(), ("iterations", "stop.max_steps")),
-    **dict.fromkeys("nviews nangles numangles numviews numprojections nprojections".split(), ("views",)),
-    **dict.fromkeys("i0photons dosephotons nphotons photoncount".split(), ("photons",)),
-    **dict.fromkeys("lr stepsize".split(), ("learning_rate",)),
-    **dict.fromkeys("beamtype geometrytype".split(), ("beam",)),
-    **dict.fromkeys("origin position center centre middle".split(), ("center_mm", "center", "axis_offset")),
-    **dict.fromkeys("units unitname".split(), ("unit",)),
-}
+
+def _table() -> dict[str, list[str]]:
+    """By each word, the keys that it may stand for."""
+    table: dict[str, list[str]] = {}
+    for entry in re.split(r"\n(?=\S)", _WORDS.strip()):
+        keys, _, words = entry.rpartition(":")
+        for word in words.split():
+            table.setdefault(word, []).extend(re.findall(r'"[^"]+"|\S+', keys))
+    return table
+
+
+ALIASES = _table()
 _LEAST_SIMILAR = 0.6
 
 
@@ -102,12 +76,12 @@ def near_keys(key: object, known: Iterable[str]) -> list[str]:
     same = [name for name in known if _squashed(name.rpartition(".")[2]) == word]
     if same:
         return same
-    texts = ALIASES.get(word, ())
+    texts = ALIASES.get(word, [])
     named = [found for text in texts if (found := _found(text, known)) is not None]
-    if named and "{key}" in texts[0]:
-        return [texts[0].format(key=key)]
+    if named and texts[0].startswith('"'):
+        return [texts[0].strip('"').replace("KEY", str(key))]
     if named:
-        return named[:2] if word == "sid" else named[:1]
+        return named[: 2 if word == "sid" else 1]
     by_word = {_squashed(name.rpartition(".")[2]): name for name in known}
     close = difflib.get_close_matches(word, by_word, n=1, cutoff=_LEAST_SIMILAR)
     return [by_word[close[0]]] if close else []
@@ -130,8 +104,6 @@ def _squashed(word: str) -> str:
 
 def _found(name: str, known: Collection[str]) -> str | None:
     """A key of ours as it is known, alone or in a mapping."""
-    if "{key}" in name:
-        return None
     if name in known or ("." in name and name.split(".")[0] in known):
         return name
     return next((key for key in known if key.endswith(f".{name}")), None)

@@ -91,7 +91,9 @@ def _lines(path: Path) -> list[tuple[int, str]]:
 def _angle(path: Path, line: int, word: str) -> float:
     number = float(re.sub("[dD]", "e", word)) if _NUMBER.fullmatch(word) else math.nan
     if not math.isfinite(number):
-        raise FormatError(f"{path}, line {line}: expected an angle in degrees, got {word!r:.40} (comments start with #)")
+        raise FormatError(
+            f"{path}, line {line}: expected an angle in degrees, got {word!r:.40} (comments start with #)"
+        )
     return number
 
 

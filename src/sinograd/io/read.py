@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sinograd.config.near_keys import did_you_mean
 from sinograd.choices import SCAN_FORMATS, VOLUME_FORMATS
+from sinograd.config.near_keys import did_you_mean
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError, InputTypeError, IsAFolderError, MissingFileError
 from sinograd.geometry import Geometry, load_geometry

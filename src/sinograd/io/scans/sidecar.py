@@ -62,7 +62,9 @@ KEYS = (
     "metadata",
     "provenance",
 )
-_OF_GEOMETRY = tuple(f"geometry.{key}" for key in ("beam", "scan", "angles_deg", "source_to_origin", "source_to_detector"))
+_OF_GEOMETRY = tuple(
+    f"geometry.{key}" for key in ("beam", "scan", "angles_deg", "source_to_origin", "source_to_detector")
+)
 NAMES = ("scan.yaml", "scan.yml", "geometry.yaml", "geometry.yml")
 MAX_BYTES = 64 << 20
 _TEXTS = ("projections", "metadata", "provenance")

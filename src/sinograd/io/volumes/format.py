@@ -21,7 +21,6 @@ from sinograd.geometry import Grid
 from sinograd.io.formats import Format
 from sinograd.io.storage.atomic import check_destination, check_folder, replacing, replacing_folder
 
-
 RECORD_KEYS = ("shape", "spacing_mm", "center_mm", "unit", "dtype", "provenance")
 
 
