@@ -28,8 +28,8 @@ spacing_mm voxel_mm spacing pixel_mm detector.spacing: voxelsize voxelspacing vo
 pixel_mm detector.spacing spacing spacing_mm voxel_mm: pixelsize pixelspacing pixelpitch ddetector detectorspacing
     detectorpixelsize detspacing detwidth pitch pixel pixelmm pixelsizemm deltadetchannel deltadetrow detectorspacingx
     detectorspacingy detectorelementsize binsize
-shape detector.shape detector columns: ndetector nvoxel detectorshape detshape detcount numpixels numvoxels size gridsize
-    dims dimensions detectorrowcount detectorcolcount rowcount colcount numrows numcols numdetrows numdetchannels
+shape detector.shape detector columns: ndetector nvoxel detshape detcount numpixels numvoxels size gridsize
+    detectorshape dims dimensions detectorrowcount detectorcolcount rowcount colcount numrows numcols numdetrows numdetchannels
     detectorpixels
 axis_offset center offset detector.offset: cor centerofrotation centreofrotation rotationcenter rotationcentre rotcenter
     rotaxis axisoffset offorigin rotationaxisposition detchanneloffset offdetector detectoroffset
