@@ -29,8 +29,8 @@ pixel_mm detector.spacing spacing spacing_mm voxel_mm: pixelsize pixelspacing pi
     detectorpixelsize detspacing detwidth pitch pixel pixelmm pixelsizemm deltadetchannel deltadetrow detectorspacingx
     detectorspacingy detectorelementsize binsize
 shape detector.shape detector columns: ndetector nvoxel detshape detcount numpixels numvoxels size gridsize
-    detectorshape dims dimensions detectorrowcount detectorcolcount rowcount colcount numrows numcols numdetrows numdetchannels
-    detectorpixels
+    detectorshape dims dimensions detectorrowcount detectorcolcount rowcount colcount numrows numcols numdetrows
+    numdetchannels detectorpixels
 axis_offset center offset detector.offset: cor centerofrotation centreofrotation rotationcenter rotationcentre rotcenter
     rotaxis axisoffset offorigin rotationaxisposition detchanneloffset offdetector detectoroffset
 angles_deg angles: theta thetas angle angles angledeg anglesdeg degrees projectionangles rotationangle rotationangles
