@@ -11,7 +11,6 @@ the actual value.
 from __future__ import annotations
 
 import dataclasses
-import difflib
 import sys
 import types
 import typing
@@ -20,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sinograd.config.near_keys import near_keys
 from sinograd.config.shown import shown
 from sinograd.errors import ConfigError, InputError
 
@@ -225,8 +225,8 @@ def _read_dataclass(kind: type, data: object, where: str) -> Any:
         raise _error(where, f"a mapping of the keys {', '.join(fields)}", data)
     for key in data:
         if key not in fields:
-            close = difflib.get_close_matches(str(key), fields, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
+            close = near_keys(key, fields)
+            hint = f" (did you mean {' or '.join(close)}?)" if close else ""
             raise ConfigError(f"{_join(where, key)}: unknown key{hint}, expected some of {', '.join(fields)}")
     hints = typing.get_type_hints(kind, include_extras=True)
     values = {}

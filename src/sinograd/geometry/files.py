@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
@@ -11,6 +12,7 @@ from sinograd.config.shown import shown
 from sinograd.config.text_files import write_text
 from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.errors import InputError, InputTypeError, MissingFileError
+from sinograd.geometry.angle_file import with_angles_of_file
 from sinograd.geometry.base import Geometry
 
 _SUFFIXES = (".yaml", ".yml")
@@ -18,6 +20,8 @@ _SUFFIXES = (".yaml", ".yml")
 
 def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
     """Read a geometry: a scanner by name ("walnut") or a YAML file by path.
+
+    `angles_deg: angles.txt` in the file takes the angles from a text file beside it (`geometry.angle_file`).
 
     Args:
         name_or_path: anything ending in .yaml or .yml, or with a folder in it, is a path; else a name.
@@ -35,6 +39,8 @@ def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
     if not source.is_file():
         raise MissingFileError(f"no geometry file at {source}")
     data = load_yaml(source)
+    if isinstance(source, Path) and isinstance(data, Mapping):
+        data = with_angles_of_file(data, source)
     try:
         return Geometry.from_dict(data)
     except (TypeError, ValueError) as error:

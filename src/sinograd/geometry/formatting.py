@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sinograd.config.near_keys import did_you_mean
 from sinograd.config.shown import shown, some
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import checks
@@ -39,7 +40,8 @@ def only_keys(data: Mapping[str, Any], what: str, *, required: Collection[str], 
     allowed = [*required, *optional]
     unknown = [str(key) for key in data if key not in allowed]
     if unknown:
-        raise InputError(f"unknown {what} key {some(unknown)}; allowed: {', '.join(allowed)}")
+        hint = did_you_mean(unknown, allowed)
+        raise InputError(f"unknown {what} key {some(unknown)}; allowed: {', '.join(allowed)}{hint}")
     missing = [key for key in required if key not in data]
     if missing:
         raise InputError(f"{what} lacks {', '.join(missing)}; allowed keys: {', '.join(allowed)}")
@@ -60,6 +62,10 @@ def angles_to_degrees(angles: Tensor) -> dict[str, float | int] | list[float]:
 
 def angles_from_degrees(data: object) -> Tensor:
     """Radians from degrees: a list, {start, step, views} or {start, stop, views} (both ends included)."""
+    if isinstance(data, str):
+        raise InputTypeError(
+            f"angles_deg must be real numbers, or in a YAML file the name of a text file of them, got {data!r:.80}"
+        )
     if not isinstance(data, Mapping):
         return torch.deg2rad(checks.values(data, "angles_deg", ("views",)))
     by_stop = "stop" in data

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from sinograd.choices import SCAN_FORMATS, VOLUME_FORMATS
+from sinograd.config.near_keys import did_you_mean
 from sinograd.data.memory import reading
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError, InputTypeError, IsAFolderError, MissingFileError
@@ -84,7 +85,9 @@ def _check_options(choice: Choice, options: dict[str, Any]) -> None:
     unknown = [name for name in options if name not in known]
     if unknown:
         allowed = f"its options are {', '.join(known)}" if known else "it has none"
-        raise InputTypeError(f"{choice.name} has no option {', '.join(unknown)}; {allowed}")
+        raise InputTypeError(
+            f"{choice.name} has no option {', '.join(unknown)}; {allowed}{did_you_mean(unknown, known)}"
+        )
 
 
 def _unknown(path: Path, head: bytes) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.config.near_keys import did_you_mean
 from sinograd.config.shown import some
 from sinograd.data.blocks import view_blocks
 from sinograd.data.memory import check_memory
@@ -214,6 +215,6 @@ def _check_members(path: Path, infos: list[zipfile.ZipInfo]) -> None:
     if names and "projections" not in names and len(names) == 1:
         return
     if "projections" not in names or any(name not in ENTRIES for name in names):
-        raise InputError(
-            f"{path} must hold `projections` and at most {', '.join(ENTRIES[1:])}, it holds [{some(map(repr, names))}]"
-        )
+        more, came = ", ".join(ENTRIES[1:]), some(map(repr, names))
+        hint = did_you_mean([name for name in names if name not in ENTRIES], ENTRIES)
+        raise InputError(f"{path} must hold `projections` and at most {more}, it holds [{came}]{hint}")

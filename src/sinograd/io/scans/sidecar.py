@@ -34,6 +34,7 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.config.near_keys import did_you_mean
 from sinograd.config.shown import shown, some
 from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.data.calibration import Calibration
@@ -42,6 +43,7 @@ from sinograd.data.provenance import make_provenance, to_json
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError, MissingFileError
 from sinograd.geometry import Geometry, Grid, load_geometry
+from sinograd.geometry.angle_file import with_angles_of_file
 from sinograd.io.scans.file_order import ordered_files
 from sinograd.io.scans.numbered_images import base_name
 from sinograd.io.storage.decimals import as_number
@@ -62,6 +64,9 @@ KEYS = (
     "grid",
     "metadata",
     "provenance",
+)
+_OF_GEOMETRY = tuple(
+    f"geometry.{key}" for key in ("beam", "scan", "angles_deg", "source_to_origin", "source_to_detector")
 )
 NAMES = ("scan.yaml", "scan.yml", "geometry.yaml", "geometry.yml")
 _TEXTS = ("projections", "metadata", "provenance")
@@ -215,11 +220,14 @@ def read_sidecar(path: Path, geometry: Geometry | None = None) -> Sidecar:
         raise InputError(f"{path} describes a volume, not a scan (read it with sinograd.read_volume)")
     data = {key: value if key in _TEXTS else _with_points(value) for key, value in data.items()}
     if "beam" in data:
-        own: Geometry = geometry or _built(path, partial(Geometry.from_dict, data))
+        own: Geometry = geometry or _built(path, partial(_geometry, path, data))
         return Sidecar(path, own)
     unknown = [str(key) for key in data if key not in KEYS]
     if unknown:
-        raise InputError(f"{path}: unknown key {some(unknown)}; a scan has {', '.join(KEYS)}; a geometry has beam")
+        raise InputError(
+            f"{path}: unknown key {some(unknown)}; a scan has {', '.join(KEYS)}; a geometry has beam"
+            f"{did_you_mean(unknown, (*KEYS, *_OF_GEOMETRY))}"
+        )
     if geometry is not None:
         return Sidecar(path, geometry, data)
     grid = data.get("grid")
@@ -250,7 +258,7 @@ def _geometry(path: Path, value: Any) -> Geometry:
         return load_geometry(value if found is None else check_inside(found, path, "geometry"))
     if not isinstance(value, dict):
         raise InputError(f"geometry must be a mapping, a file or the name of a scanner, got {shown(value)}")
-    return Geometry.from_dict(value)
+    return Geometry.from_dict(with_angles_of_file(value, path))
 
 
 def _with_points(value: Any) -> Any:
