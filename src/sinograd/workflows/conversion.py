@@ -43,7 +43,7 @@ def convert(
             volume .h5, .tif, .npy, .mha, .nii.gz, .zarr, or a name without suffix for a folder of TIFF slices.
         to: the format of a scan, where the name of `output` does not say it: "dxchange" is .h5 too.
         geometry: of a scan, instead of the file's: a Geometry, a YAML file or the name of a scanner.
-        flat, dark: of a scan, files or folders with flat fields and images without beam, instead of its own; see `read`.
+        flat, dark: of a scan, files or folders with flat fields and images without beam; see `read`.
         unit: of a volume whose file does not say it: "1/mm", "HU", "mg/cm3" or "1".
         force: replace files that exist.
         report: shows progress; see `reconstruct`.

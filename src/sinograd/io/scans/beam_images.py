@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from sinograd.data.calibration import Calibration
-from sinograd.data.projections import ChosenViews, Projections, shape_of
+from sinograd.data.projections import ChosenViews, shape_of
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError, InputTypeError, MissingFileError, ScanWarning
 from sinograd.io.scans.joined_images import joined
