@@ -1,4 +1,4 @@
-"""Flat fields and dark images in files of their own: `read(scan, flat=..., dark=...)`, `--flat` and `--dark`.
+"""Flat fields and dark images in files of their own: `read(scan, flat=..., dark=...)`.
 
 A path is a folder of TIFF or EDF images, or a file: TIFF of any number of pages, EDF, .npy or .npz of [n, rows,
 columns] or one image, MRC, .xrm or .txrm, or HDF5 with one data set of images as large as the scan's (else
