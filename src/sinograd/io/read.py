@@ -10,6 +10,7 @@ from typing import Any
 from sinograd.choices import SCAN_FORMATS, VOLUME_FORMATS
 from sinograd.config.near_keys import did_you_mean
 from sinograd.config.yaml import load_yaml
+from sinograd.data.memory import reading
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError, InputTypeError, IsAFolderError, MissingFileError
 from sinograd.geometry import Geometry, load_geometry
@@ -17,6 +18,7 @@ from sinograd.io import formats
 from sinograd.io.formats import Choice, file_head, first_match, loaded, matching_format
 from sinograd.io.scans.beam_images import Paths, with_beam_images
 from sinograd.io.scans.sidecar import find_sidecar
+from sinograd.io.storage.outside import is_outside_allowed, outside_allowed
 
 
 def read(
@@ -25,6 +27,7 @@ def read(
     *,
     flat: Paths | None = None,
     dark: Paths | None = None,
+    allow_outside: bool | None = None,
     **options: Any,
 ) -> Scan:
     """Read a scan; the format is recognised by content.
@@ -39,6 +42,9 @@ def read(
         flat, dark: files or folders with the flat fields and the images without beam, in the place of the scan's own:
             TIFF, EDF, .npy, HDF5 (FILE::/data/set), MRC or .xrm. Several images are averaged; of two paths, before and
             after the scan, references are interpolated.
+        allow_outside: follow names in the scan's files to files outside their folder, as to images elsewhere; by
+            default they are refused, unless `outside_allowed` says otherwise. What the scan names is chosen by whoever
+            made it.
         options: those of the format; an unknown one is an error that lists them.
 
     Raises FileNotFoundError for a missing file, IsADirectoryError for a folder that is not a scan, TypeError
@@ -48,10 +54,13 @@ def read(
     path = Path(path)
     if geometry is not None and not isinstance(geometry, Geometry):
         geometry = load_geometry(geometry)
-    choice = _choice(path)
+    allow = is_outside_allowed() if allow_outside is None else allow_outside
+    with outside_allowed(allow):
+        choice = _choice(path)
     _check_options(choice, options)
     try:
-        scan: Scan = choice.format.read(path, geometry=geometry, **options)
+        with outside_allowed(allow), reading(str(path)):
+            scan: Scan = choice.format.read(path, geometry=geometry, **options)
     except ValueError as error:  # of a geometry that cannot be, say
         if isinstance(error, FormatError) or str(path) in str(error):
             raise
