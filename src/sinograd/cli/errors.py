@@ -15,11 +15,13 @@ from typing import Any, ParamSpec
 import typer
 
 from sinograd import __version__
+from sinograd.config.shown import printable
 from sinograd.errors import SinogradError, Stopped
 from sinograd.interrupts import deferred, received
 
 BAD_INPUT = 2
 INTERNAL = 70  # EX_SOFTWARE of sysexits.h
+_LONGEST = 4000  # characters of a line
 
 P = ParamSpec("P")
 
@@ -81,8 +83,9 @@ def _saved_traceback(error: BaseException) -> str:
 
 
 def say(text: str) -> None:
-    """One line on stderr, whatever line breaks `text` has."""
-    typer.echo(f"sinograd: {' '.join(text.split())}", err=True)
+    """One line on stderr, whatever line breaks and control characters `text` has, and however long it is."""
+    line = printable(" ".join(text.split()))
+    typer.echo(f"sinograd: {line if len(line) <= _LONGEST else f'{line[:_LONGEST]} ...'}", err=True)
 
 
 def as_options(text: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from sinograd.errors import ExistingFileError, MissingFileError
+from sinograd.config.regular_files import special_kind
+from sinograd.errors import ExistingFileError, FileError, MissingFileError
 from sinograd.files.commit import settle
 from sinograd.files.exchange import rename_new
 from sinograd.files.inputs import check_output
@@ -22,6 +23,9 @@ def write_text(text: str, path: str | os.PathLike[str], force: bool = False) -> 
         OSError: the disk is full, say; nothing is left behind under the final name.
     """
     path = Path(path)
+    kind = special_kind(path)
+    if kind is not None:
+        raise FileError(f"{path} is {kind}, expected a file")
     if os.path.lexists(path) and not force:
         raise ExistingFileError(f"{path} exists; give force=True to overwrite it")
     if not path.parent.is_dir():

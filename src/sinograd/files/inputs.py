@@ -1,6 +1,6 @@
 """What is being read, and the one check that no output replaces it.
 
-Whoever opens a file for reading says so (`reading`). Inside `inputs()` these files are noted, and `check_output`
+Whoever opens a file for reading says so (`noted`). Inside `inputs()` these files are noted, and `check_output`
 refuses every output that would replace or remove one of them, by name or as the same file under another name (links).
 Every writer of the package asks it before it begins, and again before the output takes its name.
 """
@@ -57,27 +57,27 @@ _OF_SCANS: dict[Path, tuple[Path, ...]] = {}
 _MOST_SCANS = 256
 
 
-def reading(path: P, whole: bool = False) -> P:
+def noted(path: P, whole: bool = False) -> P:
     """Note that a file or folder is read, and return it. What is no path on this computer is not noted.
 
     whole: all files in a folder belong to it.
     """
     if isinstance(path, str | os.PathLike):
-        for inputs in _INPUTS.get():
-            inputs.add(Path(path), whole)
+        for found in _INPUTS.get():
+            found.add(Path(path), whole)
     return path
 
 
 @contextmanager
 def inputs(files: Iterable[Path | None] = ()) -> Iterator[Inputs]:
     """Inside, files that are read are noted, and no output may replace them; `files` are noted at once."""
-    noted = Inputs()
-    token = _INPUTS.set((*_INPUTS.get(), noted))
+    found = Inputs()
+    token = _INPUTS.set((*_INPUTS.get(), found))
     try:
         for path in files:
             if path is not None:
-                reading(path)
-        yield noted
+                noted(path)
+        yield found
     finally:
         _INPUTS.reset(token)
 
@@ -94,20 +94,20 @@ def own_state() -> Iterator[None]:
 
 @contextmanager
 def read_as(path: Path) -> Iterator[None]:
-    """Inside, what is read belongs to the scan or volume `path`, and is noted again by `reading_again`."""
-    with inputs([path]) as noted:
+    """Inside, what is read belongs to the scan or volume `path`, and is noted again by `note_again`."""
+    with inputs([path]) as found:
         yield
     _OF_SCANS.pop(_full(path), None)
     while len(_OF_SCANS) >= _MOST_SCANS:
         del _OF_SCANS[next(iter(_OF_SCANS))]
-    _OF_SCANS[_full(path)] = tuple(noted.files)
+    _OF_SCANS[_full(path)] = tuple(found.files)
 
 
-def reading_again(path: Path | None) -> None:
+def note_again(path: Path | None) -> None:
     """Note the files of a scan or volume that was opened before, and may still lie in them."""
     if path is not None:
         for file in (path, *_OF_SCANS.get(_full(path), ())):
-            reading(file)
+            noted(file)
 
 
 def check_output(path: str | os.PathLike[str], name: str = "") -> None:
@@ -117,8 +117,8 @@ def check_output(path: str | os.PathLike[str], name: str = "") -> None:
     """
     path = Path(path)
     what = f"{name} would replace" if name else "it would replace"
-    for noted in _INPUTS.get():
-        source = noted.conflict(path)
+    for found in _INPUTS.get():
+        source = found.conflict(path)
         if source is not None:
             where = "itself" if _full(path) == source else str(source)
             raise InputError(f"cannot write {path}: {what} what is being read ({where}); choose another name")

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sinograd.config.regular_files import check_regular
 from sinograd.errors import FormatError, InputError, MissingFileError, UnsupportedError
 from sinograd.files.commit import settle
-from sinograd.files.inputs import reading
 from sinograd.io.storage.optional import check_extra
 from sinograd.registry import Entry, Registry
 
@@ -160,7 +160,7 @@ def path_suffix(registry: Registry[Any], path: Path) -> str:
 
 def file_head(path: Path) -> bytes:
     """How a file starts, b"" for a folder; FormatError for an empty file."""
-    reading(path)
+    check_regular(path)
     if path.is_dir():
         return b""
     with open(path, "rb") as file:

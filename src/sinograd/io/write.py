@@ -10,7 +10,7 @@ import torch
 
 from sinograd.choices import SCAN_FORMATS
 from sinograd.data.scan import Scan
-from sinograd.files.inputs import inputs, reading, reading_again
+from sinograd.files.inputs import inputs, note_again, noted
 from sinograd.io.formats import writing_format
 from sinograd.io.scans.format import Progress
 
@@ -40,20 +40,20 @@ def write_scan(
     choice = writing_format(SCAN_FORMATS, path, format)
     choice.format.check(scan)
     with inputs():
-        reading_parts(scan)
+        note_parts(scan)
         choice.format.write(scan, path, force=force, progress=progress)
 
 
-def reading_parts(scan: Scan) -> None:
+def note_parts(scan: Scan) -> None:
     """Note the files that the values of a scan still lie in (`sinograd.files.inputs`)."""
     parts = [scan.projections, *(getattr(scan.calibration, name, None) for name in ("reference", "dark"))]
     lazy = [part for part in parts if part is not None and not isinstance(part, np.ndarray | torch.Tensor)]
     if lazy:
-        reading_again(scan.file)
+        note_again(scan.file)
     for part in lazy:
         for file in getattr(part, "files", [getattr(part, "path", None)]):
             if isinstance(file, Path):
-                reading(file)
+                noted(file)
 
 
 def scan_format(path: str | os.PathLike[str], format: str | None = None) -> str:

@@ -85,9 +85,9 @@ class Partial:
         parts: dict[str, dict[str, torch.Tensor]] = {"values": {}, "record": {}, "run": {}}
         with own_state(), opened(self.path) as file:
             for part, values in parts.items():
-                group = file.get(f"state/{part}")
+                group: Any = file.get(f"state/{part}")
                 for name in group or ():
-                    values[name] = torch.from_numpy(np.asarray(group[name][()]))  # pyright: ignore
+                    values[name] = torch.from_numpy(np.asarray(group[name][()]))
         if "iterations" not in parts["run"]:
             raise InputError(f"`resume`: {self.path} holds no state of {algorithm}; start without `resume`")
         run = parts["run"]

@@ -256,7 +256,7 @@ def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     """The scan at a lower dose."""
     from sinograd.data import Scan
     from sinograd.io import read
-    from sinograd.io.write import reading_parts
+    from sinograd.io.write import note_parts
     from sinograd.physics import made_by_views, views_of_readings
 
     names = ("scanner", "views", "detector", "size_mm", "truth")
@@ -266,7 +266,7 @@ def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     if request.dose is None:
         raise InputError(f"`dose` is missing: which fraction of the dose of {request.name}?")
     scan = request.source if isinstance(request.source, Scan) else read(request.source)
-    reading_parts(scan)
+    note_parts(scan)
     check_inputs_stay([scan.file or Path(request.name)], {"`output`": request.output}, "is the scan itself")
     scan.check_shape()
     if scan.kind != "line integrals":

@@ -27,7 +27,7 @@ from sinograd.data.calibration import Calibration
 from sinograd.data.projections import Projections
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError
-from sinograd.files.inputs import reading
+from sinograd.files.inputs import noted
 from sinograd.geometry import Geometry
 from sinograd.io.scans.file_groups import group_of
 from sinograd.io.scans.file_order import ordered_files
@@ -112,6 +112,11 @@ class EdfImages:
         """The files, in order."""
         return [image.path for image in self._images]
 
+    @property
+    def flips(self) -> tuple[bool, bool]:
+        """Whether rows and columns are reversed as they are read."""
+        return self._rows.step < 0, self._columns.step < 0
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -157,7 +162,7 @@ class EdfStack(ScanFormat):
 
 def _header(path: Path) -> tuple[dict[str, str], int]:
     """Keys in lower case with their values, and where the numbers start."""
-    with open(reading(path), "rb") as file:
+    with open(noted(path), "rb") as file:
         text = file.read(BLOCK)
         if not text.lstrip().startswith(b"{"):
             raise FormatError(f"{path} is no EDF file: it starts with {text[:8]!r}, expected '{{'")

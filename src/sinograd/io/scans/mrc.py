@@ -25,7 +25,7 @@ import numpy as np
 
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError, ScanWarning
-from sinograd.files.inputs import reading
+from sinograd.files.inputs import noted
 from sinograd.geometry import FlatDetector, Geometry, ParallelBeam
 from sinograd.io.scans.format import ScanFormat
 from sinograd.io.storage.decimals import as_number
@@ -83,7 +83,7 @@ def _tilts(path: Path, images: int) -> np.ndarray:
             "line in degrees, or give geometry=..."
         )
     try:
-        words = reading(file).read_text(encoding="ascii").split()
+        words = noted(file).read_text(encoding="ascii").split()
     except UnicodeDecodeError as error:
         raise FormatError(f"{file} must hold one angle in degrees a line: {error}") from error
     tilts = np.array([number for word in words if (number := as_number(word)) is not None])

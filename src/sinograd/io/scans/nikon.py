@@ -32,12 +32,13 @@ import numpy as np
 from sinograd.data.calibration import Calibration
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError, ScanWarning
-from sinograd.files.inputs import reading
+from sinograd.files.inputs import noted
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry
 from sinograd.io.scans.format import ScanFormat
 from sinograd.io.scans.numbered_images import base_name, check_size, choose_views, numbered_files
 from sinograd.io.storage.decimals import number_rows
 from sinograd.io.storage.ini import MAX_BYTES, Ini
+from sinograd.io.storage.outside import check_inside, is_inside
 from sinograd.io.storage.tiff import TiffImages, constant_image
 
 _SECTION = "XTekCT"
@@ -64,8 +65,11 @@ class Nikon(ScanFormat):
         name = base_name(ini.text(_SECTION, "Name") or path.stem)
         inside = (ini.text(_SECTION, "InputFolderName") or "").replace("\\", "/")
         beside = path.parent
-        found = numbered_files([beside / inside, beside / base_name(inside), beside], name)
+        folders = [beside / inside, beside / base_name(inside), beside]
+        found = numbered_files([folder for folder in folders if is_inside(folder, beside)], name)
         if not found:
+            if not is_inside(folders[0], beside) and numbered_files(folders[:1], name):
+                check_inside(folders[0], path, "InputFolderName")
             raise InputError(f"{path}: no image {name}_0001.tif was found (Name={name}, InputFolderName={inside})")
         numbers = choose_views(found, 0 if 0 in found and len(found) <= views else 1, views, path)
         images = TiffImages([found[number] for number in numbers], flip_rows=True, flip_columns=True)
@@ -168,7 +172,7 @@ def _angles(path: Path) -> dict[int, float]:
     """Degrees by number, from lines "1: 0.000", "1;0,000" or "1 <tab> 0.000 <tab> time" after the line of headings."""
     if path.stat().st_size > MAX_BYTES:
         return {}
-    lines = reading(path).read_text(encoding="latin-1").splitlines()
+    lines = noted(path).read_text(encoding="latin-1").splitlines()
     header = next((i + 1 for i, line in enumerate(lines) if "angle" in line.casefold()), 0)
     return {int(number): degrees for number, degrees in number_rows(lines[header:], 2) if number == int(number)}
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sinograd.config.regular_files import check_regular
 from sinograd.errors import InputError
-from sinograd.files.inputs import reading
+from sinograd.files.inputs import noted
 from sinograd.io.storage.decimals import as_number
 
 MAX_BYTES = 16 << 20
@@ -20,9 +21,10 @@ class Ini:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        check_regular(path)
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} has {path.stat().st_size:,} bytes; a text of at most {MAX_BYTES:,} is expected")
-        content = reading(path).read_bytes()
+        content = noted(path).read_bytes()
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:

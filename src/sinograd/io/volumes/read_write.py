@@ -16,18 +16,20 @@ import numpy as np
 import torch
 
 from sinograd.choices import VOLUME_FORMATS
+from sinograd.data.memory import reading
 from sinograd.data.provenance import make_provenance
 from sinograd.data.scan import check_grid
 from sinograd.data.units import unit_name
 from sinograd.data.volume import Volume
 from sinograd.errors import InputError, UnitWarning
-from sinograd.files.inputs import inputs, read_as, reading_again
+from sinograd.files.inputs import inputs, note_again, read_as
 from sinograd.geometry import Grid
 from sinograd.io.formats import find_format, matching_format, writing_format
+from sinograd.io.storage.outside import is_outside_allowed, outside_allowed
 from sinograd.io.volumes.format import VolumeFormat, float32_bytes
 
 
-def read_volume(path: str | os.PathLike[str], *, unit: str | None = None) -> Volume:
+def read_volume(path: str | os.PathLike[str], *, unit: str | None = None, allow_outside: bool | None = None) -> Volume:
     """Read a volume or an image into memory; the format is recognised by content.
 
     Formats: sinograd's HDF5 (.h5), TIFF that sinograd wrote, .npy with a YAML file, MetaImage (.mha), NIfTI, OME-Zarr,
@@ -37,6 +39,7 @@ def read_volume(path: str | os.PathLike[str], *, unit: str | None = None) -> Vol
         path: the file or folder.
         unit: what the values are, where the file does not say, or says so wrongly: "1/mm", "HU", "mg/cm3" or "1".
             Nothing is converted (`Volume.to` does).
+        allow_outside: follow names in the file to files outside its folder, as `sinograd.read` does.
 
     Returns:
         The volume with its grid, its unit (None where the file does not say) and its provenance. Integers stay
@@ -49,18 +52,16 @@ def read_volume(path: str | os.PathLike[str], *, unit: str | None = None) -> Vol
     Warns:
         UnitWarning: the file's unit is not trusted (some files of sinograd 0.1.0), or `unit` contradicts it.
     """
-    with read_as(Path(path)):
-        return _with_unit(_found(path, unit), path, "read", unit)
+    return _opened(path, "read", unit, allow_outside)
 
 
-def open_volume(path: str | os.PathLike[str], *, unit: str | None = None) -> Volume:
+def open_volume(path: str | os.PathLike[str], *, unit: str | None = None, allow_outside: bool | None = None) -> Volume:
     """A volume whose values stay in its file and are read when they are needed; arguments and errors as `read_volume`.
 
     Only headers are read, but of files that can only be read whole, which is done anew for every block of slices
-    (MetaImage, NIfTI). It holds no open file, so it can be pickled and used in DataLoader workers.
+    (NIfTI, packed MetaImage and NRRD). It holds no open file, so it can be pickled and used in DataLoader workers.
     """
-    with read_as(Path(path)):
-        return _with_unit(_found(path, unit), path, "open", unit)
+    return _opened(path, "open", unit, allow_outside)
 
 
 def write_volume(
@@ -95,7 +96,7 @@ def write_volume(
     format: VolumeFormat = writing_format(VOLUME_FORMATS, path).format
     with inputs():
         if made.is_lazy:
-            reading_again(made.file)
+            note_again(made.file)
         format.check(path, force=force, needed=made.nbytes)
         record = dict(provenance) if provenance is not None else made.provenance or make_provenance("write_volume")
         format.save(made.with_provenance(record), path, force=force)
@@ -122,6 +123,12 @@ def is_volume(path: str | os.PathLike[str]) -> bool:
 def written_volume_paths(path: str | os.PathLike[str]) -> list[Path]:
     """The files, or the folder, that `write_volume` writes; InputError for an unknown suffix."""
     return writing_format(VOLUME_FORMATS, Path(path)).format.written_paths(Path(path))
+
+
+def _opened(path: str | os.PathLike[str], action: str, unit: str | None, allow_outside: bool | None) -> Volume:
+    allow = is_outside_allowed() if allow_outside is None else allow_outside
+    with outside_allowed(allow), reading(str(path)), read_as(Path(path)):
+        return _with_unit(_found(path, unit), path, action, unit)
 
 
 def _found(path: str | os.PathLike[str], unit: str | None) -> VolumeFormat:
