@@ -28,7 +28,7 @@ from sinograd.recon.iterative.total_variation import TotalVariation
 # Of the steps, times the scale of attenuation: what is quickest on phantoms with few and with many views.
 BALANCE = 0.003
 
-_STATE = ("x", "ahead", "field", "projected", "projected_ahead", "y")
+_STATE: tuple[str, ...] = ("x", "ahead", "field", "projected", "projected_ahead", "y")
 
 
 def chambolle_pock(

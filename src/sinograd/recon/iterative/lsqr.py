@@ -16,7 +16,7 @@ from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.state import State
 from sinograd.recon.iterative.stopping import Stop
 
-_STATE = ("x", "u", "v", "w", "alpha", "phi_bar", "rho_bar", "damped")
+_STATE: tuple[str, ...] = ("x", "u", "v", "w", "alpha", "phi_bar", "rho_bar", "damped")
 
 
 def lsqr(
