@@ -219,10 +219,15 @@ VOLUME_FORMATS.add(
 VOLUME_FORMATS.add("tif", "sinograd.io.volumes.tiff:Tiff", "TIFF", suffixes=(".tif", ".tiff"), writes=True)
 VOLUME_FORMATS.add("npy", "sinograd.io.volumes.npy:Npy", "NumPy array and YAML", suffixes=(".npy",), writes=True)
 VOLUME_FORMATS.add(
-    "mha", "sinograd.io.volumes.itk:MetaImage", "MetaImage", suffixes=(".mha",), writes=True, package="SimpleITK"
+    "mha",
+    "sinograd.io.volumes.metaimage:MetaImage",
+    "MetaImage",
+    suffixes=(".mha",),
+    writes=True,
+    package="SimpleITK",
 )
 VOLUME_FORMATS.add(
-    "nifti", "sinograd.io.volumes.itk:Nifti", "NIfTI", suffixes=(".nii", ".nii.gz"), writes=True, package="SimpleITK"
+    "nifti", "sinograd.io.volumes.nifti:Nifti", "NIfTI", suffixes=(".nii", ".nii.gz"), writes=True, package="SimpleITK"
 )
 VOLUME_FORMATS.add(
     "nrrd", "sinograd.io.volumes.nrrd:Nrrd", "NRRD", suffixes=(".nrrd",), writes=True, package="SimpleITK"

@@ -34,6 +34,9 @@ DEVICE = Option(str, "Where to compute: cpu, cuda, cuda:1 ...", metavar="NAME")
 FORCE = Option(bool, "Replace files that exist.", panel=_OUTPUT)
 QUIET = Option(bool, "Print warnings and errors only.", ("--quiet", "-q"), panel=_OUTPUT)
 RESUME = Option(bool, "Continue an interrupted run.", panel=_OUTPUT)
+ALLOW_OUTSIDE = Option(
+    bool, "Follow names in scans and volumes to files outside their folder; who made the data chose these names."
+)
 JSON = Option(bool, "Print the summary as one JSON object.", panel=_OUTPUT)
 
 SHARED = {
@@ -46,6 +49,7 @@ SHARED = {
     "resume": RESUME,
     "force": FORCE,
     "quiet": QUIET,
+    "allow_outside": ALLOW_OUTSIDE,
     "json": JSON,
 }
 

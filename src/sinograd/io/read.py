@@ -9,15 +9,21 @@ from typing import Any
 
 from sinograd.choices import SCAN_FORMATS, VOLUME_FORMATS
 from sinograd.config.near_keys import did_you_mean
+from sinograd.data.memory import reading
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError, InputTypeError, IsAFolderError, MissingFileError
 from sinograd.geometry import Geometry, load_geometry
 from sinograd.io import formats
 from sinograd.io.formats import Choice, file_head, first_match, loaded, matching_format
+from sinograd.io.storage.outside import is_outside_allowed, outside_allowed
 
 
 def read(
-    path: str | os.PathLike[str], geometry: Geometry | str | os.PathLike[str] | None = None, **options: Any
+    path: str | os.PathLike[str],
+    geometry: Geometry | str | os.PathLike[str] | None = None,
+    *,
+    allow_outside: bool | None = None,
+    **options: Any,
 ) -> Scan:
     """Read a scan; the format is recognised by content.
 
@@ -28,6 +34,9 @@ def read(
         path: the file, or the folder for formats that are folders.
         geometry: taken instead of what the file says: a Geometry, the path of a YAML file or the name of a
             scanner (`load_geometry`). Files that say nothing usable need one.
+        allow_outside: follow names in the scan's files to files outside their folder, as to images elsewhere; by
+            default they are refused, unless `outside_allowed` says otherwise. What the scan names is chosen by whoever
+            made it.
         options: those of the format; an unknown one is an error that lists them.
 
     Raises FileNotFoundError for a missing file, IsADirectoryError for a folder that is not a scan, TypeError
@@ -37,10 +46,13 @@ def read(
     path = Path(path)
     if geometry is not None and not isinstance(geometry, Geometry):
         geometry = load_geometry(geometry)
-    choice = _choice(path)
+    allow = is_outside_allowed() if allow_outside is None else allow_outside
+    with outside_allowed(allow):
+        choice = _choice(path)
     _check_options(choice, options)
     try:
-        scan: Scan = choice.format.read(path, geometry=geometry, **options)
+        with outside_allowed(allow), reading(str(path)):
+            scan: Scan = choice.format.read(path, geometry=geometry, **options)
     except ValueError as error:  # of a geometry that cannot be, say
         if isinstance(error, FormatError) or str(path) in str(error):
             raise

@@ -42,6 +42,7 @@ from sinograd.io.storage.atomic import replacing
 from sinograd.io.storage.hdf5.layout import ArrayLayout, is_hdf5, numbers, opened, write_hdf5
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 from sinograd.io.storage.hdf5.values import LARGEST_IMAGE, Values
+from sinograd.io.storage.outside import LinkError
 
 _DETECTOR = "measurement/instrument/detector"
 PIXELS = (  # at the sample first: optics magnify
@@ -71,8 +72,8 @@ class DXchange(ScanFormat):
         try:
             with opened(path) as file:
                 return Values(file, path).has("exchange/data")
-        except ValueError:
-            return False
+        except ValueError as error:
+            return isinstance(error, LinkError)
 
     def read(
         self, path: Path, *, geometry: Geometry | None = None, pixel_mm: float | None = None, reverse: bool = False
@@ -130,7 +131,7 @@ class DXchange(ScanFormat):
 def _calibration_images(values: Values, name: str, data: Hdf5Projections) -> Projections | None:
     if not values.has(name):
         return None
-    dataset: Any = values.file[name]
+    dataset = values.item(name)
     if dataset.shape is None or 0 in dataset.shape:
         return None
     if len(dataset.shape) == 2:
@@ -153,7 +154,7 @@ def _single(values: Values, name: str) -> np.ndarray:
 def _geometry(values: Values, shape: tuple[int, ...], pixel_mm: float | None, reverse: bool) -> ParallelBeam:
     if not values.has("exchange/theta"):
         raise values.error("there is no /exchange/theta: give the geometry (geometry=, a Geometry or YAML file)")
-    units = values.file["exchange/theta"].attrs
+    units = values.item("exchange/theta").attrs
     theta = values.degrees("exchange/theta") if "units" in units else values.array("exchange/theta")
     if "units" not in units:
         values.warn_of_radians("exchange/theta", theta)
