@@ -11,6 +11,9 @@ import typer
 from sinograd.config.near_keys import did_you_mean
 from sinograd.errors import FormatError
 
+# What a volume's record may not decide: which files are read beside the scan, and which are written.
+_NOT_OF_DATA = ("allow_outside", "force", "output", "preview", "page", "center_picture")
+
 
 def load_config(context: typer.Context, parameter: Any, path: Path | None) -> Path | None:
     """Callback of `--config`: its entries become the defaults of the other options.
@@ -58,7 +61,7 @@ def _from_volume(path: Path, known: Iterable[str]) -> dict[str, Any]:
     options = provenance.get("options")
     if provenance.get("command") != "sinograd reconstruct" or not isinstance(options, dict):
         raise typer.BadParameter(f"{path} does not say how it was reconstructed")
-    return {name: value for name, value in options.items() if name in known}
+    return {name: value for name, value in options.items() if name in known and name not in _NOT_OF_DATA}
 
 
 def _text(path: Path, name: str, value: Any) -> Any:

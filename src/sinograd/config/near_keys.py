@@ -63,6 +63,7 @@ def _table() -> dict[str, list[str]]:
 
 ALIASES = _table()
 _LEAST_SIMILAR = 0.6
+_LONGEST, _MOST = 80, 8  # characters of a key, and keys
 
 
 def near_keys(key: object, known: Iterable[str]) -> list[str]:
@@ -72,7 +73,7 @@ def near_keys(key: object, known: Iterable[str]) -> list[str]:
     other programs stand for.
     """
     known = list(known)
-    word = _squashed(str(key))
+    word = _squashed(str(key)[:_LONGEST])
     same = [name for name in known if _squashed(name.rpartition(".")[2]) == word]
     if same:
         return same
@@ -89,7 +90,7 @@ def near_keys(key: object, known: Iterable[str]) -> list[str]:
 
 def did_you_mean(keys: Collection[object], known: Iterable[str]) -> str:
     """For the end of a message: "; did you mean source_to_origin?", of several unknown keys each; "" for none near."""
-    known = list(known)
+    known, keys = list(known), list(keys)[:_MOST]
     hints = [(str(key), " or ".join(near)) for key in keys if (near := near_keys(key, known))]
     if not hints:
         return ""

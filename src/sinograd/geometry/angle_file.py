@@ -18,7 +18,7 @@ import numpy as np
 
 from sinograd.errors import FormatError, MissingFileError, ScanWarning
 
-MAX_BYTES = 64 << 20
+MAX_BYTES, MOST_ANGLES = 16 << 20, 1_000_000
 _COMMENT = re.compile(r"(#|%|!|//).*")
 _NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?")
 _COMMA = re.compile(r"[-+]?\d+,\d+")
@@ -38,6 +38,8 @@ def read_angles(path: Path) -> list[float]:
     """
     lines = _lines(path)
     words = [(number, word) for number, text in lines for word in re.split(r"[\s;]+", text) if word]
+    if len(words) > MOST_ANGLES:
+        raise FormatError(f"{path} holds {len(words):,} words, at most {MOST_ANGLES:,} angles are read")
     if _has_decimal_commas(path, words):
         words = [(number, word.replace(",", ".")) for number, word in words]
     angles = []

@@ -8,6 +8,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from sinograd.config.shown import shown
 from sinograd.config.text_files import write_text
 from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.errors import InputError, InputTypeError, MissingFileError
@@ -34,7 +35,7 @@ def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
     source: Traversable | None = Path(text) if is_path else _scanners().get(text)
     if source is None:
         known = ", ".join(scanner_names())
-        raise MissingFileError(f"no scanner named {text!r}; known: {known}; or give the path of a .yaml file")
+        raise MissingFileError(f"no scanner named {shown(text)}; known: {known}; or give the path of a .yaml file")
     if not source.is_file():
         raise MissingFileError(f"no geometry file at {source}")
     data = load_yaml(source)
@@ -43,7 +44,8 @@ def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
     try:
         return Geometry.from_dict(data)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{source}: {error}") from error
+        kind = InputTypeError if isinstance(error, TypeError) else InputError
+        raise kind(f"{source}: {error}") from error
 
 
 def save_geometry(geometry: Geometry, path: str | os.PathLike[str], force: bool = False) -> None:
