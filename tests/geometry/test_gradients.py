@@ -50,9 +50,7 @@ CALLS: dict[str, tuple[str, Callable[[], object]]] = {
     "fan": ("axis_offset", lambda: sg.FanBeam.circular(**ORBIT, detector=LINE, axis_offset=ONE)),
     "short scan": (
         "start",
-        lambda: sg.FanBeam.short_scan(
-            source_to_origin=50, source_to_detector=80, views=4, detector=LINE, start=ONE
-        ),
+        lambda: sg.FanBeam.short_scan(source_to_origin=50, source_to_detector=80, views=4, detector=LINE, start=ONE),
     ),
     "helix": ("pitch", lambda: sg.ConeBeam.helical(**ORBIT, detector=AREA, pitch=ONE)),
     "sources": ("sources", lambda: vectors("sources", POINTS)),

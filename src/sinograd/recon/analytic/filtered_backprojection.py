@@ -38,8 +38,8 @@ from sinograd.ops.memory import enough_memory
 from sinograd.ops.projection_tables import WHOLE, Portion
 from sinograd.ops.slab_plan import Slab
 from sinograd.ops.transfers import uploaded
-from sinograd.recon.analytic.circular import CircularScan, circular_scan
 from sinograd.recon.algorithms import any_orbit_algorithms
+from sinograd.recon.analytic.circular import CircularScan, circular_scan
 from sinograd.recon.analytic.coverage import Coverage, measure_coverage, warn_of_missing_rays
 from sinograd.recon.analytic.orbit import defined_for
 from sinograd.recon.analytic.view_filter import ViewFilter, filter_views
