@@ -25,7 +25,7 @@ STEPS, MOST_DRAWS = 8, 64
 
 
 def expected_photons(readings: Tensor, full: Tensor, sigma: Tensor, floor: float) -> Tensor:
-    """m of each of the cut readings; below zero where noise alone reads more. All of one shape, float64."""
+    """M of each of the cut readings; below zero where noise alone reads more. All of one shape, float64."""
     cut = readings.clamp(min=floor)
     mean = _local_mean(cut) * (full / _local_mean(full))
     m = mean.clone()

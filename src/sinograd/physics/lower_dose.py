@@ -88,13 +88,13 @@ def low_dose(
     Without `correlation` the photons are thinned: each is kept with the probability a, so that Poisson counts
     become Poisson counts, however few. With it, normal noise with that correlation is added.
 
-    Readings at the floor have lost their value. Without electronic noise they are taken as no photons, which they were;
-    with it as what is below the floor of N photons and noise, for as many expected photons m as the 9 x 9 readings about
-    them tell: their mean is f + sigma (z Phi(z) + phi(z)), with the floor f, sigma^2 = m + s^2 and z = (m - f) / sigma.
+    Readings at the floor f have lost their value. Without electronic noise they are taken as no photons, which they
+    were; with it they are drawn anew, below the floor, for the expected photons m that the 9 x 9 readings about them
+    tell: the mean of readings cut at f is f + sigma (z Phi(z) + phi(z)), sigma^2 = m + s^2, z = (m - f) / sigma.
     Without electronic noise the counts have the distribution of a scan at the lower dose, with it its mean a m and
-    its variance a m + s^2 (where the object is even over 9 readings; measured to 0.02 photons and 1 %). The line
-    integrals have the bias of the lower dose, as `add_photon_noise` explains: few photons and the floor make it. The
-    exact line integrals of a phantom have no noise to keep; `add_photon_noise` makes their scans, of any dose.
+    its variance a m + s^2 (where the object is even over 9 readings; from one photon on to 0.03 photons and 2 %). The
+    line integrals have the bias of the lower dose, as `add_photon_noise` explains: few photons and the floor make it.
+    The exact line integrals of a phantom have no noise to keep; `add_photon_noise` makes their scans, of any dose.
 
     Args:
         line_integrals: of the measured scan, p = -ln(counts / photons), [..., rows, columns] or any other
@@ -182,7 +182,11 @@ def _measured_counts(
 
 
 def _lowered(
-    readings: tuple[Tensor, Tensor], dose: float, sigma: Tensor, kernel: Tensor | None, generator: torch.Generator | None
+    readings: tuple[Tensor, Tensor],
+    dose: float,
+    sigma: Tensor,
+    kernel: Tensor | None,
+    generator: torch.Generator | None,
 ) -> Tensor:
     """Measured readings (and the photons in them) at the lower dose, with the electronic noise `sigma` that a lower
     dose takes away."""
