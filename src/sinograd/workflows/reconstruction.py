@@ -85,8 +85,8 @@ def reconstruct(
         geometry: instead of the scan's: a Geometry, a YAML file or the name of a scanner.
         views: the views to use: slice(0, 100, 2) or "0:100:2".
         rows, columns: (first, end) of the detector to use.
-        binning, unattenuated, repair, dead, hot, saturation, smallest, air, beam_hardening, rings, ring_width,
-            ring_limit, shifts, edges: see `Preparation`.
+        binning, unattenuated, repair, dead, hot, saturation, smallest, air, beam_hardening: see `Preparation`.
+        rings, ring_width, ring_limit, shifts, edges: see `Preparation`.
         center: centre of rotation: "file": as the scan says; "auto": found from the projections; or detector pixels
             that it lies further along the columns.
         algorithm: "auto": FDK or filtered backprojection; or a name of `sinograd.choices.ALGORITHMS`.
