@@ -59,13 +59,15 @@ void backproject_tile(const LineKernels<T>& kernels, DetectorLines<T>& lines, T*
   const int64_t stride = line_stride(kTileZ);
   load_tile(volume, grid, tile, columns, stride);
   LineJob<T> jobs[kViewBlock];
+  const Axis z = grid.z;  // a copy, which no write below can change: what depends on it alone is computed once
   for (int64_t y = 0; y < tile.ny; ++y)
     for (int64_t x = 0; x < tile.nx; ++x) {
+      const double place_x = grid.x.position(tile.x0 + x), place_y = grid.y.position(tile.y0 + y);
       int64_t count = 0;
       for (int64_t v = first; v < last; ++v) {
         LineJob<T>& job = jobs[count];
-        if (!column_job<weighting>(View{views.data + v * kViewDoubles}, grid.x.position(tile.x0 + x),
-                        grid.y.position(tile.y0 + y), grid.z, detector, lines, v - first, job))
+        if (!column_job<weighting>(View{views.data + v * kViewDoubles}, place_x, place_y, z, detector, lines, v - first,
+                                   job))
           continue;
         job.map.start += tile.z0 * job.map.step;
         ++count;
@@ -109,6 +111,7 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
   const int64_t blocks = (views.count + kAdjointViewBlock - 1) / kAdjointViewBlock;
   const int64_t round = 2 * omp_get_max_threads();
   const int64_t stride = line_stride(grid.z.count);
+  const Axis z = grid.z;
   for (int64_t begin = 0; begin < blocks; begin += round) {
     stop();
 #pragma omp parallel
@@ -128,10 +131,11 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
             transpose(volume + y * grid.x.count + x0, grid.y.count * grid.x.count, columns.data() + kLinePad, stride,
                       grid.z.count, nx);
             for (int64_t x = 0; x < nx; ++x) {
+              const double place_x = grid.x.position(x0 + x), place_y = grid.y.position(y);
               int64_t count = 0;
               for (int64_t v = first; v < last; ++v)
-                count += column_job<weighting>(View{views.data + v * kViewDoubles}, grid.x.position(x0 + x),
-                                    grid.y.position(y), grid.z, detector, lines, v - first, jobs[count]);
+                count += column_job<weighting>(View{views.data + v * kViewDoubles}, place_x, place_y, z, detector,
+                                               lines, v - first, jobs[count]);
               kernels.scatter(columns.data() + kLinePad + x * stride, grid.z.count, jobs, count, detector.rows,
                               scratch.data());
             }

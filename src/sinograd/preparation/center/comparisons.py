@@ -7,15 +7,14 @@ from typing import Protocol
 
 import numpy as np
 import torch
-from torch import Tensor
 
 from sinograd.preparation.center.sinogram import MOST_SAMPLES, Sinograms
 from sinograd.recon.analytic.redundancy import conjugate
 
 TURN = 2 * math.pi
 
-# Smoothing along the columns before they are interpolated, in columns: noise then does not tell whole shifts from
-# fractional ones.
+# Standard deviation of the Gaussian along the columns before they are interpolated, in columns, and where it ends:
+# noise then does not tell whole shifts from fractional ones.
 SMOOTHING, SMOOTHING_REACH = 1.0, 4
 
 # Columns by which detail may move from view to view (a third of the way to the edge) for views to be interpolated.
@@ -40,7 +39,7 @@ class Comparison(Protocol):
     twice: bool
     """Whether each pair is met from both sides, so that it counts twice."""
 
-    def pairs(self, offset: float) -> tuple[Tensor, Tensor, Tensor]:
+    def pairs(self, offset: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Values of both measurements [rows, columns] if the detector stands `offset` columns along +u, and which
         are pairs, bool [rows, columns].
         """
@@ -56,34 +55,35 @@ class Conjugates:
         """most: samples that are compared; of more, some views are left out."""
         self._data = sinograms
         self.columns = sinograms.columns
-        self._smooth = _smoothed(sinograms.values)
-        angles = sinograms.angles.numpy()
+        smooth = _smoothed(sinograms.values)
+        angles = sinograms.angles
         self._angles = angles
         step = np.append(angles[1:], angles[0] + TURN) - angles
         third = sinograms.columns / 3
         self._passable = (step * third <= MOST_MOTION) & (step <= 1.5 * sinograms.step + 1e-9)
         self._step = np.maximum(step, 1e-12)
-        every = max(1, math.ceil(sinograms.values.numel() / most))
-        self._chosen = np.arange(0, len(angles), every)
+        self._chosen = np.arange(0, len(angles), max(1, math.ceil(sinograms.values.size / most)))
+        self._own = np.ascontiguousarray(smooth[:, self._chosen].transpose(2, 0, 1))
+        self._spline = _spline(smooth)
 
-    def pairs(self, offset: float) -> tuple[Tensor, Tensor, Tensor]:
+    def pairs(self, offset: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See `Comparison.pairs`; a row is a view."""
         data, fan = self._data, self._data.fan(offset)
-        mirrored, seen = _mirrored(self._smooth, fan)
+        mirrored, seen = _mirrored(self._spline, fan)
         own = torch.from_numpy(self._angles[self._chosen])[:, None]
-        if not data.divergent:
-            fan = fan[:1]
-        other, _ = conjugate(own, torch.from_numpy(fan), data.divergent)
-        before, after, fraction, valid = self._bracket(other.numpy())
-        columns = torch.arange(data.columns) if data.divergent else slice(None)
-        if not data.divergent:
-            before, after = before[:, 0], after[:, 0]
-        low = mirrored[:, torch.from_numpy(before), columns]
-        high = mirrored[:, torch.from_numpy(after), columns]
-        reversed_ = torch.lerp(low, high, torch.from_numpy(fraction).float().expand(low.shape[1:]))
-        mask = (torch.from_numpy(valid) & seen).expand_as(reversed_)
-        values = self._smooth[:, torch.from_numpy(self._chosen)]
-        return values.flatten(0, 1), reversed_.flatten(0, 1), mask.flatten(0, 1)
+        other, _ = conjugate(own, torch.from_numpy(fan if data.divergent else fan[:1]), data.divergent)
+        before, after, fraction, valid = (part.T for part in self._bracket(other.numpy()))
+        if data.divergent:
+            columns = np.arange(data.columns)[:, None]
+            low, high = (mirrored.transpose(0, 2, 1)[columns, views].transpose(0, 2, 1) for views in (before, after))
+        else:
+            low, high = mirrored[:, :, before[0]], mirrored[:, :, after[0]]
+        high -= low
+        high *= fraction.astype(np.float32)[:, None]
+        low += high
+        mask = np.broadcast_to((valid & seen[:, None])[:, None], low.shape)
+        one, two, pairs = (part.reshape(data.columns, -1).T for part in (self._own, low, mask))
+        return one, two, pairs
 
     def _bracket(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """The views before and after each angle, how far it is between them, and whether that is close enough."""
@@ -110,30 +110,29 @@ class Seam:
     def __init__(self, sinograms: Sinograms, first: float, last: float) -> None:
         """first, last: angles of the first and last view, last up to half a turn (or little more) from first."""
         self._data = sinograms
-        self._smooth = _smoothed(sinograms.values)
         span = sinograms.step * max(2.0, round(SEAM_MOTION / (sinograms.step * sinograms.columns / 3)))
-        behind = np.mod(sinograms.angles.numpy() - first + math.pi, TURN) - math.pi + first
+        behind = np.mod(sinograms.angles - first + math.pi, TURN) - math.pi + first
         meeting = (first + last - math.pi) / 2
         reversed_ = np.mod(behind + math.pi - meeting + math.pi, TURN) - math.pi
         own = behind - meeting
         reach = (first - (last - math.pi)) / 2 + span - 0.5 * sinograms.step
         self._followed = sinograms.step * sinograms.columns / 3 <= SEAM_MOTION
-        self._own = _end_fit(own, reach, sinograms.step)
-        self._other = _end_fit(reversed_, reach, sinograms.step)
+        one, two = (_end_fit(angles, reach, sinograms.step) for angles in (own, reversed_))
+        smooth = _smoothed(sinograms.values)
+        self._own = np.einsum("v,kvc->kc", one[1], smooth[:, one[0]])
+        self._spline = _spline(np.einsum("v,kvc->kc", two[1], smooth[:, two[0]]))
 
-    def pairs(self, offset: float) -> tuple[Tensor, Tensor, Tensor]:
+    def pairs(self, offset: float) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """See `Comparison.pairs`; a row is a sinogram."""
-        mirrored, seen = _mirrored(self._smooth[:, self._other[0]], self._data.fan(offset))
-        one = torch.einsum("v,kvc->kc", self._own[1], self._smooth[:, self._own[0]])
-        two = torch.einsum("v,kvc->kc", self._other[1], mirrored)
-        return one, two, (seen & self._followed).expand_as(one)
+        mirrored, seen = _mirrored(self._spline, self._data.fan(offset))
+        return self._own, mirrored.T, np.broadcast_to(seen & self._followed, self._own.shape)
 
 
 def seam_ends(sinograms: Sinograms) -> tuple[float, float] | None:
     """First and last angle of a parallel scan over about half a turn; None for any other."""
     if sinograms.divergent or len(sinograms.angles) < 8:
         return None
-    angles = sinograms.angles.numpy()
+    angles = sinograms.angles
     step = np.append(angles[1:], angles[0] + TURN) - angles
     gap = int(step.argmax())
     first, last = angles[(gap + 1) % len(angles)], angles[gap]
@@ -144,30 +143,32 @@ def seam_ends(sinograms: Sinograms) -> tuple[float, float] | None:
     return float(first), float(last)
 
 
-def _end_fit(angles: np.ndarray, reach: float, step: float) -> tuple[Tensor, Tensor]:
+def _end_fit(angles: np.ndarray, reach: float, step: float) -> tuple[np.ndarray, np.ndarray]:
     """The views within `reach` of angle 0, and the weights that give a straight line's value there."""
     chosen = np.nonzero(np.abs(angles) <= reach + 1e-9)[0]
     if len(chosen) < 2:
         chosen = np.argsort(np.abs(angles))[:2]
     design = np.stack([np.ones(len(chosen)), angles[chosen] / step], axis=1)
-    weights = np.linalg.pinv(design)[0]
-    return torch.from_numpy(chosen), torch.from_numpy(weights).float()
+    return chosen, np.linalg.pinv(design)[0].astype(np.float32)
 
 
-def _smoothed(values: Tensor) -> Tensor:
+def _smoothed(values: np.ndarray) -> np.ndarray:
     """Values after a Gaussian along the columns, edges repeated."""
-    place = torch.arange(-SMOOTHING_REACH, SMOOTHING_REACH + 1, dtype=values.dtype)
-    weights = torch.exp(-0.5 * (place / SMOOTHING) ** 2)
-    weights = weights / weights.sum()
-    padded = torch.nn.functional.pad(values, (SMOOTHING_REACH, SMOOTHING_REACH), mode="replicate")
-    result = torch.zeros_like(values)
-    for k, weight in enumerate(weights.tolist()):
-        result.add_(padded[..., k : k + values.shape[-1]], alpha=weight)
-    return result
+    from scipy import ndimage
+
+    return ndimage.gaussian_filter1d(values, SMOOTHING, radius=SMOOTHING_REACH, mode="nearest")
 
 
-def _mirrored(values: Tensor, fan: np.ndarray) -> tuple[Tensor, Tensor]:
-    """Values [..., columns] read where the fan coordinate is minus that of each column, and where that exists."""
+def _spline(values: np.ndarray) -> np.ndarray:
+    """Coefficients of the cubic splines through values [..., columns], columns first: [columns, ...]."""
+    from scipy import ndimage
+
+    coefficients = ndimage.spline_filter1d(values, 3, axis=-1, mode="mirror")
+    return np.ascontiguousarray(np.moveaxis(coefficients, -1, 0), dtype=np.float32)
+
+
+def _mirrored(spline: np.ndarray, fan: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Cubic splines [columns, ...] where the fan coordinate is minus that of each column, and where that exists."""
     columns = len(fan)
     index = np.arange(columns, dtype=np.float64)
     if fan[0] > fan[-1]:
@@ -177,37 +178,38 @@ def _mirrored(values: Tensor, fan: np.ndarray) -> tuple[Tensor, Tensor]:
     seen = (place >= 1) & (place <= columns - 2)
     whole = np.floor(place).clip(1, columns - 3).astype(np.int64)
     u = place - whole
-    # cubic convolution: R. G. Keys, IEEE Trans. ASSP 29(6), 1981
-    weights = (
-        ((2 - u) * u - 1) * u / 2,
-        ((3 * u - 5) * u * u + 2) / 2,
-        ((4 - 3 * u) * u + 1) * u / 2,
-        (u - 1) * u * u / 2,
-    )
-    result = torch.zeros_like(values)
-    for k, weight in enumerate(weights):
-        read = values[..., torch.from_numpy(whole + k - 1)]
-        result += read.mul_(torch.from_numpy(np.where(seen, weight, 0.0)).to(values))
-    return result, torch.from_numpy(seen)
+    cubes = ((1 - u) ** 3, (3 * u - 6) * u * u + 4, ((3 - 3 * u) * u + 3) * u + 1, u**3)
+    result = np.zeros_like(spline)
+    shape = (columns, *[1] * (spline.ndim - 1))
+    for k, cube in enumerate(cubes):
+        weights = np.where(seen, cube / 6, 0.0).astype(np.float32).reshape(shape)
+        result += weights * spline[whole + k - 1]
+    return result, seen
 
 
 def mismatch(comparison: Comparison, offset: float) -> tuple[float, float]:
     """|a - b|^2 / (|a|^2 + |b|^2) of differences along rows, and the number of pairs."""
     one, two, mask = comparison.pairs(offset)
     mask = inner(mask)
-    if not bool(mask.any()):
+    pairs = int(mask.sum())
+    if pairs == 0:
         return math.nan, 0.0
-    a, b = differences(one), differences(two)
-    energy = float((a.square() + b.square())[mask].double().sum())
-    return float((a - b)[mask].double().square().sum()) / max(energy, 1e-30), float(mask.sum())
+    a, b = differences(one) * mask, differences(two) * mask
+    energy = _energy(a) + _energy(b)
+    a -= b
+    return _energy(a) / max(energy, 1e-30), float(pairs)
 
 
-def differences(rows: Tensor) -> Tensor:
+def _energy(values: np.ndarray) -> float:
+    return float(np.square(values).sum(dtype=np.float64))
+
+
+def differences(rows: np.ndarray) -> np.ndarray:
     """Central differences along rows: [rows, columns - 2]."""
     return (rows[..., 2:] - rows[..., :-2]) / 2
 
 
-def inner(mask: Tensor) -> Tensor:
+def inner(mask: np.ndarray) -> np.ndarray:
     """Where central differences consist of pairs, away from the ends of the detector."""
     pairs = mask[..., 2:] & mask[..., 1:-1] & mask[..., :-2]
     pairs[..., : MARGIN - 1] = False

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
@@ -14,40 +13,14 @@ from torch import Tensor
 
 from sinograd.errors import CenterWarning, InputError
 from sinograd.geometry import Geometry, shift_detector
-from sinograd.preparation.center.comparisons import (
-    Comparison,
-    Conjugates,
-    Seam,
-    differences,
-    inner,
-    mismatch,
-    seam_ends,
-)
+from sinograd.preparation.center.refine import refine_center
 from sinograd.preparation.center.rotation import compare_senses
-from sinograd.preparation.center.sinogram import Progress, Sinograms, read_sinograms
+from sinograd.preparation.center.search import Search, choose_comparison, search_center
+from sinograd.preparation.center.sinogram import Progress, read_sinograms
 
-# Columns of the coarsest level, those it may have where views are far apart, and the part of the most pairs at any
-# offset that an offset must have to be judged.
-COARSE_COLUMNS, LEAST_COLUMNS = 128, 24
-LEAST_SHARE = 0.05
-
-# Fewer pairs tell nothing of their noise.
-LEAST_PAIRS = 16
-
-# Blocks of rows, or of columns where there are few rows, whose parts of the slope of the mismatch are independent.
-ROW_BLOCKS, COLUMN_BLOCKS = 24, 8
-
-# Standard errors are made larger by this: the level is chosen by them, which flatters them. In Monte Carlo trials of
-# all kinds of scan, errors then are 0.6 to 1.2 times what is claimed.
-CAUTION = 1.5
-
-# Error in pixels that interpolation between columns and views leaves without any noise, and the largest difference
-# between two levels that counts as such.
-LEAST_ERROR, LARGEST_DIFFERENCE = 0.015, 0.2
-
-# Standard error in pixels above which a centre is uncertain; neighbouring elements that share their noise; and the part
-# of the detector within which two minima of the criterion are one.
-LARGEST_ERROR, SHARED, NEAR = 0.5, 3, 0.02
+# Standard error in pixels above which a centre is uncertain, and the part of the detector within which two minima of
+# the criterion are one.
+LARGEST_ERROR, NEAR = 0.5, 0.02
 
 G = TypeVar("G", bound=Geometry)
 
@@ -137,9 +110,9 @@ def find_center(
         raise InputError(f"reach: expected a share of the detector's width between 0 and 0.5, got {reach}")
     with torch.no_grad():
         sinograms = read_sinograms(projections, geometry, rows, progress)
-        make = _comparison(sinograms)
-        search = _search(make, sinograms, reach)
-        offset, error = _refine(make, sinograms, search.joined, search.best)
+        make = choose_comparison(sinograms)
+        search = search_center(make, sinograms, reach)
+        offset, error = refine_center(make, sinograms, search.joined, search.best)
         senses = compare_senses(sinograms, reach)
     doubts = _doubts(search, offset, error, sinograms.columns)
     if senses is not None and senses.is_reversed:
@@ -160,142 +133,7 @@ def find_center(
     return found
 
 
-Make = Callable[[Sinograms], Comparison]
-
-
-def _comparison(sinograms: Sinograms) -> Make:
-    """What to compare: the ends where a parallel scan covers half a turn, else reversed rays."""
-    ends = seam_ends(sinograms)
-    return Conjugates if ends is None else lambda level: Seam(level, *ends)
-
-
-@dataclass(frozen=True)
-class _Search:
-    """The criterion over the whole reach.
-
-    candidates, criterion: as of `Center`. pairs: how many elements with noise of their own each is judged by.
-    method: the comparison's name. joined: columns that were joined to one.
-    """
-
-    candidates: np.ndarray
-    criterion: np.ndarray
-    pairs: np.ndarray
-    method: str
-    joined: int
-
-    @property
-    def best(self) -> float:
-        """The candidate with the least mismatch."""
-        return float(self.candidates[np.nanargmin(self.criterion)])
-
-    def rival(self, distance: float) -> float:
-        """The least mismatch of the other minima, those farther than `distance` from the best; inf without any."""
-        values = np.nan_to_num(self.criterion, nan=math.inf)
-        padded = np.concatenate([[math.inf], values, [math.inf]])
-        minima = (values <= padded[:-2]) & (values <= padded[2:]) & (abs(self.candidates - self.best) > distance)
-        return float(values[minima].min(initial=math.inf))
-
-
-def _search(make: Make, sinograms: Sinograms, reach: float) -> _Search:
-    """The criterion over the whole reach, with columns joined until about 128 are left; fewer where views are so far
-    apart that only coarse detail can be followed from one to the next.
-    """
-    factor = 2 ** max(0, math.floor(math.log2(max(1.0, sinograms.columns / COARSE_COLUMNS))))
-    most = reach * sinograms.columns
-    while True:
-        comparison = make(sinograms.binned(factor))
-        steps = math.ceil(most / (factor / 2))
-        candidates = np.arange(-steps, steps + 1) * (most / steps)
-        judged = [mismatch(comparison, float(offset)) for offset in candidates]
-        criterion, pairs = (np.array(column) for column in zip(*judged, strict=True))
-        if pairs.max() > 0:
-            break
-        factor *= 2
-        if sinograms.columns // factor < LEAST_COLUMNS:
-            raise InputError(_nothing_twice(sinograms))
-    criterion[pairs < LEAST_SHARE * pairs.max()] = np.nan
-    return _Search(candidates, criterion, pairs / (SHARED * (2 if comparison.twice else 1)), comparison.name, factor)
-
-
-def _nothing_twice(sinograms: Sinograms) -> str:
-    steps = np.append(sinograms.angles.numpy(), float(sinograms.angles[0]) + 2 * math.pi)
-    arc = 360 - math.degrees(np.diff(steps).max())
-    return (
-        "the centre of rotation cannot be found from the projections: none of the lines of "
-        f"{len(sinograms.angles)} views, {math.degrees(sinograms.step):.3g} degrees apart over {arc:.4g} degrees, was "
-        "measured from both sides; give it (detector.offset), or measure half a turn and the fan angle in finer steps"
-    )
-
-
-def _refine(make: Make, sinograms: Sinograms, factor: int, offset: float) -> tuple[float, float]:
-    """Offset and standard error at the level where that is smallest, from joined columns down to single ones."""
-    best: tuple[float, float] | None = None
-    levels: list[float] = []
-    last_error = math.inf
-    while True:
-        found = _descend(make(sinograms.binned(factor)), offset, factor)
-        if found is not None:
-            new, error = found
-            jump = abs(new - offset)
-            if best is not None and jump > 4 * math.hypot(error, last_error) + factor:
-                break  # noise has taken over
-            levels.append(new)
-            offset, last_error = new, error
-            if best is None or error < best[1]:
-                best = found
-        if factor == 1:
-            break
-        factor //= 2
-    if best is None:
-        return offset, math.inf
-    # the same scan at two levels: what they differ by is no noise, but what interpolation and edges of the object do
-    other = min((abs(new - best[0]) for new in levels if new != best[0]), default=0.0)
-    return best[0], math.hypot(best[1], LEAST_ERROR, min(other, LARGEST_DIFFERENCE) / 2)
-
-
-def _descend(comparison: Comparison, offset: float, factor: int) -> tuple[float, float] | None:
-    """The minimum of the mismatch near an offset by parabolas, and its standard error."""
-    found = None
-    for _ in range(4):
-        found = _parabola(comparison, offset, factor / 2)
-        if found is None or abs(found[0] - offset) < 0.02 * factor:
-            break
-        offset = found[0]
-    return found
-
-
-def _parabola(comparison: Comparison, offset: float, step: float) -> tuple[float, float] | None:
-    """The minimum of a parabola through the mismatch at seven places about an offset, at most two steps from it, and
-    its standard error; None where there is none.
-    """
-    k = torch.arange(-3, 4, dtype=torch.float64)
-    rows = [comparison.pairs(offset + step * float(i)) for i in k]
-    mask = torch.stack([inner(row[2]) for row in rows]).all(0)
-    if int(mask.sum()) < LEAST_PAIRS:
-        return None
-    squares = torch.stack([torch.where(mask, differences(one - two), 0.0).double() for one, two, _ in rows]).square()
-    # slope and curvature of the least-squares parabola through the seven values of every element
-    slopes = torch.einsum("k,krc->rc", k / (28 * step), squares)
-    bends = torch.einsum("k,krc->rc", (k.square() - 4) / (84 * step**2), squares)
-    curvature = float(bends.sum())
-    if not curvature > 0:
-        return None
-    move = min(max(-float(slopes.sum()) / (2 * curvature), -2 * step), 2 * step)
-    variance = _sum_variance(slopes + 2 * move * bends, mask) * (2 if comparison.twice else 1)
-    return offset + move, CAUTION * math.sqrt(variance) / (2 * curvature)
-
-
-def _sum_variance(values: Tensor, mask: Tensor) -> float:
-    """Variance of the sum of values [rows, columns] of mean zero, from blocks that are taken as independent."""
-    used = mask.any(1).nonzero()[:, 0]
-    if len(used) >= ROW_BLOCKS // 2:
-        sums = torch.stack([part.sum() for part in values[used].sum(1).tensor_split(min(ROW_BLOCKS, len(used)))])
-    else:
-        sums = torch.stack([part.sum(1) for part in values.tensor_split(COLUMN_BLOCKS, dim=1)]).flatten()
-    return float(sums.square().sum())
-
-
-def _doubts(search: _Search, offset: float, error: float, columns: int) -> list[str]:
+def _doubts(search: Search, offset: float, error: float, columns: int) -> list[str]:
     doubts = []
     if not error <= LARGEST_ERROR:
         doubts.append(f"its standard error is {error:.2g} pixels")

@@ -39,14 +39,17 @@ class Sinograms:
 
     Attributes:
         values: float32 [sinograms, views, columns].
-        angles: source angles in [0, 2 pi), growing, [views].
+        angles: source angles in [0, 2 pi), growing, float64 [views].
         vectors: of one view, [1, 4 or 5, 3]: all views are alike.
         divergent: fan or cone beam.
         joined: columns of the detector that are one column here.
+
+    Values are arrays of NumPy: the search runs hundreds of small operations, and where cores are shared each of
+    torch's waits for all its threads.
     """
 
-    values: Tensor
-    angles: Tensor
+    values: np.ndarray
+    angles: np.ndarray
     vectors: Tensor
     divergent: bool
     joined: int = 1
@@ -59,24 +62,26 @@ class Sinograms:
     @property
     def step(self) -> float:
         """Median angle between neighbouring views, rad."""
-        steps = self.angles.diff()
+        steps = np.diff(self.angles)
         steps = steps[steps > 1e-9]
-        return float(steps.median()) if len(steps) else 2 * math.pi
+        return float(np.median(steps)) if len(steps) else 2 * math.pi
 
     def binned(self, factor: int) -> Sinograms:
         """With `factor` columns joined to one; those that do not fill one are left out at the end."""
         if factor == 1:
             return self
         count = self.columns // factor
-        values = self.values[..., : count * factor].unflatten(-1, (count, factor)).mean(-1)
+        values = self.values[..., 0 : count * factor : factor] / np.float32(factor)
+        for k in range(1, factor):
+            values += self.values[..., k : count * factor : factor] / np.float32(factor)
         vectors = slid(self.vectors, 0.0, (count * factor - self.columns) / 2)
         vectors[:, 2] *= factor
         return Sinograms(values, self.angles, vectors, self.divergent, factor * self.joined)
 
     def negated(self) -> Sinograms:
         """The same views of a scan that turned the other way."""
-        angles = torch.remainder(-self.angles, 2 * math.pi)
-        order = torch.argsort(angles, stable=True)
+        angles = np.mod(-self.angles, 2 * math.pi)
+        order = np.argsort(angles, kind="stable")
         return Sinograms(self.values[:, order], angles[order], self.vectors, self.divergent, self.joined)
 
     def fan(self, offset: float) -> np.ndarray:
@@ -111,12 +116,12 @@ def read_sinograms(
     if float(moves.abs().max()) > ALIGNED:
         pairs = torch.stack([torch.zeros_like(moves), moves], dim=1)
         values = shift_projections(values[:, :, None], pairs)[:, :, 0]
-    angles = torch.remainder(orbit.angles, 2 * math.pi)
-    order = torch.argsort(angles, stable=True)
+    angles = np.mod(orbit.angles.numpy(), 2 * math.pi)
+    order = np.argsort(angles, kind="stable")
     nearest = int((column - middle).abs().argmin())
     vectors = detector.vectors[nearest : nearest + 1]
     vectors = slid(vectors, 0.0, (first + end - detector.shape[1]) / 2)
-    return Sinograms(values[:, order, first:end], angles[order], vectors, geometry.divergent)
+    return Sinograms(values.numpy()[:, order, first:end], angles[order], vectors, geometry.divergent)
 
 
 def _groups(
@@ -160,21 +165,21 @@ def _read(
     values = torch.empty(len(groups), views, columns)
     lowest = min(first for first, _ in groups) + int(higher.min())
     highest = max(end for _, end in groups) + int(higher.max())
-    needed = slice(max(0, lowest), min(count, highest))
+    needed = max(0, min(lowest, count - 1)), max(1, min(count, highest))
+    source = detector.of_rows(needed)
+    stored_rows = slice(*source.real_rows_of(needed))
     for start, stop in view_blocks((views, geometry.rows, geometry.columns), 4):
         part = slice(start, stop)
         stored = projections[part]
         block = stored.detach().cpu() if isinstance(stored, Tensor) else np.asarray(stored)
         block = block[:, None] if geometry.ndim == 2 else block
-        wanted, base = (needed, needed.start) if detector.homographies is None else (slice(None), 0)
-        block = block[:, wanted]
+        block = block[:, stored_rows]
         block = block.float() if isinstance(block, Tensor) else torch.from_numpy(block.astype(np.float32))
-        if detector.homographies is not None:
-            block = detector.read(block, part)
+        block = source.read(block, part)
         for view, rise in enumerate(higher[part].tolist()):
             for k, (first, end) in enumerate(groups):
-                low = min(max(first + rise - base, 0), block.shape[1] - 1)
-                high = max(min(end + rise - base, block.shape[1]), low + 1)
+                low = min(max(first + rise - needed[0], 0), block.shape[1] - 1)
+                high = max(min(end + rise - needed[0], block.shape[1]), low + 1)
                 values[k, start + view] = block[view, low:high].mean(0)
         if progress is not None:
             progress(part.stop, views)
