@@ -8,7 +8,7 @@ to that file.
 from __future__ import annotations
 
 import contextlib
-import os
+import io
 import re
 import shlex
 import sys
@@ -76,7 +76,7 @@ class Session:
     def run(self, example: Example) -> None:
         """Raises what the program raises; RuntimeError with the output of a command that fails."""
         if example.kind == "python":
-            with contextlib.redirect_stdout(open(os.devnull, "w", encoding="utf-8")):
+            with contextlib.redirect_stdout(io.StringIO()):
                 exec(compile(example.text, "the page", "exec"), self.names)
         elif example.kind == "file":
             path = Path(example.name)
