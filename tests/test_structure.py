@@ -51,6 +51,7 @@ PUBLIC = {
     "recon.iterative.sirt.sirt",
     "view.page.save_page",
     "view.slices.save_preview",
+    "workflows.conversion.convert",
     "workflows.denoising.denoise",
     "workflows.reconstruction.reconstruct",
     "workflows.simulation.simulate",

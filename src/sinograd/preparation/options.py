@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from sinograd.config.near_keys import did_you_mean
 from sinograd.errors import InputError
 from sinograd.preparation.shifts import EDGES
 
@@ -88,5 +89,6 @@ class Preparation:
         names = [f.name for f in fields(cls)]
         unknown = [str(key) for key in data if key not in names]
         if unknown:
-            raise InputError(f"unknown preparation key {', '.join(unknown)}; allowed: {', '.join(names)}")
+            hint = did_you_mean(unknown, names)
+            raise InputError(f"unknown preparation key {', '.join(unknown)}; allowed: {', '.join(names)}{hint}")
         return cls(**data)

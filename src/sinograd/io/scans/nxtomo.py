@@ -31,13 +31,15 @@ from sinograd.data.scan import Scan
 from sinograd.errors import ScanWarning
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, ParallelBeam
 from sinograd.io.scans.format import ScanFormat
-from sinograd.io.storage.hdf5.layout import is_hdf5, opened
+from sinograd.io.storage.hdf5.layout import attribute, is_hdf5, opened
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 from sinograd.io.storage.hdf5.values import Values, attribute_text
+from sinograd.io.storage.outside import LinkError
 
 PROJECTION, FLAT, DARK, INVALID, ALIGNMENT = 0, 1, 2, 3, -1
 _KEYS = ("image_key", "image_key_control")
 _DEEPEST = 6
+_MOST_GROUPS = 10_000  # groups and data sets that are looked at
 _GIVE = "give the geometry (geometry=, a Geometry or YAML file)"
 _MAGNIFIES = 1.001
 
@@ -52,8 +54,8 @@ class NXtomo(ScanFormat):
         try:
             with opened(path) as file:
                 return _detector(Values(file, path)) is not None
-        except ValueError:
-            return False
+        except ValueError as error:
+            return isinstance(error, LinkError)
 
     def read(self, path: Path, *, geometry: Geometry | None = None, reverse: bool = False) -> Scan:
         """Read the first NXtomo scan of a file, in `geometry` where one is given; the images stay in the file.
@@ -88,15 +90,15 @@ def _groups(values: Values, top: str, kind: str) -> Iterator[str]:
     while left:
         name, depth = left.pop(0)
         try:
-            group = values.file[name or "/"]
+            group = values.item(name)
             if not isinstance(group, h5py.Group) or group.id in seen:
                 continue
             seen.add(group.id)
-            if attribute_text(group.attrs.get("NX_class")) == kind:
+            if attribute_text(attribute(group, "NX_class")) == kind:
                 yield name
-            if depth < _DEEPEST:
+            if depth < _DEEPEST and len(left) < _MOST_GROUPS:
                 left += [(f"{name}/{kid}".strip("/"), depth + 1) for kid in group]
-        except (KeyError, OSError, RuntimeError):  # a link to nowhere
+        except (KeyError, OSError, RuntimeError, LinkError):  # a link to nowhere, or to what is not read
             continue
 
 
@@ -232,7 +234,7 @@ def _angles(values: Values, detector: str, keys: np.ndarray) -> np.ndarray:
     bad = int((~np.isfinite(degrees)).sum())
     if bad:
         raise values.error(f"/{name} must be finite, {bad} of {len(degrees)} angles of projections are not: {_GIVE}")
-    if "units" not in values.file[name].attrs:
+    if "units" not in values.item(name).attrs:
         values.warn_of_radians(name, degrees)
     return degrees
 
