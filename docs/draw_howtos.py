@@ -1,6 +1,6 @@
-"""Draws docs/howto/pictures: `python docs/draw_howtos.py` runs the pages as they stand and takes the pictures they make.
+"""Draws docs/howto/pictures: `python docs/draw_howtos.py` runs the pages and takes the pictures that they make.
 
-    python docs/draw_howtos.py [PAGE ...]
+python docs/draw_howtos.py [PAGE ...]
 """
 
 from __future__ import annotations
@@ -26,7 +26,11 @@ PICTURES = {
         "raw-scans-center": "center.png",
     },
     "reconstruct": {"reconstruct": "slices.png"},
-    "train": {"train-low-dose": "low-dose.png", "train-denoised": "denoised.png", "train-loss": "runs/three-filters/loss.png"},
+    "train": {
+        "train-low-dose": "low-dose.png",
+        "train-denoised": "denoised.png",
+        "train-loss": "runs/three-filters/loss.png",
+    },
 }
 
 

@@ -15,10 +15,10 @@ import h5py
 import numpy as np
 import pytest
 import torch
+from page_examples import Example, Session, examples
 
 import sinograd as sg
 from dicom_slices import tissue, write_slices
-from page_examples import Example, Session, examples
 from scanner_files import nikon_text, nikon_vectors, stored, write_images
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -53,9 +53,9 @@ SHORTER = {
         ("max_steps: 400", "max_steps: 2"),
     ],
     "docs/howto/iterate.md": [
-        ("--views 40 --detector 16,96", "--views 20 --detector 4,24"),
+        ("--views 40 --detector 48,128", "--views 20 --detector 4,24"),
         ("--iterations 50", "--iterations 2"),
-        ("--iterations 100", "--iterations 2"),
+        ("--iterations 60", "--iterations 2"),
         ("--iterations 20", "--iterations 2"),
     ],
     "docs/howto/networks.md": [
@@ -149,8 +149,11 @@ def grand_challenge(folder: Path) -> None:
             write_slices(folder / "Training_Image_Data" / patient / f"{dose}_3mm", tissue(seed=len(dose)))
     weights = sg.networks.REDCNN(channels=4).state_dict()
     names = {"encoder": "conv", "decoder": "tconv"}
-    theirs = {re.sub(r"(\w+)\.(\d)", lambda m: f"{names[m[1]]}{int(m[2]) + 1}", key, count=1): weights[key] for key in weights}
-    torch.save({"model_state_dict": theirs}, folder / "redcnn.pt")
+
+    def theirs(key: str) -> str:
+        return re.sub(r"(\w+)\.(\d)", lambda m: f"{names[m[1]]}{int(m[2]) + 1}", key, count=1)
+
+    torch.save({"model_state_dict": {theirs(key): value for key, value in weights.items()}}, folder / "redcnn.pt")
 
 
 GIVEN: dict[str, Callable[[Path], None]] = {

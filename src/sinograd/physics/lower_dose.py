@@ -106,7 +106,8 @@ def low_dose(
             measured scan.
         generator: to draw from, on the device of line_integrals; the same one gives the same noise.
         return_counts: also return the counts before the floor; without electronic noise `(counts <= 0).sum()` had no
-            photons; `(counts < floor).sum()` were raised to the floor. Whole numbers where those of the measured scan are.
+            photons; `(counts < floor).sum()` were raised to the floor. Whole numbers where those of
+            the measured scan are.
 
     Returns:
         Line integrals of the shape and dtype of the measured ones, or (those, counts); detached. Besides
