@@ -139,11 +139,19 @@ def test_psi(tmp_path: Path) -> None:
 COUNTS = {
     "with references": (13, np.arange(13) * 30.0, r"13 angles .* for 10 projections, 3 references and 2 dark images"),
     "as many as references": (13, np.arange(13) * 30.0, r"the 3 more are as many as the references \(3\)"),
-    "both ends": (11, np.arange(11) * 36.0, "the last angle, -360 degrees, is the first, -?0; leave out the last angle"),
-    "half a turn": (11, np.arange(11) * 18.0, "the last angle, -180 degrees, is opposite to the first"),
+    "both ends": (
+        11,
+        np.arange(11) * 36.0,
+        "the last angle, 360 degrees, is the first, 0; leave out the last",
+    ),
+    "half a turn": (11, np.arange(11) * 18.0, "the last angle, 180 degrees, is opposite to the first"),
     "one less": (9, np.arange(9) * 40.0, "the last projection closes the 360 degrees, .*; leave it out"),
-    "repeated": (14, np.repeat(np.arange(10), [1, 2, 1, 2, 1, 2, 1, 2, 1, 1]) * 36.0, "4 angles are repeated, .*10 are"),
-    "several each": (20, np.arange(20) * 18.0, "there are 2 angles for each projection; take one of 2"),
+    "repeated": (
+        14,
+        np.repeat(np.arange(10), [1, 2, 1, 2, 1, 2, 1, 2, 1, 1]) * 36.0,
+        "4 angles are repeated, .*10 are",
+    ),
+    "several each": (20, np.arange(20) * 18.0, "there are 2 angles for each projection; take 1 in 2"),
     "half": (5, np.arange(5) * 72.0, "there are 2 projections for each angle"),
 }
 

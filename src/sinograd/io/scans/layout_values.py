@@ -21,14 +21,15 @@ _ANGLE_UNITS = {**DEGREES, "mdeg": 1e-3, "millidegree": 1e-3, "urad": 180e-6 / m
 def angles_of(source: Path, file: Path, value: Any, frames: Frames) -> np.ndarray:
     """Gantry angles of the projections in degrees: float64 [views]."""
     parts = parts_of(source, file, value, "angles", ("unit", "scale", "offset", "reverse"))
-    found, chosen = [], any(part.frames is not None for part in parts)
+    found, signs, chosen = [], [], any(part.frames is not None for part in parts)
     for part in parts:
         degrees = _scaled(source, part, _ANGLE_UNITS, "deg")
         found.append(degrees[part.chosen(len(degrees), source)])
-    degrees = np.concatenate(found)
+        signs.append(np.full(len(found[-1]), 1.0 if _is_reverse(source, part) else -1.0))
+    degrees, sign = np.concatenate(found), np.concatenate(signs)
     count = len(degrees)
     if count == frames.total != frames.views and not chosen:
-        degrees = degrees[frames.order]
+        degrees, sign = degrees[frames.order], sign[frames.order]
     elif count != frames.views:
         shorter = "angles" if count > frames.views else "projections"
         raise InputError(
@@ -40,7 +41,7 @@ def angles_of(source: Path, file: Path, value: Any, frames: Frames) -> np.ndarra
     bad = int((~np.isfinite(degrees)).sum())
     if bad:
         raise InputError(f"{source}: angles (/{parts[0].name}) must be finite, {bad} of {len(degrees)} are not")
-    return degrees
+    return sign * degrees
 
 
 def length_of(source: Path, file: Path, value: Any, key: str, *, pair: bool = False) -> tuple[float, float]:
@@ -73,14 +74,18 @@ def _scaled(source: Path, part: Part, units: dict[str, float], usual: str) -> np
         numbers = values.array(part.name, finite=False)
         stored = attribute_text(attribute(values.item(part.name), "units"))
     scale, offset = (_number(source, part, name, default) for name, default in (("scale", 1.0), ("offset", 0.0)))
-    if part.options.get("reverse", False) not in (True, False):
-        raise InputError(f"{source}: {part.key}: reverse must be true or false, got {shown(part.options['reverse'])}")
     unit = part.options.get("unit")
     if unit is None and stored and "scale" not in part.options:
         unit = stored
     factor = _factor(source, part, usual if unit is None else unit, units)
-    sign = -1.0 if part.key == "angles" and not part.options.get("reverse", False) else 1.0
-    return sign * factor * (numbers * scale + offset)
+    return factor * (numbers * scale + offset)
+
+
+def _is_reverse(source: Path, part: Part) -> bool:
+    value = part.options.get("reverse", False)
+    if not isinstance(value, bool):
+        raise InputError(f"{source}: {part.key}: reverse must be true or false, got {shown(value)}")
+    return value
 
 
 def _factor(source: Path, part: Part, unit: Any, units: dict[str, float]) -> float:
@@ -89,7 +94,7 @@ def _factor(source: Path, part: Part, unit: Any, units: dict[str, float]) -> flo
         if name in units:
             return units[name]
     raise InputError(
-        f"{source}: {part.key} (/{part.name}): the unit {shown(unit)} is unknown, known are {', '.join(units)}; for the "
+        f"{source}: {part.key} (/{part.name}): the unit {shown(unit)} is unknown, known are {', '.join(units)}; for "
         "counts of an encoder give scale"
     )
 
