@@ -193,11 +193,11 @@ def _frames(entry: Any, count: int, source: Path, key: str) -> np.ndarray:
     if isinstance(entry, int) and not isinstance(entry, bool) and -count <= entry < count:
         return np.array([entry % count])
     try:
-        parts = [int(text) if text.strip() else None for text in entry.split(":")]
+        parts = [int(text) if text.strip() else None for text in str(entry).split(":")]
         if not 2 <= len(parts) <= 3:
             raise ValueError
         return np.arange(count)[slice(*parts)]
-    except (AttributeError, TypeError, ValueError):
+    except ValueError:
         raise InputError(
             f"{source}: {key}: frames must be FIRST:END or FIRST:END:STEP of {count} frames, got {shown(entry)}"
         ) from None

@@ -35,9 +35,7 @@ def count_advice(views: int, degrees: np.ndarray, references: int = 0, darks: in
         return f": {more} angles are repeated{at}, {distinct} are different; leave out the repeated ones"
     if more < -1 and views % angles == 0:
         every = views // angles
-        return (
-            f": there are {every} projections for each angle; repeat each angle {every} times, or take 1 in {every}"
-        )
+        return f": there are {every} projections for each angle; repeat each angle {every} times, or take 1 in {every}"
     if more > 1 and angles % views == 0:
         every = angles // views
         return f": there are {every} angles for each projection; take 1 in {every}"
