@@ -2,7 +2,7 @@
 
     NXdetector: data [frames, rows, columns]; image_key [frames], 0 projection, 1 flat, 2 dark, 3 not to be used; or
         image_key_control, where -1 are images for alignment (0 in image_key), which are not used either;
-        x_pixel_size, y_pixel_size; distance (sample to detector); count_time [frames]
+        x_pixel_size, y_pixel_size; distance (sample to detector); count_time [frames]; saturation_value
     NXsample: rotation_angle [frames] or [projections]; those of other frames may be NaN
     NXsource: distance (source to sample, of either sign)
     NXmonitor `control`: data [frames], beam intensity
@@ -167,8 +167,14 @@ def _exposure(values: Values, detector: str, keys: np.ndarray, reference_views: 
     for name in (monitor, f"{detector}/count_time"):
         if name is None or not values.has(name):
             continue
-        amount = values.array(name)
-        if len(amount) != len(keys):
+        amount = values.array(name, finite=False)
+        if len(amount) > len(keys):
+            if len(amount) != _planned(values, detector):
+                values.warn(f"{len(amount)} exposures (/{name}) for {len(keys)} frames: the first ones are taken")
+            amount = amount[: len(keys)]
+        elif len(amount) < len(keys):
+            if len(amount) > 1:
+                values.warn(f"{len(amount)} exposures (/{name}) for {len(keys)} frames: they are not used")
             continue
         amount = np.asarray(amount, dtype=np.float64)
         good = np.isfinite(amount) & (amount > 0)
@@ -220,9 +226,7 @@ def _angles(values: Values, detector: str, keys: np.ndarray) -> np.ndarray:
     if name is None:
         raise values.error(f"there is no sample (NXsample) with rotation_angle: {_GIVE}")
     degrees, views = values.degrees(name, finite=False), keys == PROJECTION
-    planned = max(
-        len(values.array(f"{detector}/{key}", finite=False)) for key in _KEYS if values.has(f"{detector}/{key}")
-    )
+    planned = _planned(values, detector)
     turning = keys[views | (keys == ALIGNMENT)]
     if len(degrees) in (len(keys), planned):
         degrees = degrees[: len(keys)][views]
@@ -241,6 +245,11 @@ def _angles(values: Values, detector: str, keys: np.ndarray) -> np.ndarray:
     return degrees
 
 
+def _planned(values: Values, detector: str) -> int:
+    """How many frames there were to be: keys of frames that an aborted scan did not take are there."""
+    return max(len(values.array(f"{detector}/{key}", finite=False)) for key in _KEYS if values.has(f"{detector}/{key}"))
+
+
 def _metadata(values: Values, detector: str, unused: int) -> dict[str, Any]:
     entry = _entry(detector)
     sample = _first(values, detector, "NXsample", "name")
@@ -251,5 +260,14 @@ def _metadata(values: Values, detector: str, unused: int) -> dict[str, Any]:
         "date": values.text(f"{entry}/start_time"),
         "instrument": values.text("/".join([*detector.split("/")[:-1], "name"])),
         "frames_not_used": unused or "",
+        "saturation": _saturation(values, f"{detector}/saturation_value"),
     }
     return {name: value for name, value in found.items() if value != ""}
+
+
+def _saturation(values: Values, name: str) -> float | str:
+    """Counts from which readings are saturated; "" where the file does not say it or says nothing usable."""
+    if not values.has(name):
+        return ""
+    counts = float(values.array(name, finite=False).min())
+    return counts if 0 < counts < np.inf else ""
