@@ -155,6 +155,9 @@ LOSSES.add("mse", "sinograd.losses.errors:mse", "mean squared error")
 LOSSES.add("mae", "sinograd.losses.errors:mae", "mean absolute error")
 LOSSES.add("ssim", "sinograd.losses.structural_similarity:SSIM", "1 - structural similarity of slices")
 LOSSES.add("charbonnier", "sinograd.losses.charbonnier:Charbonnier", "mean absolute error, smooth at 0")
+LOSSES.add("bone", "sinograd.morphometry.losses:BoneLoss", "maps of bone parameters, any terms")
+LOSSES.add("nn-sp", "sinograd.morphometry.losses:NNSPLoss", "maps of TMD, BV/TV and BMD")
+LOSSES.add("nn-bmd", "sinograd.morphometry.losses:NNBMDLoss", "voxels and maps of BMD and standard deviation")
 
 # Tasks of training, what is compared with what: `training.task_config.TaskConfig`s.
 TASKS: Registry[Any] = Registry("task")
@@ -173,6 +176,13 @@ FORMAT_FACTS = ("holds", "suffixes", "writes", "folder", "package")
 
 # Scans: `sinograd.io.scans.format.ScanFormat`.
 SCAN_FORMATS: Registry[Any] = Registry("scan format", "sinograd.formats", facts=FORMAT_FACTS, only={"holds": "scan"})
+SCAN_FORMATS.add(
+    "hdf5-layout",
+    "sinograd.io.scans.hdf5_layout:Hdf5Layout",
+    "HDF5 of any layout, described by a YAML file",
+    suffixes=(".yaml", ".yml"),
+    folder=None,
+)
 SCAN_FORMATS.add(
     "h5", "sinograd.io.scans.sinograd_hdf5:SinogradHdf5", "sinograd HDF5", suffixes=(".h5", ".hdf5"), writes=True
 )
@@ -219,10 +229,15 @@ VOLUME_FORMATS.add(
 VOLUME_FORMATS.add("tif", "sinograd.io.volumes.tiff:Tiff", "TIFF", suffixes=(".tif", ".tiff"), writes=True)
 VOLUME_FORMATS.add("npy", "sinograd.io.volumes.npy:Npy", "NumPy array and YAML", suffixes=(".npy",), writes=True)
 VOLUME_FORMATS.add(
-    "mha", "sinograd.io.volumes.itk:MetaImage", "MetaImage", suffixes=(".mha",), writes=True, package="SimpleITK"
+    "mha",
+    "sinograd.io.volumes.metaimage:MetaImage",
+    "MetaImage",
+    suffixes=(".mha",),
+    writes=True,
+    package="SimpleITK",
 )
 VOLUME_FORMATS.add(
-    "nifti", "sinograd.io.volumes.itk:Nifti", "NIfTI", suffixes=(".nii", ".nii.gz"), writes=True, package="SimpleITK"
+    "nifti", "sinograd.io.volumes.nifti:Nifti", "NIfTI", suffixes=(".nii", ".nii.gz"), writes=True, package="SimpleITK"
 )
 VOLUME_FORMATS.add(
     "nrrd", "sinograd.io.volumes.nrrd:Nrrd", "NRRD", suffixes=(".nrrd",), writes=True, package="SimpleITK"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from sinograd.config.yaml import MAX_DEPTH, dump_yaml, load_yaml
-from sinograd.errors import FormatError
+from sinograd.errors import FileError, FormatError
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, full_scan
 
 NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+")
@@ -76,7 +77,19 @@ def test_merge_keys_and_shared_lists() -> None:
         ("[" * 100_000, f"nested more than {MAX_DEPTH} levels deep at line 1"),
         ("- " * 100_000, f"nested more than {MAX_DEPTH} levels deep"),
         ("a: \0", "control characters are not allowed"),
-        ("day: 2001-99-99", "month must be"),
+        ("a: !!float ''", "'' is no float"),
+        ("a: !!bool x", "'x' is no bool"),
+        ("a: !!int ''", "'' is no int"),
+        ("a: !!set [b]", "!!set are not read"),
+        ("a: !!binary YQ==", "!!binary are not read"),
+        ("a: !!map [1]", "expected a mapping node"),
+        ("a: !!timestamp [x]", "expected a scalar node"),
+        (f"a: 0x{'f' * 5000}", "a number of too many digits"),
+        (f"a: {'9' * 5000}", "is no int"),
+        (":".join(["a: 1", *["59"] * 5000]), "too many digits"),
+        ("a: &a [*a]", "&a holds itself at line 1"),
+        ("a: &a {b: &b [*a]}", "&a holds itself"),
+        ("<<: [1]", "mapping"),
     ],
 )
 def test_bad_yaml_names_its_source_on_one_line(tmp_path: Path, text: str, words: str) -> None:
@@ -86,6 +99,39 @@ def test_bad_yaml_names_its_source_on_one_line(tmp_path: Path, text: str, words:
     (tmp_path / "a.yaml").write_text(text)
     with pytest.raises(FormatError, match=r"a\.yaml is not a YAML file"):
         load_yaml(tmp_path / "a.yaml")
+
+
+def bomb(levels: int, width: int = 10) -> str:
+    """Lists of lists: `width ** levels` values behind a few lines."""
+    lines = [f"x0: &a0 [{', '.join('x' * width)}]"]
+    lines += [f"x{i}: &a{i} [{', '.join([f'*a{i - 1}'] * width)}]" for i in range(1, levels)]
+    return "\n".join([*lines, f"beam: *a{levels - 1}"])
+
+
+def test_aliases_count_each_time() -> None:
+    """Ten lines stand for 10^10 values; 10^5 of them are read."""
+    with pytest.raises(FormatError, match="holds more than 1,000,000 values at line 6"):
+        load_yaml(bomb(10))
+    assert len(load_yaml(bomb(5))["beam"]) == 10
+    merged = "a: &a {x: 1}\nb: {<<: [" + ", ".join(["*a"] * 2_000_000) + "]}"
+    with pytest.raises(FormatError, match="more than 1,000,000 values"):
+        load_yaml(merged)
+
+
+def test_dates_are_text() -> None:
+    assert load_yaml("a: 2001-12-31\nb: 2001-99-99\nc: 2001-12-14t21:59:43.10-05:00") == {
+        "a": "2001-12-31",
+        "b": "2001-99-99",
+        "c": "2001-12-14t21:59:43.10-05:00",
+    }
+
+
+def test_pipes_are_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.yaml")
+    with pytest.raises(FileError, match=r"a\.yaml is a named pipe \(FIFO\), expected a file"):
+        load_yaml(tmp_path / "a.yaml")
+    with pytest.raises(FileError, match="is a device"):
+        load_yaml(Path("/dev/zero"))
 
 
 def test_files_that_are_no_text(tmp_path: Path) -> None:

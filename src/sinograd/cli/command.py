@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
 from typing import Annotated, Any
@@ -18,6 +19,8 @@ from sinograd.cli.errors import reported
 from sinograd.registry import Registry
 
 NO_FLAGS: tuple[str, ...] = ()
+# Of every command whose table has it.
+_ALLOW_OUTSIDE = inspect.Parameter("allow_outside", inspect.Parameter.KEYWORD_ONLY, default=False)
 
 
 @dataclass(frozen=True)
@@ -126,22 +129,25 @@ def command(
 
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(function).parameters.values())
+        outside = [_ALLOW_OUTSIDE] if _ALLOW_OUTSIDE.name in options else []
         jobs = [] if job is None else [p for p in inspect.signature(job).parameters.values() if p.name != "report"]
         if job is not None:
             own = own[1:]
 
         def run(**values: Any) -> None:
             plain = {name: _plain(value) for name, value in values.items()}
-            if job is None:
-                function(**plain)
-            else:
-                function({p.name: plain.pop(p.name) for p in jobs}, **plain)
+            allow = bool(plain.pop(_ALLOW_OUTSIDE.name, False))
+            with _data_may_name_any_file() if allow else nullcontext():
+                if job is None:
+                    function(**plain)
+                else:
+                    function({p.name: plain.pop(p.name) for p in jobs}, **plain)
 
         run.__name__, run.__doc__ = function.__name__, function.__doc__
         made: Any = reported(run)
 
         def refresh() -> None:
-            parameters = [options[p.name].parameter(p.name, p.default) for p in (*jobs, *own)]
+            parameters = [options[p.name].parameter(p.name, p.default) for p in (*jobs, *own, *outside)]
             made.__signature__ = inspect.Signature(parameters)
             made.__annotations__ = {p.name: p.annotation for p in parameters}
 
@@ -149,6 +155,12 @@ def command(
         return made
 
     return decorate
+
+
+def _data_may_name_any_file() -> AbstractContextManager[None]:
+    from sinograd.io.storage.outside import outside_allowed
+
+    return outside_allowed()
 
 
 def _plain(value: Any) -> Any:

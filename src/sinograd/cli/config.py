@@ -8,7 +8,11 @@ from typing import Any
 
 import typer
 
+from sinograd.config.near_keys import did_you_mean
 from sinograd.errors import FormatError
+
+# What a volume's record may not decide: which files are read beside the scan, and which are written.
+_NOT_OF_DATA = ("allow_outside", "force", "output", "preview", "page", "center_picture")
 
 
 def load_config(context: typer.Context, parameter: Any, path: Path | None) -> Path | None:
@@ -24,6 +28,7 @@ def load_config(context: typer.Context, parameter: Any, path: Path | None) -> Pa
     if unknown:
         raise typer.BadParameter(
             f"{path}: unknown option{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}; known: {', '.join(known)}"
+            f"{did_you_mean(unknown, known)}"
         )
     context.default_map = {name: _text(path, name, value) for name, value in entries.items() if value is not None}
     return path
@@ -56,7 +61,7 @@ def _from_volume(path: Path, known: Iterable[str]) -> dict[str, Any]:
     options = provenance.get("options")
     if provenance.get("command") != "sinograd reconstruct" or not isinstance(options, dict):
         raise typer.BadParameter(f"{path} does not say how it was reconstructed")
-    return {name: value for name, value in options.items() if name in known}
+    return {name: value for name, value in options.items() if name in known and name not in _NOT_OF_DATA}
 
 
 def _text(path: Path, name: str, value: Any) -> Any:

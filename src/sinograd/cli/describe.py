@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sinograd.config.shown import printable
 from sinograd.workflows.grids import grid_text
 
 if TYPE_CHECKING:
@@ -39,15 +40,17 @@ __all__ = [
 ]
 
 Lines = list[tuple[str, str]]
+_LONGEST = 2000  # characters of a value
 
 
 def show(lines: Lines) -> None:
     """Print name and value in two columns."""
     import typer
 
-    width = max((len(name) for name, _ in lines), default=0)
+    width = max((len(printable(name)) for name, _ in lines), default=0)
     for name, value in lines:
-        typer.echo(f"{name:<{width}}  {value}")
+        text = printable(value if len(value) <= _LONGEST else f"{value[:_LONGEST]} ...")
+        typer.echo(f"{printable(name):<{width}}  {text}")
 
 
 def scan_lines(scan: Scan) -> Lines:

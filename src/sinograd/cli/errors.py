@@ -9,10 +9,12 @@ from typing import Any, ParamSpec
 
 import typer
 
+from sinograd.config.shown import printable
 from sinograd.errors import SinogradError, Stopped
 
 BAD_INPUT = 2
 INTERRUPTED = 130
+_LONGEST = 4000  # characters of a line
 
 P = ParamSpec("P")
 
@@ -47,8 +49,9 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
 
 
 def say(text: str) -> None:
-    """One line on stderr, whatever line breaks `text` has."""
-    typer.echo(f"sinograd: {' '.join(text.split())}", err=True)
+    """One line on stderr, whatever line breaks and control characters `text` has, and however long it is."""
+    line = printable(" ".join(text.split()))
+    typer.echo(f"sinograd: {line if len(line) <= _LONGEST else f'{line[:_LONGEST]} ...'}", err=True)
 
 
 def as_options(text: str) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sinograd.cli.command import Option, command
 from sinograd.cli.options import SHARED
+from sinograd.config.shown import printable
 from sinograd.errors import InputError, UnitWarning
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.report import Report, opened_report
@@ -237,10 +238,10 @@ def _show(scores: Scores, request: EvaluateRequest) -> None:
     free = console.options.update(width=1000)
     wide = Console(width=max(console.width, *(console.measure(t, options=free).maximum for t in tables)))
     for name, text in scores.protocol.details().items():
-        console.print(f"{name}: {text}", markup=False)
+        console.print(printable(f"{name}: {text}"), markup=False)
     for table in tables:
         wide.print(table)
     for note in table_notes(scores):
         console.print(note, markup=False)
     if request.output is not None:
-        console.print(f"results: {request.output}", markup=False)
+        console.print(printable(f"results: {request.output}"), markup=False)

@@ -23,6 +23,12 @@ SCAN = Option(Path, "Scan file or folder (`sinograd info` lists the formats).", 
 GEOMETRY = Option(
     str, "Geometry to use instead of the scan's: a .yaml file or the name of a scanner.", metavar="YAML|NAME"
 )
+FLAT = Option(
+    str,
+    "Flat fields, file or folder, instead of the scan's; two paths: before and after the scan.",
+    metavar="PATH[,PATH]",
+)
+DARK = Option(str, "Images without beam, file or folder, instead of the scan's.", metavar="PATH")
 OUTPUT = Option(Path, "Volume to write.", ("-o", "--output"), metavar="FILE", required=True, panel=_OUTPUT)
 PREVIEW = Option(Path, "Also write a PNG of the middle slices.", metavar="FILE", panel=_OUTPUT)
 VOXEL_MM = Option(
@@ -34,6 +40,9 @@ DEVICE = Option(str, "Where to compute: cpu, cuda, cuda:1 ...", metavar="NAME")
 FORCE = Option(bool, "Replace files that exist.", panel=_OUTPUT)
 QUIET = Option(bool, "Print warnings and errors only.", ("--quiet", "-q"), panel=_OUTPUT)
 RESUME = Option(bool, "Continue an interrupted run.", panel=_OUTPUT)
+ALLOW_OUTSIDE = Option(
+    bool, "Follow names in scans and volumes to files outside their folder; who made the data chose these names."
+)
 JSON = Option(bool, "Print the summary as one JSON object.", panel=_OUTPUT)
 
 SHARED = {
@@ -43,9 +52,12 @@ SHARED = {
     "center_mm": CENTER_MM,
     "device": DEVICE,
     "geometry": GEOMETRY,
+    "flat": FLAT,
+    "dark": DARK,
     "resume": RESUME,
     "force": FORCE,
     "quiet": QUIET,
+    "allow_outside": ALLOW_OUTSIDE,
     "json": JSON,
 }
 

@@ -10,6 +10,7 @@ from typing import Any
 import typer
 
 from sinograd.cli.errors import as_options
+from sinograd.config.shown import printable
 from sinograd.errors import SinogradWarning
 
 
@@ -30,7 +31,7 @@ def warning_lines() -> Iterator[None]:
                 others(message, category, *where)
             elif text not in shown:
                 shown.add(text)
-                typer.secho(f"warning: {as_options(text)}", fg="yellow", err=True)
+                typer.secho(f"warning: {printable(' '.join(as_options(text).split()))}", fg="yellow", err=True)
 
         warnings.showwarning = show
         yield

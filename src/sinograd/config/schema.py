@@ -11,8 +11,7 @@ the actual value.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-import math
+import sys
 import types
 import typing
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -20,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sinograd.config.near_keys import near_keys
+from sinograd.config.shown import shown
 from sinograd.errors import ConfigError, InputError
 
 T = TypeVar("T")
@@ -134,13 +135,16 @@ def _read_bare(kind: Any, data: object, where: str) -> Any:
     raise _error(where, _expected(kind), data)
 
 
+_LARGEST = sys.float_info.max
+
+
 def _is_scalar(kind: Any, origin: Any, members: tuple[Any, ...], data: object) -> bool:
     if origin is typing.Literal:
         return any(data == member and type(data) is type(member) for member in members)
     if kind is types.NoneType:
         return data is None
     if kind is float:
-        return isinstance(data, int | float) and not isinstance(data, bool) and math.isfinite(data)
+        return isinstance(data, int | float) and not isinstance(data, bool) and abs(data) <= _LARGEST
     if kind is int:
         return isinstance(data, int) and not isinstance(data, bool)
     if kind is Path:
@@ -162,7 +166,7 @@ def _read_union(members: tuple[Any, ...], data: object, where: str) -> Any:
         raise _error(where, f"a mapping with {key}: {_one_of(named)}", data)
     if key not in data:
         raise ConfigError(f"{_join(where, key)}: missing, expected {_one_of(named)}")
-    if data[key] not in named:
+    if data[key] not in list(named):
         raise _error(_join(where, key), _one_of(named), data[key])
     return _read(named[data[key]], data, where)
 
@@ -221,8 +225,8 @@ def _read_dataclass(kind: type, data: object, where: str) -> Any:
         raise _error(where, f"a mapping of the keys {', '.join(fields)}", data)
     for key in data:
         if key not in fields:
-            close = difflib.get_close_matches(str(key), fields, n=1)
-            hint = f" (did you mean {close[0]}?)" if close else ""
+            close = near_keys(key, fields)
+            hint = f" (did you mean {' or '.join(close)}?)" if close else ""
             raise ConfigError(f"{_join(where, key)}: unknown key{hint}, expected some of {', '.join(fields)}")
     hints = typing.get_type_hints(kind, include_extras=True)
     values = {}
@@ -275,10 +279,10 @@ def _tag_of(kind: Any) -> tuple[str | None, Any]:
 
 
 def _join(where: str, key: object) -> str:
-    return f"{where}.{key}" if where else str(key)
+    text = str(key) if isinstance(key, str) else shown(key)
+    text = text if len(text) <= 60 else f"{text[:57]}..."
+    return f"{where}.{text}" if where else text
 
 
 def _error(where: str, expected: str, data: object) -> ConfigError:
-    text = repr(data)
-    came = text if len(text) <= 60 else text[:57] + "..."
-    return ConfigError(f"{where or 'the configuration'}: expected {expected}, got {came}")
+    return ConfigError(f"{where or 'the configuration'}: expected {expected}, got {shown(data, 60)}")

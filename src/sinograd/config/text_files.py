@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from sinograd.config.regular_files import check_regular
 from sinograd.errors import ExistingFileError, MissingFileError
 
 
@@ -17,6 +18,7 @@ def write_text(text: str, path: str | os.PathLike[str], force: bool = False) -> 
         OSError: the disk is full, say; nothing is left behind under the final name.
     """
     path = Path(path)
+    check_regular(path)
     if path.exists() and not force:
         raise ExistingFileError(f"{path} exists; give force=True to overwrite it")
     if not path.parent.is_dir():

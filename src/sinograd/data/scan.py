@@ -13,6 +13,7 @@ import torch
 
 from sinograd.data.blocks import view_blocks
 from sinograd.data.calibration import Calibration
+from sinograd.data.memory import check_memory, reading
 from sinograd.data.projections import (
     Projections,
     choose_views,
@@ -105,7 +106,10 @@ class Scan:
 
         The tensor may share memory with projections that are already in memory.
         """
-        return load_views(self.projections, views, dtype)
+        if isinstance(views, slice) and views == slice(None):
+            check_memory(math.prod(self.shape) * dtype.itemsize, self.name)
+        with reading(self.name):
+            return load_views(self.projections, views, dtype)
 
     def validate(self, progress: Progress | None = None) -> Scan:
         """Check shapes and numbers, block by block, and return the scan itself.

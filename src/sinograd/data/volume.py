@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.data.memory import check_memory, reading
 from sinograd.data.units import UNITS, Conversion, unit_name, unit_text
 from sinograd.errors import InputError, InputIndexError, InputTypeError, UnitError
 from sinograd.geometry import Grid
@@ -98,8 +99,10 @@ class Volume:
         """All values as one tensor of the grid's shape; of a volume in a file they are read, anew in every call."""
         if isinstance(self._held, Tensor):
             return self._held
+        check_memory(self.nbytes, self.name)
         slices = self.shape[0] if self.ndim == 3 else 1
-        return _computable(self._held.read(0, slices)).reshape(self.shape)
+        with reading(self.name):
+            return _computable(self._held.read(0, slices)).reshape(self.shape)
 
     @property
     def is_lazy(self) -> bool:
@@ -162,7 +165,8 @@ class Volume:
         if isinstance(self._held, Tensor):
             found = self._held[first:end] if self.ndim == 3 else self._held[None][first:end]
         else:
-            found = _computable(self._held.read(first, end))
+            with reading(self.name):
+                found = _computable(self._held.read(first, end))
         return found if dtype is None else found.to(dtype)
 
     def blocks(self, max_bytes: int = _BLOCK_BYTES) -> Iterator[tuple[int, int]]:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+from sinograd.config.shown import printable
 from sinograd.evaluation.methods import INPUT
 from sinograd.evaluation.paired import Summary
 from sinograd.evaluation.scores import MEASURES, METRICS, MethodInfo, Scores
@@ -17,6 +18,16 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 _DIGITS = {"ssim": 4, "psnr": 2, "rmse": 4}  # after the point; of the RMSE all in all
+_LATEX = {
+    "\\": r"\textbackslash{}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    "|": r"\textbar{}",
+    '"': r"\textquotedbl{}",
+}
+_FORMULA = ("=", "+", "-", "@")
 ORACLE = "tuned on each image by its target: a bound, not a method that could be used"
 
 
@@ -28,7 +39,7 @@ def score_heads(scores: Scores) -> list[str]:
 
 def score_cells(scores: Scores, info: MethodInfo) -> list[str]:
     """One method's row, as text; a star marks an oracle."""
-    cells = [info.name + ("*" if info.oracle else "")]
+    cells = [printable(info.name) + ("*" if info.oracle else "")]
     cells += [plus_minus(scores.summary(info.name, metric), metric) for metric in METRICS]
     memory = scores.memory(info.name)
     cells.append("" if info.parameters is None else f"{info.parameters:,}")
@@ -48,7 +59,7 @@ def difference_heads(scores: Scores) -> list[str]:
 
 def difference_cells(scores: Scores, first: str, second: str) -> list[str]:
     """What first - second is over the patients, as text: mean, 95 % interval and p of both tests, for each metric."""
-    cells = [f"{first} - {second}"]
+    cells = [printable(f"{first} - {second}")]
     for metric in METRICS:
         found = scores.difference(first, second, metric)
         tests = ", ".join("" if math.isnan(p) else f"{p:.2g}" for p in (found.t_test, found.wilcoxon))
@@ -90,7 +101,10 @@ def rich_differences(scores: Scores, to: str) -> Table:
                 found = scores.difference(info.name, to, metric)
                 tests = ["" if math.isnan(p) else f"{p:.2g}" for p in (found.t_test, found.wilcoxon)]
                 table.add_row(
-                    "" if i else escape(f"{info.name} - {to}"), head, escape(interval(found.difference, metric)), *tests
+                    "" if i else escape(printable(f"{info.name} - {to}")),
+                    head,
+                    escape(interval(found.difference, metric)),
+                    *tests,
                 )
     return table
 
@@ -196,10 +210,16 @@ def _number(value: float, metric: str, size: float, sign: str = "") -> str:
 
 
 def escaped(text: str) -> str:
-    """For LaTeX."""
-    for sign in "&%_#$":
-        text = text.replace(sign, f"\\{sign}")
-    return text
+    """A cell for LaTeX: every sign that means something there stands for itself."""
+    return "".join(_LATEX.get(sign, f"\\{sign}" if sign in "&%_#${}" else sign) for sign in printable(text))
+
+
+def csv_cell(value: Any) -> Any:
+    """A value for CSV; text that a spreadsheet would take for a formula starts with an apostrophe."""
+    if not isinstance(value, str):
+        return value
+    text = printable(value)
+    return f"'{text}" if text.startswith(_FORMULA) or value.startswith(("\t", "\r")) else text
 
 
 def as_csv(lines: Sequence[Mapping[str, Any]], heads: Sequence[str] = ()) -> str:
@@ -207,5 +227,5 @@ def as_csv(lines: Sequence[Mapping[str, Any]], heads: Sequence[str] = ()) -> str
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, list(heads) or (list(lines[0]) if lines else []), lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows([{key: csv_cell(value) for key, value in line.items()} for line in lines])
     return file.getvalue()

@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Self
 import torch
 from torch import Tensor
 
+from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputIndexError, InputTypeError
 from sinograd.geometry import checks
 from sinograd.geometry import vectors as surface
@@ -259,17 +260,19 @@ class Geometry(ABC):
             TypeError, ValueError: naming the key, for unknown or missing keys and wrong values.
         """
         if not isinstance(data, Mapping):
-            raise InputTypeError(f"a geometry is a mapping of keys to values, got {data!r} ({type(data).__name__})")
+            raise InputTypeError(
+                f"a geometry is a mapping of keys to values, got {shown(data)} ({type(data).__name__})"
+            )
         from sinograd.geometry import cone, fan, parallel  # noqa: F401  their classes enter themselves in _kinds
 
         kind = Geometry._kinds.get(str(data.get("beam")))
         if kind is None or not issubclass(kind, cls):
             allowed = ", ".join(name for name, known in Geometry._kinds.items() if issubclass(known, cls))
-            raise InputError(f"geometry key beam must be one of {allowed}, got {data.get('beam')!r}")
+            raise InputError(f"geometry key beam must be one of {allowed}, got {shown(data.get('beam'))}")
         scan = str(data.get("scan"))
         if scan not in kind._constructors:
             scans = ", ".join(kind._constructors)
-            raise InputError(f"scan of a {kind._beam} beam must be one of {scans}, got {scan!r}")
+            raise InputError(f"scan of a {kind._beam} beam must be one of {scans}, got {shown(scan)}")
         parameters = kind._parameters(scan)
         keys = {f"{name}_deg" if name in _ANGULAR else name: name for name in parameters}
         needed = [key for key, name in keys.items() if parameters[name].default is inspect.Parameter.empty]
@@ -329,13 +332,15 @@ def view_indices(index: Index, views: int) -> Tensor:
         items = checks.entries(items, "view index", "a list of ints") if checks.is_sequence(items) else (items,)
         chosen = [_view_index(item, views) for item in items]
     if not chosen:
-        raise InputError(f"no views chosen by {index!r} of {views}; a geometry has at least one")
+        raise InputError(f"no views chosen by {shown(index)} of {views}; a geometry has at least one")
     return torch.tensor(chosen, dtype=torch.int64, device="cpu")
 
 
 def _view_index(item: Any, views: int) -> int:
     if isinstance(item, bool):
-        raise InputTypeError(f"a view is chosen by its number, or several by a bool tensor [{views}]; got {item!r}")
+        raise InputTypeError(
+            f"a view is chosen by its number, or several by a bool tensor [{views}]; got {shown(item)}"
+        )
     position = operator.index(item)
     if not -views <= position < views:
         raise InputIndexError(f"view {position} is out of range for {views} views")

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 Values: TypeAlias = "Tensor | ArrayLike"
 """Numbers in any array form: a tensor, a numpy array, a (nested) sequence."""
+
+
+MOST = 1 << 40  # of a count
 
 
 def scalar(value: object) -> object:
@@ -29,8 +33,11 @@ def number(value: object, name: str) -> float:
     """A finite real number as float; bools and text are refused."""
     value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise InputTypeError(f"{name} must be a number, got {value!r} ({type(value).__name__})")
-    result = float(value)
+        raise InputTypeError(f"{name} must be a number, got {shown(value)} ({type(value).__name__})")
+    try:
+        result = float(value)
+    except OverflowError:
+        result = math.inf
     if not math.isfinite(result):
         raise InputError(f"{name} must be finite, got {result}")
     return result
@@ -48,9 +55,11 @@ def count(value: object, name: str) -> int:
     """An integer of at least 1; bools and floats are refused."""
     value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, Integral):
-        raise InputTypeError(f"{name} must be an integer, got {value!r} ({type(value).__name__})")
+        raise InputTypeError(f"{name} must be an integer, got {shown(value)} ({type(value).__name__})")
     if value < 1:
-        raise InputError(f"{name} must be at least 1, got {value}")
+        raise InputError(f"{name} must be at least 1, got {shown(value)}")
+    if int(value) > MOST:
+        raise InputError(f"{name} must be at most {MOST:,}, got {shown(value)}")
     return int(value)
 
 
@@ -64,7 +73,7 @@ def is_sequence(value: object) -> bool:
 def entries(value: object, name: str, meaning: str) -> tuple[object, ...]:
     """The entries of a sequence as a tuple; `meaning` says in the error what was expected."""
     if not is_sequence(value):
-        raise InputTypeError(f"{name} must be {meaning}, got {value!r} ({type(value).__name__})")
+        raise InputTypeError(f"{name} must be {meaning}, got {shown(value)} ({type(value).__name__})")
     return tuple(value)  # pyright: ignore[reportArgumentType]
 
 
@@ -72,7 +81,7 @@ def shape(value: object, name: str, meaning: str, lengths: tuple[int, ...]) -> t
     """A tuple of counts with one of the allowed lengths."""
     items = entries(value, name, meaning)
     if len(items) not in lengths:
-        raise InputError(f"{name} must be {meaning}, got {len(items)} numbers: {items}")
+        raise InputError(f"{name} must be {meaning}, got {len(items)} numbers: {shown(items)}")
     return tuple(count(item, f"{name}[{i}]") for i, item in enumerate(items))
 
 
@@ -82,7 +91,7 @@ def spacing(value: object, name: str, ndim: int) -> tuple[float, ...]:
         return (positive(value, name),) * ndim
     items = entries(value, name, "a number or one number for each axis")
     if len(items) != ndim:
-        raise InputError(f"{name} must be one number or {ndim}, one for each axis, got {len(items)}: {items}")
+        raise InputError(f"{name} must be one number or {ndim}, one for each axis, got {len(items)}: {shown(items)}")
     return tuple(positive(item, f"{name}[{i}]") for i, item in enumerate(items))
 
 
@@ -124,7 +133,7 @@ def per_view_pair(value: object, name: str, views: int) -> tuple[float, float] |
     if not is_sequence(value):
         if number(value, name) == 0:
             return (0.0, 0.0)
-        raise InputError(f"{name} must be a pair (row, column) or [views, 2], got {value!r}")
+        raise InputError(f"{name} must be a pair (row, column) or [views, 2], got {shown(value)}")
     items = entries(value, name, "a pair (row, column)")
     if len(items) == 2 and not is_sequence(items[0]):
         return (number(items[0], f"{name}[0]"), number(items[1], f"{name}[1]"))
@@ -138,7 +147,7 @@ def _from_array(value: object, name: str, form: tuple[int | str, ...]) -> Tensor
     except (TypeError, ValueError) as error:
         raise InputTypeError(f"{name} must be numbers {_form_text(form)}: {error}") from error
     if array.dtype.kind not in "iuf":
-        raise InputTypeError(f"{name} must be real numbers {_form_text(form)}, got {array.dtype} from {value!r:.80}")
+        raise InputTypeError(f"{name} must be real numbers {_form_text(form)}, got {array.dtype} from {shown(value)}")
     return torch.from_numpy(np.array(array, dtype=np.float64, order="C"))
 
 

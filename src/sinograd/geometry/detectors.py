@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import checks
 from sinograd.geometry.formatting import call_text, collapse, only_keys
@@ -101,10 +102,10 @@ class Detector(ABC):
     def from_dict(data: Mapping[str, Any]) -> Detector:
         """The detector that `to_dict` described; unknown kinds and keys raise ValueError."""
         if not isinstance(data, Mapping):
-            raise InputTypeError(f"detector must be a mapping, got {data!r} ({type(data).__name__})")
+            raise InputTypeError(f"detector must be a mapping, got {shown(data)} ({type(data).__name__})")
         kind = str(data.get("kind", "flat"))
         if kind not in _DETECTORS:
-            raise InputError(f"detector kind must be one of {', '.join(_DETECTORS)}, got {kind!r}")
+            raise InputError(f"detector kind must be one of {', '.join(_DETECTORS)}, got {shown(kind)}")
         optional = ["kind", "offset"] + (["radius"] if kind == "curved" else [])
         only_keys(data, f"{kind} detector", required=("shape", "spacing"), optional=optional)
         return _DETECTORS[kind](**{key: value for key, value in data.items() if key != "kind"})
@@ -185,8 +186,8 @@ def _checked_offset(value: object, name: str, ndim: int) -> float | tuple[float,
     if not checks.is_sequence(value):
         if checks.number(value, name) == 0:
             return (0.0, 0.0)
-        raise InputError(f"{name} must be a pair (row, column) in mm for a 2-D detector, got {value!r}")
+        raise InputError(f"{name} must be a pair (row, column) in mm for a 2-D detector, got {shown(value)}")
     items = checks.entries(value, name, "a pair (row, column)")
     if len(items) != 2:
-        raise InputError(f"{name} must be a pair (row, column), got {len(items)} numbers: {items}")
+        raise InputError(f"{name} must be a pair (row, column), got {len(items)} numbers: {shown(items)}")
     return (checks.number(items[0], f"{name} row"), checks.number(items[1], f"{name} column"))

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from sinograd.config.shown import shown
 from sinograd.config.text_files import write_text
 from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.errors import InputError, InputTypeError, MissingFileError
+from sinograd.geometry.angle_file import with_angles_of_file
 from sinograd.geometry.base import Geometry
 
 _SUFFIXES = (".yaml", ".yml")
@@ -17,6 +20,8 @@ _SUFFIXES = (".yaml", ".yml")
 
 def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
     """Read a geometry: a scanner by name ("walnut") or a YAML file by path.
+
+    `angles_deg: angles.txt` in the file takes the angles from a text file beside it (`geometry.angle_file`).
 
     Args:
         name_or_path: anything ending in .yaml or .yml, or with a folder in it, is a path; else a name.
@@ -30,14 +35,17 @@ def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
     source: Traversable | None = Path(text) if is_path else _scanners().get(text)
     if source is None:
         known = ", ".join(scanner_names())
-        raise MissingFileError(f"no scanner named {text!r}; known: {known}; or give the path of a .yaml file")
+        raise MissingFileError(f"no scanner named {shown(text)}; known: {known}; or give the path of a .yaml file")
     if not source.is_file():
         raise MissingFileError(f"no geometry file at {source}")
     data = load_yaml(source)
+    if isinstance(source, Path) and isinstance(data, Mapping):
+        data = with_angles_of_file(data, source)
     try:
         return Geometry.from_dict(data)
     except (TypeError, ValueError) as error:
-        raise type(error)(f"{source}: {error}") from error
+        kind = InputTypeError if isinstance(error, TypeError) else InputError
+        raise kind(f"{source}: {error}") from error
 
 
 def save_geometry(geometry: Geometry, path: str | os.PathLike[str], force: bool = False) -> None:

@@ -9,9 +9,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sinograd.config.near_keys import did_you_mean
+from sinograd.config.shown import shown, some
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import checks
 from sinograd.geometry.angles import full_scan, short_scan
+
+MOST_VIEWS = 1_000_000
+"""Of a description that states their number alone."""
 
 _WRITTEN_OUT = 12
 """Tensors of at most this many numbers are printed in full; longer ones by their shape."""
@@ -31,11 +36,12 @@ def collapse(per_axis: tuple[float, ...]) -> float | tuple[float, ...]:
 def only_keys(data: Mapping[str, Any], what: str, *, required: Collection[str], optional: Collection[str] = ()) -> None:
     """Refuse a mapping with unknown or missing keys, naming them and the allowed ones."""
     if not isinstance(data, Mapping):
-        raise InputTypeError(f"{what} must be a mapping, got {data!r} ({type(data).__name__})")
+        raise InputTypeError(f"{what} must be a mapping, got {shown(data)} ({type(data).__name__})")
     allowed = [*required, *optional]
     unknown = [str(key) for key in data if key not in allowed]
     if unknown:
-        raise InputError(f"unknown {what} key {', '.join(unknown)}; allowed: {', '.join(allowed)}")
+        hint = did_you_mean(unknown, allowed)
+        raise InputError(f"unknown {what} key {some(unknown)}; allowed: {', '.join(allowed)}{hint}")
     missing = [key for key in required if key not in data]
     if missing:
         raise InputError(f"{what} lacks {', '.join(missing)}; allowed keys: {', '.join(allowed)}")
@@ -56,11 +62,17 @@ def angles_to_degrees(angles: Tensor) -> dict[str, float | int] | list[float]:
 
 def angles_from_degrees(data: object) -> Tensor:
     """Radians from degrees: a list, {start, step, views} or {start, stop, views} (both ends included)."""
+    if isinstance(data, str):
+        raise InputTypeError(
+            f"angles_deg must be real numbers, or in a YAML file the name of a text file of them, got {data!r:.80}"
+        )
     if not isinstance(data, Mapping):
         return torch.deg2rad(checks.values(data, "angles_deg", ("views",)))
     by_stop = "stop" in data
     only_keys(data, "angles_deg", required=("start", "stop" if by_stop else "step", "views"))
     views = checks.count(data["views"], "angles_deg views")
+    if views > MOST_VIEWS:
+        raise InputError(f"angles_deg views must be at most {MOST_VIEWS:,}, got {views:,}")
     start = checks.number(data["start"], "angles_deg start")
     if by_stop:
         stop = checks.number(data["stop"], "angles_deg stop")

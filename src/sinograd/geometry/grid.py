@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sinograd.config.shown import shown
 from sinograd.errors import InputError
 from sinograd.geometry import checks
 from sinograd.geometry.formatting import call_text, collapse, only_keys
@@ -49,7 +50,9 @@ class Grid:
             center = (0.0,) * ndim
         items = checks.entries(center, "Grid center", f"({', '.join(names)})")
         if len(items) != ndim:
-            raise InputError(f"Grid center must be ({', '.join(names)}) for shape {counts}, got {len(items)}: {items}")
+            raise InputError(
+                f"Grid center must be ({', '.join(names)}) for shape {counts}, got {len(items)}: {shown(items)}"
+            )
         position = tuple(checks.number(c, f"Grid center {axis}") for c, axis in zip(items, names, strict=True))
         object.__setattr__(self, "shape", counts)
         object.__setattr__(self, "spacing", checks.spacing(spacing, "Grid spacing", ndim))

@@ -17,7 +17,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.config.regular_files import check_regular
+from sinograd.config.shown import shown
 from sinograd.config.text_files import write_text
+from sinograd.config.xml import load_xml
 from sinograd.errors import InputError, MissingFileError
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, Grid, ParallelBeam
 from sinograd.interop.poses import Poses, flat_poses
@@ -180,14 +183,12 @@ def _document(table: Tensor) -> str:
 
 def _read(path: Path) -> Tensor:
     """The nine numbers of each view, [views, 9]."""
+    check_regular(path)
     if not path.is_file():
         raise MissingFileError(f"no geometry file at {path}")
-    try:
-        root = ElementTree.parse(path).getroot()
-    except ElementTree.ParseError as error:
-        raise InputError(f"{path} is not an RTK geometry file: {error}") from error
+    root = load_xml(path, kind="an RTK geometry file")
     if root.tag != _ROOT:
-        raise InputError(f"{path} is not an RTK geometry file: expected <{_ROOT}>, got <{root.tag}>")
+        raise InputError(f"{path} is not an RTK geometry file: expected <{_ROOT}>, got <{root.tag[:80]}>")
     shared = {child.tag: child.text for child in root if child.tag not in ("Projection", "Matrix")}
     projections = root.findall("Projection")
     if not projections:
@@ -234,7 +235,7 @@ def _value(path: Path, view: int, text: str | None, name: str) -> float:
     except ValueError:
         value = math.nan
     if not math.isfinite(value):
-        raise InputError(f"{path}: {name} of projection {view} is {text!r}, expected a number")
+        raise InputError(f"{path}: {name} of projection {view} is {shown(text)}, expected a number")
     return value
 
 

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
+from sinograd.config.regular_files import check_regular
 from sinograd.errors import FormatError, InputError, MissingFileError, UnsupportedError
 from sinograd.io.storage.optional import check_extra
 from sinograd.registry import Entry, Registry
@@ -151,6 +152,7 @@ def path_suffix(registry: Registry[Any], path: Path) -> str:
 
 def file_head(path: Path) -> bytes:
     """How a file starts, b"" for a folder; FormatError for an empty file."""
+    check_regular(path)
     if path.is_dir():
         return b""
     with open(path, "rb") as file:

@@ -38,6 +38,8 @@ def converted(content: Mapping[str, Any]) -> SavedNetwork:
         ConfigError: weights of a network that sinograd does not have.
     """
     weights: dict[str, Any] = dict(content["model_state_dict"])
+    if not all(isinstance(name, str) for name in weights):
+        raise ConfigError("model_state_dict: expected weights by their names")
     if "layers.0.weight" in weights and len(weights) == 6:
         name, options = "cnn-10", {}
     elif "conv1.weight" in weights and "tconv5.weight" in weights:
@@ -48,7 +50,7 @@ def converted(content: Mapping[str, Any]) -> SavedNetwork:
         name, options = "qae", {"kernel": _size(weights, first, -1), "channels": _size(weights, first, 0)}
         weights = {_qae(key): value for key, value in weights.items()}
     else:
-        some = ", ".join(list(weights)[:3]) or "none"
+        some = ", ".join(name[:60] for name in list(weights)[:3]) or "none"
         raise ConfigError(
             f"it looks like a checkpoint of ldct-benchmark for a network that sinograd does not have (weights {some} "
             "...); known are cnn10, redcnn and qae"

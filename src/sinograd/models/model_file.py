@@ -30,7 +30,9 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from torch import nn
 
+from sinograd.config.regular_files import check_regular, read_text
 from sinograd.config.schema import POSITIVE, from_plain, to_plain
+from sinograd.config.shown import shown
 from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.errors import ConfigError, FormatError, InputError, InputTypeError, MissingFileError
 from sinograd.io.storage.atomic import replacing
@@ -148,14 +150,14 @@ def read_model(name_or_path: str | os.PathLike[str]) -> SavedModel | SavedNetwor
     if isinstance(source, Path) and _is_archive(source):
         return _read_archive(source)
     try:
-        content = source.read_text(encoding="utf-8")
+        content = read_text(source) if isinstance(source, Path) else source.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"{source} is no model file: it is binary") from error
     try:
         data = load_yaml(content, str(source))
         name = data.get("format") if isinstance(data, Mapping) else None
         if name != FORMAT:
-            raise ConfigError(f"it is no model file: expected format: {FORMAT}, got {name!r}")
+            raise ConfigError(f"it is no model file: expected format: {FORMAT}, got {shown(name)}")
         saved = from_plain(SavedModel, data)
         check_version(saved.version)
         saved.build()
@@ -263,6 +265,7 @@ def _source(text: str) -> Traversable:
     file = path / "model.yaml" if path.is_dir() else path
     if path.is_dir() and not file.exists() and (path / "model.pt").exists():
         file = path / "model.pt"
+    check_regular(file)
     if not file.is_file():
         raise MissingFileError(f"no model file at {file}")
     return file

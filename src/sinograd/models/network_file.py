@@ -12,19 +12,22 @@ state_dict    the weights, by name
 
 from __future__ import annotations
 
-import argparse
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import torch
-from torch import Tensor, nn
+from torch import nn
+from torch.nn.modules.module import register_module_parameter_registration_hook
 
 from sinograd.choices import NETWORKS
 from sinograd.config.schema import POSITIVE, OneOf, from_plain, to_plain
+from sinograd.config.shown import shown
 from sinograd.errors import ConfigError, InputError, InputTypeError
 from sinograd.io.storage.atomic import replacing
+from sinograd.models.archive import check_weight, read_archive
 from sinograd.models.network_denoiser import NetworkDenoiser
 
 # What every model file starts with.
@@ -45,11 +48,22 @@ class NetworkEntry:
 
     def build(self) -> NetworkDenoiser:
         """The denoiser with weights that mean nothing."""
+        return NetworkDenoiser(self._network(), self.offset, self.scale)
+
+    def check(self, state_dict: Mapping[str, Any]) -> None:
+        """ConfigError unless these are the network's weights; no more of it is built than there are weights."""
+        with torch.device("meta"), at_most(2 * len(state_dict) + 16):
+            network = self._network()
+        check_weights(state_dict, network)
+
+    def _network(self) -> nn.Module:
         try:
-            network = NETWORKS.load(self.name)(**self.options)
-        except (TypeError, ValueError) as error:
-            raise ConfigError(f"model.options: {self.name} does not take {self.options}: {error}") from error
-        return NetworkDenoiser(network, self.offset, self.scale)
+            return NETWORKS.load(self.name)(**self.options)
+        except ConfigError:
+            raise
+        except (TypeError, ValueError, RuntimeError, OverflowError) as error:
+            reason = str(error).splitlines()[0][:200]
+            raise ConfigError(f"model.options: {self.name} does not take {shown(self.options)}: {reason}") from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +86,8 @@ class SavedNetwork:
 
     def build(self) -> NetworkDenoiser:
         """The network with its weights, in the units of the data."""
+        self.model.check(self.state_dict)
         denoiser = self.model.build()
-        check_weights(self.state_dict, denoiser.network)
         denoiser.network.load_state_dict(self.state_dict)
         return denoiser
 
@@ -124,18 +138,14 @@ def read_network(path: Path) -> SavedNetwork:
     """
     from sinograd.models.ldct_benchmark import converted, is_ldct_benchmark
 
-    try:
-        with torch.serialization.safe_globals([argparse.Namespace]):  # ldct-benchmark keeps its options as one
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever damaged bytes lead to
-        raise InputError(f"it is damaged or no PyTorch archive of plain data: {str(error).splitlines()[0]}") from error
+    content = read_archive(path)
     if isinstance(content, Mapping) and "sinograd" in content:
         raise InputError("it is a training checkpoint; the model is model.pt in its run's folder")
     if is_ldct_benchmark(content):
         return converted(content)
     name = content.get("format") if isinstance(content, Mapping) else None
     if name != FORMAT:
-        raise ConfigError(f"it is no model file: expected format: {FORMAT}, got {name!r}")
+        raise ConfigError(f"it is no model file: expected format: {FORMAT}, got {shown(name)}")
     saved = from_plain(SavedNetwork, content)
     check_version(saved.version)
     return saved
@@ -156,9 +166,22 @@ def check_weights(state_dict: Mapping[str, Any], network: nn.Module) -> None:
     for name, value in state_dict.items():
         if name not in expected:
             raise ConfigError(f"state_dict.{name}: {type(network).__name__} has no such weights")
-        shape = list(expected[name].shape)
-        if not isinstance(value, Tensor) or list(value.shape) != shape:
-            came = list(value.shape) if isinstance(value, Tensor) else repr(value)
-            raise ConfigError(f"state_dict.{name}: expected weights {shape}, got {came}")
-        if not bool(torch.isfinite(value).all()):
-            raise ConfigError(f"state_dict.{name}: expected finite weights, got NaN or infinite ones")
+        check_weight(name, value, expected[name])
+
+
+@contextmanager
+def at_most(count: int) -> Iterator[None]:
+    """Inside, a network of more weights than `count` is not built to its end: ConfigError."""
+    built = 0
+
+    def counted(*_: object) -> None:
+        nonlocal built
+        built += 1
+        if built > count:
+            raise ConfigError(f"model.options: the network has more weights than the {count} of the file")
+
+    hook = register_module_parameter_registration_hook(counted)
+    try:
+        yield
+    finally:
+        hook.remove()

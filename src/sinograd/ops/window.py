@@ -14,6 +14,7 @@ from sinograd.geometry.checks import is_sequence, scalar
 from sinograd.ops.derivatives import numbers
 
 SMALLEST = 5
+LARGEST = 3.4e38  # standard deviation: float32 holds no greater one
 MOST_NEIGHBOURS = 2**20  # a window of 101 x 101 x 101 fits
 
 
@@ -33,9 +34,9 @@ def bilateral_window(sigma_spatial: Tensor | Sequence[float]) -> tuple[int, ...]
 
 def check_sigmas(sigma_spatial: Sequence[float], sigma_range: float | None) -> None:
     """Positive and finite standard deviations."""
-    if not all(0 < sigma < math.inf for sigma in sigma_spatial):
+    if not all(0 < sigma < LARGEST for sigma in sigma_spatial):
         raise InputError(f"sigma_spatial: expected positive, finite values, got {list(sigma_spatial)}")
-    if sigma_range is not None and not 0 < sigma_range < math.inf:
+    if sigma_range is not None and not 0 < sigma_range < LARGEST:
         raise InputError(f"sigma_range: expected a positive, finite value, got {sigma_range}")
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from sinograd.config.near_keys import did_you_mean
 from sinograd.errors import InputError
 from sinograd.preparation.shifts import EDGES
 
@@ -21,7 +22,8 @@ class Preparation:
     repair: fill dead and hot elements of the detector from their neighbours (`find_defects`).
     dead, hot: an element is dead if its response is at most `dead`, hot if it is more than `hot` times that of its
         neighbours.
-    saturation: counts from which a reading is saturated: a lower bound, filled from the level of the air. None: the
+    saturation: counts from which a reading is saturated: a lower bound, filled from the level of the air. None: what
+        the file states (metadata["saturation"]), else the largest reading where readings pile up at it, else the
         largest value of a stored type of 8 or 16 bits, except where the open beam is expected to be just there.
     binning: elements joined along (a column, a row), or along both; by means of transmitted fractions.
     smallest: the smallest transmitted fraction that is believed. Readings of zero and below become the mean of their
@@ -88,5 +90,6 @@ class Preparation:
         names = [f.name for f in fields(cls)]
         unknown = [str(key) for key in data if key not in names]
         if unknown:
-            raise InputError(f"unknown preparation key {', '.join(unknown)}; allowed: {', '.join(names)}")
+            hint = did_you_mean(unknown, names)
+            raise InputError(f"unknown preparation key {', '.join(unknown)}; allowed: {', '.join(names)}{hint}")
         return cls(**data)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sinograd.config.shown import printable
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.io.storage.atomic import replacing
@@ -47,7 +48,7 @@ def save_scan_preview(
     ):
         drawn = _draw(axes, name, image, across, down, views)
         figure.colorbar(drawn, ax=axes, shrink=0.7).ax.tick_params(labelsize=7, colors=_QUIET)
-    figure.suptitle(title or Path(scan.name).name, color=_INK, fontsize=12)
+    figure.suptitle(printable(title or Path(scan.name).name), color=_INK, fontsize=12, parse_math=False)
     figure.supxlabel(f"{scan.kind}" + ("" if flat else "; +v is drawn upwards"), color=_QUIET, fontsize=8)
     with replacing(path, force=force) as temporary:
         FigureCanvasAgg(figure).print_png(str(temporary), metadata={"Software": "sinograd"})

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sinograd.config.shown import printable
 from sinograd.data.units import quantity_text, unit_text
 from sinograd.data.volume import Volume
 from sinograd.errors import InputError
@@ -184,7 +185,7 @@ def _draw(
         bar.tick_params(labelsize=7, colors=_QUIET)
         bar.spines["outline"].set_visible(False)
     if title:
-        figure.suptitle(title, color=_INK, fontsize=12)
+        figure.suptitle(printable(title), color=_INK, fontsize=12, parse_math=False)
     directions = "+y is drawn downwards" + (", +z upwards" if len(slices) > 1 else "")
     figure.supxlabel(f"{directions}; axes in mm", color=_QUIET, fontsize=8)
     return figure

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import GridWarning, InputError
 from sinograd.workflows.devices import chosen_device
-from sinograd.workflows.directions import check_directions
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
@@ -62,7 +61,9 @@ def opened_scan(request: Request) -> Scan:
 
     geometry, scan = request.geometry, request.scan
     if not isinstance(scan, Scan):
-        scan = read(scan, geometry=geometry)
+        scan = read(scan, geometry=geometry, flat=request.flat or None, dark=request.dark or None)
+    elif request.flat or request.dark:
+        raise InputError("`flat` and `dark` are for scan files; a Scan has them in its calibration")
     elif geometry is not None:
         # As of a file: the grid that the scan suggests belongs to its own geometry.
         geometry = geometry if isinstance(geometry, Geometry) else load_geometry(geometry)
@@ -99,6 +100,7 @@ def warn_of_outside(geometry: Geometry, grid: Grid) -> None:
 def _run(request: Request, report: Report) -> Reconstruction:
     import sinograd.ops  # noqa: F401  (so that the clock below does not count what it imports)
     from sinograd.data import Volume
+    from sinograd.recon.directions import check_directions
     from sinograd.workflows.analytic import direct, filtered_backprojection
     from sinograd.workflows.iterative import iterate
 
@@ -107,12 +109,12 @@ def _run(request: Request, report: Report) -> Reconstruction:
     outputs = volume_outputs(
         request.output, preview=request.preview, page=request.page, center_picture=request.center_picture
     )
-    check_inputs_stay([request.file], outputs, "is the scan itself")
+    check_inputs_stay([request.file, *request.flat, *request.dark], outputs, "is the scan itself")
     clock = _Clock()
     with recorded_warnings(texts, report):
         scan = opened_scan(request)
     grid = _grid(request, scan)
-    check_directions(scan, grid)
+    check_directions(scan.geometry, grid, scan.name)
     check_outputs(request, grid)
     with recorded_warnings(texts, report):
         scan = _prepare(request, scan, report)

@@ -185,9 +185,9 @@ def _bars() -> Any:
     from rich.progress import Progress as RichProgress
 
     return RichProgress(
-        TextColumn("{task.description:<14}"),
+        TextColumn("{task.description:<14}", markup=False),
         BarColumn(bar_width=40),
-        TextColumn("{task.fields[count]:>14}"),
+        TextColumn("{task.fields[count]:>14}", markup=False),
         TimeElapsedColumn(),
         TextColumn("left"),
         TimeRemainingColumn(),

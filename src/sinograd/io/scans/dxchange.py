@@ -38,10 +38,13 @@ from sinograd.data.scan import Scan
 from sinograd.errors import InputError, ScanWarning
 from sinograd.geometry import FlatDetector, Geometry, ParallelBeam
 from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype, with_progress
+from sinograd.io.scans.view_counts import count_advice
 from sinograd.io.storage.atomic import replacing
-from sinograd.io.storage.hdf5.layout import ArrayLayout, is_hdf5, numbers, opened, write_hdf5
+from sinograd.io.storage.hdf5.datasets import image_stack
+from sinograd.io.storage.hdf5.layout import ArrayLayout, is_hdf5, opened, write_hdf5
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
-from sinograd.io.storage.hdf5.values import LARGEST_IMAGE, Values
+from sinograd.io.storage.hdf5.values import Values
+from sinograd.io.storage.outside import LinkError
 
 _DETECTOR = "measurement/instrument/detector"
 PIXELS = (  # at the sample first: optics magnify
@@ -71,8 +74,8 @@ class DXchange(ScanFormat):
         try:
             with opened(path) as file:
                 return Values(file, path).has("exchange/data")
-        except ValueError:
-            return False
+        except ValueError as error:
+            return isinstance(error, LinkError)
 
     def read(
         self, path: Path, *, geometry: Geometry | None = None, pixel_mm: float | None = None, reverse: bool = False
@@ -130,35 +133,25 @@ class DXchange(ScanFormat):
 def _calibration_images(values: Values, name: str, data: Hdf5Projections) -> Projections | None:
     if not values.has(name):
         return None
-    dataset: Any = values.file[name]
+    dataset = values.item(name)
     if dataset.shape is None or 0 in dataset.shape:
         return None
-    if len(dataset.shape) == 2:
-        images: Projections = _single(values, name)
-    else:
-        images = values.images(name)
+    images: Projections = image_stack(values, name)
     if images.shape[1:] != data.shape[1:]:
         raise values.error(f"/{name} {list(images.shape)} does not match /exchange/data {list(data.shape)}")
     return images
 
 
-def _single(values: Values, name: str) -> np.ndarray:
-    """One image [rows, columns] as [1, rows, columns]."""
-    dataset = numbers(values.file, name, values.path)
-    if dataset.size * dataset.dtype.itemsize > LARGEST_IMAGE:
-        raise values.error(f"/{name} {list(dataset.shape)} is too large for one image")
-    return dataset[()][None]
-
-
 def _geometry(values: Values, shape: tuple[int, ...], pixel_mm: float | None, reverse: bool) -> ParallelBeam:
     if not values.has("exchange/theta"):
         raise values.error("there is no /exchange/theta: give the geometry (geometry=, a Geometry or YAML file)")
-    units = values.file["exchange/theta"].attrs
+    units = values.item("exchange/theta").attrs
     theta = values.degrees("exchange/theta") if "units" in units else values.array("exchange/theta")
     if "units" not in units:
         values.warn_of_radians("exchange/theta", theta)
     if len(theta) != shape[0]:
-        raise values.error(f"{len(theta)} angles (/exchange/theta) for {shape[0]} images (/exchange/data)")
+        advice = count_advice(shape[0], theta)
+        raise values.error(f"{len(theta)} angles (/exchange/theta) for {shape[0]} images (/exchange/data){advice}")
     if pixel_mm is None:
         pixel_mm = values.pixel(PIXELS)
     if pixel_mm is None:

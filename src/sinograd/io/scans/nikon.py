@@ -37,6 +37,7 @@ from sinograd.io.scans.format import ScanFormat
 from sinograd.io.scans.numbered_images import base_name, check_size, choose_views, numbered_files
 from sinograd.io.storage.decimals import number_rows
 from sinograd.io.storage.ini import MAX_BYTES, Ini
+from sinograd.io.storage.outside import check_inside, is_inside
 from sinograd.io.storage.tiff import TiffImages, constant_image
 
 _SECTION = "XTekCT"
@@ -63,8 +64,11 @@ class Nikon(ScanFormat):
         name = base_name(ini.text(_SECTION, "Name") or path.stem)
         inside = (ini.text(_SECTION, "InputFolderName") or "").replace("\\", "/")
         beside = path.parent
-        found = numbered_files([beside / inside, beside / base_name(inside), beside], name)
+        folders = [beside / inside, beside / base_name(inside), beside]
+        found = numbered_files([folder for folder in folders if is_inside(folder, beside)], name)
         if not found:
+            if not is_inside(folders[0], beside) and numbered_files(folders[:1], name):
+                check_inside(folders[0], path, "InputFolderName")
             raise InputError(f"{path}: no image {name}_0001.tif was found (Name={name}, InputFolderName={inside})")
         numbers = choose_views(found, 0 if 0 in found and len(found) <= views else 1, views, path)
         images = TiffImages([found[number] for number in numbers], flip_rows=True, flip_columns=True)

@@ -19,7 +19,10 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.config.near_keys import did_you_mean
+from sinograd.config.shown import some
 from sinograd.data.blocks import view_blocks
+from sinograd.data.memory import check_memory
 from sinograd.data.projections import Projections, shape_of
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
@@ -27,10 +30,12 @@ from sinograd.geometry import Geometry
 from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype
 from sinograd.io.scans.sidecar import Sidecar, sidecar_of, sidecar_text
 from sinograd.io.storage.atomic import replacing
+from sinograd.io.storage.npy import MAGIC, read_header
 
 ENTRIES = ("projections", "reference", "reference_views", "dark", "shifts", "exposure")
 
-_NPY, _ZIP = b"\x93NUMPY", b"PK\x03\x04"
+_ZIP = b"PK\x03\x04"
+_MAX_RATIO = 1100  # deflate packs nothing more tightly
 
 
 class NpyProjections:
@@ -44,12 +49,17 @@ class NpyProjections:
         self.path = path
         with open(path, "rb") as file:
             file.seek(start)
-            self.shape, self._fortran, self.dtype = _header(file, str(path))
+            self.shape, self._fortran, self.dtype = _image_header(file, str(path))
             self._offset = file.tell()
         size = self._offset + math.prod(self.shape) * self.dtype.itemsize
         if size > path.stat().st_size:
             raise InputError(f"{path} is truncated: it has {path.stat().st_size:,} bytes, expected {size:,}")
         self._flips = _flipped_axes(sidecar, len(self.shape))
+
+    @property
+    def flips(self) -> tuple[bool, bool]:
+        """Whether rows and columns are reversed as they are read."""
+        return -2 in self._flips, -1 in self._flips
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -72,7 +82,7 @@ class Npy(ScanFormat):
 
     def matches(self, path: Path, head: bytes) -> bool:
         """Whether a file is an .npy array, or a ZIP archive with such arrays (.npz)."""
-        if head.startswith(_NPY):
+        if head.startswith(MAGIC):
             return True
         return head.startswith(_ZIP) and (path.suffix.lower() == ".npz" or b".npy" in head[:300])
 
@@ -91,12 +101,8 @@ class Npy(ScanFormat):
                 NpyProjections(path.resolve(), sidecar), file=path, images=lambda files: _one(files, sidecar), kind=kind
             )
         arrays = _npz(path, sidecar)
-        unknown = [name for name in arrays if name not in ENTRIES]
-        if "projections" not in arrays and len(arrays) == 1:
+        if "projections" not in arrays:
             arrays = {"projections": next(iter(arrays.values()))}
-        elif "projections" not in arrays or unknown:
-            more = ", ".join(ENTRIES[1:])
-            raise InputError(f"{path} must hold `projections` and at most {more}, it holds {list(arrays)}")
         entries = {name: arrays[name] for name in ("reference_views", "shifts", "exposure") if name in arrays}
         described = Sidecar(sidecar.path, sidecar.geometry, {**entries, **sidecar.entries}, sidecar.grid)
         return described.scan(
@@ -157,6 +163,7 @@ def _npz(path: Path, sidecar: Sidecar) -> dict[str, Any]:
     try:
         with zipfile.ZipFile(path) as archive:
             infos = [info for info in archive.infolist() if info.filename.endswith(".npy")]
+            _check_members(path, infos)
             return {info.filename.removesuffix(".npy"): _member(path, archive, info, sidecar) for info in infos}
     except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, OSError) as error:
         raise InputError(f"{path} is a truncated or damaged .npz file: {error}") from error
@@ -172,11 +179,16 @@ def _member(path: Path, archive: zipfile.ZipFile, info: zipfile.ZipInfo, sidecar
             raise zipfile.BadZipFile("an entry lies beyond the end")
         name, extra = struct.unpack("<HH", local[26:30])
         return NpyProjections(path.resolve(), sidecar, info.header_offset + 30 + name + extra)
+    if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+        raise zipfile.BadZipFile(f"{info.filename} is packed by an unknown method ({info.compress_type})")
     with archive.open(info) as file:
-        shape, fortran, dtype = _header(file, f"{path}, {info.filename}")
+        shape, fortran, dtype = _image_header(file, f"{path}, {info.filename}")
         size = math.prod(shape) * dtype.itemsize
         if size > info.file_size:
             raise zipfile.BadZipFile(f"{info.filename} has {info.file_size:,} bytes, expected {size:,}")
+        if size > _MAX_RATIO * info.compress_size:
+            raise zipfile.BadZipFile(f"{info.filename}: {size:,} bytes cannot be packed into {info.compress_size:,}")
+        check_memory(size, f"{path}, {info.filename}")
         content = file.read(size + 1)
     if len(content) != size:
         raise zipfile.BadZipFile(f"{info.filename} has {len(content):,} bytes, expected {size:,}")
@@ -190,18 +202,24 @@ def _flipped_axes(sidecar: Sidecar, ndim: int) -> tuple[int, ...]:
     return tuple(axis for axis, flipped in axes.items() if flipped)
 
 
-def _header(file: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
-    """Shape, order and type from the header of an .npy array."""
-    readers = {(1, 0): np.lib.format.read_array_header_1_0, (2, 0): np.lib.format.read_array_header_2_0}
-    try:
-        version = np.lib.format.read_magic(file)
-        if version not in readers:
-            raise InputError(f"version {version} is unknown")
-        shape, fortran, dtype = readers[version](file)
-    except Exception as error:  # damaged headers: SyntaxError, TokenError, RecursionError ...
-        raise InputError(f"{name} is a truncated or damaged .npy array: {error}") from error
+def _image_header(file: Any, name: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, order and type of images, or of one number for each view."""
+    shape, fortran, dtype = read_header(file, name)
     if dtype.kind not in "fiu":
         raise InputError(f"{name} must hold real numbers, got {dtype}")
     if len(shape) not in (1, 2, 3) or min(shape) < 1:
         raise InputError(f"{name} must be [views, rows, columns] or [views, columns] and not empty, got {list(shape)}")
-    return shape, bool(fortran), dtype
+    return shape, fortran, dtype
+
+
+def _check_members(path: Path, infos: list[zipfile.ZipInfo]) -> None:
+    """InputError for arrays that are no part of a scan, before one of them is unpacked."""
+    names = [info.filename.removesuffix(".npy") for info in infos]
+    if len(set(names)) < len(names):
+        raise zipfile.BadZipFile("two entries have one name")
+    if names and "projections" not in names and len(names) == 1:
+        return
+    if "projections" not in names or any(name not in ENTRIES for name in names):
+        more, came = ", ".join(ENTRIES[1:]), some(map(repr, names))
+        hint = did_you_mean([name for name in names if name not in ENTRIES], ENTRIES)
+        raise InputError(f"{path} must hold `projections` and at most {more}, it holds [{came}]{hint}")

@@ -21,7 +21,7 @@ def numbered_files(folders: Sequence[Path], prefix: str) -> dict[int, Path]:
     Upper and lower case are the same. ValueError when two files have one number.
     """
     name = re.compile(re.escape(prefix) + r"[_ -]?(\d{1,9})\.tiff?", re.IGNORECASE)
-    for folder in dict.fromkeys(folders):
+    for folder in dict.fromkeys(folder for folder in folders if "\0" not in str(folder)):
         files: dict[int, Path] = {}
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
             match = name.fullmatch(path.name)

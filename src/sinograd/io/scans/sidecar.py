@@ -18,7 +18,8 @@ It is a geometry as `geometry.save` writes it, or a description of the scan with
     provenance       how it was made
 
 Numbers may have a decimal comma, alone or in lists of one a line ("- 0,25"). File names may have folders in them; where
-such a file does not exist, as with paths of another machine, it is looked for beside the YAML file.
+such a file does not exist, as with paths of another machine, it is looked for beside the YAML file. Files outside its
+folder are refused, unless they are allowed (`allow_outside`).
 `help(sinograd.data.Calibration)` defines the entries of the calibration.
 """
 
@@ -33,6 +34,8 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.config.near_keys import did_you_mean
+from sinograd.config.shown import shown, some
 from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.data.calibration import Calibration
 from sinograd.data.projections import Projections, shape_of
@@ -40,9 +43,11 @@ from sinograd.data.provenance import make_provenance, to_json
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError, MissingFileError
 from sinograd.geometry import Geometry, Grid, load_geometry
+from sinograd.geometry.angle_file import with_angles_of_file
 from sinograd.io.scans.file_order import ordered_files
 from sinograd.io.scans.numbered_images import base_name
 from sinograd.io.storage.decimals import as_number
+from sinograd.io.storage.outside import OutsideError, check_inside
 from sinograd.io.storage.tiff import constant_image, natural_order
 
 KEYS = (
@@ -60,8 +65,10 @@ KEYS = (
     "metadata",
     "provenance",
 )
+_OF_GEOMETRY = tuple(
+    f"geometry.{key}" for key in ("beam", "scan", "angles_deg", "source_to_origin", "source_to_detector")
+)
 NAMES = ("scan.yaml", "scan.yml", "geometry.yaml", "geometry.yml")
-MAX_BYTES = 64 << 20
 _TEXTS = ("projections", "metadata", "provenance")
 
 Images = Callable[[list[Path]], Projections]
@@ -86,7 +93,7 @@ class Sidecar:
         """A true or false entry, false by default."""
         value = self.entries.get(key, False)
         if not isinstance(value, bool):
-            raise InputError(f"{self.path}: {key} must be true or false, got {value!r}")
+            raise InputError(f"{self.path}: {key} must be true or false, got {shown(value)}")
         return value
 
     def files(self, key: str) -> list[Path] | float | None:
@@ -102,7 +109,7 @@ class Sidecar:
         names = [name for name in entries if isinstance(name, str) and name]
         if not names or len(names) < len(entries):
             raise InputError(
-                f"{self.path}: {key} must be a file name, a pattern, a list of them or a number, got {value!r:.80}"
+                f"{self.path}: {key} must be a file name, a pattern, a list of them or a number, got {shown(value)}"
             )
         return [found for name in names for found in self._named(key, name)]
 
@@ -113,9 +120,11 @@ class Sidecar:
                 continue
             direct = folder / pattern
             if direct.is_file():
-                return [direct]
+                return [check_inside(direct, self.path, key)]
             if any(sign in pattern for sign in "*?[") and not Path(pattern).is_absolute():
                 found = [path for path in _matching(folder, pattern) if path.is_file()]
+                for path in found:
+                    check_inside(path, self.path, key)
                 if found:
                     return ordered_files(found, self.degrees) if key == "projections" else natural_order(found)
         raise MissingFileError(f"{self.path}: {key} {name!r} was not found, nor {base!r} in {self.path.parent}")
@@ -173,7 +182,7 @@ class Sidecar:
     def _mapping(self, key: str) -> dict[str, Any]:
         value = self.entries.get(key) or {}
         if not isinstance(value, dict):
-            raise InputError(f"{self.path}: {key} must be a mapping, got {value!r:.80}")
+            raise InputError(f"{self.path}: {key} must be a mapping, got {shown(value)}")
         return {str(name): entry for name, entry in value.items()}
 
 
@@ -204,25 +213,35 @@ def sidecar_of(path: Path, geometry: Geometry | None = None) -> Sidecar:
 
 def read_sidecar(path: Path, geometry: Geometry | None = None) -> Sidecar:
     """Read one of the two kinds of YAML file; ValueError names the file and the key."""
-    if path.stat().st_size > MAX_BYTES:
-        raise InputError(f"{path} has {path.stat().st_size:,} bytes; a YAML file of at most {MAX_BYTES:,} is expected")
     data = load_yaml(path)
     if not isinstance(data, dict):
-        raise InputError(f"{path} must be a mapping of keys to values, got {data!r:.80}")
+        raise InputError(f"{path} must be a mapping of keys to values, got {shown(data)}")
     if "spacing_mm" in data and "geometry" not in data:
         raise InputError(f"{path} describes a volume, not a scan (read it with sinograd.read_volume)")
     data = {key: value if key in _TEXTS else _with_points(value) for key, value in data.items()}
     if "beam" in data:
-        own: Geometry = geometry or _built(path, partial(Geometry.from_dict, data))
+        own: Geometry = geometry or geometry_of(path, data)
         return Sidecar(path, own)
     unknown = [str(key) for key in data if key not in KEYS]
     if unknown:
-        raise InputError(f"{path}: unknown key {', '.join(unknown)}; a scan has {', '.join(KEYS)}; a geometry has beam")
+        raise InputError(
+            f"{path}: unknown key {some(unknown)}; a scan has {', '.join(KEYS)}; a geometry has beam"
+            f"{did_you_mean(unknown, (*KEYS, *_OF_GEOMETRY))}"
+        )
     if geometry is not None:
         return Sidecar(path, geometry, data)
-    grid = data.get("grid")
-    suggested = None if grid is None else _built(path, partial(Grid.from_dict, grid))
-    return Sidecar(path, _built(path, partial(_geometry, path, data.get("geometry"))), data, suggested)
+    suggested = grid_of(path, data.get("grid"))
+    return Sidecar(path, geometry_of(path, data.get("geometry")), data, suggested)
+
+
+def geometry_of(path: Path, value: Any) -> Geometry:
+    """The geometry that an entry of the YAML file `path` is or names; InputError naming the file."""
+    return _built(path, partial(_geometry, path, value))
+
+
+def grid_of(path: Path, value: Any) -> Grid | None:
+    """The grid that an entry of the YAML file `path` is, None for None; InputError naming the file."""
+    return None if value is None else _built(path, partial(Grid.from_dict, value))
 
 
 def sidecar_text(scan: Scan, files: Mapping[str, str]) -> str:
@@ -244,10 +263,11 @@ def _geometry(path: Path, value: Any) -> Geometry:
     if isinstance(value, str):
         beside = path.parent / base_name(value)
         named = path.parent / value
-        return load_geometry(next((found for found in (named, beside) if found.is_file()), value))
+        found = next((found for found in (named, beside) if found.is_file()), None)
+        return load_geometry(value if found is None else check_inside(found, path, "geometry"))
     if not isinstance(value, dict):
-        raise InputError(f"geometry must be a mapping, a file or the name of a scanner, got {value!r:.80}")
-    return Geometry.from_dict(value)
+        raise InputError(f"geometry must be a mapping, a file or the name of a scanner, got {shown(value)}")
+    return Geometry.from_dict(with_angles_of_file(value, path))
 
 
 def _with_points(value: Any) -> Any:
@@ -263,6 +283,8 @@ def _with_points(value: Any) -> Any:
 def _built(path: Path, make: Callable[[], Any]) -> Any:
     try:
         return make()
+    except OutsideError:
+        raise
     except (TypeError, ValueError, OverflowError, FileNotFoundError) as error:
         raise InputError(f"{path}: {error}") from error
 

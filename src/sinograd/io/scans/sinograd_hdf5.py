@@ -39,13 +39,25 @@ from sinograd.errors import InputError
 from sinograd.geometry import Geometry, Grid
 from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype, with_progress
 from sinograd.io.storage.atomic import replacing
-from sinograd.io.storage.hdf5.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
+from sinograd.io.storage.hdf5.layout import (
+    ArrayLayout,
+    attribute,
+    check_version,
+    is_hdf5,
+    mapping,
+    numbers,
+    opened,
+    write_hdf5,
+)
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
+from sinograd.io.storage.hdf5.links import find
+from sinograd.io.storage.hdf5.values import Values, attribute_text
 
 FORMAT = "sinograd-scan"
 VERSION = 2
 _IMAGES = ("reference", "dark")
 _ENTRIES = ("reference_views", "shifts", "exposure")
+_RECORDS = ("geometry", "grid", "metadata", "provenance")
 
 
 class SinogradHdf5(ScanFormat):
@@ -57,7 +69,7 @@ class SinogradHdf5(ScanFormat):
             return False
         try:
             with opened(path) as file:
-                return file.attrs.get("format") == FORMAT
+                return attribute_text(attribute(file, "format")) == FORMAT
         except ValueError:
             return True
 
@@ -67,13 +79,13 @@ class SinogradHdf5(ScanFormat):
         Errors: ValueError naming the file.
         """
         with opened(path) as file:
-            format = file.attrs.get("format")
+            format = attribute_text(attribute(file, "format"))
             if format != FORMAT:
                 raise InputError(f"{path} is not a scan: its format is {format!r}, expected {FORMAT!r}")
             check_version(file, VERSION, path)
             projections = _lazy(file, "projections", path)
-            kind = str(file.attrs.get("kind", "line integrals"))
-            names = [name for name in ("geometry", "grid", "metadata", "provenance") if name in file]
+            kind = str(attribute(file, "kind", "line integrals"))
+            names = [name for name in _RECORDS if find(file, name, path) is not None]
             records = {name: mapping(file, name, path) for name in names}
             calibration = _read_calibration(file, path)
         if "geometry" not in records and geometry is None:
@@ -113,11 +125,12 @@ def _lazy(file: Any, name: str, path: Path) -> Hdf5Projections:
 
 
 def _read_calibration(file: Any, path: Path) -> Calibration | None:
-    if "calibration" not in file:
+    names = [name for name in (*_IMAGES, *_ENTRIES) if find(file, f"calibration/{name}", path) is not None]
+    if not names:
         return None
-    names = [name for name in (*_IMAGES, *_ENTRIES) if f"calibration/{name}" in file]
     images = {name: _lazy(file, f"calibration/{name}", path) for name in names if name in _IMAGES}
-    entries = {name: np.asarray(numbers(file, f"calibration/{name}", path)) for name in names if name in _ENTRIES}
+    values = Values(file, path)
+    entries = {name: values.table(f"calibration/{name}") for name in names if name in _ENTRIES}
     try:
         return Calibration(**images, **entries)
     except (TypeError, ValueError) as error:

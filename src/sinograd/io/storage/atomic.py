@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sinograd.config.regular_files import special_kind
 from sinograd.errors import (
     ExistingFileError,
     FileError,
@@ -41,6 +42,9 @@ def check_destination(path: str | os.PathLike[str], *, force: bool = False, need
         raise NotAFolderError(f"cannot write {path}: {folder} is not a folder")
     if path.is_dir():
         raise IsAFolderError(f"cannot write {path}: it is a folder, a file name is expected")
+    kind = special_kind(path)
+    if kind is not None:
+        raise FileError(f"cannot write {path}: it is {kind}, a file name is expected")
     if path.exists() and not force:
         raise ExistingFileError(f"{path} already exists: use `force=True` to replace it")
     if not os.access(folder, os.W_OK):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from sinograd.config.regular_files import check_regular
 from sinograd.errors import InputError
 from sinograd.io.storage.decimals import as_number
 
@@ -19,6 +20,7 @@ class Ini:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        check_regular(path)
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} has {path.stat().st_size:,} bytes; a text of at most {MAX_BYTES:,} is expected")
         content = path.read_bytes()

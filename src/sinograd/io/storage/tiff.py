@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sinograd.config.regular_files import check_regular
 from sinograd.errors import InputError, MissingPackageError
+from sinograd.io.storage.tiff_directories import MOST_PAGES, check_directories
 from sinograd.io.storage.tiff_pixels import (
     ORIENTATIONS,
     check_codec,
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
 
 SUFFIXES = (".tif", ".tiff")
 MAGIC = (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+")
-MAX_RATIO = 1100  # of what `sinograd.write_volume` writes
 
 
 @dataclass(frozen=True)
@@ -96,6 +97,11 @@ class TiffImages:
             found["tiff_photometric"] = "MinIsWhite, inverted"
         return found
 
+    @property
+    def flips(self) -> tuple[bool, bool]:
+        """Whether rows and columns are reversed as they are read."""
+        return self._rows.step < 0, self._columns.step < 0
+
     def __len__(self) -> int:
         return self.shape[0]
 
@@ -151,18 +157,21 @@ def opened_tiff(path: Path) -> Iterator[tifffile.TiffFile]:
     """
     import tifffile
 
+    check_regular(path)
     log = logging.getLogger("tifffile")
     level = log.level
     log.setLevel(logging.CRITICAL + 1)
     try:
-        with tifffile.TiffFile(path) as file:
+        check_directories(path)
+        with tifffile.TiffFile(path, _multifile=False) as file:
             yield file
     except (FileNotFoundError, PermissionError):
         raise
     except Exception as error:
         if isinstance(error, ValueError | MissingPackageError) and str(error).startswith(str(path)):
             raise
-        raise InputError(f"{path} is a truncated or damaged TIFF file: {type(error).__name__}: {error}") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise InputError(f"{path} is a truncated or damaged TIFF file: {reason}") from error
     finally:
         log.setLevel(level)
 
@@ -178,6 +187,8 @@ def _images(path: Path) -> list[_Image]:
         pages = list(file.pages)
         first: Any = pages[0]
         count = _imagej_images(file)
+        if count > MOST_PAGES:
+            raise InputError(f"{path} declares {count:,} images, at most {MOST_PAGES:,} of a file are read")
         if count > len(pages):  # ImageJ writes one page and the pixels of all images behind each other
             image = _image(path, 0, first, size)
             step = math.prod(image.stored) * image.dtype.itemsize

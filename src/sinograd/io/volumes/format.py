@@ -13,12 +13,15 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.config.near_keys import did_you_mean
 from sinograd.data.units import UNITS, unit_name
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError, InputError, UnsupportedError
 from sinograd.geometry import Grid
 from sinograd.io.formats import Format
 from sinograd.io.storage.atomic import check_destination, check_folder, replacing, replacing_folder
+
+RECORD_KEYS = ("shape", "spacing_mm", "center_mm", "unit", "dtype", "provenance")
 
 
 class VolumeFormat(Format):
@@ -183,7 +186,11 @@ def grid_of(path: Path, shape: tuple[int, ...], record: Mapping[str, Any]) -> Gr
     try:
         return Grid(shape, tuple(record["spacing_mm"]), tuple(record["center_mm"]))
     except (KeyError, TypeError, ValueError) as error:
-        raise FormatError(f"{path} has no usable spacing_mm and center_mm for shape {shape}: {error}") from error
+        others = [key for key in record if key not in RECORD_KEYS]
+        raise FormatError(
+            f"{path} has no usable spacing_mm and center_mm for shape {shape}: {error}"
+            f"{did_you_mean(others, RECORD_KEYS)}"
+        ) from error
 
 
 def stored_unit(path: Path, record: Mapping[str, Any]) -> str | None:

@@ -12,13 +12,13 @@ import torch
 from torch import Tensor
 
 from sinograd.config.yaml import dump_yaml, load_yaml
+from sinograd.data.memory import check_memory
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError, MissingFileError
 from sinograd.io.storage.atomic import replacing
+from sinograd.io.storage.npy import MAGIC, check_npy
 from sinograd.io.volumes.format import VolumeFormat, as_array, as_tensor, record_of, torch_dtype, volume_of
-
-MAGIC = b"\x93NUMPY"
 
 
 class Npy(VolumeFormat):
@@ -69,6 +69,7 @@ class MappedArray:
 
     def read(self, first: int, end: int) -> Tensor:
         """Slices first to end - 1, copied."""
+        check_npy(self.path)
         array = np.load(self.path, mmap_mode="r", allow_pickle=False)
         if array.shape != self.shape:
             raise FormatError(f"{self.path} changed since it was opened: {array.shape} != {self.shape}")
@@ -82,8 +83,12 @@ def _opened(path: Path, *, mapped: bool) -> tuple[np.ndarray, dict[str, Any]]:
     if not sidecar.exists():
         raise MissingFileError(f"{path} has no {sidecar.name} beside it, which holds spacing and centre")
     try:
-        array = np.load(path, mmap_mode="r" if mapped else None, allow_pickle=False)
+        check_npy(path)
         record = _load(sidecar)
+        array = np.load(path, mmap_mode="r", allow_pickle=False)
+        if not mapped:
+            check_memory(array.nbytes, str(path))
+            array = np.array(array)
     except (ValueError, EOFError) as error:
         raise FormatError(f"{path} or {sidecar.name} is truncated or damaged: {error}") from error
     if array.dtype.kind not in "fiub":

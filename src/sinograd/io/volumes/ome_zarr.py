@@ -26,8 +26,10 @@ from torch import Tensor
 
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
-from sinograd.errors import FormatError
+from sinograd.errors import FormatError, OutOfMemory
 from sinograd.io.storage.optional import extra
+from sinograd.io.storage.outside import OutsideError
+from sinograd.io.storage.zarr_checks import check_array, check_folder
 from sinograd.io.volumes.format import VolumeFormat, as_array, as_tensor, record_of, torch_dtype, volume_of
 from sinograd.io.volumes.old_units import trusted_record
 
@@ -36,7 +38,6 @@ VERSION = 2
 CHUNK = 128
 T = TypeVar("T")
 MM = {"nanometer": 1e-6, "micrometer": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1e3}
-_UNCHECKED_BYTES = 1 << 31
 
 
 class OmeZarr(VolumeFormat):
@@ -140,21 +141,18 @@ def _stored(folder: Path) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
     zarr: Any = extra(PACKAGE, folder)
 
     def opened() -> tuple[Any, tuple[int, ...], dict[str, Any], bool]:
+        on_disk = check_folder(folder)
         group = zarr.open_group(str(folder), mode="r")
         attributes = dict(group.attrs)
         multiscale = attributes.get("ome", attributes)["multiscales"][0]
-        array = group[multiscale["datasets"][0]["path"]]
+        array = group[_inner_path(multiscale["datasets"][0]["path"])]
         shape, spacing, first = _placed(multiscale, tuple(int(n) for n in array.shape))
-        size = math.prod(shape) * array.dtype.itemsize
-        files = [path for path in folder.rglob("*") if path.is_file()]
-        on_disk = sum(path.stat().st_size for path in files)
-        if size > max(_UNCHECKED_BYTES, 1100 * on_disk):
-            raise FormatError(f"{shape} voxels do not fit into {on_disk:,} bytes")
+        check_array(folder, tuple(array.shape), tuple(array.chunks), array.dtype.itemsize, on_disk)
         middle = [f + (n - 1) / 2 * s for f, n, s in zip(first, shape, spacing, strict=True)]
         own = attributes.get("sinograd")
         own = own if isinstance(own, dict) else {}
         if own:
-            _check_chunks(array, [path for path in files if folder / str(array.path) / "c" in path.parents])
+            _check_chunks(array, [path for path in (folder / str(array.path) / "c").rglob("*") if path.is_file()])
         record = {name: own[name] for name in ("unit", "provenance") if name in own}
         return array, shape, {**record, "spacing_mm": spacing, "center_mm": middle[::-1]}, "version" not in own
 
@@ -164,13 +162,23 @@ def _stored(folder: Path) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
     return array, shape, trusted_record(folder, record) if is_old else record
 
 
+def _inner_path(path: Any) -> str:
+    """The path of an array below its group."""
+    parts = path.split("/") if isinstance(path, str) else []
+    if not all(part and part not in (".", "..") for part in parts) or not parts or "\\" in path or ":" in path:
+        raise FormatError(f"the path of the finest level is {path!r:.80}, expected one below the group")
+    return path
+
+
 def checked(folder: Path, work: Callable[[], T]) -> T:
     """What `work` gives; FormatError naming the folder for whatever a damaged one leads to."""
     # Zarr meets damaged files with KeyError, TypeError, JSON and codec errors.
     try:
         return work()
+    except (OutsideError, OutOfMemory):
+        raise
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}"
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:400]
         raise FormatError(f"{folder} is no OME-Zarr volume, or is damaged: {reason}") from error
 
 

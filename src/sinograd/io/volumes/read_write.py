@@ -16,6 +16,7 @@ import numpy as np
 import torch
 
 from sinograd.choices import VOLUME_FORMATS
+from sinograd.data.memory import reading
 from sinograd.data.provenance import make_provenance
 from sinograd.data.scan import check_grid
 from sinograd.data.units import unit_name
@@ -23,10 +24,11 @@ from sinograd.data.volume import Volume
 from sinograd.errors import InputError, UnitWarning
 from sinograd.geometry import Grid
 from sinograd.io.formats import find_format, matching_format, writing_format
+from sinograd.io.storage.outside import is_outside_allowed, outside_allowed
 from sinograd.io.volumes.format import VolumeFormat, float32_bytes
 
 
-def read_volume(path: str | os.PathLike[str], *, unit: str | None = None) -> Volume:
+def read_volume(path: str | os.PathLike[str], *, unit: str | None = None, allow_outside: bool | None = None) -> Volume:
     """Read a volume or an image into memory; the format is recognised by content.
 
     Formats: sinograd's HDF5 (.h5), TIFF that sinograd wrote, .npy with a YAML file, MetaImage (.mha), NIfTI, OME-Zarr,
@@ -36,6 +38,7 @@ def read_volume(path: str | os.PathLike[str], *, unit: str | None = None) -> Vol
         path: the file or folder.
         unit: what the values are, where the file does not say, or says so wrongly: "1/mm", "HU", "mg/cm3" or "1".
             Nothing is converted (`Volume.to` does).
+        allow_outside: follow names in the file to files outside its folder, as `sinograd.read` does.
 
     Returns:
         The volume with its grid, its unit (None where the file does not say) and its provenance. Integers stay
@@ -48,16 +51,16 @@ def read_volume(path: str | os.PathLike[str], *, unit: str | None = None) -> Vol
     Warns:
         UnitWarning: the file's unit is not trusted (some files of sinograd 0.1.0), or `unit` contradicts it.
     """
-    return _with_unit(_found(path, unit), path, "read", unit)
+    return _opened(path, "read", unit, allow_outside)
 
 
-def open_volume(path: str | os.PathLike[str], *, unit: str | None = None) -> Volume:
+def open_volume(path: str | os.PathLike[str], *, unit: str | None = None, allow_outside: bool | None = None) -> Volume:
     """A volume whose values stay in its file and are read when they are needed; arguments and errors as `read_volume`.
 
     Only headers are read, but of files that can only be read whole, which is done anew for every block of slices
-    (MetaImage, NIfTI). It holds no open file, so it can be pickled and used in DataLoader workers.
+    (NIfTI, packed MetaImage and NRRD). It holds no open file, so it can be pickled and used in DataLoader workers.
     """
-    return _with_unit(_found(path, unit), path, "open", unit)
+    return _opened(path, "open", unit, allow_outside)
 
 
 def write_volume(
@@ -116,6 +119,12 @@ def is_volume(path: str | os.PathLike[str]) -> bool:
 def written_volume_paths(path: str | os.PathLike[str]) -> list[Path]:
     """The files, or the folder, that `write_volume` writes; InputError for an unknown suffix."""
     return writing_format(VOLUME_FORMATS, Path(path)).format.written_paths(Path(path))
+
+
+def _opened(path: str | os.PathLike[str], action: str, unit: str | None, allow_outside: bool | None) -> Volume:
+    allow = is_outside_allowed() if allow_outside is None else allow_outside
+    with outside_allowed(allow), reading(str(path)):
+        return _with_unit(_found(path, unit), path, action, unit)
 
 
 def _found(path: str | os.PathLike[str], unit: str | None) -> VolumeFormat:

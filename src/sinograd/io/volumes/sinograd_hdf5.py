@@ -19,8 +19,18 @@ import numpy as np
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError
-from sinograd.io.storage.hdf5.layout import ArrayLayout, check_version, is_hdf5, mapping, numbers, opened, write_hdf5
+from sinograd.io.storage.hdf5.layout import (
+    ArrayLayout,
+    attribute,
+    check_version,
+    is_hdf5,
+    mapping,
+    numbers,
+    opened,
+    write_hdf5,
+)
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
+from sinograd.io.storage.hdf5.values import attribute_text
 from sinograd.io.volumes.format import StoredArray, VolumeFormat, record_of, volume_of
 from sinograd.io.volumes.old_units import trusted_record
 
@@ -41,7 +51,7 @@ class SinogradHdf5(VolumeFormat):
         if not is_hdf5(head):
             return False
         with opened(path) as file:
-            return file.attrs.get("format") == FORMAT
+            return attribute_text(attribute(file, "format")) == FORMAT
 
     def open(self, path: Path) -> Volume:
         """The volume; FormatError for a file that is none or is damaged."""
@@ -76,13 +86,13 @@ class SinogradHdf5(VolumeFormat):
 
 def _record(file: h5py.File, path: Path) -> dict[str, Any]:
     """Spacing, centre, unit and provenance of an open volume file; FormatError when it is none."""
-    name = file.attrs.get("format")
+    name = attribute_text(attribute(file, "format"))
     if name != FORMAT:
         more = " (read it with sinograd.read)" if name == "sinograd-scan" else ""
         raise FormatError(f"{path} is not a volume: its format is {name!r}, expected {FORMAT!r}{more}")
     check_version(file, VERSION, path)
     dataset = numbers(file, "volume", path)
     names = [name for name in ("spacing_mm", "center_mm", "unit", "dtype") if name in dataset.attrs]
-    record: dict[str, Any] = {name: np.asarray(dataset.attrs[name]).tolist() for name in names}
+    record: dict[str, Any] = {name: np.asarray(attribute(dataset, name)).tolist() for name in names}
     record["provenance"] = mapping(file, "provenance", path)
-    return trusted_record(path, record) if int(np.asarray(file.attrs["version"])) == 1 else record
+    return trusted_record(path, record) if int(attribute(file, "version", 0)) == 1 else record

@@ -7,14 +7,14 @@ in mm; spacing, centre, unit and provenance are JSON in ImageJ's Info or OME's D
 from __future__ import annotations
 
 import json
-import math
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sinograd.config.xml import load_xml
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError
-from sinograd.io.storage.tiff import MAX_RATIO, TiffImages, is_tiff, opened_tiff
+from sinograd.io.storage.tiff import TiffImages, is_tiff, opened_tiff
 from sinograd.io.volumes.format import StoredArray, VolumeFormat, as_array, record_of, volume_of
 
 if TYPE_CHECKING:
@@ -38,21 +38,8 @@ class Tiff(VolumeFormat):
             content = (file.imagej_metadata or {}).get("Info") or _ome_description(file.ome_metadata)
         return isinstance(content, str) and '"spacing_mm"' in content
 
-    def read(self, path: Path) -> Volume:
-        """The volume; FormatError for a damaged file or one without spacing."""
-        with opened_tiff(path) as file:
-            record = _record(file)
-            size = sum(series.nbytes for series in file.series)
-            if size > MAX_RATIO * path.stat().st_size:
-                raise FormatError(f"{size:,} bytes of pixels do not fit into it")
-            array = file.asarray()
-        shape = record.get("shape", list(array.shape)) if isinstance(record, dict) else []
-        if not isinstance(shape, list) or array.size != math.prod(shape):
-            raise FormatError(f"{path} is a truncated or damaged TIFF file: {list(array.shape)}, expected {shape}")
-        return volume_of(array.reshape(shape), record, path)  # TIFF has no volume of one slice
-
     def open(self, path: Path) -> Volume:
-        """As `read`, of slices that are read when they are needed."""
+        """The volume; FormatError for a damaged file or one without spacing."""
         with opened_tiff(path) as file:
             record = _record(file)
         images = TiffImages([path])
@@ -93,8 +80,7 @@ def _record(file: tifffile.TiffFile) -> Any:
 
 def _ome_description(content: str | None) -> str | None:
     """The text of the first Description in an OME-XML document."""
-    from xml.etree import ElementTree
-
     if content is None:
         return None
-    return next((e.text for e in ElementTree.fromstring(content).iter() if e.tag.endswith("}Description")), None)
+    root = load_xml(content.encode())
+    return next((element.text for element in root.iter() if element.tag.endswith("}Description")), None)

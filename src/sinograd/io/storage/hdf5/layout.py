@@ -18,15 +18,20 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sinograd.config.regular_files import check_regular
 from sinograd.config.yaml import load_yaml
 from sinograd.data.blocks import view_blocks
-from sinograd.errors import InputError
+from sinograd.errors import InputError, SinogradError
 from sinograd.io.storage.hdf5.heaps import check_heaps
+from sinograd.io.storage.hdf5.links import find, source_files
 
 if TYPE_CHECKING:
     import h5py
 
 _COMPRESSION = 1100  # the most that deflate can do
+_LARGEST_CHUNK = 1 << 29  # bytes that are unpacked together
+_LONGEST_TEXT = 64 << 20  # bytes
+_LONGEST_ATTRIBUTE = 1 << 20
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -107,6 +112,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
     """An HDF5 file for reading; InputError when it is truncated or damaged."""
     import h5py
 
+    check_regular(path)
     check_heaps(path)
 
     # h5py meets damaged bytes with whatever they lead to: KeyError for a group that cannot be opened, TypeError
@@ -115,7 +121,7 @@ def opened(path: Path) -> Iterator[h5py.File]:
         with h5py.File(path, "r") as file:
             yield file
     except (OSError, RuntimeError, KeyError, TypeError, OverflowError, UnicodeError) as error:
-        if isinstance(error, FileNotFoundError | PermissionError):
+        if isinstance(error, FileNotFoundError | PermissionError | SinogradError | NotImplementedError):
             raise
         raise InputError(f"{path} is a truncated or damaged HDF5 file: {error}") from error
 
@@ -127,7 +133,8 @@ def is_hdf5(head: bytes) -> bool:
 
 def check_version(file: h5py.File, newest: int, path: Path) -> None:
     """ValueError unless the file's version is 1 to `newest`."""
-    version = int(np.asarray(file.attrs.get("version", 0)))
+    version = attribute(file, "version", 0)
+    version = int(version) if np.size(version) == 1 and np.asarray(version).dtype.kind in "iuf" else 0
     if not 1 <= version <= newest:
         raise InputError(f"{path} has version {version}; this sinograd reads versions 1 to {newest}")
 
@@ -137,19 +144,26 @@ def numbers(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     found = _dataset(file, name, path)
     if found.dtype.kind not in "fiu" or found.dtype.itemsize > 8:
         raise InputError(f"{path}: the dataset /{name} must hold real numbers, got {found.dtype}")
-    _check_extent(found, name, path)
+    check_extent(found, name, path)
     return found
 
 
-def _check_extent(dataset: h5py.Dataset, name: str, path: Path) -> None:
+def check_extent(dataset: h5py.Dataset, name: str, path: Path) -> None:
     """ValueError where one element of the first axis cannot be in the file, so that damaged shapes allocate nothing.
 
     The number of elements is not checked: those of an aborted scan were never written.
     """
-    if dataset.shape is None or dataset.is_virtual or dataset.external:
+    if dataset.shape is None:
         return
-    length = path.stat().st_size
     filters = dataset.id.get_create_plist().get_nfilters()
+    length = path.stat().st_size
+    if dataset.is_virtual:
+        length, filters = sum(source.stat().st_size for source in source_files(dataset, name, path)), 1
+    elif Path(dataset.file.filename) != path:
+        length = Path(dataset.file.filename).stat().st_size
+    chunk = math.prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
+    if chunk > _LARGEST_CHUNK:
+        raise InputError(f"{path}: a chunk of /{name} has {chunk:,} bytes, at most {_LARGEST_CHUNK:,} are read")
     if math.prod(dataset.shape[1:]) * dataset.dtype.itemsize > length * (_COMPRESSION if filters else 1):
         raise InputError(
             f"{path}: the dataset /{name} {list(dataset.shape)} of {dataset.dtype} does not fit in a file of "
@@ -161,6 +175,8 @@ def text(file: h5py.File, name: str, path: Path) -> str:
     """The text dataset `name`; ValueError when it is missing or not text."""
     found = _dataset(file, name, path)
     check_text(found, name, path)
+    if found.shape != () or found.dtype.itemsize > _LONGEST_TEXT:
+        raise InputError(f"{path}: the dataset /{name} must be one UTF-8 text, got {found.shape} of {found.dtype}")
     value = found[()]
     if not isinstance(value, bytes | str):
         raise InputError(f"{path}: the dataset /{name} must be one UTF-8 text, got {type(value).__name__}")
@@ -186,6 +202,15 @@ def check_text(dataset: h5py.Dataset, name: str, path: Path) -> None:
         raise InputError(f"{path}: the text /{name} has {stored:,} bytes, the file {length:,}")
 
 
+def attribute(item: h5py.Group | h5py.Dataset, name: str, default: Any = None) -> Any:
+    """An attribute of a group or a data set; the default where there is none, or one of more than 1 MB."""
+    if name not in item.attrs:
+        return default
+    held = item.attrs.get_id(name)
+    large = math.prod(held.shape or (1,)) * held.dtype.itemsize > _LONGEST_ATTRIBUTE
+    return default if large else item.attrs[name]
+
+
 def mapping(file: h5py.File, name: str, path: Path) -> dict[str, Any]:
     """The text dataset `name`, JSON or YAML, as a dictionary; ValueError when it is none."""
     content = text(file, name, path)
@@ -201,7 +226,7 @@ def mapping(file: h5py.File, name: str, path: Path) -> dict[str, Any]:
 def _dataset(file: h5py.File, name: str, path: Path) -> h5py.Dataset:
     import h5py
 
-    found = file.get(name)
+    found = find(file, name, path)
     if not isinstance(found, h5py.Dataset):
         raise InputError(f"{path} has no dataset /{name}")
     return found

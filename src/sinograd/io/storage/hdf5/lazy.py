@@ -9,6 +9,7 @@ import numpy as np
 
 from sinograd.errors import InputError
 from sinograd.io.storage.hdf5.layout import numbers, opened
+from sinograd.io.storage.outside import is_outside_allowed, outside_allowed
 
 
 class Hdf5Projections:
@@ -22,6 +23,7 @@ class Hdf5Projections:
         self.dataset = dataset
         self.shape = shape
         self.dtype = dtype
+        self._outside = is_outside_allowed()
 
     def __len__(self) -> int:
         return self.shape[0]
@@ -29,7 +31,7 @@ class Hdf5Projections:
     def __getitem__(self, views: Any) -> np.ndarray:
         order = np.arange(self.shape[0])[np.asarray(views) if isinstance(views, list) else views]
         first_use, place = np.unique(order, return_inverse=True)
-        with opened(self.path) as file:
+        with outside_allowed(self._outside), opened(self.path) as file:
             dataset = numbers(file, self.dataset, self.path)
             if dataset.shape != self.shape or dataset.dtype != self.dtype:
                 raise InputError(

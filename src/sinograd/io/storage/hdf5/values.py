@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.errors import InputError, ScanWarning
-from sinograd.io.storage.hdf5.layout import check_text, numbers
+from sinograd.io.storage.hdf5.layout import attribute, check_text, numbers
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
+from sinograd.io.storage.hdf5.links import find
 
 if TYPE_CHECKING:
     import h5py
@@ -53,9 +54,13 @@ class Values:
         import h5py
 
         try:
-            return isinstance(self.file.get(name), h5py.Dataset)
+            return isinstance(self.item(name), h5py.Dataset)
         except (KeyError, OSError, RuntimeError):
             return False
+
+    def item(self, name: str) -> Any:
+        """The group or data set of that name, None where there is none; raises as `links.find`."""
+        return find(self.file, name, self.path)
 
     def images(self, name: str) -> Hdf5Projections:
         """Images [n, rows, columns] that stay in the file."""
@@ -64,6 +69,8 @@ class Values:
         if len(shape) != 3 or 0 in shape:
             raise self.error(f"/{name} must be [n, rows, columns] and not empty, got {list(shape)}")
         size = shape[1] * shape[2] * dataset.dtype.itemsize
+        if shape[0] > _LONGEST:
+            raise self.error(f"/{name} has {shape[0]:,} images, at most {_LONGEST:,} are read")
         if size > LARGEST_IMAGE:
             raise self.error(
                 f"an image of /{name} {list(shape)} has {size:,} bytes, at most {LARGEST_IMAGE:,} are read"
@@ -89,6 +96,13 @@ class Values:
         if bad and finite:
             raise self.error(f"/{name} must be finite, {bad} of {values.size} values are not")
         return values
+
+    def table(self, name: str) -> np.ndarray:
+        """Numbers of any shape, as they are stored."""
+        dataset = numbers(self.file, name, self.path)
+        if (dataset.size or 0) > _LONGEST:
+            raise self.error(f"/{name} has {dataset.size:,} entries, at most {_LONGEST:,} are read")
+        return np.asarray(dataset)
 
     def degrees(self, name: str, *, finite: bool = True) -> np.ndarray:
         """Angles in degrees, by their attribute `units` (without one: degrees, with a ScanWarning)."""
@@ -118,7 +132,7 @@ class Values:
         """A text, "" where there is none."""
         if not self.has(name):
             return ""
-        dataset: Any = self.file[name]
+        dataset = self.item(name)
         if dataset.size != 1 or dataset.dtype.kind not in "OSU":
             return ""
         check_text(dataset, name, self.path)
@@ -137,8 +151,7 @@ class Values:
         return float(f"{length * self._scale(name, MM, default):.14g}")  # 1.3 um are 0.0013 mm
 
     def _scale(self, name: str, units: dict[str, float], default: str) -> float:
-        found = self.file[name].attrs.get("units", None)
-        unit = attribute_text(found)
+        unit = attribute_text(attribute(self.item(name), "units"))
         if not unit:
             self.warn(f"/{name} has no units: taken as {default}")
             return units[default]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import warnings
+import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,13 +13,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sinograd.errors import InputError
+from sinograd.config.regular_files import check_regular
+from sinograd.errors import InputError, OutOfMemory
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 SUFFIXES = (".dcm", ".ima", ".dicom")
 _MOST_PACKED = 1100  # bytes of pixels in a byte of a file
+_LARGEST_DEFLATED = 1 << 28  # bytes
 _PERPENDICULAR = 1e-3
 _MAGIC, _MAGIC_START = b"DICM", 128
 _TAGS = (
@@ -81,25 +84,51 @@ def decoding(path: Path) -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             yield
-    except (FileNotFoundError, PermissionError, MemoryError):
+    except (FileNotFoundError, PermissionError, OutOfMemory):
         raise
     except Exception as error:
         if isinstance(error, ValueError) and str(path) in str(error):
             raise
-        raise InputError(f"{path} is no DICOM file, or is damaged: {type(error).__name__}: {error}") from error
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise InputError(f"{path} is no DICOM file, or is damaged: {reason}") from error
 
 
 def read_file(path: Path, *, tags: list[str] | None = None) -> Dataset:
     """A DICOM file, or some of its tags; ValueError naming it when it is none or is damaged."""
     import pydicom
 
+    check_regular(path)
     with decoding(path):
+        _check_deflated(path)
         return pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=tags)
+
+
+def _check_deflated(path: Path) -> None:
+    """InputError for a deflated data set of more than 256 MB, which pydicom would inflate at once."""
+    from pydicom.filereader import read_file_meta_info
+    from pydicom.uid import DeflatedExplicitVRLittleEndian
+
+    with open(path, "rb") as file:
+        file.seek(_MAGIC_START)
+        if file.read(len(_MAGIC)) != _MAGIC:
+            return
+    if read_file_meta_info(path).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
+        return
+    with open(path, "rb") as file:  # the length of the meta information is the first of its values
+        file.seek(_MAGIC_START + len(_MAGIC) + 8)
+        start = _MAGIC_START + len(_MAGIC) + 12 + int.from_bytes(file.read(4), "little")
+        file.seek(start)
+        inflate, length = zlib.decompressobj(-zlib.MAX_WBITS), 0
+        while not inflate.eof and (block := inflate.unconsumed_tail or file.read(1 << 16)):
+            length += len(inflate.decompress(block, 1 << 20))
+            if length > _LARGEST_DEFLATED:
+                raise InputError(f"{path}: its data inflate to more than {_LARGEST_DEFLATED:,} bytes, which are read")
 
 
 def stored_values(header: Dataset, path: Path) -> np.ndarray:
     """The stored numbers [Y, X] of a file; ValueError where they are damaged or need a decoder that is missing."""
     with decoding(path):
+        _check_pixels(header, path)
         try:
             values = np.asarray(header.pixel_array)
         except Exception as error:
@@ -108,6 +137,17 @@ def stored_values(header: Dataset, path: Path) -> np.ndarray:
         if values.ndim != 2:
             raise InputError(f"{path}: expected one grey image, got {list(values.shape)}")
         return values
+
+
+def _check_pixels(header: Dataset, path: Path) -> None:
+    """InputError for pixels that are not one grey image of the size that a slice may have, before they are decoded."""
+    frames, samples = int(header.get("NumberOfFrames") or 1), int(header.get("SamplesPerPixel") or 1)
+    rows, columns, bits = (int(header.get(tag) or 0) for tag in ("Rows", "Columns", "BitsAllocated"))
+    needed = rows * columns * bits // 8
+    if frames != 1 or samples != 1 or bits not in (8, 16, 32, 64) or needed < 1:
+        raise InputError(f"{path} holds {frames} frames of {rows} x {columns} pixels of {samples} x {bits} bits")
+    if needed > _MOST_PACKED * len(header.PixelData):
+        raise InputError(f"{path} is damaged: {needed:,} bytes of pixels in {len(header.PixelData):,}")
 
 
 def rescale(header: Dataset, path: Path) -> tuple[float, float]:
