@@ -155,6 +155,9 @@ LOSSES.add("mse", "sinograd.losses.errors:mse", "mean squared error")
 LOSSES.add("mae", "sinograd.losses.errors:mae", "mean absolute error")
 LOSSES.add("ssim", "sinograd.losses.structural_similarity:SSIM", "1 - structural similarity of slices")
 LOSSES.add("charbonnier", "sinograd.losses.charbonnier:Charbonnier", "mean absolute error, smooth at 0")
+LOSSES.add("bone", "sinograd.morphometry.losses:BoneLoss", "maps of bone parameters, any terms")
+LOSSES.add("nn-sp", "sinograd.morphometry.losses:NNSPLoss", "maps of TMD, BV/TV and BMD")
+LOSSES.add("nn-bmd", "sinograd.morphometry.losses:NNBMDLoss", "voxels and maps of BMD and standard deviation")
 
 # Tasks of training, what is compared with what: `training.task_config.TaskConfig`s.
 TASKS: Registry[Any] = Registry("task")

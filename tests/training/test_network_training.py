@@ -269,7 +269,9 @@ BAD_CONFIGS: dict[str, dict[str, Any]] = {
         "task": {"name": "dual-domain"},
         "model": {"name": "qae"},
     },
-    "task.loss: expected mse, mae, ssim or charbonnier, got 'huber'": {"task": {"name": "supervised", "loss": "huber"}},
+    "task.loss: expected mse, mae, ssim, charbonnier, bone, nn-sp or nn-bmd, got 'huber'": {
+        "task": {"name": "supervised", "loss": "huber"}
+    },
     "optimizer.learning_rates.spatial: the model cnn-10 has no such parameter group, expected some of network": {
         "model": {"name": "cnn-10"},
         "optimizer": {"learning_rates": {"spatial": 1.0}},

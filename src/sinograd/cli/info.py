@@ -26,7 +26,14 @@ OPTIONS = {
 
 
 @command(OPTIONS)
-def info(scan: Path, geometry: str | None = None, picture: Path | None = None, force: bool = False) -> None:
+def info(
+    scan: Path,
+    geometry: str | None = None,
+    flat: str | None = None,
+    dark: str | None = None,
+    picture: Path | None = None,
+    force: bool = False,
+) -> None:
     """Show what a scan holds: projections (not their values), geometry, grid and metadata; or a volume, or a model."""
     from sinograd.cli.describe import show
     from sinograd.cli.model_info import is_model, model_lines
@@ -38,16 +45,17 @@ def info(scan: Path, geometry: str | None = None, picture: Path | None = None, f
         return
     if picture is not None:
         check_picture_path(picture, force=force)
-    lines = (_volume_lines if scan.exists() and is_volume(scan) else _scan_lines)(scan, geometry, picture, force)
+    of_scans = {"geometry": geometry, "flat": flat, "dark": dark}
+    lines = (_volume_lines if scan.exists() and is_volume(scan) else _scan_lines)(scan, of_scans, picture, force)
     show(lines if picture is None else [*lines, ("picture", str(picture))])
 
 
-def _scan_lines(path: Path, geometry: str | None, picture: Path | None, force: bool) -> Lines:
+def _scan_lines(path: Path, of_scans: dict[str, str | None], picture: Path | None, force: bool) -> Lines:
     from sinograd.cli.describe import coverage_lines, geometry_lines, scan_lines
     from sinograd.io import read
     from sinograd.view import save_scan_preview
 
-    scan = read(path, geometry=geometry)
+    scan = read(path, **of_scans)
     lines = [*scan_lines(scan), *geometry_lines(scan.geometry), *_grid(scan), *coverage_lines(scan.geometry)]
     lines += [(name, str(value)) for name, value in scan.metadata.items()]
     if picture is not None:
@@ -55,15 +63,16 @@ def _scan_lines(path: Path, geometry: str | None, picture: Path | None, force: b
     return lines + _made_by(scan.provenance)
 
 
-def _volume_lines(path: Path, geometry: str | None, picture: Path | None, force: bool) -> Lines:
+def _volume_lines(path: Path, of_scans: dict[str, str | None], picture: Path | None, force: bool) -> Lines:
     from sinograd.cli.describe import grid_text, size
     from sinograd.data.units import unit_text
     from sinograd.errors import InputError
     from sinograd.io import open_volume
     from sinograd.view import save_preview
 
-    if geometry is not None:
-        raise InputError(f"{path} is a volume: `geometry` is for scans")
+    for name, value in of_scans.items():
+        if value is not None:
+            raise InputError(f"{path} is a volume: `{name}` is for scans")
     volume = open_volume(path)
     values = f"{str(volume.dtype).removeprefix('torch.')}, {size(volume.nbytes)}"
     lines = [("volume", str(path)), ("grid", grid_text(volume.grid)), ("unit", unit_text(volume.unit))]

@@ -23,6 +23,12 @@ SCAN = Option(Path, "Scan file or folder (`sinograd info` lists the formats).", 
 GEOMETRY = Option(
     str, "Geometry to use instead of the scan's: a .yaml file or the name of a scanner.", metavar="YAML|NAME"
 )
+FLAT = Option(
+    str,
+    "Flat fields, file or folder, instead of the scan's; two paths: before and after the scan.",
+    metavar="PATH[,PATH]",
+)
+DARK = Option(str, "Images without beam, file or folder, instead of the scan's.", metavar="PATH")
 OUTPUT = Option(Path, "Volume to write.", ("-o", "--output"), metavar="FILE", required=True, panel=_OUTPUT)
 PREVIEW = Option(Path, "Also write a PNG of the middle slices.", metavar="FILE", panel=_OUTPUT)
 VOXEL_MM = Option(
@@ -46,6 +52,8 @@ SHARED = {
     "center_mm": CENTER_MM,
     "device": DEVICE,
     "geometry": GEOMETRY,
+    "flat": FLAT,
+    "dark": DARK,
     "resume": RESUME,
     "force": FORCE,
     "quiet": QUIET,

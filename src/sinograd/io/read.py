@@ -9,12 +9,15 @@ from typing import Any
 
 from sinograd.choices import SCAN_FORMATS, VOLUME_FORMATS
 from sinograd.config.near_keys import did_you_mean
+from sinograd.config.yaml import load_yaml
 from sinograd.data.memory import reading
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError, InputTypeError, IsAFolderError, MissingFileError
 from sinograd.geometry import Geometry, load_geometry
 from sinograd.io import formats
 from sinograd.io.formats import Choice, file_head, first_match, loaded, matching_format
+from sinograd.io.scans.beam_images import Paths, with_beam_images
+from sinograd.io.scans.sidecar import find_sidecar
 from sinograd.io.storage.outside import is_outside_allowed, outside_allowed
 
 
@@ -22,6 +25,8 @@ def read(
     path: str | os.PathLike[str],
     geometry: Geometry | str | os.PathLike[str] | None = None,
     *,
+    flat: Paths | None = None,
+    dark: Paths | None = None,
     allow_outside: bool | None = None,
     **options: Any,
 ) -> Scan:
@@ -34,6 +39,9 @@ def read(
         path: the file, or the folder for formats that are folders.
         geometry: taken instead of what the file says: a Geometry, the path of a YAML file or the name of a
             scanner (`load_geometry`). Files that say nothing usable need one.
+        flat, dark: files or folders with the flat fields and the images without beam, in the place of the scan's own:
+            TIFF, EDF, .npy, HDF5 (FILE::/data/set), MRC or .xrm. Several images are averaged; of two paths, before and
+            after the scan, references are interpolated.
         allow_outside: follow names in the scan's files to files outside their folder, as to images elsewhere; by
             default they are refused, unless `outside_allowed` says otherwise. What the scan names is chosen by whoever
             made it.
@@ -57,6 +65,9 @@ def read(
         if isinstance(error, FormatError) or str(path) in str(error):
             raise
         raise InputError(f"{path}: {error}") from error
+    if flat is not None or dark is not None:
+        stated, turned = _stated(choice, path)
+        scan = with_beam_images(scan, flat, dark, stated=stated or "kind" in options, turned=turned)
     scan.check_shape()
     return scan
 
@@ -64,6 +75,17 @@ def read(
 def known_formats() -> str:
     """The formats `read` knows, for messages: name and suffixes."""
     return formats.known_formats(SCAN_FORMATS)
+
+
+def _stated(choice: Choice, path: Path) -> tuple[bool, tuple[bool, bool] | None]:
+    """Whether a scan's file says what its numbers are, and whether a YAML file says that rows or columns turn."""
+    if choice.entry.name in ("dxchange", "mrc"):
+        return False, None
+    found = find_sidecar(path) if choice.entry.name in ("tiff", "edf", "npy") else None
+    if found is None:
+        return choice.entry.name not in ("tiff", "edf", "npy"), None
+    data = load_yaml(found)
+    return "kind" in data, (data.get("flip_rows") is True, data.get("flip_columns") is True)
 
 
 def _choice(path: Path) -> Choice:

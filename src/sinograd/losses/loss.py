@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Mapping
-from dataclasses import dataclass, is_dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, is_dataclass, replace
 from typing import Annotated, Any, Protocol
 
 from torch import Tensor
@@ -21,6 +21,10 @@ class Loss(Protocol):
     A loss may have an attribute `pointwise`, False where it needs whole images: then tasks that compare single voxels
     refuse it. And a method `check(shape)`, which raises InputError for images that it cannot compare. A class in the
     registry has its options as arguments of its constructor.
+
+    A loss whose options have a unit has it as attribute `unit`: values must be in it, and `scale` is not used. A loss
+    with options that follow from unfiltered training data names them in `found` (they are None until then), and its
+    method `normalised(pairs)`, of (input, target), returns the loss with them.
     """
 
     def __call__(self, predicted: Tensor, target: Tensor, *, scale: float) -> Tensor:
@@ -59,6 +63,23 @@ def as_loss(choice: Any) -> Loss:
     if not callable(choice) or isinstance(choice, type):
         raise InputTypeError(f"loss: expected a name, a mapping with a name or a loss, got {choice!r}")
     return choice  # pyright: ignore[reportReturnType]
+
+
+def with_found_options(choice: Any, pairs: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> Any:
+    """What a configuration says of a loss, with the options that the loss finds from pairs of input and target.
+
+    The choice itself where there are none, or all are given. Raises what `normalised` of the loss raises.
+    """
+    loss: Any = as_loss(choice)
+    names = [name for name in getattr(loss, "found", ()) if getattr(loss, name) is None]
+    if not names:
+        return choice
+    filled = loss.normalised(pairs())
+    if callable(choice):
+        return filled
+    if isinstance(choice, str | Mapping):
+        choice = from_plain(_Named, {"loss": {"name": choice} if isinstance(choice, str) else choice}).loss
+    return replace(choice, **{name: getattr(filled, name) for name in names})
 
 
 @functools.cache

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from sinograd.morphometry.ball import ball
     from sinograd.morphometry.calibration import DensityCalibration, calibrate_by_low_pass, calibrate_by_rods
     from sinograd.morphometry.connectivity import connectivity_density, euler_number
+    from sinograd.morphometry.losses import BoneLoss, BoneTerm, NNBMDLoss, NNSPLoss, threshold_weights
     from sinograd.morphometry.maps import bmd_map, bvtv_map, sd_map, tmd_map
     from sinograd.morphometry.parameters import bmd, bvtv, tmd
     from sinograd.morphometry.registration import Registration, register_rigidly
@@ -30,7 +31,11 @@ if TYPE_CHECKING:
     from sinograd.morphometry.thickness import thickness
 
 __all__ = [
+    "BoneLoss",
+    "BoneTerm",
     "DensityCalibration",
+    "NNBMDLoss",
+    "NNSPLoss",
     "Registration",
     "accuracy_error",
     "adjusted_r2",
@@ -55,6 +60,7 @@ __all__ = [
     "sd_map",
     "surface_area",
     "thickness",
+    "threshold_weights",
     "tmd",
     "tmd_map",
 ]

@@ -154,22 +154,24 @@ class Neighbourhoods:
             raise InputError("diameter: a standard deviation needs a sphere of at least 2 voxels, it has 1")
         centred = values - values.detach().mean((-3, -2, -1), keepdim=True)
         variance = self._mean(centred.square()) - self._mean(centred).square()
-        number = neighbourhood_counts(values.shape, self.ball, values.device)
+        number = self._cut(neighbourhood_counts(values.shape, self.ball, values.device))
         if self.share is not None:
-            number = (number * self.share).round()
+            number = (number * self._cut(self.share)).round()
         factor = torch.where(number > 1.5, number / (number - 1), math.nan).to(values.dtype)
         least = 16 * torch.finfo(values.dtype).eps * centred.detach().square().mean((-3, -2, -1), keepdim=True)
         return self._shown(safe_root(variance, least) * factor.sqrt())
 
     def _mean(self, values: Tensor) -> Tensor:
-        """Over the spheres, of the volume's shape."""
+        """Over the spheres."""
         if self.mask is None or self.share is None:
-            return neighbourhood_means(values, self.ball)
-        inside = self.mask > 0
-        return neighbourhood_means(values * self.mask, self.ball) / torch.where(inside, self.share, 1.0)
+            return neighbourhood_means(values, self.ball, valid=self.valid)
+        means = neighbourhood_means(values * self.mask, self.ball, valid=self.valid)
+        return means / torch.where(self._cut(self.mask) > 0, self._cut(self.share), 1.0)
 
     def _shown(self, means: Tensor) -> Tensor:
-        """NaN outside the mask; without the border where only whole spheres are asked for."""
-        if self.mask is not None:
-            means = torch.where(self.mask > 0, means, math.nan)
-        return inner(means, self.ball) if self.valid else means
+        """NaN outside the mask."""
+        return means if self.mask is None else torch.where(self._cut(self.mask) > 0, means, math.nan)
+
+    def _cut(self, values: Tensor) -> Tensor:
+        """Without the border where only whole spheres are asked for."""
+        return inner(values, self.ball) if self.valid else values

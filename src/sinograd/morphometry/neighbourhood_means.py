@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +13,7 @@ import torch
 from torch import Tensor
 
 _BLOCK_BYTES = 48 << 20  # of one transform
+_FEW = 8  # means that are summed one after the other
 
 
 def neighbourhood_means(values: Tensor, ball: Tensor, *, valid: bool = False) -> Tensor:
@@ -19,6 +22,8 @@ def neighbourhood_means(values: Tensor, ball: Tensor, *, valid: bool = False) ->
     Of the same shape, where at the border the voxels inside the volume count; or with `valid` only where all of them
     are inside, [..., Z - z + 1, Y - y + 1, X - x + 1]. ball: booleans, symmetric, sides odd and not above the volume's.
     """
+    if valid and math.prod(n - m + 1 for n, m in zip(values.shape[-3:], ball.shape, strict=True)) <= _FEW:
+        return _summed(values, ball)
     means: Any = _Means.apply(values, ball, False)
     return inner(means, ball) if valid else means
 
@@ -33,6 +38,16 @@ def inner(values: Tensor, ball: Tensor) -> Tensor:
     z, y, x = ((n - 1) // 2 for n in ball.shape)
     depth, rows, columns = values.shape[-3:]
     return values[..., z : depth - z, y : rows - y, x : columns - x]
+
+
+def _summed(values: Tensor, ball: Tensor) -> Tensor:
+    """The means of whole neighbourhoods, where there are few: a patch as large as its sphere has one."""
+    weights = (ball.double() / ball.sum()).to(dtype=values.dtype, device=values.device)
+    sides = [n - m + 1 for n, m in zip(values.shape[-3:], ball.shape, strict=True)]
+    boxes = itertools.product(*map(range, sides))
+    z, y, x = ball.shape
+    means = [(values[..., a : a + z, b : b + y, c : c + x] * weights).sum((-3, -2, -1)) for a, b, c in boxes]
+    return torch.stack(means, -1).reshape(*values.shape[:-3], *sides)
 
 
 class _Means(torch.autograd.Function):

@@ -27,7 +27,8 @@ def resolve(config: Config, data: TrainingData) -> Config:
     model = config.model.resolved(samples)
     rates = {**model.learning_rates(), **config.task.learning_rates(), **config.optimizer.learning_rates}
     optimizer = dataclasses.replace(config.optimizer, learning_rates=rates)
-    return dataclasses.replace(config, model=model, optimizer=optimizer)
+    task = config.task.resolved(lambda: zip(*_samples(config, data), strict=False))
+    return dataclasses.replace(config, task=task, model=model, optimizer=optimizer)
 
 
 def _samples(config: Config, data: TrainingData) -> tuple[list[Tensor], list[Tensor]]:

@@ -12,7 +12,7 @@ from torch import Tensor
 from sinograd.data import Scan
 from sinograd.data.blocks import view_blocks
 from sinograd.datasets import PairedVolume, load_pairs
-from sinograd.errors import ConfigError, InputError, InputTypeError
+from sinograd.errors import ConfigError, InputError, InputTypeError, UnitError
 from sinograd.geometry import Geometry, Grid, detector_region
 from sinograd.io import open_volume, read, read_volume
 from sinograd.recon.analytic.needed_rows import needed_rows
@@ -106,7 +106,11 @@ class TrainingData:
         self._check_loss(config)
 
     def _check_loss(self, config: Config) -> None:
-        """InputError where images are too small for the loss."""
+        """InputError where images are too small for the loss, UnitError where it is for values in another unit."""
+        unit = getattr(config.task.measure, "unit", None)
+        for item in (*self.training, *self.validation):
+            if unit is not None and isinstance(item, PairedVolume) and item.unit != unit:
+                raise UnitError(f"{item.name}: the loss needs values in {unit}, and the volume is in {item.unit}")
         check = getattr(config.task.measure, "check", None)
         if check is None:
             return

@@ -11,17 +11,18 @@ from `training.tasks.Task` (the work), and a line in `sinograd.choices.TASKS`.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import dataclasses
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from sinograd.choices import TASKS
 from sinograd.config.schema import Choice
 from sinograd.errors import ConfigError, InputError, InputTypeError
-from sinograd.losses.loss import LOSS, Loss, as_loss
+from sinograd.losses.loss import LOSS, Loss, as_loss, with_found_options
 
 if TYPE_CHECKING:
-    from torch import nn
+    from torch import Tensor, nn
 
     from sinograd.datasets import PairedVolume
     from sinograd.training.data import ScanStack, Stack
@@ -56,6 +57,12 @@ class TaskConfig:
     def measure(self) -> Loss:
         """The loss that the configuration names."""
         return as_loss(getattr(self, "loss", "mse"))
+
+    def resolved(self, pairs: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> TaskConfig:
+        """With the options of the loss that it finds from unfiltered training data, pairs of input and target."""
+        choice = getattr(self, "loss", "mse")
+        found = with_found_options(choice, pairs)
+        return self if found is choice else dataclasses.replace(self, **{"loss": found})
 
     def check(self) -> None:
         """ConfigError unless the options go together and the loss takes its own."""

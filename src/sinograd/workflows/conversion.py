@@ -18,6 +18,7 @@ from sinograd.workflows.values import path_or_none, switch
 if TYPE_CHECKING:
     from sinograd.data import Scan, Volume
     from sinograd.geometry import Geometry
+    from sinograd.io.scans.beam_images import Paths
 
 _WORDS = "is the input, or holds it"
 
@@ -28,6 +29,8 @@ def convert(
     *,
     to: str | None = None,
     geometry: Geometry | str | os.PathLike[str] | None = None,
+    flat: Paths | None = None,
+    dark: Paths | None = None,
     unit: str | None = None,
     force: bool = False,
     report: Report | str | bool | None = None,
@@ -40,6 +43,7 @@ def convert(
             volume .h5, .tif, .npy, .mha, .nii.gz, .zarr, or a name without suffix for a folder of TIFF slices.
         to: the format of a scan, where the name of `output` does not say it: "dxchange" is .h5 too.
         geometry: of a scan, instead of the file's: a Geometry, a YAML file or the name of a scanner.
+        flat, dark: of a scan, files or folders with flat fields and images without beam; see `read`.
         unit: of a volume whose file does not say it: "1/mm", "HU", "mg/cm3" or "1".
         force: replace files that exist.
         report: shows progress; see `reconstruct`.
@@ -63,17 +67,23 @@ class ConversionRequest:
     output: Path
     to: str | None
     geometry: Geometry | str | os.PathLike[str] | None
+    flat: tuple[Path, ...]
+    dark: tuple[Path, ...]
     unit: str | None
     force: bool
 
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> ConversionRequest:
         """The request of the arguments of `convert`."""
+        from sinograd.io.scans.beam_images import beam_paths
+
         values: dict[str, Any] = {name: arguments[name] for name in cls.__dataclass_fields__}
         for name in ("source", "output"):
             if not isinstance(values[name], str | os.PathLike):
                 raise InputTypeError(f"`{name}`: expected a path, got a {type(values[name]).__name__}")
             values[name] = Path(values[name])
+        for name in ("flat", "dark"):
+            values[name] = beam_paths(values[name], name)
         switch(values["force"], "force")
         return cls(**values)
 
@@ -84,8 +94,9 @@ def run_conversion(request: ConversionRequest, report: Report | str | bool | Non
 
     check_inputs_stay([request.source], {"it": request.output}, _WORDS)
     volume = request.source.exists() and is_volume(request.source)
-    if volume and (request.to is not None or request.geometry is not None):
-        raise InputError(f"{request.source} is a volume: `to` and `geometry` are for scans")
+    of_scans = ("to", "geometry", "flat", "dark")
+    if volume and any(getattr(request, name) for name in of_scans):
+        raise InputError(f"{request.source} is a volume: `to`, `geometry`, `flat` and `dark` are for scans")
     texts: list[str] = []
     with job(report, no_partial(request.output.name)) as position, recorded_warnings(texts, position):
         return (_convert_volume if volume else _convert_scan)(request, position, texts)
@@ -98,7 +109,7 @@ def _convert_scan(request: ConversionRequest, report: Report, texts: list[str]) 
     if request.unit is not None and request.source.exists():
         raise InputError(f"{request.source} is a scan: `unit` is for volumes")
     scan_format(request.output, request.to)
-    scan = read(request.source, request.geometry)
+    scan = read(request.source, request.geometry, flat=request.flat or None, dark=request.dark or None)
     given = request.geometry if isinstance(request.geometry, str | os.PathLike) else None
     paths = [*_files_of(request.source, scan), path_or_none(given)]
     for path in written_paths(scan, request.output, request.to):
@@ -108,6 +119,7 @@ def _convert_scan(request: ConversionRequest, report: Report, texts: list[str]) 
         "output": request.output,
         "to": request.to,
         "geometry": given if given is not None or request.geometry is None else repr(request.geometry),
+        **{name: [str(path) for path in paths] for name in ("flat", "dark") if (paths := getattr(request, name))},
     }
     record = make_provenance(
         "sinograd convert",

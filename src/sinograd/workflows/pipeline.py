@@ -62,7 +62,9 @@ def opened_scan(request: Request) -> Scan:
 
     geometry, scan = request.geometry, request.scan
     if not isinstance(scan, Scan):
-        scan = read(scan, geometry=geometry)
+        scan = read(scan, geometry=geometry, flat=request.flat or None, dark=request.dark or None)
+    elif request.flat or request.dark:
+        raise InputError("`flat` and `dark` are for scan files; a Scan has them in its calibration")
     elif geometry is not None:
         # As of a file: the grid that the scan suggests belongs to its own geometry.
         geometry = geometry if isinstance(geometry, Geometry) else load_geometry(geometry)
@@ -107,7 +109,7 @@ def _run(request: Request, report: Report) -> Reconstruction:
     outputs = volume_outputs(
         request.output, preview=request.preview, page=request.page, center_picture=request.center_picture
     )
-    check_inputs_stay([request.file], outputs, "is the scan itself")
+    check_inputs_stay([request.file, *request.flat, *request.dark], outputs, "is the scan itself")
     clock = _Clock()
     with recorded_warnings(texts, report):
         scan = opened_scan(request)

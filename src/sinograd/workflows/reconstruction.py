@@ -26,6 +26,7 @@ from sinograd.workflows.values import (
 if TYPE_CHECKING:
     from sinograd.data import Scan, Volume
     from sinograd.geometry import Geometry
+    from sinograd.io.scans.beam_images import Paths
     from sinograd.preparation import Preparation
 
 TRUNCATION = ("none", "ellipse")
@@ -36,6 +37,8 @@ def reconstruct(
     output: str | os.PathLike[str] | None = None,
     *,
     geometry: Geometry | str | os.PathLike[str] | None = None,
+    flat: Paths | None = None,
+    dark: Paths | None = None,
     views: slice | str | None = None,
     rows: tuple[int, int] | str | None = None,
     columns: tuple[int, int] | str | None = None,
@@ -83,6 +86,7 @@ def reconstruct(
         scan: a scan file or folder, or a `Scan`, which stays as it is.
         output: the volume's file (.h5, .tif, .npy, .mha, .nii.gz, .zarr, or a folder of slices); None: none.
         geometry: instead of the scan's: a Geometry, a YAML file or the name of a scanner.
+        flat, dark: files or folders with flat fields and images without beam, instead of the scan's; see `read`.
         views: the views to use: slice(0, 100, 2) or "0:100:2".
         rows, columns: (first, end) of the detector to use.
         binning, unattenuated, repair, dead, hot, saturation, smallest, air, beam_hardening, rings, ring_width,
@@ -134,6 +138,8 @@ class Request:
     scan: Scan | Path
     output: Path | None
     geometry: Geometry | str | os.PathLike[str] | None
+    flat: tuple[Path, ...]
+    dark: tuple[Path, ...]
     views: slice | None
     preparation: Preparation
     center: str | float
@@ -161,12 +167,15 @@ class Request:
         """The request of the arguments of `reconstruct`; InputError or InputTypeError, which name them."""
         from sinograd.data import Scan
         from sinograd.geometry import Geometry
+        from sinograd.io.scans.beam_images import beam_paths
 
         scan = arguments["scan"]
         if not isinstance(scan, Scan | str | os.PathLike):
             raise InputTypeError(f"`scan`: expected a file, a folder or a Scan, got a {type(scan).__name__}")
         checked = {
             "scan": scan if isinstance(scan, Scan) else Path(scan),
+            "flat": beam_paths(arguments["flat"], "flat"),
+            "dark": beam_paths(arguments["dark"], "dark"),
             "views": view_slice(arguments["views"]),
             "preparation": _preparation(arguments),
             "center": center_choice(arguments["center"]),

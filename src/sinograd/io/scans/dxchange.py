@@ -39,9 +39,10 @@ from sinograd.errors import InputError, ScanWarning
 from sinograd.geometry import FlatDetector, Geometry, ParallelBeam
 from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype, with_progress
 from sinograd.io.storage.atomic import replacing
-from sinograd.io.storage.hdf5.layout import ArrayLayout, is_hdf5, numbers, opened, write_hdf5
+from sinograd.io.storage.hdf5.datasets import image_stack
+from sinograd.io.storage.hdf5.layout import ArrayLayout, is_hdf5, opened, write_hdf5
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
-from sinograd.io.storage.hdf5.values import LARGEST_IMAGE, Values
+from sinograd.io.storage.hdf5.values import Values
 from sinograd.io.storage.outside import LinkError
 
 _DETECTOR = "measurement/instrument/detector"
@@ -134,21 +135,10 @@ def _calibration_images(values: Values, name: str, data: Hdf5Projections) -> Pro
     dataset = values.item(name)
     if dataset.shape is None or 0 in dataset.shape:
         return None
-    if len(dataset.shape) == 2:
-        images: Projections = _single(values, name)
-    else:
-        images = values.images(name)
+    images: Projections = image_stack(values, name)
     if images.shape[1:] != data.shape[1:]:
         raise values.error(f"/{name} {list(images.shape)} does not match /exchange/data {list(data.shape)}")
     return images
-
-
-def _single(values: Values, name: str) -> np.ndarray:
-    """One image [rows, columns] as [1, rows, columns]."""
-    dataset = numbers(values.file, name, values.path)
-    if dataset.size * dataset.dtype.itemsize > LARGEST_IMAGE:
-        raise values.error(f"/{name} {list(dataset.shape)} is too large for one image")
-    return dataset[()][None]
 
 
 def _geometry(values: Values, shape: tuple[int, ...], pixel_mm: float | None, reverse: bool) -> ParallelBeam:

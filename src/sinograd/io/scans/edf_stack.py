@@ -112,6 +112,11 @@ class EdfImages:
         """The files, in order."""
         return [image.path for image in self._images]
 
+    @property
+    def flips(self) -> tuple[bool, bool]:
+        """Whether rows and columns are reversed as they are read."""
+        return self._rows.step < 0, self._columns.step < 0
+
     def __len__(self) -> int:
         return self.shape[0]
 

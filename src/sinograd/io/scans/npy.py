@@ -56,6 +56,11 @@ class NpyProjections:
             raise InputError(f"{path} is truncated: it has {path.stat().st_size:,} bytes, expected {size:,}")
         self._flips = _flipped_axes(sidecar, len(self.shape))
 
+    @property
+    def flips(self) -> tuple[bool, bool]:
+        """Whether rows and columns are reversed as they are read."""
+        return -2 in self._flips, -1 in self._flips
+
     def __len__(self) -> int:
         return self.shape[0]
 

@@ -97,6 +97,11 @@ class TiffImages:
             found["tiff_photometric"] = "MinIsWhite, inverted"
         return found
 
+    @property
+    def flips(self) -> tuple[bool, bool]:
+        """Whether rows and columns are reversed as they are read."""
+        return self._rows.step < 0, self._columns.step < 0
+
     def __len__(self) -> int:
         return self.shape[0]
 

@@ -10,8 +10,9 @@ import numpy as np
 
 from sinograd.data.calibration import Calibration
 from sinograd.errors import InputError
+from sinograd.io.scans.joined_images import JoinedImages
 from sinograd.io.scans.txrm.images import data_type, image_shape, located, numbered, read_images
-from sinograd.io.scans.txrm.series import MOST_REFERENCES, JoinedImages, SeriesStreams
+from sinograd.io.scans.txrm.series import MOST_REFERENCES, SeriesStreams
 from sinograd.io.scans.txrm.streams import Streams
 from sinograd.io.storage.raw_images import RawImages
 

@@ -11,11 +11,12 @@ from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
 from sinograd.io.scans.format import ScanFormat
+from sinograd.io.scans.joined_images import JoinedImages
 from sinograd.io.scans.txrm.calibration import read_calibration
 from sinograd.io.scans.txrm.geometry import read_center_shift, read_geometry
 from sinograd.io.scans.txrm.images import read_images
 from sinograd.io.scans.txrm.metadata import read_metadata
-from sinograd.io.scans.txrm.series import JoinedImages, image_files, read_series
+from sinograd.io.scans.txrm.series import image_files, read_series
 from sinograd.io.scans.txrm.streams import Streams
 from sinograd.io.storage.ole import is_compound
 from sinograd.io.storage.raw_images import RawImages

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from sinograd.errors import InputError
 from sinograd.io.scans.file_groups import group_of
 from sinograd.io.scans.file_order import ordered_files
+from sinograd.io.scans.joined_images import JoinedImages
 from sinograd.io.scans.txrm.images import read_images
 from sinograd.io.scans.txrm.streams import Streams
 from sinograd.io.storage.ole import is_compound
-from sinograd.io.storage.raw_images import RawImages
 
 MOST_REFERENCES = 16
 _A_VIEW = ("imageinfo/", "alignment/")
@@ -45,31 +44,6 @@ class SeriesStreams(Streams):
             return self.parts[0].text(name, place)
         part = int(np.searchsorted(np.cumsum(self.counts), place, side="right"))
         return self.parts[part].text(name, place - sum(self.counts[:part]), width)
-
-
-class JoinedImages:
-    """Images of several files as one stack [images, rows, columns], read when they are used."""
-
-    def __init__(self, parts: Sequence[RawImages | JoinedImages]) -> None:
-        self.parts = tuple(parts)
-        self._first = np.concatenate([[0], np.cumsum([len(part) for part in self.parts])])
-        self.shape = (int(self._first[-1]), *self.parts[0].shape[1:])
-        self.dtype = self.parts[0].dtype
-
-    def __len__(self) -> int:
-        return self.shape[0]
-
-    def __getitem__(self, views: Any) -> np.ndarray:
-        chosen = np.arange(len(self))[np.asarray(views) if isinstance(views, list) else views]
-        images = np.empty((*chosen.shape, *self.shape[1:]), self.dtype)
-        for place in np.ndindex(chosen.shape):
-            image = int(chosen[place])
-            part = int(np.searchsorted(self._first, image, side="right")) - 1
-            images[place] = self.parts[part][image - int(self._first[part])]
-        return images
-
-    def __repr__(self) -> str:
-        return f"JoinedImages({len(self.parts)} files, shape={self.shape}, dtype={self.dtype})"
 
 
 def image_files(folder: Path) -> dict[str, list[Path]]:

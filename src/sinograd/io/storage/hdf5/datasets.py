@@ -1,0 +1,42 @@
+"""Which data sets of an HDF5 file are images, and one of them as a stack."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from sinograd.io.storage.hdf5.layout import numbers
+from sinograd.io.storage.hdf5.values import LARGEST_IMAGE, Values
+
+_MOST_OBJECTS = 100_000
+
+
+def image_datasets(values: Values) -> list[tuple[str, tuple[int, ...]]]:
+    """Paths and shapes of the data sets of real numbers with two or three axes, links left out."""
+    import h5py
+
+    found: list[tuple[str, tuple[int, ...]]] = []
+    left = _MOST_OBJECTS
+
+    def look(name: str, item: Any) -> bool | None:
+        nonlocal left
+        left -= 1
+        if isinstance(item, h5py.Dataset) and item.dtype.kind in "fiu" and item.shape is not None:
+            shape = tuple(int(n) for n in item.shape)
+            if len(shape) in (2, 3) and min(shape[-2:]) > 1:
+                found.append((name, shape))
+        return None if left > 0 else True
+
+    values.file.visititems(look)
+    return found
+
+
+def image_stack(values: Values, name: str) -> Any:
+    """Images [n, rows, columns] that stay in the file; one image [rows, columns] in memory, as [1, rows, columns]."""
+    dataset = numbers(values.file, name, values.path)
+    if len(dataset.shape or ()) != 2:
+        return values.images(name)
+    if dataset.size * dataset.dtype.itemsize > LARGEST_IMAGE:
+        raise values.error(f"/{name} {list(dataset.shape)} is too large for one image")
+    return np.asarray(dataset[()])[None]
