@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any
 from sinograd.errors import GridWarning, InputError
 from sinograd.files.inputs import note_again
 from sinograd.workflows.devices import chosen_device
-from sinograd.workflows.directions import check_directions
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
@@ -103,6 +102,7 @@ def _run(request: Request, report: Report) -> Reconstruction:
     import sinograd.ops  # noqa: F401  (so that the clock below does not count what it imports)
     from sinograd.data import Volume
     from sinograd.io.write import note_parts
+    from sinograd.recon.directions import check_directions
     from sinograd.workflows.analytic import direct, filtered_backprojection
     from sinograd.workflows.iterative import iterate
 
@@ -119,7 +119,7 @@ def _run(request: Request, report: Report) -> Reconstruction:
     note_parts(scan)
     check_inputs_stay([], outputs, "")
     grid = _grid(request, scan)
-    check_directions(scan, grid)
+    check_directions(scan.geometry, grid, scan.name)
     check_outputs(request, grid)
     with recorded_warnings(texts, report):
         scan = _prepare(request, scan, report)

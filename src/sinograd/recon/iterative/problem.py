@@ -9,8 +9,11 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry import Geometry, Grid
+from sinograd.recon.directions import check_directions
 from sinograd.recon.iterative.checks.adjointness import warn_if_unmatched
 from sinograd.recon.iterative.inner_products import dot, norm
+from sinograd.recon.iterative.missing_rays import warn_of_missing_rays
 from sinograd.recon.iterative.operators import Operator, check_operator, own, shape_of
 from sinograd.recon.iterative.rays_beside import warn_of_rays_beside
 from sinograd.recon.iterative.state import State, copied
@@ -32,10 +35,11 @@ class Problem:
     Raises:
         TypeError: projections, start or weights that are no tensors of float32 or float64 (all the same).
         ValueError: shapes that do not fit, values that are not finite, weights that are negative or all zero, bounds
-            that leave nothing between them.
+            that leave nothing between them; views that all look in one direction.
 
     Warns:
         UnmatchedPairWarning: A.T is not the adjoint of A.
+        CoverageWarning: rays through the grid are missing.
         GridWarning: rays that miss the grid are attenuated: the object is larger than the grid.
     """
 
@@ -50,6 +54,7 @@ class Problem:
         upper: float | Tensor | None = None,
     ) -> None:
         check_operator(operator)
+        _check_directions(operator)
         self.operator = operator
         self.resumed = start if isinstance(start, State) else None
         start = start.start if isinstance(start, State) else start
@@ -63,6 +68,7 @@ class Problem:
         self._data_norm: Tensor | None = None
         with torch.no_grad():
             warn_if_unmatched(operator, self.image_shape, self.data_shape, self.projections)
+        warn_of_missing_rays(operator)
         warn_of_rays_beside(operator, self.image_shape, self.projections, self.weights)
 
     @property
@@ -243,3 +249,10 @@ def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 
 def _text(bound: float | Tensor) -> str:
     return "a tensor" if isinstance(bound, Tensor) and bound.ndim else f"{float(bound):g}"
+
+
+def _check_directions(operator: Operator) -> None:
+    """InputError for an operator that knows its geometry where all of its views look in one direction."""
+    geometry, grid = (getattr(operator, name, None) for name in ("geometry", "grid"))
+    if isinstance(geometry, Geometry) and isinstance(grid, Grid):
+        check_directions(geometry, grid)
