@@ -7,9 +7,11 @@ It prints a line for each job and signal, and every failure; it ends with 1 wher
 
 from __future__ import annotations
 
+import importlib
 import sys
 import tempfile
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import torch
@@ -17,11 +19,17 @@ import torch
 from interrupts.check import SIGNALS, Bench
 from interrupts.jobs import JOBS
 
+LIBRARIES = (
+    *("h5py", "tifffile", "zarr", "SimpleITK", "pydicom", "scipy.signal", "matplotlib.figure", "rich.progress"),
+    *("sinograd.ops", "sinograd.training", "sinograd.evaluation", "sinograd.training.lightning_run"),
+    *("matplotlib.backends.backend_agg", "sinograd.cli.app"),
+)
+
 
 def main(names: list[str]) -> int:
     """Run the jobs; the number of failures, at most 1."""
     torch.set_num_threads(1)
-    warm_up()
+    warm_up(LIBRARIES)
     points = failures = 0
     with tempfile.TemporaryDirectory(prefix="sinograd-interrupts-") as folder:
         bench = Bench(Path(folder) / "bench")
@@ -47,13 +55,8 @@ def main(names: list[str]) -> int:
     return min(failures, 1)
 
 
-def warm_up() -> None:
+def warm_up(names: Iterable[str]) -> None:
     """Import what the jobs need, once for all children."""
-    import importlib
-
-    names = ("h5py", "tifffile", "zarr", "SimpleITK", "pydicom", "scipy.signal", "matplotlib.figure", "rich.progress")
-    names += ("sinograd._native", "sinograd.ops", "sinograd.training", "sinograd.evaluation", "lightning.pytorch")
-    names += ("sinograd.training.lightning_run", "matplotlib.backends.backend_agg", "sinograd.cli.app")
     for name in names:
         try:
             importlib.import_module(name)

@@ -1,4 +1,4 @@
-"""Jobs interrupted at some of their file operations; `make interrupts` tries all. Truth: the old and the new outputs."""
+"""Jobs interrupted at some of their file operations; `make interrupts` tries all. Truth: old and new outputs."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from interrupts.run import warm_up
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    warm_up()
+    warm_up(["h5py", "tifffile", "sinograd.ops", "sinograd.cli.app"])
     yield Bench(tmp_path_factory.mktemp("interrupts") / "bench")
     torch.set_num_threads(threads)
 
