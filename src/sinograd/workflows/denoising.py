@@ -225,7 +225,8 @@ def _from_volume(
 
 def _opened_volume(request: DenoiseRequest, saved: AnySaved) -> Volume:
     from sinograd.data import Scan, Volume
-    from sinograd.io import open_volume
+    from sinograd.io import open_volume, read_series
+    from sinograd.io.volumes.dicom.series import is_dicom_folder
 
     hint = (
         f"{request.model} ({saved.model.name}) denoises volumes, or slices in a folder; a scan has to be reconstructed "
@@ -236,6 +237,8 @@ def _opened_volume(request: DenoiseRequest, saved: AnySaved) -> Volume:
     if isinstance(request.input, Scan):
         raise InputError(f"`input` is a scan; {hint}")
     try:
+        if is_dicom_folder(request.input):
+            return read_series(request.input).volume  # as its slices are, in which it is written again
         return open_volume(request.input)
     except ValueError as error:
         raise InputError(f"{error}; {hint}") from error
