@@ -238,7 +238,9 @@ def _opened_volume(request: DenoiseRequest, saved: AnySaved) -> Volume:
         raise InputError(f"`input` is a scan; {hint}")
     try:
         if is_dicom_folder(request.input):
-            return read_series(request.input).volume  # as its slices are, in which it is written again
+            series = read_series(request.input)
+            if not series.frames:
+                return series.volume  # as its slices are, in which it is written again
         return open_volume(request.input)
     except ValueError as error:
         raise InputError(f"{error}; {hint}") from error

@@ -1,4 +1,4 @@
-"""Volumes whose axes run against the world's or in another order. Truth: SimpleITK's world coordinates, NIfTI's sform."""
+"""Volumes whose axes run against the world's or in another order. Truth: SimpleITK's coordinates, NIfTI's sform."""
 
 from __future__ import annotations
 

@@ -2,8 +2,9 @@
 
 Images are written along the world's axes: direction is the identity, spacing is (x, y, z) mm, and the origin is the
 world position of the first voxel's centre. Images whose axes run against them, or are in another order, are read along
-the world's axes with a ScanWarning; oblique ones are an error. ITK's world is LPS, and it stores NIfTI in RAS with the signs of x and y turned,
-so programs that follow either standard see the axes as they are. Booleans are stored as uint8, float16 as float32.
+the world's axes with a ScanWarning; oblique ones are an error. ITK's world is LPS, and it stores NIfTI in RAS with the
+signs of x and y turned, so programs that follow either standard see the axes as they are. Booleans are stored as uint8,
+float16 as float32.
 
 Unit and provenance are JSON text in the field `sinograd`. Writing holds a second copy of the volume for the time it
 takes.
@@ -21,7 +22,6 @@ import numpy as np
 from sinograd.config.json import load_json
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
-from sinograd.errors import FormatError
 from sinograd.io.storage.optional import extra
 from sinograd.io.storage.raw_images import RawImages
 from sinograd.io.storage.voxels import Voxels

@@ -1,4 +1,4 @@
-"""Enhanced CT files: frames with functional groups. Truth: the arrays that were written, and positions by DICOM's rule."""
+"""Enhanced CT files: frames with functional groups. Truth: the arrays that were written, positions by DICOM's rule."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pydicom
 import pytest
-from dicom_slices import tissue, write_slices
 from pydicom import Dataset
 from pydicom.dataset import FileMetaDataset
 from pydicom.uid import EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
+from dicom_slices import tissue, write_slices
 from sinograd.errors import ScanWarning
 from sinograd.io import open_volume, read_series, read_volume, write_series, write_volume
 
@@ -44,9 +44,7 @@ def write_enhanced(path: Path, hounsfield: np.ndarray, orientation: list[float],
         slope, intercept = RESCALES[index]
         group = Dataset()
         group.PlanePositionSequence = item(ImagePositionPatient=(np.array([-3.0, 4, 5]) + 2 * index * normal).tolist())
-        group.PixelValueTransformationSequence = item(
-            RescaleSlope=slope, RescaleIntercept=intercept, RescaleType="HU"
-        )
+        group.PixelValueTransformationSequence = item(RescaleSlope=slope, RescaleIntercept=intercept, RescaleType="HU")
         if not shared:
             group.PlaneOrientationSequence, group.PixelMeasuresSequence = plane, measures
         groups.append(group)

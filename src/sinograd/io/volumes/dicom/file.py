@@ -206,7 +206,9 @@ class Slice:
     def _of(header: Dataset, path: Path) -> Slice:
         frames = int(header.get("NumberOfFrames") or 1)
         if frames != 1:
-            raise InputError(f"{path} holds {frames} frames (enhanced DICOM), and nothing says where they are: expected one slice a file")
+            raise InputError(
+                f"{path} holds {frames} frames (enhanced DICOM), and nothing says where they are: expected one slice a file"
+            )
         if int(header.get("SamplesPerPixel") or 1) != 1:
             raise InputError(f"{path} is a colour image, expected grey values")
         pixel, position, orientation = check_slice(header, path)
@@ -232,9 +234,7 @@ class Slice:
 _NEEDED = {"Rows": 1, "Columns": 1, "PixelSpacing": 2, "ImagePositionPatient": 3, "ImageOrientationPatient": 6}
 
 
-def check_slice(
-    header: Dataset, name: Path | str
-) -> tuple[tuple[float, float], tuple[float, ...], tuple[float, ...]]:
+def check_slice(header: Dataset, name: Path | str) -> tuple[tuple[float, float], tuple[float, ...], tuple[float, ...]]:
     """Pixel size, position and orientation of a slice; InputError where a tag is missing or cannot be."""
     missing = [tag for tag, count in _NEEDED.items() if len(_numbers(header, tag)) != count]
     if missing:

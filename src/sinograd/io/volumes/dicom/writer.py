@@ -50,13 +50,14 @@ def check_series_path(path: str | os.PathLike[str], series: DicomSeries, *, forc
     """Check, before a long computation, that a series like `series` can be written to the folder `path`.
 
     Raises FileExistsError when the folder exists and `force` is not set (with it: when it holds anything but slices
-    that sinograd wrote), ValueError when it is the source itself or a slice's header lacks what is needed, OSError when the disk has too little room.
+    that sinograd wrote), ValueError when it is the source itself or the header of a slice lacks what is needed,
+    OSError when the disk has too little room.
     """
     path = Path(path)
     if series.frames:
         raise InputError(
-            f"cannot write {path}: slices derived from files of several frames are not written as DICOM; give a volume's "
-            "name, such as NAME.nii.gz or NAME.h5"
+            f"cannot write {path}: slices derived from files of several frames are not written as DICOM; give the name "
+            "of a volume, such as NAME.nii.gz or NAME.h5"
         )
     if path.exists() and path.resolve() in {file.resolve().parent for file in series.files}:
         raise InputError(f"cannot write {path}: it is the folder of the source")
