@@ -207,7 +207,7 @@ class Slice:
         frames = int(header.get("NumberOfFrames") or 1)
         if frames != 1:
             raise InputError(
-                f"{path} holds {frames} frames (enhanced DICOM), and nothing says where they are: expected one slice a file"
+                f"{path} holds {frames} frames, and nothing says where they are: expected one slice a file"
             )
         if int(header.get("SamplesPerPixel") or 1) != 1:
             raise InputError(f"{path} is a colour image, expected grey values")
