@@ -73,7 +73,7 @@ def fill_frames(
     finish: Callable[[np.ndarray, np.ndarray, Any], None],
 ) -> None:
     """Fill `values` [n, Y, X] with the frames in HU; `finish` gets each, its stored numbers and tags of padding."""
-    from pydicom.pixels import iter_pixels
+    from pydicom.pixels.utils import iter_pixels
 
     place = 0
     for path, members in groupby(zip(files, frames, strict=True), key=lambda pair: pair[0]):

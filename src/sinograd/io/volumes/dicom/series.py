@@ -185,7 +185,7 @@ def series_of(files: Sequence[Path], name: str | os.PathLike[str], *, padding: P
     return DicomSeries(tuple(one.path for one in slices), grid, first.orientation, padding, first.metadata, frames)
 
 
-def along_patient(series: DicomSeries, name: str | os.PathLike[str]) -> Volume:
+def along_patient(series: DicomSeries, name: Path) -> Volume:
     """The volume of a series along the patient's axes x (left), y (back) and z (head), each voxel at its place.
 
     Warns:
@@ -205,7 +205,7 @@ def along_patient(series: DicomSeries, name: str | os.PathLike[str]) -> Volume:
             stacklevel=3,
         )
         return volume
-    tell(orientation, Path(name))
+    tell(orientation, name)
     if orientation.is_identity:
         return volume
     spacing = tuple(series.spacing[axis] for axis in orientation.axes)
