@@ -89,9 +89,7 @@ def _other(slices: Tensor, volume: Volume, dose: Dose) -> str | None:
         if volume.unit == "HU":
             water = dose.convert.water
             return f"water_per_mm {water:g} is likely in {unit}; give {factor * (water or 0):g}"
-        return (
-            f"the values, {low:.4g} to {high:.4g}, are likely in {unit}; multiply them by {factor:g}, as unit is 1/mm"
-        )
+        return f"the values, {low:.4g} to {high:.4g}, are likely in {unit}; multiply them by {factor:g} (unit: 1/mm)"
     return None
 
 

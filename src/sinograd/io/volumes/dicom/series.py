@@ -121,7 +121,8 @@ class DicomSeries:
 class Dicom(VolumeFormat):
     """A folder with the DICOM slices of one series; read only: `write_series` writes derived slices of a series."""
 
-    folder = True
+    suffixes = ("", ".dcm")
+    folder = None
     keeps = frozenset({"unit"})
     unit_place = "always HU: RescaleSlope and RescaleIntercept"
 
