@@ -136,9 +136,9 @@ NETWORKS.add("qae", "sinograd.networks.qae:QAE", "quadratic autoencoder", learni
 NETWORKS.add(
     "noise2noise-unet", "sinograd.networks.noise2noise_unet:Noise2NoiseUNet", "U-Net of paper 003", learning_rate=1e-3
 )
-NETWORKS.add("nn-sp", "sinograd.networks.nn_sp:NNSP", "3-D network of paper 001 for bone", learning_rate=3.162e-4)
 NETWORKS.add("dncnn", "sinograd.networks.dncnn:DnCNN", "plain network that predicts the noise", learning_rate=1e-3)
 NETWORKS.add("resnet", "sinograd.networks.resnet:ResNet", "residual blocks that predict the noise", learning_rate=1e-4)
+NETWORKS.add("nn-sp", "sinograd.networks.nn_sp:NNSP", "3-D network of paper 001 for bone", learning_rate=3.162e-4)
 
 # Models that are no networks, as training configurations describe them: `training.model_config.ModelConfig`s.
 # takes: "volumes" or "scans".

@@ -255,8 +255,8 @@ def test_data_that_do_not_fit(words: str, tmp_path: Path) -> None:
 
 PHANTOMS = {"layout": "phantoms"}
 BAD_CONFIGS: dict[str, dict[str, Any]] = {
-    "model.name: expected bilateral, dual-domain-bilateral, cnn-10, red-cnn, qae, noise2noise-unet, nn-sp, dncnn or "
-    "resnet, got 'unet'": {"model": {"name": "unet"}},
+    "model.name: expected bilateral, dual-domain-bilateral, cnn-10, red-cnn, qae, noise2noise-unet, dncnn, resnet "
+    "or nn-sp, got 'unet'": {"model": {"name": "unet"}},
     "model.kernel: expected an odd number of at least 3, got 4": {"model": {"name": "qae", "kernel": 4}},
     "model.scale: expected auto or a positive number, got -1": {"model": {"name": "cnn-10", "scale": -1}},
     "model.offset: expected a number with final_relu": {"model": {"name": "red-cnn", "final_relu": True}},
