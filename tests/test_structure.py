@@ -35,6 +35,7 @@ PUBLIC = {
     "ops.backprojection.add_backprojection",
     "phantoms.bone.bone",
     "phantoms.tibia.tibia",
+    "phantoms.trabecular.trabecular",
     "physics.lower_dose.low_dose",
     "recon.analytic.fbp.fbp",
     "recon.analytic.fdk.fdk",

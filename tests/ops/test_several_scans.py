@@ -156,8 +156,30 @@ def test_of_combinations() -> None:
     torch.testing.assert_close(nested(image)[:10], 2 * A(image))
     torch.testing.assert_close(nested(image)[17:], A(image))
     assert torch.equal(sg.stack([A])(image), A(image))
-    moved = sg.XRayTransform(FIRST, sg.Grid(GRID.shape, GRID.spacing, (0.5, 0.0, 0.0)))
-    assert sg.stack([A, moved]).grid is None
+
+
+@pytest.mark.parametrize("grid", [sg.Grid(GRID.shape, GRID.spacing, (0.5, 0.0, 0.0)), sg.Grid(GRID.shape, 3.0)])
+def test_volumes_of_different_grids_do_not_add_up(grid: sg.Grid) -> None:
+    """Grids of one shape: voxels of one index lie in different places."""
+    A, B = sg.XRayTransform(FIRST, GRID), sg.XRayTransform(FIRST, grid)
+    for make in (
+        lambda: sg.stack([A, B]),
+        lambda: sg.stack([sg.stack([A]), 2 * B]),
+        lambda: A + B,
+        lambda: A - 2 * B,
+        lambda: A.T + B.T,
+        lambda: A @ B.T,
+        lambda: (A.T @ A) @ (B.T @ B),
+        lambda: sum([A, A, B]),
+    ):
+        with pytest.raises(sg.errors.InputError, match=r"expected operators of one grid, got Grid"):
+            make()
+    image = torch.rand(GRID.shape, dtype=torch.float64)
+    torch.testing.assert_close(sum([A, A])(image), 2 * A(image))  # type: ignore[operator]
+    assert (A.T @ A + A.T @ A).volume_grids == (GRID, GRID) and (A @ A.T).volume_grids == (None, None)
+    for other in (1, 0.5, "A", None):
+        with pytest.raises(sg.errors.InputTypeError, match=r"A \+ B: expected two operators, got"):
+            other + A  # type: ignore[operator]
 
 
 def test_bad_input() -> None:

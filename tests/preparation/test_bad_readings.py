@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Callable
@@ -79,6 +80,49 @@ def test_elements_that_do_not_saturate_tell_the_level_of_the_air() -> None:
     assert (done.projections.double() - EXACT + math.log(1.15))[AIR].abs().max() < 2e-3
 
 
+@pytest.mark.parametrize(
+    ("white", "dtype"), [(4095, np.uint16), (16383, np.int16), (16383, np.uint32), (65532, np.uint16)]
+)
+def test_detectors_of_fewer_bits_than_the_type_saturate(white: int, dtype: type) -> None:
+    """No option says so: readings pile up at the largest value, which the references permit no light to have."""
+    rng = np.random.default_rng(0)
+    flats = np.minimum(rng.poisson(0.92 * white, (5, 12, 64)), white).astype(dtype)
+    counts = np.clip(np.rint(0.92 * white * 1.15 * np.exp(-EXACT.numpy())), 0, white).astype(dtype)
+    done, text = prepared(scan_of(counts, flats))
+    saturated = int((counts == white).sum())
+    assert f"{saturated} saturated" in text and done.metadata["preparation"]["repaired"]["saturated"] == saturated
+    assert done.projections[AIR].max() < -math.log(1 / 0.92) + 0.04  # never the rim
+
+
+@pytest.mark.parametrize("top", [3900, 3901])
+def test_any_plateau_above_the_light_of_the_references(top: int) -> None:
+    rng = np.random.default_rng(0)
+    counts = np.minimum(rng.poisson(4200 * np.exp(-EXACT.numpy())), top).astype(np.uint16)
+    flats = np.minimum(rng.poisson(3500, (5, 12, 64)), top).astype(np.uint16)
+    assert f"{int((counts == top).sum())} saturated" in prepared(scan_of(counts, flats))[1]
+    light = rng.poisson(3600 * np.exp(-EXACT.numpy())).astype(np.uint16)
+    assert not prepared(scan_of(light, flats))[1]
+
+
+def test_a_file_states_what_is_saturated() -> None:
+    counts = np.minimum(np.rint(33000 * np.exp(-EXACT.numpy())), 30000).astype(np.uint16)
+    scan = scan_of(counts, np.full((1, 12, 64), 29000, np.uint16))
+    assert not prepared(scan)[1]
+    stated = dataclasses.replace(scan, metadata={"saturation": 30000})
+    assert f"{int((counts == 30000).sum())} saturated" in prepared(stated)[1]
+    assert not prepared(stated, saturation=60000.0)[1]
+    with pytest.raises(sg.errors.InputError, match="states saturation: much, expected positive counts"):
+        sg.prepare(dataclasses.replace(scan, metadata={"saturation": "much"}))
+
+
+@pytest.mark.parametrize("part", [np.s_[:, :20], np.s_[:6], np.s_[:, 30:]])
+def test_a_view_that_is_saturated_in_part_is_left_out(part: Any) -> None:
+    counts = COUNTS.copy()
+    counts[70][part] = 65535
+    done, text = prepared(scan_of(counts, FLATS, DARKS))
+    assert "1 of 180 views (70 in part saturated)" in text and len(done.geometry) == VIEWS - 1
+
+
 def test_a_cosmic_ray_in_the_object_is_no_air() -> None:
     counts = np.rint(30000 * np.exp(-EXACT.numpy())).astype(np.uint16)
     row, column = (int(i) for i in np.unravel_index(int(EXACT[40].argmax()), (12, 64)))
@@ -100,7 +144,10 @@ def test_long_exposures_that_saturate_the_air() -> None:
 
 @pytest.mark.parametrize(
     ("dtype", "mark"),
-    [(np.uint32, 2**32 - 1), (np.uint32, 2**32 - 2), (np.int32, -1), (np.int32, -2), (np.float32, -1)],
+    [
+        *[(np.uint32, 2**32 - 1), (np.uint32, 2**32 - 2), (np.int32, -1), (np.int32, -2), (np.float32, -1)],
+        *[(np.int32, 2**31 - 1), (np.int32, -(2**31)), (np.float32, np.nan), (np.uint64, 2**64 - 1), (np.int16, -2)],
+    ],
 )
 @pytest.mark.parametrize("measured", [True, False])
 def test_marks_of_gaps_are_filled_and_counted(dtype: type, mark: int, measured: bool) -> None:
@@ -124,7 +171,7 @@ def test_marks_of_gaps_are_filled_and_counted(dtype: type, mark: int, measured: 
 
 def nxtomo(path: Path, images: np.ndarray, keys: np.ndarray, **amounts: np.ndarray) -> sg.Scan:
     """An NXtomo file read back; `monitor` and `count_time` are amounts of every frame."""
-    stage = np.arange(VIEWS) * 180 / VIEWS
+    stage = np.arange(int((keys == 0).sum())) * 180 / VIEWS
     with h5py.File(path, "w") as file:
         groups = {}
         for name, kind in (
@@ -184,6 +231,31 @@ def test_a_monitor_with_dead_readings(tmp_path: Path) -> None:
     with pytest.warns(sg.errors.ScanWarning, match="2 of 184 exposures"):
         scan = nxtomo(tmp_path / "scan.nx", images, np.r_[[1] * 4, [0] * VIEWS], monitor=monitor)
     assert np.abs(prepared(scan)[0].projections.numpy() - exact).max() < 1e-4
+
+
+@pytest.mark.parametrize("amount", ["monitor", "count_time"])
+def test_exposures_of_an_aborted_scan(tmp_path: Path, amount: str) -> None:
+    """Keys, angles and exposures of all planned frames; the last third was not taken."""
+    exact = OBJECT.project(sg.ParallelBeam(torch.as_tensor(-np.arange(VIEWS) * np.pi / VIEWS), DETECTOR)).numpy()
+    beam = np.linspace(1, 0.5, VIEWS)
+    images = np.concatenate([np.full((4, 12, 64), 50000.0), 50000 * beam[:, None, None] * np.exp(-exact)])[:124]
+    amounts, keys = np.r_[[1.0] * 4, beam], np.r_[[1] * 4, [0] * VIEWS]
+    with pytest.warns(sg.errors.ScanWarning, match="aborted"):
+        scan = nxtomo(tmp_path / "scan.nx", images, keys, **{amount: amounts})
+    assert np.abs(prepared(scan)[0].projections.numpy() - exact[:120]).max() < 1e-4
+    with pytest.warns(sg.errors.ScanWarning, match="184 exposures .* for 124 frames: the first ones are taken"):
+        scan = nxtomo(tmp_path / "keys.nx", images, keys[:124], **{amount: amounts})
+    assert np.abs(prepared(scan)[0].projections.numpy() - exact[:120]).max() < 1e-4
+    with pytest.warns(sg.errors.ScanWarning, match="100 exposures .* for 124 frames: they are not used"):
+        nxtomo(tmp_path / "short.nx", images, keys[:124], **{amount: amounts[:100]})
+
+
+def test_nexus_states_saturation(tmp_path: Path) -> None:
+    images = np.concatenate([np.full((1, 12, 64), 900.0), np.full((VIEWS, 12, 64), 990.0)])
+    nxtomo(tmp_path / "scan.nx", images, np.r_[[1], [0] * VIEWS])
+    with h5py.File(tmp_path / "scan.nx", "a") as file:
+        file["e/i/d/saturation_value"] = 990
+    assert sg.read(tmp_path / "scan.nx").metadata["saturation"] == 990
 
 
 # --- images that are bad as a whole ---
@@ -330,6 +402,33 @@ def test_a_dark_image_with_light_in_it() -> None:
         done, text = prepared(scan_of(COUNTS, FLATS, darks))
         assert "image 1 of the darks" in text
         assert (done.projections.double() - EXACT).abs().max() < 1e-3
+
+
+@pytest.mark.parametrize("count", [2, 3, 5])
+def test_a_dark_image_without_its_offset(count: int) -> None:
+    darks = np.full((count, 12, 64), 1000, np.uint16)
+    darks[1] = 0
+    done, text = prepared(scan_of(COUNTS + np.uint16(900), FLATS + np.uint16(900), darks))
+    assert "image 1 of the darks, as its level is 0, the others' 1000" in text
+    assert (done.projections.double() - EXACT).abs().max() < 1e-3  # 0.01 with one of five
+
+
+@pytest.mark.parametrize(("level", "percent"), [(27100, 90), (15100, 50), (33100, 110)])
+@pytest.mark.parametrize("timed", [True, False])
+def test_one_flat_of_another_exposure(level: float, percent: int, timed: bool) -> None:
+    flats = with_flat(lambda f: f.__iadd__(np.where(np.arange(5) == 2, level - 30100, 0)[:, None, None]))
+    times = np.full(5, -0.5) if timed else None
+    done, text = prepared(scan_of(COUNTS, flats, DARKS, reference_views=times))
+    assert "image 2 of the references, as its level is" in text
+    assert abs(float((done.projections.double() - EXACT).mean())) < 5e-4
+
+
+def test_flats_that_all_have_another_exposure_or_no_light() -> None:
+    _, text = prepared(scan_of(COUNTS, np.full((3, 12, 64), 15100, np.uint16), DARKS))
+    assert "transmit up to 200% of the references, so that line integrals of air are -0.69" in text
+    assert not prepared(scan_of(COUNTS, np.full((3, 12, 64), 15100, np.uint16), DARKS), air=(0, 4))[1]
+    with pytest.raises(sg.errors.InputError, match="reference: expected the counts of the open beam"):
+        sg.prepare(scan_of(COUNTS, np.full((3, 12, 64), 101, np.uint16), DARKS))
 
 
 def test_references_and_darks_that_are_swapped() -> None:

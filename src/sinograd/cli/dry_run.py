@@ -9,8 +9,8 @@ from sinograd.workflows.reconstruction import Request
 def planned(request: Request) -> tuple[list[str], Lines]:
     """Warnings, and lines: scan, geometry, coverage, grid, preparation, memory and time."""
     from sinograd.geometry import detector_region
+    from sinograd.recon.directions import check_directions
     from sinograd.workflows.devices import chosen_device
-    from sinograd.workflows.directions import check_directions
     from sinograd.workflows.estimate import estimate
     from sinograd.workflows.grids import choose_grid
     from sinograd.workflows.pipeline import check_outputs, opened_scan, warn_of_outside
@@ -23,7 +23,7 @@ def planned(request: Request) -> tuple[list[str], Lines]:
         scan = opened_scan(request)
     geometry = detector_region(scan.geometry, options.rows, options.columns, options.binning)
     grid = choose_grid(scan, request.voxel_mm, request.shape, request.center_mm)
-    check_directions(scan, grid)
+    check_directions(scan.geometry, grid, scan.name)
     check_outputs(request, grid)
     with recorded_warnings(warnings, Silent()):
         warn_of_outside(geometry, grid)

@@ -42,6 +42,11 @@ class GeometryOperator(LinearOperator):
         """Shape of what the operator gives, without batch dimensions."""
         return self._sides(self.grid.shape, self.geometry.projection_shape)[1]
 
+    @property
+    def volume_grids(self) -> tuple[Grid | None, Grid | None]:
+        """The grid, on the side of the volume."""
+        return (self.grid, None) if self._domain_is_volume else (None, self.grid)
+
     def subset(self, views: Index) -> Self:
         """The same operator for some of the views, chosen as in `geometry[views]`."""
         part = copy.copy(self)

@@ -61,6 +61,11 @@ class LinearOperator(nn.Module):
         """The adjoint operator; `A.T.T` is `A`."""
         return Adjoint(self)
 
+    @property
+    def volume_grids(self) -> tuple[Grid | None, Grid | None]:
+        """The grids of the volumes that it takes and gives, as far as they are known."""
+        return getattr(self, "grid", None), None
+
     def subset(self, views: Index) -> LinearOperator:
         """The same operator for some of the views, chosen as in `geometry[views]`.
 
@@ -100,6 +105,12 @@ class LinearOperator(nn.Module):
     def __add__(self, other: LinearOperator) -> Sum:
         return Sum([self, _operator("A + B", other)])
 
+    def __radd__(self, other: Any) -> Self:
+        """`sum([A, B])` starts with 0."""
+        if isinstance(other, int) and other == 0:
+            return self
+        raise InputTypeError(f"A + B: expected two operators, got {type(other).__name__} for A")
+
     def __sub__(self, other: LinearOperator) -> Sum:
         return Sum([self, -_operator("A - B", other)])
 
@@ -137,6 +148,12 @@ class Adjoint(LinearOperator):
     def exact_adjoint(self) -> bool:
         """As of the operator."""
         return self.operator.exact_adjoint
+
+    @property
+    def volume_grids(self) -> tuple[Grid | None, Grid | None]:
+        """Those of the operator, the other way round."""
+        takes, gives = self.operator.volume_grids
+        return gives, takes
 
     @property
     def T(self) -> LinearOperator:
@@ -187,6 +204,11 @@ class Combination(LinearOperator):
         """The grid of the volumes that go in, if the part that takes them knows one."""
         return getattr(self.parts[-1], "grid", None)
 
+    @property
+    def volume_grids(self) -> tuple[Grid | None, Grid | None]:
+        """What the last part takes and the first one gives."""
+        return self.parts[-1].volume_grids[0], self.parts[0].volume_grids[1]
+
     def _check_domain(self, x: Tensor) -> None:
         self.parts[-1]._check_domain(x)
 
@@ -198,7 +220,7 @@ class Composition(Combination):
     """`A @ B`: one operator after the other, the last one first.
 
     Raises:
-        ValueError: what one gives is not what the next one takes.
+        ValueError: what one gives is not what the next one takes, or it is on another grid.
     """
 
     def __init__(self, parts: Sequence[LinearOperator]) -> None:
@@ -209,6 +231,7 @@ class Composition(Combination):
                     f"A @ B: expected A to take what B gives, got A.domain_shape {left.domain_shape} of "
                     f"{type(left).__name__} and B.range_shape {right.range_shape} of {type(right).__name__}"
                 )
+            check_same_grid("A @ B", left.volume_grids[0], right.volume_grids[1])
         super().__init__(parts, parts[-1].domain_shape, parts[0].range_shape)
 
     def subset(self, views: Index) -> Composition:
@@ -231,7 +254,7 @@ class Sum(Combination):
     """`A + B`: operators between the same tensors, added.
 
     Raises:
-        ValueError: they take or give different shapes.
+        ValueError: they take or give different shapes, or volumes of different grids.
     """
 
     def __init__(self, parts: Sequence[LinearOperator]) -> None:
@@ -244,6 +267,8 @@ class Sum(Combination):
                         f"A + B: expected operators with one {name}, got {getattr(first, name)} of "
                         f"{type(first).__name__} and {getattr(part, name)} of {type(part).__name__}"
                     )
+            for one, other in zip(first.volume_grids, part.volume_grids, strict=True):
+                check_same_grid("A + B", one, other)
         super().__init__(parts, first.domain_shape, first.range_shape)
 
     def subset(self, views: Index) -> Sum:
@@ -289,6 +314,12 @@ class Multiple(Combination):
     def extra_repr(self) -> str:
         """The factor, for printing."""
         return f"{self.factor.item() if isinstance(self.factor, Tensor) else self.factor:g}"
+
+
+def check_same_grid(expression: str, one: Grid | None, other: Grid | None) -> None:
+    """InputError where both grids are known and differ: then voxels of one index are not in one place."""
+    if one is not None and other is not None and one != other:
+        raise InputError(f"{expression}: expected operators of one grid, got {one!r} and {other!r}")
 
 
 def total(terms: Iterable[Tensor]) -> Tensor:

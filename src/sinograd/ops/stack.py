@@ -15,7 +15,7 @@ from sinograd.geometry import Grid
 from sinograd.geometry.base import Index, view_indices
 from sinograd.ops.arguments import check_last_dimensions
 from sinograd.ops.derivatives import transformed
-from sinograd.ops.linear_operator import Combination, LinearOperator, total
+from sinograd.ops.linear_operator import Combination, LinearOperator, check_same_grid, total
 
 
 def stack(operators: Sequence[LinearOperator]) -> Stack:
@@ -34,7 +34,7 @@ def stack(operators: Sequence[LinearOperator]) -> Stack:
 
     Raises:
         TypeError: something else than operators.
-        ValueError: no operator, domains that differ, ranges with different numbers of axes.
+        ValueError: no operator, domains or grids that differ, ranges with different numbers of axes.
     """
     return Stack(operators)
 
@@ -57,9 +57,14 @@ class Stack(Combination):
 
     @property
     def grid(self) -> Grid | None:
-        """The grid of the volume, if all operators have the same."""
+        """The grid of the volume, if all operators know it."""
         grids = [getattr(part, "grid", None) for part in self.parts]
         return grids[0] if all(grid == grids[0] for grid in grids) else None
+
+    @property
+    def volume_grids(self) -> tuple[Grid | None, Grid | None]:
+        """That of the volume."""
+        return next((grid for part in self.parts if (grid := part.volume_grids[0]) is not None), None), None
 
     def join(self, projections: Sequence[Tensor]) -> Tensor:
         """What the stack gives, from what each operator gives: [..., *A.range_shape].
@@ -140,6 +145,7 @@ def _checked(operators: Sequence[LinearOperator]) -> list[LinearOperator]:
                 f"operators[{number}]: expected the domain_shape of operators[0], {parts[0].domain_shape}, got "
                 f"{part.domain_shape}"
             )
+        check_same_grid(f"operators[{number}]", parts[0].volume_grids[0], part.volume_grids[0])
         if not part.range_shape or len(part.range_shape) != len(parts[0].range_shape):
             raise InputError(
                 f"operators[{number}]: expected a range_shape with as many axes as that of operators[0], "

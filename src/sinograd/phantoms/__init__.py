@@ -11,7 +11,19 @@ if TYPE_CHECKING:
     from sinograd.phantoms.ellipsoids import Ellipsoids
     from sinograd.phantoms.shepp_logan import shepp_logan_2d, shepp_logan_3d
     from sinograd.phantoms.tibia import tibia
+    from sinograd.phantoms.trabecular import Trabecular, trabecular
 
-__all__ = ["Ellipsoids", "abdomen", "ball", "balls", "bone", "shepp_logan_2d", "shepp_logan_3d", "tibia"]
+__all__ = [
+    "Ellipsoids",
+    "Trabecular",
+    "abdomen",
+    "ball",
+    "balls",
+    "bone",
+    "shepp_logan_2d",
+    "shepp_logan_3d",
+    "tibia",
+    "trabecular",
+]
 
 attach(__name__)

@@ -14,6 +14,7 @@ from torch import Tensor
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry.checks import scalar
 from sinograd.physics.draws import binomial
+from sinograd.physics.lost_readings import draw_lost, expected_photons
 from sinograd.physics.noise_arguments import (
     check_floor,
     check_line_integrals,
@@ -26,6 +27,9 @@ from sinograd.physics.noise_arguments import (
 _BLOCK = 2**20
 # Of a line integral in float32, with 1 for the reading's own rounding: which readings are whole numbers of photons.
 _ROUNDING = 4 * 2.0**-23
+
+# Deviations from the floor beyond which no reading is lost.
+_FAR = 6.0
 
 Correlation = Tensor | list[float] | list[list[float]]
 
@@ -84,11 +88,13 @@ def low_dose(
     Without `correlation` the photons are thinned: each is kept with the probability a, so that Poisson counts
     become Poisson counts, however few. With it, normal noise with that correlation is added.
 
-    Readings at the floor have lost their value. Without electronic noise they are taken as no photons, which they were;
-    with it as what the noise alone reads below the floor, which is right where few photons arrived. Without electronic
-    noise the counts have the distribution of a scan at the lower dose, with it their mean and variance. The line
-    integrals have the bias of the lower dose, as `add_photon_noise` explains: few photons and the floor make it. The
-    exact line integrals of a phantom have no noise to keep; `add_photon_noise` makes their scans, of any dose.
+    Readings at the floor f have lost their value. Without electronic noise they are taken as no photons, which they
+    were; with it they are drawn anew, below the floor, for the expected photons m that the 9 x 9 readings about them
+    tell: the mean of readings cut at f is f + sigma (z Phi(z) + phi(z)), sigma^2 = m + s^2, z = (m - f) / sigma.
+    Without electronic noise the counts have the distribution of a scan at the lower dose, with it its mean a m and
+    its variance a m + s^2 (where the object is even over 9 readings; from one photon on to 0.03 photons and 2 %). The
+    line integrals have the bias of the lower dose, as `add_photon_noise` explains: few photons and the floor make it.
+    The exact line integrals of a phantom have no noise to keep; `add_photon_noise` makes their scans, of any dose.
 
     Args:
         line_integrals: of the measured scan, p = -ln(counts / photons), [..., rows, columns] or any other
@@ -137,11 +143,11 @@ def low_dose(
     readings = torch.empty_like(line_integrals) if return_counts else None
     for block in blocks:
         full, sigma = unattenuated[block].double(), deviation[block].double()
-        counts = _measured_counts(line_integrals[block].double(), full, sigma, floor, generator)
+        counts, quanta = _measured_counts(line_integrals[block].double(), full, sigma, floor, generator)
         if dose == 1:
             result[block] = torch.minimum(line_integrals[block], (full / floor).log().to(result.dtype))
         else:
-            counts = _lowered(counts, dose, sigma, kernel, generator)
+            counts = _lowered((counts, quanta), dose, sigma, kernel, generator)
             result[block] = -(counts.clamp(min=floor) / (dose * full)).log()
         if readings is not None:
             readings[block] = counts
@@ -150,8 +156,9 @@ def low_dose(
 
 def _measured_counts(
     line_integrals: Tensor, full: Tensor, sigma: Tensor, floor: float, generator: torch.Generator | None
-) -> Tensor:
-    """The measured readings in photons: whole again after rounding, and what may have been below the floor.
+) -> tuple[Tensor, Tensor]:
+    """The measured readings in photons: whole again after rounding, and what may have been below the floor; and how
+    many of them are photons, the rest being electronic noise.
 
     full: photons without an object. sigma: of the electronic noise. All float64, of one shape.
     """
@@ -162,36 +169,45 @@ def _measured_counts(
     lost = counts <= floor + rounding
     if floor < 1:  # else a photon may be below it
         counts = counts.masked_fill(lost & (sigma == 0), 0.0)
+    quanta = counts.clamp(min=0)
     noisy = lost & (sigma > 0)
     if bool(noisy.any()):
-        uniform = torch.empty_like(counts).uniform_(generator=generator).clamp(min=2.0**-60)
-        spread = sigma.clamp(min=torch.finfo(sigma.dtype).tiny)
-        below = spread * torch.special.ndtri(uniform * torch.special.ndtr(floor / spread))
-        counts = torch.where(noisy, below, counts)
-    return counts
+        expected = expected_photons(counts, full, sigma, floor)
+        near = (sigma > 0) & (expected < floor + _FAR * (expected.clamp(min=0) + sigma.square()).sqrt())
+        mean = expected.clamp(min=0)
+        share = mean / (mean + sigma.square().clamp(min=torch.finfo(sigma.dtype).tiny))
+        quanta = torch.where(near, (mean + (counts - mean) * share).clamp(min=0), quanta)
+        counts[noisy], quanta[noisy] = draw_lost(expected[noisy], sigma[noisy], floor, generator)
+    return counts, quanta
 
 
 def _lowered(
-    counts: Tensor, dose: float, sigma: Tensor, kernel: Tensor | None, generator: torch.Generator | None
+    readings: tuple[Tensor, Tensor],
+    dose: float,
+    sigma: Tensor,
+    kernel: Tensor | None,
+    generator: torch.Generator | None,
 ) -> Tensor:
-    """Measured readings at the lower dose, with the electronic noise `sigma` that a lower dose takes away."""
+    """Measured readings (and the photons in them) at the lower dose, with the electronic noise `sigma` that a lower
+    dose takes away."""
+    counts, quanta = readings
     electronic = (1 - dose**2) * sigma.square()
     if kernel is not None:
         noise = _correlated(counts.shape, kernel, generator)
-        return dose * counts + (dose * (1 - dose) * counts.clamp(min=0) + electronic).sqrt() * noise
-    kept = _thinned(counts, dose, sigma > 0, generator)
+        return dose * counts + (dose * (1 - dose) * quanta + electronic).sqrt() * noise
+    kept = _thinned(counts, quanta, dose, sigma > 0, generator)
     if bool((electronic > 0).any()):
         kept += electronic.sqrt() * torch.empty_like(kept).normal_(generator=generator)
     return kept
 
 
-def _thinned(counts: Tensor, dose: float, noisy: Tensor, generator: torch.Generator | None) -> Tensor:
+def _thinned(counts: Tensor, quanta: Tensor, dose: float, noisy: Tensor, generator: torch.Generator | None) -> Tensor:
     """Each of the photons kept with the probability `dose`.
 
-    What is left of counts that are not whole is scaled where electronic noise is in it; else (averaged references) it
-    is kept or lost as one photon is, so that readings without photons are zero.
+    What is left of counts that are not whole photons is scaled where electronic noise is in it; else (averaged
+    references) it is kept or lost as one photon is, so that readings without photons are zero.
     """
-    whole = torch.where(noisy, counts.round(), counts.floor()).clamp(min=0)
+    whole = torch.where(noisy, quanta.round(), quanta.floor())
     rest = counts - whole
     kept = binomial(whole, dose, generator)
     part = (rest != 0) & ~noisy

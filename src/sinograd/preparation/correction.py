@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -21,6 +22,8 @@ from sinograd.preparation.saturation import (
     is_mark,
     marked_elements,
     may_hold_marks,
+    plateau,
+    stated_saturation,
     stored_type,
     type_limit,
 )
@@ -58,8 +61,9 @@ class Correction:
         self.left_out: dict[str, dict[int, str]] = {"references": {}, "darks": {}}
         self.at_limit = 0
         self._marks = raw
-        self._stated = options.saturation is not None
-        self.saturation = (options.saturation or type_limit(scan.projections.dtype)) if raw else None
+        stated = options.saturation or stated_saturation(scan.metadata, name)
+        self._stated = stated is not None
+        self.saturation = (stated or type_limit(scan.projections.dtype)) if raw else None
         self.references = self.darks = 0
         self._gains = self._dark = self._exposure = None
         self._times = np.zeros(1)
@@ -67,6 +71,7 @@ class Correction:
         if raw:
             self._read_calibration(scan.calibration, options)
         self._fill = plan_repair(self.defective) if self.defective.any() else None
+        vars(self).pop("_samples", None)  # not needed any more
 
     def read(self, start: int, stop: int, block: Tensor, overview: Overview) -> None:
         """Views start to stop - 1 into a block [views, rows, columns] of transmitted fractions.
@@ -74,7 +79,7 @@ class Correction:
         A view without any good reading becomes zero. The shares of saturated and missing readings go to `overview`.
         """
         _copy(self.scan.projections[start:stop], block, self._part)
-        if self._marks and stored_type(self.scan.projections.dtype).kind == "u":
+        if self._marks:
             marked = is_mark(block, self.scan.projections.dtype)
             if marked is not None:
                 block.masked_fill_(marked, torch.nan)
@@ -138,6 +143,9 @@ class Correction:
 
     def _read_calibration(self, calibration: Any, options: Preparation) -> None:
         references = self._reference_images(calibration, options)
+        if not self._stated and stored_type(self.scan.projections.dtype).kind in "iu":
+            top = plateau(self._samples, self.scan.projections.dtype, references)
+            self.saturation = top or self.saturation
         dark_mean = self._dark_mean(calibration, references, options)
         if references is not None:
             means = self._reference_means(references, getattr(calibration, "reference_views", None), dark_mean)
@@ -247,18 +255,24 @@ class Correction:
 
     def _gaps(self, reference: Tensor) -> Tensor:
         """Elements that hold marks in place of counts in every view that is looked at: bool [rows, columns]."""
-        projections, views = self.scan.projections, self.scan.geometry.views
-        if not self._marks or not may_hold_marks(projections.dtype):
+        if not self._marks or not may_hold_marks(self.scan.projections.dtype):
             return torch.zeros(self.defective.shape, dtype=torch.bool)
-        places = np.unique(np.linspace(0, views - 1, SAMPLES).round().astype(int)).tolist()
-        samples = torch.empty(len(places), *self.defective.shape)
-        for sample, view in zip(samples, places, strict=True):
-            _copy(projections[view : view + 1], sample[None], self._part)
-        marked = marked_elements(samples, projections.dtype)
+        marked = marked_elements(self._samples, self.scan.projections.dtype)
         # a reference that was measured there, and differs from element to element, shows that it is none
         usable = torch.isfinite(reference) & (reference > 0)
         constant = not usable.any() or bool((reference[usable] == reference[usable][0]).all())
         return marked if constant else marked & ~usable
+
+    @functools.cached_property
+    def _samples(self) -> Tensor:
+        """The region of a few views, [views, rows, columns]; NaN where they hold marks."""
+        projections, views = self.scan.projections, self.scan.geometry.views
+        places = np.unique(np.linspace(0, views - 1, SAMPLES).round().astype(int)).tolist()
+        samples = torch.empty(len(places), *self.defective.shape)
+        for sample, view in zip(samples, places, strict=True):
+            _copy(projections[view : view + 1], sample[None], self._part)
+        marked = is_mark(samples, projections.dtype) if self._marks else None
+        return samples if marked is None else samples.masked_fill_(marked, torch.nan)
 
     def _images(self, kind: str, images: Any) -> Tensor:
         """All images of the region as float32 [n, rows, columns]."""

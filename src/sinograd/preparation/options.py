@@ -22,7 +22,8 @@ class Preparation:
     repair: fill dead and hot elements of the detector from their neighbours (`find_defects`).
     dead, hot: an element is dead if its response is at most `dead`, hot if it is more than `hot` times that of its
         neighbours.
-    saturation: counts from which a reading is saturated: a lower bound, filled from the level of the air. None: the
+    saturation: counts from which a reading is saturated: a lower bound, filled from the level of the air. None: what
+        the file states (metadata["saturation"]), else the largest reading where readings pile up at it, else the
         largest value of a stored type of 8 or 16 bits, except where the open beam is expected to be just there.
     binning: elements joined along (a column, a row), or along both; by means of transmitted fractions.
     smallest: the smallest transmitted fraction that is believed. Readings of zero and below become the mean of their

@@ -19,8 +19,9 @@ DARK, DIM, FLAT = 0.01, 0.3, 0.1
 # need not come back. With few views an opaque object makes larger jumps: so many over the number of views, up to half.
 JUMP, END_JUMP, FEW_VIEWS = 0.05, 0.25, 3.0
 
-# A saturated view is so nearly everywhere; the views beside it are less so.
-SATURATED, BESIDE = 0.98, 0.9
+# A saturated view is so nearly everywhere; the views beside it are less so. In part, where a part of this share
+# saturates at once and comes back.
+SATURATED, BESIDE, SATURATED_PART = 0.98, 0.9, 0.15
 
 
 class Overview:
@@ -44,6 +45,11 @@ class Overview:
         self._means[start : start + len(block)] = pooled.flatten(1).numpy()
 
     @property
+    def brightest(self) -> float:
+        """The transmitted fraction in the brightest block of most views; 0 where none was read."""
+        return float(np.quantile(self._means.max(1), 0.9)) if self._seen else 0.0
+
+    @property
     def is_dark(self) -> bool:
         """Whether there is no light in any view."""
         return bool(self._seen and not (self._means > 0).any())
@@ -55,11 +61,14 @@ class Overview:
         dark = self._dark_share()
         off = np.zeros(len(dark), dtype=bool)
         places = np.flatnonzero(rest)
-        off[places] = _jumps(dark[places])
+        off[places] = _jumps(dark[places], JUMP)
+        full = np.zeros(len(dark), dtype=bool)
+        full[places] = _jumps(self.saturated[places], SATURATED_PART)
         found = {
             "without counts": off & (dark >= SATURATED),
             "in part without counts": off & (dark < SATURATED),
             "saturated": saturated & ~unread,
+            "in part saturated": full & ~off,
             "without a number": unread,
         }
         return {reason: np.flatnonzero(mask) for reason, mask in found.items() if mask.any()}
@@ -92,15 +101,15 @@ class Overview:
         return bad
 
 
-def _jumps(share: np.ndarray) -> np.ndarray:
+def _jumps(share: np.ndarray, least: float) -> np.ndarray:
     """Which entries lie between a jump up and a jump down, or between one of them and an end: bool [n]."""
-    return _after_jumps(share) | _after_jumps(share[::-1])[::-1]
+    return _after_jumps(share, least) | _after_jumps(share[::-1], least)[::-1]
 
 
-def _after_jumps(share: np.ndarray) -> np.ndarray:
+def _after_jumps(share: np.ndarray, least: float) -> np.ndarray:
     bad = np.zeros(len(share), dtype=bool)
     few = min(FEW_VIEWS / max(len(share), 1), 0.5)
-    jump, end_jump = max(JUMP, few), max(END_JUMP, few)
+    jump, end_jump = max(least, few), max(END_JUMP, few)
     i = 1
     while i < len(share):
         rise = share[i] - share[i - 1]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -28,6 +29,10 @@ from sinograd.preparation.truncated import Truncation, find_truncation
 
 # Bytes of float32 projections that are worked on at once, so that they stay in the cache; at least one view.
 BLOCK_BYTES = 8 << 20
+
+# Transmitted fractions of the brightest part of most views that are above any drift of a beam, and of references
+# without light.
+BRIGHTER, NO_LIGHT = 1.3, 100.0
 
 Progress = Callable[[int, int], None]
 
@@ -71,12 +76,12 @@ def prepare(
 
     Raises:
         ValueError: counts without a reference, references, shifts or exposures that do not fit the projections, a
-            reference that is not above the dark, no view with a good reading, a view
+            reference that is not above the dark or holds no light, no view with a good reading, a view
             of line integrals without any, options that do not fit.
 
     Warns:
         PreparationWarning: readings were repaired, or more than 1 % of the detector's elements; says how many. Views,
-            references or dark images were left out; says which and why.
+            references or dark images were left out; says which and why. The views are brighter than the references.
         TruncationWarning: the object reaches beyond the detector; says in which share of the views and rows, and how
             much too high that makes the volume.
     """
@@ -237,11 +242,26 @@ class _Run:
         return None
 
     def _warn(self, good: np.ndarray) -> None:
-        for text in (self._left_out_text(), self._repaired_text(good)):
+        for text in (self._left_out_text(), self._repaired_text(good), self._brightness_text()):
             if text:
                 warnings.warn(f"{self.name}: {text}", PreparationWarning, stacklevel=4)
         if self.truncation is not None:
             warnings.warn(f"{self.name}: {self.truncation.text}", TruncationWarning, stacklevel=4)
+
+    def _brightness_text(self) -> str:
+        """Of views that are brighter than the references; InputError where those hold no light at all."""
+        level = self.overview.brightest if self.scan.kind == "counts" and self.air is None else 0.0
+        if level > NO_LIGHT:
+            raise InputError(
+                f"{self.name}: reference: expected the counts of the open beam, got a {level:.3g}th part of the views' "
+                "counts above the dark's: the beam was off, or a shutter closed"
+            )
+        if level <= BRIGHTER:
+            return ""
+        return (
+            f"the views transmit up to {level:.0%} of the references, so that line integrals of air are "
+            f"{-math.log(level):.2f}: references of another exposure; `air` scales views to the air beside the object"
+        )
 
     def _left_out_text(self) -> str:
         parts = []

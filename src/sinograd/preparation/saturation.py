@@ -7,21 +7,31 @@ bound: in air the beam's own level is the best estimate, and never the object's 
 
 from __future__ import annotations
 
+import functools
+import math
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
+
 # How near the type's largest value must be to the open beam's, as a transmitted fraction, to be a value.
 WHITE = 2e-3
 
-# Marks of gaps and bad elements, as float32 holds them: 2^32 - 1 and 2^32 - 2 of unsigned types, -1 and -2 of signed
-# ones (DECTRIS detectors; files of other types hold their copies).
-UNSIGNED_MARKS, SIGNED_MARKS = (float(2**32), float(2**64)), (-1.0, -2.0)
+# Marks of gaps and bad elements, as float32 holds them: 2^32 - 1 and 2^32 - 2, -1 and -2 (DECTRIS detectors), and the
+# ends of signed types; files of other types hold their copies. The first are far from any count.
+FAR_MARKS = (float(2**32), float(2**64), float(2**31), -float(2**31), float(2**63), -float(2**63))
+SIGNED_MARKS = (-1.0, -2.0)
 
 # Views that are looked at for marks, and the fewest that tell.
 SAMPLES, LEAST_SAMPLES = 7, 3
+
+# Readings pile up at the largest value where they are so many times as many as at any value down to that share of it.
+# References with more values than so many have noise.
+PILE, NEAR_TOP, LEAST_PLATEAU, DISTINCT = 4, 0.9, 100.0, 8
 
 # A patch of saturated readings is air only where readings beside it come near its lower bound; a patch of up to
 # SMALL elements (a cosmic ray) only where all but reach it.
@@ -37,16 +47,67 @@ def type_limit(dtype: Any) -> float | None:
     return float(np.iinfo(kind).max) if kind.kind in "iu" and kind.itemsize <= 2 else None
 
 
+def stated_saturation(metadata: Mapping[str, Any], name: str) -> float | None:
+    """The counts from which readings are saturated, as the file of a scan states them: metadata["saturation"]."""
+    value = metadata.get("saturation")
+    if value is None:
+        return None
+    try:
+        counts = float(value)
+    except (TypeError, ValueError):
+        counts = math.nan
+    if not 0 < counts < math.inf:
+        raise InputError(
+            f"{name} states saturation: {str(value)[:40]}, expected positive counts; `saturation` replaces it"
+        )
+    return counts
+
+
+def plateau(samples: Tensor, dtype: Any, references: Tensor | None) -> float | None:
+    """The largest reading of sampled views [n, rows, columns] where readings pile up there; else None.
+
+    Detectors of 8 to 14 bits in larger types end at 2^n - 1, or that shifted to the upper end of the type. Any other
+    value can be a plateau where the references [n, rows, columns] have noise, and are nowhere brighter: light has a
+    spread, and few readings are the largest.
+    """
+    top = _pile(samples)
+    if top is None or top in _ends(stored_type(dtype)):
+        return top
+    if references is None:
+        return None
+    brightest = float(references[torch.isfinite(references)].max())
+    noisy = len(references[0].unique()) > DISTINCT
+    return top if noisy and (top > brightest or (top == brightest and _pile(references) == top)) else None
+
+
+def _pile(images: Tensor) -> float | None:
+    """The largest value, if it is that of many more readings than the values below it."""
+    values = images[torch.isfinite(images)]
+    if values.numel() == 0 or float(values.max()) < LEAST_PLATEAU:
+        return None
+    top = float(values.max())
+    numbers = values[values >= NEAR_TOP * top].unique(return_counts=True)[1]
+    others = int(numbers[:-1].max()) if len(numbers) > 1 else 0
+    return top if int(numbers[-1]) >= PILE * max(others, 2) else None
+
+
+def _ends(kind: np.dtype) -> set[float]:
+    """The largest values of detectors of fewer bits than the type."""
+    bits = 8 * kind.itemsize - (kind.kind == "i")
+    low = {float(2**n - 1) for n in range(8, min(bits, 24))}
+    return low | {float(2**bits - 2**shift) for shift in range(1, bits - 7)}
+
+
 def stored_type(dtype: Any) -> np.dtype:
     """The NumPy type of stored numbers."""
     return np.dtype(str(dtype).removeprefix("torch."))
 
 
 def is_mark(images: Tensor, dtype: Any) -> Tensor | None:
-    """Where images hold a mark of unsigned types, which is far from any count; None for types that cannot."""
-    if not may_hold_marks(dtype):
+    """Where images hold a mark that is far from any count; None for types that cannot."""
+    if not may_hold_marks(dtype) or not bool(images.abs().max() >= FAR_MARKS[2]):
         return None
-    return (images == UNSIGNED_MARKS[0]) | (images == UNSIGNED_MARKS[1])
+    return functools.reduce(torch.logical_or, [images == mark for mark in FAR_MARKS])
 
 
 def may_hold_marks(dtype: Any) -> bool:
@@ -62,7 +123,7 @@ def marked_elements(samples: Tensor, dtype: Any) -> Tensor:
         return torch.zeros(samples.shape[1:], dtype=torch.bool)
     first = samples[0]
     marked = torch.isnan(first)
-    for mark in (*UNSIGNED_MARKS, *(SIGNED_MARKS if kind.kind in "if" else ())):
+    for mark in (*FAR_MARKS, *(SIGNED_MARKS if kind.kind in "if" else ())):
         marked |= first == mark
     same = (samples == first) | (torch.isnan(samples) & torch.isnan(first))
     return marked & same.all(0)

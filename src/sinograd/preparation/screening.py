@@ -12,12 +12,18 @@ BLOCKS = 32
 # Part of the brightest images' level below which an image holds no light.
 BLACK = 0.1
 
+# Part of the references' level that the missing offset of a dark image without any must be.
+NO_OFFSET = 1e-3
+
 # Deviations of the level and of a block's attenuation from the images of the same time, and from those of other or
 # unknown times: there the beam may have changed.
 SAME_TIME, OTHER_TIME = (0.2, 0.1), (0.55, 0.25)
 
 # ... and so many times what the other images deviate by.
 OUTLYING = 6.0
+
+# One of so many images is bad that deviates by more than this, if it alone deviates so many times.
+LONE, LONE_OF = 0.05, 4
 
 
 def screen_references(images: Tensor, group: np.ndarray, dark: Tensor | None, *, timed: bool = True) -> dict[int, str]:
@@ -45,14 +51,20 @@ def screen_references(images: Tensor, group: np.ndarray, dark: Tensor | None, *,
 
 
 def screen_darks(images: Tensor, response: float) -> dict[int, str]:
-    """Which of the dark images [n, rows, columns] hold light; `response`: the reference's typical level."""
+    """Which of the dark images [n, rows, columns] hold light or no offset; `response`: the reference's level."""
     if len(images) < 2:
         return {}
     levels = np.median(_block_means(images), axis=1)
     middle = float(np.median(levels)) if len(levels) > 2 else float(levels.min())
     spread = OUTLYING * float(np.median(np.abs(levels - middle))) if len(levels) > 2 else 0.0
     lit = levels - middle > max(spread, BLACK * abs(response))
-    return {int(i): f"its level is {levels[i]:.4g}, the others' {middle:.4g}" for i in np.flatnonzero(lit)}
+    highest = float(levels[~lit].max())
+    offset = middle if len(levels) > 2 else highest
+    empty = (levels <= BLACK * offset) & (offset - levels > max(spread, NO_OFFSET * abs(response)))
+    return {
+        int(i): f"its level is {levels[i]:.4g}, the others' {middle if lit[i] else offset:.4g}"
+        for i in np.flatnonzero(lit | empty)
+    }
 
 
 def _outliers(
@@ -69,6 +81,9 @@ def _outliers(
     else:
         middle = float(np.median(own))
         limit = max(level * middle, OUTLYING * float(np.median(np.abs(own - middle))))
+        away = np.abs(own - middle)
+        if len(members) >= LONE_OF:
+            limit = min(limit, max(LONE * middle, OUTLYING * float(np.sort(away)[-2])))
         bad = {i: _share(levels[i], middle) for i in members if abs(levels[i] - middle) > limit}
     return bad | _attenuated(blocks, levels, [i for i in members if i not in bad], attenuation)
 

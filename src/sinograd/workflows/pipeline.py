@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import GridWarning, InputError
 from sinograd.workflows.devices import chosen_device
-from sinograd.workflows.directions import check_directions
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
@@ -101,6 +100,7 @@ def warn_of_outside(geometry: Geometry, grid: Grid) -> None:
 def _run(request: Request, report: Report) -> Reconstruction:
     import sinograd.ops  # noqa: F401  (so that the clock below does not count what it imports)
     from sinograd.data import Volume
+    from sinograd.recon.directions import check_directions
     from sinograd.workflows.analytic import direct, filtered_backprojection
     from sinograd.workflows.iterative import iterate
 
@@ -114,7 +114,7 @@ def _run(request: Request, report: Report) -> Reconstruction:
     with recorded_warnings(texts, report):
         scan = opened_scan(request)
     grid = _grid(request, scan)
-    check_directions(scan, grid)
+    check_directions(scan.geometry, grid, scan.name)
     check_outputs(request, grid)
     with recorded_warnings(texts, report):
         scan = _prepare(request, scan, report)

@@ -115,11 +115,45 @@ def test_half_fan_needs_a_full_turn() -> None:
         sg.FBP(geometry, sg.Grid((4, 4), 20.0))
 
 
-@pytest.mark.parametrize("angles", [degrees(33, 33, 1), degrees(33, 33, 3), degrees(0, 360, 2), degrees(0, 60, 2)])
-def test_one_or_two_views_are_no_scan(angles: Tensor) -> None:
+def test_two_views_are_warned_of() -> None:
     with pytest.warns(sg.CoverageWarning):
-        reconstructed = reconstruct(fan(angles))
+        reconstructed = reconstruct(fan(degrees(0, 60, 2)))
     assert torch.isfinite(reconstructed).all()
+
+
+ONE_DIRECTION = [degrees(33, 33, 1), degrees(33, 33, 7), degrees(0, 360, 2), degrees(10, 190, 2), degrees(0, 720, 5)]
+
+
+@pytest.mark.parametrize("angles", ONE_DIRECTION)
+@pytest.mark.parametrize("kind", ["parallel 2-D", "parallel", "fan", "cone", "vectors"])
+def test_views_of_one_direction_hold_no_volume(angles: Tensor, kind: str) -> None:
+    """An error of every function and layer that reconstructs, whatever the algorithm, before it works."""
+    distances = {"source_to_origin": 500.0, "source_to_detector": 1000.0}
+    area, line = sg.FlatDetector((4, 24), 4.0), sg.FlatDetector(24, 4.0)
+    cone = sg.ConeBeam.circular(**distances, angles=angles, detector=area)
+    geometry = {
+        "parallel 2-D": sg.ParallelBeam(angles, line),
+        "parallel": sg.ParallelBeam(angles, area),
+        "fan": sg.FanBeam.circular(**distances, angles=angles, detector=line),
+        "cone": cone,
+        "vectors": sg.ConeBeam.from_dict(cone.to_dict())[:],
+    }[kind]
+    grid = sg.Grid((6, 6) if geometry.ndim == 2 else (3, 6, 6), 4.0)
+    p, A = torch.rand(geometry.projection_shape), sg.XRayTransform(geometry, grid)
+    direct, layer = (sg.fdk, sg.FDK) if isinstance(geometry, sg.ConeBeam) else (sg.fbp, sg.FBP)
+    for make in (
+        lambda: direct(p, geometry, grid),  # type: ignore[arg-type]
+        lambda: layer(geometry, grid),  # type: ignore[arg-type]
+        lambda: sg.recon.FilteredBackprojection.of(geometry, grid),
+        lambda: sg.recon.sirt(A, p, iterations=1),
+        lambda: sg.recon.os_sart(A, p, iterations=1),
+        lambda: sg.recon.cgls(A, p, iterations=1),
+        lambda: sg.recon.lsqr(A, p, iterations=1),
+        lambda: sg.reconstruct(sg.Scan(p, geometry, grid=grid)),
+    ):
+        with pytest.raises(sg.errors.InputError, match=r"expected views from 2 distinct directions or more"):
+            make()
+    assert sg.coverage(geometry).missing > 0.5
 
 
 def test_the_warning_gives_the_numbers_and_points_at_the_call() -> None:
@@ -139,7 +173,8 @@ def test_the_warning_gives_the_numbers_and_points_at_the_call() -> None:
 
 
 def test_the_warning_stays_readable_with_many_gaps() -> None:
-    angles = torch.cat([degrees(40 * i, 40 * i + 2, 5) for i in range(9)])
+    """Six bursts: steps of 58 degrees are gaps, of 38 degrees (between nine bursts) a pattern that is borne."""
+    angles = torch.cat([degrees(60 * i, 60 * i + 2, 5) for i in range(6)])
     with pytest.warns(sg.CoverageWarning) as caught:
         sg.FBP(sg.ParallelBeam(angles, LINE), sg.Grid((4, 4), 10.0))
     assert len(str(caught[0].message)) < 600

@@ -197,3 +197,17 @@ def test_pairs_of_a_cone_beam() -> None:
     geometry = sg.ConeBeam.circular(source_to_origin=150, source_to_detector=225, angles=angles, detector=detector)
     image, truth = sg.fdk(ball.project(geometry), geometry, grid), ball.voxelize(grid)
     assert float((image * truth).sum() / truth.square().sum()) == pytest.approx(1, abs=0.008)
+
+
+@pytest.mark.parametrize(("views", "seed"), [(30, 1), (20, 4), (40, 4)])
+def test_few_random_views_of_half_a_turn(views: int, seed: int) -> None:
+    """Steps of up to 0.6 rad: an amplitude as that of weights by hand (0.6 to 0.9 of it where a step is a gap)."""
+    angles = random(views, seed, math.pi)
+    assert 0.28 < np.diff(np.sort(np.append(angles, angles.min() + math.pi))).max() < math.pi / 4
+    geometry = parallel(angles)
+    sinogram = OBJECT.project(geometry).double()
+    weighted = sinogram.numpy() * trapezoid(angles, math.pi)[:, None]
+    axes = tuple(axis.numpy() for axis in GRID.axes())
+    by_hand = measured(textbook.parallel_fbp(weighted, angles, 1.0, 1.0, 1.0, axes))  # type: ignore[arg-type]
+    amplitude, error = measured(sg.fbp(sinogram, geometry, GRID))
+    assert amplitude == pytest.approx(by_hand[0], abs=0.005) and error <= 1.2 * by_hand[1]

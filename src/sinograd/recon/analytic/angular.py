@@ -4,12 +4,14 @@ Each view stands for an arc, by the trapezoid rule on the circle: half of its tw
 uneven they are. Across a step G detail finer than rho G is aliased at the distance rho from the axis; the amplitudes
 of coarser structure stay. So the trapezoid rule holds up to
 
-    limit = max(1/4 rad, 3 typical steps, min(1/2 rad, 3 typical steps + 4 (long step - median step))),
+    limit = max(1/4 rad, 3 typical steps, min(45 degrees, max(3 typical steps + 4 (long step - median step),
+                                                              3 times the fifth longest step))),
 
 the first as structure of a quarter of the object's radius is then sampled everywhere in it (the detector's
 resolution is finer than that from eight columns on), the second so that scans of few, equally spaced views have no
 gaps, the third for steps that vary. Half of the scan's angle lies in long steps or longer ones: they are those between
-bursts, and the longest of n random steps is about log(n) times their mean.
+bursts, and the longest of n random steps is about log(n) times their mean, which is twice the fifth longest. No more
+than 45 degrees: what lies further than half of that from every view was not measured (`coverage`).
 
 A longer step is a gap: a missing range, where it is not measured from the other side. Views stand for nothing there,
 redundancy weights fall to zero towards it, and coverage reports it.
@@ -27,7 +29,7 @@ from torch import Tensor
 # and so many times their spread, up to that, rad; so many steps are a pattern.
 BEARABLE_STEP = 1 / 4
 GAP_STEPS = 3.0
-GAP_SPREADS, WIDEST_SPREAD_STEP = 4.0, 1 / 2
+GAP_SPREADS, WIDEST_SPREAD_STEP = 4.0, math.pi / 4
 PATTERN = 4
 
 # No typical step is wider than this (so that two thirds of a turn without views are always a gap), and what a view
@@ -136,7 +138,8 @@ def longest_step(typical: float, steps: Tensor, bearable: float) -> float:
     if len(others) == 0:
         return GAP_STEPS * typical
     varied = GAP_STEPS * typical + GAP_SPREADS * (_step_of_half_the_angle(others) - float(others.median()))
-    return max(GAP_STEPS * typical, bearable, min(varied, WIDEST_SPREAD_STEP))
+    long = float(others[-PATTERN]) if len(others) >= PATTERN else 0.0
+    return max(GAP_STEPS * typical, bearable, min(max(varied, GAP_STEPS * long), WIDEST_SPREAD_STEP))
 
 
 def _step_of_half_the_angle(ascending: Tensor) -> float:

@@ -42,6 +42,7 @@ from sinograd.recon.analytic.circular import CircularScan, circular_scan
 from sinograd.recon.analytic.coverage import Coverage, measure_coverage, warn_of_missing_rays
 from sinograd.recon.analytic.orbit import defined_for
 from sinograd.recon.analytic.view_filter import ViewFilter, filter_views
+from sinograd.recon.directions import check_directions
 
 if TYPE_CHECKING:
     from sinograd.recon.analytic.recomputed import Recomputed
@@ -122,7 +123,8 @@ class FilteredBackprojection:
             warn: of rays that are missing.
 
         Raises:
-            InputError: filtered backprojection is not defined for the geometry, or the detector does not see the axis.
+            InputError: filtered backprojection is not defined for the geometry, the detector does not see the axis, or
+                all views look in one direction.
 
         Warns:
             CoverageWarning: rays through the grid are missing.
@@ -130,6 +132,7 @@ class FilteredBackprojection:
         name = "FDK" if isinstance(geometry, ConeBeam) else "filtered backprojection"
         with defined_for(name):
             scan = circular_scan(geometry, truncation)
+        check_directions(geometry, grid)
         if warn:
             warn_of_missing_rays(scan.orbit, scan.sampling, grid)
         taps = scan.default_taps(window, cutoff) if taps is None else taps

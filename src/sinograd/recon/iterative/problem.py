@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry import Geometry, Grid
+from sinograd.recon.directions import check_directions
 from sinograd.recon.iterative.checks.adjointness import warn_if_unmatched
 from sinograd.recon.iterative.inner_products import dot, norm
 from sinograd.recon.iterative.operators import Operator, check_operator, own, shape_of
@@ -29,7 +31,7 @@ class Problem:
     Raises:
         TypeError: projections, start or weights that are no tensors of float32 or float64 (all the same).
         ValueError: shapes that do not fit, values that are not finite, weights that are negative or all zero, bounds
-            that leave nothing between them.
+            that leave nothing between them; views that all look in one direction.
 
     Warns:
         UnmatchedPairWarning: A.T is not the adjoint of A.
@@ -47,6 +49,7 @@ class Problem:
         upper: float | Tensor | None = None,
     ) -> None:
         check_operator(operator)
+        _check_directions(operator)
         self.operator = operator
         self.projections = check_values("projections", projections)
         self.data_shape = _data_shape(operator, self.projections)
@@ -229,3 +232,10 @@ def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 
 def _text(bound: float | Tensor) -> str:
     return "a tensor" if isinstance(bound, Tensor) and bound.ndim else f"{float(bound):g}"
+
+
+def _check_directions(operator: Operator) -> None:
+    """InputError for an operator that knows its geometry where all of its views look in one direction."""
+    geometry, grid = (getattr(operator, name, None) for name in ("geometry", "grid"))
+    if isinstance(geometry, Geometry) and isinstance(grid, Grid):
+        check_directions(geometry, grid)
