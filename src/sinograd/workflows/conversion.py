@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.io.formats import folders_written
 from sinograd.workflows.job import job, no_partial
-from sinograd.workflows.outputs import check_inputs_stay
+from sinograd.workflows.outputs import check_inputs_stay, is_folder
 from sinograd.workflows.report import Report, recorded_warnings
 from sinograd.workflows.values import switch
 
@@ -94,7 +95,8 @@ def run_conversion(request: ConversionRequest, report: Report | str | bool | Non
 
     check_inputs_stay([request.source], {"it": request.output}, _WORDS)
     texts: list[str] = []
-    with job(report, no_partial(request.output.name)) as position, recorded_warnings(texts, position):
+    folders = folders_written(is_folder(request.source))
+    with job(report, no_partial(request.output.name)) as position, recorded_warnings(texts, position), folders:
         volume = request.source.exists() and is_volume(request.source)
         of_scans = ("to", "geometry", "flat", "dark")
         if volume and any(getattr(request, name) for name in of_scans):

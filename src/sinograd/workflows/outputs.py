@@ -48,3 +48,8 @@ def _meet(one: Path, other: Path) -> bool:
     if first == second or first in second.parents or second in first.parents:
         return True
     return one.exists() and other.exists() and one.samefile(other)
+
+
+def is_folder(source: Path | None) -> bool:
+    """Whether an input is a folder, so that an output may be one whose name has a dot."""
+    return source is not None and source.is_dir()
