@@ -156,6 +156,8 @@ def reconstruction_lines(request: Request, result: Reconstruction) -> Lines:
         lines.append(("repaired", repaired))
     if result.center is not None:
         lines.append(("centre", center_text(result.center)))
+    if "orientation" in result.scan.metadata:
+        lines.append(("orientation", str(result.scan.metadata["orientation"])))
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in result.seconds.items())
     lines += [
         ("grid", grid_text(result.volume.grid)),

@@ -127,7 +127,9 @@ class Sidecar:
                     check_inside(path, self.path, key)
                 if found:
                     return ordered_files(found, self.degrees) if key == "projections" else natural_order(found)
-        raise MissingFileError(f"{self.path}: {key} {name!r} was not found, nor {base!r} in {self.path.parent}")
+        raise MissingFileError(
+            f"{self.path}: {key} {shown(name)} was not found, nor {shown(base)} in {self.path.parent}"
+        )
 
     def scan(
         self,
