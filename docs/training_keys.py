@@ -26,10 +26,10 @@ PAGE = Path(__file__).resolve().parent / "training-keys.md"
 
 INTRODUCTION = """# Keys of a training file
 
-A run of `sinograd train` is one YAML file; [Train a denoiser](howto/train.md) and [networks](howto/networks.md) have
-examples. A wrong key or value is an error before anything is written. Keys with a default may be left out. Paths are relative to
-the file's folder, lengths in mm, attenuation in 1/mm. Losses are in units of the model's `input_scale` (dual-domain:
-`image_scale`, networks: `scale`), squared for squared errors.
+A run of `sinograd train` is one YAML file; [Train a denoiser](howto/train.md) and
+[networks](howto/networks.md) have examples. A wrong key or value is an error before anything is written. Keys with a
+default may be left out. Paths are relative to the file's folder, lengths in mm, attenuation in 1/mm. Losses are in units
+of the model's `input_scale` (dual-domain: `image_scale`, networks: `scale`), squared for squared errors.
 
 This page is made from the schema, by `docs/training_keys.py`."""
 
