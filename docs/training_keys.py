@@ -28,8 +28,8 @@ INTRODUCTION = """# Keys of a training file
 
 A run of `sinograd train` is one YAML file; [Train a denoiser](howto/train.md) and
 [networks](howto/networks.md) have examples. A wrong key or value is an error before anything is written. Keys with a
-default may be left out. Paths are relative to the file's folder, lengths in mm, attenuation in 1/mm. Losses are in units
-of the model's `input_scale` (dual-domain: `image_scale`, networks: `scale`), squared for squared errors.
+default may be left out. Paths are relative to the file's folder, lengths in mm, attenuation in 1/mm. Losses are in
+units of the model's `input_scale` (dual-domain: `image_scale`, networks: `scale`), squared for squared errors.
 
 This page is made from the schema, by `docs/training_keys.py`."""
 
@@ -58,6 +58,7 @@ def table(kind: Any, about: Callable[..., Any] | None = None, without: tuple[str
     lines = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
     for field in dataclasses.fields(kind):
         if field.name not in without:
+            assert field.name in said, f"{kind.__name__}: a line for {field.name} is missing under Attributes (Args)"
             cells = (f"`{field.name}`", _value(field.name, hints[field.name]), _default(field), said[field.name])
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return lines if len(lines) > 2 else ["No other keys."]

@@ -1,7 +1,7 @@
 """Writes docs/howto/tutorial.md from its own commands: `python docs/tutorial.py`.
 
-`make_scan` simulates what an instrument leaves: TIFF images of raw counts, flat fields, dark images, and a rotation axis
-three pixels off the middle of the detector.
+`make_scan` simulates what an instrument leaves: TIFF images of raw counts, flat fields, dark images, and an axis that
+is three pixels off the middle of the detector.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pathlib import Path
 
 import numpy as np
 import tifffile
-
-import sinograd as sg
 from draw_howtos import smaller
 from page_examples import Session, examples
+
+import sinograd as sg
 
 PAGE = Path(__file__).resolve().parent / "howto" / "tutorial.md"
 PIXELS_OFF = 3
@@ -71,7 +71,9 @@ def stable(output: str) -> str:
 def filled(page: str, outputs: list[str]) -> str:
     """The page with these outputs in its blocks `text`, one after each command."""
     waiting = iter(outputs)
-    return re.sub(r"(?<=^```text\n)(?!\Z).*?^```$", lambda _: f"{next(waiting)}\n```", page, flags=re.DOTALL | re.MULTILINE)
+    return re.sub(
+        r"(?<=^```text\n)(?!\Z).*?^```$", lambda _: f"{next(waiting)}\n```", page, flags=re.DOTALL | re.MULTILINE
+    )
 
 
 def main() -> None:

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 import torch
-
 import tutorial
 from page_examples import examples
+
 from sinograd.io import read_volume
 
 MOST_COMMANDS = 3

@@ -244,16 +244,20 @@ class PatchesSpec:
     """Random patches; see `datasets.Patches`.
 
     Attributes:
-        size: pixels, one number or height and width.
+        size: one number, height and width, or three for volumes.
         per_batch: patches of a step.
+        step: patches start at multiples of so many voxels, one number or one for each axis of `size`.
+        per_place: of each place in a batch, the patches of so many different realisations.
         augment: turn and flip them at random.
         weights: draw each patient or each slice equally often.
         pad: value around slices that are smaller than a patch; also what stands for "not measured".
         cache_mb: memory for slices.
     """
 
-    size: Count | tuple[Count, Count] = 64
+    size: Count | tuple[Count, Count] | tuple[Count, Count, Count] = 64
     per_batch: Count = 16
+    step: Count | tuple[Count, Count] | tuple[Count, Count, Count] = 1
+    per_place: Count = 1
     augment: bool = True
     weights: Literal["patient", "slice"] = "patient"
     pad: float | None = None
@@ -265,6 +269,8 @@ class PatchesSpec:
             pairs,
             self.size,
             per_batch=self.per_batch,
+            step=self.step,
+            per_place=self.per_place,
             pad=self.pad,
             weights=self.weights,
             augment=self.augment,

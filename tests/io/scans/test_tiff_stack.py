@@ -176,7 +176,9 @@ def test_fan_beams(tmp_path: Path) -> None:
 def test_no_geometry_says_how_to_write_one(tmp_path: Path) -> None:
     write(tmp_path, draw())
     for path, name in ((tmp_path, "geometry.yaml"), (tmp_path / "scan_0.tif", "scan_0.yaml")):
-        with pytest.raises(ValueError, match=rf"write it to .*{name}, in mm and degrees, for example {{beam: cone, scan: circular"):
+        with pytest.raises(
+            ValueError, match=rf"write it to .*{name}, in mm and degrees, for example {{beam: cone, scan: circular"
+        ):
             read(path)
 
 
