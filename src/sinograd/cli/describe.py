@@ -142,7 +142,8 @@ def written(path: Path) -> str:
 
 def json_text(record: Mapping[str, Any]) -> str:
     """One JSON object."""
-    return json.dumps(record, ensure_ascii=False, indent=1)
+    text = json.dumps(record, ensure_ascii=False, indent=1)
+    return "".join(s if s.isprintable() or s == "\n" else json.dumps(s)[1:-1] for s in text)
 
 
 def reconstruction_lines(request: Request, result: Reconstruction) -> Lines:
@@ -156,6 +157,8 @@ def reconstruction_lines(request: Request, result: Reconstruction) -> Lines:
         lines.append(("repaired", repaired))
     if result.center is not None:
         lines.append(("centre", center_text(result.center)))
+    if "orientation" in result.scan.metadata:
+        lines.append(("orientation", str(result.scan.metadata["orientation"])))
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in result.seconds.items())
     lines += [
         ("grid", grid_text(result.volume.grid)),

@@ -25,6 +25,7 @@ from sinograd.io.scans.format import ScanFormat
 from sinograd.io.storage.matlab import is_matlab, load_matlab, variable_names
 
 STRUCTS = ("CtDataFull", "CtDataLimited", "CtData")
+HTC_ORIENTATION = "row 0 of volumes lies at -y; the images that HTC2022 publishes have row 0 at +y: flip them along y"
 _MM = {"mm": 1.0, "cm": 10.0}
 
 
@@ -53,13 +54,16 @@ class Fips(ScanFormat):
         _check_kind(path, data, parameters)
         angles = _angles(path, parameters)
         sinogram = _sinogram(path, data, parameters, len(angles))
+        metadata = _metadata(parameters)
+        published = str(parameters.get("projectName", "")).lower().startswith("htc2022")
+        if published:
+            metadata["orientation"] = HTC_ORIENTATION
         if geometry is not None:
-            return Scan(sinogram, geometry, _metadata(parameters), file=path)
+            return Scan(sinogram, geometry, metadata, file=path)
         geometry, pixel = _geometry(path, parameters, angles, sinogram.shape[1])
         # Segmentations of this data set are published on 512^2 pixels.
-        published = str(parameters.get("projectName", "")).lower().startswith("htc2022")
         grid = Grid((512, 512), pixel) if published else None
-        return Scan(sinogram, geometry, _metadata(parameters), grid, file=path)
+        return Scan(sinogram, geometry, metadata, grid, file=path)
 
 
 def _check_kind(path: Path, data: dict[str, Any], parameters: dict[str, Any]) -> None:
