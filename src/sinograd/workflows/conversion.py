@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.io.formats import folders_written
 from sinograd.workflows.job import job, no_partial
-from sinograd.workflows.outputs import check_inputs_stay
+from sinograd.workflows.outputs import check_inputs_stay, is_folder
 from sinograd.workflows.report import Report, recorded_warnings
 from sinograd.workflows.values import path_or_none, switch
 
@@ -40,7 +41,8 @@ def convert(
     Args:
         source: a scan or a volume, file or folder; which it is, and in which format, its content says.
         output: of a scan .h5, .npy (with a YAML file), or a name without suffix for a folder of TIFF images; of a
-            volume .h5, .tif, .npy, .mha, .nii.gz, .zarr, or a name without suffix for a folder of TIFF slices.
+            volume .h5, .tif, .npy, .mha, .nii.gz, .zarr, a name without suffix for a folder of TIFF slices, or .png for
+            a picture of its middle slices.
         to: the format of a scan, where the name of `output` does not say it: "dxchange" is .h5 too.
         geometry: of a scan, instead of the file's: a Geometry, a YAML file or the name of a scanner.
         flat, dark: of a scan, files or folders with flat fields and images without beam; see `read`.
@@ -98,7 +100,8 @@ def run_conversion(request: ConversionRequest, report: Report | str | bool | Non
     if volume and any(getattr(request, name) for name in of_scans):
         raise InputError(f"{request.source} is a volume: `to`, `geometry`, `flat` and `dark` are for scans")
     texts: list[str] = []
-    with job(report, no_partial(request.output.name)) as position, recorded_warnings(texts, position):
+    folders = folders_written(is_folder(request.source))
+    with job(report, no_partial(request.output.name)) as position, recorded_warnings(texts, position), folders:
         return (_convert_volume if volume else _convert_scan)(request, position, texts)
 
 
@@ -139,6 +142,11 @@ def _convert_volume(request: ConversionRequest, report: Report, texts: list[str]
     report.stage("reading", 0)
     volume = open_volume(request.source, unit=request.unit)
     report.stage("writing", 0)
+    if request.output.suffix.lower() == ".png":
+        from sinograd.view import save_preview
+
+        save_preview(volume, request.output, title=request.source.name, force=request.force)
+        return volume
     write_volume(volume, request.output, force=request.force, provenance=volume.provenance)
     return volume
 
