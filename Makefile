@@ -20,12 +20,13 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
 # The optional dependencies that the tests need; `baselines` stays out for its licence.
 extras := test train io docs cuda
 
-.PHONY: help venv install demo test slow lint docs dev experiments gpu-check sanitize peers
+.PHONY: help venv install demo test slow fuzz lint docs dev experiments gpu-check sanitize peers
 
 help:
 	@echo "make demo     install and run the main job: simulate a scan, reconstruct it, write a picture to demo/"
 	@echo "make test     install and run the tests"
 	@echo "make slow     run the tests that take minutes: error bars over many noise draws, long jobs"
+	@echo "make fuzz     read 20,000 damaged files of all formats: COUNT, SEED and FIRST choose which"
 	@echo "make lint     check style, types and layers"
 	@echo "make docs     build the documentation into build/docs"
 	@echo "make install  install sinograd and what its tests need into $(VENV)"
@@ -43,6 +44,10 @@ test: install
 
 slow: install
 	@$(python) -m pytest -m slow
+
+# COUNT mutations of SEED, from number FIRST on; failures are printed with what repeats them.
+fuzz: install
+	@$(python) tests/fuzz.py --count $(or $(COUNT),20000) --seed $(or $(SEED),0) --first $(or $(FIRST),0)
 
 lint: $(VENV)/.test
 	@$(python) -m ruff check

@@ -38,17 +38,21 @@ def registries() -> Iterator[None]:
         registry._entries = entries
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if blocks((DOCS / page).read_text(), "python")])
+@pytest.mark.parametrize(
+    "page",
+    [page for page in PAGES if not page.startswith("howto/") and blocks((DOCS / page).read_text(), "python")],
+)
 def test_python_examples(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A page's examples in order, as one program, as they stand."""
+    """A page's examples in order, as one program, as they stand; `test_page_examples.py` runs those of the how-tos."""
     monkeypatch.chdir(tmp_path)
     names: dict[str, Any] = {}
     for example in blocks((DOCS / page).read_text(encoding="utf-8"), "python"):
         exec(compile(example, page, "exec"), names)
 
 
-@pytest.mark.parametrize("page", PAGES)
+@pytest.mark.parametrize("page", [page for page in PAGES if not page.startswith("howto/")])
 def test_command_lines_parse(page: str) -> None:
+    """Those of the how-tos are run, by `test_page_examples.py`."""
     check_command_lines((DOCS / page).read_text(encoding="utf-8"))
 
 
@@ -78,6 +82,20 @@ def resolves(name: str) -> bool:
             found = getattr(found, part)
         return True
     return False
+
+
+def test_docstrings_have_sections_that_read(caplog: pytest.LogCaptureFixture) -> None:
+    """As the API pages read them. Truth: griffe's parser, which says what it cannot read."""
+    griffe = pytest.importorskip("griffe")
+    package = griffe.load("sinograd", search_paths=[ROOT / "src"], docstring_parser=griffe.Parser.google)
+    options = {"warn_unknown_params": False, "warn_missing_types": False}
+    waiting = [package]
+    while waiting:
+        item = waiting.pop()
+        waiting += [member for member in item.members.values() if not member.is_alias]
+        if item.docstring is not None:
+            item.docstring.parse(griffe.Parser.google, **options)
+    assert [record.getMessage() for record in caplog.records] == []
 
 
 def test_every_page_is_in_the_menu(project_root: Path) -> None:

@@ -6,14 +6,14 @@ import json
 import re
 import runpy
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
 
 import sinograd as sg
-from prose import blocks, check_command_lines, commands
+from prose import check_command_lines, commands
 from sinograd.choices import SCAN_FORMATS
+from test_page_examples import run_page
 
 PICTURE_BYTES = 300_000
 PAGES = ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md", "experiments/README.md")
@@ -24,23 +24,19 @@ def readme(project_root: Path) -> str:
     return (project_root / "README.md").read_text(encoding="utf-8")
 
 
-def test_python_examples(readme: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """In order, as one program, as they stand. Truth: the phantom that was projected."""
+def test_examples(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python and commands, in order, with smaller arrays. Truth: the phantom that was projected."""
     monkeypatch.chdir(tmp_path)
-    names: dict[str, Any] = {}
-    examples = blocks(readme, "python")
-    assert len(examples) >= 3
-    for example in examples:
-        exec(compile(example, "README.md", "exec"), names)
+    names = run_page("README.md", tmp_path)
     volume, reconstruction = names["volume"], names["reconstruction"]
-    error = (reconstruction - volume)[44:84].square().mean().sqrt()
+    error = (reconstruction - volume)[11:21].square().mean().sqrt()
     assert error < 0.1 * volume.max()
     assert names["layer"].taps.grad.abs().max() > 0
     saved = sg.read_volume(tmp_path / "volume.tif")
     saved, grid = saved.values, saved.grid
     assert grid.equals(names["grid"])
     torch.testing.assert_close(saved, names["again"].values, rtol=0, atol=0)
-    assert {path.name for path in tmp_path.iterdir()} == {"scan.h5", "volume.tif", "slices.png"}
+    assert {"scan.h5", "volume.tif", "slices.png"} <= {path.name for path in tmp_path.iterdir()}
 
 
 def test_the_names_exist(readme: str) -> None:
@@ -77,7 +73,7 @@ def test_the_number_of_scan_formats(readme: str) -> None:
 
 
 def test_it_is_short(readme: str) -> None:
-    assert len(readme.splitlines()) <= 150
+    assert len(readme.splitlines()) <= 140
 
 
 def test_it_lists_every_howto(readme: str, project_root: Path) -> None:

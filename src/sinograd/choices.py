@@ -177,6 +177,13 @@ FORMAT_FACTS = ("holds", "suffixes", "writes", "folder", "package")
 # Scans: `sinograd.io.scans.format.ScanFormat`.
 SCAN_FORMATS: Registry[Any] = Registry("scan format", "sinograd.formats", facts=FORMAT_FACTS, only={"holds": "scan"})
 SCAN_FORMATS.add(
+    "hdf5-layout",
+    "sinograd.io.scans.hdf5_layout:Hdf5Layout",
+    "HDF5 of any layout, described by a YAML file",
+    suffixes=(".yaml", ".yml"),
+    folder=None,
+)
+SCAN_FORMATS.add(
     "h5", "sinograd.io.scans.sinograd_hdf5:SinogradHdf5", "sinograd HDF5", suffixes=(".h5", ".hdf5"), writes=True
 )
 SCAN_FORMATS.add(

@@ -125,7 +125,15 @@ class CenterWarning(SinogradWarning):
 
 
 class CoverageWarning(SinogradWarning):
-    """Rays that were measured from neither side; the message says how many and where."""
+    """Rays that were measured from neither side; the message says which views are missing and what comes of it.
+
+    Attributes:
+        details: the numbers: shares, arcs, directions and what amplitudes lose; empty where the message says all.
+    """
+
+    def __init__(self, text: str, details: str = "") -> None:
+        super().__init__(text)
+        self.details = details
 
 
 class GridWarning(SinogradWarning):

@@ -230,7 +230,7 @@ def test_no_arguments_show_the_help(sinograd: Any) -> None:
     [
         (("draw",), "No such command 'draw' (sinograd --help lists the options)"),
         (("info",), "Missing argument 'SCAN' (sinograd info --help lists the options)"),
-        (("info", "--fast"), "No such option: --fast (sinograd info --help lists the options)"),
+        (("info", "--xyz"), "No such option: --xyz (sinograd info --help lists the options)"),
     ],
 )
 def test_wrong_usage_is_one_line(sinograd: Any, arguments: tuple[str, ...], message: str) -> None:

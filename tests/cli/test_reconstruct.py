@@ -82,7 +82,7 @@ def test_the_real_scan(sinograd: Any, shared_data: Path, tmp_path: Path) -> None
     file = shared_data / "htc2022" / "tb_549views.mat"
     result = sinograd("reconstruct", file, "-o", tmp_path / "out.h5", "--preview", tmp_path / "out.png")
     assert result.exit_code == 0, result.output
-    assert result.stderr.startswith("warning: ") and "gaps at" in result.stderr
+    assert result.stderr.startswith("warning: ") and "degrees missing around" in result.stderr
     saved = read_volume(tmp_path / "out.h5")
     image, grid = saved.values, saved.grid
     assert grid.shape == (512, 512)
@@ -298,7 +298,19 @@ def test_geometries_without_fdk_name_the_file(sinograd: Any, tmp_path: Path) -> 
     sg.write_scan(sg.Scan(torch.zeros(12, 4, 6), helix), tmp_path / "helix.h5")
     result = sinograd("reconstruct", tmp_path / "helix.h5", "-o", tmp_path / "out.h5")
     assert result.exit_code == 2
-    assert one_line(result.stderr).startswith(f"sinograd: error: {tmp_path / 'helix.h5'}: FDK is defined for")
+    line = one_line(result.stderr)
+    assert line.startswith(f"sinograd: error: {tmp_path / 'helix.h5'}: FDK is defined for")
+    assert "iterative algorithms take any orbit: --algorithm sirt, or sart, os-sart, cgls, lsqr, fista-tv" in line
+    result = sinograd("reconstruct", tmp_path / "helix.h5", "-o", tmp_path / "out.h5", "--algorithm", "cgls")
+    assert result.exit_code == 0, result.output
+
+
+def test_an_axis_that_is_not_seen_needs_a_grid(sinograd: Any, beside_file: Path, tmp_path: Path) -> None:
+    arguments = ("reconstruct", beside_file, "-o", tmp_path / "out.h5", "--algorithm", "sirt")
+    result = sinograd(*arguments, "--shape", "4,40,40")
+    assert result.exit_code == 2 and "give the grid (--shape and --voxel-mm)" in one_line(result.stderr)
+    result = sinograd(*arguments, "--shape", "4,40,40", "--voxel-mm", "1")
+    assert result.exit_code == 0, result.output
 
 
 @pytest.mark.parametrize("center", ["0,0,500", "0,-40,0", "30,30,0"])

@@ -43,7 +43,7 @@ def test_unknown_content_lists_the_known_formats(tmp_path: Path, name: str) -> N
 def test_other_hdf5_files_are_unknown(tmp_path: Path) -> None:
     with h5py.File(tmp_path / "other.h5", "w") as file:
         file["data"] = np.zeros(3)
-    with pytest.raises(ValueError, match="Known formats: sinograd HDF5"):
+    with pytest.raises(ValueError, match=r"Known formats: .*sinograd HDF5"):
         read(tmp_path / "other.h5")
 
 

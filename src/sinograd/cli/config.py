@@ -40,7 +40,8 @@ def _from_yaml(path: Path) -> dict[str, Any]:
     try:
         entries = load_yaml(path)
     except OSError as error:
-        raise typer.BadParameter(f"{path}: {error.strerror}") from None
+        reason = f"{path}: {error.strerror}" if error.strerror else str(error)
+        raise typer.BadParameter(reason) from None
     except FormatError as error:
         raise typer.BadParameter(str(error)) from None
     if entries is None:

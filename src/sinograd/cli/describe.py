@@ -156,6 +156,8 @@ def reconstruction_lines(request: Request, result: Reconstruction) -> Lines:
         lines.append(("repaired", repaired))
     if result.center is not None:
         lines.append(("centre", center_text(result.center)))
+    if "orientation" in result.scan.metadata:
+        lines.append(("orientation", str(result.scan.metadata["orientation"])))
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in result.seconds.items())
     lines += [
         ("grid", grid_text(result.volume.grid)),
@@ -201,7 +203,9 @@ def simulation_lines(request: SimulationRequest, result: Simulation) -> Lines:
         noise += f", bowtie {exposure.bowtie_mm:g} mm" if exposure.bowtie_mm is not None else ""
         noise += f"; {exposure.origin}" if exposure.origin else ""
         photons = f"{result.dose * exposure.photons:g} per pixel and view, unattenuated (dose {result.dose:g}){noise}"
-        starved = f"{empty} of {every} readings ({empty / every:.2%}) had no photons, {raised} counted as {FLOOR:g}"
+        # With electronic noise a reading of zero or less says little about its photons.
+        nothing = "are zero or less" if exposure.electronic_noise else "had no photons"
+        starved = f"{empty} of {every} readings ({empty / every:.2%}) {nothing}, {raised} counted as {FLOOR:g}"
         lines += [("photons", photons), ("starved", starved)]
     return [*lines, ("seconds", f"{result.seconds:.2f}")]
 

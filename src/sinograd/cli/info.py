@@ -55,7 +55,7 @@ def _scan_lines(path: Path, of_scans: dict[str, str | None], picture: Path | Non
     from sinograd.io import read
     from sinograd.view import save_scan_preview
 
-    scan = read(path, **of_scans)
+    scan = read(path, of_scans["geometry"], flat=of_scans["flat"], dark=of_scans["dark"])
     lines = [*scan_lines(scan), *geometry_lines(scan.geometry), *_grid(scan), *coverage_lines(scan.geometry)]
     lines += [(name, str(value)) for name, value in scan.metadata.items()]
     if picture is not None:

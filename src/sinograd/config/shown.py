@@ -9,7 +9,7 @@ from collections.abc import Iterable
 def shown(value: object, most: int = 80) -> str:
     """`repr` of a value, cut to `most` characters; long lists and deep nesting are not written out to be cut."""
     try:
-        text = _SHORT.repr(value)
+        text = " ".join(_SHORT.repr(value).split())
     except Exception:  # of integers with too many digits, of foreign objects
         text = f"a {type(value).__name__}"
     return text if len(text) <= most else f"{text[: most - 3]}..."

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sinograd.config.shown import shown
 from sinograd.data.blocks import view_blocks
 from sinograd.data.calibration import Calibration
 from sinograd.data.memory import check_memory, reading
@@ -67,7 +68,7 @@ class Scan:
         if self.grid is not None:
             check_grid(self.grid)
         if self.kind not in KINDS:
-            raise InputError(f"{self.name}: kind must be one of {', '.join(KINDS)}, got {self.kind!r}")
+            raise InputError(f"{self.name}: kind must be one of {', '.join(KINDS)}, got {shown(self.kind)}")
         if self.calibration is not None and not isinstance(self.calibration, Calibration):
             raise InputTypeError(f"calibration must be a Calibration, got {type(self.calibration).__name__}")
 

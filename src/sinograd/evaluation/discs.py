@@ -51,7 +51,7 @@ class Disc:
 
     @staticmethod
     def parse(text: str) -> Disc:
-        """From "X,Y,RADIUS[,VOLUME][,FIRST:END]"; ValueError for anything else."""
+        """From `"X,Y,RADIUS[,VOLUME][,FIRST:END]"`; ValueError for anything else."""
         parts = [part.strip() for part in text.split(",")]
         try:
             x, y, radius = (float(part) for part in parts[:3])

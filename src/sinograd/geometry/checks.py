@@ -24,13 +24,27 @@ Values: TypeAlias = "Tensor | ArrayLike"
 MOST = 1 << 40  # of a count
 
 
+def without_gradients(value: object, name: str, levels: int = 3) -> None:
+    """InputError for a tensor that requires gradients, or nested sequences with one: what is stored would lose them."""
+    if isinstance(value, Tensor):
+        if value.requires_grad:
+            raise InputError(
+                f"{name} requires gradients: gradients to geometry are not supported yet, and would be lost; "
+                f"pass {name}.detach()"
+            )
+    elif levels and isinstance(value, list | tuple):
+        for item in value:
+            without_gradients(item, name, levels - 1)
+
+
 def scalar(value: object) -> object:
     """Numbers of numpy and torch, and arrays and tensors without dimensions, as Python's; all else as it came."""
     return value.item() if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0 else value
 
 
 def number(value: object, name: str) -> float:
-    """A finite real number as float; bools and text are refused."""
+    """A finite real number as float; bools, text and tensors that require gradients are refused."""
+    without_gradients(value, name)
     value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InputTypeError(f"{name} must be a number, got {shown(value)} ({type(value).__name__})")
@@ -74,6 +88,7 @@ def entries(value: object, name: str, meaning: str) -> tuple[object, ...]:
     """The entries of a sequence as a tuple; `meaning` says in the error what was expected."""
     if not is_sequence(value):
         raise InputTypeError(f"{name} must be {meaning}, got {shown(value)} ({type(value).__name__})")
+    without_gradients(value, name)
     return tuple(value)  # pyright: ignore[reportArgumentType]
 
 
@@ -100,6 +115,7 @@ def values(value: object, name: str, form: tuple[int | str, ...]) -> Tensor:
 
     form: the size of each dimension; a str is a free size and serves as its name in the error.
     """
+    without_gradients(value, name)
     tensor = value.detach() if isinstance(value, Tensor) else _from_array(value, name, form)
     if tensor.dtype == torch.bool or tensor.is_complex():
         raise InputTypeError(f"{name} must be real numbers, got {tensor.dtype}")

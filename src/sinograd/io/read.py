@@ -79,7 +79,7 @@ def known_formats() -> str:
 
 def _stated(choice: Choice, path: Path) -> tuple[bool, tuple[bool, bool] | None]:
     """Whether a scan's file says what its numbers are, and whether a YAML file says that rows or columns turn."""
-    if choice.entry.name in ("dxchange", "mrc"):
+    if choice.entry.name in ("dxchange", "mrc", "hdf5-layout"):
         return False, None
     found = find_sidecar(path) if choice.entry.name in ("tiff", "edf", "npy") else None
     if found is None:

@@ -129,7 +129,7 @@ def load_model(name_or_path: str | os.PathLike[str]) -> nn.Module:
         name_or_path: as for `read_model`.
 
     Raises:
-        as `read_model`.
+        InputError, FileError: as `read_model`.
     """
     return read_model(name_or_path).build()
 

@@ -30,7 +30,7 @@ def degree_of_anisotropy(mask: Values, spacing: Spacing, *, region: Values | Non
         0 to 1; NaN where there is no surface.
 
     Raises:
-        As `surface_area`.
+        InputTypeError, InputError: as `surface_area`.
     """
     areas, normals = _gathered(mask, spacing, region)
     if not areas.sum() > 0:

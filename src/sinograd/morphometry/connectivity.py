@@ -56,7 +56,7 @@ def connectivity_density(mask: Values, spacing: Spacing, *, region: Values | Non
         NaN of a region without voxels.
 
     Raises:
-        As `euler_number`; InputError for a missing spacing.
+        InputTypeError, InputError: as `euler_number`, and a missing spacing.
     """
     inside = binary(mask)
     voxels = inside.numel() if region is None else int(binary(region, "region", inside.shape).sum())

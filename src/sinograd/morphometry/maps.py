@@ -38,8 +38,9 @@ def bmd_map(
         [..., Z, Y, X] in mg/cm3, of the dtype of the values; with `valid` less by the sphere's box but one voxel.
 
     Raises:
-        UnitError: a `Volume` that is not in mg/cm3. InputTypeError, InputError: no floating-point numbers, NaN among
-        them, a missing spacing, a sphere larger than the volume, a mask of another shape.
+        UnitError: a `Volume` that is not in mg/cm3.
+        InputTypeError, InputError: no floating-point numbers, NaN among them, a missing spacing, a sphere
+            larger than the volume, a mask of another shape.
     """
     volume = densities(values)
     return Neighbourhoods.of(values, volume, spacing, diameter, mask, valid).bmd(volume)
@@ -89,7 +90,7 @@ def tmd_map(
         its own small number, not a density. The losses keep the formula.
 
     Raises:
-        As `bvtv_map`.
+        UnitError, InputTypeError, InputError: as `bvtv_map`.
     """
     volume = densities(values)
     near = Neighbourhoods.of(values, volume, spacing, diameter, mask, valid)

@@ -24,8 +24,9 @@ def bmd(values: Values, *, mask: Values | None = None) -> Tensor:
         [...], float64, in mg/cm3; NaN of a region without voxels.
 
     Raises:
-        UnitError: a `Volume` that is not in mg/cm3. InputTypeError, InputError: no floating-point numbers, NaN among
-        them, fewer dimensions, a mask of another shape or with other values.
+        UnitError: a `Volume` that is not in mg/cm3.
+        InputTypeError, InputError: no floating-point numbers, NaN among them, fewer dimensions, a mask
+            of another shape or with other values.
     """
     return _region(densities(values), mask).mean(-1)
 
@@ -41,7 +42,7 @@ def bvtv(values: Values, threshold: float, *, mask: Values | None = None) -> Ten
         [...], float64, from 0 to 1; NaN of a region without voxels.
 
     Raises:
-        As `bmd`; InputError where all values lie on one side of the threshold.
+        UnitError, InputTypeError, InputError: as `bmd`; all values lie on one side of the threshold.
     """
     tensor = densities(values)
     return (_region(tensor, mask) >= level(threshold, tensor)).double().mean(-1)
@@ -57,7 +58,7 @@ def tmd(values: Values, threshold: float, *, mask: Values | None = None) -> Tens
         [...], float64, in mg/cm3; NaN where there is no bone.
 
     Raises:
-        As `bvtv`.
+        UnitError, InputTypeError, InputError: as `bvtv`.
     """
     tensor = densities(values)
     region = _region(tensor, mask)

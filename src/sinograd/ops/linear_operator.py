@@ -351,7 +351,7 @@ def _operator(expression: str, value: Any, hint: str = "; a FunctionOperator mak
 def _factor(value: Any, name: str) -> float | Tensor:
     if isinstance(value, np.ndarray) and value.ndim == 0:
         value = value.item()
-    number = checks.number(value, name)
+    number = checks.number(value.detach() if isinstance(value, Tensor) else value, name)
     return value if isinstance(value, Tensor) and (value.requires_grad or transformed(value)) else number
 
 

@@ -111,8 +111,9 @@ def low_dose(
         floor: the smallest reading taken at its word, in photons, as for `add_photon_noise`, and as it was for the
             measured scan.
         generator: to draw from, on the device of line_integrals; the same one gives the same noise.
-        return_counts: also return the counts before the floor; `(counts <= 0).sum()` had no photons,
-            `(counts < floor).sum()` were raised to the floor. Whole numbers where those of the measured scan are.
+        return_counts: also return the counts before the floor; without electronic noise `(counts <= 0).sum()` had no
+            photons; `(counts < floor).sum()` were raised to the floor. Whole numbers where those of
+            the measured scan are.
 
     Returns:
         Line integrals of the shape and dtype of the measured ones, or (those, counts); detached. Besides

@@ -59,7 +59,8 @@ def add_photon_noise(
         floor: the smallest reading taken at its word, in photons. Electronic noise and starved rays give
             readings of zero and below; they count as this, so no line integral exceeds ln(photons / floor).
         return_counts: also return the counts before the floor, from which to tell how many readings were
-            starved: `(counts <= 0).sum()` had no photons, `(counts < floor).sum()` were raised to the floor.
+            starved: without electronic noise `(counts <= 0).sum()` had no photons; `(counts < floor).sum()` were raised
+            to the floor.
 
     Returns:
         Noisy line integrals of the shape and dtype of the clean ones, or (those, counts); detached, as
@@ -67,7 +68,8 @@ def add_photon_noise(
         more than 1e9 photons are expected.
 
     Raises:
-        As `photon_counts`, and ValueError for a floor that is not positive.
+        TypeError: as `photon_counts`.
+        ValueError: as `photon_counts`, and a floor that is not positive.
     """
     check_floor(floor)
     counts = _readings(line_integrals, photons, electronic_noise, generator)

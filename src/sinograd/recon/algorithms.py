@@ -16,6 +16,12 @@ def iterative_algorithms() -> tuple[str, ...]:
     return tuple(entry.name for entry in ALGORITHMS.entries() if entry.about.get("iterative"))
 
 
+def any_orbit_algorithms(beam: str) -> tuple[str, ...]:
+    """Names of those that iterate and take a beam ("ConeBeam", ...) on whatever orbit."""
+    entries = ALGORITHMS.entries(plugins=False)
+    return tuple(e.name for e in entries if e.about.get("iterative") and beam in (e.about.get("beams") or ()))
+
+
 def default_iterations(name: str) -> int:
     """How many iterations an algorithm makes unless it is told: the default of its function.
 

@@ -66,6 +66,7 @@ def _of_scan(request: Request, scan: Scan, grid: Grid) -> FilteredBackprojection
     """What does not depend on the projections; errors about the geometry name the scan."""
     from sinograd.ops.arguments import check_pair
     from sinograd.recon import FilteredBackprojection
+    from sinograd.recon.algorithms import any_orbit_algorithms
     from sinograd.recon.analytic.orbit import UndefinedGeometryError
 
     check_pair(scan.geometry, grid)
@@ -75,7 +76,11 @@ def _of_scan(request: Request, scan: Scan, grid: Grid) -> FilteredBackprojection
         )
     except UndefinedGeometryError as error:
         name = "FDK" if scan.geometry.ndim == 3 and scan.geometry.divergent else "filtered backprojection"
-        raise InputError(f"{scan.name}: {name} {error.reason}") from error
+        first, *others = any_orbit_algorithms(type(scan.geometry).__name__)
+        raise InputError(
+            f"{scan.name}: {name} {error.reason}; iterative algorithms take any orbit: `algorithm={first!r}`, or "
+            f"{', '.join(others)}"
+        ) from error
 
 
 def _parts(where: torch.device, whole: FilteredBackprojection) -> list[Part]:

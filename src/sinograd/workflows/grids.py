@@ -20,7 +20,8 @@ def base_grid(scan: Scan) -> Grid:
         return scan.geometry.default_grid()
     except ValueError as error:
         raise InputError(
-            f"{scan.name}: the detector does not see the rotation axis in every view, which FDK and FBP need"
+            f"{scan.name}: the detector does not see the rotation axis in every view, which FDK and FBP need; for "
+            "iterative algorithms give the grid (`shape` and `voxel_mm`)"
         ) from error
 
 
@@ -32,21 +33,31 @@ def choose_grid(
 ) -> Grid:
     """The scan's suggested grid or the one that covers its field of view, changed as the user asked.
 
-    Given a voxel size but no shape, the number of voxels changes so that the same region is covered.
+    Given a voxel size but no shape, the number of voxels changes so that the same region is covered. Both of them make
+    a grid about the isocentre where the scan has none.
     """
     from sinograd.geometry import Grid
 
-    base = base_grid(scan)
+    try:
+        base = base_grid(scan)
+    except InputError:
+        if shape is None or voxel_mm is None or len(shape) != scan.geometry.ndim:
+            raise
+        base = Grid(shape, _checked(voxel_mm))
     spacing = base.spacing
     if voxel_mm is not None:
-        if not (math.isfinite(voxel_mm) and voxel_mm > 0):
-            raise InputError(f"`voxel_mm` must be positive, got {voxel_mm}")
-        spacing = (voxel_mm,) * base.ndim
+        spacing = (_checked(voxel_mm),) * base.ndim
         shape = _covering(base, voxel_mm) if shape is None else shape
     for name, values in (("shape", shape), ("center_mm", center_mm)):
         if values is not None and len(values) != base.ndim:
             raise InputError(f"`{name}` must have {base.ndim} numbers for this scan, got {len(values)}")
     return Grid(shape or base.shape, spacing, base.center if center_mm is None else center_mm)
+
+
+def _checked(voxel_mm: float) -> float:
+    if not (math.isfinite(voxel_mm) and voxel_mm > 0):
+        raise InputError(f"`voxel_mm` must be positive, got {voxel_mm}")
+    return voxel_mm
 
 
 def _covering(base: Grid, voxel_mm: float) -> tuple[int, ...]:

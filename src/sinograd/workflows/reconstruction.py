@@ -89,8 +89,8 @@ def reconstruct(
         flat, dark: files or folders with flat fields and images without beam, instead of the scan's; see `read`.
         views: the views to use: slice(0, 100, 2) or "0:100:2".
         rows, columns: (first, end) of the detector to use.
-        binning, unattenuated, repair, dead, hot, saturation, smallest, air, beam_hardening, rings, ring_width,
-            ring_limit, shifts, edges: see `Preparation`.
+        binning, unattenuated, repair, dead, hot, saturation, smallest, air, beam_hardening: see `Preparation`.
+        rings, ring_width, ring_limit, shifts, edges: see `Preparation`.
         center: centre of rotation: "file": as the scan says; "auto": found from the projections; or detector pixels
             that it lies further along the columns.
         algorithm: "auto": FDK or filtered backprojection; or a name of `sinograd.choices.ALGORITHMS`.

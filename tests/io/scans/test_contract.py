@@ -46,6 +46,18 @@ class TestNXtomo(ScanFormatContract):
         return folder / "scan.nxs"
 
 
+class TestHdf5Layout(ScanFormatContract):
+    name = "hdf5-layout"
+
+    def make(self, folder: Path) -> Path:
+        with h5py.File(folder / "scan.h5", "w") as file:
+            file["raw/frames"], file["raw/angle"] = IMAGES, np.arange(5.0)
+        (folder / "scan.yaml").write_text(
+            "hdf5: scan.h5\nprojections: raw/frames\nangles: {dataset: raw/angle, unit: deg}\npixel_mm: 0.1\n"
+        )
+        return folder / "scan.yaml"
+
+
 class TestFips(ScanFormatContract):
     name = "fips"
 

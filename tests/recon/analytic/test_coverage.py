@@ -11,6 +11,7 @@ import torch
 from torch import Tensor
 
 import sinograd as sg
+from sinograd import recon
 
 DISTANCES = dict(source_to_origin=300.0, source_to_detector=450.0)
 LINE = sg.FlatDetector(101, 2.0)
@@ -111,7 +112,7 @@ def test_gaps_are_numbered_within_a_turn() -> None:
 def test_half_fan_needs_a_full_turn() -> None:
     geometry = fan(degrees(0, 205, 206), offset=70.0)
     assert sg.coverage(geometry).missing > 0.1
-    with pytest.warns(sg.CoverageWarning, match=r"% of the rays .* were measured"):
+    with pytest.warns(sg.CoverageWarning, match=r"154 degrees missing around 283 \(34 % of the rays\)"):
         sg.FBP(geometry, sg.Grid((4, 4), 20.0))
 
 
@@ -165,11 +166,17 @@ def test_the_warning_gives_the_numbers_and_points_at_the_call() -> None:
         sg.FBP(geometry, grid)
     assert [w.category for w in caught] == [sg.CoverageWarning] * 2
     assert [w.filename for w in caught] == [__file__] * 2
-    message = str(caught[0].message)
-    assert message.startswith(str(sg.coverage(geometry)))
+    warning = caught[0].message
+    assert isinstance(warning, sg.CoverageWarning)
+    assert str(warning) == sg.coverage(geometry).summary
+    assert str(warning) == (
+        "views from 0 to 120 degrees, 59 degrees missing around 150 (33 % of the rays); "
+        "structures along 30 to 90 degrees (from +x towards +y) will be smeared"
+    )
+    assert warning.details.startswith(str(sg.coverage(geometry)))
     for number in ("67.2 %", "121.0 deg", "120.5 to 359.5", "239.0"):
-        assert number in message
-    assert re.search(r"directions 3[01]\.0 to (89|90|91)\.0 deg", message)
+        assert number in warning.details
+    assert re.search(r"directions 3[01]\.0 to (89|90|91)\.0 deg", warning.details)
 
 
 def test_the_warning_stays_readable_with_many_gaps() -> None:
@@ -177,7 +184,9 @@ def test_the_warning_stays_readable_with_many_gaps() -> None:
     angles = torch.cat([degrees(60 * i, 60 * i + 2, 5) for i in range(6)])
     with pytest.warns(sg.CoverageWarning) as caught:
         sg.FBP(sg.ParallelBeam(angles, LINE), sg.Grid((4, 4), 10.0))
-    assert len(str(caught[0].message)) < 600
+    assert isinstance(caught[0].message, sg.CoverageWarning)
+    assert len(str(caught[0].message)) < 400
+    assert len(caught[0].message.details) < 600
 
 
 def test_a_complete_scan_says_so() -> None:
@@ -222,6 +231,7 @@ def test_a_few_views_are_not_complete(views: int) -> None:
     assert "100.0 %" not in str(found)
     assert found.largest_arc_deg == pytest.approx({1: 180, 2: 180, 3: 60, 4: 90}[views])
     assert ("all views look in the same direction" in str(found)) == (views < 3)
+    assert ("all in one direction" in found.summary) == (views < 3)
 
 
 @pytest.mark.parametrize(("views", "largest"), [(8, 45), (9, 20), (90, 4), (45, 4)])
@@ -248,7 +258,70 @@ def test_the_largest_arc_of_uneven_views() -> None:
 def test_the_warning_says_from_where_streaks_run() -> None:
     moved = fan(COMPLETE["short"].angles, offset=10.0)
     radius = sg.coverage(moved).complete_radius
-    with pytest.warns(
-        sg.CoverageWarning, match=rf"amplitudes about .* % low .*from {radius:.4g} mm from the axis outwards"
-    ):
+    with pytest.warns(sg.CoverageWarning, match=rf"smeared {radius:.3g} mm or more from the axis") as caught:
         sg.FBP(moved, sg.Grid((4, 4), radius))
+    assert isinstance(caught[0].message, sg.CoverageWarning)
+    expected = rf"amplitudes about .* % low .*from {radius:.4g} mm from the axis outwards"
+    assert re.search(expected, caught[0].message.details)
+
+
+def of_half_turn(low: float, high: float) -> sg.ParallelBeam:
+    """Every degree of half a turn, but those between the two."""
+    views = degrees(0, 179, 180)
+    return sg.ParallelBeam(views[(views.rad2deg() < low + 0.5) | (views.rad2deg() > high - 0.5)], LINE)
+
+
+WORDS = {
+    "an inner gap": (of_half_turn(59, 90), "views from 0 to 59, 90 to 179 degrees, 30 degrees missing around 75"),
+    "a gap of a half fan": (
+        fan(torch.cat([degrees(0, 60, 61), degrees(90, 359, 270)]), offset=70.0),
+        "views from 0 to 359 degrees, 29 degrees missing around 75",
+    ),
+    "across 0": (sg.ParallelBeam(degrees(-60, 60, 121), LINE), "from -60 to 60 degrees, 59 degrees missing around 90"),
+    "a fan, half a turn": (fan(degrees(0.25, 179.75, 360)), "from 0 to 180 degrees, 25 degrees missing around 193"),
+    "a fan, 120 degrees": (fan(degrees(0, 120, 121)), "from 0 to 120 degrees, 84 degrees missing around 163"),
+    "a few": (fan(sg.full_scan(4)), "4 views from 0 to 270 degrees, up to 90 degrees apart, are too few"),
+    "one": (fan(degrees(33, 33, 1)), "1 view at 33 degrees, all in one direction"),
+    "two": (fan(degrees(0, 180, 2)), "2 views from 0 to 180 degrees, all in one direction"),
+    "all": (fan(sg.full_scan(180)), "views from 0 to 358 degrees"),
+}
+
+
+@pytest.mark.parametrize("name", WORDS)
+def test_views_in_words(name: str) -> None:
+    """A fan misses its own angle, 25.3 degrees, beside the half turn; views stand for their degree."""
+    geometry, words = WORDS[name]
+    assert words in sg.coverage(geometry).summary
+
+
+@pytest.mark.parametrize("name", ["an inner gap", "a gap of a half fan", "across 0", "a fan, 120 degrees"])
+def test_the_views_that_are_said_to_be_missing_complete_the_scan(name: str) -> None:
+    geometry = WORDS[name][0]
+    added = [torch.arange(low, high, 0.5) for low, high in sg.coverage(geometry).missing_views_deg]
+    assert geometry.angles is not None
+    views = torch.cat([geometry.angles, *(torch.deg2rad(part.double()) for part in added)])
+    whole = sg.ParallelBeam(views, LINE) if not geometry.divergent else fan(views, geometry.detector.column_offset)
+    assert sg.coverage(whole).missing < 0.01
+
+
+@pytest.mark.parametrize("make", ["fbp", "fista_tv"])
+def test_the_structures_that_are_said_to_smear_do(make: str) -> None:
+    """A thin bar along the middle of the named directions, and one across: the first loses most of its contrast."""
+    geometry, grid = sg.ParallelBeam(degrees(0, 120, 61), sg.FlatDetector(64, 1.0)), sg.Grid((64, 64), 1.0)
+    (low, high) = sg.coverage(geometry).directions_deg[0]
+    contrast = []
+    for along in ((low + high) / 2, (low + high) / 2 + 90):
+        turn = math.radians(along)
+        y, x = torch.meshgrid(*grid.axes(), indexing="ij")
+        across = (-math.sin(turn) * x + math.cos(turn) * y).abs()
+        inside = (math.cos(turn) * x + math.sin(turn) * y).abs() < 20
+        truth = (inside & (across < 1.5)).float()
+        operator = sg.XRayTransform(geometry, grid)
+        with pytest.warns(sg.CoverageWarning, match=rf"structures along {low:.0f} to {high:.0f} degrees"):
+            if make == "fbp":
+                image = sg.fbp(operator(truth), geometry, grid)
+            else:
+                image = recon.fista_tv(operator, operator(truth), iterations=20, strength=0.1).image
+        beside = inside & (across > 4) & (across < 8)
+        contrast.append(float(image[truth > 0].mean() - image[beside].mean()))
+    assert contrast[0] < 0.6 * contrast[1], contrast

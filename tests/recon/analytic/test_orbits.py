@@ -120,6 +120,8 @@ def test_half_a_millimetre_along_z_at_785_mm() -> None:
 def test_what_is_no_circle_is_refused(vectors: Tensor, words: str) -> None:
     with pytest.raises(sg.errors.InputError, match=words):
         sg.fdk(torch.zeros(VIEWS, 48, 80), from_vectors(vectors), GRID)
+    with pytest.raises(sg.errors.InputError, match=r"; iterative algorithms take any orbit: sirt, .*, gradient"):
+        sg.FDK(from_vectors(vectors), GRID)
 
 
 def curved(radius: float) -> sg.FanBeam:

@@ -18,9 +18,11 @@ from typing import Any
 import numpy as np
 
 from sinograd.data.calibration import Calibration
+from sinograd.data.memory import reading
 from sinograd.data.projections import ChosenViews, shape_of
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError, InputTypeError, MissingFileError, ScanWarning
+from sinograd.io.scans.flipped_images import flipped
 from sinograd.io.scans.joined_images import joined
 from sinograd.io.storage.hdf5.layout import is_hdf5
 from sinograd.io.storage.mrc import is_mrc
@@ -138,7 +140,7 @@ def _size(shape: Sequence[int]) -> str:
 def _opened(path: Path, image: list[int], flips: tuple[bool, bool]) -> Any:
     text, _, dataset = str(path).partition("::")
     if dataset:
-        return _flipped(_of_hdf5(Path(text), image, dataset), flips)
+        return flipped(_of_hdf5(Path(text), image, dataset), flips)
     if not path.exists():
         raise MissingFileError(f"{path} does not exist")
     if path.is_dir():
@@ -152,20 +154,20 @@ def _opened(path: Path, image: list[int], flips: tuple[bool, bool]) -> Any:
 
         return EdfImages([path], flip_rows=flips[0], flip_columns=flips[1])
     if is_hdf5(head):
-        return _flipped(_of_hdf5(path, image, ""), flips)
+        return flipped(_of_hdf5(path, image, ""), flips)
     if head.startswith((_NPY, _ZIP)):
-        return _flipped(_of_numpy(path, zipped=head.startswith(_ZIP)), flips)
+        return flipped(_of_numpy(path, zipped=head.startswith(_ZIP)), flips)
     if is_mrc(head):
         from sinograd.io.storage.mrc import read_header
         from sinograd.io.storage.raw_images import RawImages
 
         header = read_header(path)
-        return _flipped(RawImages(path, header.extents, (header.rows, header.columns), header.dtype), flips)
+        return flipped(RawImages(path, header.extents, (header.rows, header.columns), header.dtype), flips)
     if head.startswith(_OLE):
         from sinograd.io.scans.txrm.images import read_images
         from sinograd.io.scans.txrm.streams import Streams
 
-        return _flipped(read_images(Streams(path)), flips)
+        return flipped(read_images(Streams(path)), flips)
     raise InputError(
         f"{path} holds no images that are read: expected TIFF, EDF, .npy, .npz, HDF5, MRC, .xrm or a folder of images"
     )
@@ -188,7 +190,8 @@ def _of_folder(path: Path, flips: tuple[bool, bool]) -> Any:
 
 def _of_numpy(path: Path, *, zipped: bool) -> Any:
     try:
-        held = np.load(path, mmap_mode=None if zipped else "r", allow_pickle=False)
+        with reading(str(path)):
+            held = np.load(path, mmap_mode=None if zipped else "r", allow_pickle=False)
         if zipped:
             names = list(held.files)
             if len(names) != 1:
@@ -222,10 +225,3 @@ def _of_hdf5(path: Path, image: list[int], name: str) -> Any:
                 )
             name = found[0]
         return image_stack(values, name.strip("/"))
-
-
-def _flipped(images: Any, flips: tuple[bool, bool]) -> Any:
-    if not any(flips):
-        return images
-    axes = tuple(axis for axis, flip in zip((-2, -1), flips, strict=True) if flip)
-    return np.flip(np.asarray(images[:]), axes)

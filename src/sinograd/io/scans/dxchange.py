@@ -38,6 +38,7 @@ from sinograd.data.scan import Scan
 from sinograd.errors import InputError, ScanWarning
 from sinograd.geometry import FlatDetector, Geometry, ParallelBeam
 from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype, with_progress
+from sinograd.io.scans.view_counts import count_advice
 from sinograd.io.storage.atomic import replacing
 from sinograd.io.storage.hdf5.datasets import image_stack
 from sinograd.io.storage.hdf5.layout import ArrayLayout, is_hdf5, opened, write_hdf5
@@ -149,7 +150,8 @@ def _geometry(values: Values, shape: tuple[int, ...], pixel_mm: float | None, re
     if "units" not in units:
         values.warn_of_radians("exchange/theta", theta)
     if len(theta) != shape[0]:
-        raise values.error(f"{len(theta)} angles (/exchange/theta) for {shape[0]} images (/exchange/data)")
+        advice = count_advice(shape[0], theta)
+        raise values.error(f"{len(theta)} angles (/exchange/theta) for {shape[0]} images (/exchange/data){advice}")
     if pixel_mm is None:
         pixel_mm = values.pixel(PIXELS)
     if pixel_mm is None:

@@ -23,6 +23,7 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.config.shown import shown
 from sinograd.data.calibration import Calibration
 from sinograd.data.projections import Projections
 from sinograd.data.scan import Scan
@@ -61,9 +62,9 @@ class Image:
         columns, rows = (_count(path, entries, key) for key in ("dim_1", "dim_2"))
         name, order = entries.get("datatype", ""), entries.get("byteorder", "")
         if name.lower() not in TYPES:
-            raise FormatError(f"{path}: DataType must be one of {', '.join(sorted(TYPES))}, got {name!r}")
+            raise FormatError(f"{path}: DataType must be one of {', '.join(sorted(TYPES))}, got {shown(name)}")
         if order.lower() not in ORDERS:
-            raise FormatError(f"{path}: ByteOrder must be LowByteFirst or HighByteFirst, got {order!r}")
+            raise FormatError(f"{path}: ByteOrder must be LowByteFirst or HighByteFirst, got {shown(order)}")
         if entries.get("compression", "none").lower() not in ("", "none"):
             raise FormatError(f"{path}: compressed EDF images are not read (Compression = {entries['compression']})")
         dtype = np.dtype(ORDERS[order.lower()] + TYPES[name.lower()])
@@ -180,7 +181,7 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
 def _count(path: Path, entries: dict[str, str], key: str) -> int:
     value = entries.get(key, "")
     if not value.isdecimal() or not 0 < int(value) < 1 << 20:
-        raise FormatError(f"{path}: {key.capitalize()} must be a count of elements, got {value!r}")
+        raise FormatError(f"{path}: {key.capitalize()} must be a count of elements, got {shown(value)}")
     return int(value)
 
 

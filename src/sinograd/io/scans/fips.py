@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sinograd.config.shown import shown
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import FanBeam, FlatDetector, Geometry, Grid
@@ -24,6 +25,7 @@ from sinograd.io.scans.format import ScanFormat
 from sinograd.io.storage.matlab import is_matlab, load_matlab, variable_names
 
 STRUCTS = ("CtDataFull", "CtDataLimited", "CtData")
+HTC_ORIENTATION = "row 0 of volumes lies at -y; the images that HTC2022 publishes have row 0 at +y: flip them along y"
 _MM = {"mm": 1.0, "cm": 10.0}
 
 
@@ -50,26 +52,41 @@ class Fips(ScanFormat):
         if not isinstance(parameters, dict):
             raise InputError(f"{path}: the struct {next(iter(content))} has no struct `parameters`")
         _check_kind(path, data, parameters)
-        angles = np.atleast_1d(np.asarray(_field(path, parameters, "angles"), dtype=np.float64)).ravel()
+        angles = _angles(path, parameters)
         sinogram = _sinogram(path, data, parameters, len(angles))
+        metadata = _metadata(parameters)
+        published = str(parameters.get("projectName", "")).lower().startswith("htc2022")
+        if published:
+            metadata["orientation"] = HTC_ORIENTATION
         if geometry is not None:
-            return Scan(sinogram, geometry, _metadata(parameters), file=path)
+            return Scan(sinogram, geometry, metadata, file=path)
         geometry, pixel = _geometry(path, parameters, angles, sinogram.shape[1])
         # Segmentations of this data set are published on 512^2 pixels.
-        published = str(parameters.get("projectName", "")).lower().startswith("htc2022")
         grid = Grid((512, 512), pixel) if published else None
-        return Scan(sinogram, geometry, _metadata(parameters), grid, file=path)
+        return Scan(sinogram, geometry, metadata, grid, file=path)
 
 
 def _check_kind(path: Path, data: dict[str, Any], parameters: dict[str, Any]) -> None:
     if str(data.get("type", "2D")).upper() != "2D":
-        raise InputError(f"{path}: type {data['type']!r} is not supported, expected '2D' (one fan-beam slice)")
+        raise InputError(f"{path}: type {shown(data['type'])} is not supported, expected '2D' (one fan-beam slice)")
     beam = str(parameters.get("geometryType", "cone")).lower()
     if beam not in ("cone", "fan"):
-        raise InputError(f"{path}: parameters.geometryType {beam!r} is not supported, expected 'Cone' or 'Fan'")
+        raise InputError(f"{path}: parameters.geometryType {shown(beam)} is not supported, expected 'Cone' or 'Fan'")
     if "sinogram" not in data:
         found = ", ".join(sorted(data))
         raise InputError(f"{path}: the struct has no field `sinogram`, found {found}")
+
+
+def _angles(path: Path, parameters: dict[str, Any]) -> np.ndarray:
+    """Degrees [views]."""
+    value = _field(path, parameters, "angles")
+    try:
+        angles = np.asarray(value)
+    except ValueError:  # lists of different lengths
+        angles = np.empty(0, object)
+    if angles.dtype.kind not in "fiu":
+        raise InputError(f"{path}: parameters.angles must be real numbers, got {shown(value)}")
+    return np.atleast_1d(angles.astype(np.float64)).ravel()
 
 
 def _sinogram(path: Path, data: dict[str, Any], parameters: dict[str, Any], views: int) -> np.ndarray:
@@ -97,7 +114,7 @@ def _geometry(path: Path, parameters: dict[str, Any], angles: np.ndarray, column
     """The fan beam, and the pixel size at the axis in mm."""
     unit = str(_field(path, parameters, "distanceUnit")).strip().lower()
     if unit not in _MM:
-        raise InputError(f"{path}: parameters.distanceUnit {unit!r} is unknown, expected {' or '.join(_MM)}")
+        raise InputError(f"{path}: parameters.distanceUnit {shown(unit)} is unknown, expected {' or '.join(_MM)}")
     source_to_origin = _MM[unit] * _number(path, parameters, "distanceSourceOrigin")
     source_to_detector = _MM[unit] * _number(path, parameters, "distanceSourceDetector")
     if source_to_detector < source_to_origin:
@@ -156,5 +173,5 @@ def _number(path: Path, parameters: dict[str, Any], name: str) -> float:
     except (TypeError, ValueError):
         number = math.nan
     if not (math.isfinite(number) and number > 0):
-        raise InputError(f"{path}: parameters.{name} must be one positive number, got {value!r}")
+        raise InputError(f"{path}: parameters.{name} must be one positive number, got {shown(value)}")
     return number

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sinograd.config.shown import shown
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError, ScanWarning
 from sinograd.geometry import FlatDetector, Geometry, ParallelBeam
@@ -88,7 +89,7 @@ def _tilts(path: Path, images: int) -> np.ndarray:
     tilts = np.array([number for word in words if (number := as_number(word)) is not None])
     if len(tilts) < len(words):
         bad = next(word for word in words if as_number(word) is None)
-        raise FormatError(f"{file} must hold one angle in degrees a line, got {bad!r:.80}")
+        raise FormatError(f"{file} must hold one angle in degrees a line, got {shown(bad)}")
     if len(tilts) != images or not np.isfinite(tilts).all():
         raise FormatError(
             f"{file} must hold {images} finite angles, one for each image of {path.name}, got {len(tilts)}"

@@ -31,6 +31,7 @@ from sinograd.data.scan import Scan
 from sinograd.errors import ScanWarning
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, ParallelBeam
 from sinograd.io.scans.format import ScanFormat
+from sinograd.io.scans.view_counts import count_advice
 from sinograd.io.storage.hdf5.layout import attribute, is_hdf5, opened
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 from sinograd.io.storage.hdf5.values import Values, attribute_text
@@ -40,7 +41,7 @@ PROJECTION, FLAT, DARK, INVALID, ALIGNMENT = 0, 1, 2, 3, -1
 _KEYS = ("image_key", "image_key_control")
 _DEEPEST = 6
 _MOST_GROUPS = 10_000  # groups and data sets that are looked at
-_GIVE = "give the geometry (geometry=, a Geometry or YAML file)"
+_GIVE = "give the geometry (geometry=, a Geometry or YAML file), or a YAML file beside it with the key hdf5"
 _MAGNIFIES = 1.001
 
 
@@ -233,7 +234,8 @@ def _angles(values: Values, detector: str, keys: np.ndarray) -> np.ndarray:
         degrees = degrees[turning == PROJECTION]
     elif len(degrees) != views.sum():
         raise values.error(
-            f"{len(degrees)} angles (/{name}) for {len(keys)} frames, {views.sum()} of them projections: {_GIVE}"
+            f"{len(degrees)} angles (/{name}) for {len(keys)} frames, {views.sum()} of them projections"
+            f"{count_advice(int(views.sum()), degrees, int((keys == FLAT).sum()), int((keys == DARK).sum()))}: {_GIVE}"
         )
     bad = int((~np.isfinite(degrees)).sum())
     if bad:

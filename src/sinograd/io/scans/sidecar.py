@@ -127,7 +127,9 @@ class Sidecar:
                     check_inside(path, self.path, key)
                 if found:
                     return ordered_files(found, self.degrees) if key == "projections" else natural_order(found)
-        raise MissingFileError(f"{self.path}: {key} {name!r} was not found, nor {base!r} in {self.path.parent}")
+        raise MissingFileError(
+            f"{self.path}: {key} {shown(name)} was not found, nor {shown(base)} in {self.path.parent}"
+        )
 
     def scan(
         self,
@@ -220,7 +222,7 @@ def read_sidecar(path: Path, geometry: Geometry | None = None) -> Sidecar:
         raise InputError(f"{path} describes a volume, not a scan (read it with sinograd.read_volume)")
     data = {key: value if key in _TEXTS else _with_points(value) for key, value in data.items()}
     if "beam" in data:
-        own: Geometry = geometry or _built(path, partial(_geometry, path, data))
+        own: Geometry = geometry or geometry_of(path, data)
         return Sidecar(path, own)
     unknown = [str(key) for key in data if key not in KEYS]
     if unknown:
@@ -230,9 +232,18 @@ def read_sidecar(path: Path, geometry: Geometry | None = None) -> Sidecar:
         )
     if geometry is not None:
         return Sidecar(path, geometry, data)
-    grid = data.get("grid")
-    suggested = None if grid is None else _built(path, partial(Grid.from_dict, grid))
-    return Sidecar(path, _built(path, partial(_geometry, path, data.get("geometry"))), data, suggested)
+    suggested = grid_of(path, data.get("grid"))
+    return Sidecar(path, geometry_of(path, data.get("geometry")), data, suggested)
+
+
+def geometry_of(path: Path, value: Any) -> Geometry:
+    """The geometry that an entry of the YAML file `path` is or names; InputError naming the file."""
+    return _built(path, partial(_geometry, path, value))
+
+
+def grid_of(path: Path, value: Any) -> Grid | None:
+    """The grid that an entry of the YAML file `path` is, None for None; InputError naming the file."""
+    return None if value is None else _built(path, partial(Grid.from_dict, value))
 
 
 def sidecar_text(scan: Scan, files: Mapping[str, str]) -> str:

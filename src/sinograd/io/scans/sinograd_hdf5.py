@@ -30,6 +30,7 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.config.shown import shown
 from sinograd.config.yaml import dump_yaml
 from sinograd.data.calibration import Calibration
 from sinograd.data.projections import Projections, shape_of
@@ -81,7 +82,7 @@ class SinogradHdf5(ScanFormat):
         with opened(path) as file:
             format = attribute_text(attribute(file, "format"))
             if format != FORMAT:
-                raise InputError(f"{path} is not a scan: its format is {format!r}, expected {FORMAT!r}")
+                raise InputError(f"{path} is not a scan: its format is {shown(format)}, expected {FORMAT!r}")
             check_version(file, VERSION, path)
             projections = _lazy(file, "projections", path)
             kind = str(attribute(file, "kind", "line integrals"))

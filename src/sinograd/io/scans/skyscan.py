@@ -30,6 +30,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sinograd.config.shown import shown
 from sinograd.data.calibration import Calibration
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError, ScanWarning
@@ -137,7 +138,7 @@ def _turn(ini: Ini) -> int:
     """How the gantry turns as views go on: 1 counter-clockwise seen from +z, -1 clockwise."""
     direction = ini.text(_SCAN, "Rotation Direction") or ini.text(_SCAN, "Gantry direction") or "CC"
     if direction.upper() not in ("CC", "CCW", "CW"):
-        raise InputError(f"{ini.path}: [{_SCAN}] Rotation Direction must be CC or CW, got {direction!r:.80}")
+        raise InputError(f"{ini.path}: [{_SCAN}] Rotation Direction must be CC or CW, got {shown(direction)}")
     return 1 if direction.upper() == "CW" else -1
 
 

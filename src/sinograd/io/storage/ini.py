@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from sinograd.config.regular_files import check_regular
+from sinograd.config.shown import shown
 from sinograd.errors import InputError
 from sinograd.io.storage.decimals import as_number
 
@@ -54,7 +55,7 @@ class Ini:
             return float(default)
         number = as_number(text)
         if number is None:
-            raise InputError(f"{self.path}: [{section}] {key} must be a number, got {text!r:.80}")
+            raise InputError(f"{self.path}: [{section}] {key} must be a number, got {shown(text)}")
         return number
 
     def positive(self, section: str, key: str, default: object = _REQUIRED) -> float:

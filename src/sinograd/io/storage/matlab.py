@@ -85,7 +85,9 @@ class _Hdf5:
     def _array(self, item: h5py.Dataset, name: str, depth: int) -> Any:
         import h5py
 
-        self._bytes += math.prod(item.shape or ()) * item.dtype.itemsize
+        if item.shape is None:  # a data space without any element
+            return np.empty(0)
+        self._bytes += math.prod(item.shape) * item.dtype.itemsize
         if self._bytes > LARGEST:
             raise self._damaged(f"the arrays up to /{name} have {self._bytes:,} bytes, {LARGEST:,} are read")
         if item.dtype.kind not in "fiubc" and item.dtype != h5py.ref_dtype:

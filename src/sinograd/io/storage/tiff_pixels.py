@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.config.shown import shown
 from sinograd.errors import InputError, MissingPackageError
 
 # Bytes of pixels that a byte of a file can hold, by the number of the compression: none, LZW (codes of up to 12 bits
@@ -60,7 +61,7 @@ def orientation_of(page: Any, where: str) -> int:
     """The tag Orientation, 1 where there is none; InputError for one that does not exist."""
     value = page.tags.valueof(274, default=1)
     if value not in ORIENTATIONS:
-        raise InputError(f"{where}Orientation is {value!r}, expected a number from 1 to 8")
+        raise InputError(f"{where}Orientation is {shown(value)}, expected a number from 1 to 8")
     return int(value)
 
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sinograd.config.near_keys import did_you_mean
+from sinograd.config.shown import shown
 from sinograd.data.units import UNITS, unit_name
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError, InputError, UnsupportedError
@@ -199,7 +200,7 @@ def stored_unit(path: Path, record: Mapping[str, Any]) -> str | None:
     try:
         return unit_name(unit if unit is None or isinstance(unit, str) else str(unit))
     except InputError as error:
-        raise FormatError(f"{path}: the unit must be one of {', '.join(UNITS)}, got {unit!r}") from error
+        raise FormatError(f"{path}: the unit must be one of {', '.join(UNITS)}, got {shown(unit)}") from error
 
 
 def provenance_of(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,7 +10,6 @@ takes.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.config.json import load_json
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError
@@ -40,7 +40,7 @@ class ItkFormat(VolumeFormat):
     def record(self, fields: Mapping[str, str]) -> dict[str, Any]:
         """What the fields of a file tell."""
         try:
-            record = json.loads(fields.get(FIELD, "{}"))
+            record = load_json(fields.get(FIELD, "{}"))
         except ValueError:
             return {}
         return record if isinstance(record, dict) else {}

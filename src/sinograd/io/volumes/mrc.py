@@ -18,13 +18,13 @@ int16, float64 and whole numbers beyond 16 bits float32; booleans are int8.
 
 from __future__ import annotations
 
-import json
 import struct
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from sinograd.config.json import load_json
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError
@@ -80,7 +80,7 @@ def _record(header: MrcHeader) -> dict[str, Any]:
     if header.integers[26:27].tobytes() == _TYPE:
         with open(header.path, "rb") as file:
             file.seek(HEADER_BYTES)
-            record = json.loads(file.read(header.offset - HEADER_BYTES))
+            record = load_json(file.read(header.offset - HEADER_BYTES))
         if not isinstance(record, dict) or not isinstance(record.get("shape"), list):
             raise FormatError("the JSON text of its extended header is no record of a volume")
         return record

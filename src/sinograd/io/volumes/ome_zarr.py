@@ -24,6 +24,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.config.shown import shown
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError, OutOfMemory
@@ -166,7 +167,7 @@ def _inner_path(path: Any) -> str:
     """The path of an array below its group."""
     parts = path.split("/") if isinstance(path, str) else []
     if not all(part and part not in (".", "..") for part in parts) or not parts or "\\" in path or ":" in path:
-        raise FormatError(f"the path of the finest level is {path!r:.80}, expected one below the group")
+        raise FormatError(f"the path of the finest level is {shown(path)}, expected one below the group")
     return path
 
 
@@ -202,7 +203,7 @@ def _placed(multiscale: dict[str, Any], stored: tuple[int, ...]) -> tuple[tuple[
         elif transform["type"] == "translation":
             translation = translation + np.array(transform["translation"], dtype=np.float64)
         else:
-            raise FormatError(f"coordinate transformation {transform['type']!r} is not supported")
+            raise FormatError(f"coordinate transformation {shown(transform['type'])} is not supported")
     axes = multiscale["axes"]
     space = [i for i, axis in enumerate(axes) if axis.get("type") == "space"]
     names = [axes[i]["name"] for i in space]

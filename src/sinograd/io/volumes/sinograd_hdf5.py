@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sinograd.config.shown import shown
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError
@@ -89,7 +90,7 @@ def _record(file: h5py.File, path: Path) -> dict[str, Any]:
     name = attribute_text(attribute(file, "format"))
     if name != FORMAT:
         more = " (read it with sinograd.read)" if name == "sinograd-scan" else ""
-        raise FormatError(f"{path} is not a volume: its format is {name!r}, expected {FORMAT!r}{more}")
+        raise FormatError(f"{path} is not a volume: its format is {shown(name)}, expected {FORMAT!r}{more}")
     check_version(file, VERSION, path)
     dataset = numbers(file, "volume", path)
     names = [name for name in ("spacing_mm", "center_mm", "unit", "dtype") if name in dataset.attrs]

@@ -6,10 +6,10 @@ in mm; spacing, centre, unit and provenance are JSON in ImageJ's Info or OME's D
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sinograd.config.json import load_json
 from sinograd.config.xml import load_xml
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
@@ -75,7 +75,7 @@ def _record(file: tifffile.TiffFile) -> Any:
         content = file.imagej_metadata.get("Info")
     else:
         content = _ome_description(file.ome_metadata)
-    return json.loads(content) if content else {}
+    return load_json(content) if content else {}
 
 
 def _ome_description(content: str | None) -> str | None:

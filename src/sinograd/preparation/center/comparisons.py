@@ -45,6 +45,10 @@ class Comparison(Protocol):
         """
         ...
 
+    def coarser(self) -> Comparison | None:
+        """The same lines from views farther apart, which err more where detail moves fast; None where all are used."""
+        ...
+
 
 class Conjugates:
     """Every ray against its reversal (a + pi - 2 gamma, -gamma), where views on both sides of that angle exist."""
@@ -85,6 +89,9 @@ class Conjugates:
         one, two, pairs = (part.reshape(data.columns, -1).T for part in (self._own, low, mask))
         return one, two, pairs
 
+    def coarser(self) -> None:
+        """See `Comparison.coarser`."""
+
     def _bracket(self, angles: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
         """The views before and after each angle, how far it is between them, and whether that is close enough."""
         angles = np.mod(angles, TURN)
@@ -107,10 +114,13 @@ class Seam:
 
     name, twice = "ends of the half turn", False
 
-    def __init__(self, sinograms: Sinograms, first: float, last: float) -> None:
-        """first, last: angles of the first and last view, last up to half a turn (or little more) from first."""
-        self._data = sinograms
-        span = sinograms.step * max(2.0, round(SEAM_MOTION / (sinograms.step * sinograms.columns / 3)))
+    def __init__(self, sinograms: Sinograms, first: float, last: float, more: int = 0) -> None:
+        """first, last: angles of the first and last view, last up to half a turn (or little more) from first; more:
+        views beyond those that are fitted by default.
+        """
+        self._data, self._ends = sinograms, (first, last, more)
+        views = more + max(2, round(SEAM_MOTION / (sinograms.step * sinograms.columns / 3)))
+        span = sinograms.step * views
         behind = np.mod(sinograms.angles - first + math.pi, TURN) - math.pi + first
         meeting = (first + last - math.pi) / 2
         reversed_ = np.mod(behind + math.pi - meeting + math.pi, TURN) - math.pi
@@ -126,6 +136,11 @@ class Seam:
         """See `Comparison.pairs`; a row is a sinogram."""
         mirrored, seen = _mirrored(self._spline, self._data.fan(offset))
         return self._own, mirrored.T, np.broadcast_to(seen & self._followed, self._own.shape)
+
+    def coarser(self) -> Seam:
+        """See `Comparison.coarser`: lines fitted over one view more."""
+        first, last, more = self._ends
+        return Seam(self._data, first, last, more + 1)
 
 
 def seam_ends(sinograms: Sinograms) -> tuple[float, float] | None:

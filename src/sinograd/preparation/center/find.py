@@ -83,10 +83,10 @@ def find_center(
     than half a turn have such pairs; a parallel scan over half a turn meets itself at its ends. The offset is the one
     at which the mismatch of both, relative to what they hold, is least: searched coarsely over the whole reach, then
     with ever finer columns down to the detector's own. What changes slowly along a row does not count, so that drift
-    of the beam and objects larger than the field of view do no harm. The standard error comes from the curvature of
-    the mismatch and from how much its slope differs between parts of the scan (the sandwich estimate of H. White,
-    Econometrica 50(1), 1982), at the level at which it is smallest; to it comes what two levels differ by:
-    without noise it is the interpolation between columns and views that errs.
+    of the beam and objects larger than the field of view do no harm. The standard error counts noise, what the
+    sampling of columns and views errs by, and other offsets that noise may have hidden the right one among
+    (`sinograd.preparation.center.refine`): in simulations of all kinds of scan the truth lies within two of it in at
+    least 90 of 100 draws. It is 1 to 3 times the true error, more where the method happens to err little without noise.
 
     Reads the rows it needs: those next to the plane of the orbit of a cone beam, up to eight bands of a parallel one;
     it holds those and a few copies (at most some 2 million samples each), and reads 64 MB at a time.
@@ -112,7 +112,7 @@ def find_center(
         sinograms = read_sinograms(projections, geometry, rows, progress)
         make = choose_comparison(sinograms)
         search = search_center(make, sinograms, reach)
-        offset, error = refine_center(make, sinograms, search.joined, search.best)
+        offset, error = refine_center(make, sinograms, search)
         senses = compare_senses(sinograms, reach)
     doubts = _doubts(search, offset, error, sinograms.columns)
     if senses is not None and senses.is_reversed:

@@ -85,7 +85,7 @@ def compare_centers(sinograms: Sinograms, reach: float = _REACH) -> CenterCheck:
     """
     make = choose_comparison(sinograms, _SAMPLES)
     search = search_center(make, sinograms, reach)
-    offset, error = refine_center(make, sinograms, search.joined, search.best)
+    offset, error = refine_center(make, sinograms, search)
     level = make(sinograms.binned(search.joined))
     best, pairs = mismatch(level, offset)
     nominal, pairs_nominal = mismatch(level, 0.0)

@@ -23,8 +23,8 @@ from sinograd.preparation.center.sinogram import MOST_SAMPLES, Sinograms
 COARSE_COLUMNS, LEAST_COLUMNS = 128, 24
 LEAST_SHARE = 0.05
 
-# Neighbouring elements that share their noise.
-SHARED = 3
+# Neighbouring elements that share their noise, and the largest correlation that is told from 1.
+SHARED, CORRELATION = 3, 1 - 1e-6
 
 Make = Callable[[Sinograms], Comparison]
 
@@ -56,10 +56,25 @@ class Search:
 
     def rival(self, distance: float) -> float:
         """The least mismatch of the other minima, those farther than `distance` from the best; inf without any."""
+        return float(self.criterion[self._minima(distance)].min(initial=math.inf))
+
+    def ambiguity(self, offset: float) -> float:
+        """Root mean square distance of other minima from an offset, each counted by how likely it is the right one:
+        exp(z^2 / 2) with Fisher's z of the correlation (1 - mismatch) in its standard deviations by noise alone.
+        """
+        minima = self._minima(2 * self.joined)
+        best = int(np.nanargmin(self.criterion))
+        correlation = np.clip(1 - self.criterion, 0, CORRELATION)
+        z2 = np.arctanh(correlation) ** 2 * self.pairs
+        likely = np.exp(np.minimum((z2[minima] - z2[best]) / 2, 0.0))
+        return math.sqrt(float((likely * (self.candidates[minima] - offset) ** 2).sum() / (1 + likely.sum())))
+
+    def _minima(self, distance: float) -> np.ndarray:
+        """Indices of the candidates at which the criterion is least about, farther than `distance` from the best."""
         values = np.nan_to_num(self.criterion, nan=math.inf)
         padded = np.concatenate([[math.inf], values, [math.inf]])
-        minima = (values <= padded[:-2]) & (values <= padded[2:]) & (abs(self.candidates - self.best) > distance)
-        return float(values[minima].min(initial=math.inf))
+        lowest = (values <= padded[:-2]) & (values <= padded[2:]) & np.isfinite(values)
+        return np.nonzero(lowest & (abs(self.candidates - self.best) > distance))[0]
 
 
 def search_center(make: Make, sinograms: Sinograms, reach: float) -> Search:

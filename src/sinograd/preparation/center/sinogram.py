@@ -78,6 +78,14 @@ class Sinograms:
         vectors[:, 2] *= factor
         return Sinograms(values, self.angles, vectors, self.divergent, factor * self.joined)
 
+    def thinned(self, every: int, first: int) -> Sinograms:
+        """With one of `every` columns, from column `first` on."""
+        values = np.ascontiguousarray(self.values[..., first::every])
+        middle = first + every * (values.shape[-1] - 1) / 2
+        vectors = slid(self.vectors, 0.0, middle - (self.columns - 1) / 2)
+        vectors[:, 2] *= every
+        return Sinograms(values, self.angles, vectors, self.divergent, every * self.joined)
+
     def negated(self) -> Sinograms:
         """The same views of a scan that turned the other way."""
         angles = np.mod(-self.angles, 2 * math.pi)

@@ -9,9 +9,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sinograd.data.lengths import length_text
 from sinograd.errors import CoverageWarning
 from sinograd.geometry import Geometry, Grid
 from sinograd.recon.analytic.angular import AngularSampling, angular_sampling
+from sinograd.recon.analytic.missing_views import missing_views
 from sinograd.recon.analytic.orbit import Orbit, check_axis_seen, circular_orbit, defined_for
 from sinograd.recon.analytic.redundancy import conjugate, detector_edges, ray_confidence
 from sinograd.recon.analytic.virtual_detector import upright_detector
@@ -19,6 +21,7 @@ from sinograd.recon.analytic.virtual_detector import upright_detector
 # Rays and directions the report samples; the share of missing rays above which a reconstruction warns.
 ANGLES, FANS = 1440, 65
 TOLERATED = 1e-3
+FEW = 20  # views whose number is said
 # Degrees: rays further than this from every view were not measured, however few views there are; and steps between
 # directions above which the report gives the detail that they bear.
 FARTHEST_DEG, COARSE_DEG = 22.5, 3.0
@@ -38,6 +41,10 @@ class Coverage:
         largest_arc_deg: degrees between neighbouring directions in which rays through the axis were measured, at most
             (180 for a single one).
         radius: mm from the axis to the edge of the field of view.
+        views: how many.
+        views_deg: the first and the last view (from, to) of each measured arc, degrees.
+        missing_views_deg: arcs (from, to) of views that would complete the scan, degrees. Other sets may, too, as a
+            ray is measured from either side.
     """
 
     missing: float
@@ -47,6 +54,9 @@ class Coverage:
     complete_radius: float = 0.0
     largest_arc_deg: float = 0.0
     radius: float = 0.0
+    views: int = 0
+    views_deg: tuple[tuple[float, float], ...] = ()
+    missing_views_deg: tuple[tuple[float, float], ...] = ()
 
     def detail(self, distance: float | None = None) -> float:
         """The finest detail, mm, that the views sample at a distance from the axis, mm (the edge of the field of view).
@@ -59,6 +69,34 @@ class Coverage:
     def complete(self) -> bool:
         """Whether every ray was measured (but for one in a thousand, at the edges)."""
         return self.missing <= TOLERATED
+
+    @property
+    def summary(self) -> str:
+        """What is missing and what comes of it, in a sentence for who takes the scan."""
+        parts = [self._views_in_words()]
+        if self.directions_deg:
+            beyond = f" {length_text(self.complete_radius, 3)} or more from the axis" if self.complete_radius else ""
+            parts.append(f"structures along {self._directions_in_words()} will be smeared{beyond}")
+        return "; ".join(parts)
+
+    def _views_in_words(self) -> str:
+        count = f"{self.views} view{'s' * (self.views > 1)}" if self.views < FEW else "views"
+        text = f"{count} {'at' if self.views == 1 else 'from'} {_degrees(self.views_deg)}"
+        if self.complete:
+            return text
+        share = f"({100 * self.missing:.2g} % of the rays)"
+        if self.largest_arc_deg >= 180:
+            return f"{text}, all in one direction {share}"
+        if not self.gaps_deg:
+            return f"{text}, up to {self.largest_arc_deg:.0f} degrees apart, are too few {share}"
+        words = [("degrees missing ", arc) if n == 0 else ("", arc) for n, arc in enumerate(self.missing_views_deg)]
+        arcs = [f"{_whole(high - low)} {word}around {_whole((low + high) / 2 % 360)}" for word, (low, high) in words]
+        return f"{text}, {_listed(arcs) or 'some rays are missing'} {share}"
+
+    def _directions_in_words(self) -> str:
+        if sum(high - low for low, high in self.directions_deg) >= 180:
+            return "all directions"
+        return f"{_degrees(self.directions_deg)} (from +x towards +y)"
 
     def __str__(self) -> str:
         arcs = _listed([f"{low:.1f} to {high:.1f}" for low, high in self.directions_deg])
@@ -122,6 +160,8 @@ def measure_coverage(orbit: Orbit, sampling: AngularSampling) -> Coverage:
     gaps = tuple((_round(low), _round(high)) for low, high in sampling.gaps)
     measured = 360.0 if sampling.closed else sum(math.degrees(end - start) for start, end in sampling.arcs)
     arcs = _arcs(direction[~seen].tolist()) if missing > TOLERATED else ()
+    lacking = missing_views(seen, gamma[0], sampling, orbit.divergent) if missing > TOLERATED else ()
+    step = 360 / ANGLES
     return Coverage(
         missing,
         arcs,
@@ -130,7 +170,33 @@ def measure_coverage(orbit: Orbit, sampling: AngularSampling) -> Coverage:
         complete_radius=_complete_radius(orbit, gamma[0], seen.all(0)),
         largest_arc_deg=math.degrees(largest_arc(orbit.angles)),
         radius=_radius(orbit, max(abs(edges[0]), abs(edges[1]))),
+        views=len(orbit.angles),
+        views_deg=_first_and_last(orbit.angles, sampling),
+        missing_views_deg=tuple((first * step, (first + count) * step) for first, count in lacking),
     )
+
+
+def _first_and_last(angles: Tensor, sampling: AngularSampling) -> tuple[tuple[float, float], ...]:
+    """The first and the last view of each measured arc, degrees, from -180 to 360; the least and the most of a
+    turn that is whole, or that one gap interrupts."""
+    turn = 2 * math.pi
+    wrapped = torch.remainder(angles.double() + 1e-9, turn)
+    whole = ((math.degrees(float(wrapped.min())), math.degrees(float(wrapped.max()))),)
+    if sampling.closed:
+        return whole
+    ends = []
+    for start, end in sampling.arcs:
+        after = torch.remainder(angles.double() - start, turn)
+        inside = after[after <= end - start + 1e-9]
+        low = start + float(inside.min())
+        turns = math.floor((low + 1e-9) / turn) * turn
+        low, high = low - turns, start + float(inside.max()) - turns
+        if high >= turn - 1e-9:
+            if len(sampling.arcs) == 1 and high - low > math.pi:
+                return whole
+            low, high = low - turn, high - turn
+        ends.append((math.degrees(low), math.degrees(high)))
+    return tuple(sorted(ends))
 
 
 def largest_arc(angles: Tensor) -> float:
@@ -151,22 +217,26 @@ def _near(angles: Tensor, views: Tensor) -> Tensor:
 
 
 def warn_of_missing_rays(orbit: Orbit, sampling: AngularSampling, grid: Grid) -> None:
-    """A `CoverageWarning` with numbers where rays through the grid are missing, or where the orbit is no circle.
+    """A `CoverageWarning` where rays through the grid are missing, or where the orbit is no circle.
 
     A scan whose detector stands a little to the side may still measure every ray of the circle up to its nearer edge;
     a grid no wider than that circle needs nothing else.
     """
     measured = measure_coverage(orbit, sampling)
-    if not measured.complete and measured.complete_radius < _half_width(grid):
+    if lacks_rays(measured, grid):
         start = f"from {measured.complete_radius:.4g} mm from" if measured.complete_radius else "from"
-        warnings.warn(
+        details = (
             f"{measured}. Expect amplitudes about {100 * measured.missing:.1f} % low where rays are missing, and "
-            f"streaks and shape distortions along the missing directions, {start} the axis outwards.",
-            CoverageWarning,
-            stacklevel=4,
+            f"streaks and shape distortions along the missing directions, {start} the axis outwards."
         )
+        warnings.warn(CoverageWarning(measured.summary, details), stacklevel=4)
     for text in orbit.deviations:
-        warnings.warn(f"geometry: {text}", CoverageWarning, stacklevel=4)
+        warnings.warn(CoverageWarning(f"geometry: {text}"), stacklevel=4)
+
+
+def lacks_rays(measured: Coverage, grid: Grid) -> bool:
+    """Whether rays through the grid are missing."""
+    return not measured.complete and measured.complete_radius < _half_width(grid)
 
 
 def _half_width(grid: Grid) -> float:
@@ -194,6 +264,18 @@ def _radius(orbit: Orbit, fan: float) -> float:
 def _listed(items: list[str], most: int = 4) -> str:
     more = f" and {len(items) - most} more" if len(items) > most else ""
     return ", ".join(items[:most]) + more
+
+
+def _degrees(arcs: tuple[tuple[float, float], ...], most: int = 4) -> str:
+    """Arcs in whole degrees."""
+    ends = [(_whole(low), _whole(high)) for low, high in arcs]
+    texts = [first if first == last else f"{first} to {last}" for first, last in ends]
+    more = f" and {len(texts) - most} more ranges" if len(texts) > most else ""
+    return f"{', '.join(texts[:most])} degrees{more}"
+
+
+def _whole(angle: float) -> str:
+    return f"{math.floor(angle + 0.5):d}"
 
 
 def _round(angle: float) -> float:

@@ -38,6 +38,7 @@ from sinograd.ops.memory import enough_memory
 from sinograd.ops.projection_tables import WHOLE, Portion
 from sinograd.ops.slab_plan import Slab
 from sinograd.ops.transfers import uploaded
+from sinograd.recon.algorithms import any_orbit_algorithms
 from sinograd.recon.analytic.circular import CircularScan, circular_scan
 from sinograd.recon.analytic.coverage import Coverage, measure_coverage, warn_of_missing_rays
 from sinograd.recon.analytic.orbit import defined_for
@@ -130,7 +131,8 @@ class FilteredBackprojection:
             CoverageWarning: rays through the grid are missing.
         """
         name = "FDK" if isinstance(geometry, ConeBeam) else "filtered backprojection"
-        with defined_for(name):
+        others = ", ".join(any_orbit_algorithms(type(geometry).__name__))
+        with defined_for(name, f"; iterative algorithms take any orbit: {others}"):
             scan = circular_scan(geometry, truncation)
         check_directions(geometry, grid)
         if warn:

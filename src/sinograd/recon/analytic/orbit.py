@@ -37,20 +37,21 @@ class UndefinedGeometryError(InputError):
     Args:
         reason: words that follow the name of what is not defined: "needs ...", "is defined for ...".
         name: of that.
+        advice: what takes the geometry.
     """
 
-    def __init__(self, reason: str, name: str = "filtered backprojection") -> None:
-        super().__init__(f"geometry: {name} {reason}")
+    def __init__(self, reason: str, name: str = "filtered backprojection", advice: str = "") -> None:
+        super().__init__(f"geometry: {name} {reason}{advice}")
         self.reason = reason
 
 
 @contextmanager
-def defined_for(name: str) -> Iterator[None]:
-    """Inside, an `UndefinedGeometryError` says that `name` is what is not defined."""
+def defined_for(name: str, advice: str = "") -> Iterator[None]:
+    """Inside, an `UndefinedGeometryError` says that `name` is what is not defined, and what is."""
     try:
         yield
     except UndefinedGeometryError as error:
-        raise UndefinedGeometryError(error.reason, name) from None
+        raise UndefinedGeometryError(error.reason, name, advice) from None
 
 
 @dataclass(frozen=True)

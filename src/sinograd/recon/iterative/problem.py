@@ -12,6 +12,7 @@ from sinograd.geometry import Geometry, Grid
 from sinograd.recon.directions import check_directions
 from sinograd.recon.iterative.checks.adjointness import warn_if_unmatched
 from sinograd.recon.iterative.inner_products import dot, norm
+from sinograd.recon.iterative.missing_rays import warn_of_missing_rays
 from sinograd.recon.iterative.operators import Operator, check_operator, own, shape_of
 from sinograd.recon.iterative.rays_beside import warn_of_rays_beside
 
@@ -35,6 +36,7 @@ class Problem:
 
     Warns:
         UnmatchedPairWarning: A.T is not the adjoint of A.
+        CoverageWarning: rays through the grid are missing.
         GridWarning: rays that miss the grid are attenuated: the object is larger than the grid.
     """
 
@@ -61,6 +63,7 @@ class Problem:
         self._data_norm: Tensor | None = None
         with torch.no_grad():
             warn_if_unmatched(operator, self.image_shape, self.data_shape, self.projections)
+        warn_of_missing_rays(operator)
         warn_of_rays_beside(operator, self.image_shape, self.projections, self.weights)
 
     @property

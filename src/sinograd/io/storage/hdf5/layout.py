@@ -8,7 +8,6 @@ ones.
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sinograd.config.json import load_json
 from sinograd.config.regular_files import check_regular
 from sinograd.config.yaml import load_yaml
 from sinograd.data.blocks import view_blocks
@@ -215,7 +215,7 @@ def mapping(file: h5py.File, name: str, path: Path) -> dict[str, Any]:
     """The text dataset `name`, JSON or YAML, as a dictionary; ValueError when it is none."""
     content = text(file, name, path)
     try:
-        value = json.loads(content) if content.lstrip().startswith("{") else load_yaml(content)
+        value = load_json(content) if content.lstrip().startswith("{") else load_yaml(content)
     except (ValueError, RecursionError) as error:
         raise InputError(f"{path}: /{name} cannot be read: {error}") from error
     if not isinstance(value, dict):

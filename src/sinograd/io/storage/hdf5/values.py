@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sinograd.config.shown import shown
 from sinograd.errors import InputError, ScanWarning
 from sinograd.io.storage.hdf5.layout import attribute, check_text, numbers
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
@@ -157,7 +158,7 @@ class Values:
             return units[default]
         key = unit.lower() if unit.lower() in units else unit.lower().removesuffix("s")
         if key not in units:
-            raise self.error(f"/{name} has units {unit!r}, known are {', '.join(units)}")
+            raise self.error(f"/{name} has units {shown(unit)}, known are {', '.join(units)}")
         return units[key]
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.config.regular_files import check_regular
+from sinograd.config.shown import shown
 from sinograd.errors import InputError, OutOfMemory
 
 if TYPE_CHECKING:
@@ -157,7 +158,7 @@ def rescale(header: Dataset, path: Path) -> tuple[float, float]:
         raise InputError(f"{path} has no RescaleSlope and RescaleIntercept: its values are no Hounsfield units")
     kind = str(header.get("RescaleType") or "HU")
     if kind != "HU":
-        raise InputError(f"{path}: RescaleType is {kind!r}, expected HU")
+        raise InputError(f"{path}: RescaleType is {shown(kind)}, expected HU")
     if not math.isfinite(float(slope)) or float(slope) == 0 or not math.isfinite(float(intercept)):
         raise InputError(f"{path}: RescaleSlope {slope} and RescaleIntercept {intercept} give no values")
     return float(slope), float(intercept)

@@ -1,0 +1,35 @@
+"""Lengths in words. Truth: the SI prefixes."""
+
+from __future__ import annotations
+
+import pytest
+
+from sinograd.data.lengths import length_text, length_unit
+
+
+@pytest.mark.parametrize(
+    ("millimetres", "text"),
+    [
+        (0.0, "0 mm"),
+        (6.5e-5, "65 nm"),
+        (9.999e-4, "999.9 nm"),
+        (0.001, "1 um"),
+        (0.00065, "650 nm"),
+        (0.0123456, "12.35 um"),
+        (0.099, "99 um"),
+        (0.1, "0.1 mm"),
+        (-0.05, "-50 um"),
+        (1536.0, "1536 mm"),
+        (50_000.0, "50 m"),
+        ((2.0, 0.05), "2 x 0.05 mm"),
+        ((0.002, 0.001, 0.001), "2 x 1 x 1 um"),
+    ],
+)
+def test_the_unit_that_fits(millimetres: float, text: str) -> None:
+    assert length_text(millimetres) == text
+
+
+def test_sign_digits_and_separator() -> None:
+    assert length_text(0.00123456, digits=3, sign="+") == "+1.23 um"
+    assert length_text([1.0, 2.0], between=", ") == "1, 2 mm"
+    assert length_unit([0.0, float("inf")]) == ("mm", 1.0)
