@@ -11,7 +11,7 @@ from torch import Tensor
 from sinograd.ops.bilateral_kernels import bilateral, bilateral_backward
 from sinograd.ops.bilateral_reference import Filtered, bilateral_backward_vjp
 from sinograd.ops.bilateral_tangents import filter_tangents, gradient_tangents
-from sinograd.ops.derivatives import followed, primals, traced, transformed
+from sinograd.ops.derivatives import followed, primals, traced, transformed, untraced
 
 
 def filtered(
@@ -24,7 +24,7 @@ def filtered(
 
 class _Filter(torch.autograd.Function):
     @staticmethod
-    @torch._disable_dynamo
+    @untraced
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         x: Tensor, guide: Tensor | None, spatial: Tensor, of_range: Tensor, window: tuple[int, ...]
     ) -> tuple[Tensor, Tensor]:
@@ -46,13 +46,13 @@ class _Filter(torch.autograd.Function):
         return to_x, None if saved[1] is None else to_guide, *to_sigmas, None
 
     @staticmethod
-    @torch._disable_dynamo
+    @untraced
     def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         with followed():
             return filter_tangents(Filtered(*primals(ctx.saved_tensors)), tangents[:4], ctx.window)  # type: ignore[arg-type]
 
     @staticmethod
-    @torch._disable_dynamo
+    @untraced
     def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
         info: Any, dims: tuple[Any, ...], *arguments: Any
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
@@ -67,7 +67,7 @@ class _Filter(torch.autograd.Function):
 
 class _Gradient(torch.autograd.Function):
     @staticmethod
-    @torch._disable_dynamo
+    @untraced
     def forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return bilateral_backward(*arguments)
 
@@ -86,13 +86,13 @@ class _Gradient(torch.autograd.Function):
         return *bilateral_backward_vjp(cotangents, grad_output, grad_normaliser, Filtered(*tensors), ctx.window), None
 
     @staticmethod
-    @torch._disable_dynamo
+    @untraced
     def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         with followed():
             return gradient_tangents(primals(ctx.saved_tensors), tangents[:8], ctx.window)
 
     @staticmethod
-    @torch._disable_dynamo
+    @untraced
     def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
         info: Any, dims: tuple[Any, ...], *arguments: Any
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:

@@ -27,6 +27,9 @@ from sinograd.errors import UnsupportedError
 
 Function = Callable[[Tensor], Tensor]
 
+# For the rules of torch.autograd.Functions, which torch.compile cannot trace.
+untraced = torch._disable_dynamo  # pyright: ignore[reportPrivateImportUsage]
+
 
 def linear(x: Tensor, function: Function, adjoint: Function) -> Tensor:
     """`function(x)` with the derivatives of a linear function; each of the two is the derivative of the other.
@@ -129,7 +132,7 @@ def numbers(tensor: Tensor) -> list[float]:
 
 class _Linear(torch.autograd.Function):
     @staticmethod
-    @torch._disable_dynamo
+    @untraced
     def forward(x: Tensor, function: Function, adjoint: Function) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return function(x.detach())
 
@@ -143,13 +146,13 @@ class _Linear(torch.autograd.Function):
         return linear(gradient, adjoint, function), None, None
 
     @staticmethod
-    @torch._disable_dynamo
+    @untraced
     def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         with followed():
             return linear(tangent, *ctx.pair)
 
     @staticmethod
-    @torch._disable_dynamo
+    @untraced
     def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
         info: Any, dims: tuple[int | None, ...], x: Tensor, function: Function, adjoint: Function
     ) -> tuple[Tensor, int]:

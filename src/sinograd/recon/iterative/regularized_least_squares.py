@@ -142,6 +142,7 @@ class _Solve(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, right: Tensor | None, weight: Tensor | None, _: None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         value, x = primals(ctx.saved_tensors)
+        assert x is not None
         with followed():
             change = torch.zeros_like(x) if right is None else right
             change = change if weight is None else change - x * weight
