@@ -25,6 +25,7 @@ MAX_PARAMETERS = 7
 
 # Functions with more than seven parameters. Public ones are called by users, with keywords.
 PUBLIC = {
+    "datasets.patches.Patches.__init__",
     "evaluation.evaluate.evaluate",
     "geometry.cone.ConeBeam.circular",
     "geometry.cone.ConeBeam.helical",
@@ -32,6 +33,7 @@ PUBLIC = {
     "geometry.fan.FanBeam.short_scan",
     "layers.unrolled.Unrolled.__init__",
     "metrics.structural_similarity.ssim",
+    "morphometry.analysis.analyse",
     "ops.backprojection.add_backprojection",
     "phantoms.bone.bone",
     "phantoms.tibia.tibia",
@@ -53,6 +55,7 @@ PUBLIC = {
     "view.page.save_page",
     "view.slices.save_preview",
     "workflows.conversion.convert",
+    "workflows.bone.measure_bone",
     "workflows.denoising.denoise",
     "workflows.reconstruction.reconstruct",
     "workflows.simulation.simulate",

@@ -142,7 +142,8 @@ def written(path: Path) -> str:
 
 def json_text(record: Mapping[str, Any]) -> str:
     """One JSON object."""
-    return json.dumps(record, ensure_ascii=False, indent=1)
+    text = json.dumps(record, ensure_ascii=False, indent=1)
+    return "".join(s if s.isprintable() or s == "\n" else json.dumps(s)[1:-1] for s in text)
 
 
 def reconstruction_lines(request: Request, result: Reconstruction) -> Lines:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from sinograd.config.near_keys import did_you_mean
+from sinograd.config.shown import some
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import checks
 from sinograd.preparation.shifts import EDGES
@@ -106,5 +107,5 @@ class Preparation:
         unknown = [str(key) for key in data if key not in names]
         if unknown:
             hint = did_you_mean(unknown, names)
-            raise InputError(f"unknown preparation key {', '.join(unknown)}; allowed: {', '.join(names)}{hint}")
+            raise InputError(f"unknown preparation key {some(unknown)}; allowed: {', '.join(names)}{hint}")
         return cls(**data)
