@@ -126,8 +126,7 @@ class FilteredBackprojection:
             warn: of rays that are missing.
 
         Raises:
-            InputError: filtered backprojection is not defined for the geometry, the detector does not see the axis, or
-                all views look in one direction.
+            InputError: it is not defined for the geometry, the detector sees no axis, all views look in one direction.
 
         Warns:
             CoverageWarning: rays through the grid are missing.
