@@ -7,16 +7,40 @@ formats are entered before general ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
 
 from sinograd.config.regular_files import check_regular
 from sinograd.errors import FormatError, InputError, MissingFileError, UnsupportedError
+from sinograd.files.commit import settle
 from sinograd.io.storage.optional import check_extra
 from sinograd.registry import Entry, Registry
 
 HEAD_BYTES = 1024
+_OTHERS = (".png", ".jpg", ".jpeg", ".html", ".csv", ".txt", ".json", ".gz", ".zip", ".vti", ".vtk", ".stl", ".raw")
+_FOLDERS: ContextVar[bool] = ContextVar("folders_written", default=False)
+
+
+@contextmanager
+def folders_written(folders: bool = True) -> Iterator[None]:
+    """Inside, a name to write with a suffix that is none, denoised_v1.2, is that of a folder, as is one without."""
+    token = _FOLDERS.set(folders)
+    try:
+        yield
+    finally:
+        _FOLDERS.reset(token)
+
+
+def is_known_suffix(suffix: str) -> bool:
+    """Whether a suffix, in lower case, belongs to a format of scans or volumes, or to pictures and tables."""
+    from sinograd.choices import SCAN_FORMATS, VOLUME_FORMATS
+
+    entries = (*SCAN_FORMATS.entries(), *VOLUME_FORMATS.entries())
+    return suffix in _OTHERS or any(suffix in suffixes_of(entry) for entry in entries)
 
 
 class Format:
@@ -62,8 +86,7 @@ def find_format(registry: Registry[Any], path: Path) -> Choice:
     by_name = [entry for entry in registry.entries() if path_suffix(registry, path) in suffixes_of(entry)]
     for entry in by_name[:1]:
         _check_package(entry, path)
-    if not path.exists():
-        raise MissingFileError(f"{path} does not exist")
+    check_exists(path)
     head = file_head(path)
     entry = first_match(registry, path, head)
     if entry is not None:
@@ -78,6 +101,14 @@ def find_format(registry: Registry[Any], path: Path) -> Choice:
     raise FormatError(
         f"{path} is in no known format of {_holds(registry)}s{start}. Known formats: {known_formats(registry)}"
     )
+
+
+def check_exists(path: Path) -> None:
+    """MissingFileError unless there is such a path; one that a process died over gets its name first."""
+    if not path.exists():
+        settle(path.parent)
+    if not path.exists():
+        raise MissingFileError(f"{path} does not exist")
 
 
 def matching_format(registry: Registry[Any], path: Path) -> Choice | None:
@@ -95,6 +126,8 @@ def writing_format(registry: Registry[Any], path: Path, name: str | None = None)
     Raises InputError for an unknown suffix or name, a format that is only read, or a package that is missing.
     """
     suffix = path_suffix(registry, path)
+    if _FOLDERS.get() and not is_known_suffix(suffix):
+        suffix = ""
     entries = [entry for entry in registry.entries() if writing_suffixes(entry)]
     if name is not None:
         if name not in [entry.name for entry in entries]:

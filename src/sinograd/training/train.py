@@ -18,6 +18,7 @@ from sinograd.config.schema import to_plain
 from sinograd.data import make_provenance
 from sinograd.datasets import PairedVolume
 from sinograd.errors import ConfigError, InputError, MissingPackageError, Stopped
+from sinograd.files.inputs import inputs
 from sinograd.models import save_model
 from sinograd.ops.devices import compute_device
 from sinograd.training.batches import Batches, build_batches
@@ -27,6 +28,7 @@ from sinograd.training.data import Progress, ScanStack, Stack, TrainingData, loa
 from sinograd.training.distributed import check_processes, leave_group, rank_of
 from sinograd.training.effect import shares_of_training, warn_without_effect
 from sinograd.training.history import History, save_curves
+from sinograd.training.resumed import check_resumed_run, data_files, file_records
 from sinograd.training.run_folder import RunFolder
 
 _LEAST_STEPS = 10  # of a run that is expected to have an effect
@@ -92,6 +94,19 @@ def train(
         NoEffectWarning: the trained model changes nothing, after 10 steps or more.
     """
     _check_lightning()
+    with inputs():
+        return _train(config, data, output, resume, force, progress, reading)
+
+
+def _train(
+    config: Config | Mapping[str, Any] | str | os.PathLike[str],
+    data: TrainingData | None,
+    output: str | os.PathLike[str] | None,
+    resume: bool,
+    force: bool,
+    progress: Callable[[int, int, float], None] | None,
+    reading: Progress | None,
+) -> TrainingResult:
     config = as_config(config)
     if output is not None:
         config = dataclasses.replace(config, output=Path(output).resolve())
@@ -101,6 +116,8 @@ def train(
     folder = _folder(config, resume=resume, force=force and first, used=first or resume)
     if config.output is None and resume:
         raise InputError("resume: expected an output folder to resume from")
+    if folder is not None:
+        folder.check_inputs_stay()
     data = load_data(config, reading if first else None) if data is None else data
     data.check(config)
     batches = build_batches(config, data, rank_of(config))
@@ -110,6 +127,7 @@ def train(
         if resume:
             config = folder.with_its_start(config, requested)
             folder.check_resumed(config)
+            check_resumed_run(folder.path, config)
             checkpoint = folder.read_checkpoint(config)
         if first:
             folder.start(config, _provenance(config, data))
@@ -212,13 +230,11 @@ def _describe(stack: Stack | ScanStack) -> dict[str, Any]:
 
 
 def _provenance(config: Config, data: TrainingData) -> dict[str, Any]:
-    files = [] if config.data is None else [*config.data.training, *config.data.validation]
-    named = {path for entry in files for path in (*entry.inputs, entry.target) if path is not None}
     return make_provenance(
         "sinograd train",
         to_plain(config),
         config_sha256=config_hash(config),
-        files=[{"file": str(path), "bytes": path.stat().st_size} for path in sorted(named) if path.exists()],
+        files=file_records(data_files(config)),
         torch=torch.__version__,
         threads=torch.get_num_threads(),
         machine=platform.machine(),

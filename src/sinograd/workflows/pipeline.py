@@ -11,10 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import GridWarning, InputError
+from sinograd.files.inputs import note_again
+from sinograd.io.formats import folders_written
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
-from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
+from sinograd.workflows.outputs import check_inputs_stay, is_folder, volume_outputs
 from sinograd.workflows.report import Report, recorded_warnings
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class Reconstruction:
 def run_reconstruction(request: Request, report: Report | str | bool | None) -> Reconstruction:
     """Read, prepare, reconstruct, write. Nothing is written unless everything before succeeded."""
     kept = "nothing was kept" if request.output is None else no_partial(request.output.name)
-    with job(report, kept) as position:
+    with job(report, kept) as position, folders_written(is_folder(request.file)):
         return _run(request, position)
 
 
@@ -100,6 +102,7 @@ def warn_of_outside(geometry: Geometry, grid: Grid) -> None:
 def _run(request: Request, report: Report) -> Reconstruction:
     import sinograd.ops  # noqa: F401  (so that the clock below does not count what it imports)
     from sinograd.data import Volume
+    from sinograd.io.write import note_parts
     from sinograd.recon.directions import check_directions
     from sinograd.workflows.analytic import direct, filtered_backprojection
     from sinograd.workflows.iterative import iterate
@@ -110,9 +113,12 @@ def _run(request: Request, report: Report) -> Reconstruction:
         request.output, preview=request.preview, page=request.page, center_picture=request.center_picture
     )
     check_inputs_stay([request.file, *request.flat, *request.dark], outputs, "is the scan itself")
+    note_again(request.file)
     clock = _Clock()
     with recorded_warnings(texts, report):
         scan = opened_scan(request)
+    note_parts(scan)
+    check_inputs_stay([], outputs, "")
     grid = _grid(request, scan)
     check_directions(scan.geometry, grid, scan.name)
     check_outputs(request, grid)

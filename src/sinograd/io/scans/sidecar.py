@@ -16,6 +16,7 @@ It is a geometry as `geometry.save` writes it, or a description of the scan with
     grid             the grid to reconstruct on: shape, spacing, center
     metadata         what is known about the scan
     provenance       how it was made
+    digests          of .npy files that were written with it (`sinograd.io.storage.digests`)
 
 Numbers may have a decimal comma, alone or in lists of one a line ("- 0,25"). File names may have folders in them; where
 such a file does not exist, as with paths of another machine, it is looked for beside the YAML file. Files outside its
@@ -64,12 +65,13 @@ KEYS = (
     "grid",
     "metadata",
     "provenance",
+    "digests",
 )
 _OF_GEOMETRY = tuple(
     f"geometry.{key}" for key in ("beam", "scan", "angles_deg", "source_to_origin", "source_to_detector")
 )
 NAMES = ("scan.yaml", "scan.yml", "geometry.yaml", "geometry.yml")
-_TEXTS = ("projections", "metadata", "provenance")
+_TEXTS = ("projections", "metadata", "provenance", "digests")
 _LONGEST_PATTERN = 1000
 
 Images = Callable[[list[Path]], Projections]
@@ -196,9 +198,12 @@ def find_sidecar(path: Path) -> Path | None:
     return next((found for found in (*own, *(folder / name for name in NAMES)) if found.is_file()), None)
 
 
-def sidecar_of(path: Path, geometry: Geometry | None = None) -> Sidecar:
+def sidecar_of(
+    path: Path, geometry: Geometry | None = None, shape: Callable[[], tuple[int, int, int] | None] | None = None
+) -> Sidecar:
     """What the YAML file of the scan `path` says, in `geometry` where one is given.
 
+    shape: counts views, rows and columns, for the example in the error.
     Raises ValueError when there is neither, saying how to write one, or when it is damaged or contradictory.
     """
     found = find_sidecar(path)
@@ -207,10 +212,13 @@ def sidecar_of(path: Path, geometry: Geometry | None = None) -> Sidecar:
     beside = path / "geometry.yaml" if path.is_dir() else path.with_suffix(".yaml")
     if geometry is not None:
         return Sidecar(beside, geometry)
+    views, rows, columns = (shape() if shape is not None else None) or ("VIEWS", "ROWS", "COLUMNS")
+    step = f"{360 / views:.10g}" if isinstance(views, int) else "STEP"
     raise InputError(
-        f"{path} does not say in which geometry it was measured: write it to {beside}, for example with "
-        f"sinograd.ConeBeam.circular(source_to_origin=..., source_to_detector=..., angles=..., detector=...)"
-        f".save({str(beside)!r}), or give geometry=..."
+        f"{path} does not say in which geometry it was measured: write it to {beside}, in mm and degrees, for "
+        "example {beam: cone, scan: circular, source_to_origin: 60, source_to_detector: 120, angles_deg: "
+        f"{{start: 0, step: {step}, views: {views}}}, detector: {{shape: [{rows}, {columns}], spacing: 0.05}}}}, "
+        "or give `geometry`"
     )
 
 
