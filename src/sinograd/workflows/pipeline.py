@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import GridWarning, InputError
+from sinograd.workflows.centering import center_text, centered
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
@@ -117,9 +118,10 @@ def _run(request: Request, report: Report) -> Reconstruction:
     check_directions(scan.geometry, grid, scan.name)
     check_outputs(request, grid)
     with recorded_warnings(texts, report):
+        detector = scan.geometry
         scan = _prepare(request, scan, report)
         clock.stage("read")
-        scan, center = _centered(request, scan, report)
+        scan, center = centered(request, detector, scan, report)
         if center is not None:
             clock.stage("centre")
         grid = _grid(request, scan)
@@ -159,31 +161,6 @@ def _prepare(request: Request, scan: Scan, report: Report) -> Scan:
         if request.truncation != "none":  # rows are continued
             warnings.simplefilter("ignore", TruncationWarning)
         return prepare(scan, request.preparation, progress=report.stage("reading", len(scan.geometry))).validate()
-
-
-def _centered(request: Request, scan: Scan, report: Report) -> tuple[Scan, Center | None]:
-    """The scan with its detector where the centre of rotation says."""
-    from sinograd.geometry import shift_detector
-    from sinograd.preparation.center.rotation import warn_of_rotation
-
-    if request.center != "auto":
-        warn_of_rotation(scan.projections, scan.geometry)
-    if request.center == "file":
-        return scan, None
-    if isinstance(request.center, float):
-        moved = shift_detector(scan.geometry, column=request.center * scan.geometry.detector.spacing[-1])
-        return dataclasses.replace(scan, geometry=moved), None
-    from sinograd.preparation import find_center
-    from sinograd.view import save_center_picture
-
-    center = find_center(
-        scan.projections,  # pyright: ignore[reportArgumentType]
-        scan.geometry,
-        progress=report.stage("finding centre", len(scan.geometry)),
-    )
-    if request.center_picture is not None:
-        save_center_picture(center, request.center_picture, force=request.force)
-    return dataclasses.replace(scan, geometry=center.correct(scan.geometry)), center
 
 
 def _with_record(request: Request, result: Reconstruction) -> Volume:
@@ -231,14 +208,6 @@ def _write(request: Request, result: Reconstruction) -> None:
         details["options"] = ", ".join(f"{name} {value}" for name, value in request.options.items())
         details["made by"] = f"{record['software']}, {record['time']}"
         save_page(volume, request.page, title=title, details=details, force=request.force)
-
-
-def center_text(center: Center) -> str:
-    """The centre of rotation in words."""
-    return (
-        f"{center.offset_pixels:+.3f} pixels, standard error {center.standard_error:.3f} "
-        f"({center.offset_mm:+.6g} mm, {center.method})"
-    )
 
 
 class _Clock:
