@@ -194,6 +194,35 @@ def skyscan(folder: Path) -> Path:
     return folder / "bone_.log"
 
 
+def layout(folder: Path) -> Path:
+    """An HDF5 file that a YAML file describes, with a part of it in another file."""
+    images_file(folder / "images.h5")
+    with h5py.File(folder / "in.nxs", "w") as file:
+        file["entry/data"], file["entry/keys"] = h5py.ExternalLink("images.h5", "/images"), [2, 1, 0, 0, 0]
+        file["entry/angles"] = np.arange(5.0)
+        file["entry/pixel"] = 3.25
+        file["entry/pixel"].attrs["units"] = "um"
+    (folder / "in.yaml").write_text(
+        "hdf5: in.nxs\nprojections: /entry/data\nimage_key: entry/keys\n"
+        "angles: {dataset: /entry/angles, scale: 36, offset: -0.5}\npixel_mm: /entry/pixel\n"
+    )
+    return folder / "in.yaml"
+
+
+def xrm_series(folder: Path) -> Path:
+    (folder / "in").mkdir()
+    for view, image in enumerate(IMAGES):
+        write_txrm(folder / "in" / f"a{view:04d}.xrm", image[None], [10.0 * view])
+    return folder / "in"
+
+
+def checkpoint(folder: Path) -> Path:
+    """Weights by the names of ldct-benchmark's CNN-10, of other sizes."""
+    weights = {f"layers.{i}.{kind}": torch.ones(2, 1, 3, 3) for i in (0, 2, 4) for kind in ("weight", "bias")}
+    torch.save({"model_state_dict": weights}, folder / "in.pt")
+    return folder / "in.pt"
+
+
 def angles_file(folder: Path) -> Path:
     record = geometry().to_dict()
     record["angles_deg"] = "angles.txt"
@@ -305,6 +334,9 @@ CASES: dict[str, Case] = {
     "YAML of EDF": Case("scan", edf, "in/geometry.yaml"),
     "MRC series": Case("scan", mrc_series, "in.mrc"),
     "MRC tilts": Case("scan", mrc_series, "in.tlt"),
+    "HDF5 layout": Case("scan", layout, "in.nxs"),
+    "YAML of HDF5 layout": Case("scan", layout, "in.yaml"),
+    "xrm series": Case("scan", xrm_series, "in/a0002.xrm"),
     "Nikon": Case("scan", nikon, "bone.xtekct"),
     "Nikon angles": Case("scan", nikon, "bone.ang"),
     "SkyScan": Case("scan", skyscan, "bone_.log"),
@@ -329,6 +361,7 @@ CASES: dict[str, Case] = {
     "DICOM": Case("volume", dicom(False), "in/1-002.dcm"),
     "DICOM deflated": Case("volume", dicom(True), "in/1-002.dcm"),
     "network": Case("model", network, "in.pt"),
+    "checkpoint of ldct-benchmark": Case("model", checkpoint, "in.pt"),
     "filters": Case("model", filters, "in.yaml"),
     "geometry": Case("geometry", beam_file("cone"), "in.yaml"),
     "geometry by vectors": Case("geometry", beam_file("vectors"), "in.yaml"),

@@ -126,7 +126,7 @@ def damage_text(rng: random.Random, file: Path, others: list[bytes]) -> None:
 
 
 def damage_lines(rng: random.Random, file: Path, others: list[bytes]) -> None:
-    """A line twice, away, elsewhere, or thousands of times."""
+    """A line twice, away, elsewhere, or a thousand times."""
     lines = file.read_bytes().split(b"\n")
     at = rng.randrange(len(lines))
     kind = rng.randrange(5)
@@ -137,7 +137,7 @@ def damage_lines(rng: random.Random, file: Path, others: list[bytes]) -> None:
     elif kind == 2:
         lines.insert(rng.randrange(len(lines)), lines.pop(at))
     elif kind == 3:
-        lines[at:at] = [lines[at]] * 3000
+        lines[at:at] = [lines[at]] * 1000
     else:
         lines[at:at] = [b"key%d: %d" % (i, i) for i in range(3000)]
     file.write_bytes(b"\n".join(lines))

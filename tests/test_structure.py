@@ -25,6 +25,7 @@ MAX_PARAMETERS = 7
 
 # Functions with more than seven parameters. Public ones are called by users, with keywords.
 PUBLIC = {
+    "datasets.patches.Patches.__init__",
     "evaluation.evaluate.evaluate",
     "geometry.cone.ConeBeam.circular",
     "geometry.cone.ConeBeam.helical",

@@ -126,8 +126,9 @@ ALGORITHMS.add(
     projections=2,
 )
 
-# Denoising networks: `networks.Network`s of images [B, 1, Y, X], whose constructor has options of plain types and a
-# `generator`. learning_rate: of Adam, unless a configuration says otherwise; without one 1e-3.
+# Denoising networks: `networks.Network`s of images [B, 1, Y, X] or of volumes [B, 1, Z, Y, X], whose constructor has
+# options of plain types and a `generator`. learning_rate: of Adam, unless a configuration says otherwise; without one
+# 1e-3.
 NETWORKS: Registry[Any] = Registry("network", "sinograd.networks")
 NETWORKS.add("cnn-10", "sinograd.networks.cnn10:CNN10", "three plain convolutions", learning_rate=1.58e-4)
 NETWORKS.add("red-cnn", "sinograd.networks.red_cnn:REDCNN", "residual encoder and decoder", learning_rate=9.58e-5)
@@ -137,6 +138,7 @@ NETWORKS.add(
 )
 NETWORKS.add("dncnn", "sinograd.networks.dncnn:DnCNN", "plain network that predicts the noise", learning_rate=1e-3)
 NETWORKS.add("resnet", "sinograd.networks.resnet:ResNet", "residual blocks that predict the noise", learning_rate=1e-4)
+NETWORKS.add("nn-sp", "sinograd.networks.nn_sp:NNSP", "3-D network of paper 001 for bone", learning_rate=3.162e-4)
 
 # Models that are no networks, as training configurations describe them: `training.model_config.ModelConfig`s.
 # takes: "volumes" or "scans".

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import time
 from pathlib import Path
 from typing import Any
 
@@ -116,6 +117,16 @@ def test_aliases_count_each_time() -> None:
     merged = "a: &a {x: 1}\nb: {<<: [" + ", ".join(["*a"] * 2_000_000) + "]}"
     with pytest.raises(FormatError, match="more than 1,000,000 values"):
         load_yaml(merged)
+
+
+def test_long_words_take_no_time() -> None:
+    """A pattern that tries every split of 200,000 digits would take minutes."""
+    start = time.process_time()
+    with pytest.raises(FormatError, match="is no int"):
+        load_yaml("a: " + "9" * 200_000)
+    assert load_yaml("a: " + "9" * 200_000 + "x")["a"].endswith("9x")
+    assert load_yaml("a: 1" + " " * 200_000 + "b")["a"].endswith("b")
+    assert time.process_time() - start < 5
 
 
 def test_dates_are_text() -> None:

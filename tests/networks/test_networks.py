@@ -20,6 +20,7 @@ from sinograd.networks.resnet import ResNet
 COUNTS = {
     "cnn-10": 24_513,
     "dncnn": 556_096,
+    "nn-sp": 45_345,
     "noise2noise-unet": 988_609,
     "qae": 137_658,
     "red-cnn": 1_848_865,
@@ -36,6 +37,9 @@ FITS: dict[str, tuple[float, tuple[float, float], int, int]] = {
     "red-cnn": (2e-4, (0.6, 0.95), 1, 120),
     "resnet": (1e-3, (0.9, 0.999), 4, 30),
 }
+
+
+IMAGE_NETWORKS = [name for name in NETWORKS if NETWORKS.load(name).ndim == 2]
 
 
 def generator(seed: int = 0) -> torch.Generator:
@@ -68,7 +72,7 @@ def test_other_published_sizes() -> None:
         assert repr(again) == repr(network) and again.options == network.options
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", IMAGE_NETWORKS)
 def test_images_of_any_size(name: str) -> None:
     network = make(name).eval()
     with torch.no_grad():
@@ -76,7 +80,7 @@ def test_images_of_any_size(name: str) -> None:
             assert network(torch.rand(shape)).shape == shape
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", IMAGE_NETWORKS)
 def test_it_learns_four_pairs(name: str) -> None:
     rate, betas, at_once, steps = FITS[name]
     network = make(name, **({"blocks": 3, "channels": 32} if name == "resnet" else {}))
@@ -97,7 +101,7 @@ def test_it_learns_four_pairs(name: str) -> None:
     assert errors[-1] < allowed, errors
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", IMAGE_NETWORKS)
 def test_state_dict_and_generator(name: str) -> None:
     """Bit for bit through a file; the generator decides about starting values, and the global one is left alone."""
     small: dict[str, Any] = {"red-cnn": {"channels": 6}, "noise2noise-unet": {"features": 6}}.get(name, {})
@@ -114,7 +118,7 @@ def test_state_dict_and_generator(name: str) -> None:
         assert torch.equal(again(x), network(x))
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", IMAGE_NETWORKS)
 @pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning")  # torch's own
 def test_export(name: str) -> None:
     network, x = make(name).eval(), torch.rand(1, 1, 24, 40)
@@ -286,7 +290,7 @@ def test_padding_repeats_the_last_rows_and_columns() -> None:
     assert padded(x, least=2) is x
 
 
-@pytest.mark.parametrize("name", NETWORKS)
+@pytest.mark.parametrize("name", IMAGE_NETWORKS)
 def test_bad_input(name: str) -> None:
     network = make(name)
     for shape in ((8, 8), (1, 2, 8, 8), (0, 1, 8, 8)):

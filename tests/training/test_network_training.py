@@ -218,11 +218,6 @@ BAD_DATA: dict[str, tuple[dict[str, Any], list[Any], list[Any]]] = {
         [],
     ),
     "data: expected volumes in one unit, got 1/mm and HU": ({}, [pair(0)], [pair(1, unit="1/mm")]),
-    "model.dimensions: expected 2 for the slices of paired volumes, got 3": (
-        {"model": {"name": "bilateral"}, "data": None},
-        [pair(0)],
-        [],
-    ),
     "data.patches: missing, paired volumes are trained on in patches": ({"data": None}, [pair(0)], []),
     "optimizer.schedule: plateau looks at the validation loss, and data.validation is empty": (
         {"optimizer": NETWORK["optimizer"]},
@@ -260,8 +255,8 @@ def test_data_that_do_not_fit(words: str, tmp_path: Path) -> None:
 
 PHANTOMS = {"layout": "phantoms"}
 BAD_CONFIGS: dict[str, dict[str, Any]] = {
-    "model.name: expected bilateral, dual-domain-bilateral, cnn-10, red-cnn, qae, noise2noise-unet, dncnn or resnet, "
-    "got 'unet'": {"model": {"name": "unet"}},
+    "model.name: expected bilateral, dual-domain-bilateral, cnn-10, red-cnn, qae, noise2noise-unet, dncnn, resnet "
+    "or nn-sp, got 'unet'": {"model": {"name": "unet"}},
     "model.kernel: expected an odd number of at least 3, got 4": {"model": {"name": "qae", "kernel": 4}},
     "model.scale: expected auto or a positive number, got -1": {"model": {"name": "cnn-10", "scale": -1}},
     "model.offset: expected a number with final_relu": {"model": {"name": "red-cnn", "final_relu": True}},
@@ -289,7 +284,9 @@ BAD_CONFIGS: dict[str, dict[str, Any]] = {
     "data: expected training or pairs, got both": {
         "data": {"training": [{"input": "a", "target": "b"}], "pairs": PHANTOMS, "patches": {}}
     },
-    "data.patches: holds images, the model bilateral is for volumes": {"data": {"pairs": PHANTOMS, "patches": {}}},
+    "data.patches.size: expected three numbers (z, y, x), the model bilateral is for volumes": {
+        "data": {"pairs": PHANTOMS, "patches": {}}
+    },
     "data.training[0].input: expected one file for the task supervised, got 2": {
         "data": {"training": [{"input": ["a", "b"], "target": "c"}]}
     },

@@ -9,6 +9,7 @@ from typing import Any
 import typer
 
 from sinograd.config.near_keys import did_you_mean
+from sinograd.config.shown import some
 from sinograd.errors import FormatError
 
 # What a volume's record may not decide: which files are read beside the scan, and which are written.
@@ -27,7 +28,7 @@ def load_config(context: typer.Context, parameter: Any, path: Path | None) -> Pa
     unknown = [str(name) for name in entries if name not in known]
     if unknown:
         raise typer.BadParameter(
-            f"{path}: unknown option{'s' if len(unknown) > 1 else ''} {', '.join(unknown)}; known: {', '.join(known)}"
+            f"{path}: unknown option{'s' if len(unknown) > 1 else ''} {some(unknown)}; known: {', '.join(known)}"
             f"{did_you_mean(unknown, known)}"
         )
     context.default_map = {name: _text(path, name, value) for name, value in entries.items() if value is not None}

@@ -33,7 +33,8 @@ def print_record(command: str, record: Mapping[str, Any]) -> None:
     from sinograd.data import software_version
 
     whole = {"command": command, "version": software_version(), **record, "warnings": shown_warnings()}
-    typer.echo(json.dumps(_plain(whole), ensure_ascii=False, indent=1, allow_nan=False))
+    text = json.dumps(_plain(whole), ensure_ascii=False, indent=1, allow_nan=False)
+    typer.echo("".join(s if s.isprintable() or s == "\n" else json.dumps(s)[1:-1] for s in text))
 
 
 def scan_record(scan: Scan) -> Record:

@@ -18,7 +18,7 @@ from sinograd.errors import FormatError
 
 MAX_VALUES = 1_000_000  # those of 60,000 views given by vectors
 MAX_DEPTH = 200  # levels of lists and mappings; the C part would overflow its stack at some 10,000
-_EXPONENT = re.compile(r"^[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$")
+_EXPONENT = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
 _TAG = "tag:yaml.org,2002:"
 _FLOAT, _MERGE = f"{_TAG}float", f"{_TAG}merge"
 _MOST_BITS = 1000  # of a whole number: it is still a float

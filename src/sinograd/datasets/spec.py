@@ -179,10 +179,12 @@ PairsSpec = Mayo2016 | LdctAndProjection | Volumes | Phantoms | OwnVolume
 
 @dataclass(frozen=True)
 class PatchesSpec:
-    """Random patches; see `datasets.Patches`. size: one number, or height and width."""
+    """Random patches; see `datasets.Patches`. size, step: one number, height and width, or three for volumes."""
 
-    size: Count | tuple[Count, Count] = 64
+    size: Count | tuple[Count, Count] | tuple[Count, Count, Count] = 64
     per_batch: Count = 16
+    step: Count | tuple[Count, Count] | tuple[Count, Count, Count] = 1
+    per_place: Count = 1
     augment: bool = True
     weights: Literal["patient", "slice"] = "patient"
     pad: float | None = None
@@ -194,6 +196,8 @@ class PatchesSpec:
             pairs,
             self.size,
             per_batch=self.per_batch,
+            step=self.step,
+            per_place=self.per_place,
             pad=self.pad,
             weights=self.weights,
             augment=self.augment,

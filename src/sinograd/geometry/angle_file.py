@@ -20,7 +20,7 @@ from sinograd.errors import FormatError, MissingFileError, ScanWarning
 
 MAX_BYTES, MOST_ANGLES = 16 << 20, 1_000_000
 _COMMENT = re.compile(r"(#|%|!|//).*")
-_NUMBER = re.compile(r"[-+]?(\d+\.?\d*|\.\d+)([eEdD][-+]?\d+)?")
+_NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eEdD][-+]?\d+)?")
 _COMMA = re.compile(r"[-+]?\d+,\d+")
 _EVEN = 0.01  # of a step
 _MANY = 50

@@ -11,23 +11,24 @@ from sinograd.errors import InputError, InputTypeError
 
 # Pixels that a network takes at a time without gradients; 96 channels of them are 100 MB.
 _PIXELS = 512 * 512
+_VOXELS = 16 * _PIXELS  # the same of networks of volumes, besides those that are computed for the others only
 
 
 class NetworkDenoiser(nn.Module):
-    """scale * network((volume - offset) / scale) + offset, slice by slice.
+    """scale * network((volume - offset) / scale) + offset, slice by slice or, of networks of volumes, at once.
 
     Without gradients, the network takes as many slices at a time as have 512 x 512 pixels together, at least
-    one; RED-CNN takes about 0.6 GB for that. With gradients all go at once.
+    one; RED-CNN takes about 0.6 GB for that. Networks of volumes take slabs with what they depend on, and give
+    the result of the whole. With gradients all go at once.
 
     Args:
-        network: images [B, 1, Y, X] to the same shape, such as those of `sinograd.networks`.
+        network: images [B, 1, Y, X] or volumes [B, 1, Z, Y, X] to the same shape, such as those of
+            `sinograd.networks`.
         offset, scale: what becomes 0, and the distance from it that becomes 1, in the units of the data.
 
     Raises:
         ValueError: a scale that is not positive, or numbers that are not finite.
     """
-
-    ndim = 2  # a slice does not depend on its neighbours
 
     def __init__(self, network: nn.Module, offset: float = 0.0, scale: float = 1.0) -> None:
         super().__init__()
@@ -38,13 +39,27 @@ class NetworkDenoiser(nn.Module):
         self.network = network
         self.offset, self.scale = float(offset), float(scale)
 
+    @property
+    def ndim(self) -> int:
+        """2: a slice does not depend on its neighbours. 3: it does."""
+        return getattr(self.network, "ndim", 2)
+
+    @property
+    def reach(self) -> int:
+        """How many slices away those are that a slice depends on."""
+        return self.network.reach[0] if self.ndim == 3 else 0  # pyright: ignore
+
     def forward(self, volume: Tensor) -> Tensor:
-        """The denoised volume [..., Y, X], of the same type.
+        """The denoised volume [..., (Z,) Y, X], of the same type; of networks that shrink, in training a smaller one.
 
         Raises:
-            ValueError: no images. TypeError: numbers of another type than the network's weights.
+            ValueError: no images, or no volumes. TypeError: numbers of another type than the network's weights.
         """
         self._check(volume)
+        if self.ndim == 3:
+            volumes = volume.reshape(-1, 1, *volume.shape[-3:])
+            denoised = self._denoised(volumes) if torch.is_grad_enabled() else self._in_slabs(volumes)
+            return denoised.reshape(*volume.shape[:-3], *denoised.shape[-3:])
         images = volume.reshape(-1, 1, *volume.shape[-2:])
         if torch.is_grad_enabled():
             return self._denoised(images).reshape(volume.shape)
@@ -54,14 +69,29 @@ class NetworkDenoiser(nn.Module):
             result[start : start + step] = self._denoised(images[start : start + step])
         return result.reshape(volume.shape)
 
+    def _in_slabs(self, volumes: Tensor) -> Tensor:
+        """[B, 1, Z, Y, X], in parts along z with the slices that they depend on."""
+        if self.training and getattr(self.network, "shrinks", False):
+            return self._denoised(volumes)
+        slices, reach = volumes.shape[2], self.reach
+        result = torch.empty_like(volumes)
+        step = max(1, _VOXELS // math.prod(volumes.shape[-2:]))
+        for one, out in zip(volumes.split(1), result.split(1), strict=True):
+            for start in range(0, slices, step):
+                first, stop = max(0, start - reach), min(start + step, slices)
+                part = self._denoised(one[:, :, first : stop + reach])
+                out[:, :, start:stop] = part[:, :, start - first : stop - first]
+        return result
+
     def _denoised(self, images: Tensor) -> Tensor:
         # mixed precision gives half of it: enough for the network, too coarse for HU
         normalised = self.network((images - self.offset) / self.scale).to(images.dtype)
         return normalised * self.scale + self.offset
 
     def _check(self, volume: Tensor) -> None:
-        if volume.ndim < 2 or volume.numel() == 0:
-            raise InputError(f"volume: expected slices [..., Y, X], got {list(volume.shape)}")
+        if volume.ndim < self.ndim or volume.numel() == 0:
+            expected = "slices [..., Y, X]" if self.ndim == 2 else "volumes [..., Z, Y, X]"
+            raise InputError(f"volume: expected {expected}, got {list(volume.shape)}")
         weights = next(self.network.parameters(), None)
         if weights is not None and volume.dtype != weights.dtype:
             raise InputTypeError(f"volume: expected {weights.dtype} as the network's weights have, got {volume.dtype}")

@@ -25,7 +25,7 @@ def reach(module: nn.Module) -> int:
         TypeError: a layer that is neither a bilateral filter nor a `NetworkDenoiser`, for which this is not known.
     """
     if isinstance(module, NetworkDenoiser):
-        return 0
+        return module.reach
     if isinstance(module, nn.Sequential):
         return sum(reach(layer) for layer in module)
     if not isinstance(module, BILATERAL):
@@ -62,7 +62,8 @@ def filter_in_place(
         volume.copy_(module(volume.to(device)))
         return volume
     if slab_bytes is None:
-        slab_bytes = _NETWORK_SLAB_BYTES if isinstance(module, NetworkDenoiser) else SLAB_BYTES
+        by_slices = isinstance(module, NetworkDenoiser) and module.ndim == 2
+        slab_bytes = _NETWORK_SLAB_BYTES if by_slices else SLAB_BYTES
     slices, halo = len(volume), reach(module)
     per_slice = max(1, volume[0].numel() * volume.element_size())
     length = max(1, slab_bytes // per_slice - 2 * halo)

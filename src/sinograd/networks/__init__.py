@@ -1,4 +1,4 @@
-"""Published denoising networks: images [B, 1, Y, X] of any size in, images of the same size out.
+"""Published denoising networks: images [B, 1, Y, X], or volumes [B, 1, Z, Y, X], of any size to the same size.
 
 They work on normalised numbers; `sinograd.models.NetworkDenoiser` applies them to volumes in the units of the data.
 `NETWORKS` lists them by the names that configurations and model files use.
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
     from sinograd.choices import NETWORKS
     from sinograd.networks.cnn10 import CNN10
     from sinograd.networks.network import Network
+    from sinograd.networks.nn_sp import NNSP
     from sinograd.networks.noise2noise_unet import Noise2NoiseUNet
     from sinograd.networks.qae import QAE
     from sinograd.networks.red_cnn import REDCNN
 
-__all__ = ["CNN10", "NETWORKS", "QAE", "REDCNN", "Network", "Noise2NoiseUNet"]
+__all__ = ["CNN10", "NETWORKS", "NNSP", "QAE", "REDCNN", "Network", "Noise2NoiseUNet"]
 
 attach(__name__)

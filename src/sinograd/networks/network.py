@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -16,8 +16,16 @@ class Network(nn.Module):
 
     A subclass states its options in its constructor and nowhere else: arguments of plain types, and a `generator` for
     the starting values. Model files keep the options and build the network again from them.
+
+    Attributes:
+        ndim: 2 for networks of images [B, 1, Y, X], 3 for those of volumes [B, 1, Z, Y, X].
+        reach: of networks of volumes, how many voxels (z, y, x) away those are that a voxel depends on.
+        shrinks: whether the output is smaller by twice the reach in training.
     """
 
+    ndim: ClassVar[int] = 2
+    reach: ClassVar[tuple[int, int, int]] = (0, 0, 0)
+    shrinks: ClassVar[bool] = False
     _options: dict[str, Any]
 
     def __new__(cls, *values: Any, **options: Any) -> Self:
@@ -44,6 +52,15 @@ def check_images(x: Tensor) -> None:
     """ValueError unless `x` is a batch of images with one channel, TypeError unless it has floating point numbers."""
     if x.ndim != 4 or x.shape[1] != 1 or 0 in x.shape:
         raise InputError(f"x: expected images [B, 1, Y, X], got {list(x.shape)}")
+    if not x.is_floating_point():
+        raise InputTypeError(f"x: expected floating point numbers, got {x.dtype}")
+
+
+def check_volumes(x: Tensor) -> None:
+    """InputError unless `x` is a batch of volumes with one channel, InputTypeError unless it has floating point
+    numbers."""
+    if x.ndim != 5 or x.shape[1] != 1 or 0 in x.shape:
+        raise InputError(f"x: expected volumes [B, 1, Z, Y, X], got {list(x.shape)}")
     if not x.is_floating_point():
         raise InputTypeError(f"x: expected floating point numbers, got {x.dtype}")
 

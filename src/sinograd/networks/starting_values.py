@@ -7,7 +7,7 @@ import math
 import torch
 from torch import nn
 
-CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d)
+CONVOLUTIONS = (nn.Conv2d, nn.ConvTranspose2d, nn.Conv3d)
 
 
 @torch.no_grad()

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass, fields
 from typing import Any
 
 from sinograd.config.near_keys import did_you_mean
+from sinograd.config.shown import some
 from sinograd.errors import InputError
 from sinograd.preparation.shifts import EDGES
 
@@ -91,5 +92,5 @@ class Preparation:
         unknown = [str(key) for key in data if key not in names]
         if unknown:
             hint = did_you_mean(unknown, names)
-            raise InputError(f"unknown preparation key {', '.join(unknown)}; allowed: {', '.join(names)}{hint}")
+            raise InputError(f"unknown preparation key {some(unknown)}; allowed: {', '.join(names)}{hint}")
         return cls(**data)

@@ -45,6 +45,12 @@ class NetworkContract:
         if "name" in metafunc.fixturenames:
             metafunc.parametrize("name", [*self.networks])
 
+    def images_for(self, network: nn.Module, shape: tuple[int, ...] = (2, 1, 24, 24)) -> Tensor:
+        """Images of a shape; for networks of volumes, volumes of several of them."""
+        if getattr(network, "ndim", 2) == 3:
+            shape = (*shape[:2], 11, *shape[2:])
+        return images(shape)
+
     def make(self, name: str, seed: int = 0) -> nn.Module:
         """A small network whose starting values follow from the seed."""
         return NETWORKS.load(name)(**self.networks[name], generator=torch.Generator().manual_seed(seed))
@@ -57,7 +63,7 @@ class NetworkContract:
     @pytest.mark.parametrize("shape", SHAPES, ids=str)
     def test_images_keep_their_shape(self, network: nn.Module, shape: tuple[int, ...]) -> None:
         """Whatever their size, in the dtype of the input, which stays as it is."""
-        x = images(shape)
+        x = self.images_for(network, shape)
         before = x.clone()
         with torch.no_grad():
             y = network.eval()(x)
@@ -66,7 +72,7 @@ class NetworkContract:
 
     def test_images_of_a_batch_do_not_meet(self, network: nn.Module) -> None:
         """Each one of a batch becomes what it becomes by itself."""
-        x = images((3, 1, 21, 26))
+        x = self.images_for(network, (3, 1, 21, 26))
         with torch.no_grad():
             together = network.eval()(x)
             for image, expected in zip(x, together, strict=True):
@@ -78,7 +84,7 @@ class NetworkContract:
         with torch.no_grad():
             for parameter in network.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=drawn))
-        network(images()).square().sum().backward()
+        network(self.images_for(network)).square().sum().backward()
         for name, parameter in network.named_parameters():
             assert parameter.grad is not None, name
             assert bool(torch.isfinite(parameter.grad).all()), name
@@ -106,7 +112,7 @@ class NetworkContract:
 
     def test_the_same_input_gives_the_same_bits(self, network: nn.Module) -> None:
         """In evaluation, twice."""
-        x = images()
+        x = self.images_for(network)
         with torch.no_grad():
             assert torch.equal(network.eval()(x), network(x))
 
@@ -125,7 +131,7 @@ class NetworkContract:
 
     def test_double_precision(self, network: nn.Module) -> None:
         """float64 gives the same numbers, in float64."""
-        x = images()
+        x = self.images_for(network)
         with torch.no_grad():
             single = network.eval()(x)
             double = network.double()(x.double())

@@ -11,7 +11,7 @@
       training:
       - {input: low.h5, target: normal.h5, region: {z: [100, 115]}}
     model:
-      name: bilateral             # or dual-domain-bilateral, cnn-10, red-cnn, qae, noise2noise-unet: `model_config`
+      name: bilateral             # or dual-domain-bilateral, or a network: `model_config`
       filters: 3
     optimizer:
       name: adam

@@ -117,7 +117,9 @@ class TrainingData:
         shapes = {item.name: _image_shape(item) for item in (*self.training, *self.validation)}
         if config.data is not None and config.data.patches is not None:
             size = config.data.patches.size
-            shapes |= {item.name: (size, size) if isinstance(size, int) else size for item in self.training}
+            patch = (size, size) if isinstance(size, int) else size
+            kept = tuple(n - lost for n, lost in zip(patch, config.model.lost, strict=True))
+            shapes |= {item.name: kept for item in self.training}
         for name, shape in shapes.items():
             try:
                 check(shape)
@@ -131,8 +133,6 @@ class TrainingData:
             raise InputTypeError(f"data: the task {config.task.name} takes a {expected}, got a {got}")
         needed = config.model.ndim
         if isinstance(item, PairedVolume):
-            if needed != 2:
-                raise ConfigError(f"model.dimensions: expected 2 for the slices of paired volumes, got {needed}")
             return
         assert isinstance(item, Stack | ScanStack)
         item.check()

@@ -12,6 +12,7 @@ data:
   pairs: {layout: mayo2016, folder: Training_Image_Data}      # see `sinograd.datasets.spec`
   validation_pairs: {layout: phantoms, count: 2, first_seed: 100}
   patches: {size: 64, per_batch: 16}    # each step uses one batch; taken of stacks too, if given
+  patches: {size: [21, 41, 41], step: [8, 16, 16], per_batch: 64, per_place: 4}     # for models of volumes
 """
 
 from __future__ import annotations
@@ -66,6 +67,24 @@ class Data:
     patches: PatchesSpec | None = None
 
 
+def _check_patches(patches: PatchesSpec | None, model: ModelConfig, key: str) -> None:
+    """ConfigError unless patches of images, or of volumes, go with a model of such."""
+    flat = patches is None or not isinstance(patches.size, tuple) or len(patches.size) == 2
+    if model.ndim == 2 and not flat:
+        raise ConfigError(f"data.patches.size: expected one number or two, the model {model.name} is for images")
+    if model.ndim == 3 and flat:
+        if patches is None:
+            raise ConfigError(f"data.{key}: goes with patches, and data.patches is missing")
+        raise ConfigError(
+            f"data.patches.size: expected three numbers (z, y, x), the model {model.name} is for volumes "
+            "(or model.dimensions: 2, of models that have it)"
+        )
+    size = () if patches is None or isinstance(patches.size, int) else patches.size
+    if any(n <= lost for n, lost in zip(size, model.lost, strict=False)):
+        least, got = (" x ".join(map(str, shape)) for shape in ((n + 1 for n in model.lost), size))
+        raise ConfigError(f"data.patches.size: expected at least {least}, which {model.name} sees, got {got}")
+
+
 def check_data(data: Data, task: TaskConfig, model: ModelConfig) -> None:
     """ConfigError unless the keys go together, and with task and model."""
     for stacks, pairs in (("training", "pairs"), ("validation", "validation_pairs")):
@@ -79,8 +98,9 @@ def check_data(data: Data, task: TaskConfig, model: ModelConfig) -> None:
         key = "patches" if data.patches is not None else "validation_pairs"
         if task.takes_scans:
             raise ConfigError(f"data.{key}: the task {task.name} takes whole scans, under training and validation")
-        if model.ndim != 2:
-            raise ConfigError(f"data.{key}: holds images, the model {model.name} is for volumes (model.dimensions: 2)")
+        _check_patches(data.patches, model, key)
+    if any(model.lost) and task.name == "noise2void":
+        raise ConfigError(f"task: noise2void looks at all voxels, and {model.name} gives fewer in training")
     for part, stacks in (("training", data.training), ("validation", data.validation)):
         for i, files in enumerate(stacks):
             task.check_files(files, f"data.{part}[{i}]", trained=part == "training")

@@ -71,6 +71,11 @@ class ModelConfig:
         raise NotImplementedError
 
     @property
+    def lost(self) -> tuple[int, ...]:
+        """By how many voxels along each axis the output is smaller than the input in training."""
+        return (0,) * self.ndim
+
+    @property
     def loss_scale(self) -> float:
         """What counts as 1 in the volumes that losses compare; of a resolved configuration."""
         raise NotImplementedError

@@ -29,7 +29,8 @@ def validation_loss(
     if not isinstance(item, PairedVolume):
         return task.validation_loss(on_device(item, device), generator).item()
     losses, counts = [], []
-    for first, end in _parts(item.shape[0], slices):
+    flat = all(getattr(layer, "ndim", 2) == 2 for layer in task.model.modules())
+    for first, end in _parts(item.shape[0], slices) if flat else _middle(item.shape[0], slices):
         volumes = [source.read(first, end) for source in item.inputs]
         target = None if item.target is None else item.target.read(first, end)
         stack = Stack(volumes[0], target, item.name, others=tuple(volumes[1:]))
@@ -50,6 +51,12 @@ def on_device(stack: Stack | ScanStack, device: torch.device | None) -> Stack | 
     if isinstance(stack, Stack):
         moved["others"] = tuple(other.to(device) for other in stack.others)  # pyright: ignore
     return dataclasses.replace(stack, **moved)
+
+
+def _middle(count: int, slices: int | None) -> Iterator[tuple[int, int]]:
+    """Neighbouring slices, for models of volumes."""
+    taken = count if slices is None else min(slices, count)
+    yield (count - taken) // 2, (count - taken) // 2 + taken
 
 
 def _parts(count: int, slices: int | None) -> Iterator[tuple[int, int]]:

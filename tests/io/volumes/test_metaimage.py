@@ -4,6 +4,7 @@ read outside the folder."""
 from __future__ import annotations
 
 import os
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -120,6 +121,16 @@ def test_a_packed_file_that_inflates_to_more_or_less(tmp_path: Path) -> None:
         read_volume(write(tmp_path / "v.mha", zlib.compress(bytes(60)), CompressedData="True"))
     with pytest.raises(ValueError, match=r"v\.mha is a truncated or damaged image file: .*header"):
         read_volume(write(tmp_path / "v.mha", b"no deflate" * 20, CompressedData="True"))
+
+
+def test_long_lines_take_no_time(tmp_path: Path) -> None:
+    start = time.process_time()
+    path = write(tmp_path / "v.mha", Comment="x" + " " * 500_000 + "y")
+    assert np.array_equal(read_volume(path).values.numpy(), VALUES)
+    header = "NRRD0005\ntype: uint8\ndimension: 2\nsizes: 2 2\nencoding: raw\ncomment:= x" + " " * 500_000 + "y\n\n"
+    (tmp_path / "v.nrrd").write_bytes(header.encode() + bytes(4))
+    assert not read_volume(tmp_path / "v.nrrd").values.any()
+    assert time.process_time() - start < 5
 
 
 def test_voxels_stay_in_the_folder(tmp_path: Path) -> None:

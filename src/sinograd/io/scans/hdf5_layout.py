@@ -34,7 +34,7 @@ import numpy as np
 import torch
 
 from sinograd.config.near_keys import did_you_mean
-from sinograd.config.shown import shown
+from sinograd.config.shown import shown, some
 from sinograd.config.yaml import load_yaml
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError
@@ -138,8 +138,7 @@ def _check_keys(source: Path, data: Any, geometry: Geometry | None) -> None:
     unknown = [str(key) for key in data if key not in KEYS]
     if unknown:
         raise InputError(
-            f"{source}: unknown key {', '.join(unknown)}; a scan in HDF5 has {', '.join(KEYS)}"
-            f"{did_you_mean(unknown, KEYS)}"
+            f"{source}: unknown key {some(unknown)}; a scan in HDF5 has {', '.join(KEYS)}{did_you_mean(unknown, KEYS)}"
         )
     if "projections" not in data:
         raise InputError(f"{source} lacks projections, the path of the data set of images")

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sinograd.config.near_keys import did_you_mean
-from sinograd.config.shown import shown
+from sinograd.config.shown import shown, some
 from sinograd.data.projections import Projections, choose_views, shape_of
 from sinograd.errors import InputError
 from sinograd.io.scans.joined_images import joined
@@ -88,7 +88,7 @@ def parts_of(source: Path, file: Path, value: Any, key: str, allowed: tuple[str,
         unknown = [str(name) for name in record if name not in known]
         if unknown:
             raise InputError(
-                f"{source}: {key} has the unknown key {', '.join(unknown)}; allowed: {', '.join(known)}"
+                f"{source}: {key} has the unknown key {some(unknown)}; allowed: {', '.join(known)}"
                 f"{did_you_mean(unknown, known)}"
             )
         name = record.get("dataset", "")

@@ -23,6 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
+from sinograd.config.regular_files import read_text
 from sinograd.config.shown import shown
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError, ScanWarning
@@ -83,7 +84,7 @@ def _tilts(path: Path, images: int) -> np.ndarray:
             "line in degrees, or give geometry=..."
         )
     try:
-        words = file.read_text(encoding="ascii").split()
+        words = read_text(file).split()
     except UnicodeDecodeError as error:
         raise FormatError(f"{file} must hold one angle in degrees a line: {error}") from error
     tilts = np.array([number for word in words if (number := as_number(word)) is not None])

@@ -47,7 +47,7 @@ from sinograd.geometry.angle_file import with_angles_of_file
 from sinograd.io.scans.file_order import ordered_files
 from sinograd.io.scans.numbered_images import base_name
 from sinograd.io.storage.decimals import as_number
-from sinograd.io.storage.outside import OutsideError, check_inside
+from sinograd.io.storage.outside import OutsideError, check_inside, is_outside_allowed
 from sinograd.io.storage.tiff import constant_image, natural_order
 
 KEYS = (
@@ -70,6 +70,7 @@ _OF_GEOMETRY = tuple(
 )
 NAMES = ("scan.yaml", "scan.yml", "geometry.yaml", "geometry.yml")
 _TEXTS = ("projections", "metadata", "provenance")
+_LONGEST_PATTERN = 1000
 
 Images = Callable[[list[Path]], Projections]
 
@@ -292,7 +293,10 @@ def _built(path: Path, make: Callable[[], Any]) -> Any:
 
 
 def _matching(folder: Path, pattern: str) -> list[Path]:
+    parts = pattern.replace("\\", "/").split("/")
+    if parts.count("**") > 1 or len(pattern) > _LONGEST_PATTERN or (".." in parts and not is_outside_allowed()):
+        return []
     try:
-        return list(folder.glob(pattern.replace("\\", "/")))
+        return list(folder.glob("/".join(parts)))
     except (ValueError, NotImplementedError):
         return []

@@ -15,6 +15,7 @@ MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
 MM = 1e-7  # of an Angstrom
 _IMOD = 1146047817  # "IMOD"
 _LARGEST = 1 << 20  # rows or columns
+_LARGEST_EXTENDED = 64 << 20  # bytes
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def read_header(path: Path) -> MrcHeader:
     dtype = np.dtype("u1" if unsigned else f"{order}{MODES[mode]}")
     extended = int(words[23])
     expected = HEADER_BYTES + extended + columns * rows * images * dtype.itemsize
-    if extended < 0 or expected > length:
+    if extended < 0 or extended > _LARGEST_EXTENDED or expected > length:
         raise FormatError(f"{path} is truncated or damaged: it has {length:,} bytes, expected {expected:,}")
     samples, width = int(words[7]), float(floats[10])
     known = samples > 0 and math.isfinite(width) and width > 0

@@ -23,7 +23,6 @@ from sinograd.io.storage.voxels import Voxels
 from sinograd.io.volumes.itk import ItkFormat, Placed, placed_volume
 
 _LONGEST = 4 << 20  # bytes of a header
-_LINE = re.compile(r"\s*([^=:]{1,200}?)\s*[=:]\s*(.*?)\s*")
 _TYPES = {
     "MET_CHAR": "i1", "MET_UCHAR": "u1", "MET_SHORT": "i2", "MET_USHORT": "u2", "MET_INT": "i4", "MET_UINT": "u4",
     "MET_LONG": "i4", "MET_ULONG": "u4", "MET_LONG_LONG": "i8", "MET_ULONG_LONG": "u8", "MET_FLOAT": "f4",
@@ -62,14 +61,15 @@ class _Header:
         while place < len(content):
             end = content.find(b"\n", place)
             end = len(content) if end < 0 else end
-            match = _LINE.fullmatch(content[place:end].decode("utf-8", errors="replace"))
+            line = content[place:end].decode("utf-8", errors="replace")
             place = end + 1
-            if match is None or match[1] in fields:
-                what = "is given twice" if match else "is no line `Name = value`"
-                name = match[1] if match else content[place - 1 - 20 : end]
-                raise FormatError(f"{path} is a truncated or damaged image file: {shown(name, 40)} {what}")
-            fields[match[1]] = match[2]
-            if match[1] == "ElementDataFile":
+            name, sign, value = line.partition("=") if "=" in line else line.partition(":")
+            name = name.strip()
+            if not sign or not name or name in fields:
+                what = "is given twice" if name in fields else "is no line `Name = value`"
+                raise FormatError(f"{path} is a truncated or damaged image file: {shown(name[:80], 40)} {what}")
+            fields[name] = value.strip()
+            if name == "ElementDataFile":
                 return cls(path, fields, place)
         raise FormatError(f"{path} is a truncated or damaged image file: its header has no ElementDataFile")
 

@@ -74,15 +74,15 @@ class _Header:
         fields: dict[str, str] = {}
         keys: dict[str, str] = {}
         for line in content[: end.start()].decode("utf-8", errors="replace").splitlines()[1:]:
-            match = re.fullmatch(r"([^:]{1,200}):(=| )\s*(.*?)\s*", line)
             if line.startswith("#") or not line.strip():
                 continue
-            if match is None:
-                raise FormatError(f"{path} is a truncated or damaged image file: {shown(line, 40)} is no field")
-            if match[2] == "=":
-                keys[match[1]] = re.sub(r"\\([n\\])", lambda sign: "\n" if sign[1] == "n" else "\\", match[3])
+            name, sign, value = line.partition(":")
+            if not sign or not value.startswith(("=", " ")):
+                raise FormatError(f"{path} is a truncated or damaged image file: {shown(line[:80], 40)} is no field")
+            if value.startswith("="):
+                keys[name] = re.sub(r"\\([n\\])", lambda sign: "\n" if sign[1] == "n" else "\\", value[1:].strip())
             else:
-                fields[match[1].strip().lower()] = match[3]
+                fields[name.strip().lower()] = value.strip()
         if "data file" in fields or "datafile" in fields:
             raise FormatError(f"{path} is a header without voxels: they lie in another file, which is not read")
         return cls(path, fields, keys, end.end())

@@ -46,8 +46,14 @@ class NetworkModel(ModelConfig):
 
     @property
     def ndim(self) -> int:
-        """Images."""
-        return 2
+        """Images, or volumes."""
+        return getattr(NETWORKS.load(self.name), "ndim", 2)
+
+    @property
+    def lost(self) -> tuple[int, ...]:
+        """Of networks that shrink volumes in training, twice their reach."""
+        network = NETWORKS.load(self.name)
+        return tuple(2 * n for n in network.reach) if getattr(network, "shrinks", False) else (0,) * self.ndim
 
     @property
     def loss_scale(self) -> float:

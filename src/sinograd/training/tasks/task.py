@@ -30,6 +30,14 @@ class Optimize(Protocol):
         ...
 
 
+def middle(tensor: Tensor, shape: Sequence[int]) -> Tensor:
+    """The middle of a tensor that a network which shrinks volumes leaves: of this shape."""
+    for axis, (have, want) in enumerate(zip(tensor.shape, shape, strict=True)):
+        if have != want:
+            tensor = tensor.narrow(axis, (have - want) // 2, want)
+    return tensor
+
+
 class Task:
     """A model and what it is trained for. A task owns its optimisers and its step.
 
@@ -56,8 +64,8 @@ class Task:
         raise NotImplementedError
 
     def difference(self, predicted: Tensor, target: Tensor) -> Tensor:
-        """The configured loss of a prediction, []."""
-        return self.measure(predicted, target, scale=self.scale)
+        """The configured loss of a prediction, []; of a smaller one, to the middle of the target."""
+        return self.measure(predicted, middle(target, predicted.shape), scale=self.scale)
 
     def loss(self, stack: Stack | ScanStack, generator: torch.Generator) -> Tensor:
         """The loss of a training step, []; in units of the scale, squared ones of its square."""

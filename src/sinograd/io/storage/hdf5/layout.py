@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 _COMPRESSION = 1100  # the most that deflate can do
 _LARGEST_CHUNK = 1 << 29  # bytes that are unpacked together
+_UNLIKELY = 32  # times the length of a file, of one slice or image in it
 _LONGEST_TEXT = 64 << 20  # bytes
 _LONGEST_ATTRIBUTE = 1 << 20
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -164,7 +165,8 @@ def check_extent(dataset: h5py.Dataset, name: str, path: Path) -> None:
     chunk = math.prod(dataset.chunks or (0,)) * dataset.dtype.itemsize
     if chunk > _LARGEST_CHUNK:
         raise InputError(f"{path}: a chunk of /{name} has {chunk:,} bytes, at most {_LARGEST_CHUNK:,} are read")
-    if math.prod(dataset.shape[1:]) * dataset.dtype.itemsize > length * (_COMPRESSION if filters else 1):
+    item = math.prod(dataset.shape[1:]) * dataset.dtype.itemsize
+    if item > length * (_COMPRESSION if filters else 1) or item > max(_LARGEST_CHUNK, _UNLIKELY * length):
         raise InputError(
             f"{path}: the dataset /{name} {list(dataset.shape)} of {dataset.dtype} does not fit in a file of "
             f"{length:,} bytes"

@@ -40,7 +40,7 @@ MM = {
 DEGREES = {"deg": 1.0, "degree": 1.0, "°": 1.0, "rad": 180 / math.pi, "radian": 180 / math.pi}
 _LONGEST = 10_000_000  # entries of an array that is read at once
 _MANY = 50
-LARGEST_IMAGE = 1 << 31  # bytes of one image
+LARGEST_IMAGE = 1 << 29  # bytes of one image
 
 
 @dataclass(frozen=True)
