@@ -15,6 +15,7 @@ from sinograd.workflows.centering import center_text, centered
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
+from sinograd.workflows.memory_need import memory_for
 from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
 from sinograd.workflows.report import Report, recorded_warnings
 
@@ -100,10 +101,8 @@ def warn_of_outside(geometry: Geometry, grid: Grid) -> None:
 
 def _run(request: Request, report: Report) -> Reconstruction:
     import sinograd.ops  # noqa: F401  (so that the clock below does not count what it imports)
-    from sinograd.data import Volume
+    from sinograd.geometry import detector_region
     from sinograd.recon.directions import check_directions
-    from sinograd.workflows.analytic import direct, filtered_backprojection
-    from sinograd.workflows.iterative import iterate
 
     texts: list[str] = []
     chosen_device(request.device)
@@ -117,8 +116,20 @@ def _run(request: Request, report: Report) -> Reconstruction:
     grid = _grid(request, scan)
     check_directions(scan.geometry, grid, scan.name)
     check_outputs(request, grid)
+    options = request.preparation
+    used = detector_region(scan.geometry, options.rows, options.columns, options.binning)
+    with memory_for(used, grid, request.algorithm):
+        return _work(request, report, scan, texts, clock)
+
+
+def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock: _Clock) -> Reconstruction:
+    """Everything after the checks."""
+    from sinograd.data import Volume
+    from sinograd.workflows.analytic import direct, filtered_backprojection
+    from sinograd.workflows.iterative import iterate
+
+    detector = scan.geometry
     with recorded_warnings(texts, report):
-        detector = scan.geometry
         scan = _prepare(request, scan, report)
         clock.stage("read")
         scan, center = centered(request, detector, scan, report)
