@@ -261,10 +261,10 @@ VOLUME_FORMATS.add(
 VOLUME_FORMATS.add(
     "dicom",
     "sinograd.io.volumes.dicom.series:Dicom",
-    "folder of DICOM slices",
-    suffixes=("",),
+    "folder of DICOM slices, or an enhanced file",
+    suffixes=("", ".dcm"),
     writes=False,
-    folder=True,
+    folder=None,
 )
 
 # Phantoms: functions that give `phantoms.Ellipsoids`; their first argument is a seed, unless seeded is False.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import runpy
 from pathlib import Path
 
 import pytest
@@ -51,3 +52,9 @@ def test_every_task_has_an_example(page: Path) -> None:
     text = page.read_text(encoding="utf-8") + page.with_name("train.md").read_text(encoding="utf-8")
     for name in TASKS:
         assert f"task: {{name: {name}" in text
+
+
+def test_the_keys_of_a_training_file(project_root: Path) -> None:
+    """The page is what the schema says, every key with its meaning: `python docs/training_keys.py` writes it."""
+    script = runpy.run_path(str(project_root / "docs" / "training_keys.py"))
+    assert (project_root / "docs" / "training-keys.md").read_text(encoding="utf-8") == script["page"]()

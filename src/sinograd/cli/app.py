@@ -21,6 +21,7 @@ COMMANDS = {
     "train": "Train a denoiser: bilateral filters or a network.",
     "denoise": "Denoise a volume with a trained model, or a scan with a dual-domain one.",
     "evaluate": "Compare denoisers: SSIM, PSNR, RMSE, noise, time and memory.",
+    "bone": "Measure bone: BMD, BV/TV, TMD, thickness, surface, connectivity, anisotropy, and maps.",
     "demo": "Simulate, reconstruct and compare a bone with the truth.",
     "doctor": "Check the installation, and a few numbers.",
 }

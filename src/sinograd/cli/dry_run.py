@@ -12,10 +12,12 @@ def planned(request: Request) -> tuple[Lines, dict[str, Any]]:
     """Lines, and the record of `--json`: scan, geometry, coverage, grid, preparation, memory and time."""
     from sinograd.cli import records
     from sinograd.geometry import detector_region
+    from sinograd.io.formats import folders_written
     from sinograd.recon.directions import check_directions
     from sinograd.workflows.devices import chosen_device
     from sinograd.workflows.estimate import estimate
     from sinograd.workflows.grids import choose_grid
+    from sinograd.workflows.outputs import is_folder
     from sinograd.workflows.pipeline import check_outputs, opened_scan, warn_of_outside
     from sinograd.workflows.report import Silent, recorded_warnings
 
@@ -27,7 +29,8 @@ def planned(request: Request) -> tuple[Lines, dict[str, Any]]:
     geometry = detector_region(scan.geometry, options.rows, options.columns, options.binning)
     grid = choose_grid(scan, request.voxel_mm, request.shape, request.center_mm)
     check_directions(scan.geometry, grid, scan.name)
-    check_outputs(request, grid)
+    with folders_written(is_folder(request.file)):
+        check_outputs(request, grid)
     with recorded_warnings(warnings, Silent()):
         warn_of_outside(geometry, grid)
         lines = [*scan_lines(scan), *geometry_lines(geometry), *coverage_lines(geometry)]

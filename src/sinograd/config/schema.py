@@ -126,13 +126,13 @@ def _read_bare(kind: Any, data: object, where: str) -> Any:
         return _read_tuple(kind, members, data, where)
     if origin is dict:
         if not isinstance(data, Mapping):
-            raise _error(where, _expected(kind), data)
+            raise _error(where, in_words(kind), data)
         return {_read(members[0], key, where): _read(members[1], item, _join(where, key)) for key, item in data.items()}
     if dataclasses.is_dataclass(kind):
         return _read_dataclass(typing.cast(type, kind), data, where)
     if _is_scalar(kind, origin, members, data):
         return float(typing.cast(float, data)) if kind is float else Path(str(data)) if kind is Path else data
-    raise _error(where, _expected(kind), data)
+    raise _error(where, in_words(kind), data)
 
 
 _LARGEST = sys.float_info.max
@@ -205,16 +205,16 @@ def _first_that_reads(members: tuple[Any, ...], data: object, where: str) -> Any
                 deeper.append(error)
     if len(deeper) == 1:
         raise deeper[0]
-    raise _error(where, " or ".join(_expected(member) for member in members), data)
+    raise _error(where, " or ".join(in_words(member) for member in members), data)
 
 
 def _read_tuple(kind: Any, members: tuple[Any, ...], data: object, where: str) -> tuple[Any, ...]:
     if not isinstance(data, list | tuple):
-        raise _error(where, _expected(kind), data)
+        raise _error(where, in_words(kind), data)
     if len(members) == 2 and members[1] is Ellipsis:
         return tuple(_read(members[0], item, f"{where}[{i}]") for i, item in enumerate(data))
     if len(data) != len(members):
-        raise _error(where, _expected(kind), data)
+        raise _error(where, in_words(kind), data)
     pairs = enumerate(zip(members, data, strict=True))
     return tuple(_read(member, held, f"{where}[{i}]") for i, (member, held) in pairs)
 
@@ -234,25 +234,25 @@ def _read_dataclass(kind: type, data: object, where: str) -> Any:
         if name in data:
             values[name] = _read(hints[name], data[name], _join(where, name))
         elif field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING:
-            raise ConfigError(f"{_join(where, name)}: missing, expected {_expected(hints[name])}")
+            raise ConfigError(f"{_join(where, name)}: missing, expected {in_words(hints[name])}")
     return kind(**values)
 
 
-def _expected(kind: Any) -> str:
-    """A type in words."""
+def in_words(kind: Any) -> str:
+    """A type of a schema, such as a field's, in the words of the errors: "a whole number of at least 1"."""
     origin, members = typing.get_origin(kind), typing.get_args(kind)
     if origin is typing.Annotated:
         conditions = (item.expected for item in members if isinstance(item, Check | OneOf | Choice))
-        return next(conditions, _expected(members[0]))
+        return next(conditions, in_words(members[0]))
     if origin is typing.Literal:
         return _one_of(members)
     if origin in (typing.Union, types.UnionType):
-        return " or ".join(_expected(member) for member in members)
+        return " or ".join(in_words(member) for member in members)
     if origin is tuple:
         count = "" if members[-1] is Ellipsis else f"{len(members)} of "
-        return f"a list of {count}{_plural(_expected(members[0]))}"
+        return f"a list of {count}{_plural(in_words(members[0]))}"
     if origin is dict:
-        return f"a mapping of names to {_plural(_expected(members[1]))}"
+        return f"a mapping of names to {_plural(in_words(members[1]))}"
     if dataclasses.is_dataclass(kind):
         return f"a mapping of the keys {', '.join(f.name for f in dataclasses.fields(kind))}"
     words = {bool: "true or false", int: "a whole number", float: "a number", str: "text", Path: "the path of a file"}

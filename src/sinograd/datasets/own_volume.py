@@ -11,6 +11,7 @@ from sinograd.data.units import Conversion
 from sinograd.data.volume import Volume
 from sinograd.datasets.block_cache import BlockCache
 from sinograd.datasets.files import names_of, open_pair_volume
+from sinograd.datasets.likely_unit import Dose, check_likely_unit
 from sinograd.datasets.pairs import PairedVolume, check_finite, check_unit
 from sinograd.datasets.simulation import SimulatedSource, noisy, reconstructed, scan_geometry, slice_grid
 from sinograd.datasets.spec import OwnVolume
@@ -35,7 +36,7 @@ def own_volume_pairs(spec: OwnVolume) -> list[PairedVolume]:
 
     Raises:
         ConfigError: target_photons with the target "volume", or a scanner that does not fit.
-        FileNotFoundError, ValueError: as `open_pair_volume`.
+        FileNotFoundError, ValueError: as `open_pair_volume` and `check_likely_unit`, which may warn, too.
     """
     if spec.scan.target_photons is not None and spec.target == "volume":
         raise ConfigError("pairs.scan.target_photons: the target is the volume as it is; for target: reconstruction")
@@ -45,6 +46,7 @@ def own_volume_pairs(spec: OwnVolume) -> list[PairedVolume]:
         volume = open_pair_volume(path, spec.unit, spec.padding)
         check_unit(PairedVolume(name, name, (volume,), None, spec.unit))
         simulation = OwnVolumeScan(spec, volume, name)
+        check_likely_unit(volume.stated(spec.unit), name, Dose(spec.scan.photons, simulation.convert))
         made = [
             Volume(SimulatedSource(simulation, index, cache), volume.grid, spec.unit)
             for index in range(spec.realisations + (spec.target == "reconstruction"))

@@ -70,10 +70,15 @@ T = TypeVar("T")
 class ScanSpec:
     """The scan that a simulation makes.
 
-    beam: cone (FDK) or fan (each slice by itself, FBP). views: over one turn; None: 360, or those of the scanner.
-    photons: per detector element and view, unattenuated, of the low dose. target_photons: of the target's scan; None:
-    no noise. electronic_noise: standard deviation in photons. scanner: name or file of a geometry; None: one whose
-    detector covers the grid, with elements of a voxel's size at the axis.
+    Attributes:
+        beam: cone (FDK) or fan (each slice by itself, FBP).
+        views: over one turn; null: 360, or those of the scanner.
+        photons: per detector element and view, unattenuated, of the low dose.
+        target_photons: of the target's scan; null: no noise.
+        electronic_noise: standard deviation in photons.
+        scanner: name or file of a geometry; null: one whose detector covers the grid, with elements of a voxel's size
+            at the axis.
+        window: of the ramp filter.
     """
 
     beam: Literal["cone", "fan"] = "cone"
@@ -89,8 +94,14 @@ class ScanSpec:
 class Mayo2016:
     """Full and quarter dose of the Low Dose CT Grand Challenge; see `datasets.mayo2016`.
 
-    padding: "air" makes what the scanner did not measure (PixelPaddingValue, or -2000 HU and below) -1000 HU, "keep"
-    leaves it.
+    Attributes:
+        layout: mayo2016.
+        folder: of the data.
+        thickness_mm: of the slices; needed if there are several.
+        kernel: part of the folders' names such as B30; needed if there are several.
+        patients: L067 ...; empty: all.
+        padding: "air" makes what the scanner did not measure (PixelPaddingValue, or -2000 HU and below) -1000 HU,
+            "keep" leaves it.
     """
 
     layout: Literal["mayo2016"]
@@ -103,7 +114,17 @@ class Mayo2016:
 
 @dataclass(frozen=True)
 class LdctAndProjection:
-    """LDCT-and-Projection-data with the patient splits of ldct-benchmark; see `datasets.ldct_and_projection`."""
+    """LDCT-and-Projection-data with the patient splits of ldct-benchmark; see `datasets.ldct_and_projection`.
+
+    Attributes:
+        layout: ldct-and-projection.
+        folder: in which LDCT-and-Projection-data lies, or that folder itself.
+        split: patients of ldct-benchmark's train, val or test; null: all that are there.
+        groups: body parts; empty: all.
+        patients: their names; empty: all.
+        info: another info.yml of ldct-benchmark than its published one.
+        padding: as for mayo2016.
+    """
 
     layout: Literal["ldct-and-projection"]
     folder: Path
@@ -118,7 +139,11 @@ class LdctAndProjection:
 class PairFiles:
     """Files of one pair; several inputs are realisations of the noise.
 
-    name, patient: by default the input's name, after its folders' where several files have it.
+    Attributes:
+        input: a volume file or a folder of DICOM slices; several are realisations of the noise.
+        target: the same of the normal dose.
+        name, patient: by default the input's name, after its folders' where several files have it.
+        group: the body part.
     """
 
     input: Path | Annotated[tuple[Path, ...], _NOT_EMPTY]
@@ -130,7 +155,15 @@ class PairFiles:
 
 @dataclass(frozen=True)
 class Volumes:
-    """Volume files or DICOM folders, named one by one or paired by name in FOLDER/input and FOLDER/target."""
+    """Volume files or DICOM folders, named one by one or paired by name in FOLDER/input and FOLDER/target.
+
+    Attributes:
+        layout: volumes.
+        unit: of the values; of DICOM slices HU.
+        files: pairs, one by one.
+        folder: instead of files: FOLDER/input/NAME and FOLDER/target/NAME.
+        padding: as for mayo2016.
+    """
 
     layout: Literal["volumes"]
     unit: Unit
@@ -141,7 +174,22 @@ class Volumes:
 
 @dataclass(frozen=True)
 class Phantoms:
-    """Simulated phantoms with the seeds first_seed, first_seed + 1 ...; see `datasets.phantom_pairs`."""
+    """Simulated phantoms: exact projections, photon noise, FDK or FBP; see `datasets.phantom_pairs`.
+
+    Attributes:
+        layout: phantoms.
+        phantom: its name.
+        count: how many, with the seeds first_seed, first_seed + 1 ...
+        first_seed: of the phantoms.
+        shape: voxels (z, y, x).
+        voxel_mm: null: the phantom fills the grid.
+        scan: the simulated scan.
+        realisations: draws of the noise.
+        target: the reconstruction of exact (or target_photons) projections, the object's voxels, or none.
+        unit: of the values.
+        water_per_mm: attenuation of water, for HU.
+        cache_mb: memory for simulated volumes.
+    """
 
     layout: Literal["phantoms"] = "phantoms"
     phantom: Annotated[str, OneOf(PHANTOMS)] = "abdomen"
@@ -159,7 +207,21 @@ class Phantoms:
 
 @dataclass(frozen=True)
 class OwnVolume:
-    """Low dose simulated from normal-dose volumes; see `datasets.own_volume`."""
+    """Low dose simulated from normal-dose volumes; see `datasets.own_volume`.
+
+    Attributes:
+        layout: own-volume.
+        files: volumes.
+        unit: of their values.
+        scan: the simulated scan.
+        realisations: draws of the noise.
+        target: the volume itself, its reconstruction without noise, or none.
+        water_per_mm: attenuation of water, for HU.
+        seed: of the noise.
+        group: the body part.
+        padding: as for mayo2016.
+        cache_mb: memory for simulated volumes.
+    """
 
     layout: Literal["own-volume"]
     files: Annotated[tuple[Path, ...], _NOT_EMPTY]
@@ -179,7 +241,18 @@ PairsSpec = Mayo2016 | LdctAndProjection | Volumes | Phantoms | OwnVolume
 
 @dataclass(frozen=True)
 class PatchesSpec:
-    """Random patches; see `datasets.Patches`. size, step: one number, height and width, or three for volumes."""
+    """Random patches; see `datasets.Patches`.
+
+    Attributes:
+        size: one number, height and width, or three for volumes.
+        per_batch: patches of a step.
+        step: patches start at multiples of so many voxels, one number or one for each axis of `size`.
+        per_place: of each place in a batch, the patches of so many different realisations.
+        augment: turn and flip them at random.
+        weights: draw each patient or each slice equally often.
+        pad: value around slices that are smaller than a patch; also what stands for "not measured".
+        cache_mb: memory for slices.
+    """
 
     size: Count | tuple[Count, Count] | tuple[Count, Count, Count] = 64
     per_batch: Count = 16

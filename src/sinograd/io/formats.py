@@ -7,6 +7,9 @@ formats are entered before general ones.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -17,6 +20,26 @@ from sinograd.io.storage.optional import check_extra
 from sinograd.registry import Entry, Registry
 
 HEAD_BYTES = 1024
+_OTHERS = (".png", ".jpg", ".jpeg", ".html", ".csv", ".txt", ".json", ".gz", ".zip", ".vti", ".vtk", ".stl", ".raw")
+_FOLDERS: ContextVar[bool] = ContextVar("folders_written", default=False)
+
+
+@contextmanager
+def folders_written(folders: bool = True) -> Iterator[None]:
+    """Inside, a name to write with a suffix that is none, denoised_v1.2, is that of a folder, as is one without."""
+    token = _FOLDERS.set(folders)
+    try:
+        yield
+    finally:
+        _FOLDERS.reset(token)
+
+
+def is_known_suffix(suffix: str) -> bool:
+    """Whether a suffix, in lower case, belongs to a format of scans or volumes, or to pictures and tables."""
+    from sinograd.choices import SCAN_FORMATS, VOLUME_FORMATS
+
+    entries = (*SCAN_FORMATS.entries(), *VOLUME_FORMATS.entries())
+    return suffix in _OTHERS or any(suffix in suffixes_of(entry) for entry in entries)
 
 
 class Format:
@@ -95,6 +118,8 @@ def writing_format(registry: Registry[Any], path: Path, name: str | None = None)
     Raises InputError for an unknown suffix or name, a format that is only read, or a package that is missing.
     """
     suffix = path_suffix(registry, path)
+    if _FOLDERS.get() and not is_known_suffix(suffix):
+        suffix = ""
     entries = [entry for entry in registry.entries() if writing_suffixes(entry)]
     if name is not None:
         if name not in [entry.name for entry in entries]:

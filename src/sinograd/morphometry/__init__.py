@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         psnr_natural,
         root_mean_square_error,
     )
+    from sinograd.morphometry.analysis import BoneAnalysis, BoneMap, Measure, analyse
     from sinograd.morphometry.anisotropy import degree_of_anisotropy
     from sinograd.morphometry.ball import ball
     from sinograd.morphometry.calibration import DensityCalibration, calibrate_by_low_pass, calibrate_by_rods
@@ -31,14 +32,18 @@ if TYPE_CHECKING:
     from sinograd.morphometry.thickness import thickness
 
 __all__ = [
+    "BoneAnalysis",
     "BoneLoss",
+    "BoneMap",
     "BoneTerm",
     "DensityCalibration",
+    "Measure",
     "NNBMDLoss",
     "NNSPLoss",
     "Registration",
     "accuracy_error",
     "adjusted_r2",
+    "analyse",
     "ball",
     "bmd",
     "bmd_map",

@@ -74,7 +74,8 @@ class QAE(Network):
     """Images [B, 1, Y, X] to the same shape; with kernels of 5 each pixel depends on those up to 20 away.
 
     Args:
-        kernel: width of all kernels, odd. channels: of each layer but the last.
+        kernel: width of all kernels, odd.
+        channels: of each layer but the last.
         final_relu: end with a ReLU, as in the paper's code.
         generator: where the starting values come from; None: torch's global one.
     """

@@ -97,7 +97,7 @@ class VolumeFormatContract:
         entry = VOLUME_FORMATS.entry(name)
         assert isinstance(format, VolumeFormat) and entry.help and entry.about["holds"] == format.holds == "volume"
         assert entry.about["suffixes"] and all(s == s.lower() and s[:1] in (".", "") for s in entry.about["suffixes"])
-        assert bool(entry.about.get("folder")) == format.folder
+        assert bool(entry.about.get("folder")) == bool(format.folder)
         assert format.keeps <= {"unit", "provenance", "dtype"} and format.unit_place
 
     def test_a_volume_comes_back(self, name: str, format: VolumeFormat, grid: Grid, tmp_path: Path) -> None:

@@ -78,6 +78,11 @@ class Plateau:
 
     P. Gnudi et al., "Denoising of x-ray projections and computed tomography images using convolutional neural networks
     without clean data", 2020, section III.C, with the defaults; an epoch there is a validation here.
+
+    Attributes:
+        name: of the schedule.
+        patience: validations without a new lowest loss.
+        factor: for all learning rates.
     """
 
     name: Literal["plateau"] = "plateau"
@@ -87,7 +92,14 @@ class Plateau:
 
 @dataclass(frozen=True)
 class Adam:
-    """torch.optim.Adam. learning_rates: one for each parameter group; those left out are the model's own."""
+    """torch.optim.Adam.
+
+    Attributes:
+        name: of the optimiser.
+        learning_rates: one for each parameter group (spatial, range; of networks: network); those left out are the
+            model's own.
+        schedule: how the rates fall.
+    """
 
     name: Literal["adam"] = "adam"
     learning_rates: dict[str, Positive] = field(default_factory=dict)
@@ -100,7 +112,12 @@ class Adam:
 
 @dataclass(frozen=True)
 class EarlyStopping:
-    """Stop when the loss (validation, if there is any) did not fall by this share for so many steps."""
+    """Stop when the loss (validation, if there is any) did not fall.
+
+    Attributes:
+        patience: steps without a fall.
+        min_change: share of the loss by which it has to fall.
+    """
 
     patience: Count = 500
     min_change: Annotated[float, NOT_NEGATIVE] = 1e-4
@@ -108,7 +125,13 @@ class EarlyStopping:
 
 @dataclass(frozen=True)
 class Stop:
-    """When training ends and which weights it keeps."""
+    """When training ends and which weights it keeps.
+
+    Attributes:
+        max_steps: steps at most.
+        early_stopping: ends earlier if the loss does not fall; null: never.
+        keep: weights of the lowest validation loss, or the last; without validation the last.
+    """
 
     max_steps: Count = 5000
     early_stopping: EarlyStopping | None = field(default_factory=EarlyStopping)
@@ -117,14 +140,23 @@ class Stop:
 
 @dataclass(frozen=True)
 class Every:
-    """An interval in steps."""
+    """An interval.
+
+    Attributes:
+        every: steps; a killed run resumes from the last checkpoint.
+    """
 
     every: Count
 
 
 @dataclass(frozen=True)
 class Validation:
-    """When, and how many slices of each paired volume, evenly spaced; None: all."""
+    """When the validation data are measured, and how much of them.
+
+    Attributes:
+        every: steps.
+        slices: of each paired volume, evenly spaced; null: all.
+    """
 
     every: Count = 50
     slices: Count | None = None
@@ -132,7 +164,22 @@ class Validation:
 
 @dataclass(frozen=True)
 class Config:
-    """A training run; see the module for the keys. `data` may be None where tensors are given to `train`."""
+    """A training run.
+
+    Attributes:
+        task: what is compared with what.
+        model: what is trained.
+        data: what it is trained on; null in Python, if `train` gets tensors.
+        optimizer: learning rates and their schedule.
+        stop: when training ends.
+        validation: when the validation loss is measured.
+        checkpoints: when the state of the run is saved.
+        seed: everything random follows from it.
+        device: cpu, cuda, cuda:1 ...
+        devices: processes that torchrun started, each with a part of every batch.
+        precision: of what networks compute; float16 needs a GPU.
+        output: folder of the run; null in Python: nothing is written.
+    """
 
     task: TaskChoice = field(default_factory=supervised)
     model: Model = field(default_factory=lambda: model_schema("bilateral")(name="bilateral"))

@@ -35,7 +35,11 @@ Extent = Annotated[tuple[int, int], _RANGE] | None
 
 @dataclass(frozen=True)
 class Region:
-    """Part of a volume, voxels first to end - 1 along each axis; None: all."""
+    """Part of a volume.
+
+    Attributes:
+        z, y, x: first voxel and the one after the last; null: all.
+    """
 
     z: Extent = None
     y: Extent = None
@@ -44,7 +48,13 @@ class Region:
 
 @dataclass(frozen=True)
 class StackFiles:
-    """Files of one stack; see the module."""
+    """Files of one stack.
+
+    Attributes:
+        input: a volume file, or those of several realisations of the noise; for dual-domain a scan file.
+        target: a volume file on the same grid; noise2noise and noise2void need none.
+        region: the part that is used, of the target.
+    """
 
     input: Path | Annotated[tuple[Path, ...], _NOT_EMPTY]
     target: Path | None = None
@@ -58,7 +68,15 @@ class StackFiles:
 
 @dataclass(frozen=True)
 class Data:
-    """Training and validation data; see the module."""
+    """Training and validation data: stacks of slices from files, or random patches of paired volumes.
+
+    Attributes:
+        training: stacks; each step uses one, in an order drawn from the seed.
+        validation: stacks, measured every `validation.every` steps.
+        pairs: paired volumes to train on, instead of `training`.
+        validation_pairs: paired volumes, instead of `validation`.
+        patches: each step uses a batch of these, of pairs or of stacks.
+    """
 
     training: tuple[StackFiles, ...] = ()
     validation: tuple[StackFiles, ...] = ()

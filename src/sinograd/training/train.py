@@ -27,6 +27,7 @@ from sinograd.training.data import Progress, ScanStack, Stack, TrainingData, loa
 from sinograd.training.distributed import check_processes, leave_group, rank_of
 from sinograd.training.effect import shares_of_training, warn_without_effect
 from sinograd.training.history import History, save_curves
+from sinograd.training.resumed import check_resumed_run, data_files, file_records
 from sinograd.training.run_folder import RunFolder
 
 _LEAST_STEPS = 10  # of a run that is expected to have an effect
@@ -110,6 +111,7 @@ def train(
         if resume:
             config = folder.with_its_start(config, requested)
             folder.check_resumed(config)
+            check_resumed_run(folder.path, config)
             checkpoint = folder.read_checkpoint(config)
         if first:
             folder.start(config, _provenance(config, data))
@@ -212,13 +214,11 @@ def _describe(stack: Stack | ScanStack) -> dict[str, Any]:
 
 
 def _provenance(config: Config, data: TrainingData) -> dict[str, Any]:
-    files = [] if config.data is None else [*config.data.training, *config.data.validation]
-    named = {path for entry in files for path in (*entry.inputs, entry.target) if path is not None}
     return make_provenance(
         "sinograd train",
         to_plain(config),
         config_sha256=config_hash(config),
-        files=[{"file": str(path), "bytes": path.stat().st_size} for path in sorted(named) if path.exists()],
+        files=file_records(data_files(config)),
         torch=torch.__version__,
         threads=torch.get_num_threads(),
         machine=platform.machine(),

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.io.formats import folders_written
 from sinograd.workflows.job import job, no_partial
-from sinograd.workflows.outputs import check_inputs_stay
+from sinograd.workflows.outputs import check_inputs_stay, is_folder
 from sinograd.workflows.report import Report, recorded_warnings
 from sinograd.workflows.values import path_or_none, switch
 
@@ -98,7 +99,8 @@ def run_conversion(request: ConversionRequest, report: Report | str | bool | Non
     if volume and any(getattr(request, name) for name in of_scans):
         raise InputError(f"{request.source} is a volume: `to`, `geometry`, `flat` and `dark` are for scans")
     texts: list[str] = []
-    with job(report, no_partial(request.output.name)) as position, recorded_warnings(texts, position):
+    folders = folders_written(is_folder(request.source))
+    with job(report, no_partial(request.output.name)) as position, recorded_warnings(texts, position), folders:
         return (_convert_volume if volume else _convert_scan)(request, position, texts)
 
 

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import GridWarning, InputError, InputTypeError, UnitError
+from sinograd.io.formats import folders_written
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.other_data import warn_of_other_data
-from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
+from sinograd.workflows.outputs import check_inputs_stay, is_folder, volume_outputs
 from sinograd.workflows.report import Advance, Report, recorded_warnings
 from sinograd.workflows.values import number, numbers, path_or_none, switch
 
@@ -137,7 +138,8 @@ def run_denoising(request: DenoiseRequest, report: Report | str | bool | None) -
     """Read, check, denoise, write. Nothing is written unless everything before succeeded."""
     kept = "nothing was kept" if request.output is None else no_partial(request.output.name)
     texts: list[str] = []
-    with job(report, kept) as position, recorded_warnings(texts, position):
+    folders = folders_written(is_folder(request.file))
+    with job(report, kept) as position, recorded_warnings(texts, position), folders:
         return _run(request, position, texts)
 
 
@@ -225,7 +227,8 @@ def _from_volume(
 
 def _opened_volume(request: DenoiseRequest, saved: AnySaved) -> Volume:
     from sinograd.data import Scan, Volume
-    from sinograd.io import open_volume
+    from sinograd.io import open_volume, read_series
+    from sinograd.io.volumes.dicom.series import is_dicom_folder
 
     hint = (
         f"{request.model} ({saved.model.name}) denoises volumes, or slices in a folder; a scan has to be reconstructed "
@@ -236,6 +239,10 @@ def _opened_volume(request: DenoiseRequest, saved: AnySaved) -> Volume:
     if isinstance(request.input, Scan):
         raise InputError(f"`input` is a scan; {hint}")
     try:
+        if is_dicom_folder(request.input):
+            series = read_series(request.input)
+            if not series.frames:
+                return series.volume  # as its slices are, in which it is written again
         return open_volume(request.input)
     except ValueError as error:
         raise InputError(f"{error}; {hint}") from error
@@ -335,9 +342,10 @@ def _check_outputs(request: DenoiseRequest, grid: Grid, series: DicomSeries | No
     from sinograd.view import check_picture_path
 
     if request.output is not None and series is not None:
+        from sinograd.io.formats import is_known_suffix
         from sinograd.io.volumes.dicom.writer import check_series_path
 
-        if request.output.suffix:
+        if request.output.suffix and is_known_suffix(request.output.suffix.lower()):
             raise InputError(
                 f"cannot write {request.output}: DICOM slices are written as such, `output` must be a folder"
             )

@@ -30,3 +30,8 @@ def volume_outputs(output: Path | None, **others: Path | None) -> dict[str, Path
     if output is not None and output.suffix.lower() == ".npy":
         outputs["the .yaml beside `output`"] = output.with_suffix(".yaml")
     return outputs | {f"`{name}`": path for name, path in others.items()}
+
+
+def is_folder(source: Path | None) -> bool:
+    """Whether an input is a folder, so that an output may be one whose name has a dot."""
+    return source is not None and source.is_dir()

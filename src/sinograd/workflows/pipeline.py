@@ -11,12 +11,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import GridWarning, InputError
+from sinograd.io.formats import folders_written
 from sinograd.workflows.centering import center_text, centered
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.memory_need import memory_for
-from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
+from sinograd.workflows.outputs import check_inputs_stay, is_folder, volume_outputs
 from sinograd.workflows.report import Report, recorded_warnings
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ class Reconstruction:
 def run_reconstruction(request: Request, report: Report | str | bool | None) -> Reconstruction:
     """Read, prepare, reconstruct, write. Nothing is written unless everything before succeeded."""
     kept = "nothing was kept" if request.output is None else no_partial(request.output.name)
-    with job(report, kept) as position:
+    with job(report, kept) as position, folders_written(is_folder(request.file)):
         return _run(request, position)
 
 

@@ -109,7 +109,9 @@ def test_references_in_files_of_their_own(tmp_path: Path) -> None:
 def test_contradictions_are_named(tmp_path: Path) -> None:
     path = tmp_path / "scan.npy"
     np.save(path, draw())
-    with pytest.raises(ValueError, match=r"write it to .*scan\.yaml, for example with sinograd\.ConeBeam\.circular"):
+    with pytest.raises(
+        ValueError, match=r"write it to .*scan\.yaml, in mm and degrees, for example {beam: cone, scan: circular"
+    ):
         read(path)
     small(7).save(tmp_path / "scan.yaml")
     with pytest.raises(ValueError, match=r"scan\.npy: projections \[6, 4, 5\] do not match .* views 6 != 7"):

@@ -176,7 +176,9 @@ def test_fan_beams(tmp_path: Path) -> None:
 def test_no_geometry_says_how_to_write_one(tmp_path: Path) -> None:
     write(tmp_path, draw())
     for path, name in ((tmp_path, "geometry.yaml"), (tmp_path / "scan_0.tif", "scan_0.yaml")):
-        with pytest.raises(ValueError, match=rf"write it to .*{name}, for example with sinograd\.ConeBeam\.circular"):
+        with pytest.raises(
+            ValueError, match=rf"write it to .*{name}, in mm and degrees, for example {{beam: cone, scan: circular"
+        ):
             read(path)
 
 
@@ -354,3 +356,18 @@ def test_a_write_that_stops_leaves_nothing(
         write_scan(measured[:2], tmp_path / "out", force=True, format="tiff")
     assert [path.name for path in tmp_path.iterdir()] == ["out"] * existing
     assert not existing or len(read(tmp_path / "out").geometry) == 6
+
+
+def test_a_folder_without_a_geometry_is_told_one_that_fits(tmp_path: Path) -> None:
+    """The example in the error, written to the file that it names, reads the folder: its views, rows and columns."""
+    for view in range(6):
+        tifffile.imwrite(tmp_path / f"proj_{view}.tif", np.full((4, 5), 100 + view, np.uint16))
+    tifffile.imwrite(tmp_path / "flat_0.tif", np.full((4, 5), 200, np.uint16))
+    with pytest.raises(ValueError, match="does not say in which geometry") as error:
+        read(tmp_path)
+    text = str(error.value)
+    (tmp_path / "geometry.yaml").write_text(text[text.index("{beam") : text.rindex("}") + 1])
+    assert "shape: [4, 5]" in text and "views: 6" in text
+    scan = read(tmp_path)
+    assert scan.shape == (6, 4, 5) and scan.geometry.angles is not None
+    np.testing.assert_allclose(scan.geometry.angles.rad2deg().numpy(), np.arange(6) * 60)

@@ -196,9 +196,12 @@ def find_sidecar(path: Path) -> Path | None:
     return next((found for found in (*own, *(folder / name for name in NAMES)) if found.is_file()), None)
 
 
-def sidecar_of(path: Path, geometry: Geometry | None = None) -> Sidecar:
+def sidecar_of(
+    path: Path, geometry: Geometry | None = None, shape: Callable[[], tuple[int, int, int] | None] | None = None
+) -> Sidecar:
     """What the YAML file of the scan `path` says, in `geometry` where one is given.
 
+    shape: counts views, rows and columns, for the example in the error.
     Raises ValueError when there is neither, saying how to write one, or when it is damaged or contradictory.
     """
     found = find_sidecar(path)
@@ -207,10 +210,13 @@ def sidecar_of(path: Path, geometry: Geometry | None = None) -> Sidecar:
     beside = path / "geometry.yaml" if path.is_dir() else path.with_suffix(".yaml")
     if geometry is not None:
         return Sidecar(beside, geometry)
+    views, rows, columns = (shape() if shape is not None else None) or ("VIEWS", "ROWS", "COLUMNS")
+    step = f"{360 / views:.10g}" if isinstance(views, int) else "STEP"
     raise InputError(
-        f"{path} does not say in which geometry it was measured: write it to {beside}, for example with "
-        f"sinograd.ConeBeam.circular(source_to_origin=..., source_to_detector=..., angles=..., detector=...)"
-        f".save({str(beside)!r}), or give geometry=..."
+        f"{path} does not say in which geometry it was measured: write it to {beside}, in mm and degrees, for "
+        "example {beam: cone, scan: circular, source_to_origin: 60, source_to_detector: 120, angles_deg: "
+        f"{{start: 0, step: {step}, views: {views}}}, detector: {{shape: [{rows}, {columns}], spacing: 0.05}}}}, "
+        "or give `geometry`"
     )
 
 

@@ -53,7 +53,7 @@ class TiffStack(ScanFormat):
         Raises ValueError naming the file: no geometry (it says how to write one), no images, images of different
         sizes or types, truncated or damaged ones, or a YAML file with unknown keys or wrong values.
         """
-        sidecar = sidecar_of(path, geometry)
+        sidecar = sidecar_of(path, geometry, lambda: _shape(path))
         groups = _groups(path, sidecar)
         if not groups["projections"]:
             raise InputError(
@@ -135,6 +135,20 @@ def _groups(path: Path, sidecar: Sidecar) -> dict[str, list[Path]]:
         folders = groupby(groups[group], key=lambda file: file.parent)
         groups[group] = [file for _, files in folders for file in ordered_files(list(files), warn=False)]
     return groups
+
+
+def _shape(path: Path) -> tuple[int, int, int] | None:
+    """Views, rows and columns of a folder without a YAML file; None where the images do not show them."""
+    import tifffile
+
+    files = [file for file in _tiffs(path) if group_of(file, path) == "projections"] if path.is_dir() else [path]
+    try:
+        with tifffile.TiffFile(files[0]) as file:
+            shape = file.pages[0].shape
+            views = len(files) if path.is_dir() else len(file.pages)
+    except (IndexError, OSError, ValueError):
+        return None
+    return (views, shape[0], shape[1]) if len(shape) == 2 else None
 
 
 def _of_views(images: TiffImages, sidecar: Sidecar) -> TiffImages:

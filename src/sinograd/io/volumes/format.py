@@ -39,7 +39,7 @@ class VolumeFormat(Format):
     holds: ClassVar[str] = "volume"
     suffixes: ClassVar[tuple[str, ...]] = ()
     writes: ClassVar[bool] = False
-    folder: ClassVar[bool] = False
+    folder: ClassVar[bool | None] = False
     package: ClassVar[str | None] = None
     keeps: ClassVar[frozenset[str]] = frozenset({"unit", "provenance", "dtype"})
     unit_place: ClassVar[str] = ""

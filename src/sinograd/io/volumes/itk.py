@@ -1,8 +1,10 @@
 """What MetaImage, NRRD and NIfTI have in common: SimpleITK writes them.
 
-The image's axes are the world's: direction is the identity, spacing is (x, y, z) mm, and the origin is the world
-position of the first voxel's centre. ITK's world is LPS, and it stores NIfTI in RAS with the signs of x and y turned,
-so programs that follow either standard see the axes as they are. Booleans are stored as uint8, float16 as float32.
+Images are written along the world's axes: direction is the identity, spacing is (x, y, z) mm, and the origin is the
+world position of the first voxel's centre. Images whose axes run against them, or are in another order, are read along
+the world's axes with a ScanWarning; oblique ones are an error. ITK's world is LPS, and it stores NIfTI in RAS with the
+signs of x and y turned, so programs that follow either standard see the axes as they are. Booleans are stored as uint8,
+float16 as float32.
 
 Unit and provenance are JSON text in the field `sinograd`. Writing holds a second copy of the volume for the time it
 takes.
@@ -20,11 +22,11 @@ import numpy as np
 from sinograd.config.json import load_json
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
-from sinograd.errors import FormatError
 from sinograd.io.storage.optional import extra
 from sinograd.io.storage.raw_images import RawImages
 from sinograd.io.storage.voxels import Voxels
 from sinograd.io.volumes.format import StoredArray, VolumeFormat, as_array, record_of, volume_of
+from sinograd.io.volumes.orientation import TurnedSource, orientation_of, tell
 
 PACKAGE = "SimpleITK"
 FIELD = "sinograd"
@@ -71,27 +73,34 @@ class Placed:
 
 
 def placed_volume(path: Path, voxels: Voxels, placed: Placed, record: Mapping[str, Any]) -> Volume:
-    """The volume of an image's voxels; raw ones are read when they are needed. FormatError for turned axes."""
+    """The volume of an image's voxels; raw ones are read when they are needed. As `turned_volume`."""
     shape = voxels.shape
     if voxels.packing == "raw":
         images = RawImages(voxels.path, voxels.extents, (shape[-2], shape[-1]), voxels.dtype)
         values: Any = StoredArray(images, shape, is_bool=record.get("dtype") == "bool")
     else:
         values = voxels.read()
-    return volume_of(values, {**record, **placement(path, shape, placed)}, path)
+    return turned_volume(path, values, placed, record)
 
 
-def placement(path: Path, shape: tuple[int, ...], placed: Placed) -> dict[str, Any]:
-    """spacing_mm and center_mm of an image [z, y, x] or [y, x]; FormatError for turned axes."""
-    stored = len(placed.spacing)
-    direction = placed.direction
-    if not np.allclose(np.reshape(direction, (stored, stored)), np.eye(stored), atol=1e-6):
-        raise FormatError(f"{path} has turned or reversed axes (direction {direction}), which a grid cannot have")
-    axes = zip(placed.origin, shape[::-1], placed.spacing, strict=False)
-    return {
-        "spacing_mm": list(reversed(placed.spacing[: len(shape)])),
-        "center_mm": [first + (n - 1) / 2 * step for first, n, step in axes],
-    }
+def turned_volume(path: Path, values: Any, placed: Placed, record: Mapping[str, Any]) -> Volume:
+    """A volume of an array or a source [z, y, x] or [y, x], its axes in the world's order and directions.
+
+    FormatError for oblique axes, a ScanWarning where axes are reversed or exchanged.
+    """
+    shape, stored = tuple(int(n) for n in values.shape), len(placed.spacing)
+    ndim = len(shape)
+    direction = np.reshape(placed.direction, (stored, stored))[:ndim, :ndim]
+    orientation = orientation_of(direction, path)
+    tell(orientation, path)
+    counts, steps = np.array(shape[::-1]), np.array(placed.spacing[:ndim])
+    middle = np.array(placed.origin[:ndim]) + direction @ ((counts - 1) / 2 * steps)
+    spacing = orientation.shape(range(ndim))
+    where = {"spacing_mm": [float(steps[ndim - 1 - axis]) for axis in spacing], "center_mm": middle.tolist()}
+    if not orientation.is_identity:
+        turned = isinstance(values, np.ndarray)
+        values = orientation.turned(values) if turned else TurnedSource(values, orientation)
+    return volume_of(values, {**record, **where}, path)
 
 
 def last_line(error: Exception) -> str:

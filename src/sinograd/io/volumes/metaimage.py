@@ -103,7 +103,8 @@ class _Header:
         spacing = self._first(("ElementSpacing", "ElementSize"), ndims, " ".join("1" * ndims))
         origin = self._first(("Offset", "Position", "Origin"), ndims, " ".join("0" * ndims))
         direction = self._first(("TransformMatrix", "Rotation", "Orientation"), ndims * ndims, identity)
-        return Placed(spacing, origin, direction)
+        # a row is the direction of an axis here, a column in a matrix of directions
+        return Placed(spacing, origin, tuple(np.reshape(direction, (ndims, ndims)).T.ravel().tolist()))
 
     def _file(self) -> Path:
         """The file of the voxels, which may be read."""

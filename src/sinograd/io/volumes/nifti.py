@@ -23,8 +23,7 @@ from sinograd.data.volume import Volume
 from sinograd.errors import FormatError
 from sinograd.io.storage.optional import extra
 from sinograd.io.storage.quiet import without_native_output
-from sinograd.io.volumes.format import volume_of
-from sinograd.io.volumes.itk import FIELD, PACKAGE, ItkFormat, Placed, last_line, placement
+from sinograd.io.volumes.itk import FIELD, PACKAGE, ItkFormat, Placed, last_line, turned_volume
 
 _MAX_RATIO = 1100  # deflate packs no file more tightly
 _TRAILER = 1 << 16  # bytes that may follow the last voxel
@@ -62,7 +61,7 @@ class Nifti(ItkFormat):
         return bool(sizes & _HEADER_SIZES) and (head[344:348] in _MARKS or head[4:8] in _MARKS)
 
     def read(self, path: Path) -> Volume:
-        """The volume; FormatError for a damaged file, several channels or turned axes."""
+        """The volume; FormatError for a damaged file, several channels or oblique axes."""
         shape = _checked(path)
         sitk: Any = extra(PACKAGE, path)
         reader = sitk.ImageFileReader()
@@ -78,7 +77,7 @@ class Nifti(ItkFormat):
             raise FormatError(f"{path} is a truncated or damaged image file: {last_line(error)}") from error
         if array.size != math.prod(shape):
             raise FormatError(f"{path} is a damaged image file: {list(array.shape)} voxels, expected {list(shape)}")
-        return volume_of(array.reshape(shape), {**self.record(fields), **placement(path, shape, placed)}, path)
+        return turned_volume(path, array.reshape(shape), placed, self.record(fields))
 
 
 @dataclass(frozen=True)

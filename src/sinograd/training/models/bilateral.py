@@ -27,10 +27,16 @@ RANGE_FIELD = {"hashed": PAPER_RANGE}
 class BilateralModel(ModelConfig):
     """Stacked bilateral filters; see `models.bilateral_stack`.
 
-    input_scale: what counts as 1 in the units of the data; "auto": 99.9 % of the targets' (without targets the
-    inputs') absolute values lie below it.
-    sigma_range: start value in units of it. "paper": 0.01. "auto": the paper's, but for noise2void twice the noise of
-    the inputs (`training.samples.noise_level`), as from 0.01 such runs may end as filters that change nothing.
+    Attributes:
+        name: bilateral.
+        filters: how many, one after the other.
+        dimensions: 3 for volumes, 2 for images.
+        sigma_spatial: start value in voxels, one number or one an axis.
+        sigma_range: start value in units of `input_scale`. "paper": 0.01. "auto": the paper's, but for noise2void twice
+            the noise of the inputs, as from 0.01 such runs may end as filters that change nothing.
+        input_scale: what counts as 1 in the units of the data; "auto": 99.9 % of the targets' (without targets the
+            inputs') absolute values lie below it.
+        window: width in voxels, odd, one number or one an axis; null: five standard deviations, at least 5 voxels.
     """
 
     name: Literal["bilateral"] = "bilateral"

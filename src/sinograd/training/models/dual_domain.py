@@ -24,9 +24,16 @@ _CUTOFF = Check("a fraction above 0 and at most 1", lambda value: 0 < value <= 1
 class DualDomainModel(ModelConfig):
     """Bilateral filters before and after the reconstruction; see `models.DualDomainBilateral`.
 
-    projection_scale, image_scale: as `BilateralModel.input_scale`, for line integrals and for the volume.
-    sigma_range: start value in units of each scale; "auto" and "paper": 0.01.
-    ramp_window, cutoff: of the reconstruction.
+    Attributes:
+        name: dual-domain-bilateral.
+        projection_filters: how many filters of the projections.
+        image_filters: how many filters of the volume.
+        dimensions: 3, or 2 for fan beams.
+        sigma_spatial: start value in voxels or pixels, one number or one an axis.
+        sigma_range: start value in units of each scale; "auto" and "paper": 0.01.
+        projection_scale, image_scale: what counts as 1 in line integrals and in the volume; "auto": from the data.
+        window: width in voxels, odd, one number or one an axis; null: five standard deviations, at least 5 voxels.
+        ramp_window, cutoff: of the reconstruction's filter.
     """
 
     name: Literal["dual-domain-bilateral"] = "dual-domain-bilateral"

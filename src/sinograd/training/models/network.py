@@ -26,8 +26,10 @@ _USUAL_RATE = 1e-3
 class NetworkModel(ModelConfig):
     """What the schemas of all networks derive from.
 
-    offset, scale: the network sees (value - offset) / scale; "auto": mean and standard deviation of the training
-    inputs.
+    Attributes:
+        name: of the network.
+        offset, scale: the network sees (value - offset) / scale; "auto": mean and standard deviation of the training
+            inputs.
     """
 
     name: str

@@ -23,9 +23,12 @@ from sinograd.training.tasks.task import Task
 class DualDomain(TaskConfig):
     """End to end from projections: the loss of the volume.
 
-    row_margin: detector rows kept above and below those that the region needs, for filters of the projections.
-    recompute: keep only what enters each layer and compute its inside again in the backward pass: less memory, more
-    time.
+    Attributes:
+        name: dual-domain.
+        row_margin: detector rows kept above and below those that the region needs, for filters of the projections.
+        recompute: keep only what enters each layer and compute its inside again in the backward pass: less memory, more
+            time.
+        loss: of the volume.
     """
 
     name: Literal["dual-domain"] = "dual-domain"

@@ -26,6 +26,10 @@ class Noise2Noise(TaskConfig):
 
     J. Lehtinen et al., ICML 2018. With mse the model learns the mean of what the noise leaves possible, with mae the
     median. Only validation uses targets.
+
+    Attributes:
+        name: noise2noise.
+        loss: between the denoised realisation and the other one.
     """
 
     name: Literal["noise2noise"] = "noise2noise"

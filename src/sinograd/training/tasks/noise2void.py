@@ -28,8 +28,11 @@ _ODD = Check("an odd number of at least 3", lambda value: value >= 3 and value %
 class Noise2Void(TaskConfig):
     """Self-supervised: some voxels are replaced by neighbours and predicted; see `training.noise2void`.
 
-    fraction: share of the voxels that are replaced in a step. neighborhood: width of the box they come from. loss: of
-    these voxels, so one that is pointwise.
+    Attributes:
+        name: noise2void.
+        fraction: share of the voxels that are replaced in a step.
+        neighborhood: width of the box that replacements come from, odd.
+        loss: of these voxels, so one that is pointwise.
     """
 
     name: Literal["noise2void"] = "noise2void"

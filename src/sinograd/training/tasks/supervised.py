@@ -16,7 +16,12 @@ from sinograd.training.tasks.task import Task
 
 @dataclass(frozen=True)
 class Supervised(TaskConfig):
-    """Noise2Clean: the difference between the denoised input and the target."""
+    """Noise2Clean: the difference between the denoised input and the target.
+
+    Attributes:
+        name: supervised.
+        loss: between the denoised input and the target.
+    """
 
     name: Literal["supervised"] = "supervised"
     loss: LossChoice = "mse"

@@ -184,5 +184,5 @@ def test_real_slices(shared_data: Path, tmp_path: Path, name: str) -> None:
 
 def test_real_enhanced_file(shared_data: Path, tmp_path: Path) -> None:
     (tmp_path / "enhanced.dcm").write_bytes((shared_data / "dicom" / "eCT_Supplemental.dcm").read_bytes())
-    with pytest.raises(ValueError, match=r"holds 2 frames \(enhanced DICOM\): expected one slice a file"):
+    with pytest.raises(ValueError, match=r"enhanced.dcm, frame 1: RescaleType is 'US', expected HU"):
         read_series(tmp_path)

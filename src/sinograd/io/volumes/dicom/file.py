@@ -175,6 +175,15 @@ def padded(header: Dataset, stored: np.ndarray) -> np.ndarray:
 
 
 @dataclass(frozen=True)
+class Frame:
+    """One of the frames of a file: its number from 0, and how its stored values become HU."""
+
+    number: int
+    slope: float
+    intercept: float
+
+
+@dataclass(frozen=True)
 class Slice:
     """What the header of one file tells; lengths in mm."""
 
@@ -185,6 +194,7 @@ class Slice:
     position: tuple[float, ...]
     orientation: tuple[float, ...]
     metadata: dict[str, Any]
+    frame: Frame | None = None
 
     @staticmethod
     def of(path: Path) -> Slice:
@@ -196,30 +206,18 @@ class Slice:
     def _of(header: Dataset, path: Path) -> Slice:
         frames = int(header.get("NumberOfFrames") or 1)
         if frames != 1:
-            raise InputError(f"{path} holds {frames} frames (enhanced DICOM): expected one slice a file")
+            raise InputError(
+                f"{path} holds {frames} frames, and nothing says where they are: expected one slice a file"
+            )
         if int(header.get("SamplesPerPixel") or 1) != 1:
             raise InputError(f"{path} is a colour image, expected grey values")
-        missing = [tag for tag, count in _NEEDED.items() if len(_numbers(header, tag)) != count]
-        if missing:
-            raise InputError(f"{path} has no usable {', '.join(missing)}: it is no slice of a volume")
+        pixel, position, orientation = check_slice(header, path)
         rescale(header, path)
-        pixel = _numbers(header, "PixelSpacing")
-        if min(pixel) <= 0:
-            raise InputError(f"{path}: PixelSpacing must be positive, got {pixel}")
         size = (int(header.Rows), int(header.Columns))
         if min(size) < 1 or 2 * size[0] * size[1] > _MOST_PACKED * path.stat().st_size:
             raise InputError(f"{path} is damaged: {size[0]} x {size[1]} pixels in {path.stat().st_size:,} bytes")
-        orientation = _numbers(header, "ImageOrientationPatient")
-        _check_orientation(orientation, path)
-        return Slice(
-            path,
-            str(header.get("SeriesInstanceUID", "")),
-            size,
-            (pixel[0], pixel[1]),
-            _numbers(header, "ImagePositionPatient"),
-            orientation,
-            {tag: _plain(header.get(tag)) for tag in _METADATA if header.get(tag) not in (None, "")},
-        )
+        series = str(header.get("SeriesInstanceUID", ""))
+        return Slice(path, series, size, pixel, position, orientation, metadata_of(header))
 
     @property
     def axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -236,7 +234,25 @@ class Slice:
 _NEEDED = {"Rows": 1, "Columns": 1, "PixelSpacing": 2, "ImagePositionPatient": 3, "ImageOrientationPatient": 6}
 
 
-def _check_orientation(orientation: tuple[float, ...], path: Path) -> None:
+def check_slice(header: Dataset, name: Path | str) -> tuple[tuple[float, float], tuple[float, ...], tuple[float, ...]]:
+    """Pixel size, position and orientation of a slice; InputError where a tag is missing or cannot be."""
+    missing = [tag for tag, count in _NEEDED.items() if len(_numbers(header, tag)) != count]
+    if missing:
+        raise InputError(f"{name} has no usable {', '.join(missing)}: it is no slice of a volume")
+    pixel = _numbers(header, "PixelSpacing")
+    if min(pixel) <= 0:
+        raise InputError(f"{name}: PixelSpacing must be positive, got {pixel}")
+    orientation = _numbers(header, "ImageOrientationPatient")
+    _check_orientation(orientation, name)
+    return (pixel[0], pixel[1]), _numbers(header, "ImagePositionPatient"), orientation
+
+
+def metadata_of(header: Dataset) -> dict[str, Any]:
+    """What a file tells of scanner, patient and kernel."""
+    return {tag: _plain(header.get(tag)) for tag in _METADATA if header.get(tag) not in (None, "")}
+
+
+def _check_orientation(orientation: tuple[float, ...], path: Path | str) -> None:
     rows, columns = np.array(orientation[:3]), np.array(orientation[3:])
     if max(abs(rows @ rows - 1), abs(columns @ columns - 1), abs(rows @ columns)) > _PERPENDICULAR:
         text = ", ".join(f"{value:g}" for value in orientation)

@@ -1,8 +1,9 @@
-"""Series of DICOM slices (CT Image Storage, one file a slice) as volumes in Hounsfield units.
+"""Series of DICOM slices as volumes in Hounsfield units: CT images, one file a slice, or frames of enhanced CT files.
 
 Slices are sorted by position along the normal of their plane, whatever their names and numbers. The axes of the
 volume are the series' own: x along rows, y down columns, z along the normal; for axial slices of a patient on the back
-these are DICOM's x (to the left), y (to the back) and z (to the head). HU = stored value x RescaleSlope +
+these are DICOM's x (to the left), y (to the back) and z (to the head). As a file of a volume (`read_volume`) a series
+is read along these axes of the patient, unless it is oblique. HU = stored value x RescaleSlope +
 RescaleIntercept.
 
 Scanners mark what they did not measure (outside the round field of view) by a PixelPaddingValue, often -2000, which
@@ -26,10 +27,11 @@ from torch import Tensor
 
 from sinograd.data.units import AIR as _AIR
 from sinograd.data.volume import Volume
-from sinograd.errors import InputError, InputIndexError, MissingFileError, NotAFolderError, ScanWarning
+from sinograd.errors import FormatError, InputError, InputIndexError, MissingFileError, NotAFolderError, ScanWarning
 from sinograd.geometry import Grid
 from sinograd.io.storage.tiff import natural_order
 from sinograd.io.volumes.dicom.file import (
+    Frame,
     Slice,
     decoding,
     is_dicom,
@@ -38,7 +40,9 @@ from sinograd.io.volumes.dicom.file import (
     rescale,
     stored_values,
 )
+from sinograd.io.volumes.dicom.frames import fill_frames, is_multi_frame, slices_in
 from sinograd.io.volumes.format import VolumeFormat
+from sinograd.io.volumes.orientation import TurnedSource, oblique_angle, orientation_of, tell
 
 Padding = Literal["air", "keep"]
 AIR, NOTHING = _AIR["HU"], -2000.0  # HU; what is at or below NOTHING was not measured
@@ -46,6 +50,7 @@ AIR, NOTHING = _AIR["HU"], -2000.0  # HU; what is at or below NOTHING was not me
 _SAME = 1e-4  # of direction cosines and pixel sizes that headers round
 _UNEVEN = 0.01  # of the distance between slices
 _MISSING = 1.5
+_MARK = slice(128, 132)
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -59,6 +64,7 @@ class DicomSeries:
         orientation: direction cosines of the rows and of the columns (ImageOrientationPatient).
         padding: see the module.
         metadata: what the files tell (manufacturer, kernel, voltage ...).
+        frames: of files with several frames (enhanced CT) that of each slice; else none.
     """
 
     files: tuple[Path, ...]
@@ -66,6 +72,7 @@ class DicomSeries:
     orientation: tuple[float, ...]
     padding: Padding = "air"
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    frames: tuple[Frame, ...] = ()
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -94,10 +101,17 @@ class DicomSeries:
         if not 0 <= first <= end <= len(self.files):
             raise InputIndexError(f"slices {first} to {end} asked for, the series has {len(self.files)}")
         values = np.empty((end - first, *self.shape[1:]), np.float32)
+        if self.frames:
+            fill_frames(values, self.files[first:end], self.frames[first:end], self._finish)
+            return torch.from_numpy(values)
         for image, path in zip(values, self.files[first:end], strict=True):
             with decoding(path):
                 _fill(image, path, self.padding)
         return torch.from_numpy(values)
+
+    def _finish(self, image: np.ndarray, stored: np.ndarray, header: Any) -> None:
+        if self.padding == "air":
+            image[padded(header, stored) | (image <= NOTHING)] = AIR
 
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.shape))
@@ -107,17 +121,18 @@ class DicomSeries:
 class Dicom(VolumeFormat):
     """A folder with the DICOM slices of one series; read only: `write_series` writes derived slices of a series."""
 
-    folder = True
+    suffixes = ("", ".dcm")
+    folder = None
     keeps = frozenset({"unit"})
     unit_place = "always HU: RescaleSlope and RescaleIntercept"
 
     def matches(self, path: Path, head: bytes) -> bool:
-        """A folder that holds a DICOM file."""
-        return is_dicom_folder(path)
+        """A folder that holds a DICOM file, or a file of several frames."""
+        return is_dicom_folder(path) or (head[_MARK] == b"DICM" and is_multi_frame(path))
 
     def open(self, path: Path) -> Volume:
-        """The series; errors and warnings as `read_series`."""
-        return read_series(path).volume
+        """The series along the patient's axes; errors and warnings as `read_series` and `along_patient`."""
+        return along_patient(read_series(path), path)
 
 
 def read_series(folder: str | os.PathLike[str], *, padding: Padding = "air") -> DicomSeries:
@@ -135,6 +150,8 @@ def read_series(folder: str | os.PathLike[str], *, padding: Padding = "air") -> 
     folder = Path(folder)
     if not folder.exists():
         raise MissingFileError(f"{folder} does not exist")
+    if not folder.is_dir() and is_dicom(folder) and is_multi_frame(folder):
+        return series_of([folder], folder, padding=padding)
     if not folder.is_dir():
         raise NotAFolderError(f"{folder} is a file, expected a folder of DICOM slices")
     return series_of(dicom_files(folder), folder, padding=padding)
@@ -146,7 +163,7 @@ def series_of(files: Sequence[Path], name: str | os.PathLike[str], *, padding: P
         raise InputError(f"padding must be air or keep, got {padding!r}")
     if not files:
         raise InputError(f"{name} holds no DICOM files")
-    slices = [Slice.of(path) for path in files]
+    slices = [one for path in files for one in slices_in(path)]
     _check_one_series(slices, name)
     first = slices[0]
     for other in slices[1:]:
@@ -163,7 +180,39 @@ def series_of(files: Sequence[Path], name: str | os.PathLike[str], *, padding: P
         float(middle @ normal),
     )
     grid = Grid((len(slices), height, width), (step, down, across), center)
-    return DicomSeries(tuple(one.path for one in slices), grid, first.orientation, padding, first.metadata)
+    frames = tuple(one.frame for one in slices if one.frame is not None)
+    if 0 < len(frames) < len(slices):
+        raise InputError(f"{name} holds files of one slice and of several frames: expected one kind")
+    return DicomSeries(tuple(one.path for one in slices), grid, first.orientation, padding, first.metadata, frames)
+
+
+def along_patient(series: DicomSeries, name: Path) -> Volume:
+    """The volume of a series along the patient's axes x (left), y (back) and z (head), each voxel at its place.
+
+    Warns:
+        ScanWarning: the series' axes run against the patient's, or are in another order, and are turned; or they are
+            oblique, and the volume is along the series' own axes.
+    """
+    volume = series.volume
+    rows, columns = np.array(series.orientation[:3]), np.array(series.orientation[3:])
+    direction = np.stack([rows, columns, np.cross(rows, columns)], axis=1)
+    try:
+        orientation = orientation_of(direction, name)
+    except FormatError:
+        warnings.warn(
+            f"{name}: its slices are turned by {oblique_angle(direction):.3g} degrees against the patient's axes; the "
+            "volume is along the axes of the series",
+            ScanWarning,
+            stacklevel=3,
+        )
+        return volume
+    tell(orientation, name)
+    if orientation.is_identity:
+        return volume
+    spacing = tuple(series.spacing[axis] for axis in orientation.axes)
+    center = (direction @ np.array(series.grid.center)).tolist()
+    grid = Grid(orientation.shape(series.shape), spacing, center)
+    return Volume(TurnedSource(series, orientation), grid, "HU", volume.provenance, volume.file)
 
 
 def dicom_files(folder: Path) -> list[Path]:

@@ -23,6 +23,7 @@ from __future__ import annotations
 import datetime
 import os
 import warnings
+from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,18 +43,48 @@ if TYPE_CHECKING:
 _SERIES_NUMBER = 1000
 _LONGEST = {"SeriesDescription": 64, "DerivationDescription": 1024}  # characters, of the types LO and ST
 _MARK = "by sinograd"
+_NEEDED = ("SOPClassUID", "SOPInstanceUID", "BitsAllocated", "BitsStored", "PixelRepresentation", "Rows", "Columns")
 
 
 def check_series_path(path: str | os.PathLike[str], series: DicomSeries, *, force: bool = False) -> Path:
     """Check, before a long computation, that a series like `series` can be written to the folder `path`.
 
     Raises FileExistsError when the folder exists and `force` is not set (with it: when it holds anything but slices
-    that sinograd wrote), ValueError when it is the source itself, OSError when the disk has too little room.
+    that sinograd wrote), ValueError when it is the source itself or the header of a slice lacks what is needed,
+    OSError when the disk has too little room.
     """
     path = Path(path)
+    if series.frames:
+        raise InputError(
+            f"cannot write {path}: slices derived from files of several frames are not written as DICOM; give the name "
+            "of a volume, such as NAME.nii.gz or NAME.h5"
+        )
     if path.exists() and path.resolve() in {file.resolve().parent for file in series.files}:
         raise InputError(f"cannot write {path}: it is the folder of the source")
-    return check_folder(path, ours=is_only_derived, force=force, needed=_needed(series))
+    checked = check_folder(path, ours=is_only_derived, force=force, needed=_needed(series))
+    for file in dict.fromkeys(series.files):
+        _check_header(file)
+    return checked
+
+
+def _check_header(file: Path) -> None:
+    """InputError for a header that lacks what a derived slice needs, or that cannot be written again."""
+    from pydicom.uid import generate_uid
+
+    header = read_file(file)
+    with decoding(file):
+        missing = [tag for tag in _NEEDED if header.get(tag) in (None, "")]
+        if getattr(header, "file_meta", None) is None or not header.file_meta.get("TransferSyntaxUID"):
+            missing.append("TransferSyntaxUID")
+        if missing:
+            raise InputError(f"{file} has no {', '.join(missing)}, which slices derived from it need")
+        stored = int(header.BitsAllocated)
+        if stored not in (8, 16, 32):
+            raise InputError(f"{file}: {stored} bits a pixel are not supported")
+        _describe(header, generate_uid(None), "", "", datetime.datetime.now())
+        if "PixelData" in header:
+            del header.PixelData
+    _save(header, None, file)
 
 
 def write_series(
@@ -182,7 +213,8 @@ def _describe(header: Dataset, series_uid: str, derivation: str, label: str, now
     header.ContributingEquipmentSequence = [*_listed(header.get("ContributingEquipmentSequence")), equipment]
 
 
-def _save(header: Dataset, path: Path, file: Path) -> None:
+def _save(header: Dataset, path: Path | None, file: Path) -> None:
+    from pydicom import dcmwrite
     from pydicom.uid import ExplicitVRLittleEndian
 
     with decoding(file):
@@ -191,7 +223,10 @@ def _save(header: Dataset, path: Path, file: Path) -> None:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of odd values in tags of the source
-            header.save_as(path, enforce_file_format=True)
+            if path is None:  # to see whether it can be written
+                dcmwrite(BytesIO(), header, enforce_file_format=True)
+            else:
+                header.save_as(path, enforce_file_format=True)
     except OSError:
         raise
     except Exception as error:  # of tags that are damaged or that their type cannot hold

@@ -1,0 +1,54 @@
+"""`sinograd bone`: a calibrated volume in, measures of bone and their maps out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from sinograd.cli.command import Option, command
+from sinograd.cli.options import SHARED
+from sinograd.workflows import bone as workflow
+
+OPTIONS = {
+    **SHARED,
+    "volume": Option(str, "Volume file or folder of slices, in mg/cm3.", metavar="VOLUME", argument=True),
+    "output": Option(
+        Path,
+        "Folder for bone.csv, bone.json, report.html and the maps. Default: only print.",
+        ("-o", "--output"),
+        metavar="FOLDER",
+    ),
+    "threshold": Option(float, "What is at least this is bone.", metavar="MG/CM3", required=True),
+    "diameter": Option(float, "Of the spheres of the local maps. Default: no local maps.", metavar="MM"),
+    "mask": Option(Path, "Volume that is 1 in the region to measure. Default: all.", metavar="FILE"),
+    "unit": Option(str, "Unit of a volume whose file does not say it: 1/mm, HU or mg/cm3.", metavar="UNIT"),
+    "density": Option(str, "Calibrates other units: mg/cm3 = SLOPE * value + INTERCEPT.", metavar="SLOPE,INTERCEPT"),
+    "softness": Option(float, "Of the threshold of the maps.", metavar="MG/CM3"),
+    "largest_mm": Option(float, "Structures thicker than this count as this thick.", metavar="MM"),
+}
+
+
+@command(OPTIONS, job=workflow.measure_bone)
+def bone(arguments: dict[str, Any], quiet: bool = False, json: bool = False) -> None:
+    """Measure bone: BMD, BV/TV, TMD, thickness, surface, connectivity, anisotropy, and maps."""
+    request = workflow.BoneRequest.of(arguments)
+    result = workflow.run_bone(request, None if quiet or json else "bar")
+    if json:
+        import typer
+
+        from sinograd.morphometry.report import as_json
+
+        typer.echo(as_json(result.analysis, {}), nl=False)
+    elif not quiet:
+        from sinograd.cli.describe import show
+        from sinograd.morphometry.report import rows
+
+        show(
+            [
+                ("volume", request.name),
+                *((symbol, f"{text:<16}  {name}") for symbol, text, name in rows(result.analysis)),
+            ]
+        )
+        show([("note", remark) for remark in result.remarks])
+        if request.output is not None:
+            show([("report", str(request.output)), ("seconds", f"{result.seconds:.2f}")])
