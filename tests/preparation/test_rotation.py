@@ -34,7 +34,7 @@ def fan(angles: torch.Tensor, offset: float = 0.0) -> sg.Geometry:
 
 
 def cone(angles: torch.Tensor, offset: float = 0.0) -> sg.Geometry:
-    return sg.ConeBeam.circular(**ORBIT, angles=angles, detector=sg.FlatDetector((12, 128), 1.0, (0.0, offset)))
+    return sg.ConeBeam.circular(**ORBIT, angles=angles, detector=sg.FlatDetector((6, 128), 1.0, (0.0, offset)))
 
 
 ANGLES = {"full": sg.full_scan(120), "short": sg.short_scan(90, FAN), "sparse": sg.full_scan(60)}
@@ -79,11 +79,11 @@ def test_noise_and_scans_that_fit_neither(seed: int = 3) -> None:
     """Nothing is said of noise, of a centre beyond the reach, of a wrong distance and of a detector that is turned."""
     generator = torch.Generator().manual_seed(seed)
     for angles in (ANGLES["short"], ANGLES["sparse"]):
-        warn_of_rotation(torch.randn(len(angles), 12, 128, generator=generator), cone(angles))
-        warn_of_rotation(torch.zeros(len(angles), 12, 128), cone(angles))
+        warn_of_rotation(torch.randn(len(angles), 6, 128, generator=generator), cone(angles))
+        warn_of_rotation(torch.zeros(len(angles), 6, 128), cone(angles))
         warn_of_rotation(thing(seed).project(cone(angles, 25.0)), cone(angles))
         turned = sg.ConeBeam.circular(
-            **ORBIT, angles=angles, detector=sg.FlatDetector((12, 128), 1.0), in_plane_rotation=0.1
+            **ORBIT, angles=angles, detector=sg.FlatDetector((6, 128), 1.0), in_plane_rotation=0.1
         )
         warn_of_rotation(thing(seed).project(turned), cone(angles))
         far = sg.FanBeam.circular(

@@ -10,7 +10,7 @@ from sinograd.cli.options import SHARED
 
 if TYPE_CHECKING:
     from sinograd.cli.describe import Lines
-    from sinograd.data import Scan
+    from sinograd.data import Scan, Volume
 
 OPTIONS = {
     **SHARED,
@@ -35,7 +35,7 @@ def info(
     force: bool = False,
     json: bool = False,
 ) -> None:
-    """Show what a scan holds: projections (not their values), geometry, grid and metadata; or a volume, or a model."""
+    """Show what a scan holds (projections without their values, geometry, grid, metadata), a volume or a model."""
     from sinograd.cli.describe import show
     from sinograd.cli.model_info import is_model, model_lines, model_record
     from sinograd.cli.records import files_record, print_record
@@ -112,10 +112,40 @@ def _volume_lines(path: Path, of_scans: dict[str, str | None], picture: Path | N
             raise InputError(f"{path} is a volume: `{name}` is for scans")
     volume = open_volume(path)
     values = f"{str(volume.dtype).removeprefix('torch.')}, {size(volume.nbytes)}"
-    lines = [("volume", str(path)), ("grid", grid_text(volume.grid)), ("unit", unit_text(volume.unit))]
+    extent = " x ".join(f"{length:.5g}" for length in volume.grid.size)
+    axes = "z, y, x" if volume.ndim == 3 else "y, x"
+    lines = [
+        ("volume", str(path)),
+        ("grid", grid_text(volume.grid)),
+        ("size", f"{extent} mm ({axes})"),
+        ("unit", unit_text(volume.unit)),
+    ]
     if picture is not None:
         save_preview(volume, picture, title=path.name, force=force)
-    return [*lines, ("values", values), *_made_by(volume.provenance)]
+    return [*lines, ("values", values), *_range(volume), *_metadata(volume), *_made_by(volume.provenance)]
+
+
+def _range(volume: Volume) -> Lines:
+    """Smallest and largest value, and percentiles; the values are read in blocks."""
+    from sinograd.data.units import number_text
+    from sinograd.data.value_range import value_range
+
+    found = value_range(volume)
+    if not found.finite:
+        return [("range", f"none of {found.count:,} values is finite")]
+    of = f" (1 of {found.every} slices)" if found.every > 1 else ""
+    shares = ", ".join(f"{share:g} %: {value:.5g}" for share, value in found.percentiles.items())
+    lines = [
+        ("range", f"{found.low:.5g} to {number_text(f'{found.high:.5g}', volume.unit)}{of}"),
+        ("percentiles", f"{shares}{of}"),
+    ]
+    bad = found.count - found.finite
+    return [*lines, ("not finite", f"{bad:,} of {found.count:,} values")] if bad else lines
+
+
+def _metadata(volume: Volume) -> Lines:
+    held = volume.provenance.get("metadata")
+    return [(str(name), str(value)) for name, value in held.items()] if isinstance(held, dict) else []
 
 
 def _made_by(provenance: object) -> Lines:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from sinograd.cli.describe import Lines, size
 def is_model(path: Path) -> bool:
     """Whether it is the file of a network or the folder of a training run."""
     names = ("model.yaml", "model.pt")
+    if path.suffix in (".yaml", ".yml") and path.is_file():
+        with open(path, "rb") as file:
+            return re.search(rb"^format: *sinograd-model\b", file.read(4096), re.MULTILINE) is not None
     return path.suffix == ".pt" or (path.is_dir() and any((path / name).is_file() for name in names))
 
 
@@ -29,6 +33,7 @@ def model_lines(path: Path) -> Lines:
         lines.append(("input", f"(value - {entry.offset:g}) / {entry.scale:g}"))
         lines += [(name, str(value)) for name, value in entry.options.items()]
         lines.append(("weights", size(sum(value.nbytes for value in saved.state_dict.values()))))
+    lines.append(("unit", str(saved.trained_on.get("unit", "not recorded"))))
     lines += [(f"trained on, {name}", str(value)) for name, value in saved.trained_on.items()]
     made = [str(value) for name, value in saved.provenance.items() if name in ("software", "command", "time")]
     return [*lines, ("made by", ", ".join(made))] if made else lines

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sinograd.errors import OutOfMemory, Stopped
+from sinograd.files.inputs import inputs
 from sinograd.workflows.report import Position, Report, opened_report
 
 NO_MEMORY = "not enough memory for this scan and grid: fewer or larger voxels (`shape`, `voxel_mm`) need less"
@@ -15,9 +16,11 @@ NO_MEMORY = "not enough memory for this scan and grid: fewer or larger voxels (`
 def job(report: Report | str | bool | None, kept: str = "nothing was kept") -> Iterator[Position]:
     """Gives the report of a job; an interrupt becomes `Stopped`, too little memory `OutOfMemory`.
 
+    No file that is read inside is replaced (`sinograd.files.inputs`).
+
     kept: what an interrupt leaves, unless the `Stopped` that the work raises says it.
     """
-    with opened_report(report) as opened, enough_memory():
+    with inputs(), opened_report(report) as opened, enough_memory():
         position = Position(opened)
         try:
             yield position

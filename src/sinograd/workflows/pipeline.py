@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import GridWarning, InputError
+from sinograd.files.inputs import note_again
 from sinograd.io.formats import folders_written
 from sinograd.workflows.centering import center_text, centered
 from sinograd.workflows.devices import chosen_device
@@ -103,6 +104,7 @@ def warn_of_outside(geometry: Geometry, grid: Grid) -> None:
 def _run(request: Request, report: Report) -> Reconstruction:
     import sinograd.ops  # noqa: F401  (so that the clock below does not count what it imports)
     from sinograd.geometry import detector_region
+    from sinograd.io.write import note_parts
     from sinograd.recon.directions import check_directions
 
     texts: list[str] = []
@@ -111,9 +113,12 @@ def _run(request: Request, report: Report) -> Reconstruction:
         request.output, preview=request.preview, page=request.page, center_picture=request.center_picture
     )
     check_inputs_stay([request.file, *request.flat, *request.dark], outputs, "is the scan itself")
+    note_again(request.file)
     clock = _Clock()
     with recorded_warnings(texts, report):
         scan = opened_scan(request)
+    note_parts(scan)
+    check_inputs_stay([], outputs, "")
     grid = _grid(request, scan)
     check_directions(scan.geometry, grid, scan.name)
     check_outputs(request, grid)

@@ -18,7 +18,7 @@ from sinograd.geometry import Geometry
 from sinograd.geometry.regions import check_span
 from sinograd.geometry.vectors import central_hit, slid
 from sinograd.preparation.shifts import shift_projections
-from sinograd.recon.analytic.orbit import circular_orbit, defined_for
+from sinograd.recon.analytic.orbit import circular_orbit, defined_for, orbit_rays
 from sinograd.recon.analytic.virtual_detector import VirtualDetector, upright_detector
 
 # Sinograms of a parallel beam that are compared, and samples of all of them together.
@@ -95,7 +95,7 @@ class Sinograms:
     def fan(self, offset: float) -> np.ndarray:
         """Fan coordinate of each column (`Orbit.fan`) if the detector stands `offset` of its own columns along +u."""
         vectors = slid(self.vectors, 0.0, offset / self.joined)
-        return circular_orbit(vectors, (1, self.columns), self.divergent).fan[0].numpy()
+        return orbit_rays(vectors, (1, self.columns), self.divergent).fan[0].numpy()
 
 
 def read_sinograms(
