@@ -18,7 +18,7 @@ TEXTS = (
     "", "x", "true", "null", "[", "{a: ", "[[1, 2], 3]", "{a: {b: c}}", "'", '"', "\t", "\0",
     "\x1b[2J\x1b]0;title\x07", "\u202e",
     "!!set {a}", "!!float ''", "!!bool x", "!!binary YQ==", "!!timestamp x", "!!python/object:os.system {}", "&a [*a]",
-    "2001-01-01", "=1+1", "%s%s%n", "$\\frac{", "<script>", "&x;", "a" * 5000,
+    "2001-01-01", "=1+1", "%s%s%n", "$\\frac{", "<script>", "&x;", "a" * 1500,
 )  # fmt: skip
 NAMES = (
     "../secret.h5", "../secret.npy", "../secret.tif", "../secret.raw", "../secret.yaml", "../pipe", "../secret",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -153,6 +154,18 @@ def test_shapes_that_nothing_fills(tmp_path: Path) -> None:
             file.create_dataset("exchange/data", shape, "u2", chunks=chunks, compression="gzip" if chunks else None)
         with pytest.raises(InputError, match=words):
             read(path)
+
+
+def test_a_chunk_that_inflates_to_more_than_its_numbers(tmp_path: Path) -> None:
+    """HDF5 (2.0) inflates 40 bytes' worth to 300 MB before it looks."""
+    path = dxchange(tmp_path / "scan.h5", np.zeros(1))
+    with h5py.File(path, "r+") as file:
+        del file["exchange/data"]
+        data = file.create_dataset("exchange/data", (3, 4, 5), "u2", chunks=(1, 4, 5), compression="gzip")
+        data[:] = IMAGES
+        data.id.write_direct_chunk((1, 0, 0), zlib.compress(bytes(300 << 20), 9))
+    with pytest.raises(InputError, match=r"a packed chunk of /exchange/data has 30\d,\d+ bytes, its numbers have 40"):
+        read(path)
 
 
 def test_matlab_groups_in_circles_and_thousands(tmp_path: Path) -> None:

@@ -43,6 +43,7 @@ from sinograd.io.storage.atomic import replacing
 from sinograd.io.storage.hdf5.layout import (
     ArrayLayout,
     attribute,
+    check_chunks,
     check_version,
     is_hdf5,
     mapping,
@@ -122,6 +123,7 @@ class SinogradHdf5(ScanFormat):
 
 def _lazy(file: Any, name: str, path: Path) -> Hdf5Projections:
     dataset = numbers(file, name, path)
+    check_chunks(dataset, name, path)
     return Hdf5Projections(path.resolve(), name, tuple(dataset.shape), dataset.dtype)
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.errors import FormatError
-from sinograd.io.storage.hdf5.layout import attribute, check_extent, opened
+from sinograd.io.storage.hdf5.layout import attribute, check_chunks, check_extent, opened
 from sinograd.io.storage.hdf5.links import check_storage, find
 from sinograd.io.storage.hdf5.values import attribute_text
 from sinograd.io.storage.matlab_v5 import LARGEST, load_version_5, names_of_version_5
@@ -78,6 +78,7 @@ class _Hdf5:
             raise self._damaged(f"/{name} is no data set")
         check_storage(item, name, self._path)
         check_extent(item, name, self._path)
+        check_chunks(item, name, self._path)
         if attribute(item, "MATLAB_empty", 0):
             return "" if _class(item) == "char" else np.empty(0)
         return self._array(item, name, depth)

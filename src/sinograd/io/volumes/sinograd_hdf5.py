@@ -23,6 +23,7 @@ from sinograd.errors import FormatError
 from sinograd.io.storage.hdf5.layout import (
     ArrayLayout,
     attribute,
+    check_chunks,
     check_version,
     is_hdf5,
     mapping,
@@ -62,6 +63,7 @@ class SinogradHdf5(VolumeFormat):
         with opened(path) as file:
             record = _record(file, path)
             dataset = numbers(file, "volume", path)
+            check_chunks(dataset, "volume", path)
             shape = tuple(int(n) for n in dataset.shape)
             block = int(dataset.chunks[0]) if dataset.chunks and len(shape) == 3 else 1
             stored = Hdf5Projections(path.resolve(), "volume", shape, dataset.dtype)

@@ -13,7 +13,7 @@ import numpy as np
 
 from sinograd.config.shown import shown
 from sinograd.errors import InputError, ScanWarning
-from sinograd.io.storage.hdf5.layout import attribute, check_text, numbers
+from sinograd.io.storage.hdf5.layout import attribute, check_chunks, check_text, numbers
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 from sinograd.io.storage.hdf5.links import find
 
@@ -76,6 +76,7 @@ class Values:
             raise self.error(
                 f"an image of /{name} {list(shape)} has {size:,} bytes, at most {LARGEST_IMAGE:,} are read"
             )
+        check_chunks(dataset, name, self.path)
         if dataset.chunks and not dataset.is_virtual:
             chunks = math.prod(-(-n // m) for n, m in zip(shape, dataset.chunks, strict=True))
             missing = chunks - dataset.id.get_num_chunks()
