@@ -20,13 +20,14 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
 # The optional dependencies that the tests need; `baselines` stays out for its licence.
 extras := test train io docs cuda
 
-.PHONY: help venv install demo test slow fuzz lint docs dev experiments gpu-check sanitize peers
+.PHONY: help venv install demo test slow fuzz interrupts lint docs dev experiments gpu-check sanitize peers
 
 help:
 	@echo "make demo     install and run the main job: simulate a scan, reconstruct it, write a picture to demo/"
 	@echo "make test     install and run the tests"
 	@echo "make slow     run the tests that take minutes: error bars over many noise draws, long jobs"
 	@echo "make fuzz     read 20,000 damaged files of all formats: COUNT, SEED and FIRST choose which"
+	@echo "make interrupts  interrupt and kill small jobs at every file operation: JOBS=\"train evaluate\" chooses which"
 	@echo "make lint     check style, types and layers"
 	@echo "make docs     build the documentation into build/docs"
 	@echo "make install  install sinograd and what its tests need into $(VENV)"
@@ -48,6 +49,10 @@ slow: install
 # COUNT mutations of SEED, from number FIRST on; failures are printed with what repeats them.
 fuzz: install
 	@$(python) tests/fuzz.py --count $(or $(COUNT),20000) --seed $(or $(SEED),0) --first $(or $(FIRST),0)
+
+# Faster where temporary files lie in memory: TMPDIR=/dev/shm.
+interrupts: install
+	@cd tests && PYTHONPATH=. OMP_NUM_THREADS=1 $(abspath $(python)) -m interrupts.run $(JOBS)
 
 lint: $(VENV)/.test
 	@$(python) -m ruff check

@@ -31,7 +31,8 @@ A run of `sinograd train` is one YAML file; [Train a denoiser](howto/train.md) a
 default may be left out. Paths are relative to the file's folder, lengths in mm, attenuation in 1/mm. Losses are in
 units of the model's `input_scale` (dual-domain: `image_scale`, networks: `scale`), squared for squared errors.
 
-This page is made from the schema, by `docs/training_keys.py`."""
+The heading `task: noise2void` stands for the keys beside `name` in `task: {name: noise2void}`, those of `pairs`
+beside `layout`. This page is made from the schema, by `docs/training_keys.py`."""
 
 
 def meanings(kind: Callable[..., Any]) -> dict[str, str]:
@@ -98,30 +99,30 @@ def sections() -> Iterator[tuple[str, list[str]]]:
     """Titles with their tables."""
     yield "## The file", table(config.Config)
     for name in TASKS:
-        yield f"## task: {{name: {name}}}", table(task_schema(name), without=("name",))
+        yield f"## task: {name}", table(task_schema(name), without=("name",))
     for name in LOSSES:
         about: Any = LOSSES.load(name)
         if len(dataclasses.fields(loss_schema(name))) > 1:
-            yield f"## loss: {{name: {name}}}", table(loss_schema(name), about, without=("name",))
+            yield f"## loss: {name}", table(loss_schema(name), about, without=("name",))
     yield "## data", table(data_config.Data)
     yield "## training, validation: a list of", table(data_config.StackFiles)
     yield "## region", table(data_config.Region)
     for layout in (spec.Volumes, spec.Mayo2016, spec.LdctAndProjection, spec.Phantoms, spec.OwnVolume):
         name = typing.get_args(typing.get_type_hints(layout)["layout"])[0]
-        yield f"## pairs: {{layout: {name}}}", table(layout, without=("layout",))
+        yield f"## pairs: {name}", table(layout, without=("layout",))
     yield "## files of the layout volumes: a list of", table(spec.PairFiles)
     yield "## scan of the layouts phantoms and own-volume", table(spec.ScanSpec)
     yield "## patches", table(spec.PatchesSpec)
     for name in MODELS:
-        yield f"## model: {{name: {name}}}", table(model_schema(name), without=("name",))
+        yield f"## model: {name}", table(model_schema(name), without=("name",))
     yield "## model: a network", table(NetworkModel, without=("name",))
     for name in NETWORKS:
         shared = tuple(field.name for field in dataclasses.fields(NetworkModel))
         lines = table(model_schema(name), NETWORKS.load(name), without=shared)
         if len(lines) > 1:
-            yield f"## model: {{name: {name}}}, besides those of every network", lines
-    yield "## optimizer: {name: adam}", table(config.Adam, without=("name",))
-    yield "## schedule: {name: plateau}", table(config.Plateau, without=("name",))
+            yield f"## model: {name}, besides those of every network", lines
+    yield "## optimizer: adam", table(config.Adam, without=("name",))
+    yield "## schedule: plateau", table(config.Plateau, without=("name",))
     yield "## stop", table(config.Stop)
     yield "## early_stopping", table(config.EarlyStopping)
     yield "## validation", table(config.Validation)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import re
 import tempfile
+import textwrap
 from pathlib import Path
 
 import numpy as np
@@ -63,9 +64,12 @@ def transcript(page: str) -> list[str]:
 
 
 def stable(output: str) -> str:
-    """Without what differs from run to run: seconds, and blanks at the ends of lines."""
+    """Without what differs from run to run: seconds. Long lines are wrapped."""
     lines = [line.rstrip() for line in output.splitlines() if not line.startswith("seconds")]
-    return re.sub(r"\n{2,}", "\n", "\n".join(lines)).strip()
+    wrapped = [
+        part for line in lines for part in textwrap.wrap(line, 100, break_on_hyphens=False, drop_whitespace=True)
+    ]
+    return "\n".join(wrapped)
 
 
 def filled(page: str, outputs: list[str]) -> str:

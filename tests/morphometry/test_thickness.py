@@ -74,10 +74,12 @@ def direct(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
     return result
 
 
-@pytest.mark.parametrize("side", [80, 3])
-def test_every_sphere_that_fits(side: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Random structures, in one tile and in many: what the definition gives, voxel by voxel."""
-    monkeypatch.setattr(importlib.import_module("sinograd.morphometry.thickness"), "_SIDE", side)
+@pytest.mark.parametrize(("side", "dense"), [(80, 35.0), (3, 35.0), (80, 0.0)])
+def test_every_sphere_that_fits(side: int, dense: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Random structures, in one tile and in many, painted and filled: what the definition gives, voxel by voxel."""
+    module = importlib.import_module("sinograd.morphometry.thickness")
+    monkeypatch.setattr(module, "_SIDE", side)
+    monkeypatch.setattr(module, "_DENSE", dense)
     drawn = np.random.default_rng(4)
     for spacing, share in zip(SPACINGS, (0.6, 0.85, 0.95), strict=True):
         mask = drawn.random((7, 8, 9)) < share

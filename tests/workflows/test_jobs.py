@@ -87,7 +87,7 @@ def test_convert(command: Any, cone: Path, volume: Path, tmp_path: Path) -> None
         assert (tmp_path / name).read_bytes() == (tmp_path / f"other-{name}").read_bytes() or name.endswith("tif")
         assert isinstance(result, sg.Scan if source == cone else sg.Volume)
     same(sg.read_volume(tmp_path / "other-volume.tif"), sg.read_volume(volume))
-    with pytest.raises(ValueError, match="`to` and `geometry` are for scans"):
+    with pytest.raises(ValueError, match="`to`, `geometry`, `flat` and `dark` are for scans"):
         sg.convert(volume, tmp_path / "no.h5", to="h5")
     with pytest.raises(ValueError, match="it is the input, or holds it"):
         sg.convert(volume, volume, force=True)

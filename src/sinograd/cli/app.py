@@ -10,7 +10,9 @@ from typing import Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from sinograd.cli.errors import BAD_INPUT, say
+from sinograd.cli.errors import BAD_INPUT, reported_code, say
+from sinograd.files.inputs import inputs
+from sinograd.interrupts import raised_as_interrupts
 
 # Each is a function in the module of its name.
 COMMANDS = {
@@ -80,7 +82,10 @@ class _Commands(TyperGroup):
         if not standalone_mode:
             return super().main(*args, standalone_mode=False, **options)
         try:
-            code = super().main(*args, standalone_mode=False, **options)
+            with raised_as_interrupts(), inputs():
+                code = super().main(*args, standalone_mode=False, **options)
+        except (SystemExit, BrokenPipeError):
+            raise
         except _UsageError as error:
             # Without any argument the help is shown, which is no error to name.
             if type(error).__name__ == "NoArgsIsHelpError":
@@ -90,6 +95,8 @@ class _Commands(TyperGroup):
                 message = error.format_message().replace("Value error, ", "").rstrip(".")
                 say(f"error: {message} ({command} --help lists the options)")
             sys.exit(BAD_INPUT)
+        except (Exception, KeyboardInterrupt) as error:
+            sys.exit(reported_code(error))
         sys.exit(code or 0)
 
 

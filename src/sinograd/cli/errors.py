@@ -4,25 +4,35 @@ from __future__ import annotations
 
 import functools
 import re
+import signal
+import sys
+import tempfile
+import traceback
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, ParamSpec
 
 import typer
 
+from sinograd import __version__
 from sinograd.config.shown import printable
 from sinograd.errors import SinogradError, Stopped
+from sinograd.interrupts import deferred, received
 
 BAD_INPUT = 2
-INTERRUPTED = 130
+INTERNAL = 70  # EX_SOFTWARE of sysexits.h
 _LONGEST = 4000  # characters of a line
 
 P = ParamSpec("P")
 
+# Newer typers bring click along, older ones import it.
+_ClickException: Any = typer.BadParameter.__mro__[2]
+
 
 def reported(command: Callable[P, None]) -> Callable[P, None]:
-    """Bad input ends the command with one line on stderr and exit code 2, an interrupt with 130.
+    """Bad input ends the command with one line on stderr and exit code 2, Ctrl-C with 130, SIGTERM with 143.
 
-    Warnings of the package become lines. Other errors are bugs and keep their traceback.
+    Warnings of the package become lines. Other errors are bugs: one line, and a file with the traceback.
     """
 
     @functools.wraps(command)
@@ -33,19 +43,43 @@ def reported(command: Callable[P, None]) -> Callable[P, None]:
         try:
             with warning_lines(), enough_memory():
                 command(*args, **kwargs)
-        except BrokenPipeError:
-            raise  # whoever read the output has enough; typer ends the command quietly
-        except Stopped as stopped:
-            say(f"interrupted {as_options(str(stopped))}".rstrip())
-            raise typer.Exit(INTERRUPTED) from None
-        except KeyboardInterrupt:
-            say("interrupted")
-            raise typer.Exit(INTERRUPTED) from None
-        except (SinogradError, OSError) as error:
-            say(f"error: {as_options(_message(error))}")
-            raise typer.Exit(BAD_INPUT) from None
+        except (BrokenPipeError, typer.Exit, typer.Abort, _ClickException):
+            raise  # of a pipe: whoever read the output has enough; typer ends the command quietly
+        except (Exception, KeyboardInterrupt) as error:
+            raise typer.Exit(reported_code(error)) from None
 
     return run
+
+
+def reported_code(error: BaseException) -> int:
+    """Say in one line why the command ends; its exit code.
+
+    Whatever comes of an interrupt that a library turned into an error of its own is an interrupt.
+    """
+    with deferred():
+        if isinstance(error, Stopped | KeyboardInterrupt | typer.Abort):
+            say(f"interrupted {as_options(str(error)) if isinstance(error, Stopped) else ''}".rstrip())
+            return 128 + (received() or signal.SIGINT)
+        if isinstance(error, SinogradError | OSError):
+            say(f"error: {as_options(_message(error))}")
+            return BAD_INPUT
+        if received() is not None:
+            say("interrupted")
+            return 128 + (received() or signal.SIGINT)
+        say(f"internal error, a bug: {type(error).__name__}: {error} ({_saved_traceback(error)})")
+        return INTERNAL
+
+
+def _saved_traceback(error: BaseException) -> str:
+    """Where the traceback lies: a file that only this user can read."""
+    lines = [f"sinograd {__version__}, Python {sys.version.split()[0]}, {sys.platform}\n", f"{sys.argv}\n"]
+    lines += traceback.format_exception(error)
+    try:
+        path = Path(tempfile.mkdtemp(prefix="sinograd-")) / "traceback.txt"
+        path.write_text("".join(lines), encoding="utf-8", errors="backslashreplace")
+    except OSError as problem:
+        return f"its traceback could not be saved: {problem.strerror}"
+    return f"please report it with {path}"
 
 
 def say(text: str) -> None:

@@ -7,6 +7,7 @@ import stat
 from pathlib import Path
 
 from sinograd.errors import FileError, FormatError
+from sinograd.files.inputs import noted
 
 LARGEST_TEXT = 64 << 20  # bytes
 
@@ -27,7 +28,8 @@ def special_kind(path: str | os.PathLike[str]) -> str | None:
 
 
 def check_regular(path: str | os.PathLike[str]) -> None:
-    """FileError for a named pipe, a socket or a device; nothing is opened."""
+    """FileError for a named pipe, a socket or a device; nothing is opened. The file counts as one that is read."""
+    noted(path)
     kind = special_kind(path)
     if kind is not None:
         raise FileError(f"{Path(path)} is {kind}, expected a file")

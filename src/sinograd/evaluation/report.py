@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,8 @@ from sinograd.evaluation.noise_tables import curves_csv, discs_csv, noise_latex
 from sinograd.evaluation.page import save_report
 from sinograd.evaluation.scores import Scores
 from sinograd.evaluation.tables import differences_csv, latex, summary_csv, volumes_csv
-from sinograd.io.storage.atomic import check_destination, replacing
+from sinograd.files.commit import settle
+from sinograd.io.storage.atomic import check_destination, replacing_files, replacing_folder
 
 FILES = {
     "volumes.csv": volumes_csv,
@@ -26,6 +28,7 @@ FILES = {
     "noise.tex": noise_latex,
 }
 PAGE, PROVENANCE = "report.html", "provenance.json"
+RESULTS = (*FILES, PAGE, PROVENANCE)
 
 
 def check_results_folder(folder: str | os.PathLike[str], *, force: bool = False) -> Path:
@@ -37,7 +40,8 @@ def check_results_folder(folder: str | os.PathLike[str], *, force: bool = False)
         return path
     if not path.is_dir():
         raise NotAFolderError(f"cannot write {path}: it is a file, a folder is expected")
-    for name in (*FILES, PAGE, PROVENANCE):
+    settle(path)
+    for name in RESULTS:
         check_destination(path / name, force=force)
     return path
 
@@ -56,21 +60,28 @@ def write_results(
     volumes.csv: each volume's scores; summary.csv: mean, deviation and interval over patients, times and sizes;
     differences.csv: each pair of methods; curves.csv: noise power spectra and task transfer functions; discs.csv: the
     sharpness of discs, empty without any; table.tex, noise.tex: LaTeX; report.html: tables, slices and curves;
-    provenance.json: software, `options`, time. Each file appears under its name when it is whole.
+    provenance.json: software, `options`, time. All of them appear together, or none.
 
     Raises FileNotFoundError where the folder's folder is missing, NotADirectoryError where a file is in the way,
     FileExistsError where a result exists and `force` is not set.
     """
     path = check_results_folder(folder, force=force)
-    path.mkdir(exist_ok=True)
-    for name, text in FILES.items():
-        _write(path / name, text(scores), force)
-    save_report(scores, path / PAGE, title=title, details=details, force=force)
     record = make_provenance("sinograd evaluate", options, protocol=scores.protocol.details(), device=scores.device)
-    _write(path / PROVENANCE, json.dumps(record, indent=1) + "\n", force)
+    with _replacing_results(path, force) as made:
+        for name, text in FILES.items():
+            (made / name).write_text(text(scores), encoding="utf-8")
+        save_report(scores, made / PAGE, title=title, details=details)
+        (made / PROVENANCE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return path
 
 
-def _write(path: Path, text: str, force: bool) -> None:
-    with replacing(path, force=force, needed=len(text)) as temporary:
-        temporary.write_text(text, encoding="utf-8")
+def _replacing_results(path: Path, force: bool) -> AbstractContextManager[Path]:
+    """A temporary folder for all results: it takes the name, or its files theirs in a folder that holds others, too."""
+    if path.is_dir() and any(path.iterdir()) and not _is_results(path):
+        return replacing_files(path, RESULTS, force=force)
+    return replacing_folder(path, ours=_is_results, force=force or not path.is_dir() or not any(path.iterdir()))
+
+
+def _is_results(folder: Path) -> bool:
+    """Whether a folder holds results and nothing else."""
+    return all(entry.name in RESULTS for entry in folder.iterdir())

@@ -16,6 +16,7 @@ from typing import Any, ClassVar
 
 from sinograd.config.regular_files import check_regular
 from sinograd.errors import FormatError, InputError, MissingFileError, UnsupportedError
+from sinograd.files.commit import settle
 from sinograd.io.storage.optional import check_extra
 from sinograd.registry import Entry, Registry
 
@@ -85,8 +86,7 @@ def find_format(registry: Registry[Any], path: Path) -> Choice:
     by_name = [entry for entry in registry.entries() if path_suffix(registry, path) in suffixes_of(entry)]
     for entry in by_name[:1]:
         _check_package(entry, path)
-    if not path.exists():
-        raise MissingFileError(f"{path} does not exist")
+    check_exists(path)
     head = file_head(path)
     entry = first_match(registry, path, head)
     if entry is not None:
@@ -101,6 +101,14 @@ def find_format(registry: Registry[Any], path: Path) -> Choice:
     raise FormatError(
         f"{path} is in no known format of {_holds(registry)}s{start}. Known formats: {known_formats(registry)}"
     )
+
+
+def check_exists(path: Path) -> None:
+    """MissingFileError unless there is such a path; one that a process died over gets its name first."""
+    if not path.exists():
+        settle(path.parent)
+    if not path.exists():
+        raise MissingFileError(f"{path} does not exist")
 
 
 def matching_format(registry: Registry[Any], path: Path) -> Choice | None:

@@ -9,10 +9,12 @@ from typing import Any
 
 from sinograd.choices import SCAN_FORMATS, VOLUME_FORMATS
 from sinograd.config.near_keys import did_you_mean
+from sinograd.config.paths import checked_path
 from sinograd.config.yaml import load_yaml
 from sinograd.data.memory import reading
 from sinograd.data.scan import Scan
-from sinograd.errors import FormatError, InputError, InputTypeError, IsAFolderError, MissingFileError
+from sinograd.errors import FormatError, InputError, InputTypeError, IsAFolderError
+from sinograd.files.inputs import read_as
 from sinograd.geometry import Geometry, load_geometry
 from sinograd.io import formats
 from sinograd.io.formats import Choice, file_head, first_match, loaded, matching_format
@@ -51,7 +53,18 @@ def read(
     for an unknown option, and InputError for an unknown format, a truncated or contradictory file or one that
     does not fit the geometry; the message names the file and what was expected.
     """
-    path = Path(path)
+    path = checked_path(path)
+    with read_as(path):
+        return _read(path, geometry, (flat, dark), allow_outside, options)
+
+
+def _read(
+    path: Path,
+    geometry: Geometry | str | os.PathLike[str] | None,
+    beam: tuple[Paths | None, Paths | None],
+    allow_outside: bool | None,
+    options: dict[str, Any],
+) -> Scan:
     if geometry is not None and not isinstance(geometry, Geometry):
         geometry = load_geometry(geometry)
     allow = is_outside_allowed() if allow_outside is None else allow_outside
@@ -65,9 +78,9 @@ def read(
         if isinstance(error, FormatError) or str(path) in str(error):
             raise
         raise InputError(f"{path}: {error}") from error
-    if flat is not None or dark is not None:
+    if beam != (None, None):
         stated, turned = _stated(choice, path)
-        scan = with_beam_images(scan, flat, dark, stated=stated or "kind" in options, turned=turned)
+        scan = with_beam_images(scan, *beam, stated=stated or "kind" in options, turned=turned)
     scan.check_shape()
     return scan
 
@@ -89,8 +102,7 @@ def _stated(choice: Choice, path: Path) -> tuple[bool, tuple[bool, bool] | None]
 
 
 def _choice(path: Path) -> Choice:
-    if not path.exists():
-        raise MissingFileError(f"{path} does not exist")
+    formats.check_exists(path)
     head = file_head(path)
     entry = first_match(SCAN_FORMATS, path, head)
     if entry is not None:

@@ -5,8 +5,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import numpy as np
+import torch
+
 from sinograd.choices import SCAN_FORMATS
+from sinograd.config.paths import checked_path
 from sinograd.data.scan import Scan
+from sinograd.errors import InputTypeError
+from sinograd.files.inputs import inputs, note_again, noted
 from sinograd.io.formats import writing_format
 from sinograd.io.scans.format import Progress
 
@@ -32,10 +38,26 @@ def write_scan(
     Raises InputError for an unknown name or format, or a scan that the format cannot hold, FileExistsError when the
     file exists and `force` is not set, OSError when the disk is full. Files appear when they are whole, or not at all.
     """
-    path = Path(path)
+    path = checked_path(path)
+    if not isinstance(scan, Scan):
+        raise InputTypeError(f"scan must be a Scan, got {type(scan).__name__}")
     choice = writing_format(SCAN_FORMATS, path, format)
     choice.format.check(scan)
-    choice.format.write(scan, path, force=force, progress=progress)
+    with inputs():
+        note_parts(scan)
+        choice.format.write(scan, path, force=force, progress=progress)
+
+
+def note_parts(scan: Scan) -> None:
+    """Note the files that the values of a scan still lie in (`sinograd.files.inputs`)."""
+    parts = [scan.projections, *(getattr(scan.calibration, name, None) for name in ("reference", "dark"))]
+    lazy = [part for part in parts if part is not None and not isinstance(part, np.ndarray | torch.Tensor)]
+    if lazy:
+        note_again(scan.file)
+    for part in lazy:
+        for file in getattr(part, "files", [getattr(part, "path", None)]):
+            if isinstance(file, Path):
+                noted(file)
 
 
 def scan_format(path: str | os.PathLike[str], format: str | None = None) -> str:

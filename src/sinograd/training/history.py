@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import math
 import os
 from collections.abc import Mapping
@@ -65,8 +66,10 @@ class History:
         if not path.exists():
             self.write_csv(path)
             return
-        with open(path, "a", newline="", encoding="utf-8") as file:
-            csv.writer(file, lineterminator="\n").writerows(self._rows(len(self) - 1))
+        text = io.StringIO(newline="")
+        csv.writer(text, lineterminator="\n").writerows(self._rows(len(self) - 1))
+        with open(path, "ab", buffering=0) as file:  # one write: a row is there or is not
+            file.write(text.getvalue().encode())
 
     def _rows(self, start: int) -> list[list[str]]:
         def text(name: str, value: float) -> str:

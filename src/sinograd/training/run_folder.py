@@ -14,8 +14,9 @@ Other files in the folder are left alone.
 from __future__ import annotations
 
 import dataclasses
-import shutil
+import os
 from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ import torch
 from sinograd.config.schema import differences, to_plain
 from sinograd.data.provenance import to_json
 from sinograd.errors import ConfigError, ExistingFileError, InputError, MissingFileError
-from sinograd.io.storage.atomic import replacing
+from sinograd.files.commit import settle
+from sinograd.files.inputs import check_output
+from sinograd.io.storage.atomic import replacing, replacing_files, replacing_folder
 from sinograd.training.config import Config, load_config, save_text
 
 _NAMES = (
@@ -34,6 +37,14 @@ _NAMES = (
 
 # Keys that may differ when a run is resumed: its folder, its length, the interval of checkpoints.
 _FREE = ("output", "stop", "checkpoints")
+
+
+_STARTED = ("config.yaml", "provenance.json", "checkpoints")
+
+
+def _is_run(folder: Path) -> bool:
+    """Whether a folder holds files of a run and nothing else."""
+    return all(entry.name in _NAMES for entry in folder.iterdir())
 
 
 class RunFolder:
@@ -49,6 +60,10 @@ class RunFolder:
         self, path: Path, *, resume: bool = False, force: bool = False, model_name: str = "model.yaml"
     ) -> None:
         self.path, self.resume, self.force, self.model_name = Path(path), resume, force, model_name
+        if self.path.is_dir():
+            settle(self.path, clean=True)
+        else:
+            settle(self.path.parent)
         if resume and force:
             raise InputError("resume and force exclude each other: one continues a run, the other replaces it")
         if self.path.exists() and not self.path.is_dir():
@@ -124,17 +139,42 @@ class RunFolder:
         return self.checkpoint
 
     def start(self, config: Config, provenance: Mapping[str, Any]) -> None:
-        """Make the folder and write configuration and provenance; with `force` remove the old run first."""
+        """Make the folder with configuration and provenance; with `force` in the place of the old run, in one step."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        texts = {"config.yaml": save_text(config), "provenance.json": to_json(provenance) + "\n"}
+        if self.resume:
+            self.checkpoint.parent.mkdir(exist_ok=True)
+            for name, text in texts.items():
+                if not self._is_read(name):
+                    self.write_text(name, text)
+            return
+        self.check_inputs_stay()
+        with self._replacing() as made:
+            for name, text in texts.items():
+                (made / name).write_text(text, encoding="utf-8")
+            (made / "checkpoints").mkdir()
+
+    def check_inputs_stay(self) -> None:
+        """InputError where the old run, which `force` removes, holds a file that is read: the configuration, say."""
         if self.force and self.path.is_dir():
             for name in _NAMES:
-                old = self.path / name
-                if old.is_dir() and not old.is_symlink():
-                    shutil.rmtree(old)
-                else:
-                    old.unlink(missing_ok=True)
-        self.checkpoint.parent.mkdir(parents=True, exist_ok=True)
-        self.write_text("config.yaml", save_text(config))
-        self.write_text("provenance.json", to_json(provenance) + "\n")
+                if os.path.lexists(self.path / name):
+                    check_output(self.path / name, "the run in `output`")
+
+    def _is_read(self, name: str) -> bool:
+        """Whether a file of the run is the configuration that this one was given."""
+        try:
+            check_output(self.path / name)
+        except InputError:
+            return True
+        return False
+
+    def _replacing(self) -> AbstractContextManager[Path]:
+        """The new folder; a temporary one in a folder that holds other files, too, which stay."""
+        if self.path.is_dir() and not _is_run(self.path):
+            there = [name for name in _NAMES if os.path.lexists(self.path / name)]
+            return replacing_files(self.path, _STARTED, force=True, stale=there)
+        return replacing_folder(self.path, ours=_is_run, force=True)
 
     def write_text(self, name: str, text: str) -> None:
         """Replace a text file of the folder."""

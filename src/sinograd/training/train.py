@@ -18,6 +18,7 @@ from sinograd.config.schema import to_plain
 from sinograd.data import make_provenance
 from sinograd.datasets import PairedVolume
 from sinograd.errors import ConfigError, InputError, MissingPackageError, Stopped
+from sinograd.files.inputs import inputs
 from sinograd.models import save_model
 from sinograd.ops.devices import compute_device
 from sinograd.training.batches import Batches, build_batches
@@ -93,6 +94,19 @@ def train(
         NoEffectWarning: the trained model changes nothing, after 10 steps or more.
     """
     _check_lightning()
+    with inputs():
+        return _train(config, data, output, resume, force, progress, reading)
+
+
+def _train(
+    config: Config | Mapping[str, Any] | str | os.PathLike[str],
+    data: TrainingData | None,
+    output: str | os.PathLike[str] | None,
+    resume: bool,
+    force: bool,
+    progress: Callable[[int, int, float], None] | None,
+    reading: Progress | None,
+) -> TrainingResult:
     config = as_config(config)
     if output is not None:
         config = dataclasses.replace(config, output=Path(output).resolve())
@@ -102,6 +116,8 @@ def train(
     folder = _folder(config, resume=resume, force=force and first, used=first or resume)
     if config.output is None and resume:
         raise InputError("resume: expected an output folder to resume from")
+    if folder is not None:
+        folder.check_inputs_stay()
     data = load_data(config, reading if first else None) if data is None else data
     data.check(config)
     batches = build_batches(config, data, rank_of(config))

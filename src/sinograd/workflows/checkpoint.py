@@ -9,13 +9,16 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sinograd.choices import ALGORITHMS
 from sinograd.errors import InputError
+from sinograd.files.inputs import own_state
 
 if TYPE_CHECKING:
     import torch
 
     from sinograd.data import Scan
     from sinograd.geometry import Grid
+    from sinograd.recon import State
     from sinograd.workflows.reconstruction import Request
 
 SAVE_SECONDS = 300.0  # between two savings without an interrupt
@@ -32,6 +35,7 @@ class Partial:
         self.grid = grid
         self.key = hashlib.sha256(json.dumps(work, sort_keys=True, default=str).encode()).hexdigest()
         self._saved_at = time.monotonic()
+        self.is_saved = False
 
     @classmethod
     def of(cls, request: Request, scan: Scan, grid: Grid) -> Partial | None:
@@ -58,22 +62,51 @@ class Partial:
 
         if not self.path.exists():
             raise InputError(f"`resume`: there is no {self.path} of an interrupted run")
-        volume = read_volume(self.path)
+        with own_state():
+            volume = read_volume(self.path)
         record = volume.provenance
         if record.get("key") != self.key or not volume.grid.equals(self.grid):
             raise InputError(
                 f"`resume`: {self.path} was made from another scan, with other options or by another version; "
                 "start without `resume`, or remove it"
             )
+        self.is_saved = True
         return volume.values, int(record["done"])
 
-    def save(self, volume: torch.Tensor, done: int) -> None:
-        """Keep the volume after `done` views or iterations."""
-        from sinograd.io import write_volume
+    def load_state(self, algorithm: str) -> State:
+        """The state of an iterative algorithm; InputError if there is none, or it is of other work."""
+        import numpy as np
+        import torch
+
+        from sinograd.io.storage.hdf5.layout import opened
+        from sinograd.recon import State
+
+        self.load()
+        parts: dict[str, dict[str, torch.Tensor]] = {"values": {}, "record": {}, "run": {}}
+        with own_state(), opened(self.path) as file:
+            for part, values in parts.items():
+                group: Any = file.get(f"state/{part}")
+                for name in group or ():
+                    values[name] = torch.from_numpy(np.asarray(group[name][()]))
+        if "iterations" not in parts["run"]:
+            raise InputError(f"`resume`: {self.path} holds no state of {algorithm}; start without `resume`")
+        run = parts["run"]
+        name = ALGORITHMS.load(algorithm).__name__
+        return State(name, int(run["iterations"]), parts["values"], parts["record"], run.get("start"))
+
+    def save(self, volume: torch.Tensor, done: int, state: State | None = None) -> None:
+        """Keep the volume after `done` views or iterations, and the state of an iterative algorithm."""
+        from sinograd.data import Volume
+        from sinograd.io.storage.atomic import replacing
+        from sinograd.io.volumes.sinograd_hdf5 import SinogradHdf5
 
         record = {"key": self.key, "done": done}
-        write_volume(volume, self.path, self.grid, unit="1/mm", force=True, provenance=record)
-        self._saved_at = time.monotonic()
+        needed = volume.nbytes + (0 if state is None else sum(value.nbytes for value in state.values.values()))
+        with own_state(), replacing(self.path, force=True, needed=needed) as temporary:
+            SinogradHdf5().write(Volume(volume, self.grid, "1/mm", record), temporary)
+            if state is not None:
+                _write_state(state, temporary)
+        self._saved_at, self.is_saved = time.monotonic(), True
 
     def kept(self, what: str) -> str:
         """What an interrupt leaves, in words."""
@@ -87,3 +120,15 @@ class Partial:
     def remove(self) -> None:
         """The work is done."""
         self.path.unlink(missing_ok=True)
+
+
+def _write_state(state: State, path: Path) -> None:
+    """Add the state to a file, as groups that readers of volumes do not look at."""
+    import h5py
+    import torch
+
+    run = {"iterations": torch.tensor(state.iterations)} | ({} if state.start is None else {"start": state.start})
+    with h5py.File(path, "a") as file:
+        for part, values in {"values": state.values, "record": state.record, "run": run}.items():
+            for name, value in values.items():
+                file.create_dataset(f"state/{part}/{name}", data=value.detach().cpu().numpy())

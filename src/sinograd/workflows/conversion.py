@@ -14,7 +14,7 @@ from sinograd.io.formats import folders_written
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay, is_folder
 from sinograd.workflows.report import Report, recorded_warnings
-from sinograd.workflows.values import path_or_none, switch
+from sinograd.workflows.values import switch
 
 if TYPE_CHECKING:
     from sinograd.data import Scan, Volume
@@ -95,28 +95,29 @@ def run_conversion(request: ConversionRequest, report: Report | str | bool | Non
     from sinograd.io import is_volume
 
     check_inputs_stay([request.source], {"it": request.output}, _WORDS)
-    volume = request.source.exists() and is_volume(request.source)
-    of_scans = ("to", "geometry", "flat", "dark")
-    if volume and any(getattr(request, name) for name in of_scans):
-        raise InputError(f"{request.source} is a volume: `to`, `geometry`, `flat` and `dark` are for scans")
     texts: list[str] = []
     folders = folders_written(is_folder(request.source))
     with job(report, no_partial(request.output.name)) as position, recorded_warnings(texts, position), folders:
+        volume = request.source.exists() and is_volume(request.source)
+        of_scans = ("to", "geometry", "flat", "dark")
+        if volume and any(getattr(request, name) for name in of_scans):
+            raise InputError(f"{request.source} is a volume: `to`, `geometry`, `flat` and `dark` are for scans")
         return (_convert_volume if volume else _convert_scan)(request, position, texts)
 
 
 def _convert_scan(request: ConversionRequest, report: Report, texts: list[str]) -> Scan:
     from sinograd.data import make_provenance
     from sinograd.io import read, scan_format, write_scan, written_paths
+    from sinograd.io.write import note_parts
 
     if request.unit is not None and request.source.exists():
         raise InputError(f"{request.source} is a scan: `unit` is for volumes")
     scan_format(request.output, request.to)
     scan = read(request.source, request.geometry, flat=request.flat or None, dark=request.dark or None)
     given = request.geometry if isinstance(request.geometry, str | os.PathLike) else None
-    paths = [*_files_of(request.source, scan), path_or_none(given)]
+    note_parts(scan)
     for path in written_paths(scan, request.output, request.to):
-        check_inputs_stay(paths, {"it": path}, _WORDS)
+        check_inputs_stay([request.source], {"it": path}, _WORDS)
     options = {
         "source": request.source,
         "output": request.output,
@@ -149,16 +150,3 @@ def _convert_volume(request: ConversionRequest, report: Report, texts: list[str]
         return volume
     write_volume(volume, request.output, force=request.force, provenance=volume.provenance)
     return volume
-
-
-def _files_of(source: Path, scan: Scan) -> list[Path]:
-    """The files that a scan is read from, as far as its parts show."""
-    from sinograd.io.scans.sidecar import find_sidecar
-
-    files = [source, find_sidecar(source)]
-    parts: list[Any] = [scan.projections]
-    if scan.calibration is not None:
-        parts += [scan.calibration.reference, scan.calibration.dark]
-    for part in parts:
-        files += getattr(part, "files", [getattr(part, "path", None)])
-    return [path for path in files if isinstance(path, Path)]

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import GridWarning, InputError, InputTypeError, UnitError
+from sinograd.files.inputs import note_again
 from sinograd.io.formats import folders_written
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
@@ -151,6 +152,7 @@ def _run(request: DenoiseRequest, report: Report, texts: list[str]) -> Denoised:
     saved = read_model(request.model)
     module = saved.build()
     outputs = volume_outputs(request.output, preview=request.preview)
+    note_again(request.file)
     check_inputs_stay([request.file], outputs, "is the input itself")
     _check_device(request, module)
     series, scan = None, None

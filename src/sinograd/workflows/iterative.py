@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sinograd.data import Scan
     from sinograd.geometry import Grid
     from sinograd.ops import LinearOperator, XRayTransform
-    from sinograd.recon import Result
+    from sinograd.recon import Iteration, Result, State
     from sinograd.workflows.reconstruction import Request
     from sinograd.workflows.report import Report
 
@@ -24,34 +24,35 @@ if TYPE_CHECKING:
 def iterate(request: Request, scan: Scan, grid: Grid, report: Report) -> tuple[torch.Tensor, str, str, Partial | None]:
     """The volume of a prepared scan, the algorithm and its result in words, and the file of an unfinished volume.
 
-    The first interrupt is obeyed between two iterations: the best image is kept, and `resume=True` starts from it.
+    The first interrupt is obeyed between two iterations: the state of the run is kept, and `resume=True` goes on from
+    it to the same bits. Long runs keep it now and then, too.
     """
     from sinograd.ops import XRayTransform
 
     partial = Partial.of(request, scan, grid)
-    start, done = partial.load() if partial is not None and request.resume else (None, 0)
+    start = partial.load_state(request.algorithm) if partial is not None and request.resume else None
     options = _options(request)
-    total = options.pop("iterations", None)
-    if total is not None:
-        options["iterations"] = max(1, total - done)
     operator, projections, start = _placed(request, XRayTransform(scan.geometry, grid), scan.load(), start)
     advance = report.stage("iterating", 0, "iterations")
     with Interrupts() as interrupts:
+
+        def after_iteration(iteration: Iteration) -> bool:
+            if partial is not None and (interrupts.requested or partial.is_due) and iteration.snapshot is not None:
+                partial.save(iteration.image.cpu(), iteration.number, iteration.state())
+            return interrupts.requested
+
         result: Result = ALGORITHMS.load(request.algorithm)(
             operator,
             projections,
             start=start,
-            callback=lambda iteration: interrupts.requested,
-            progress=lambda now, of, residual: advance(done + now, done + of, f", residual {residual:.4g}"),
+            callback=after_iteration,
+            progress=lambda now, of, residual: advance(now, of, f", residual {residual:.4g}"),
             **options,
         )
-        if interrupts.requested and result.stopped == "callback":
-            if partial is None:
-                raise Stopped()
-            partial.save(result.image.cpu(), done + result.iterations)
-            raise Stopped(kept=partial.kept("the image"))
+        if result.stopped == "interrupted" or (interrupts.requested and result.stopped == "callback"):
+            raise Stopped(kept="" if partial is None or not partial.is_saved else partial.kept("the state of the run"))
     residual = float(result.residuals[int(result.best.max())].max())
-    text = f"{done + result.iterations} iterations, residual {residual:.4g} of the projections"
+    text = f"{result.iterations} iterations, residual {residual:.4g} of the projections"
     if result.stopped == "diverged":
         text += f", diverged: the image is that of iteration {int(result.best.max())}"
     return result.image.cpu(), request.algorithm.upper(), text, partial
@@ -76,8 +77,8 @@ def _facts(request: Request) -> Any:
 
 
 def _placed(
-    request: Request, operator: XRayTransform, projections: torch.Tensor, start: torch.Tensor | None
-) -> tuple[LinearOperator, torch.Tensor, torch.Tensor | None]:
+    request: Request, operator: XRayTransform, projections: torch.Tensor, start: State | None
+) -> tuple[LinearOperator, torch.Tensor, State | None]:
     """Operator, projections and start on the device; where these do not fit, an operator that computes there slab by
     slab and tensors in host memory."""
     from sinograd.ops import InSlabs
@@ -94,11 +95,9 @@ def _placed(
 
 
 def _options(request: Request) -> dict[str, Any]:
-    from sinograd.recon.algorithms import default_iterations
-
     facts, options = _facts(request), {}
-    if request.iterations is not None or request.resume:
-        options["iterations"] = request.iterations or default_iterations(request.algorithm)
+    if request.iterations is not None:
+        options["iterations"] = request.iterations
     if facts.get("tv_strength") and request.tv_strength is not None:
         options["strength"] = request.tv_strength
     if facts.get("non_negative") and request.non_negative:

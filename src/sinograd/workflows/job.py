@@ -6,18 +6,21 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from sinograd.errors import OutOfMemory, Stopped
+from sinograd.files.inputs import inputs
 from sinograd.workflows.report import Position, Report, opened_report
 
-_NO_MEMORY = "not enough memory for this scan and grid: fewer or larger voxels (`shape`, `voxel_mm`) need less"
+NO_MEMORY = "not enough memory for this scan and grid: fewer or larger voxels (`shape`, `voxel_mm`) need less"
 
 
 @contextmanager
 def job(report: Report | str | bool | None, kept: str = "nothing was kept") -> Iterator[Position]:
     """Gives the report of a job; an interrupt becomes `Stopped`, too little memory `OutOfMemory`.
 
+    No file that is read inside is replaced (`sinograd.files.inputs`).
+
     kept: what an interrupt leaves, unless the `Stopped` that the work raises says it.
     """
-    with opened_report(report) as opened, enough_memory():
+    with inputs(), opened_report(report) as opened, enough_memory():
         position = Position(opened)
         try:
             yield position
@@ -35,12 +38,12 @@ def enough_memory() -> Iterator[None]:
     except OutOfMemory:
         raise
     except MemoryError as error:
-        raise OutOfMemory(_NO_MEMORY) from error
+        raise OutOfMemory(NO_MEMORY) from error
     except RuntimeError as error:
         # torch has a class of its own for GPUs alone, and a text for the CPU.
         if type(error).__name__ != "OutOfMemoryError" and "can't allocate memory" not in str(error):
             raise
-        raise OutOfMemory(_NO_MEMORY) from error
+        raise OutOfMemory(NO_MEMORY) from error
 
 
 def no_partial(name: str) -> str:

@@ -256,6 +256,7 @@ def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     """The scan at a lower dose."""
     from sinograd.data import Scan
     from sinograd.io import read
+    from sinograd.io.write import note_parts
     from sinograd.physics import made_by_views, views_of_readings
 
     names = ("scanner", "views", "detector", "size_mm", "truth")
@@ -265,6 +266,7 @@ def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     if request.dose is None:
         raise InputError(f"`dose` is missing: which fraction of the dose of {request.name}?")
     scan = request.source if isinstance(request.source, Scan) else read(request.source)
+    note_parts(scan)
     check_inputs_stay([scan.file or Path(request.name)], {"`output`": request.output}, "is the scan itself")
     scan.check_shape()
     if scan.kind != "line integrals":
@@ -309,6 +311,7 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     geometry = scanned_by(request.name, request.scanner, request.views, request.detector)
     shape = geometry.projection_shape
     _check_output(request, math.prod(shape))
+    check_inputs_stay([], {"`output`": request.output, "`truth`": request.truth}, "")
     exposure = exposure_of_phantom(request.photons, request.electronic_noise, request.bowtie_mm)
     noise = _Noise(exposure, geometry, None if request.noiseless else request.dose or 1.0, request.seed)
     # Zeros that take no memory stand for the projections: the grid must be known to be writable before the work.

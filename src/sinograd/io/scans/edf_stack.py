@@ -28,6 +28,7 @@ from sinograd.data.calibration import Calibration
 from sinograd.data.projections import Projections
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError
+from sinograd.files.inputs import noted
 from sinograd.geometry import Geometry
 from sinograd.io.scans.file_groups import group_of
 from sinograd.io.scans.file_order import ordered_files
@@ -162,7 +163,7 @@ class EdfStack(ScanFormat):
 
 def _header(path: Path) -> tuple[dict[str, str], int]:
     """Keys in lower case with their values, and where the numbers start."""
-    with open(path, "rb") as file:
+    with open(noted(path), "rb") as file:
         text = file.read(BLOCK)
         if not text.lstrip().startswith(b"{"):
             raise FormatError(f"{path} is no EDF file: it starts with {text[:8]!r}, expected '{{'")

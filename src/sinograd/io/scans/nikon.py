@@ -32,6 +32,7 @@ import numpy as np
 from sinograd.data.calibration import Calibration
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError, ScanWarning
+from sinograd.files.inputs import noted
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry
 from sinograd.io.scans.format import ScanFormat
 from sinograd.io.scans.numbered_images import base_name, check_size, choose_views, numbered_files
@@ -171,7 +172,7 @@ def _angles(path: Path) -> dict[int, float]:
     """Degrees by number, from lines "1: 0.000", "1;0,000" or "1 <tab> 0.000 <tab> time" after the line of headings."""
     if path.stat().st_size > MAX_BYTES:
         return {}
-    lines = path.read_text(encoding="latin-1").splitlines()
+    lines = noted(path).read_text(encoding="latin-1").splitlines()
     header = next((i + 1 for i, line in enumerate(lines) if "angle" in line.casefold()), 0)
     return {int(number): degrees for number, degrees in number_rows(lines[header:], 2) if number == int(number)}
 

@@ -13,7 +13,6 @@ import math
 import struct
 import zipfile
 import zlib
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -21,15 +20,18 @@ import numpy as np
 
 from sinograd.config.near_keys import did_you_mean
 from sinograd.config.shown import some
+from sinograd.config.yaml import dump_yaml
 from sinograd.data.blocks import view_blocks
 from sinograd.data.memory import check_memory
 from sinograd.data.projections import Projections, shape_of
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
+from sinograd.files.inputs import noted
 from sinograd.geometry import Geometry
 from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype
 from sinograd.io.scans.sidecar import Sidecar, sidecar_of, sidecar_text
-from sinograd.io.storage.atomic import replacing
+from sinograd.io.storage.atomic import replacing_files
+from sinograd.io.storage.digests import DIGESTS, check_digests, check_unchanged, digests_of, file_state, read_together
 from sinograd.io.storage.npy import MAGIC, read_header
 
 ENTRIES = ("projections", "reference", "reference_views", "dark", "shifts", "exposure")
@@ -46,7 +48,7 @@ class NpyProjections:
     """
 
     def __init__(self, path: Path, sidecar: Sidecar, start: int = 0) -> None:
-        self.path = path
+        self.path, self._state = noted(path), file_state(path)
         with open(path, "rb") as file:
             file.seek(start)
             self.shape, self._fortran, self.dtype = _image_header(file, str(path))
@@ -66,6 +68,7 @@ class NpyProjections:
 
     def __getitem__(self, views: Any) -> np.ndarray:
         order = "F" if self._fortran else "C"
+        check_unchanged(self.path, self._state)
         try:
             array = np.memmap(self.path, self.dtype, "r", self._offset, self.shape, order)
         except ValueError as error:
@@ -93,13 +96,11 @@ class Npy(ScanFormat):
         Raises ValueError naming the file: no geometry (it says how to write one), truncated or damaged arrays, or a
         YAML file with unknown keys or wrong values.
         """
-        sidecar = sidecar_of(path, geometry)
         with open(path, "rb") as file:
             zipped = file.read(len(_ZIP)) == _ZIP
         if not zipped:
-            return sidecar.scan(
-                NpyProjections(path.resolve(), sidecar), file=path, images=lambda files: _one(files, sidecar), kind=kind
-            )
+            return read_together(path, path.with_suffix(".yaml"), lambda: _read_npy(path, geometry, kind))
+        sidecar = sidecar_of(path, geometry)
         arrays = _npz(path, sidecar)
         if "projections" not in arrays:
             arrays = {"projections": next(iter(arrays.values()))}
@@ -120,18 +121,29 @@ class Npy(ScanFormat):
         arrays: dict[str, tuple[Path, Projections]] = _calibration_files(scan, path)
         text = sidecar_text(scan, {name: file.name for name, (file, _) in arrays.items()})
         arrays["projections"] = path, scan.projections
-        with ExitStack() as stack:
-            # The projections take their name first, the YAML file last: nothing is read before it is whole.
-            sidecar = stack.enter_context(replacing(path.with_suffix(".yaml"), force=force))
-            sidecar.write_text(text, encoding="utf-8")
+        needed = sum(math.prod(shape_of(images)) * stored_dtype(images).itemsize for _, images in arrays.values())
+        names = [path.name, path.with_suffix(".yaml").name, *(file.name for file, _ in arrays.values())]
+        names = list(dict.fromkeys(names))
+        with replacing_files(path.parent, names, force=force, needed=needed) as folder:
             for name, (file, images) in arrays.items():
-                needed = math.prod(shape_of(images)) * stored_dtype(images).itemsize
-                temporary = stack.enter_context(replacing(file, force=force, needed=needed))
-                _write(images, temporary, progress if name == "projections" else None)
+                _write(images, folder / file.name, progress if name == "projections" else None)
+            digests = dump_yaml({DIGESTS: digests_of([folder / file.name for file, _ in arrays.values()])})
+            (folder / names[1]).write_text(text + digests, encoding="utf-8")
 
     def written_paths(self, scan: Scan, path: Path) -> list[Path]:
         """The arrays and the YAML file."""
         return [path, path.with_suffix(".yaml"), *(file for file, _ in _calibration_files(scan, path).values())]
+
+
+def _read_npy(path: Path, geometry: Geometry | None, kind: str | None) -> Scan:
+    sidecar = sidecar_of(path, geometry)
+
+    def images(files: list[Path]) -> Projections:
+        check_digests(sidecar.entries.get(DIGESTS), sidecar.path, files, whole=False)
+        return _one(files, sidecar)
+
+    check_digests(sidecar.entries.get(DIGESTS), sidecar.path, [path], whole=False)
+    return sidecar.scan(NpyProjections(path.resolve(), sidecar), file=path, images=images, kind=kind)
 
 
 def _calibration_files(scan: Scan, path: Path) -> dict[str, tuple[Path, Projections]]:

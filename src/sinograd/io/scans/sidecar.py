@@ -16,6 +16,7 @@ It is a geometry as `geometry.save` writes it, or a description of the scan with
     grid             the grid to reconstruct on: shape, spacing, center
     metadata         what is known about the scan
     provenance       how it was made
+    digests          of .npy files that were written with it (`sinograd.io.storage.digests`)
 
 Numbers may have a decimal comma, alone or in lists of one a line ("- 0,25"). File names may have folders in them; where
 such a file does not exist, as with paths of another machine, it is looked for beside the YAML file. Files outside its
@@ -64,12 +65,13 @@ KEYS = (
     "grid",
     "metadata",
     "provenance",
+    "digests",
 )
 _OF_GEOMETRY = tuple(
     f"geometry.{key}" for key in ("beam", "scan", "angles_deg", "source_to_origin", "source_to_detector")
 )
 NAMES = ("scan.yaml", "scan.yml", "geometry.yaml", "geometry.yml")
-_TEXTS = ("projections", "metadata", "provenance")
+_TEXTS = ("projections", "metadata", "provenance", "digests")
 _LONGEST_PATTERN = 1000
 
 Images = Callable[[list[Path]], Projections]

@@ -7,7 +7,8 @@ import math
 import os
 import re
 import shutil
-from collections.abc import Callable, Iterator
+import stat
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,6 +21,11 @@ from sinograd.errors import (
     NotAFolderError,
     WritingStopped,
 )
+from sinograd.files.commit import flush_folder, replace_files, replace_folder, settle
+from sinograd.files.exchange import rename_new
+from sinograd.files.inputs import check_output, own_state
+from sinograd.files.temporary import make_file, remove, temporary_path
+from sinograd.interrupts import deferred
 
 HEADROOM = 1 << 20  # bytes kept free beside the data: headers, metadata, the file system's own
 _FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -45,8 +51,9 @@ def check_destination(path: str | os.PathLike[str], *, force: bool = False, need
     kind = special_kind(path)
     if kind is not None:
         raise FileError(f"cannot write {path}: it is {kind}, a file name is expected")
-    if path.exists() and not force:
+    if os.path.lexists(path) and not force:
         raise ExistingFileError(f"{path} already exists: use `force=True` to replace it")
+    check_output(path)
     if not os.access(folder, os.W_OK):
         raise PermissionError(f"cannot write {path}: no permission to write in {folder}")
     _check_room(path, needed)
@@ -67,19 +74,67 @@ def replacing(path: str | os.PathLike[str], *, force: bool = False, needed: int 
     included, the temporary file is removed and `path` stays as it was. An OSError becomes WritingStopped.
     """
     path = check_destination(path, force=force, needed=needed)
-    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
+    settle(path.parent, clean=True)
+    temporary = temporary_path(path)
     try:
+        make_file(temporary)
         yield temporary
-        with open(temporary, "rb+") as file:
-            os.fsync(file.fileno())
+        _flush_file(temporary, path)
         check_destination(path, force=force)
-        os.replace(temporary, path)
-    except (FileExistsError, WritingStopped):
+        with deferred():
+            if force:
+                os.replace(temporary, path)
+            else:
+                rename_new(temporary, path)
+            flush_folder(path.parent)
+    except FileExistsError as error:
+        raise _existing(path, error) from None
+    except WritingStopped:
         raise
     except OSError as error:
         raise stopped(path, error) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with deferred():
+            remove(temporary)
+
+
+@contextmanager
+def replacing_files(
+    folder: str | os.PathLike[str],
+    names: Sequence[str],
+    *,
+    force: bool = False,
+    needed: int = 0,
+    stale: Sequence[str] = (),
+) -> Iterator[Path]:
+    """A temporary folder whose files `names` take their names in `folder` together when the block ends.
+
+    After an error, an interrupt or a crash there are all of the old files or all of the new ones. `stale` names are
+    removed from the folder at the same time. An OSError becomes WritingStopped.
+    """
+    folder = Path(folder)
+    kept = [name for name in names if name not in stale]
+    for index, name in enumerate(kept):
+        check_destination(folder / name, force=force, needed=0 if index else needed)
+    settle(folder, clean=True)
+    temporary = temporary_path(folder / "x")
+    first = folder / names[0]
+    try:
+        os.mkdir(temporary, 0o700)
+        yield temporary
+        _flush(temporary)
+        for name in kept:
+            check_destination(folder / name, force=force)
+        replace_files(folder, temporary, names, stale)
+    except FileExistsError as error:
+        raise _existing(first, error) from None
+    except WritingStopped:
+        raise
+    except OSError as error:
+        raise stopped(first, error) from error
+    finally:
+        with deferred():
+            remove(temporary)
 
 
 def stopped(path: Path, error: OSError) -> WritingStopped:
@@ -106,11 +161,14 @@ def check_folder(
     if path.is_dir():
         if not force:
             raise ExistingFileError(f"{path} already exists: use `force=True` to replace it")
-        if any(path.iterdir()) and not ours(path):
+        check_output(path)
+        with own_state():  # to look at the old output is not to read an input
+            replaceable = not any(path.iterdir()) or ours(path)
+        if not replaceable:
             raise ExistingFileError(f"{path} holds other files than those that would be written: it is not replaced")
-    elif path.exists():
+    elif os.path.lexists(path):
         raise ExistingFileError(f"cannot write the folder {path}: it is a file")
-    check_destination(path if not path.exists() else path.with_name(f".{os.getpid()}.checked.{path.name}"))
+    check_destination(temporary_path(path))
     _check_room(path, needed)
     return path
 
@@ -122,32 +180,26 @@ def replacing_folder(
     """A temporary folder beside `path` that takes this name when the block ends without an error.
 
     Whatever ends the block early, an interrupt included, the temporary folder is removed and `path` stays as it
-    was. An OSError becomes WritingStopped.
+    was. An existing folder is exchanged in one step. An OSError becomes WritingStopped.
     """
     path = check_folder(path, ours=ours, force=force, needed=needed).resolve()
-    temporary = path.with_name(f".{os.getpid()}.partial.{path.name}")
-    old = path.with_name(f".{os.getpid()}.old.{path.name}")
+    settle(path.parent, clean=True)
+    temporary = temporary_path(path)
     try:
-        temporary.mkdir()
+        os.mkdir(temporary)
         yield temporary
         _flush(temporary)
         check_folder(path, ours=ours, force=force)
-        if path.exists():
-            os.replace(path, old)
-        try:
-            os.replace(temporary, path)
-        except OSError:
-            if old.exists():
-                os.replace(old, path)
-            raise
-    except (FileExistsError, WritingStopped):
+        replace_folder(temporary, path)
+    except FileExistsError as error:
+        raise _existing(path, error) from None
+    except WritingStopped:
         raise
     except OSError as error:
         raise stopped(path, error) from error
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
+        with deferred():
+            remove(temporary)
 
 
 def _check_room(path: Path, needed: int) -> None:
@@ -163,8 +215,30 @@ def _check_room(path: Path, needed: int) -> None:
 def _flush(folder: Path) -> None:
     for path in folder.rglob("*"):
         if path.is_file():
-            with open(path, "rb+") as file:
-                os.fsync(file.fileno())
+            _flush_file(path, path)
+
+
+def _flush_file(temporary: Path, path: Path) -> None:
+    """Have the disk keep a file; WritingStopped where someone else has put another one in its place."""
+    strange = WritingStopped(f"writing {path} stopped: another program replaced the unfinished file")
+    try:
+        file = os.open(temporary, os.O_RDWR | getattr(os, "O_NOFOLLOW", 0))
+    except OSError as error:
+        raise strange if error.errno == errno.ELOOP else error from None
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or (hasattr(os, "geteuid") and status.st_uid != os.geteuid()):
+            raise strange
+        os.fsync(file)
+    finally:
+        os.close(file)
+
+
+def _existing(path: Path, error: FileExistsError) -> FileExistsError:
+    """The error in our words where the system's came in the last moment."""
+    if isinstance(error, ExistingFileError):
+        return error
+    return ExistingFileError(f"{path} already exists: use `force=True` to replace it")
 
 
 def _size_limit() -> float:

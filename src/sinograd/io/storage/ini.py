@@ -7,6 +7,7 @@ from pathlib import Path
 from sinograd.config.regular_files import check_regular
 from sinograd.config.shown import shown
 from sinograd.errors import InputError
+from sinograd.files.inputs import noted
 from sinograd.io.storage.decimals import as_number
 
 MAX_BYTES = 16 << 20
@@ -24,7 +25,7 @@ class Ini:
         check_regular(path)
         if path.stat().st_size > MAX_BYTES:
             raise InputError(f"{path} has {path.stat().st_size:,} bytes; a text of at most {MAX_BYTES:,} is expected")
-        content = path.read_bytes()
+        content = noted(path).read_bytes()
         try:
             text = content.decode("utf-8-sig")
         except UnicodeDecodeError:

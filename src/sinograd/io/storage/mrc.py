@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sinograd.errors import FormatError
+from sinograd.files.inputs import noted
 
 HEADER_BYTES = 1024
 MODES = {0: "i1", 1: "i2", 2: "f4", 6: "u2", 12: "f2"}
@@ -46,7 +47,7 @@ def is_mrc(head: bytes) -> bool:
 
 def read_header(path: Path) -> MrcHeader:
     """The header; FormatError, which names the file, for a truncated or damaged one."""
-    with open(path, "rb") as file:
+    with open(noted(path), "rb") as file:
         content = file.read(HEADER_BYTES)
         length = file.seek(0, 2)
     if len(content) < HEADER_BYTES:

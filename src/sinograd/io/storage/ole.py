@@ -16,6 +16,7 @@ from typing import BinaryIO
 import numpy as np
 
 from sinograd.errors import InputError
+from sinograd.files.inputs import noted
 
 SIGNATURE = bytes.fromhex("d0cf11e0a1b11ae1")
 _END = 0xFFFFFFFE
@@ -55,7 +56,7 @@ class CompoundFile:
     """
 
     def __init__(self, path: Path) -> None:
-        self.path = path
+        self.path = noted(path)
         with open(path, "rb") as file:
             self.length = file.seek(0, 2)
             file.seek(0)

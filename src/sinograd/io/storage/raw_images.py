@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sinograd.errors import InputError
+from sinograd.files.inputs import noted
 from sinograd.io.storage.ole import Extents, read_extents
 
 
@@ -22,7 +23,7 @@ class RawImages:
     """
 
     def __init__(self, path: Path, extents: Sequence[Extents], image: tuple[int, int], dtype: np.dtype[Any]) -> None:
-        self.path = path.resolve()
+        self.path = noted(path.resolve())
         self.extents = tuple(extents)
         self.shape = (len(self.extents), *image)
         self.dtype = dtype

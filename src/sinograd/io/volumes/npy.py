@@ -1,4 +1,7 @@
-"""Volumes as NumPy arrays: NAME.npy, and NAME.yaml with shape, spacing_mm, center_mm, unit and provenance."""
+"""Volumes as NumPy arrays: NAME.npy, and NAME.yaml with shape, spacing_mm, center_mm, unit and provenance.
+
+NAME.yaml also holds digests of NAME.npy, so that neither is read with the other half of another volume.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,10 @@ from sinograd.data.memory import check_memory
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError, MissingFileError
-from sinograd.io.storage.atomic import replacing
+from sinograd.files.commit import settle
+from sinograd.files.inputs import noted
+from sinograd.io.storage.atomic import replacing_files
+from sinograd.io.storage.digests import DIGESTS, check_digests, check_unchanged, digests_of, file_state, read_together
 from sinograd.io.storage.npy import MAGIC, check_npy
 from sinograd.io.volumes.format import VolumeFormat, as_array, as_tensor, record_of, torch_dtype, volume_of
 
@@ -29,16 +35,23 @@ class Npy(VolumeFormat):
     def matches(self, path: Path, head: bytes) -> bool:
         """A NumPy array whose YAML file tells the spacing of voxels."""
         sidecar = path.with_suffix(".yaml")
+        if head.startswith(MAGIC) and not sidecar.is_file():
+            settle(path.parent)
         return head.startswith(MAGIC) and sidecar.is_file() and "spacing_mm" in (_load(sidecar) or {})
 
     def read(self, path: Path) -> Volume:
         """The volume; FormatError for damaged files, MissingFileError without the YAML file."""
-        return volume_of(*_opened(path, mapped=False), path)
+        return volume_of(*read_together(path, path.with_suffix(".yaml"), lambda: _opened(path, mapped=False)), path)
 
     def open(self, path: Path) -> Volume:
         """As `read`, mapped from the disk."""
-        array, record = _opened(path, mapped=True)
-        return volume_of(MappedArray(path.resolve(), array.shape, array.dtype.str), record, path)
+
+        def mapped() -> tuple[MappedArray, dict[str, Any]]:
+            state = file_state(path)
+            array, record = _opened(path, mapped=True)
+            return MappedArray(path.resolve(), array.shape, array.dtype.str, state), record
+
+        return volume_of(*read_together(path, path.with_suffix(".yaml"), mapped), path)
 
     def written_paths(self, path: Path) -> list[Path]:
         """The array and the YAML file."""
@@ -47,11 +60,12 @@ class Npy(VolumeFormat):
     def save(self, volume: Volume, path: Path, *, force: bool = False) -> None:
         """Write both files, whole or not at all."""
         sidecar = dump_yaml(json.loads(to_json(record_of(volume))))
-        # The array takes its name first and so is never without its sidecar for longer than a rename.
-        with replacing(path.with_suffix(".yaml"), force=force) as beside:
-            beside.write_text(sidecar, encoding="utf-8")
-            with replacing(path, force=force, needed=volume.nbytes) as temporary, open(temporary, "wb") as file:
+        names = [path.name, path.with_suffix(".yaml").name]
+        with replacing_files(path.parent, names, force=force, needed=volume.nbytes) as folder:
+            with open(folder / path.name, "wb") as file:
                 np.save(file, as_array(volume), allow_pickle=False)
+            digests = dump_yaml({DIGESTS: digests_of([folder / path.name])})
+            (folder / names[1]).write_text(sidecar + digests, encoding="utf-8")
 
 
 @dataclass(frozen=True)
@@ -61,6 +75,7 @@ class MappedArray:
     path: Path
     shape: tuple[int, ...]
     stored: str
+    state: tuple[int, ...]
 
     @property
     def dtype(self) -> torch.dtype:
@@ -71,6 +86,7 @@ class MappedArray:
         """Slices first to end - 1, copied."""
         check_npy(self.path)
         array = np.load(self.path, mmap_mode="r", allow_pickle=False)
+        check_unchanged(self.path, self.state)
         if array.shape != self.shape:
             raise FormatError(f"{self.path} changed since it was opened: {array.shape} != {self.shape}")
         slices = array if array.ndim == 3 else array[None]
@@ -83,7 +99,7 @@ def _opened(path: Path, *, mapped: bool) -> tuple[np.ndarray, dict[str, Any]]:
     if not sidecar.exists():
         raise MissingFileError(f"{path} has no {sidecar.name} beside it, which holds spacing and centre")
     try:
-        check_npy(path)
+        check_npy(noted(path))
         record = _load(sidecar)
         array = np.load(path, mmap_mode="r", allow_pickle=False)
         if not mapped:
@@ -95,6 +111,7 @@ def _opened(path: Path, *, mapped: bool) -> tuple[np.ndarray, dict[str, Any]]:
         raise FormatError(f"{path} must hold real numbers, got {array.dtype}")
     if record is None or record.get("shape") != list(array.shape):
         raise FormatError(f"{sidecar} does not describe {path.name}, whose shape is {list(array.shape)}")
+    check_digests(record.get(DIGESTS), sidecar, [path], whole=not mapped)
     return array, record
 
 

@@ -28,6 +28,7 @@ from sinograd.config.shown import shown
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError, OutOfMemory
+from sinograd.files.inputs import noted
 from sinograd.io.storage.optional import extra
 from sinograd.io.storage.outside import OutsideError
 from sinograd.io.storage.zarr_checks import check_array, check_folder
@@ -143,7 +144,7 @@ def _stored(folder: Path) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
 
     def opened() -> tuple[Any, tuple[int, ...], dict[str, Any], bool]:
         on_disk = check_folder(folder)
-        group = zarr.open_group(str(folder), mode="r")
+        group = zarr.open_group(str(noted(folder, whole=True)), mode="r")
         attributes = dict(group.attrs)
         multiscale = attributes.get("ome", attributes)["multiscales"][0]
         array = group[_inner_path(multiscale["datasets"][0]["path"])]

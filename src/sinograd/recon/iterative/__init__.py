@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from sinograd.recon.iterative.result import Iteration, Result
     from sinograd.recon.iterative.row_column_weights import column_weights, row_weights
     from sinograd.recon.iterative.sirt import sirt
+    from sinograd.recon.iterative.state import State
     from sinograd.recon.iterative.stopping import Stop
     from sinograd.recon.iterative.total_variation import tv_denoise
 
@@ -33,6 +34,7 @@ __all__ = [
     "OperatorCheck",
     "PoissonLikelihood",
     "Result",
+    "State",
     "Stop",
     "UnmatchedPairWarning",
     "cgls",

@@ -13,6 +13,7 @@ from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.run import Control, Run, Step, Steps
+from sinograd.recon.iterative.state import State
 from sinograd.recon.iterative.stopping import Stop
 
 
@@ -23,7 +24,7 @@ def cgls(
     iterations: int = 12,
     damp: float = 0.0,
     weights: Tensor | None = None,
-    start: Tensor | None = None,
+    start: Tensor | State | None = None,
     stop: Stop | None = None,
     callback: Callback | None = None,
     progress: Progress | None = None,
@@ -53,16 +54,21 @@ def cgls(
 
 
 def _steps(problem: Problem, damp: float) -> Steps:
-    x = problem.start()
-    residual = problem.first_residual(x)
-    gradient = _gradient(problem, residual, x, damp)
-    direction = gradient.clone()
-    length = problem.image_dot(gradient, gradient)
-    del gradient
     limit: Tensor | None = None
+    if problem.saved is None:
+        x = problem.start()
+        residual = problem.first_residual(x)
+        gradient = _gradient(problem, residual, x, damp)
+        direction = gradient.clone()
+        length = problem.image_dot(gradient, gradient)
+        del gradient
+    else:
+        x, residual, direction, length = (problem.saved[name] for name in ("x", "residual", "direction", "length"))
+        limit = problem.saved.get("limit")
     while True:
         misfit = problem.data_length(residual)
-        yield Step(x, misfit, misfit**2 + damp**2 * problem.image_dot(x, x) if damp else None)
+        state = {"x": x, "residual": residual, "direction": direction, "length": length, "limit": limit}
+        yield Step(x, misfit, misfit**2 + damp**2 * problem.image_dot(x, x) if damp else None, state)
         projected = problem.forward(direction)
         curvature = problem.data_dot(projected, projected)
         if damp:

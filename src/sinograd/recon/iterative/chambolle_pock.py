@@ -21,11 +21,14 @@ from sinograd.recon.iterative.smooth_part import (
     usual_misfit,
     voxel_spacing,
 )
+from sinograd.recon.iterative.state import State
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.total_variation import TotalVariation
 
 # Of the steps, times the scale of attenuation: what is quickest on phantoms with few and with many views.
 BALANCE = 0.003
+
+_STATE: tuple[str, ...] = ("x", "ahead", "field", "projected", "projected_ahead", "y")
 
 
 def chambolle_pock(
@@ -38,7 +41,7 @@ def chambolle_pock(
     balance: float = 1.0,
     spacing: Sequence[float] | None = None,
     weights: Tensor | None = None,
-    start: Tensor | None = None,
+    start: Tensor | State | None = None,
     lower: float | Tensor | None = None,
     upper: float | Tensor | None = None,
     stop: Stop | None = None,
@@ -95,12 +98,16 @@ def _steps(smooth: SmoothPart, variation: TotalVariation, misfit: Tensor, balanc
     scale = length / math.sqrt(variation.bound)
     primal = BALANCE * balance * attenuation_scale(smooth) * scale / (math.sqrt(2) * length)
     dual = 1 / (2 * length**2 * primal)
-    x = problem.start()
-    ahead, field = x.clone(), x.new_zeros((variation.ndim, *x.shape))
-    projected = problem.first_projection(x)
-    projected_ahead, y = projected.clone(), torch.zeros_like(projected)
+    if problem.saved is None:
+        x = problem.start()
+        ahead, field = x.clone(), x.new_zeros((variation.ndim, *x.shape))
+        projected = problem.first_projection(x)
+        projected_ahead, y = projected.clone(), torch.zeros_like(projected)
+    else:
+        x, ahead, field, projected, projected_ahead, y = (problem.saved[name] for name in _STATE)
     while True:
-        yield Step(x, problem.data_length(problem.projections - projected))
+        state = dict(zip(_STATE, (x, ahead, field, projected, projected_ahead, y), strict=True))
+        yield Step(x, problem.data_length(problem.projections - projected), state=state)
         _update_data_dual(problem, y, projected_ahead, root, dual, misfit)
         variation.ascend_(field, ahead, dual * scale, limit=1.0)
         gradient = problem.adjoint(y if root is None else y * root)

@@ -13,6 +13,7 @@ from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.smooth_part import SmoothPart, check_strength, tv_weight, voxel_spacing
+from sinograd.recon.iterative.state import State
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.total_variation import TotalVariation, TotalVariationProximal
 
@@ -27,7 +28,7 @@ def fista_tv(
     inner_iterations: int = 10,
     spacing: Sequence[float] | None = None,
     weights: Tensor | None = None,
-    start: Tensor | None = None,
+    start: Tensor | State | None = None,
     lower: float | Tensor | None = None,
     upper: float | Tensor | None = None,
     stop: Stop | None = None,
@@ -69,16 +70,25 @@ def fista_tv(
 def _steps(smooth: SmoothPart, variation: TotalVariation, weight: float, inner_iterations: int) -> Steps:
     problem, fidelity = smooth.problem, smooth.fidelity
     curvature = smooth.curvature()
-    x = problem.start()
+    saved = problem.saved
+    x = problem.start() if saved is None else saved["x"]
     proximal = TotalVariationProximal(x.shape, variation, problem.constrain_, x)
-    new, ahead = torch.empty_like(x), x.clone()
-    projected = problem.first_projection(x)
-    projected_ahead = projected.clone()
-    momentum = torch.ones(problem.batch, dtype=torch.float64, device=x.device)
+    if saved is None:
+        ahead = x.clone()
+        projected = problem.first_projection(x)
+        projected_ahead = projected.clone()
+        momentum = torch.ones(problem.batch, dtype=torch.float64, device=x.device)
+    else:
+        ahead, projected, projected_ahead = saved["ahead"], saved["projected"], saved["projected_ahead"]
+        momentum, curvature = saved["momentum"], float(saved["curvature"])
+        proximal.dual.copy_(saved["dual"])
+    new = torch.empty_like(x)
     value, misfit = smooth.measure(projected)
     objective = value + weight * variation.value(x)
     while True:
-        yield Step(x, misfit, objective)
+        state = {"x": x, "ahead": ahead, "projected": projected, "projected_ahead": projected_ahead}
+        state |= {"momentum": momentum, "dual": proximal.dual, "curvature": curvature}
+        yield Step(x, misfit, objective, state)
         if fidelity.quadratic:
             ahead.sub_(problem.adjoint(fidelity.gradient_(projected_ahead)), alpha=1 / curvature)
             proximal(ahead, weight / curvature, inner_iterations, new)

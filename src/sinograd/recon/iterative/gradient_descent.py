@@ -14,6 +14,7 @@ from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.smooth_part import SmoothPart, attenuation_scale, check_strength, voxel_spacing
+from sinograd.recon.iterative.state import State
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.total_variation import TotalVariation
 
@@ -28,7 +29,7 @@ def gradient_descent(
     step: float = 1.0,
     spacing: Sequence[float] | None = None,
     weights: Tensor | None = None,
-    start: Tensor | None = None,
+    start: Tensor | State | None = None,
     lower: float | Tensor | None = None,
     upper: float | Tensor | None = None,
     stop: Stop | None = None,
@@ -79,11 +80,14 @@ def _steps(smooth: SmoothPart, variation: TotalVariation, weight: float, smoothi
         value, misfit = smooth.measure(projected)
         return (value + weight * variation.value(image, smoothing) if weight else value), misfit
 
-    x = problem.start()
-    projected = problem.first_projection(x)
+    if problem.saved is None:
+        x = problem.start()
+        projected = problem.first_projection(x)
+    else:
+        x, projected, curvature = problem.saved["x"], problem.saved["projected"], float(problem.saved["curvature"])
     objective, misfit = measure(x, projected)
     while True:
-        yield Step(x, misfit, objective)
+        yield Step(x, misfit, objective, {"x": x, "projected": projected, "curvature": curvature})
         gradient = problem.adjoint(fidelity.gradient_(projected))
         if weight:
             variation.add_smoothed_gradient_(gradient, x, weight, smoothing)

@@ -13,7 +13,10 @@ from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.run import Control, Run, Step, Steps
+from sinograd.recon.iterative.state import State
 from sinograd.recon.iterative.stopping import Stop
+
+_STATE: tuple[str, ...] = ("x", "u", "v", "w", "alpha", "phi_bar", "rho_bar", "damped")
 
 
 def lsqr(
@@ -23,7 +26,7 @@ def lsqr(
     iterations: int = 12,
     damp: float = 0.0,
     weights: Tensor | None = None,
-    start: Tensor | None = None,
+    start: Tensor | State | None = None,
     stop: Stop | None = None,
     callback: Callback | None = None,
     progress: Progress | None = None,
@@ -61,21 +64,25 @@ def _steps(problem: Problem, damp: float) -> Steps:
     def adjoint(data: Tensor) -> Tensor:
         return problem.adjoint(data if root is None else data * root)
 
-    x = problem.start()
-    u = problem.first_residual(x)
-    u = u if root is None else u.mul_(root)
-    beta = _normalise_(u, problem.data_ndim)
-    v = adjoint(u)
-    alpha = _normalise_(v, problem.image_ndim)
-    w = v.clone()
-    phi_bar, rho_bar = beta, alpha
-    damped = torch.zeros_like(beta)  # squares that rotating the damping away took out of the residual
+    if problem.saved is None:
+        x = problem.start()
+        u = problem.first_residual(x)
+        u = u if root is None else u.mul_(root)
+        beta = _normalise_(u, problem.data_ndim)
+        v = adjoint(u)
+        alpha = _normalise_(v, problem.image_ndim)
+        w = v.clone()
+        phi_bar, rho_bar = beta, alpha
+        damped = torch.zeros_like(beta)  # squares that rotating the damping away took out of the residual
+    else:
+        x, u, v, w, alpha, phi_bar, rho_bar, damped = (problem.saved[name] for name in _STATE)
     while True:
         misfit = phi_bar**2 + damped
+        state = dict(zip(_STATE, (x, u, v, w, alpha, phi_bar, rho_bar, damped), strict=True))
         if damp:
-            yield Step(x, (misfit - damp**2 * _moved(problem, x)).clamp_(min=0).sqrt_(), misfit)
+            yield Step(x, (misfit - damp**2 * _moved(problem, x)).clamp_(min=0).sqrt_(), misfit, state)
         else:
-            yield Step(x, phi_bar.abs())
+            yield Step(x, phi_bar.abs(), state=state)
         u = forward(v).sub_(u.mul_(spread(alpha, u, problem.data_ndim)))
         beta = _normalise_(u, problem.data_ndim)
         v = adjoint(u).sub_(v.mul_(spread(beta, v, problem.image_ndim)))

@@ -17,6 +17,7 @@ from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.row_column_weights import reciprocal_
 from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.sirt import check_relaxation
+from sinograd.recon.iterative.state import State
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.subsets import ORDERS, given_subsets, interleaved, orders
 
@@ -32,7 +33,7 @@ def os_sart(
     decay: float = 1.0,
     generator: torch.Generator | None = None,
     weights: Tensor | None = None,
-    start: Tensor | None = None,
+    start: Tensor | State | None = None,
     lower: float | Tensor | None = None,
     upper: float | Tensor | None = None,
     stop: Stop | None = None,
@@ -85,7 +86,7 @@ def sart(
     decay: float = 1.0,
     generator: torch.Generator | None = None,
     weights: Tensor | None = None,
-    start: Tensor | None = None,
+    start: Tensor | State | None = None,
     lower: float | Tensor | None = None,
     upper: float | Tensor | None = None,
     stop: Stop | None = None,
@@ -153,11 +154,21 @@ def _steps(problem: Problem, options: _Options, lists: list[list[int]]) -> Steps
     key = ("parts", tuple(map(tuple, lists)), problem.data_ndim)
     parts = kept(problem.operator, key, lambda: [_part(problem, views, len(lists)) for views in lists])
     rows, columns = _weights(problem, parts, key)
-    order = orders(len(parts), options.order, options.generator)
-    x = problem.start()
-    yield Step(x, problem.data_length(problem.first_residual(x)))
+    generator = options.generator
+    if options.order == "random" and generator is None:
+        generator = torch.Generator().manual_seed(0)
     relaxation = options.relaxation
+    if problem.saved is None:
+        x = problem.start()
+        misfit = problem.data_length(problem.first_residual(x))
+    else:
+        x, misfit, relaxation = problem.saved["x"], problem.saved["misfit"], float(problem.saved["relaxation"])
+        if generator is not None and "generator" in problem.saved:
+            generator.set_state(problem.saved["generator"].cpu())
+    order = orders(len(parts), options.order, generator)
     while True:
+        drawn = None if generator is None else generator.get_state()
+        yield Step(x, misfit, state={"x": x, "misfit": misfit, "relaxation": relaxation, "generator": drawn})
         met = torch.zeros(problem.batch, dtype=torch.float64, device=x.device)
         for number in next(order):
             part = parts[number]
@@ -166,7 +177,7 @@ def _steps(problem: Problem, options: _Options, lists: list[list[int]]) -> Steps
             residual.mul_(part.of(rows))
             x.addcmul_(columns, own(part.operator.T(residual), residual), value=relaxation)
             problem.constrain_(x)
-        yield Step(x, met.sqrt())
+        misfit = met.sqrt()
         relaxation *= options.decay
 
 

@@ -21,6 +21,7 @@ from sinograd.recon.iterative.regularized_least_squares import conjugate_gradien
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.smooth_part import SmoothPart
+from sinograd.recon.iterative.state import State
 from sinograd.recon.iterative.stopping import Stop
 
 Denoiser = Callable[[Tensor], Tensor]
@@ -35,7 +36,7 @@ def pnp_proximal_gradient(
     step: float = 1.0,
     accelerate: bool = True,
     weights: Tensor | None = None,
-    start: Tensor | None = None,
+    start: Tensor | State | None = None,
     lower: float | Tensor | None = None,
     upper: float | Tensor | None = None,
     stop: Stop | None = None,
@@ -78,7 +79,7 @@ def pnp_admm(
     penalty: float = 0.01,
     inner_iterations: int = 5,
     weights: Tensor | None = None,
-    start: Tensor | None = None,
+    start: Tensor | State | None = None,
     lower: float | Tensor | None = None,
     upper: float | Tensor | None = None,
     stop: Stop | None = None,
@@ -115,11 +116,18 @@ def pnp_admm(
 def _proximal_gradient(smooth: SmoothPart, denoiser: Denoiser, step: float, accelerate: bool) -> Steps:
     problem = smooth.problem
     length = step / smooth.curvature()
-    x = problem.start()
-    ahead, momentum = x, 1.0
-    projected = projected_ahead = problem.first_projection(x)
+    saved = problem.saved
+    if saved is None:
+        x = problem.start()
+        ahead, momentum = x, 1.0
+        projected = projected_ahead = problem.first_projection(x)
+    else:
+        x, ahead, momentum = saved["x"], saved["ahead"], float(saved["momentum"])
+        projected, projected_ahead = saved["projected"], saved["projected_ahead"]
     while True:
-        yield Step(x, problem.data_length(problem.projections - projected))
+        state = {"x": x, "ahead": ahead, "momentum": momentum}
+        state |= {"projected": projected, "projected_ahead": projected_ahead}
+        yield Step(x, problem.data_length(problem.projections - projected), state=state)
         gradient = problem.adjoint(smooth.fidelity.gradient_(projected_ahead.clone()))
         new = denoise(denoiser, torch.sub(ahead, gradient, alpha=length, out=gradient), problem)
         projected_new = problem.forward(new)
@@ -143,12 +151,15 @@ def _admm(smooth: SmoothPart, denoiser: Denoiser, penalty: float, inner_iteratio
     def apply(image: Tensor) -> Tensor:
         return problem.adjoint(weighted(problem.forward(image))).add_(image, alpha=weight)
 
-    x = problem.start()
-    v, u = x.clone(), torch.zeros_like(x)
-    residual = problem.first_residual(v)
+    if problem.saved is None:
+        x = problem.start()
+        v, u = x.clone(), torch.zeros_like(x)
+        residual = problem.first_residual(v)
+    else:
+        x, v, u, residual = (problem.saved[name] for name in ("x", "v", "u", "residual"))
     fitted = problem.adjoint(weighted(problem.projections.clone()))
     while True:
-        yield Step(v, problem.data_length(residual))
+        yield Step(v, problem.data_length(residual), state={"x": x, "v": v, "u": u, "residual": residual})
         del residual
         right = torch.sub(v, u).mul_(weight).add_(fitted)
         conjugate_gradients(apply, right, x, problem.image_ndim, inner_iterations, 0.0)

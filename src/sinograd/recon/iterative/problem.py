@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -15,6 +16,7 @@ from sinograd.recon.iterative.inner_products import dot, norm
 from sinograd.recon.iterative.missing_rays import warn_of_missing_rays
 from sinograd.recon.iterative.operators import Operator, check_operator, own, shape_of
 from sinograd.recon.iterative.rays_beside import warn_of_rays_beside
+from sinograd.recon.iterative.state import State, copied
 
 DTYPES = (torch.float32, torch.float64)
 
@@ -28,6 +30,7 @@ class Problem:
         weights: of the rays, broadcast to the projections, or None.
         batch: leading dimensions.
         image_shape, data_shape: without them.
+        resumed: the state of an earlier run that goes on, or None.
 
     Raises:
         TypeError: projections, start or weights that are no tensors of float32 or float64 (all the same).
@@ -45,7 +48,7 @@ class Problem:
         operator: Operator,
         projections: Tensor,
         *,
-        start: Tensor | None = None,
+        start: Tensor | State | None = None,
         weights: Tensor | None = None,
         lower: float | Tensor | None = None,
         upper: float | Tensor | None = None,
@@ -53,11 +56,13 @@ class Problem:
         check_operator(operator)
         _check_directions(operator)
         self.operator = operator
+        self.resumed = start if isinstance(start, State) else None
+        start = start.start if isinstance(start, State) else start
         self.projections = check_values("projections", projections)
         self.data_shape = _data_shape(operator, self.projections)
         self.batch = self.projections.shape[: self.projections.ndim - len(self.data_shape)]
         self.weights = None if weights is None else check_weights(weights, self.projections, self.data_ndim)
-        self.image_shape = self._image_shape(start)
+        self.image_shape = self._image_shape(self.resumed.values.get("x") if self.resumed else start)
         self._start = None if start is None else self._check_start(start)
         self._lower, self._upper = self._bounds(lower, upper)
         self._data_norm: Tensor | None = None
@@ -76,6 +81,11 @@ class Problem:
         """Dimensions of the image of one problem."""
         return len(self.image_shape)
 
+    @cached_property
+    def saved(self) -> dict[str, Tensor] | None:
+        """Values of the algorithm in the state that it goes on from, to change; None: it begins."""
+        return None if self.resumed is None else copied(self.resumed.values)
+
     @property
     def starts_at_zero(self) -> bool:
         """Whether no start was given, so that A x is known to be zero."""
@@ -93,6 +103,10 @@ class Problem:
         if self._start is not None:
             return self.constrain_(self._start.clone(memory_format=torch.contiguous_format))
         return self.constrain_(self.projections.new_zeros((*self.batch, *self.image_shape)))
+
+    def given_start(self) -> Tensor | None:
+        """A copy of the start that was given, None for zeros."""
+        return None if self._start is None else self._start.clone()
 
     def forward(self, image: Tensor) -> Tensor:
         """A x, in memory of its own."""

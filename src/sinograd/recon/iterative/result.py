@@ -7,6 +7,9 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from sinograd.errors import UnsupportedError
+from sinograd.recon.iterative.state import State
+
 REASONS = {
     "iterations": "all iterations done",
     "residual": "the residual is as small as was asked for",
@@ -26,6 +29,7 @@ class Iteration:
         image: the image as it is now, [..., *domain_shape]. It changes with the next iteration: clone what is kept.
         residual: |p - A x| / |p|, [...] float64 on the CPU (with weights w, of both times their square root).
         objective: what the algorithm minimises, where it has such a thing; [...] likewise.
+        snapshot: makes `state()`.
     """
 
     number: int
@@ -33,6 +37,16 @@ class Iteration:
     image: Tensor
     residual: Tensor
     objective: Tensor | None
+    snapshot: Callable[[], State] | None = None
+
+    def state(self) -> State:
+        """A copy of all that the algorithm needs to go on after this iteration: give it as `start` to go on.
+
+        Raises UnsupportedError for an algorithm that has no such thing.
+        """
+        if self.snapshot is None:
+            raise UnsupportedError("this algorithm cannot go on from the middle of a run")
+        return self.snapshot()
 
 
 Callback = Callable[[Iteration], bool | None]

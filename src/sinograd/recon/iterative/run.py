@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import operator
 import warnings
-from collections.abc import Generator
+from collections.abc import Generator, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -15,10 +16,13 @@ from sinograd.errors import ConvergenceWarning, InputError, InputTypeError
 from sinograd.recon.iterative.inner_products import norm
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Iteration, Progress, Result
+from sinograd.recon.iterative.state import State, copied
 from sinograd.recon.iterative.stopping import Stop
 
 # A residual so many times its smallest value that rose so often in a row, or so many times its first value, diverges.
 RISE, RISES, EXPLOSION = 1.5, 3, 10.0
+
+_MEASURED = ("lowest", "best", "rises", "diverged")
 
 
 @dataclass(frozen=True, eq=False)
@@ -29,11 +33,13 @@ class Step:
         image: stays whole until the step after the next has been yielded, or changes in place by whole operations.
         residual: |p - A x|, [...] float64.
         objective: what is minimised, [...] float64.
+        state: what the algorithm needs to go on, as it is now.
     """
 
     image: Tensor
     residual: Tensor
     objective: Tensor | None = None
+    state: Mapping[str, Tensor | float | None] | None = None
 
 
 Steps = Generator[Step, None, None]
@@ -70,6 +76,10 @@ class Run:
         self._rises = torch.zeros(problem.batch, dtype=torch.int64)
         self._diverged = torch.zeros(problem.batch, dtype=torch.bool)
         self._kept: Tensor | None = None
+        self._first = 0
+        if problem.resumed is not None:
+            problem.resumed.check(algorithm, (*problem.batch, *problem.image_shape), problem.projections)
+            self._go_on(problem.resumed)
 
     @torch.no_grad()
     def __call__(self, steps: Steps, *, monotone: bool = True) -> Result:
@@ -81,9 +91,14 @@ class Run:
         self.monotone = monotone
         image, done, reason = None, 0, "iterations"
         try:
-            for done, step in enumerate(steps):
+            for done, step in enumerate(steps, self._first):
                 image = step.image
-                self._measure(done, step)
+                if not self._residuals or done > self._first:
+                    self._measure(done, step)
+                elif done >= self.iterations:
+                    break
+                else:
+                    continue
                 reason = self._reason(done, step)
                 if reason:
                     break
@@ -95,6 +110,26 @@ class Run:
             steps.close()
         assert image is not None
         return self._result(image, done, reason)
+
+    def _state(self, done: int, step: Step) -> State:
+        """A copy of all that is needed to go on after a step."""
+        record: dict[str, Tensor | float | None] = {
+            "residuals": torch.stack(self._residuals),
+            "objectives": torch.stack(self._objectives) if self._objectives else None,
+            "kept": self._kept,
+            **{name: getattr(self, f"_{name}") for name in _MEASURED},
+        }
+        start = None if self.problem.starts_at_zero else self.problem.given_start()
+        return State(self.algorithm, done, copied(step.state or {}), copied(record), start)
+
+    def _go_on(self, state: State) -> None:
+        self._first, record = state.iterations, copied(state.record)
+        self._residuals = list(record["residuals"].cpu())
+        self._objectives = list(record["objectives"].cpu()) if "objectives" in record else []
+        for name in _MEASURED:
+            setattr(self, f"_{name}", record[name].cpu())
+        if self.keep_best and "kept" in record:
+            self._kept = record["kept"].to(self.problem.projections.device)
 
     def _norm_of_noise(self, noise: float | Tensor) -> Tensor:
         p = self.problem.projections
@@ -144,7 +179,8 @@ class Run:
             self.progress(done, self.iterations, worst)
         if done and self.callback is not None:
             objective = self._objectives[-1] if self._objectives else None
-            if self.callback(Iteration(done, self.iterations, step.image, residual, objective)) is True:
+            state = None if step.state is None else partial(self._state, done, step)
+            if self.callback(Iteration(done, self.iterations, step.image, residual, objective, state)) is True:
                 return "callback"
         if residual.numel() and bool(self._diverged.all()):
             return "diverged"

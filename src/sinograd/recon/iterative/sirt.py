@@ -10,6 +10,7 @@ from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.row_column_weights import column_weights, reciprocal_, row_weights
 from sinograd.recon.iterative.run import Control, Run, Step, Steps
+from sinograd.recon.iterative.state import State
 from sinograd.recon.iterative.stopping import Stop
 
 
@@ -20,7 +21,7 @@ def sirt(
     iterations: int = 50,
     relaxation: float = 1.9,
     weights: Tensor | None = None,
-    start: Tensor | None = None,
+    start: Tensor | State | None = None,
     lower: float | Tensor | None = None,
     upper: float | Tensor | None = None,
     stop: Stop | None = None,
@@ -46,7 +47,8 @@ def sirt(
         relaxation: above 0, below 2.
         weights: how much each ray counts, from 0 up; broadcast to the projections (see `photon_weights`). One more
             backprojection, and C is not kept.
-        start: image to begin with, [..., *domain_shape]; zeros if not given.
+        start: image to begin with, [..., *domain_shape]; zeros if not given. Or the `State` of an earlier run, which
+            then goes on; `iterations` counts those that were done before.
         lower, upper: bounds of the image, numbers or tensors that broadcast to it; lower=0 for attenuation.
         stop: rules to stop before the last iteration.
         callback: called after each iteration; True stops.
@@ -78,11 +80,14 @@ def _steps(problem: Problem, relaxation: float) -> Steps:
     else:
         rows = rows * problem.weights
         columns = reciprocal_(problem.adjoint(problem.weights))
-    x = problem.start()
-    residual = problem.first_residual(x)
-    now = min(relaxation, 1.0)
+    if problem.saved is None:
+        x = problem.start()
+        residual = problem.first_residual(x)
+        now = min(relaxation, 1.0)
+    else:
+        x, residual, now = problem.saved["x"], problem.saved["residual"], float(problem.saved["now"])
     while True:
-        yield Step(x, problem.data_length(residual))
+        yield Step(x, problem.data_length(residual), state={"x": x, "residual": residual, "now": now})
         x.addcmul_(columns, problem.adjoint(residual.mul_(rows)), value=now)
         now = relaxation
         problem.constrain_(x)

@@ -13,6 +13,7 @@ from sinograd.recon.iterative.fidelity import Fidelity, LeastSquares, as_fidelit
 from sinograd.recon.iterative.norms import operator_norm
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
+from sinograd.recon.iterative.state import State
 
 MARGIN = 1.02  # on the largest curvature, which power iteration gives from below
 
@@ -26,7 +27,7 @@ class SmoothPart:
         projections: Tensor | Fidelity,
         *,
         weights: Tensor | None = None,
-        start: Tensor | None = None,
+        start: Tensor | State | None = None,
         lower: float | Tensor | None = None,
         upper: float | Tensor | None = None,
     ) -> None:

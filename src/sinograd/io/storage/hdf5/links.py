@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.config.regular_files import special_kind
+from sinograd.files.inputs import noted
 from sinograd.io.storage.hdf5.heaps import check_heaps
 from sinograd.io.storage.outside import LinkError, check_inside
 
@@ -118,7 +119,7 @@ def _named_file(path: Path, name: str, what: str) -> Path:
         raise LinkError(f"{path}: {what} is in {name}, {kind}, expected a file")
     if not named.is_file():
         raise LinkError(f"{path}: {what} is in {name}, which does not exist")
-    return named
+    return noted(named)
 
 
 def _parts(name: str) -> list[str]:

@@ -1,0 +1,184 @@
+"""Small jobs of the commands that write, each with an old output in the place of the new one."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+import sinograd as sg
+from dicom_slices import write_slices
+from sinograd.data import Scan, Volume
+from sinograd.geometry import ConeBeam, FlatDetector, Grid, full_scan
+from sinograd.models import save_model
+from sinograd.phantoms import ball
+
+CONFIG = """
+data: {{training: [{{input: volume.h5, target: scaled.h5}}]}}
+model: {{name: bilateral, filters: 1, window: 3, sigma_range: 0.2}}
+stop: {{max_steps: {steps}}}
+seed: {steps}
+"""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A command line, that of the old output, and the outputs with what makes out their content."""
+
+    name: str
+    new: tuple[str, ...]
+    old: tuple[str, ...]
+    outputs: dict[str, Callable[[Path], Any]]
+
+
+def make_inputs(folder: Path) -> None:
+    """What all jobs read."""
+    geometry = ConeBeam.circular(
+        source_to_origin=60, source_to_detector=90, angles=full_scan(6), detector=FlatDetector((6, 8), 2.0)
+    )
+    projections = ball(4.0, 0.05).project(geometry)
+    grid = Grid((4, 6, 6), 1.0)
+    sg.write_scan(Scan(projections, geometry, {"sample": "ball"}, grid), folder / "scan.h5")
+    other = ConeBeam.circular(
+        source_to_origin=70, source_to_detector=90, angles=full_scan(6), detector=FlatDetector((6, 8), 2.0)
+    )
+    sg.write_scan(Scan(2 * projections, other, {"sample": "other"}, grid), folder / "scan2.h5")
+    values = torch.rand(4, 12, 12, generator=torch.Generator().manual_seed(0)) * 0.05
+    sg.write_volume(Volume(values, Grid((4, 12, 12), 1.0), "1/mm"), folder / "volume.h5")
+    sg.write_volume(Volume(values + 0.1, Grid((4, 12, 12), 0.25), "1/mm"), folder / "other.h5")
+    sg.write_volume(Volume(values * 0.9, Grid((4, 12, 12), 1.0), "1/mm"), folder / "scaled.h5")
+    for steps in (1, 2):
+        (folder / f"train{steps}.yaml").write_text(CONFIG.format(steps=steps), encoding="utf-8")
+    for name, sigma in (("model", 0.5), ("model2", 2.0)):
+        layer = sg.BilateralFilter2d([sigma, sigma], 0.05)
+        save_model(torch.nn.Sequential(layer), folder / f"{name}.yaml")
+        layer = sg.BilateralFilter2d([sigma, sigma], 0.05, input_scale=4096.0)
+        save_model(torch.nn.Sequential(layer), folder / f"{name}-hu.yaml")
+    write_slices(folder / "dicom", np.random.default_rng(0).uniform(-200, 200, (3, 12, 12)))
+
+
+def volume(path: Path) -> Any:
+    """Values and place of a volume; None where there is none."""
+    if not path.exists():
+        return None
+    read = sg.read_volume(path)
+    return _digest(read.values), tuple(round(s, 4) for s in read.grid.spacing)
+
+
+def scan(path: Path) -> Any:
+    """Values and geometry of a scan."""
+    if not path.exists():
+        return None
+    read = sg.read(path).validate()
+    return _digest(read.load()), round(float(read.geometry.vectors.double().sum()), 2)
+
+
+def picture(path: Path) -> Any:
+    """A whole PNG or page."""
+    if not path.exists():
+        return None
+    content = path.read_bytes().rstrip()
+    assert content.endswith(b"IEND\xaeB`\x82") or content.endswith(b"</html>"), path
+    return "whole"
+
+
+def results(path: Path) -> Any:
+    """Which method all tables of an evaluation are about."""
+    if not path.exists():
+        return None
+    from sinograd.evaluation.report import RESULTS
+    from sinograd.files.commit import settle
+
+    settle(path)
+    assert {entry.name for entry in path.iterdir() if not entry.name.startswith(".")} - {"mine.txt"} == set(RESULTS)
+    about = {
+        "gaussian" in (path / name).read_text(encoding="utf-8")
+        for name in ("volumes.csv", "summary.csv", "table.tex", "provenance.json", "report.html")
+    }
+    assert len(about) == 1, f"mixed: {about}"
+    return about.pop()
+
+
+def run(path: Path) -> Any:
+    """Whose run a folder holds, by its seed; its files are readable and of this run."""
+    from sinograd.training import load_config, read_history
+
+    if not path.exists():
+        return None
+    seed = load_config(path / "config.yaml").seed
+    if (path / "metrics.csv").exists():
+        assert len(read_history(path / "metrics.csv")) <= seed
+    if (path / "model.yaml").exists():
+        text = (path / "model.yaml").read_text(encoding="utf-8")
+        sg.load_model(path / "model.yaml")
+        assert f"seed: {seed}" in text, "the model is of another run"
+    return seed
+
+
+def _digest(values: torch.Tensor) -> str:
+    return hashlib.blake2b(values.contiguous().numpy().tobytes(), digest_size=8).hexdigest()
+
+
+def _convert(name: str, source: str, old: str, output: str, check: Callable[[Path], Any]) -> Job:
+    line = ("convert", source, output, "-q", "--force")
+    return Job(name, line, ("convert", old, *line[2:]), {output: check})
+
+
+def _pair(name: str, new: str, old: str, outputs: dict[str, Callable[[Path], Any]]) -> Job:
+    return Job(name, tuple(new.split()), tuple(old.split()), outputs)
+
+
+JOBS = [
+    _convert("convert a scan to .npy", "scan.h5", "scan2.h5", "out.npy", scan),
+    _convert("convert a scan to TIFF", "scan.h5", "scan2.h5", "stack", scan),
+    _convert("convert a scan to .h5", "scan.h5", "scan2.h5", "out.h5", scan),
+    *(
+        _convert(f"convert a volume to {output}", "volume.h5", "other.h5", output, volume)
+        for output in ("v.npy", "v.zarr", "slices", "v.tif", "v.mha", "v.nii.gz")
+    ),
+    _pair(
+        "reconstruct",
+        "reconstruct scan.h5 -o r.npy --preview p.png --page p.html -q --force",
+        "reconstruct scan2.h5 -o r.npy --preview p.png --page p.html -q --force",
+        {"r.npy": volume, "p.png": picture, "p.html": picture},
+    ),
+    _pair(
+        "reconstruct with iterations",
+        "reconstruct scan.h5 -o r --algorithm sirt --iterations 3 -q --force",
+        "reconstruct scan2.h5 -o r --algorithm sirt --iterations 3 -q --force",
+        {"r": volume},
+    ),
+    _pair(
+        "simulate",
+        "simulate ball -o s.h5 --truth t.npy --views 4 --detector 6,8 --shape 4,6,6 -q --force",
+        "simulate ball -o s.h5 --truth t.npy --views 5 --detector 6,8 --shape 4,8,8 -q --force",
+        {"s.h5": scan, "t.npy": volume},
+    ),
+    _pair(
+        "denoise a volume",
+        "denoise volume.h5 -m model.yaml -o d.zarr --preview d.png -q --force",
+        "denoise volume.h5 -m model2.yaml -o d.zarr --preview d.png -q --force",
+        {"d.zarr": volume, "d.png": picture},
+    ),
+    _pair(
+        "denoise DICOM",
+        "denoise dicom -m model-hu.yaml -o derived -q --force",
+        "denoise dicom -m model2-hu.yaml -o derived -q --force",
+        {"derived": volume},
+    ),
+    _pair(
+        "evaluate",
+        "evaluate volume.h5 --target scaled.h5 --unit 1/mm --protocol full-range --data-range 1 -m gaussian -o e -q "
+        "--force",
+        "evaluate volume.h5 --target scaled.h5 --unit 1/mm --protocol full-range --data-range 1 -m median -o e -q "
+        "--force",
+        {"e": results},
+    ),
+    _pair("train", "train train2.yaml -o run -q --force", "train train1.yaml -o run -q --force", {"run": run}),
+    _pair("info", "info scan.h5 --picture i.png --force", "info scan2.h5 --picture i.png --force", {"i.png": picture}),
+]
