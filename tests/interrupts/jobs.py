@@ -57,6 +57,8 @@ def make_inputs(folder: Path) -> None:
     for name, sigma in (("model", 0.5), ("model2", 2.0)):
         layer = sg.BilateralFilter2d([sigma, sigma], 0.05)
         save_model(torch.nn.Sequential(layer), folder / f"{name}.yaml")
+        layer = sg.BilateralFilter2d([sigma, sigma], 0.05, input_scale=4096.0)
+        save_model(torch.nn.Sequential(layer), folder / f"{name}-hu.yaml")
     write_slices(folder / "dicom", np.random.default_rng(0).uniform(-200, 200, (3, 12, 12)))
 
 
@@ -165,8 +167,8 @@ JOBS = [
     ),
     _pair(
         "denoise DICOM",
-        "denoise dicom -m model.yaml -o derived -q --force",
-        "denoise dicom -m model2.yaml -o derived -q --force",
+        "denoise dicom -m model-hu.yaml -o derived -q --force",
+        "denoise dicom -m model2-hu.yaml -o derived -q --force",
         {"derived": volume},
     ),
     _pair(

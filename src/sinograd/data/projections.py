@@ -7,6 +7,8 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 
+from sinograd.errors import InputTypeError
+
 
 class Projections(Protocol):
     """What holds the numbers: a NumPy array, a tensor, or a file that reads views lazily."""
@@ -82,6 +84,12 @@ def load_views(projections: Projections, views: Any = slice(None), dtype: torch.
             block = block.copy()
         block = torch.from_numpy(np.atleast_1d(block))
     return block.to(dtype)
+
+
+def check_dtype(dtype: object) -> None:
+    """InputTypeError unless it is a type of torch."""
+    if not isinstance(dtype, torch.dtype):
+        raise InputTypeError(f"dtype must be a torch.dtype such as torch.float32, got {dtype!r:.40}")
 
 
 def is_projections(value: object) -> bool:

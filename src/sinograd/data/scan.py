@@ -17,6 +17,7 @@ from sinograd.data.calibration import Calibration
 from sinograd.data.memory import check_memory, reading
 from sinograd.data.projections import (
     Projections,
+    check_dtype,
     choose_views,
     dtype_text,
     is_projections,
@@ -107,6 +108,7 @@ class Scan:
 
         The tensor may share memory with projections that are already in memory.
         """
+        check_dtype(dtype)
         if isinstance(views, slice) and views == slice(None):
             check_memory(math.prod(self.shape) * dtype.itemsize, self.name)
         with reading(self.name):

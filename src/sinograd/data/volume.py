@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
+from numbers import Integral
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -13,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sinograd.data.memory import check_memory, reading
+from sinograd.data.projections import check_dtype
 from sinograd.data.units import UNITS, Conversion, unit_name, unit_text
 from sinograd.errors import InputError, InputIndexError, InputTypeError, UnitError
 from sinograd.geometry import Grid
@@ -160,6 +162,11 @@ class Volume:
 
         The tensor may share memory with values that are in memory.
         """
+        for name, value in (("first", first), ("end", end)):
+            if isinstance(value, bool) or not isinstance(value, Integral):
+                raise InputTypeError(f"{name} must be an integer, got {value!r:.40} ({type(value).__name__})")
+        if dtype is not None:
+            check_dtype(dtype)
         if not 0 <= first <= end <= self.slices:
             raise InputIndexError(f"{self.name}: slices {first} to {end} asked for, it has {self.slices}")
         if isinstance(self._held, Tensor):

@@ -8,6 +8,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from sinograd.config.paths import checked_path
 from sinograd.config.shown import shown
 from sinograd.config.text_files import write_text
 from sinograd.config.yaml import dump_yaml, load_yaml
@@ -30,7 +31,7 @@ def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
         FileNotFoundError: no such file or scanner (the known names are listed).
         ValueError, TypeError: not YAML, or an unknown, missing or wrong key; names the file.
     """
-    text = os.fspath(name_or_path)
+    text = os.fspath(checked_path(name_or_path, "geometry")) if not isinstance(name_or_path, str) else name_or_path
     is_path = text.endswith(_SUFFIXES) or Path(text).name != text
     source: Traversable | None = Path(text) if is_path else _scanners().get(text)
     if source is None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from sinograd.choices import SCAN_FORMATS, VOLUME_FORMATS
 from sinograd.config.near_keys import did_you_mean
+from sinograd.config.paths import checked_path
 from sinograd.config.yaml import load_yaml
 from sinograd.data.memory import reading
 from sinograd.data.scan import Scan
@@ -52,7 +53,7 @@ def read(
     for an unknown option, and InputError for an unknown format, a truncated or contradictory file or one that
     does not fit the geometry; the message names the file and what was expected.
     """
-    path = Path(path)
+    path = checked_path(path)
     with read_as(path):
         return _read(path, geometry, (flat, dark), allow_outside, options)
 

@@ -9,7 +9,9 @@ import numpy as np
 import torch
 
 from sinograd.choices import SCAN_FORMATS
+from sinograd.config.paths import checked_path
 from sinograd.data.scan import Scan
+from sinograd.errors import InputTypeError
 from sinograd.files.inputs import inputs, note_again, noted
 from sinograd.io.formats import writing_format
 from sinograd.io.scans.format import Progress
@@ -36,7 +38,9 @@ def write_scan(
     Raises InputError for an unknown name or format, or a scan that the format cannot hold, FileExistsError when the
     file exists and `force` is not set, OSError when the disk is full. Files appear when they are whole, or not at all.
     """
-    path = Path(path)
+    path = checked_path(path)
+    if not isinstance(scan, Scan):
+        raise InputTypeError(f"scan must be a Scan, got {type(scan).__name__}")
     choice = writing_format(SCAN_FORMATS, path, format)
     choice.format.check(scan)
     with inputs():

@@ -11,19 +11,20 @@ from torch import Tensor
 from sinograd.ops.bilateral_kernels import bilateral, bilateral_backward
 from sinograd.ops.bilateral_reference import Filtered, bilateral_backward_vjp
 from sinograd.ops.bilateral_tangents import filter_tangents, gradient_tangents
-from sinograd.ops.derivatives import followed, primals, transformed
+from sinograd.ops.derivatives import followed, primals, traced, transformed, untraced
 
 
 def filtered(
     x: Tensor, guide: Tensor | None, sigma_spatial: Tensor, sigma_range: Tensor, window: Sequence[int]
 ) -> tuple[Tensor, Tensor]:
     """As `bilateral_kernels.bilateral`, with derivatives in every mode."""
-    function = bilateral if torch.compiler.is_compiling() else _Filter.apply
+    function = bilateral if traced() else _Filter.apply
     return function(x, guide, sigma_spatial, sigma_range, tuple(window))  # type: ignore[no-any-return]
 
 
 class _Filter(torch.autograd.Function):
     @staticmethod
+    @untraced
     def forward(  # pyright: ignore[reportIncompatibleMethodOverride]
         x: Tensor, guide: Tensor | None, spatial: Tensor, of_range: Tensor, window: tuple[int, ...]
     ) -> tuple[Tensor, Tensor]:
@@ -45,11 +46,13 @@ class _Filter(torch.autograd.Function):
         return to_x, None if saved[1] is None else to_guide, *to_sigmas, None
 
     @staticmethod
+    @untraced
     def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         with followed():
             return filter_tangents(Filtered(*primals(ctx.saved_tensors)), tangents[:4], ctx.window)  # type: ignore[arg-type]
 
     @staticmethod
+    @untraced
     def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
         info: Any, dims: tuple[Any, ...], *arguments: Any
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:
@@ -64,6 +67,7 @@ class _Filter(torch.autograd.Function):
 
 class _Gradient(torch.autograd.Function):
     @staticmethod
+    @untraced
     def forward(*arguments: Any) -> tuple[Tensor, Tensor, Tensor, Tensor]:  # pyright: ignore[reportIncompatibleMethodOverride]
         return bilateral_backward(*arguments)
 
@@ -82,11 +86,13 @@ class _Gradient(torch.autograd.Function):
         return *bilateral_backward_vjp(cotangents, grad_output, grad_normaliser, Filtered(*tensors), ctx.window), None
 
     @staticmethod
+    @untraced
     def jvp(ctx: Any, *tangents: Tensor | None) -> tuple[Tensor, ...]:  # pyright: ignore[reportIncompatibleMethodOverride]
         with followed():
             return gradient_tangents(primals(ctx.saved_tensors), tangents[:8], ctx.window)
 
     @staticmethod
+    @untraced
     def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
         info: Any, dims: tuple[Any, ...], *arguments: Any
     ) -> tuple[tuple[Tensor, ...], tuple[int, ...]]:

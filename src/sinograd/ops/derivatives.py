@@ -18,6 +18,7 @@ from torch._C._functorch import (  # pyright: ignore[reportMissingImports]
     get_unwrapped,
     is_batchedtensor,
     is_functorch_wrapped_tensor,
+    peek_interpreter_stack,
 )
 from torch._functorch.pyfunctorch import temporarily_clear_interpreter_stack
 from torch.autograd import forward_ad
@@ -25,6 +26,9 @@ from torch.autograd import forward_ad
 from sinograd.errors import UnsupportedError
 
 Function = Callable[[Tensor], Tensor]
+
+# For the rules of torch.autograd.Functions, which torch.compile cannot trace.
+untraced = torch._disable_dynamo  # pyright: ignore[reportPrivateImportUsage]
 
 
 def linear(x: Tensor, function: Function, adjoint: Function) -> Tensor:
@@ -38,8 +42,30 @@ def linear(x: Tensor, function: Function, adjoint: Function) -> Tensor:
 
 
 def linear_op(x: Tensor, function: Function, adjoint: Function) -> Tensor:
-    """As `linear`, of a custom op with a gradient of its own, which `torch.compile` traces."""
-    return function(x) if torch.compiler.is_compiling() else linear(x, function, adjoint)
+    """As `linear`, of a custom op with a gradient of its own, which `torch.compile` traces.
+
+    Within `torch.func` it cannot, and would drop tangents without a word: such functions are run as they are.
+    """
+    return function(x) if traced() else linear(x, function, adjoint)
+
+
+def traced() -> bool:
+    """Whether `torch.compile` takes a custom op into its graph."""
+    if not torch.compiler.is_compiling():
+        return False
+    if within_transform():
+        torch._dynamo.graph_break()
+        return False
+    return True
+
+
+def within_transform() -> bool:
+    """Whether `torch.compile` traces a function of `torch.func`, or forward mode."""
+    return peek_interpreter_stack() is not None or forward_ad._current_level >= 0
+
+
+# As `torch.compiler.assume_constant_result` would set it, which imports the compiler.
+within_transform._dynamo_marked_constant = True  # type: ignore[attr-defined]
 
 
 def constant(tensor: Tensor) -> np.ndarray:
@@ -106,6 +132,7 @@ def numbers(tensor: Tensor) -> list[float]:
 
 class _Linear(torch.autograd.Function):
     @staticmethod
+    @untraced
     def forward(x: Tensor, function: Function, adjoint: Function) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         return function(x.detach())
 
@@ -119,11 +146,13 @@ class _Linear(torch.autograd.Function):
         return linear(gradient, adjoint, function), None, None
 
     @staticmethod
+    @untraced
     def jvp(ctx: Any, tangent: Tensor, *_: None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
         with followed():
             return linear(tangent, *ctx.pair)
 
     @staticmethod
+    @untraced
     def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
         info: Any, dims: tuple[int | None, ...], x: Tensor, function: Function, adjoint: Function
     ) -> tuple[Tensor, int]:

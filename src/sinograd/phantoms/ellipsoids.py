@@ -153,7 +153,7 @@ def _numbers(name: str, value: Numbers) -> Tensor:
 
 
 def _check_floating(dtype: torch.dtype) -> None:
-    if not dtype.is_floating_point:
+    if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
         raise InputTypeError(f"dtype must be a floating-point type, got {dtype}")
 
 

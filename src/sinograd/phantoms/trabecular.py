@@ -141,7 +141,7 @@ class Trabecular:
         """
         if supersampling < 1:
             raise InputError(f"supersampling must be at least 1, got {supersampling}")
-        if not dtype.is_floating_point:
+        if not isinstance(dtype, torch.dtype) or not dtype.is_floating_point:
             raise InputTypeError(f"dtype must be a floating-point type, got {dtype}")
         n = supersampling
         if grid.ndim == 2:

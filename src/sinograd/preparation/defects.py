@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.ops.derivatives import constant, untransformed
 
 # Neighbours beside which a reading is judged and from which it is filled.
 REACH = 2
@@ -162,7 +163,10 @@ def repair(images: Tensor, mask: Tensor) -> Tensor:
     """
     if tuple(mask.shape) != tuple(images.shape[-2:]):
         raise InputError(f"mask {list(mask.shape)} does not match images {list(images.shape)}")
-    return plan_repair(mask).fill(images)
+    values = constant(mask)
+    with untransformed():
+        plan = plan_repair(torch.from_numpy(values))
+    return plan.fill(images)
 
 
 def fill_readings_(image: Tensor, bad: Tensor) -> None:

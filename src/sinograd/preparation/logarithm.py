@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.ops.derivatives import constant, transformed
 from sinograd.preparation.defects import fill_starved_
 
 # The smallest transmitted fraction that is believed (a line integral of 11.5).
@@ -23,6 +24,8 @@ def negative_logarithm(transmitted: Tensor, smallest: float = SMALLEST) -> tuple
     """
     if not 0 < smallest < 1:
         raise InputError(f"smallest: expected a transmitted fraction in (0, 1), got {smallest}")
+    if transformed(transmitted):
+        constant(transmitted)  # an error in a batch of torch.vmap
     detached = transmitted.detach()
     bad = int((~torch.isfinite(detached)).sum())
     if bad:

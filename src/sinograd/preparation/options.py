@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
+from numbers import Real
 from typing import Any
+
+import numpy as np
 
 from sinograd.config.near_keys import did_you_mean
 from sinograd.config.shown import some
-from sinograd.errors import InputError
+from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry import checks
 from sinograd.preparation.shifts import EDGES
 
 SHIFTS = ("interpolate", "geometry", "ignore")
@@ -60,6 +64,13 @@ class Preparation:
             value = getattr(self, name)
             if isinstance(value, list):
                 object.__setattr__(self, name, tuple(value))
+        for name in ("unattenuated", "dead", "hot", "saturation", "smallest", "ring_width", "ring_limit"):
+            value = checks.scalar(getattr(self, name))
+            if isinstance(value, bool) or not isinstance(value, Real | None):
+                raise InputTypeError(f"{name} must be a number, got {value!r:.40} ({type(value).__name__})")
+        for name in ("repair", "rings"):
+            if not isinstance(getattr(self, name), bool | np.bool_):
+                raise InputTypeError(f"{name} must be True or False, got {getattr(self, name)!r:.40}")
         for name, allowed in (("shifts", SHIFTS), ("edges", EDGES)):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
@@ -69,6 +80,10 @@ class Preparation:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"{name}: expected positive counts or None, got {value}")
+        if not self.ring_width >= 1:
+            raise InputError(f"ring_width: expected at least 1 column, got {self.ring_width}")
+        if self.ring_limit is not None and not self.ring_limit > 0:
+            raise InputError(f"ring_limit: expected a positive error or None, got {self.ring_limit}")
         if not 0 <= self.dead < 1 < self.hot:
             raise InputError(f"dead, hot: expected 0 <= dead < 1 < hot, got {self.dead}, {self.hot}")
 

@@ -23,7 +23,7 @@ from sinograd.errors import (
 )
 from sinograd.files.commit import flush_folder, replace_files, replace_folder, settle
 from sinograd.files.exchange import rename_new
-from sinograd.files.inputs import check_output
+from sinograd.files.inputs import check_output, own_state
 from sinograd.files.temporary import make_file, remove, temporary_path
 from sinograd.interrupts import deferred
 
@@ -162,7 +162,9 @@ def check_folder(
         if not force:
             raise ExistingFileError(f"{path} already exists: use `force=True` to replace it")
         check_output(path)
-        if any(path.iterdir()) and not ours(path):
+        with own_state():  # to look at the old output is not to read an input
+            replaceable = not any(path.iterdir()) or ours(path)
+        if not replaceable:
             raise ExistingFileError(f"{path} holds other files than those that would be written: it is not replaced")
     elif os.path.lexists(path):
         raise ExistingFileError(f"cannot write the folder {path}: it is a file")

@@ -16,12 +16,13 @@ import numpy as np
 import torch
 
 from sinograd.choices import VOLUME_FORMATS
+from sinograd.config.paths import checked_path
 from sinograd.data.memory import reading
 from sinograd.data.provenance import make_provenance
 from sinograd.data.scan import check_grid
 from sinograd.data.units import unit_name
 from sinograd.data.volume import Volume
-from sinograd.errors import InputError, UnitWarning
+from sinograd.errors import InputError, InputTypeError, UnitWarning
 from sinograd.files.inputs import inputs, note_again, read_as
 from sinograd.geometry import Grid
 from sinograd.io.formats import find_format, matching_format, writing_format
@@ -91,8 +92,10 @@ def write_volume(
         FileExistsError: the file exists and `force` is not set.
         OSError: the disk is full. File or folder appear when they are whole, or not at all.
     """
+    path = checked_path(path)
+    if not isinstance(volume, Volume | torch.Tensor | np.ndarray):
+        raise InputTypeError(f"volume must be a Volume, a tensor or an array, got {type(volume).__name__}")
     made = _volume(volume, grid, unit)
-    path = Path(path)
     format: VolumeFormat = writing_format(VOLUME_FORMATS, path).format
     with inputs():
         if made.is_lazy:
@@ -126,8 +129,9 @@ def written_volume_paths(path: str | os.PathLike[str]) -> list[Path]:
 
 
 def _opened(path: str | os.PathLike[str], action: str, unit: str | None, allow_outside: bool | None) -> Volume:
+    path = checked_path(path)
     allow = is_outside_allowed() if allow_outside is None else allow_outside
-    with outside_allowed(allow), reading(str(path)), read_as(Path(path)):
+    with outside_allowed(allow), reading(str(path)), read_as(path):
         return _with_unit(_found(path, unit), path, action, unit)
 
 

@@ -85,8 +85,9 @@ def find_center(
     with ever finer columns down to the detector's own. What changes slowly along a row does not count, so that drift
     of the beam and objects larger than the field of view do no harm. The standard error counts noise, what the
     sampling of columns and views errs by, and other offsets that noise may have hidden the right one among
-    (`sinograd.preparation.center.refine`): in simulations of all kinds of scan the truth lies within two of it in at
-    least 90 of 100 draws. It is 1 to 3 times the true error, more where the method happens to err little without noise.
+    (`sinograd.preparation.center.refine`): the truth is meant to lie within two of it in at least 90 of 100 draws. In
+    simulations it is 1 to 3 times the true error for most scans, and 5 to 10 times or more where the method happens to
+    err little without noise (smooth objects, half a turn).
 
     Reads the rows it needs: those next to the plane of the orbit of a cone beam, up to eight bands of a parallel one;
     it holds those and a few copies (at most some 2 million samples each), and reads 64 MB at a time.

@@ -64,11 +64,10 @@ def fdk(
     Warns:
         CoverageWarning: rays are missing; says which.
     """
-    with untransformed(taps, weights):
+    with untransformed():
         grid = check_fdk(geometry, grid)
-        whole = FilteredBackprojection.of(
-            geometry, grid, window=window, cutoff=cutoff, truncation=truncation, taps=taps, weights=weights
-        )
+        whole = FilteredBackprojection.of(geometry, grid, window=window, cutoff=cutoff, truncation=truncation)
+    whole = whole.replace(whole.taps if taps is None else taps, whole.weights if weights is None else weights)
     return whole.on(device, memory).volume(projections, progress)
 
 

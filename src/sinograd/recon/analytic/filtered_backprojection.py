@@ -29,10 +29,12 @@ from torch import Tensor
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import ConeBeam, Geometry, Grid
 from sinograd.geometry.checks import count
+from sinograd.geometry.regions import check_span
 from sinograd.ops.arguments import autocast, check_shape, check_tensor, check_volume
 from sinograd.ops.backprojection import add_backprojection, backprojection_pair
 from sinograd.ops.cuda.program import capturing
 from sinograd.ops.derivatives import linear, linear_op, recorded, transformed
+from sinograd.ops.devices import compute_device
 from sinograd.ops.kernel_views import is_axial
 from sinograd.ops.memory import enough_memory
 from sinograd.ops.projection_tables import WHOLE, Portion
@@ -124,8 +126,7 @@ class FilteredBackprojection:
             warn: of rays that are missing.
 
         Raises:
-            InputError: filtered backprojection is not defined for the geometry, the detector does not see the axis, or
-                all views look in one direction.
+            InputError: it is not defined for the geometry, the detector sees no axis, all views look in one direction.
 
         Warns:
             CoverageWarning: rays through the grid are missing.
@@ -269,7 +270,10 @@ class FilteredBackprojection:
         """
         from sinograd.recon.analytic.slabs import OnDevice
 
+        if memory is not None:
+            count(memory, "memory")
         if device is not None:
+            compute_device(device, kernels=False)
             return OnDevice(self, device, memory)
         if memory is not None:
             raise InputError(f"memory: expected it together with device, got {memory} and no device")
@@ -279,7 +283,7 @@ class FilteredBackprojection:
         """The same with gradients in bounded memory: the backward pass filters again, `block` views at a time."""
         from sinograd.recon.analytic.recomputed import Recomputed
 
-        return Recomputed(self, block)
+        return Recomputed(self, None if block is None else count(block, "block"))
 
     def parts(self, memory: int, element: int, on_gpu: bool) -> list[Part]:
         """What is computed at a time in `memory` bytes; see `recon.analytic.slabs.parts_that_fit`."""
@@ -289,7 +293,10 @@ class FilteredBackprojection:
 
     def slab(self, slices: tuple[int, int], rows: tuple[int, int]) -> FilteredBackprojection:
         """The same to slices (first, end) of the grid, from rows (first, end) of the upright detector."""
-        assert self.cut is None
+        if self.cut is not None or self.geometry.ndim == 2:
+            raise InputError("slab: expected the reconstruction of a whole volume, got that of a slab or an image")
+        check_span(slices, "slices", self.grid.shape[0])
+        check_span(rows, "rows", self.scan.detector.shape[0])
         grid = Slab(*slices, torch.zeros(0, 2)).grid(self.grid)
         vectors, shape = self.scan.vectors, (self.scan.detector.shape[0], self.scan.columns)
         cut = None

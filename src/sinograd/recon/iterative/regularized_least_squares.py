@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from sinograd.errors import InputError
+from sinograd.ops.derivatives import constant, followed, linear, primals
 from sinograd.recon.iterative.inner_products import dot, spread
 from sinograd.recon.iterative.operators import Operator, check_operator, own, shape_of
 
@@ -55,9 +56,10 @@ def regularized_least_squares(
 ) -> Tensor:
     """The x that minimises |p - A x|^2 + weight |x - prior|^2, by conjugate gradients from the prior.
 
-    Differentiable once in projections, prior and weight, whatever the number of iterations, without keeping them (as in
-    H. K. Aggarwal, M. P. Mani, M. Jacob, "MoDL", IEEE Transactions on Medical Imaging 38(2), 2019, section III-D). The
-    gradient is that of the exact solution, and as exact as the equations are solved. Needs a matched pair.
+    Differentiable in projections, prior and weight, to any order and in forward mode, whatever the number of
+    iterations, without keeping them (as in H. K. Aggarwal, M. P. Mani, M. Jacob, "MoDL", IEEE Transactions on Medical
+    Imaging 38(2), 2019, section III-D). The gradient is that of the exact solution, and as exact as the equations are
+    solved. Needs a matched pair.
 
     Args:
         operator: A, anything with `A(x)` and `A.T(y)`.
@@ -71,52 +73,88 @@ def regularized_least_squares(
         TypeError, ValueError: wrong shapes, a weight that is not above 0.
     """
     check_operator(operator)
-    value = float(weight.detach()) if isinstance(weight, Tensor) else float(weight)
+    tensor = weight if isinstance(weight, Tensor) else torch.tensor(weight, dtype=prior.dtype, device=prior.device)
+    value = float(constant(tensor).item()) if tensor.numel() == 1 else math.nan
     if not 0 < value < math.inf:
-        raise InputError(f"weight: expected a number above 0, got {value}")
+        raise InputError(f"weight: expected a number above 0, got {value if tensor.numel() == 1 else tensor}")
     tolerance = 10 * torch.finfo(prior.dtype).eps if tolerance is None else tolerance
     expected = shape_of(operator, "domain_shape") or prior.shape
     if tuple(prior.shape[prior.ndim - len(expected) :]) != tuple(expected):
         raise InputError(f"prior: expected [..., {', '.join(map(str, expected))}], got {list(prior.shape)}")
-    tensor = weight if isinstance(weight, Tensor) else torch.tensor(weight, dtype=prior.dtype, device=prior.device)
-    return _Solve.apply(projections, prior, tensor, operator, len(expected), iterations, tolerance)  # type: ignore[no-any-return]
+    equations = _Equations(operator, len(expected), iterations, tolerance)
+    # for the difference from the prior: (A.T A + weight) d = A.T (p - A prior)
+    right = linear(projections - linear(prior, equations.project, equations.backproject), *equations.pair)
+    return prior + _Solve.apply(right, tensor.to(prior).reshape(()), equations)  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class _Equations:
+    """(A.T A + weight) x = b, and how well they are solved."""
+
+    operator: Operator
+    ndim: int
+    iterations: int
+    tolerance: float
+
+    def project(self, x: Tensor) -> Tensor:
+        """A x, in memory of its own."""
+        return own(self.operator(x), x)
+
+    def backproject(self, y: Tensor) -> Tensor:
+        """A.T y, in memory of its own."""
+        return own(self.operator.T(y), y)
+
+    @property
+    def pair(self) -> tuple[Callable[[Tensor], Tensor], Callable[[Tensor], Tensor]]:
+        """A.T and its adjoint."""
+        return self.backproject, self.project
+
+    def solve(self, right: Tensor, weight: Tensor) -> Tensor:
+        """The solution for a right-hand side."""
+        factor = float(weight)
+
+        def apply(image: Tensor) -> Tensor:
+            return self.backproject(self.operator(image)).add_(image, alpha=factor)
+
+        b = right.clone(memory_format=torch.contiguous_format)
+        return conjugate_gradients(apply, b, torch.zeros_like(b), self.ndim, self.iterations, self.tolerance)
 
 
 class _Solve(torch.autograd.Function):
-    """Projections, prior and weight to the solution."""
+    """A right-hand side [..., *domain_shape] and a weight [] to the solution x; dx solves for db - x dweight."""
 
     @staticmethod
-    def forward(ctx: Any, projections, prior, weight, operator, ndim, iterations, tolerance) -> Tensor:
-        ctx.call = (operator, ndim, iterations, tolerance)
-        x = prior.clone(memory_format=torch.contiguous_format)
-        # for the difference from the prior: (A.T A + weight) d = A.T (p - A prior)
-        right = own(operator.T(projections - operator(x)), x)
-        x.add_(_solve(right, torch.zeros_like(x), weight, *ctx.call))
-        ctx.save_for_backward(prior, weight, x)
-        return x
+    def forward(right: Tensor, weight: Tensor, equations: _Equations) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        return equations.solve(right, weight)
 
     @staticmethod
-    @once_differentiable
-    def backward(  # pyright: ignore[reportIncompatibleMethodOverride]
-        ctx: Any, *gradients: Tensor
-    ) -> tuple[Tensor | None, ...]:
-        prior, weight, x = ctx.saved_tensors
-        (gradient,) = gradients
-        solved = _solve(gradient.clone(memory_format=torch.contiguous_format), torch.zeros_like(x), weight, *ctx.call)
-        operator = ctx.call[0]
-        to_projections = operator(solved) if ctx.needs_input_grad[0] else None
-        to_weight = None
-        if ctx.needs_input_grad[2]:
-            to_weight = dot(solved, prior - x, solved.ndim).to(weight.dtype).reshape(weight.shape)
-        return to_projections, solved * weight, to_weight, None, None, None, None
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        _, weight, ctx.equations = inputs
+        ctx.save_for_backward(weight, output)
+        ctx.save_for_forward(weight, output)
 
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, Tensor, None]:  # pyright: ignore[reportIncompatibleMethodOverride]
+        weight, x = ctx.saved_tensors
+        solved = _Solve.apply(gradient, weight, ctx.equations)
+        return solved, -(solved.double() * x.double()).sum().to(weight.dtype), None  # type: ignore[union-attr]
 
-def _solve(
-    right: Tensor, x: Tensor, weight: Tensor, operator: Operator, ndim: int, iterations: int, tolerance: float
-) -> Tensor:
-    factor = float(weight.detach())
+    @staticmethod
+    def jvp(ctx: Any, right: Tensor | None, weight: Tensor | None, _: None) -> Tensor:  # pyright: ignore[reportIncompatibleMethodOverride]
+        value, x = primals(ctx.saved_tensors)
+        assert x is not None
+        with followed():
+            change = torch.zeros_like(x) if right is None else right
+            change = change if weight is None else change - x * weight
+            return _Solve.apply(change, value, ctx.equations)  # type: ignore[no-any-return]
 
-    def apply(image: Tensor) -> Tensor:
-        return own(operator.T(operator(image)), image).add_(image, alpha=factor)
-
-    return conjugate_gradients(apply, right, x, ndim, iterations, tolerance)
+    @staticmethod
+    def vmap(  # pyright: ignore[reportIncompatibleMethodOverride]
+        info: Any, dims: tuple[int | None, ...], right: Tensor, weight: Tensor, equations: _Equations
+    ) -> tuple[Tensor, int]:
+        if dims[1] is None:
+            assert dims[0] is not None
+            return _Solve.apply(right.movedim(dims[0], 0), weight, equations), 0  # type: ignore[return-value]
+        parts = right.expand(info.batch_size, *right.shape) if dims[0] is None else right.movedim(dims[0], 0)
+        pairs = zip(parts, weight.movedim(dims[1], 0), strict=True)
+        return torch.stack([_Solve.apply(part, one, equations) for part, one in pairs]), 0  # type: ignore[misc]

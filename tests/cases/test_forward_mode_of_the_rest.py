@@ -1,0 +1,92 @@
+"""`torch.func` within `torch.compile`, and of filters, equations, repairs and losses, against finite differences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+import torch
+from torch import Tensor
+from torch.func import grad, jacfwd, jacrev, jvp, vmap
+
+import sinograd as sg
+from sinograd.losses import mse
+from sinograd.preparation import negative_logarithm, repair
+from sinograd.recon import regularized_least_squares
+
+DOUBLE = torch.float64
+GEOMETRY = sg.FanBeam.circular(
+    source_to_origin=100.0, source_to_detector=200.0, angles=sg.full_scan(9), detector=sg.FlatDetector(8, 4.0)
+)
+GRID = sg.Grid((4, 4), 4.0)
+A = sg.XRayTransform(GEOMETRY, GRID)
+FBP = sg.FBP(GEOMETRY, GRID)
+Function = Callable[[Tensor], Tensor]
+
+
+def values(*shape: int, seed: int = 0) -> Tensor:
+    return torch.rand(shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(seed))
+
+
+P, IMAGE = values(9, 8), values(4, 4, seed=1)
+MASK = torch.zeros(5, 6, dtype=torch.bool)
+MASK[0, 0] = MASK[2, 3] = True
+SIGMAS = torch.tensor([0.7, 0.8], dtype=DOUBLE), torch.tensor(0.3, dtype=DOUBLE)
+FUNCTIONS: dict[str, tuple[Function, Tensor]] = {
+    "taps": (lambda taps: sg.fbp(P, GEOMETRY, GRID, taps=taps), FBP.taps),
+    "weights": (lambda weights: sg.fbp(P, GEOMETRY, GRID, weights=weights), FBP.weights),
+    "equations, projections": (lambda p: regularized_least_squares(A, p, IMAGE, 5.0, iterations=60), P),
+    "equations, prior": (lambda x: regularized_least_squares(A, P, x, 5.0, iterations=60), IMAGE),
+    "equations, weight": (lambda w: regularized_least_squares(A, P, IMAGE, w, iterations=60), 5 + values(1)),
+    "repair": (lambda images: repair(images, MASK), values(2, 5, 6)),
+    "mse": (lambda x: mse(x, IMAGE, scale=2.0), values(4, 4, seed=2)),
+}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_derivatives_of_every_mode(name: str) -> None:
+    function, x = FUNCTIONS[name]
+    tangent = values(*x.shape, seed=3) - 0.5
+    expected = (function(x + 1e-5 * tangent) - function(x - 1e-5 * tangent)) / 2e-5
+    close = {"rtol": 1e-6, "atol": 1e-7 * float(expected.abs().max())}
+    torch.testing.assert_close(jvp(function, (x,), (tangent,))[1], expected, **close)
+    jacobian = jacrev(function)(x)
+    torch.testing.assert_close((jacobian * tangent).flatten(expected.ndim).sum(-1), expected, **close)
+    torch.testing.assert_close(jacfwd(function)(x), jacobian)
+
+    def energy(x: Tensor) -> Tensor:
+        return function(x).square().sum()
+
+    slope = (grad(energy)(x + 1e-5 * tangent) - grad(energy)(x - 1e-5 * tangent)) / 2e-5
+    rounding = 1e-5 * float(slope.abs().max())
+    torch.testing.assert_close(jvp(grad(energy), (x,), (tangent,))[1], slope, rtol=1e-5, atol=rounding)
+    if name != "equations, weight":
+        pairs = torch.stack([x, 2 * x]).expand(3, 2, *x.shape)
+        torch.testing.assert_close(vmap(vmap(function))(pairs)[2, 1], function(2 * x))
+
+
+def test_functions_that_look_at_values_say_so() -> None:
+    for function, x in ((FUNCTIONS["equations, weight"]), (lambda t: negative_logarithm(t)[0], values(5, 6))):
+        with pytest.raises(sg.errors.UnsupportedError, match=r"torch\.vmap: expected a function that does not look"):
+            vmap(function)(torch.stack([x, x]))
+
+
+@pytest.mark.parametrize(
+    ("function", "x"),
+    [
+        (A, IMAGE),
+        pytest.param(lambda p: sg.fbp(p, GEOMETRY, GRID), P, marks=pytest.mark.slow),
+        (lambda x: sg.ops.bilateral_filter(x, *SIGMAS, window=(3, 3)), IMAGE),
+    ],
+    ids=["projection", "fbp", "bilateral"],
+)
+def test_within_compiled_functions(function: Function, x: Tensor) -> None:
+    tangent = values(*x.shape, seed=3)
+    expected = jvp(function, (x,), (tangent,))[1]
+    assert expected.abs().max() > 0.01
+    torch.testing.assert_close(
+        torch.compile(lambda x, t: jvp(function, (x,), (t,))[1], backend="aot_eager")(x, tangent), expected
+    )
+    torch.testing.assert_close(jvp(torch.compile(function, backend="aot_eager"), (x,), (tangent,))[1], expected)
+    energy = grad(lambda x: function(x).square().sum())
+    torch.testing.assert_close(torch.compile(energy, backend="aot_eager")(x), energy(x))
