@@ -71,7 +71,7 @@ def test_an_uncertain_centre_is_recorded(sinograd: Any, tmp_path: Path) -> None:
     assert result.exit_code == 0, result.output
     lines = [line.removeprefix("warning: ") for line in result.stderr.splitlines()]
     assert any("centre" in line for line in lines)
-    assert json.loads(result.stdout)["warnings"] == lines
+    assert [warning["message"] for warning in json.loads(result.stdout)["warnings"]] == lines
     provenance = sg.read_volume(tmp_path / "out.h5").provenance
     assert provenance["warnings"] == lines
 

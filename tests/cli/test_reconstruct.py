@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import errno
+import math
+import re
 import shutil
 import tempfile
 import warnings
@@ -18,6 +20,7 @@ from sinograd.cli.options import RECONSTRUCT
 from sinograd.geometry import Grid
 from sinograd.io import read, read_volume
 from sinograd.recon import WINDOWS
+from sinograd.workflows.estimate import needed_memory
 from sinograd.workflows.grids import choose_grid, outside_text
 
 BACKPROJECTION = "sinograd.recon.FilteredBackprojection.add"
@@ -185,7 +188,26 @@ def test_too_little_memory(sinograd: Any, scan_file: Path, tmp_path: Path, monke
 
     monkeypatch.setattr(BACKPROJECTION, large)
     result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5")
-    assert result.exit_code == 2 and "not enough memory" in one_line(result.stderr)
+    assert result.exit_code == 2 and "not enough memory: about 8" in one_line(result.stderr)
+
+
+@pytest.mark.parametrize("algorithm", ["auto", "sirt", "fista-tv"])
+def test_too_little_memory_has_numbers_and_what_fits(
+    sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, algorithm: str
+) -> None:
+    """The volume has 4 x 512^3 bytes; what is said to fit is tried."""
+    monkeypatch.setattr("sinograd.workflows.memory_need.available_memory", lambda: 4e8)
+    arguments = ("reconstruct", scan_file, "-o", tmp_path / "out.h5", "--algorithm", algorithm)
+    result = sinograd(*arguments, "--shape", "512,512,512", "--voxel-mm", "0.03")
+    line = one_line(result.stderr)
+    assert result.exit_code == 2
+    assert "0.537 GB for a volume of 512 x 512 x 512" in line and "0.4 GB are available" in line
+    voxel = re.search(r"--voxel-mm (\S+), or --shape (\d+),512,512 \(a slab about the middle\) would fit", line)
+    assert voxel, line
+    geometry = read(scan_file).geometry
+    share = float(voxel[1]) / 0.03
+    for shape in ((math.ceil(512 / share),) * 3, (int(voxel[2]), 512, 512)):
+        assert needed_memory(geometry, shape, algorithm) < 4e8
 
 
 def test_scans_that_cannot_be_read(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:

@@ -35,11 +35,28 @@ OPTIONS = {
 
 
 @command(OPTIONS, job=denoising.denoise)
-def denoise(arguments: dict[str, Any], quiet: bool = False) -> None:
+def denoise(arguments: dict[str, Any], quiet: bool = False, json: bool = False) -> None:
     """Denoise a volume with trained filters or a network, or reconstruct a scan with filters before and after."""
     request = denoising.DenoiseRequest.of(arguments)
-    result = denoising.run_denoising(request, None if quiet else "bar")
-    if not quiet:
+    result = denoising.run_denoising(request, None if quiet or json else "bar")
+    if json:
+        from sinograd.cli.records import print_record
+
+        print_record("denoise", _record(request, result))
+    elif not quiet:
         from sinograd.cli.describe import denoising_lines, show
 
         show(denoising_lines(request, result))
+
+
+def _record(request: denoising.DenoiseRequest, result: denoising.Denoised) -> dict[str, Any]:
+    from sinograd.cli import records
+
+    return {
+        "input": request.name,
+        "scan": None if result.scan is None else records.scan_record(result.scan),
+        "model": str(request.model),
+        "volume": records.volume_record(result.volume, request.output),
+        "files": records.files_record(preview=request.preview),
+        "duration_s": result.seconds,
+    }

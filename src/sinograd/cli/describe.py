@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from sinograd.config.shown import printable
 from sinograd.workflows.grids import grid_text
@@ -30,7 +28,6 @@ __all__ = [
     "denoising_lines",
     "geometry_lines",
     "grid_text",
-    "json_text",
     "reconstruction_lines",
     "scan_lines",
     "show",
@@ -140,15 +137,9 @@ def written(path: Path) -> str:
     return f"{path} ({size(bytes_on_disk(path))})"
 
 
-def json_text(record: Mapping[str, Any]) -> str:
-    """One JSON object."""
-    text = json.dumps(record, ensure_ascii=False, indent=1)
-    return "".join(s if s.isprintable() or s == "\n" else json.dumps(s)[1:-1] for s in text)
-
-
 def reconstruction_lines(request: Request, result: Reconstruction) -> Lines:
     """What a reconstruction did."""
-    from sinograd.workflows.pipeline import center_text
+    from sinograd.workflows.centering import center_text
 
     lines = [*scan_lines(result.scan), *geometry_lines(result.scan.geometry)]
     prepared = result.scan.metadata.get("preparation", {})

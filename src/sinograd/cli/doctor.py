@@ -10,11 +10,12 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import typer
 
 from sinograd.cli.command import command
+from sinograd.cli.options import JSON
 
 if TYPE_CHECKING:
     from sinograd.recon import OperatorCheck
@@ -42,18 +43,46 @@ class Finding:
     name: str
     text: str
     failed: bool = False
+    value: float | None = None
+    limit: float | None = None
 
 
-@command({})
-def doctor() -> None:
+@command({"json": JSON})
+def doctor(json: bool = False) -> None:
     """Check the installation: versions, native module, extras, GPU, and a short test of the numbers."""
     failed = False
+    if json:
+        from sinograd.cli.records import print_record
+
+        checks = list(findings())
+        failed = any(check.failed for check in checks)
+        print_record("doctor", {"passed": not failed, **_record(checks)})
+        if failed:
+            raise typer.Exit(1)
+        return
     for finding in findings():
         mark = typer.style("FAIL", fg="red") if finding.failed else "ok  "
         typer.echo(f"{mark}  {finding.name:<16} {finding.text}")
         failed |= finding.failed
     if failed:
         raise typer.Exit(1)
+
+
+def _record(checks: list[Finding]) -> dict[str, Any]:
+    """Versions, processors and the tests of the numbers."""
+    import torch
+
+    return {
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in CORE},
+        "threads": torch.get_num_threads(),
+        "processors": os.cpu_count(),
+        "cuda": torch.cuda.is_available(),
+        "checks": [
+            {"name": check.name, "passed": not check.failed, "value": check.value, "limit": check.limit}
+            for check in checks
+        ],
+    }
 
 
 def findings() -> Iterator[Finding]:
@@ -172,7 +201,7 @@ def _tested(name: str, test: Callable[[], float], text: str, limit: float) -> Fi
         value = test()
     except Exception as error:
         return Finding(name, f"{type(error).__name__}: {error}", failed=True)
-    return Finding(name, text.format(value), failed=not value <= limit)
+    return Finding(name, text.format(value), failed=not value <= limit, value=value, limit=limit)
 
 
 def _adjoint_error(device: str) -> float:

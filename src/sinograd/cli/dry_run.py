@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from sinograd.cli.describe import Lines, coverage_lines, geometry_lines, grid_text, scan_lines, size
 from sinograd.workflows.reconstruction import Request
 
 
-def planned(request: Request) -> tuple[list[str], Lines]:
-    """Warnings, and lines: scan, geometry, coverage, grid, preparation, memory and time."""
+def planned(request: Request) -> tuple[Lines, dict[str, Any]]:
+    """Lines, and the record of `--json`: scan, geometry, coverage, grid, preparation, memory and time."""
+    from sinograd.cli import records
     from sinograd.geometry import detector_region
     from sinograd.io.formats import folders_written
     from sinograd.recon.directions import check_directions
@@ -34,7 +37,21 @@ def planned(request: Request) -> tuple[list[str], Lines]:
     changed = ", ".join(f"{name} {value}" for name, value in options.to_dict().items())
     needs = estimate(scan, geometry, grid, request.algorithm, request.iterations)
     measured = "measured on a part of the work" + ("" if request.device == "cpu" else ", on the CPU")
-    return warnings, [
+    record = {
+        "dry_run": True,
+        "scan": records.scan_record(scan),
+        "geometry": records.geometry_record(geometry),
+        "coverage": records.coverage_record(geometry),
+        "preparation": options.to_dict(),
+        "center": str(request.center),
+        "algorithm": request.algorithm,
+        "grid": records.grid_record(grid),
+        "file": None if request.output is None else str(request.output),
+        "file_bytes": needs.file,
+        "memory_bytes": needs.memory,
+        "duration_s": needs.seconds,
+    }
+    return [
         *lines,
         ("preparation", changed or "defaults"),
         ("centre", "to be found" if request.center == "auto" else str(request.center)),
@@ -42,4 +59,4 @@ def planned(request: Request) -> tuple[list[str], Lines]:
         ("memory", f"about {size(needs.memory)}"),
         ("volume", f"{request.output}, {size(needs.file)}"),
         ("time", f"about {needs.seconds:.1f} seconds ({measured})"),
-    ]
+    ], record

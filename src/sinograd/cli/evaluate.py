@@ -102,6 +102,7 @@ def evaluate(
     device: str = "cpu",
     force: bool = False,
     quiet: bool = False,
+    json: bool = False,
 ) -> None:
     """Compare denoisers: SSIM, PSNR and RMSE to the normal dose, noise, time and memory, over patients."""
     request = EvaluateRequest(
@@ -120,10 +121,35 @@ def evaluate(
         device=device,
         force=force,
     )
-    with opened_report(None if quiet else "bar") as report:
+    with opened_report(None if quiet or json else "bar") as report:
         scores = evaluate_files(request, report)
-    if not quiet:
+    if json:
+        from sinograd.cli.records import print_record
+
+        print_record("evaluate", _record(scores, request))
+    elif not quiet:
         _show(scores, request)
+
+
+def _record(scores: Scores, request: EvaluateRequest) -> dict[str, Any]:
+    """The means over patients, with their standard deviations, in numbers."""
+    from sinograd.cli.records import unit_name
+    from sinograd.evaluation.scores import METRICS
+
+    names = {"psnr": "psnr_db", "rmse": f"rmse_{unit_name(scores.unit)}"}
+
+    def measured(method: str) -> dict[str, Any]:
+        summaries = {names.get(metric, metric): scores.summary(method, metric) for metric in METRICS}
+        means = {name: {"mean": found.mean, "std": found.std} for name, found in summaries.items()}
+        return means | {"slice_duration_s": scores.seconds(method), "memory_bytes": scores.memory(method)}
+
+    return {
+        "protocol": scores.protocol.name,
+        "unit": scores.unit,
+        "patients": list(scores.patients),
+        "methods": {method.name: measured(method.name) for method in scores.methods},
+        "folder": None if request.output is None else str(request.output),
+    }
 
 
 def evaluate_files(request: EvaluateRequest, report: Report) -> Scores:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sinograd.cli.command import Option, command
 from sinograd.cli.options import SHARED
@@ -33,21 +33,58 @@ def info(
     dark: str | None = None,
     picture: Path | None = None,
     force: bool = False,
+    json: bool = False,
 ) -> None:
     """Show what a scan holds (projections without their values, geometry, grid, metadata), a volume or a model."""
     from sinograd.cli.describe import show
-    from sinograd.cli.model_info import is_model, model_lines
+    from sinograd.cli.model_info import is_model, model_lines, model_record
+    from sinograd.cli.records import files_record, print_record
     from sinograd.io import is_volume
     from sinograd.view import check_picture_path
 
     if is_model(scan):
+        if json:
+            print_record("info", {"model": model_record(scan)})
+            return
         show(model_lines(scan))
         return
     if picture is not None:
         check_picture_path(picture, force=force)
     of_scans = {"geometry": geometry, "flat": flat, "dark": dark}
+    if json:
+        is_one = scan.exists() and is_volume(scan)
+        record = _volume_record(scan) if is_one else _scan_record(scan, of_scans)
+        if picture is not None:
+            (_volume_lines if is_one else _scan_lines)(scan, of_scans, picture, force)
+        print_record("info", record | {"files": files_record(picture=picture)})
+        return
     lines = (_volume_lines if scan.exists() and is_volume(scan) else _scan_lines)(scan, of_scans, picture, force)
     show(lines if picture is None else [*lines, ("picture", str(picture))])
+
+
+def _scan_record(path: Path, of_scans: dict[str, str | None]) -> dict[str, Any]:
+    from sinograd.cli import records
+    from sinograd.io import read
+    from sinograd.workflows.grids import base_grid
+
+    scan = read(path, of_scans["geometry"], flat=of_scans["flat"], dark=of_scans["dark"])
+    try:
+        grid = base_grid(scan)
+    except ValueError:
+        grid = None
+    return {
+        "scan": records.scan_record(scan),
+        "geometry": records.geometry_record(scan.geometry),
+        "coverage": records.coverage_record(scan.geometry),
+        "grid": records.grid_record(grid),
+    }
+
+
+def _volume_record(path: Path) -> dict[str, Any]:
+    from sinograd.cli.records import volume_record
+    from sinograd.io import open_volume
+
+    return {"volume": volume_record(open_volume(path), path, values=False)}
 
 
 def _scan_lines(path: Path, of_scans: dict[str, str | None], picture: Path | None, force: bool) -> Lines:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 from sinograd.cli.describe import Lines, size
 
@@ -36,3 +37,16 @@ def model_lines(path: Path) -> Lines:
     lines += [(f"trained on, {name}", str(value)) for name, value in saved.trained_on.items()]
     made = [str(value) for name, value in saved.provenance.items() if name in ("software", "command", "time")]
     return [*lines, ("made by", ", ".join(made))] if made else lines
+
+
+def model_record(path: Path) -> dict[str, Any]:
+    """The same in numbers."""
+    from sinograd.models import read_model
+
+    saved = read_model(path)
+    return {
+        "file": str(path),
+        "kind": saved.model.name,
+        "parameters": sum(p.numel() for p in saved.build().parameters()),
+        "trained_on": dict(saved.trained_on),
+    }

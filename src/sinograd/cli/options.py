@@ -113,9 +113,10 @@ RECONSTRUCT = {
     "edges": _prepare(("nearest", "zero"), "What shifts bring in from outside."),
     "center": _prepare(
         str,
-        "Centre of rotation: as the scan says, found from the projections, or this many detector pixels further "
-        "along the columns.",
-        metavar="file|auto|PIXELS",
+        "Centre of rotation: as the scan says, found from the projections, so many pixels that the detector stands "
+        "further along its columns, or column:N, the column of the axis: from 0, on the full, unbinned detector; "
+        "column:N is the same as (COLUMNS - 1) / 2 - N pixels.",
+        metavar="file|auto|PIXELS|column:N",
     ),
     "algorithm": _volume(Choices(ALGORITHMS, ("auto",)), "auto: FDK or filtered backprojection."),
     "iterations": _volume(int, "Of an iterative algorithm. Default: its own.", metavar="N"),

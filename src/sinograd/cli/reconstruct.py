@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
-
-import typer
+from typing import TYPE_CHECKING, Any
 
 from sinograd.cli.command import command
-from sinograd.cli.errors import as_options
 from sinograd.cli.options import RECONSTRUCT
 from sinograd.workflows import reconstruction
+
+if TYPE_CHECKING:
+    from sinograd.workflows.pipeline import Reconstruction
 
 
 @command(RECONSTRUCT, job=reconstruction.reconstruct)
@@ -26,17 +26,39 @@ def reconstruct(
     Raw counts become line integrals first: references, dark images, shifts and the rest of the preparation follow
     from the file and the options.
     """
-    from sinograd.cli.describe import json_text, reconstruction_lines, show
+    from sinograd.cli.describe import reconstruction_lines, show
     from sinograd.cli.dry_run import planned
+    from sinograd.cli.records import print_record
     from sinograd.workflows.pipeline import run_reconstruction
 
     request = reconstruction.Request.of(arguments)
     if dry_run:
-        warnings, lines = planned(request)
-    else:
-        result = run_reconstruction(request, None if quiet or json else "bar")
-        warnings, lines = result.warnings, reconstruction_lines(request, result)
+        lines, record = planned(request)
+        if json:
+            print_record("reconstruct", record)
+        else:
+            show(lines)
+        return
+    result = run_reconstruction(request, None if quiet or json else "bar")
     if json:
-        typer.echo(json_text({**dict(lines), "warnings": [as_options(text) for text in warnings]}))
-    elif not quiet or dry_run:
-        show(lines)
+        print_record("reconstruct", _record(request, result))
+    elif not quiet:
+        show(reconstruction_lines(request, result))
+
+
+def _record(request: reconstruction.Request, result: Reconstruction) -> dict[str, Any]:
+    from sinograd.cli import records
+
+    return {
+        "scan": records.scan_record(result.scan),
+        "geometry": records.geometry_record(result.scan.geometry),
+        "coverage": records.coverage_record(result.scan.geometry),
+        "center": records.center_record(result.center),
+        "algorithm": result.algorithm.lower(),
+        "volume": records.volume_record(result.volume, request.output),
+        "files": records.files_record(
+            preview=request.preview, page=request.page, center_picture=request.center_picture
+        ),
+        "duration_s": sum(result.seconds.values()),
+        "stages_s": dict(result.seconds),
+    }

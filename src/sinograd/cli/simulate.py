@@ -45,11 +45,43 @@ OPTIONS = {
 
 
 @command(OPTIONS, job=simulation.simulate)
-def simulate(arguments: dict[str, Any], quiet: bool = False) -> None:
+def simulate(arguments: dict[str, Any], quiet: bool = False, json: bool = False) -> None:
     """Simulate a scan: SCAN measured with fewer photons, or a phantom with exact projections and photon noise."""
     request = simulation.SimulationRequest.of(arguments)
-    result = simulation.run_simulation(request, None if quiet else "bar")
-    if not quiet:
+    result = simulation.run_simulation(request, None if quiet or json else "bar")
+    if json:
+        from sinograd.cli.records import print_record
+
+        print_record("simulate", _record(request, result))
+    elif not quiet:
         from sinograd.cli.describe import show, simulation_lines
 
         show(simulation_lines(request, result))
+
+
+def _record(request: simulation.SimulationRequest, result: simulation.Simulation) -> dict[str, Any]:
+    from sinograd.cli import records
+
+    exposure = result.exposure
+    noise = (
+        None
+        if result.dose is None
+        else {
+            "dose_fraction": result.dose,
+            "photons": result.dose * exposure.photons,
+            "electronic_noise_photons": exposure.electronic_noise,
+            "bowtie_mm": exposure.bowtie_mm,
+            "starved_readings": result.starved[0],
+            "raised_readings": result.starved[1],
+        }
+    )
+    return {
+        "source": request.name,
+        "file": None if request.output is None else str(request.output),
+        "scan": records.scan_record(result.scan),
+        "geometry": records.geometry_record(result.scan.geometry),
+        "grid": records.grid_record(result.scan.grid),
+        "noise": noise,
+        "files": records.files_record(truth=request.truth),
+        "duration_s": result.seconds,
+    }

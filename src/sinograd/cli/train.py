@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sinograd.cli.command import Option, command
 from sinograd.cli.options import SHARED
@@ -28,7 +28,12 @@ OPTIONS = {
 
 @command(OPTIONS)
 def train(
-    config: Path, output: Path | None = None, resume: bool = False, force: bool = False, quiet: bool = False
+    config: Path,
+    output: Path | None = None,
+    resume: bool = False,
+    force: bool = False,
+    quiet: bool = False,
+    json: bool = False,
 ) -> None:
     """Train a denoiser: bilateral filters or a network; with targets, without, or end to end from projections."""
     from sinograd.training import load_config
@@ -37,10 +42,14 @@ def train(
 
     if output is None and load_config(config).output is None:
         raise InputError(f"{config}: output: missing, expected the folder of the run (or `output=FOLDER`)")
-    with opened_report(None if quiet else "bar") as report:
+    with opened_report(None if quiet or json else "bar") as report:
         bars = _Bars(report)
         result = run(config, output=output, resume=resume, force=force, progress=bars.step, reading=bars.reading)
-    if not quiet and first_process():
+    if json and first_process():
+        from sinograd.cli.records import print_record
+
+        print_record("train", record(result))
+    elif not quiet and first_process():
         from sinograd.cli.describe import show
 
         show(summary(result))
@@ -63,6 +72,36 @@ class _Bars:
         if name != self._stage:
             self._stage, self._report = name, self._open(name, total, unit)
         self._report(done, total, note)
+
+
+def record(result: TrainingResult) -> dict[str, Any]:
+    """What was done, in numbers."""
+    from sinograd.models import bilateral_filters
+    from sinograd.models.model_file import describe_filter
+
+    config, history = result.config, result.history
+    losses = {name: history.column(name)[1] for name in ("training_loss", "validation_loss") if name in history.columns}
+    filters = {name: describe_filter(layer) for name, layer in bilateral_filters(result.model).items()}
+    return {
+        "task": config.task.name,
+        "model": config.model.name,
+        "parameters": sum(p.numel() for p in result.model.parameters()),
+        "steps": result.steps,
+        "most_steps": config.stop.max_steps,
+        "stopped": result.reason,
+        **{name: {"first": v[0], "last": v[-1], "least": min(v)} for name, v in losses.items() if len(v)},
+        "kept_step": result.kept_step,
+        "filters": {
+            name: {
+                "sigma_spatial_voxels": entry.sigma_spatial,
+                "sigma_range": entry.sigma_range,
+                "input_scale": entry.input_scale,
+            }
+            for name, entry in filters.items()
+        },
+        "folder": None if result.folder is None else str(result.folder),
+        "duration_s": result.seconds,
+    }
 
 
 def summary(result: TrainingResult) -> Lines:

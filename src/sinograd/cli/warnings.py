@@ -12,6 +12,14 @@ import typer
 from sinograd.cli.errors import as_options
 from sinograd.config.shown import printable
 from sinograd.errors import SinogradWarning
+from sinograd.workflows.report import print_beside_bars
+
+_shown: list[dict[str, str]] = []  # of the command that runs
+
+
+def shown_warnings() -> list[dict[str, str]]:
+    """The warnings of the command so far: kind, message and, where there are any, details."""
+    return list(_shown)
 
 
 @contextmanager
@@ -21,6 +29,7 @@ def warning_lines() -> Iterator[None]:
     Other warnings, which are about the program, are shown as Python shows them.
     """
     shown: set[str] = set()
+    _shown.clear()
     with warnings.catch_warnings():
         warnings.simplefilter("always", SinogradWarning)
         others = warnings.showwarning
@@ -31,7 +40,13 @@ def warning_lines() -> Iterator[None]:
                 others(message, category, *where)
             elif text not in shown:
                 shown.add(text)
-                typer.secho(f"warning: {printable(' '.join(as_options(text).split()))}", fg="yellow", err=True)
+                words = printable(" ".join(as_options(text).split()))
+                details = getattr(message, "details", "")
+                record = {"kind": category.__name__, "message": words} | ({"details": details} if details else {})
+                _shown.append(record)
+                line = f"warning: {words}"
+                if not print_beside_bars(line, "yellow"):
+                    typer.secho(line, fg="yellow", err=True)
 
         warnings.showwarning = show
         yield

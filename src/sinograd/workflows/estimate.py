@@ -46,21 +46,33 @@ def estimate(
         algorithm: "auto" or a name of `ALGORITHMS`.
         iterations: of an iterative algorithm; None: its default.
     """
-    projections, volume = 4 * math.prod(geometry.projection_shape), 4 * math.prod(grid.shape)
-    if algorithm != "auto" and ALGORITHMS.entry(algorithm).about.get("iterative"):
-        from sinograd.recon.algorithms import default_iterations, working_memory
+    volume, memory = 4 * math.prod(grid.shape), _IDLE_BYTES + needed_memory(geometry, grid.shape, algorithm)
+    if _iterates(algorithm):
+        from sinograd.recon.algorithms import default_iterations
 
-        memory = _IDLE_BYTES + working_memory(algorithm, grid.shape, geometry.projection_shape)
         iterations = default_iterations(algorithm) if iterations is None else iterations
         seconds = iterations * _iteration_seconds(geometry, grid)
     else:
-        from sinograd.recon.analytic.filtered_backprojection import GROUP_VIEWS
-
-        block = projections * min(len(geometry), _VIEWS) / len(geometry)
-        sums = volume if len(geometry) > GROUP_VIEWS else 0
-        memory = _IDLE_BYTES + projections + volume + sums + 4 * (block + (2 << 20) * 10)
         seconds = _direct_seconds(geometry, grid)
     return Estimate(memory, volume, _read_seconds(scan), seconds)
+
+
+def needed_memory(geometry: Geometry, shape: tuple[int, ...], algorithm: str = "auto") -> float:
+    """Bytes that a reconstruction takes at its peak, beside those of the idle program."""
+    if _iterates(algorithm):
+        from sinograd.recon.algorithms import working_memory
+
+        return working_memory(algorithm, shape, geometry.projection_shape)
+    from sinograd.recon.analytic.filtered_backprojection import GROUP_VIEWS
+
+    projections, volume = 4 * math.prod(geometry.projection_shape), 4 * math.prod(shape)
+    block = projections * min(len(geometry), _VIEWS) / len(geometry)
+    sums = volume if len(geometry) > GROUP_VIEWS else 0
+    return projections + volume + sums + 4 * (block + (2 << 20) * 10)
+
+
+def _iterates(algorithm: str) -> bool:
+    return algorithm != "auto" and bool(ALGORITHMS.entry(algorithm).about.get("iterative"))
 
 
 def _read_seconds(scan: Scan) -> float:

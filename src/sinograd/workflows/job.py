@@ -9,7 +9,7 @@ from sinograd.errors import OutOfMemory, Stopped
 from sinograd.files.inputs import inputs
 from sinograd.workflows.report import Position, Report, opened_report
 
-_NO_MEMORY = "not enough memory for this scan and grid: fewer or larger voxels (`shape`, `voxel_mm`) need less"
+NO_MEMORY = "not enough memory for this scan and grid: fewer or larger voxels (`shape`, `voxel_mm`) need less"
 
 
 @contextmanager
@@ -38,12 +38,12 @@ def enough_memory() -> Iterator[None]:
     except OutOfMemory:
         raise
     except MemoryError as error:
-        raise OutOfMemory(_NO_MEMORY) from error
+        raise OutOfMemory(NO_MEMORY) from error
     except RuntimeError as error:
         # torch has a class of its own for GPUs alone, and a text for the CPU.
         if type(error).__name__ != "OutOfMemoryError" and "can't allocate memory" not in str(error):
             raise
-        raise OutOfMemory(_NO_MEMORY) from error
+        raise OutOfMemory(NO_MEMORY) from error
 
 
 def no_partial(name: str) -> str:

@@ -7,6 +7,8 @@ import time
 from dataclasses import dataclass, field
 from typing import Any
 
+from sinograd.workflows.durations import time_text
+
 _SECONDS = 0.2  # between two drawings
 
 
@@ -65,13 +67,10 @@ class NotebookBars:
 def _row(task: _Task) -> str:
     elapsed = (task.end or time.monotonic()) - task.start
     value = f'value="{task.completed:g}" max="{task.total:g}"' if task.total else ""
-    left = ""
-    if task.end is None and task.total and task.completed:
-        left = f", {_clock(elapsed * (task.total / task.completed - 1))} left"
-    cells = (html.escape(task.name), f"<progress {value}></progress>", html.escape(task.count), _clock(elapsed) + left)
+    cells = (
+        html.escape(task.name),
+        f"<progress {value}></progress>",
+        html.escape(task.count),
+        time_text(elapsed, task.completed, task.total),
+    )
     return "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>"
-
-
-def _clock(seconds: float) -> str:
-    minutes, rest = divmod(round(seconds), 60)
-    return f"{minutes // 60}:{minutes % 60:02d}:{rest:02d}"

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 from sinograd.errors import GridWarning, InputError
 from sinograd.files.inputs import note_again
 from sinograd.io.formats import folders_written
+from sinograd.workflows.centering import center_text, centered
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
+from sinograd.workflows.memory_need import memory_for
 from sinograd.workflows.outputs import check_inputs_stay, is_folder, volume_outputs
 from sinograd.workflows.report import Report, recorded_warnings
 
@@ -101,11 +103,9 @@ def warn_of_outside(geometry: Geometry, grid: Grid) -> None:
 
 def _run(request: Request, report: Report) -> Reconstruction:
     import sinograd.ops  # noqa: F401  (so that the clock below does not count what it imports)
-    from sinograd.data import Volume
+    from sinograd.geometry import detector_region
     from sinograd.io.write import note_parts
     from sinograd.recon.directions import check_directions
-    from sinograd.workflows.analytic import direct, filtered_backprojection
-    from sinograd.workflows.iterative import iterate
 
     texts: list[str] = []
     chosen_device(request.device)
@@ -122,10 +122,23 @@ def _run(request: Request, report: Report) -> Reconstruction:
     grid = _grid(request, scan)
     check_directions(scan.geometry, grid, scan.name)
     check_outputs(request, grid)
+    options = request.preparation
+    used = detector_region(scan.geometry, options.rows, options.columns, options.binning)
+    with memory_for(used, grid, request.algorithm):
+        return _work(request, report, scan, texts, clock)
+
+
+def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock: _Clock) -> Reconstruction:
+    """Everything after the checks."""
+    from sinograd.data import Volume
+    from sinograd.workflows.analytic import direct, filtered_backprojection
+    from sinograd.workflows.iterative import iterate
+
+    detector = scan.geometry
     with recorded_warnings(texts, report):
         scan = _prepare(request, scan, report)
         clock.stage("read")
-        scan, center = _centered(request, scan, report)
+        scan, center = centered(request, detector, scan, report)
         if center is not None:
             clock.stage("centre")
         grid = _grid(request, scan)
@@ -165,31 +178,6 @@ def _prepare(request: Request, scan: Scan, report: Report) -> Scan:
         if request.truncation != "none":  # rows are continued
             warnings.simplefilter("ignore", TruncationWarning)
         return prepare(scan, request.preparation, progress=report.stage("reading", len(scan.geometry))).validate()
-
-
-def _centered(request: Request, scan: Scan, report: Report) -> tuple[Scan, Center | None]:
-    """The scan with its detector where the centre of rotation says."""
-    from sinograd.geometry import shift_detector
-    from sinograd.preparation.center.rotation import warn_of_rotation
-
-    if request.center != "auto":
-        warn_of_rotation(scan.projections, scan.geometry)
-    if request.center == "file":
-        return scan, None
-    if isinstance(request.center, float):
-        moved = shift_detector(scan.geometry, column=request.center * scan.geometry.detector.spacing[-1])
-        return dataclasses.replace(scan, geometry=moved), None
-    from sinograd.preparation import find_center
-    from sinograd.view import save_center_picture
-
-    center = find_center(
-        scan.projections,  # pyright: ignore[reportArgumentType]
-        scan.geometry,
-        progress=report.stage("finding centre", len(scan.geometry)),
-    )
-    if request.center_picture is not None:
-        save_center_picture(center, request.center_picture, force=request.force)
-    return dataclasses.replace(scan, geometry=center.correct(scan.geometry)), center
 
 
 def _with_record(request: Request, result: Reconstruction) -> Volume:
@@ -237,14 +225,6 @@ def _write(request: Request, result: Reconstruction) -> None:
         details["options"] = ", ".join(f"{name} {value}" for name, value in request.options.items())
         details["made by"] = f"{record['software']}, {record['time']}"
         save_page(volume, request.page, title=title, details=details, force=request.force)
-
-
-def center_text(center: Center) -> str:
-    """The centre of rotation in words."""
-    return (
-        f"{center.offset_pixels:+.3f} pixels, standard error {center.standard_error:.3f} "
-        f"({center.offset_mm:+.6g} mm, {center.method})"
-    )
 
 
 class _Clock:

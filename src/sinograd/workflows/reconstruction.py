@@ -12,6 +12,7 @@ from sinograd.choices import ALGORITHMS, WINDOWS
 from sinograd.errors import InputError, InputTypeError
 from sinograd.workflows.report import Report
 from sinograd.workflows.values import (
+    CenterColumn,
     center_choice,
     choice,
     number,
@@ -91,8 +92,9 @@ def reconstruct(
         rows, columns: (first, end) of the detector to use.
         binning, unattenuated, repair, dead, hot, saturation, smallest, air, beam_hardening: see `Preparation`.
         rings, ring_width, ring_limit, shifts, edges: see `Preparation`.
-        center: centre of rotation: "file": as the scan says; "auto": found from the projections; or detector pixels
-            that it lies further along the columns.
+        center: centre of rotation: "file": as the scan says; "auto": found from the projections; detector pixels by
+            which the detector stands further along its columns than the scan says; or "column:296": the column that
+            the axis falls on, counted from 0 on the full, unbinned detector, before `columns`.
         algorithm: "auto": FDK or filtered backprojection; or a name of `sinograd.choices.ALGORITHMS`.
         iterations: of an iterative algorithm; None: its own default.
         tv_strength: of algorithms with total variation, such as fista-tv: 2 is smoother than their default, 1.
@@ -142,7 +144,7 @@ class Request:
     dark: tuple[Path, ...]
     views: slice | None
     preparation: Preparation
-    center: str | float
+    center: str | float | CenterColumn
     algorithm: str
     iterations: int | None
     tv_strength: float | None

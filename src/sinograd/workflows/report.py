@@ -43,8 +43,19 @@ class Silent:
         """Nothing is shown: the Python warning says it."""
 
 
+_shown: list[Any] = []  # the bars that are drawn now, innermost last
+
+
+def print_beside_bars(text: str, style: str = "") -> bool:
+    """Print a line whole, above the bars that are drawn now; False, and nothing is printed, where there are none."""
+    if not _shown or not hasattr(_shown[-1], "print_line"):
+        return False
+    _shown[-1].print_line(text, style)
+    return True
+
+
 class Bars:
-    """Progress bars with the time left, in a terminal (on stderr) or a notebook; nothing elsewhere.
+    """Progress bars with the time left, in a terminal (on stderr) or a notebook; elsewhere a line every few seconds.
 
     Used as a context manager, so that the last bar is closed.
     """
@@ -55,24 +66,23 @@ class Bars:
         self._task: Any = None
 
     def __enter__(self) -> Bars:
-        if self._bars is not None:
-            self._bars.start()
+        self._bars.start()
+        _shown.append(self._bars)
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._bars is not None:
-            if kind is None:
-                self._close()
-            self._bars.stop()
+        _shown.remove(self._bars)
+        if kind is None:
+            self._close()
+        self._bars.stop()
 
     def stage(self, name: str, total: int, unit: str = "views") -> Advance:
         """The next bar."""
         self._close()
         self._unit, self._total = unit, total
-        if self._bars is not None:
-            self._task = self._bars.add_task(name, total=total or None, count="")
+        self._task = self._bars.add_task(name, total=total or None, count="")
         return self._advance
 
     def warning(self, text: str) -> None:
@@ -80,8 +90,7 @@ class Bars:
 
     def _advance(self, done: int, total: int, note: str = "") -> None:
         self._total = total
-        if self._bars is not None:
-            self._bars.update(self._task, completed=done, total=total, count=f"{done}/{total} {self._unit}{note}")
+        self._bars.update(self._task, completed=done, total=total, count=f"{done}/{total} {self._unit}{note}")
 
     def _close(self) -> None:
         """A stage of unknown length is done."""
@@ -168,28 +177,15 @@ def _in_notebook() -> bool:
 
 
 def _bars() -> Any:
-    """Bars where they can be seen, else None."""
+    """Bars where they can be seen, else lines."""
     if _in_notebook():
         from sinograd.workflows.notebook_bars import NotebookBars
 
         return NotebookBars()
     if not sys.stderr.isatty():
-        return None
-    from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
-    from rich.progress import Progress as RichProgress
+        from sinograd.workflows.progress_lines import ProgressLines
 
-    return RichProgress(
-        TextColumn("{task.description:<14}", markup=False),
-        BarColumn(bar_width=40),
-        TextColumn("{task.fields[count]:>14}", markup=False),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        console=Console(stderr=True),
-    )
+        return ProgressLines()
+    from sinograd.workflows.terminal_bars import TerminalBars
+
+    return TerminalBars()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +25,7 @@ def numbers(value: Any, kind: type[T], name: str) -> tuple[T, ...] | None:
     """A number, several, or text with commas between them; None stays None."""
     if value is None:
         return None
+    value = _item(value)
     parts = value.split(",") if isinstance(value, str) else [value] if _is_number(value) else value
     try:
         result = tuple(kind(part) for part in parts)
@@ -65,17 +67,30 @@ def view_slice(value: Any, name: str = "views") -> slice | None:
     return slice(*parts)
 
 
-def center_choice(value: Any, name: str = "center") -> str | float:
-    """ "file", "auto" or a number of pixels."""
+@dataclass(frozen=True)
+class CenterColumn:
+    """A centre of rotation as a column of the full, unbinned detector, counted from 0."""
+
+    column: float
+
+    def __str__(self) -> str:
+        return f"column:{self.column:g}"
+
+
+def center_choice(value: Any, name: str = "center") -> str | float | CenterColumn:
+    """ "file", "auto", a number of pixels, or "column:" and a number."""
     if value in ("file", "auto"):
         return value
+    word, colon, rest = value.rpartition(":") if isinstance(value, str) else ("", "", value)
     try:
-        pixels = float(value)
+        found = math.nan if isinstance(rest, bool) else float(rest)
     except (TypeError, ValueError):
-        pixels = math.nan
-    if not math.isfinite(pixels):
-        raise InputError(f"`{name}`: expected file, auto or a number of pixels, got {value!r}")
-    return pixels
+        found = math.nan
+    if not math.isfinite(found) or (word if colon else "column") != "column":
+        raise InputError(
+            f"`{name}`: expected file, auto, a number of pixels or column:NUMBER (as column:296), got {value!r}"
+        )
+    return CenterColumn(found) if colon else found
 
 
 def number(value: Any, name: str, *, whole: bool = False) -> Any:
@@ -123,6 +138,7 @@ def recorded(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
+    value = _item(value)
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, slice):
@@ -137,3 +153,8 @@ def _plain(name: str, value: Any) -> Any:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) or not hasattr(value, "__len__")
+
+
+def _item(value: Any) -> Any:
+    """A number of NumPy or torch as Python's; all else as it came."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value
