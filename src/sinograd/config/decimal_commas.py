@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from itertools import pairwise
 from typing import Any
 
 import yaml
@@ -93,7 +94,7 @@ def _is_unclear(entries: list[yaml.Node], key: str) -> bool:
     """Whether commas in a list in brackets may be decimal signs."""
     if not all(isinstance(entry, yaml.ScalarNode) and _NUMBER.fullmatch(entry.value) for entry in entries):
         return False
-    pairs = list(zip(entries, entries[1:], strict=False))
+    pairs = list(pairwise(entries))
     joined = [_gap(one, two) == 1 for one, two in pairs]
     if not any(
         tight and _WHOLE.fullmatch(one.value) and _FRACTION.fullmatch(two.value)

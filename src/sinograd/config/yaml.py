@@ -33,9 +33,7 @@ class TextSource(Protocol):
         ...
 
 
-def load_yaml(
-    content: str | TextSource, source: str = "", check: Callable[[yaml.Node], None] | None = None
-) -> Any:
+def load_yaml(content: str | TextSource, source: str = "", check: Callable[[yaml.Node], None] | None = None) -> Any:
     """Plain YAML to mappings, lists, numbers and text; dates stay text.
 
     Args:
