@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
 
-from sinograd.physics import add_photon_noise, photon_counts
+from sinograd.physics import add_photon_noise, low_dose, photon_counts
 
 N = 200_000
 
@@ -92,7 +93,7 @@ def test_result_is_detached() -> None:
         (dict(photons=torch.ones(3)), r"photons \[3\] does not broadcast to line_integrals \[4, 2\]"),
         (dict(photons=torch.ones(5, 4, 2)), r"photons \[5, 4, 2\] does not broadcast"),
         (dict(electronic_noise=-1.0), "electronic_noise must be finite and not negative, got -1.0"),
-        (dict(floor=0.0), "floor must be a positive number of photons, got 0.0"),
+        (dict(floor=0.0), "floor must be a positive number of photons, from 1e-30 to .*, got 0"),
         (dict(line_integrals=torch.full((4, 2), -1000.0)), "-1000 with 100000 photons makes a reading of more than 1e"),
         (dict(line_integrals=torch.tensor([0.0, math.nan])), "line_integrals must be finite, got 1 values"),
     ],
@@ -105,3 +106,49 @@ def test_bad_values(arguments: dict, message: str) -> None:
 def test_bad_dtype() -> None:
     with pytest.raises(TypeError, match="line_integrals must be float32 or float64"):
         add_photon_noise(torch.zeros(3, dtype=torch.float16))
+
+
+@pytest.mark.parametrize("value", [-1000.0, -60.0, math.inf, -math.inf, math.nan, 1000.0, 1e30])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("name", ["noise", "counts", "low dose", "the same dose", "correlated"])
+def test_extreme_line_integrals_are_finite_or_an_error(name: str, value: float, dtype: torch.dtype) -> None:
+    """Opaque readings are the floor's; what is no measurement is one error, whatever the noise."""
+    functions = {
+        "noise": lambda p, s: add_photon_noise(p, 1e5, s),
+        "counts": lambda p, s: photon_counts(p, 1e5, s),
+        "low dose": lambda p, s: low_dose(p, 0.5, 1e5, s),
+        "the same dose": lambda p, s: low_dose(p, 1.0, 1e5, s),
+        "correlated": lambda p, s: low_dose(p, 0.5, 1e5, s, correlation=[0.5, 1.0, 0.5]),
+    }
+    line_integrals = torch.ones(3, 4, 5, dtype=dtype)
+    line_integrals[1, 2, 2] = value
+    for sigma in (0.0, 5.0):
+        if math.isfinite(value) and value > 0:
+            result = functions[name](line_integrals, sigma)
+            assert bool(torch.isfinite(result).all())
+            assert sigma > 0 or name == "counts" or result[1, 2, 2] > math.log(1e5) - 1e-3
+            continue
+        with pytest.raises(ValueError, match=r"line_integrals(: .* makes a reading of more| must be finite, got 1)"):
+            functions[name](line_integrals, sigma)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_arguments_that_are_no_numbers_or_beyond_them(dtype: torch.dtype) -> None:
+    p = torch.ones(3, 4, dtype=dtype)
+    wrong: list[tuple[dict[str, Any], type[Exception], str]] = [
+        ({"photons": "many"}, TypeError, "photons must be a number or a tensor"),
+        ({"photons": None}, TypeError, "photons must be a number or a tensor"),
+        ({"electronic_noise": "x"}, TypeError, "electronic_noise must be a number or a tensor"),
+        ({"electronic_noise": 1e30}, ValueError, r"electronic_noise must be at most 1e\+15 photons, got 1e\+30"),
+        ({"floor": None}, TypeError, "floor must be a number"),
+        ({"floor": True}, TypeError, "floor must be a number"),
+        ({"floor": 1e300}, ValueError, r"floor must be .*, got 1e\+300"),
+        ({"floor": 1e-300}, ValueError, "floor must be .*, got 1e-300"),
+        ({"generator": 5}, TypeError, r"generator must be a torch\.Generator or None, got int"),
+    ]
+    for arguments, kind, message in wrong:
+        for function in (add_photon_noise, lambda p, **more: low_dose(p, 0.5, **{"photons": 1e5, **more})):
+            with pytest.raises(kind, match=message):
+                function(p, **arguments)
+    with pytest.raises(TypeError, match="correlation must be a kernel of numbers, got 'a'"):
+        low_dose(p, 0.5, 1e5, correlation="a")  # pyright: ignore[reportArgumentType, reportCallIssue]

@@ -11,14 +11,16 @@ from typing import Literal, overload
 import torch
 from torch import Tensor
 
+from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry.checks import scalar
 from sinograd.physics.draws import binomial
 from sinograd.physics.lost_readings import draw_lost, expected_photons
 from sinograd.physics.noise_arguments import (
-    check_floor,
+    check_generator,
     check_line_integrals,
     check_readings,
+    checked_floor,
     electronic_noise_like,
     photons_like,
 )
@@ -131,7 +133,8 @@ def low_dose(
         raise InputTypeError(f"dose must be a number, got {type(dose).__name__}")
     if not 0 < dose <= 1:
         raise InputError(f"dose must be in (0, 1], as a fraction of the measured scan's, got {dose}")
-    check_floor(floor)
+    floor = checked_floor(floor)
+    check_generator(generator)
     check_line_integrals(line_integrals)
     unattenuated = photons_like(line_integrals, photons).expand_as(line_integrals)
     deviation = electronic_noise_like(line_integrals, electronic_noise).expand_as(line_integrals)
@@ -228,7 +231,10 @@ def _correlated(shape: torch.Size, kernel: Tensor, generator: torch.Generator | 
 
 def _unit_energy(correlation: Correlation, like: Tensor) -> Tensor:
     """The kernel as float64 [rows, columns] with a sum of squares of 1."""
-    kernel = torch.as_tensor(correlation, dtype=torch.float64, device=like.device)
+    try:
+        kernel = torch.as_tensor(correlation, dtype=torch.float64, device=like.device)
+    except (TypeError, ValueError, RuntimeError):
+        raise InputTypeError(f"correlation must be a kernel of numbers, got {shown(correlation)}") from None
     if not (1 <= kernel.ndim <= min(2, like.ndim)) or kernel.numel() == 0:
         raise InputError(f"correlation must be a kernel [rows, columns] or [columns], got shape {list(kernel.shape)}")
     energy = kernel.square().sum().item()

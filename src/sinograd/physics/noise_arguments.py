@@ -7,9 +7,13 @@ import math
 import torch
 from torch import Tensor
 
+from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry.checks import number
 
+LEAST_FLOOR = 1e-30
 MOST_PHOTONS = 1e30  # of a reading; float32 and the squares in variances stay finite
+MOST_NOISE = 1e15  # its variance is then that
 
 
 def check_line_integrals(line_integrals: Tensor) -> None:
@@ -23,10 +27,21 @@ def check_line_integrals(line_integrals: Tensor) -> None:
         raise InputError(f"line_integrals must be finite, got {bad} values that are not")
 
 
-def check_floor(floor: float) -> None:
-    """ValueError unless it is a positive number of photons."""
-    if not 0 < floor < float("inf"):
-        raise InputError(f"floor must be a positive number of photons, got {floor}")
+def checked_floor(floor: float) -> float:
+    """The smallest reading; ValueError unless it is a positive number of photons that float32 holds, as TypeError for
+    what is no number."""
+    floor = number(floor, "floor")
+    if not LEAST_FLOOR <= floor <= MOST_PHOTONS:
+        raise InputError(
+            f"floor must be a positive number of photons, from {LEAST_FLOOR:g} to {MOST_PHOTONS:g}, got {floor:g}"
+        )
+    return floor
+
+
+def check_generator(generator: object) -> None:
+    """TypeError unless it is a generator of torch, or None."""
+    if generator is not None and not isinstance(generator, torch.Generator):
+        raise InputTypeError(f"generator must be a torch.Generator or None, got {type(generator).__name__}")
 
 
 def photons_like(line_integrals: Tensor, photons: float | Tensor) -> Tensor:
@@ -57,11 +72,16 @@ def electronic_noise_like(line_integrals: Tensor, electronic_noise: float | Tens
     deviation = _like(line_integrals, "electronic_noise", electronic_noise)
     if not bool(((deviation >= 0) & torch.isfinite(deviation)).all()):
         raise InputError(f"electronic_noise must be finite and not negative, got {_worst(deviation)}")
+    if bool((deviation > MOST_NOISE).any()):
+        raise InputError(f"electronic_noise must be at most {MOST_NOISE:g} photons, got {deviation.max().item():g}")
     return deviation
 
 
 def _like(line_integrals: Tensor, name: str, value: float | Tensor) -> Tensor:
-    tensor = torch.as_tensor(value, dtype=line_integrals.dtype, device=line_integrals.device).detach()
+    try:
+        tensor = torch.as_tensor(value, dtype=line_integrals.dtype, device=line_integrals.device).detach()
+    except (TypeError, ValueError, RuntimeError):
+        raise InputTypeError(f"{name} must be a number or a tensor of them, got {shown(value)}") from None
     try:
         fits = torch.broadcast_shapes(tensor.shape, line_integrals.shape) == line_integrals.shape
     except RuntimeError:

@@ -10,9 +10,10 @@ from torch import Tensor
 from sinograd.physics.beer_lambert import line_integrals_from_transmission, transmission_from_line_integrals
 from sinograd.physics.draws import MOST_POISSON, poisson
 from sinograd.physics.noise_arguments import (
-    check_floor,
+    check_generator,
     check_line_integrals,
     check_readings,
+    checked_floor,
     electronic_noise_like,
     photons_like,
 )
@@ -71,7 +72,7 @@ def add_photon_noise(
         TypeError: as `photon_counts`.
         ValueError: as `photon_counts`, and a floor that is not positive.
     """
-    check_floor(floor)
+    floor = checked_floor(floor)
     counts = _readings(line_integrals, photons, electronic_noise, generator)
     unattenuated = photons_like(line_integrals, photons).to(counts.dtype)
     noisy = line_integrals_from_transmission(counts / unattenuated, floor / unattenuated).to(line_integrals.dtype)
@@ -114,6 +115,7 @@ def _readings(
     generator: torch.Generator | None,
 ) -> Tensor:
     """As `photon_counts`; in float64 where float32 does not resolve the noise."""
+    check_generator(generator)
     check_line_integrals(line_integrals)
     unattenuated = photons_like(line_integrals, photons)
     deviation = electronic_noise_like(line_integrals, electronic_noise)
