@@ -221,11 +221,11 @@ def test_a_window(folder: Path) -> None:
 
 def test_a_phantom(folder: Path) -> None:
     """Simulated by name in Python and as a command, and in the pairs of a configuration."""
-    scan = sg.simulate("dumbbell", noiseless=True, seed=2, size_mm=5.0)
-    expected = dumbbell(2).scaled(5.0).project(scan.geometry)
+    scan = sg.simulate("dumbbell", noiseless=True, seed=2, size_mm=200.0)
+    expected = dumbbell(2).scaled(200.0).project(scan.geometry)
     torch.testing.assert_close(scan.load(), expected.float(), rtol=1e-5, atol=1e-6)
-    assert scan.shape == (12, 8, 12)
-    options = ("--noiseless", "--seed", 2, "--size-mm", 5.0)
+    assert scan.shape == (12, 8, 12) and scan.load().max() > 1
+    options = ("--noiseless", "--seed", 2, "--size-mm", 200.0)
     sinograd("simulate", "dumbbell", "-o", folder / "dumbbell.h5", *options)
     torch.testing.assert_close(sg.read(folder / "dumbbell.h5").load(), scan.load(), rtol=0, atol=0)
     assert "dumbbell" in sinograd("simulate", "--help")

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from sinograd.data import Scan
+from sinograd.errors import SinogradError
 
 
 def test_load_gives_float32_of_the_views_asked_for(cone_scan: Scan) -> None:
@@ -23,6 +24,33 @@ def test_load_gives_float32_of_the_views_asked_for(cone_scan: Scan) -> None:
     torch.testing.assert_close(scan.load([4, 0]), everything[[4, 0]], rtol=0, atol=0)
     torch.testing.assert_close(scan.load(2), everything[2], rtol=0, atol=0)
     assert scan.load(dtype=torch.float64).dtype == torch.float64
+
+
+@pytest.mark.parametrize(
+    "views",
+    ["a", 1.5, None, True, [1.5], ["a"], [None], np.array([0.5]), torch.tensor([1.5]), slice("a", None), slice(0, 3, 0)],
+    ids=str,
+)
+def test_views_that_are_none_are_type_errors(cone_scan: Scan, views: object) -> None:
+    """In the scan and in its geometry; numbers beyond the scan are index errors."""
+    for use in (cone_scan.load, cone_scan.__getitem__, cone_scan.geometry.__getitem__):
+        with pytest.raises(SinogradError, match=r"views? (is|are) chosen by|view index") as caught:
+            use(views)  # pyright: ignore[reportArgumentType]
+        assert isinstance(caught.value, TypeError)
+        for beyond in (6, -7, [0, 6]):
+            with pytest.raises(SinogradError, match="out of range for 6 views") as caught:
+                use(beyond)
+            assert isinstance(caught.value, IndexError)
+
+
+def test_views_are_numbers_of_any_kind(cone_scan: Scan) -> None:
+    everything = cone_scan.load()
+    mask = np.array([True, False, False, False, True, False])
+    for views in ([0, 4], np.array([0, -2]), torch.tensor([0, 4]), mask, torch.from_numpy(mask), (0, 4)):
+        torch.testing.assert_close(cone_scan.load(views), everything[[0, 4]], rtol=0, atol=0)
+        torch.testing.assert_close(cone_scan[views].load(), everything[[0, 4]], rtol=0, atol=0)
+    for view in (np.int64(4), torch.tensor(4), -2):
+        torch.testing.assert_close(cone_scan.load(view), everything[4], rtol=0, atol=0)
 
 
 def test_load_of_read_only_memory_is_a_copy(cone_scan: Scan) -> None:

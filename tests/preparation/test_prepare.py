@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import math
 import tracemalloc
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,7 +14,7 @@ import torch
 
 import sinograd as sg
 from sinograd.data import Calibration, Scan
-from sinograd.errors import PreparationWarning
+from sinograd.errors import PreparationWarning, SinogradError
 from sinograd.preparation import Preparation, prepare, remove_rings, shift_projections
 
 VIEWS, ROWS, COLUMNS = 40, 20, 30
@@ -333,3 +334,58 @@ def test_bad_input(scan: Scan, options: dict, message: str) -> None:
 def test_wrong_options(options: dict) -> None:
     with pytest.raises(ValueError, match=next(iter(options))):
         Preparation(**options)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"rows": 5},
+        {"rows": (5, 5)},
+        {"rows": (-1, 5)},
+        {"columns": "0,5"},
+        {"columns": (0, 5, 10)},
+        {"columns": (0.5, 5)},
+        {"air": (3, 0)},
+        {"air": True},
+        {"binning": 0},
+        {"binning": 1.5},
+        {"binning": (2, 0)},
+        {"binning": (2, 2, 2)},
+        {"binning": "2"},
+        {"binning": None},
+        {"beam_hardening": "abc"},
+        {"beam_hardening": 1.0},
+        {"beam_hardening": (1.0, math.nan)},
+        {"beam_hardening": (1.0, "x")},
+        {"beam_hardening": None},
+        {"dead": None},
+        {"hot": None},
+        {"hot": math.nan},
+        {"smallest": None},
+        {"smallest": "x"},
+        {"ring_width": None},
+        {"ring_width": math.nan},
+        {"ring_limit": -1},
+        {"shifts": None},
+        {"edges": 1},
+        {"rings": "yes"},
+        {"repair": None},
+    ],
+    ids=str,
+)
+def test_wrong_options_are_errors_of_the_package_at_once(options: dict) -> None:
+    for make in (lambda: Preparation(**options), lambda: Preparation.from_dict(options)):
+        with pytest.raises(SinogradError, match=next(iter(options))):
+            make()
+
+
+def test_options_of_numpy_and_torch_are_plain() -> None:
+    given = Preparation(
+        rows=np.array([1, 5]),  # pyright: ignore[reportArgumentType]
+        binning=np.int64(2),  # pyright: ignore[reportArgumentType]
+        beam_hardening=torch.tensor([1.0, 0.5]),  # pyright: ignore[reportArgumentType]
+    )
+    assert given == Preparation(rows=(1, 5), binning=2, beam_hardening=(1.0, 0.5))
+    assert given.to_dict() == {"rows": [1, 5], "binning": 2, "beam_hardening": [1.0, 0.5]}
+    with pytest.raises(SinogradError, match="a preparation is a mapping"):
+        Preparation.from_dict([1])  # pyright: ignore[reportArgumentType]

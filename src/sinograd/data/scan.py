@@ -27,6 +27,8 @@ from sinograd.data.projections import (
 )
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid
+from sinograd.geometry.base import view_indices
+from sinograd.geometry.checks import is_sequence
 
 KINDS = ("line integrals", "transmission", "counts")
 
@@ -75,12 +77,9 @@ class Scan:
 
     def __getitem__(self, views: Any) -> Scan:
         """The scan of some views (an int, a slice, a list, a tensor of ints or bools), still lazy."""
-        count = self.shape[0]
-        if isinstance(views, torch.Tensor | list | tuple):
-            views = np.asarray(views)
-        elif not isinstance(views, slice | np.ndarray):
-            views = [views]
-        order = np.atleast_1d(np.arange(count)[views])
+        if isinstance(views, list) and all(isinstance(view, bool) for view in views):
+            views = np.array(views, dtype=bool)
+        order = view_indices(views, self.shape[0]).numpy()
         return replace(
             self,
             projections=choose_views(self.projections, order),
@@ -107,8 +106,12 @@ class Scan:
         """Read `views` (a slice, an index or a list of indices) as a tensor of `dtype`, whatever is stored.
 
         The tensor may share memory with projections that are already in memory.
+
+        Raises TypeError or IndexError for what are no numbers of views.
         """
         check_dtype(dtype)
+        if not isinstance(views, slice) or views != slice(None):
+            views = _plain_views(views, self.shape[0])
         if isinstance(views, slice) and views == slice(None):
             check_memory(math.prod(self.shape) * dtype.itemsize, self.name)
         with reading(self.name):
@@ -180,6 +183,18 @@ class Scan:
         if len(entries) > 14:
             lines.append(f"  and {len(entries) - 14} more in .metadata")
         return "\n".join(lines)
+
+
+def _plain_views(views: Any, count: int) -> int | slice | list[int]:
+    """Views as every kind of projections takes them; InputTypeError or InputIndexError."""
+    if isinstance(views, slice):
+        try:
+            views.indices(count)
+        except (TypeError, ValueError) as error:
+            raise InputTypeError(f"views are chosen by whole numbers, got {shown(views)}: {error}") from None
+        return views
+    chosen = view_indices(views, count).tolist()
+    return chosen if is_sequence(views) else chosen[0]
 
 
 def check_grid(grid: object) -> None:

@@ -10,6 +10,7 @@ from abc import ABC
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -24,7 +25,7 @@ from sinograd.geometry.grid import Grid
 _ANGULAR = ("angles", "start", "tilt", "yaw", "in_plane_rotation")
 """Arguments in radians; in dictionaries and YAML they are in degrees and their keys end in _deg."""
 
-Index = int | slice | Sequence[int] | Tensor
+Index = int | slice | Sequence[int] | np.ndarray | Tensor
 
 
 class Geometry(ABC):
@@ -321,8 +322,13 @@ def _from_plain(name: str, key: str, value: Any) -> Any:
 
 def view_indices(index: Index, views: int) -> Tensor:
     """Non-negative indices of the chosen views, int64 [chosen], at least one."""
+    if isinstance(index, np.ndarray) and index.dtype == bool:
+        index = torch.from_numpy(index)
     if isinstance(index, slice):
-        chosen = list(range(views)[index])
+        try:
+            chosen = list(range(views)[index])
+        except (TypeError, ValueError) as error:
+            raise InputTypeError(f"views are chosen by whole numbers, got {shown(index)}: {error}") from None
     elif isinstance(index, Tensor) and index.dtype == torch.bool:
         if index.shape != (views,):
             raise InputIndexError(f"a bool mask of views must be [{views}], got {list(index.shape)}")
@@ -341,7 +347,12 @@ def _view_index(item: Any, views: int) -> int:
         raise InputTypeError(
             f"a view is chosen by its number, or several by a bool tensor [{views}]; got {shown(item)}"
         )
-    position = operator.index(item)
+    try:
+        position = operator.index(item)
+    except TypeError:
+        raise InputTypeError(
+            f"a view is chosen by its number, a whole one, got {shown(item)} ({type(item).__name__})"
+        ) from None
     if not -views <= position < views:
         raise InputIndexError(f"view {position} is out of range for {views} views")
     return position % views

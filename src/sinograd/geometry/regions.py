@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
 import torch
 from torch import Tensor
 
+from sinograd.config.shown import shown
 from sinograd.errors import InputError
 from sinograd.geometry import checks
 from sinograd.geometry import vectors as surface
@@ -81,14 +82,20 @@ def shift_detector(geometry: G, column: float | Values = 0.0, row: float | Value
     return type(geometry)._constructor(scan)(**arguments)
 
 
-def check_span(span: Span | None, name: str, count: int) -> Span:
-    """(first, end) of a part of `count` elements; ValueError naming it unless it lies within them."""
+@overload
+def check_span(span: Span | None, name: str, count: int) -> Span: ...
+@overload
+def check_span(span: Span | None, name: str) -> Span | None: ...
+def check_span(span: Span | None, name: str, count: int | None = None) -> Span | None:
+    """(first, end) of a part of `count` elements, None: of any; ValueError naming it unless it lies within them."""
     if span is None:
-        return 0, count
+        return None if count is None else (0, count)
     items = [checks.scalar(item) for item in checks.entries(span, name, "(first, end)")]
     whole = len(items) == 2 and all(isinstance(item, int) and not isinstance(item, bool) for item in items)
-    if not whole or not 0 <= items[0] < items[1] <= count:  # pyright: ignore[reportOperatorIssue]
-        raise InputError(f"{name}: expected (first, end) with 0 <= first < end <= {count}, got {span!r}")
+    most = checks.MOST if count is None else count
+    if not whole or not 0 <= items[0] < items[1] <= most:  # pyright: ignore[reportOperatorIssue]
+        limit = "" if count is None else f" <= {count}"
+        raise InputError(f"{name}: expected (first, end) with 0 <= first < end{limit}, got {shown(span)}")
     return items[0], items[1]  # pyright: ignore[reportReturnType]
 
 

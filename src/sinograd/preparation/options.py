@@ -13,6 +13,7 @@ from sinograd.config.near_keys import did_you_mean
 from sinograd.config.shown import some
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import checks
+from sinograd.geometry.regions import check_binning, check_span
 from sinograd.preparation.shifts import EDGES
 
 SHIFTS = ("interpolate", "geometry", "ignore")
@@ -60,13 +61,15 @@ class Preparation:
     edges: str = "nearest"
 
     def __post_init__(self) -> None:
-        for name in ("rows", "columns", "air", "beam_hardening", "binning"):
-            value = getattr(self, name)
-            if isinstance(value, list):
-                object.__setattr__(self, name, tuple(value))
+        for name in ("rows", "columns", "air"):
+            object.__setattr__(self, name, check_span(getattr(self, name), name))
+        factors = check_binning(self.binning)
+        object.__setattr__(self, "binning", factors if checks.is_sequence(self.binning) else factors[1])
+        object.__setattr__(self, "beam_hardening", _coefficients(self.beam_hardening))
         for name in ("unattenuated", "dead", "hot", "saturation", "smallest", "ring_width", "ring_limit"):
             value = checks.scalar(getattr(self, name))
-            if isinstance(value, bool) or not isinstance(value, Real | None):
+            missing = value is None and name in ("unattenuated", "saturation", "ring_limit")
+            if isinstance(value, bool) or not (missing or isinstance(value, Real)):
                 raise InputTypeError(f"{name} must be a number, got {value!r:.40} ({type(value).__name__})")
         for name in ("repair", "rings"):
             if not isinstance(getattr(self, name), bool | np.bool_):
@@ -101,11 +104,19 @@ class Preparation:
         """The options that `to_dict` gave.
 
         Raises:
-            ValueError: unknown keys, wrong values.
+            TypeError, ValueError: unknown keys, wrong values; names them.
         """
+        if not isinstance(data, Mapping):
+            raise InputTypeError(f"a preparation is a mapping of keys to values, got {data!r:.40}")
         names = [f.name for f in fields(cls)]
         unknown = [str(key) for key in data if key not in names]
         if unknown:
             hint = did_you_mean(unknown, names)
             raise InputError(f"unknown preparation key {some(unknown)}; allowed: {', '.join(names)}{hint}")
         return cls(**data)
+
+
+def _coefficients(values: object) -> tuple[float, ...]:
+    """Those of a polynomial, as plain numbers."""
+    items = checks.entries(values, "beam_hardening", "numbers (c1, c2, ...)")
+    return tuple(checks.number(item, f"beam_hardening[{i}]") for i, item in enumerate(items))
