@@ -45,7 +45,10 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("sinograd train config.yaml -o runs/three-filters --resume", "Continue it after an interrupt"),
     ),
     "denoise": (
-        ("sinograd denoise volume.h5 --model runs/three-filters -o denoised.h5", "A volume, with the model of a run"),
+        (
+            "sinograd denoise volume.h5 --model bone-xrm-three-filters -o denoised.h5",
+            "A volume, with a model that comes along",
+        ),
         ("sinograd denoise series --model runs/three-filters -o denoised", "DICOM slices to DICOM slices"),
         ("sinograd denoise scan.h5 --model runs/dual -o volume.h5", "A scan, with a dual-domain model"),
     ),
