@@ -28,7 +28,19 @@ def test_load_gives_float32_of_the_views_asked_for(cone_scan: Scan) -> None:
 
 @pytest.mark.parametrize(
     "views",
-    ["a", 1.5, None, True, [1.5], ["a"], [None], np.array([0.5]), torch.tensor([1.5]), slice("a", None), slice(0, 3, 0)],
+    [
+        "a",
+        1.5,
+        None,
+        True,
+        [1.5],
+        ["a"],
+        [None],
+        np.array([0.5]),
+        torch.tensor([1.5]),
+        slice("a", None),
+        slice(0, 3, 0),
+    ],
     ids=str,
 )
 def test_views_that_are_none_are_type_errors(cone_scan: Scan, views: object) -> None:
