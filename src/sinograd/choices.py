@@ -266,6 +266,7 @@ VOLUME_FORMATS.add(
     writes=False,
     folder=None,
 )
+VOLUME_FORMATS.add("raw", "sinograd.io.volumes.raw:Raw", "raw float32 voxels and YAML", suffixes=(".raw",), writes=True)
 
 # Phantoms: functions that give `phantoms.Ellipsoids`; their first argument is a seed, unless seeded is False.
 #   options: further arguments, of the phantom at its natural width

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from fractions import Fraction
+
 import numpy as np
 import pytest
 import torch
@@ -34,3 +36,20 @@ def test_counts(five: int) -> None:
     assert sg.FlatDetector(five, 1.0).shape == (5,)
     assert len(sg.full_scan(five)) == 5
     assert noise_power_spectrum(image, spacing=1.0, size=five + 4).power.shape == (9, 9)
+
+
+@pytest.mark.parametrize("five", FIVES, ids=lambda one: type(one).__name__)
+def test_more_counts(five: int) -> None:
+    geometry = sg.ParallelBeam(sg.full_scan(40), sg.FlatDetector(16, 1.0))
+    assert sg.detector_region(geometry, columns=(five, 9)).detector.shape == (4,)
+    assert torch.equal(sg.abdomen(five).value, sg.abdomen(5).value)
+
+
+@pytest.mark.parametrize("quarter", [*QUARTERS, Fraction(1, 4)], ids=lambda one: type(one).__name__)
+def test_more_numbers(quarter: float) -> None:
+    geometry = sg.ParallelBeam(sg.full_scan(40), sg.FlatDetector(16, 1.0))
+    grid, p = sg.Grid((4, 4), 1.0), torch.ones(40, 16)
+    assert torch.equal(sg.fbp(p, geometry, grid, cutoff=quarter), sg.fbp(p, geometry, grid, cutoff=0.25))
+    volume = sg.Volume(torch.ones(4, 4), grid, "1/mm")
+    assert torch.equal(volume.to("HU", water=quarter).values, volume.to("HU", water=0.25).values)
+    assert torch.equal(volume.to("mg/cm3", density=(quarter, quarter)).values, torch.full((4, 4), 0.5))

@@ -74,7 +74,7 @@ def direct(mask: np.ndarray, spacing: tuple[float, float, float]) -> np.ndarray:
     return result
 
 
-@pytest.mark.parametrize(("side", "dense"), [(80, 35.0), (3, 35.0), (80, 0.0)])
+@pytest.mark.parametrize(("side", "dense"), [(56, 35.0), (3, 35.0), (56, 0.0)])
 def test_every_sphere_that_fits(side: int, dense: float, monkeypatch: pytest.MonkeyPatch) -> None:
     """Random structures, in one tile and in many, painted and filled: what the definition gives, voxel by voxel."""
     module = importlib.import_module("sinograd.morphometry.thickness")

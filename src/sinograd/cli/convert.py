@@ -15,7 +15,7 @@ OPTIONS = {
     "output": Option(
         str,
         "Scan: .h5, .npy (with a .yaml), or a name without suffix for a folder of TIFF images. Volume: .h5, .tif, "
-        ".npy, .mha, .nii.gz, .zarr, a name without suffix for a folder of TIFF slices, or .png for a picture.",
+        ".npy, .raw, .mha, .nii.gz, .zarr, a name without suffix for a folder of TIFF slices, or .png for a picture.",
         metavar="OUT",
         argument=True,
     ),

@@ -7,6 +7,7 @@ used where it is installed: geometries given by vectors are long texts.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,12 +33,13 @@ class TextSource(Protocol):
         ...
 
 
-def load_yaml(content: str | TextSource, source: str = "") -> Any:
+def load_yaml(content: str | TextSource, source: str = "", check: Callable[[yaml.Node], None] | None = None) -> Any:
     """Plain YAML to mappings, lists, numbers and text; dates stay text.
 
     Args:
         content: the text itself, or a file (a path, not its name).
         source: what error messages call the text; by default the file's name.
+        check: is given the nodes, as they are written, before they become values.
 
     Raises:
         FormatError: no YAML, a key given twice, lists nested without end, more values than a description has (those
@@ -51,6 +53,9 @@ def load_yaml(content: str | TextSource, source: str = "") -> Any:
             content = read_text(content)
         text = content if isinstance(content, str) else content.read_text(encoding="utf-8")
         _check_size(text)
+        node = None if check is None else yaml.compose(text, Loader=_Loader)
+        if check is not None and node is not None:
+            check(node)
         return yaml.load(text, Loader=_Loader)
     except (FormatError, OSError):
         raise

@@ -18,6 +18,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError, UnitError
+from sinograd.geometry.checks import scalar
 
 UNITS = ("1/mm", "HU", "mg/cm3", "1")
 AIR = {"1/mm": 0.0, "HU": -1000.0, "mg/cm3": 0.0}  # of each unit that has one
@@ -67,6 +68,12 @@ class Conversion:
     water: float | None = None
     air: float = 0.0
     density: tuple[float, float] | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("water", "air", "density"):
+            value = getattr(self, name)
+            plain = tuple(map(_plain, value)) if isinstance(value, tuple | list) else _plain(value)
+            object.__setattr__(self, name, plain)
 
     def __call__(self, values: Tensor) -> Tensor:
         """Tensor of any shape, floating-point; whole numbers become float32."""
@@ -136,6 +143,12 @@ def _check(water: float, air: float) -> None:
             raise InputTypeError(f"{name}: expected a number in 1/mm, got {value!r}")
     if not 0 <= air < water < float("inf"):
         raise InputError(f"water must be a finite attenuation in 1/mm above air, got water {water}, air {air}")
+
+
+def _plain(value: Any) -> Any:
+    """Numbers of NumPy and torch, and fractions, as Python's; all else as it came."""
+    value = scalar(value)
+    return float(value) if isinstance(value, Real) and not isinstance(value, bool) else value
 
 
 def _is_number(value: Any) -> bool:

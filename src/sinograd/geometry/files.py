@@ -8,10 +8,11 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from sinograd.config.decimal_commas import load_numbers
 from sinograd.config.paths import checked_path
 from sinograd.config.shown import shown
 from sinograd.config.text_files import write_text
-from sinograd.config.yaml import dump_yaml, load_yaml
+from sinograd.config.yaml import dump_yaml
 from sinograd.errors import InputError, InputTypeError, MissingFileError
 from sinograd.geometry.angle_file import with_angles_of_file
 from sinograd.geometry.base import Geometry
@@ -22,6 +23,7 @@ _SUFFIXES = (".yaml", ".yml")
 def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
     """Read a geometry: a scanner by name ("walnut") or a YAML file by path.
 
+    Numbers may have decimal commas (0,25) where they can be nothing else (`config.decimal_commas`).
     `angles_deg: angles.txt` in the file takes the angles from a text file beside it (`geometry.angle_file`).
 
     Args:
@@ -39,7 +41,7 @@ def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
         raise MissingFileError(f"no scanner named {shown(text)}; known: {known}; or give the path of a .yaml file")
     if not source.is_file():
         raise MissingFileError(f"no geometry file at {source}")
-    data = load_yaml(source)
+    data = load_numbers(source)
     if isinstance(source, Path) and isinstance(data, Mapping):
         data = with_angles_of_file(data, source)
     try:

@@ -85,7 +85,7 @@ def check_span(span: Span | None, name: str, count: int) -> Span:
     """(first, end) of a part of `count` elements; ValueError naming it unless it lies within them."""
     if span is None:
         return 0, count
-    items = checks.entries(span, name, "(first, end)")
+    items = [checks.scalar(item) for item in checks.entries(span, name, "(first, end)")]
     whole = len(items) == 2 and all(isinstance(item, int) and not isinstance(item, bool) for item in items)
     if not whole or not 0 <= items[0] < items[1] <= count:  # pyright: ignore[reportOperatorIssue]
         raise InputError(f"{name}: expected (first, end) with 0 <= first < end <= {count}, got {span!r}")

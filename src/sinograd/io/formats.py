@@ -21,7 +21,7 @@ from sinograd.io.storage.optional import check_extra
 from sinograd.registry import Entry, Registry
 
 HEAD_BYTES = 1024
-_OTHERS = (".png", ".jpg", ".jpeg", ".html", ".csv", ".txt", ".json", ".gz", ".zip", ".vti", ".vtk", ".stl", ".raw")
+_OTHERS = (".png", ".jpg", ".jpeg", ".html", ".csv", ".txt", ".json", ".gz", ".zip", ".vti", ".vtk", ".stl")
 _FOLDERS: ContextVar[bool] = ContextVar("folders_written", default=False)
 
 

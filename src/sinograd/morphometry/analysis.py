@@ -209,9 +209,8 @@ def _structure(
     for symbol, name, phase in (("Tb.Th", "trabecular thickness", bone), ("Tb.Sp", "trabecular separation", ~bone)):
         among = phase if region is None else phase & region
         local = _thickness(phase, region, spacing, largest)
-        chosen = local[among].double()
-        capped = int((chosen >= largest * (1 - 1e-6)).sum())
-        mean, spread = (float(chosen.mean()), float(chosen.std())) if len(chosen) > 1 else (math.nan, math.nan)
+        mean, spread = _mean_and_deviation(local, among)
+        capped = int(((local >= largest * (1 - 1e-6)) & among).sum())
         found += [Measure(symbol, name, mean, "mm"), Measure(f"{symbol}.SD", f"{name}, deviation", spread, "mm")]
         local[~among] = math.nan
         work.give(name.split()[1], name.capitalize(), local, "mm", among)
@@ -226,6 +225,17 @@ def _structure(
     ]
     work.step()
     return found, capped
+
+
+def _mean_and_deviation(values: Tensor, among: Tensor) -> tuple[float, float]:
+    """Of the values in a mask, slice by slice; NaN without two of them."""
+    count = int(among.sum())
+    if count < 2:
+        return math.nan, math.nan
+    slices = range(values.shape[0])
+    mean = math.fsum(float(values[i][among[i]].double().sum()) for i in slices) / count
+    squares = math.fsum(float((values[i][among[i]].double() - mean).square().sum()) for i in slices)
+    return mean, math.sqrt(squares / (count - 1))
 
 
 def _thickness(phase: Tensor, region: Tensor | None, spacing: tuple[float, float, float], largest: float) -> Tensor:

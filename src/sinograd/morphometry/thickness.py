@@ -21,7 +21,7 @@ from sinograd.geometry import checks
 from sinograd.morphometry.arguments import Spacing, Values, binary, steps
 from sinograd.morphometry.surface_distance import fine_interior, surface_distances
 
-_SIDE = 80  # voxels of a tile along each axis
+_SIDE = 56  # voxels of a tile along each axis
 _FIRST_REACH = 3  # largest radius that is tried first, in the longest voxel sides
 _CHUNK = 1 << 22  # voxels that are written at once
 _ROUNDING = 1e-6

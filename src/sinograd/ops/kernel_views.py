@@ -12,6 +12,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
+
 VIEW_DOUBLES = 16
 
 # Largest error, in detector elements, that treating a detector as axial may make anywhere on it.
@@ -83,7 +85,10 @@ def projection_matrices(vectors: Tensor, divergent: bool, detector: Sequence[int
     source, centre, u, v = vectors[:, 0], vectors[:, 1], vectors[:, 2], vectors[:, 3]
     first = centre - (columns - 1) / 2 * u - (rows - 1) / 2 * v
     origin, ray = (source, first - source) if divergent else (first, source)
-    inverse = torch.linalg.inv(torch.stack([u, v, ray], dim=2))
+    try:
+        inverse = torch.linalg.inv(torch.stack([u, v, ray], dim=2))
+    except torch.linalg.LinAlgError as error:
+        raise InputError("the geometry cannot be used: its lengths differ by too many powers of ten") from error
     matrices = torch.cat([inverse, -(inverse @ origin[:, :, None])], dim=2)
     if not divergent:
         matrices[:, 2] = torch.tensor([0.0, 0.0, 0.0, 1.0], dtype=vectors.dtype)

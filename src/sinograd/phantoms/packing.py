@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from numbers import Integral
 
 import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import scalar
 from sinograd.phantoms.ellipsoids import Ellipsoids
 from sinograd.phantoms.placement import apart
 
@@ -17,7 +19,7 @@ _BATCH = 1000  # candidates tested at once
 
 def seeded(seed: int | torch.Generator) -> torch.Generator:
     """The CPU generator itself, or a new one with this seed."""
-    return seed if isinstance(seed, torch.Generator) else torch.Generator("cpu").manual_seed(seed)
+    return seed if isinstance(seed, torch.Generator) else torch.Generator("cpu").manual_seed(_whole(seed))
 
 
 def uniform(shape: int | tuple[int, ...], low: float, high: float, generator: torch.Generator) -> Tensor:
@@ -84,3 +86,9 @@ def _fitting(batch: Ellipsoids, placed: Ellipsoids) -> Tensor:
     for k in range(len(batch)):
         free[len(placed) + k] = not bool((clash[k] & free).any())
     return free[len(placed) :].nonzero()[:, 0]
+
+
+def _whole(seed: object) -> int:
+    """A seed of Python, NumPy or torch; other things are an error of torch's generator."""
+    value = scalar(seed)
+    return int(value) if isinstance(value, Integral) else value  # pyright: ignore[reportReturnType]

@@ -41,8 +41,8 @@ def convert(
     Args:
         source: a scan or a volume, file or folder; which it is, and in which format, its content says.
         output: of a scan .h5, .npy (with a YAML file), or a name without suffix for a folder of TIFF images; of a
-            volume .h5, .tif, .npy, .mha, .nii.gz, .zarr, a name without suffix for a folder of TIFF slices, or .png for
-            a picture of its middle slices.
+            volume .h5, .tif, .npy, .raw, .mha, .nii.gz, .zarr, a name without suffix for a folder of TIFF slices, or
+            .png for a picture of its middle slices.
         to: the format of a scan, where the name of `output` does not say it: "dxchange" is .h5 too.
         geometry: of a scan, instead of the file's: a Geometry, a YAML file or the name of a scanner.
         flat, dark: of a scan, files or folders with flat fields and images without beam; see `read`.

@@ -37,7 +37,7 @@ def check_inputs_stay(inputs: Iterable[Path | None], outputs: Mapping[str, Path 
 def volume_outputs(output: Path | None, **others: Path | None) -> dict[str, Path | None]:
     """The outputs of a job by their names, with all files that the volume's format writes."""
     outputs = {"`output`": output}
-    if output is not None and output.suffix.lower() == ".npy":
+    if output is not None and output.suffix.lower() in (".npy", ".raw"):
         outputs["the .yaml beside `output`"] = output.with_suffix(".yaml")
     return outputs | {f"`{name}`": path for name, path in others.items()}
 

@@ -85,7 +85,7 @@ def reconstruct(
 
     Args:
         scan: a scan file or folder, or a `Scan`, which stays as it is.
-        output: the volume's file (.h5, .tif, .npy, .mha, .nii.gz, .zarr, or a folder of slices); None: none.
+        output: the volume's file (.h5, .tif, .npy, .raw, .mha, .nii.gz, .zarr, or a folder of slices); None: none.
         geometry: instead of the scan's: a Geometry, a YAML file or the name of a scanner.
         flat, dark: files or folders with flat fields and images without beam, instead of the scan's; see `read`.
         views: the views to use: slice(0, 100, 2) or "0:100:2".

@@ -25,6 +25,7 @@ def numbers(value: Any, kind: type[T], name: str) -> tuple[T, ...] | None:
     """A number, several, or text with commas between them; None stays None."""
     if value is None:
         return None
+    value = _item(value)
     parts = value.split(",") if isinstance(value, str) else [value] if _is_number(value) else value
     try:
         result = tuple(kind(part) for part in parts)
@@ -137,6 +138,7 @@ def recorded(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
+    value = _item(value)
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, slice):
@@ -151,3 +153,8 @@ def _plain(name: str, value: Any) -> Any:
 
 def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) or not hasattr(value, "__len__")
+
+
+def _item(value: Any) -> Any:
+    """A number of NumPy or torch as Python's; all else as it came."""
+    return value.item() if getattr(value, "ndim", None) == 0 else value

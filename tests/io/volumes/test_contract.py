@@ -19,6 +19,7 @@ FORMATS = {
     "h5": "out.h5",
     "tif": "out.tif",
     "npy": "out.npy",
+    "raw": "out.raw",
     "mha": "out.mha",
     "nifti": "out.nii.gz",
     "nrrd": "out.nrrd",

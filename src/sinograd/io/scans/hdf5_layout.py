@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from sinograd.config.decimal_commas import load_numbers
 from sinograd.config.near_keys import did_you_mean
 from sinograd.config.shown import shown, some
 from sinograd.config.yaml import load_yaml
@@ -79,7 +80,7 @@ class Hdf5Layout(ScanFormat):
         source = _description(path, head)
         if source is None:
             raise FormatError(f"{path} is no HDF5 file with a YAML file that has the key hdf5")
-        data = load_yaml(source)
+        data = load_numbers(source)
         _check_keys(source, data, geometry)
         file = _file(source, data)
         frames = sorted_frames(source, file, data)

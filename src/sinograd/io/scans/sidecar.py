@@ -35,9 +35,10 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.config.decimal_commas import load_numbers
 from sinograd.config.near_keys import did_you_mean
 from sinograd.config.shown import shown, some
-from sinograd.config.yaml import dump_yaml, load_yaml
+from sinograd.config.yaml import dump_yaml
 from sinograd.data.calibration import Calibration
 from sinograd.data.projections import Projections, shape_of
 from sinograd.data.provenance import make_provenance, to_json
@@ -47,7 +48,6 @@ from sinograd.geometry import Geometry, Grid, load_geometry
 from sinograd.geometry.angle_file import with_angles_of_file
 from sinograd.io.scans.file_order import ordered_files
 from sinograd.io.scans.numbered_images import base_name
-from sinograd.io.storage.decimals import as_number
 from sinograd.io.storage.outside import OutsideError, check_inside, is_outside_allowed
 from sinograd.io.storage.tiff import constant_image, natural_order
 
@@ -71,7 +71,6 @@ _OF_GEOMETRY = tuple(
     f"geometry.{key}" for key in ("beam", "scan", "angles_deg", "source_to_origin", "source_to_detector")
 )
 NAMES = ("scan.yaml", "scan.yml", "geometry.yaml", "geometry.yml")
-_TEXTS = ("projections", "metadata", "provenance", "digests")
 _LONGEST_PATTERN = 1000
 
 Images = Callable[[list[Path]], Projections]
@@ -224,12 +223,11 @@ def sidecar_of(
 
 def read_sidecar(path: Path, geometry: Geometry | None = None) -> Sidecar:
     """Read one of the two kinds of YAML file; ValueError names the file and the key."""
-    data = load_yaml(path)
+    data = load_numbers(path)
     if not isinstance(data, dict):
         raise InputError(f"{path} must be a mapping of keys to values, got {shown(data)}")
     if "spacing_mm" in data and "geometry" not in data:
         raise InputError(f"{path} describes a volume, not a scan (read it with sinograd.read_volume)")
-    data = {key: value if key in _TEXTS else _with_points(value) for key, value in data.items()}
     if "beam" in data:
         own: Geometry = geometry or geometry_of(path, data)
         return Sidecar(path, own)
@@ -279,16 +277,6 @@ def _geometry(path: Path, value: Any) -> Geometry:
     if not isinstance(value, dict):
         raise InputError(f"geometry must be a mapping, a file or the name of a scanner, got {shown(value)}")
     return Geometry.from_dict(with_angles_of_file(value, path))
-
-
-def _with_points(value: Any) -> Any:
-    """A YAML value whose texts that are numbers with a decimal comma, 0,25, are those numbers."""
-    if isinstance(value, dict):
-        return {key: _with_points(entry) for key, entry in value.items()}
-    if isinstance(value, list):
-        return [_with_points(entry) for entry in value]
-    number = as_number(value) if isinstance(value, str) and "," in value else None
-    return value if number is None else number
 
 
 def _built(path: Path, make: Callable[[], Any]) -> Any:

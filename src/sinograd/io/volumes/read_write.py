@@ -33,8 +33,9 @@ from sinograd.io.volumes.format import VolumeFormat, float32_bytes
 def read_volume(path: str | os.PathLike[str], *, unit: str | None = None, allow_outside: bool | None = None) -> Volume:
     """Read a volume or an image into memory; the format is recognised by content.
 
-    Formats: sinograd's HDF5 (.h5), TIFF that sinograd wrote, .npy with a YAML file, MetaImage (.mha), NIfTI, OME-Zarr,
-    folders of TIFF slices that sinograd wrote, folders of DICOM slices (in HU), Zeiss .txm, and those of plugins.
+    Formats: sinograd's HDF5 (.h5), TIFF that sinograd wrote, .npy or .raw with a YAML file, MetaImage (.mha), NIfTI,
+    OME-Zarr, folders of TIFF slices that sinograd wrote, folders of DICOM slices (in HU), Zeiss .txm, and those of
+    plugins.
 
     Args:
         path: the file or folder.
@@ -81,7 +82,8 @@ def write_volume(
 
     Args:
         volume: what to write. A lazy one is read block by block where the format allows it.
-        path: NAME.h5, .tif, .npy, .mha, .nii, .nii.gz, .zarr, or a name without suffix for a folder of TIFF slices.
+        path: NAME.h5, .tif, .npy, .raw, .mha, .nii, .nii.gz, .zarr, or a name without suffix for a folder of TIFF
+            slices.
         grid: of a tensor or an array.
         unit: of a tensor or an array; None: not known. Of a `Volume`: only to state a unit that it does not have.
         force: replace a file that exists; a folder only when it holds such a volume and nothing else.
