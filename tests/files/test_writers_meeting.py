@@ -178,5 +178,3 @@ def test_a_scan_over_the_file_it_came_from(
 def _interrupt_flushing(patch: pytest.MonkeyPatch) -> None:
     """An interrupt when the new data is on its way to the disk."""
     patch.setattr(os, "fsync", _die)
-
-
