@@ -8,25 +8,35 @@ from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
 
 import typer
-from typer.core import TyperCommand, TyperGroup
+from typer.core import TyperGroup
 
 from sinograd.cli.errors import BAD_INPUT, reported_code, say
+from sinograd.cli.help import Command, list_help
 from sinograd.files.inputs import inputs
 from sinograd.interrupts import raised_as_interrupts
 
 # Each is a function in the module of its name.
-COMMANDS = {
-    "reconstruct": "Reconstruct a scan: FDK, filtered backprojection or an iterative algorithm.",
-    "info": "Show what a scan, a volume or a trained model holds.",
-    "convert": "Convert a scan or a volume between formats.",
-    "simulate": "Simulate a scan: a measured one at a lower dose, or one of a phantom.",
-    "train": "Train a denoiser: bilateral filters or a network.",
-    "denoise": "Denoise a volume with a trained model, or a scan with a dual-domain one.",
-    "evaluate": "Compare denoisers: SSIM, PSNR, RMSE, noise, time and memory.",
-    "bone": "Measure bone: BMD, BV/TV, TMD, thickness, surface, connectivity, anisotropy, and maps.",
-    "demo": "Simulate, reconstruct and compare a bone with the truth.",
-    "doctor": "Check the installation, and a few numbers.",
+GROUPS = {
+    "For scanners": {
+        "info": "Show what a scan, a volume or a trained model holds.",
+        "reconstruct": "Reconstruct a scan: FDK, filtered backprojection or an iterative algorithm.",
+        "convert": "Convert a scan or a volume between formats.",
+        "simulate": "Simulate a scan: a measured one at a lower dose, or one of a phantom.",
+    },
+    "For denoisers": {
+        "train": "Train a denoiser: bilateral filters or a network.",
+        "denoise": "Denoise a volume with a trained model, or a scan with a dual-domain one.",
+        "evaluate": "Compare denoisers: SSIM, PSNR, RMSE, noise, time and memory.",
+    },
+    "For bone": {
+        "bone": "Measure bone: BMD, BV/TV, TMD, thickness, surface, connectivity, anisotropy, and maps.",
+    },
+    "First steps": {
+        "demo": "Simulate, reconstruct and compare a bone with the truth.",
+        "doctor": "Check the installation, and a few numbers.",
+    },
 }
+COMMANDS = {name: line for group in GROUPS.values() for name, line in group.items()}
 
 # Newer typers bring click along, older ones import it.
 _UsageError: Any = typer.BadParameter.__base__
@@ -41,7 +51,7 @@ class _Modules(Mapping[str, Any]):
         function: Any = getattr(importlib.import_module(f"sinograd.cli.{name}"), name)
         function.refresh()
         single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
-        single.command(name)(function)
+        single.command(name, cls=Command)(function)
         return typer.main.get_command(single)
 
     def __iter__(self) -> Iterator[str]:
@@ -57,25 +67,18 @@ class _Commands(TyperGroup):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self.commands: Any = _Modules()
-        self._listing = False
 
     def list_commands(self, ctx: Any) -> list[str]:
         """Their names."""
         return list(COMMANDS)
 
     def get_command(self, ctx: Any, cmd_name: str) -> Any:
-        """The command; while the help lists all of them, its name and line alone."""
-        if self._listing and cmd_name in COMMANDS:
-            return TyperCommand(cmd_name, help=COMMANDS[cmd_name])
+        """The command."""
         return self.commands.get(cmd_name)
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
-        """The help, from the lines of COMMANDS."""
-        self._listing = True
-        try:
-            super().format_help(ctx, formatter)
-        finally:
-            self._listing = False
+        """The help, from the lines of GROUPS: no command is imported for it."""
+        formatter.write(list_help(ctx, self.help or "", GROUPS))
 
     def main(self, *args: Any, standalone_mode: bool = True, **options: Any) -> Any:
         """Run a command; with `standalone_mode`, exit with its code."""
@@ -122,9 +125,7 @@ def _print_version(requested: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", metavar="", callback=_print_version, is_eager=True, help="Print the version and stop."
-        ),
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and stop."),
     ] = False,
 ) -> None:
     pass

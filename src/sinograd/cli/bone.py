@@ -6,8 +6,11 @@ from pathlib import Path
 from typing import Any
 
 from sinograd.cli.command import Option, command
-from sinograd.cli.options import SHARED
+from sinograd.cli.options import OUTPUT_GROUP, SHARED
 from sinograd.workflows import bone as workflow
+
+_CALIBRATION = "Calibration"
+_MAPS = "Local maps"
 
 OPTIONS = {
     **SHARED,
@@ -17,14 +20,24 @@ OPTIONS = {
         "Folder for bone.csv, bone.json, report.html and the maps. Default: only print.",
         ("-o", "--output"),
         metavar="FOLDER",
+        panel=OUTPUT_GROUP,
     ),
     "threshold": Option(float, "What is at least this is bone.", metavar="MG/CM3", required=True),
-    "diameter": Option(float, "Of the spheres of the local maps. Default: no local maps.", metavar="MM"),
+    "diameter": Option(
+        float, "Diameter of the spheres of the local maps. Default: no local maps.", metavar="MM", panel=_MAPS
+    ),
     "mask": Option(Path, "Volume that is 1 in the region to measure. Default: all.", metavar="FILE"),
-    "unit": Option(str, "Unit of a volume whose file does not say it: 1/mm, HU or mg/cm3.", metavar="UNIT"),
-    "density": Option(str, "Calibrates other units: mg/cm3 = SLOPE * value + INTERCEPT.", metavar="SLOPE,INTERCEPT"),
-    "softness": Option(float, "Of the threshold of the maps.", metavar="MG/CM3"),
-    "largest_mm": Option(float, "Structures thicker than this count as this thick.", metavar="MM"),
+    "unit": Option(
+        str, "Unit of a volume whose file does not say it: 1/mm, HU or mg/cm3.", metavar="UNIT", panel=_CALIBRATION
+    ),
+    "density": Option(
+        str,
+        "Calibrates other units: mg/cm3 = SLOPE * value + INTERCEPT.",
+        metavar="SLOPE,INTERCEPT",
+        panel=_CALIBRATION,
+    ),
+    "softness": Option(float, "Softness of the threshold of the maps.", metavar="MG/CM3", panel=_MAPS),
+    "largest_mm": Option(float, "Structures thicker than this count as this thick.", metavar="MM", panel=_MAPS),
 }
 
 

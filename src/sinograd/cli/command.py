@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from enum import Enum, StrEnum
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -84,12 +85,10 @@ class Option:
         kind, default = self._kind(name, default)
         if default is None:
             kind = kind | None
-        text = self.help if isinstance(self.help, str) else self.help()
-        more = {"help": text, "metavar": self.metavar, "rich_help_panel": self.panel, **self.more}
+        more = {"help": self.text(default), "metavar": self.metavar or _metavar(self.kind), "show_default": False}
+        more |= {"rich_help_panel": self.panel, **self.more}
         if isinstance(self.kind, Choices) and self.kind.late:
-            more |= {"metavar": f"[{'|'.join(self.kind.names(plugins=False))}]", "callback": self.kind.check}
-        if default in (inspect.Parameter.empty, None):
-            more["show_default"] = False
+            more["callback"] = self.kind.check
         flags = self.flags
         if self.kind is bool and "/" not in "".join(flags):
             flags, more["metavar"] = flags or (f"--{name.replace('_', '-')}",), ""
@@ -97,6 +96,17 @@ class Option:
         return inspect.Parameter(
             name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=Annotated[kind, info]
         )
+
+    def text(self, default: Any) -> str:
+        """What the help says: the line, the choices and the default."""
+        text = self.help if isinstance(self.help, str) else self.help()
+        names = self.kind.names(plugins=False) if isinstance(self.kind, Choices) else self.kind
+        if isinstance(names, tuple):
+            text += f" One of {', '.join(names)}."
+        shown = _shown(default)
+        if default is True:
+            shown = next((flag for flag in "/".join(self.flags).split("/") if flag), "")
+        return f"{text} Default: {shown}." if shown and "Default:" not in text else text
 
     def _kind(self, name: str, default: Any) -> tuple[Any, Any]:
         if self.required:
@@ -161,6 +171,19 @@ def _data_may_name_any_file() -> AbstractContextManager[None]:
     from sinograd.io.storage.outside import outside_allowed
 
     return outside_allowed()
+
+
+def _metavar(kind: Any) -> str:
+    if isinstance(kind, Choices | tuple):
+        return "NAME"
+    return {Path: "FILE", int: "N", float: "X"}.get(kind, "TEXT")
+
+
+def _shown(default: Any) -> str:
+    """A default in words, "" for none."""
+    if default is inspect.Parameter.empty or default is None or isinstance(default, bool):
+        return ""
+    return f"{default:g}" if isinstance(default, float) else str(_plain(default))
 
 
 def _plain(value: Any) -> Any:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sinograd.cli.command import Option, command
-from sinograd.cli.options import SHARED
+from sinograd.cli.options import OUTPUT_GROUP, SHARED
 from sinograd.errors import ExistingFileError, NotAFolderError
 from sinograd.workflows import reconstruction
 from sinograd.workflows.job import job, no_partial
@@ -30,11 +30,11 @@ VOXELS = {"tiny": 32, "small": 96, "medium": 192, "large": 256}
 
 OPTIONS = {
     **SHARED,
-    "output": Option(Path, "Folder for the demo's files.", ("-o", "--output"), metavar="FOLDER"),
+    "output": Option(Path, "Folder for the demo's files.", ("-o", "--output"), metavar="FOLDER", panel=OUTPUT_GROUP),
     "size": Option(tuple(VOXELS), "Volume of 32, 96, 192 or 256 voxels a side."),
     "photons": Option(float, "Photons per detector pixel and view, unattenuated.", metavar="N", more={"min": 1.0}),
     "seed": Option(int, "Seed of the phantom and of the noise.", metavar="N"),
-    "force": Option(bool, "Replace the files of an earlier demo."),
+    "force": Option(bool, "Replace the files of an earlier demo.", panel=OUTPUT_GROUP),
 }
 
 

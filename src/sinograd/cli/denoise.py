@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sinograd.cli.command import Option, command
-from sinograd.cli.options import SHARED, for_scans
+from sinograd.cli.options import OUTPUT_GROUP, SHARED, for_scans
 from sinograd.workflows import denoising
 
 OPTIONS = {
@@ -28,6 +28,7 @@ OPTIONS = {
         ("-o", "--output"),
         metavar="FILE|FOLDER",
         required=True,
+        panel=OUTPUT_GROUP,
     ),
     **{name: for_scans(SHARED[name]) for name in ("voxel_mm", "shape", "center_mm")},
     "device": Option(str, "Where networks compute: cpu, cuda, cuda:1 ...", metavar="NAME"),

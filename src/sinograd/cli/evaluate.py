@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.cli.command import Option, command
-from sinograd.cli.options import SHARED
+from sinograd.cli.options import OUTPUT_GROUP, SHARED
 from sinograd.config.shown import printable
 from sinograd.errors import InputError, UnitWarning
 from sinograd.workflows.devices import chosen_device
@@ -45,6 +45,9 @@ class EvaluateRequest:
     force: bool = False
 
 
+_VOLUMES = "Volumes"
+_SCORES = "Scores"
+
 OPTIONS = {
     **SHARED,
     "inputs": Option(
@@ -61,25 +64,31 @@ OPTIONS = {
         ("--method", "-m"),
         metavar="NAME",
     ),
-    "protocol": Option(str, "ldct-benchmark or full-range. Must be given.", metavar="NAME"),
-    "target": Option(list[Path], "Normal-dose volume; one for each low-dose volume.", metavar="FILE"),
-    "unit": Option(str, "Volumes: what they are in, HU, 1/mm, mg/cm3 or 1.", metavar="UNIT"),
-    "group": Option(str, "Volumes: chest, abdomen or neuro, for ldct-benchmark.", metavar="NAME"),
-    "data_range": Option(float, "full-range: of PSNR and SSIM, in the volumes' unit.", metavar="R"),
-    "water": Option(float, "Attenuation of water: score volumes in 1/mm in HU.", ("--water-per-mm",), metavar="MU"),
-    "against": Option(str, "Method that the others are compared with.", metavar="NAME"),
+    "protocol": Option(str, "ldct-benchmark or full-range. Must be given.", metavar="NAME", panel=_SCORES),
+    "target": Option(list[Path], "Normal-dose volume; one for each low-dose volume.", metavar="FILE", panel=_VOLUMES),
+    "unit": Option(str, "Volumes: what they are in, HU, 1/mm, mg/cm3 or 1.", metavar="UNIT", panel=_VOLUMES),
+    "group": Option(str, "Volumes: chest, abdomen or neuro, for ldct-benchmark.", metavar="NAME", panel=_VOLUMES),
+    "data_range": Option(
+        float, "full-range: the data range of PSNR and SSIM, in the volumes' unit.", metavar="R", panel=_SCORES
+    ),
+    "water": Option(
+        float, "Attenuation of water: score volumes in 1/mm in HU.", ("--water-per-mm",), metavar="MU", panel=_SCORES
+    ),
+    "against": Option(str, "Method that the others are compared with.", metavar="NAME", panel=_SCORES),
     "output": Option(
         Path,
         "Write CSV, LaTeX and an .html page with slices here. Default: only print.",
         ("-o", "--output"),
         metavar="FOLDER",
+        panel=OUTPUT_GROUP,
     ),
-    "slices": Option(int, "Slices on the page.", metavar="N", more={"min": 0}),
+    "slices": Option(int, "Slices on the page.", metavar="N", more={"min": 0}, panel=OUTPUT_GROUP),
     "disc": Option(
         list[str],
         "A disc or rod (mm; R: radius; of all volumes or one, of all slices or some): how sharp its edge is left. May "
         "be repeated.",
         metavar="X,Y,R[,VOLUME][,FIRST:END]",
+        panel=_SCORES,
     ),
     "device": Option(str, "Where models compute: cpu, cuda, cuda:1 ...", metavar="NAME"),
 }

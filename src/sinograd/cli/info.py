@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.cli.command import Option, command
-from sinograd.cli.options import SHARED
+from sinograd.cli.options import OUTPUT_GROUP, SHARED
 
 if TYPE_CHECKING:
     from sinograd.cli.describe import Lines
@@ -21,7 +21,12 @@ OPTIONS = {
         argument=True,
         required=True,
     ),
-    "picture": Option(Path, "Write a PNG of some projections and a sinogram, or of a volume's slices.", metavar="FILE"),
+    "picture": Option(
+        Path,
+        "Write a PNG of some projections and a sinogram, or of a volume's slices.",
+        metavar="FILE",
+        panel=OUTPUT_GROUP,
+    ),
 }
 
 

@@ -8,10 +8,12 @@ from pathlib import Path
 from sinograd.choices import ALGORITHMS, WINDOWS
 from sinograd.cli.command import Choices, Option
 from sinograd.cli.config import load_config
+from sinograd.cli.help import OTHER
+from sinograd.cli.help import OUTPUT as OUTPUT_GROUP
 
+_SCAN = "Scan"
 _PREPARATION = "Preparation of the projections"
 _VOLUME = "Volume"
-_OUTPUT = "Output"
 
 
 def _with(fact: str) -> str:
@@ -21,29 +23,35 @@ def _with(fact: str) -> str:
 
 SCAN = Option(Path, "Scan file or folder (`sinograd info` lists the formats).", metavar="SCAN", argument=True)
 GEOMETRY = Option(
-    str, "Geometry to use instead of the scan's: a .yaml file or the name of a scanner.", metavar="YAML|NAME"
+    str,
+    "Geometry to use instead of the scan's: a .yaml file or the name of a scanner.",
+    metavar="YAML|NAME",
+    panel=_SCAN,
 )
 FLAT = Option(
     str,
     "Flat fields, file or folder, instead of the scan's; two paths: before and after the scan.",
     metavar="PATH[,PATH]",
+    panel=_SCAN,
 )
-DARK = Option(str, "Images without beam, file or folder, instead of the scan's.", metavar="PATH")
-OUTPUT = Option(Path, "Volume to write.", ("-o", "--output"), metavar="FILE", required=True, panel=_OUTPUT)
-PREVIEW = Option(Path, "Also write a PNG of the middle slices.", metavar="FILE", panel=_OUTPUT)
+DARK = Option(str, "Images without beam, file or folder, instead of the scan's.", metavar="PATH", panel=_SCAN)
+OUTPUT = Option(Path, "Volume to write.", ("-o", "--output"), metavar="FILE", required=True, panel=OUTPUT_GROUP)
+PREVIEW = Option(Path, "Also write a PNG of the middle slices.", metavar="FILE", panel=OUTPUT_GROUP)
 VOXEL_MM = Option(
     float, "Voxel size. Default: detector pixel over magnification, or what the scan suggests.", metavar="MM"
 )
 SHAPE = Option(str, "Number of voxels (Y,X in 2-D). Default: covers the field of view.", metavar="Z,Y,X")
 CENTER_MM = Option(str, "Middle of the volume (X,Y in 2-D). Default: what the scan suggests or sees.", metavar="X,Y,Z")
 DEVICE = Option(str, "Where to compute: cpu, cuda, cuda:1 ...", metavar="NAME")
-FORCE = Option(bool, "Replace files that exist.", panel=_OUTPUT)
-QUIET = Option(bool, "Print warnings and errors only.", ("--quiet", "-q"), panel=_OUTPUT)
-RESUME = Option(bool, "Continue an interrupted run.", panel=_OUTPUT)
+FORCE = Option(bool, "Replace files that exist.", panel=OUTPUT_GROUP)
+QUIET = Option(bool, "Print warnings and errors only.", ("--quiet", "-q"), panel=OUTPUT_GROUP)
+RESUME = Option(bool, "Continue an interrupted run.", panel=OUTPUT_GROUP)
 ALLOW_OUTSIDE = Option(
-    bool, "Follow names in scans and volumes to files outside their folder; who made the data chose these names."
+    bool,
+    "Follow names in scans and volumes to files outside their folder; who made the data chose these names.",
+    panel=OTHER,
 )
-JSON = Option(bool, "Print the summary as one JSON object.", panel=_OUTPUT)
+JSON = Option(bool, "Print the summary as one JSON object.", panel=OUTPUT_GROUP)
 
 SHARED = {
     "preview": PREVIEW,
@@ -64,8 +72,7 @@ SHARED = {
 
 def for_scans(option: Option) -> Option:
     """The same option, of a command that takes volumes too."""
-    text = str(option.help)
-    return replace(option, help=f"Scans: {text[0].lower()}{text[1:]}", panel=None)
+    return replace(option, panel="Scans")
 
 
 def _prepare(kind: object, help: str, *flags: str, metavar: str | None = None) -> Option:
@@ -85,9 +92,10 @@ RECONSTRUCT = {
         "Options from a .yaml file, or those that made a volume; the command line has the last word.",
         ("--config",),
         metavar="FILE",
+        panel=OTHER,
         more={"callback": load_config, "is_eager": True},
     ),
-    "views": Option(str, "Views to use, END excluded. Default: all.", metavar="FIRST:END:STEP"),
+    "views": Option(str, "Views to use, END excluded. Default: all.", metavar="FIRST:END:STEP", panel=_SCAN),
     "rows": _prepare(str, "Detector rows to use. Default: all.", metavar="FIRST:END"),
     "columns": _prepare(str, "Detector columns to use. Default: all.", metavar="FIRST:END"),
     "unattenuated": _prepare(float, "Counts without object, where the scan has no reference.", metavar="COUNTS"),
@@ -97,7 +105,11 @@ RECONSTRUCT = {
     "saturation": _prepare(
         float, "Counts from which a reading is saturated. Default: the type's largest.", metavar="COUNTS"
     ),
-    "binning": _prepare(str, "Join N x N detector pixels, or ROWS,COLUMNS.", metavar="N"),
+    "binning": _prepare(
+        str,
+        "Join N x N detector pixels, or ROWS,COLUMNS, which changes the shape of the pixels where they differ.",
+        metavar="N",
+    ),
     "smallest": _prepare(float, "Smallest transmitted fraction that is trusted.", metavar="FRACTION"),
     "air": _prepare(
         str, "Columns beside the object in every view, to correct the drift of the beam.", metavar="FIRST:END"
@@ -119,12 +131,16 @@ RECONSTRUCT = {
         metavar="file|auto|PIXELS|column:N",
     ),
     "algorithm": _volume(Choices(ALGORITHMS, ("auto",)), "auto: FDK or filtered backprojection."),
-    "iterations": _volume(int, "Of an iterative algorithm. Default: its own.", metavar="N"),
+    "iterations": _volume(int, "Iterations of an iterative algorithm. Default: its own.", metavar="N"),
     "tv_strength": _volume(float, f"{_with('tv_strength')}: 2 is smoother than the default, 1.", metavar="FACTOR"),
     "non_negative": _volume(bool, f"{_with('non_negative')}: no attenuation below zero.", "--non-negative/--any-sign"),
     "window": _volume(Choices(WINDOWS), "Window of the ramp filter."),
     "cutoff": _volume(
-        float, "Cut-off of the filter, as a fraction of the Nyquist frequency.", metavar="FRACTION", min=0.0, max=1.0
+        float,
+        "Cut-off of the filter, as a fraction of the Nyquist frequency, 0 to 1.",
+        metavar="FRACTION",
+        min=0.0,
+        max=1.0,
     ),
     "truncation": _volume(
         ("none", "ellipse"),
@@ -135,7 +151,7 @@ RECONSTRUCT = {
     "center_mm": replace(CENTER_MM, panel=_VOLUME),
     "mask": _volume(bool, "Set voxels outside the field of view to zero."),
     "device": replace(DEVICE, panel=_VOLUME),
-    "page": Option(Path, "Also write an .html page to look at the volume with.", metavar="FILE", panel=_OUTPUT),
-    "center_picture": Option(Path, "Write a PNG of the search for the centre.", metavar="FILE", panel=_OUTPUT),
-    "dry_run": Option(bool, "Print what would be done, and the memory and time it takes.", panel=_OUTPUT),
+    "page": Option(Path, "Also write an .html page to look at the volume with.", metavar="FILE", panel=OUTPUT_GROUP),
+    "center_picture": Option(Path, "Write a PNG of the search for the centre.", metavar="FILE", panel=OUTPUT_GROUP),
+    "dry_run": Option(bool, "Print what would be done, and the memory and time it takes.", panel=OUTPUT_GROUP),
 }

@@ -6,8 +6,12 @@ from typing import Any
 
 from sinograd.choices import PHANTOMS
 from sinograd.cli.command import Option, command
-from sinograd.cli.options import SHARED
+from sinograd.cli.options import OUTPUT_GROUP, SHARED
 from sinograd.workflows import simulation
+
+_DOSE = "Dose and noise"
+_SCANNER = "Scanner of a phantom"
+_GRID = "Suggested grid"
 
 OPTIONS = {
     **SHARED,
@@ -17,30 +21,45 @@ OPTIONS = {
         metavar="SCAN|PHANTOM",
         argument=True,
     ),
-    "output": Option(str, "Scan to write: .h5.", ("-o", "--output"), metavar="FILE", required=True),
-    "dose": Option(float, "Dose of the new scan, in (0, 1]. Default: 1 for phantoms.", metavar="FRACTION"),
+    "output": Option(str, "Scan to write: .h5.", ("-o", "--output"), metavar="FILE", required=True, panel=OUTPUT_GROUP),
+    "dose": Option(float, "Dose of the new scan, in (0, 1]. Default: 1 for phantoms.", metavar="FRACTION", panel=_DOSE),
     "photons": Option(
         float,
         "Photons per detector pixel and view, unattenuated, at dose 1. Default: those that SCAN states, or 1e5.",
         metavar="N",
+        panel=_DOSE,
     ),
     "electronic_noise": Option(
-        float, "Standard deviation of the reading noise, in photons. Default: as SCAN states, or 0.", metavar="N"
+        float,
+        "Standard deviation of the reading noise, in photons. Default: as SCAN states, or 0.",
+        metavar="N",
+        panel=_DOSE,
     ),
     "bowtie_mm": Option(
         float,
         "Bowtie filter for a water cylinder of this radius, 0: none. Default: as SCAN states, or none.",
         metavar="RADIUS",
+        panel=_DOSE,
     ),
-    "noiseless": Option(bool, "Exact projections of a phantom."),
-    "seed": Option(int, "Seed of the noise, and of the phantom.", metavar="N"),
-    "scanner": Option(str, "Scanner or geometry .yaml. Default: fits the phantom.", metavar="NAME|FILE"),
-    "views": Option(int, "Views over the scanner's arc.", metavar="N"),
-    "detector": Option(str, "Rows and columns of the scanner's detector (C alone in 2-D).", metavar="R,C"),
-    "size_mm": Option(float, "Width of the phantom. Default: its own, or 0.9 of the field of view.", metavar="MM"),
-    "voxel_mm": Option(float, "Voxel size of the suggested grid.", metavar="MM"),
-    "shape": Option(str, "Voxels of the suggested grid.", metavar="Z,Y,X"),
-    "truth": Option(str, "Also write the phantom's voxels: .h5, .tif or .npy.", metavar="FILE"),
+    "noiseless": Option(bool, "Exact projections of a phantom.", panel=_DOSE),
+    "seed": Option(int, "Seed of the noise, and of the phantom.", metavar="N", panel=_DOSE),
+    "scanner": Option(
+        str, "Scanner or geometry .yaml. Default: fits the phantom.", metavar="NAME|FILE", panel=_SCANNER
+    ),
+    "views": Option(int, "Views over the scanner's arc.", metavar="N", panel=_SCANNER),
+    "detector": Option(
+        str,
+        "Rows and columns that the scanner's detector is divided into (C alone in 2-D). The detector stays as large as "
+        "it is, so this changes the size of the pixels, and their shape where rows and columns change differently.",
+        metavar="R,C",
+        panel=_SCANNER,
+    ),
+    "size_mm": Option(
+        float, "Width of the phantom. Default: its own, or 0.9 of the field of view.", metavar="MM", panel=_SCANNER
+    ),
+    "voxel_mm": Option(float, "Voxel size of the suggested grid.", metavar="MM", panel=_GRID),
+    "shape": Option(str, "Voxels of the suggested grid.", metavar="Z,Y,X", panel=_GRID),
+    "truth": Option(str, "Also write the phantom's voxels: .h5, .tif or .npy.", metavar="FILE", panel=OUTPUT_GROUP),
 }
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.cli.command import Option, command
-from sinograd.cli.options import SHARED
+from sinograd.cli.options import OUTPUT_GROUP, SHARED
 from sinograd.errors import InputError
 from sinograd.workflows.report import Report, opened_report
 
@@ -20,9 +20,15 @@ OPTIONS = {
     "config": Option(
         Path, "YAML file: task, data, model and when to stop.", metavar="CONFIG", argument=True, required=True
     ),
-    "output": Option(Path, "Folder of the run. Default: the file's `output`.", ("-o", "--output"), metavar="FOLDER"),
-    "resume": Option(bool, "Continue the run in the folder, to the same result."),
-    "force": Option(bool, "Replace the run in the folder."),
+    "output": Option(
+        Path,
+        "Folder of the run. Default: the file's `output`.",
+        ("-o", "--output"),
+        metavar="FOLDER",
+        panel=OUTPUT_GROUP,
+    ),
+    "resume": Option(bool, "Continue the run in the folder, to the same result.", panel=OUTPUT_GROUP),
+    "force": Option(bool, "Replace the run in the folder.", panel=OUTPUT_GROUP),
 }
 
 

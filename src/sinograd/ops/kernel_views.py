@@ -87,7 +87,7 @@ def projection_matrices(vectors: Tensor, divergent: bool, detector: Sequence[int
     origin, ray = (source, first - source) if divergent else (first, source)
     try:
         inverse = torch.linalg.inv(torch.stack([u, v, ray], dim=2))
-    except torch.linalg.LinAlgError as error:
+    except torch.linalg.LinAlgError as error:  # pyright: ignore[reportPrivateImportUsage]
         raise InputError("the geometry cannot be used: its lengths differ by too many powers of ten") from error
     matrices = torch.cat([inverse, -(inverse @ origin[:, :, None])], dim=2)
     if not divergent:
