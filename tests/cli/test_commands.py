@@ -231,6 +231,19 @@ def test_no_arguments_show_the_help(sinograd: Any) -> None:
         (("draw",), "No such command 'draw' (sinograd --help lists the options)"),
         (("info",), "Missing argument 'SCAN' (sinograd info --help lists the options)"),
         (("info", "--xyz"), "No such option: --xyz (sinograd info --help lists the options)"),
+        (
+            ("reconstruct", "a.h5", "--itertions", "5"),
+            "No such option: --itertions; did you mean --iterations? (sinograd reconstruct --help lists the options)",
+        ),
+        (
+            ("reconstruct", "a.h5", "--voxel-size=1"),
+            "No such option: --voxel-size; did you mean --voxel-mm? (sinograd reconstruct --help lists the options)",
+        ),
+        (
+            ("info", "a.h5", "--sod", "60"),
+            "No such option: --sod; source_to_origin is in the YAML file that --geometry names "
+            "(sinograd info --help lists the options)",
+        ),
     ],
 )
 def test_wrong_usage_is_one_line(sinograd: Any, arguments: tuple[str, ...], message: str) -> None:

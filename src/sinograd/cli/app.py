@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from sinograd.cli.errors import BAD_INPUT, reported_code, say
 from sinograd.cli.help import Command, list_help
+from sinograd.cli.near_options import is_unknown_option, unknown_option
 from sinograd.files.inputs import inputs
 from sinograd.interrupts import raised_as_interrupts
 
@@ -95,7 +96,9 @@ class _Commands(TyperGroup):
                 error.show()
             else:
                 command = "sinograd" if error.ctx is None else error.ctx.command_path
-                message = error.format_message().replace("Value error, ", "").rstrip(".")
+                known = not is_unknown_option(error)
+                message = error.format_message().replace("Value error, ", "") if known else unknown_option(error)
+                message = message.rstrip(".")
                 say(f"error: {message} ({command} --help lists the options)")
             sys.exit(BAD_INPUT)
         except (Exception, KeyboardInterrupt) as error:

@@ -77,7 +77,7 @@ def near_keys(key: object, known: Iterable[str]) -> list[str]:
     same = [name for name in known if _squashed(name.rpartition(".")[2]) == word]
     if same:
         return same
-    texts = ALIASES.get(word, [])
+    texts = words_of_others(word)
     named = [found for text in texts if (found := _found(text, known)) is not None]
     if named and texts[0].startswith('"'):
         return [texts[0].strip('"').replace("KEY", str(key))]
@@ -86,6 +86,11 @@ def near_keys(key: object, known: Iterable[str]) -> list[str]:
     by_word = {_squashed(name.rpartition(".")[2]): name for name in known}
     close = difflib.get_close_matches(word, by_word, n=1, cutoff=_LEAST_SIMILAR)
     return [by_word[close[0]]] if close else []
+
+
+def words_of_others(key: object) -> list[str]:
+    """The keys of ours that a word of another program or paper stands for; none for other words."""
+    return ALIASES.get(_squashed(str(key)[:_LONGEST]), [])
 
 
 def did_you_mean(keys: Collection[object], known: Iterable[str]) -> str:

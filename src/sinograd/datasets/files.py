@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from sinograd.data.volume import Volume
 from sinograd.datasets.pairs import PairedVolume, Unit
 from sinograd.datasets.spec import Padding, PairFiles, Volumes
-from sinograd.errors import ConfigError, InputError, MissingFileError
+from sinograd.errors import ConfigError, InputError, MissingFileError, UnitWarning
 from sinograd.io import open_volume
 from sinograd.io.volumes.dicom.series import is_dicom_folder, read_series
 
@@ -19,12 +20,15 @@ def open_pair_volume(path: Path, unit: Unit, padding: Padding = "air") -> Volume
     """A lazy volume in `unit`: of a file, or a folder with one series of DICOM slices.
 
     Raises:
-        FileNotFoundError, ValueError: as `open_volume` and `read_series`; DICOM slices are in HU and nothing else.
+        FileNotFoundError, ValueError: as `open_volume` and `read_series`; DICOM slices that are in HU, as another unit.
     """
     if is_dicom_folder(path):
-        if unit != "HU":
-            raise InputError(f"{path}: DICOM slices are in HU, the unit was given as {unit}")
-        return read_series(path, padding=padding).volume
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UnitWarning)  # it is stated here
+            volume = read_series(path, padding=padding).volume
+        if volume.unit not in (None, unit):
+            raise InputError(f"{path}: DICOM slices are in {volume.unit}, the unit was given as {unit}")
+        return volume.with_unit(unit)
     return open_volume(path, unit=unit).as_slices()
 
 

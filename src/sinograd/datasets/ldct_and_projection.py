@@ -120,6 +120,8 @@ def _series(patient: Patient, which: str, root: Path, spec: LdctAndProjection) -
     given = patient.low if which == _LOW else patient.full
     folder = _find(root / patient.id, which) if given is None else given
     series = read_series(folder, padding=spec.padding)
+    if series.unit != "HU":
+        raise InputError(f"{folder}: its slices are not in HU, as RescaleType says")
     if patient.slices is not None and series.shape[0] != patient.slices:
         raise InputError(
             f"{folder} holds {series.shape[0]} slices, the split tells of {patient.slices}: an incomplete download?"

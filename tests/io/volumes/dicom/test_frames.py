@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from pydicom.dataset import FileMetaDataset
 from pydicom.uid import EnhancedCTImageStorage, ExplicitVRLittleEndian, generate_uid
 
 from dicom_slices import tissue, write_slices
-from sinograd.errors import ScanWarning
+from sinograd.errors import ScanWarning, UnitWarning
 from sinograd.io import open_volume, read_series, read_volume, write_series, write_volume
 
 AXIAL = [1, 0, 0, 0, 1, 0]
@@ -27,7 +28,9 @@ def item(**tags: object) -> list[Dataset]:
     return [held]
 
 
-def write_enhanced(path: Path, hounsfield: np.ndarray, orientation: list[float], *, shared: bool) -> None:
+def write_enhanced(
+    path: Path, hounsfield: np.ndarray, orientation: list[float], *, shared: bool, kind: str | None = "HU"
+) -> None:
     """Frames in a shuffled order, 2 mm apart along the normal, each with its own rescale."""
     header = Dataset()
     header.file_meta = FileMetaDataset()
@@ -44,7 +47,7 @@ def write_enhanced(path: Path, hounsfield: np.ndarray, orientation: list[float],
         slope, intercept = RESCALES[index]
         group = Dataset()
         group.PlanePositionSequence = item(ImagePositionPatient=(np.array([-3.0, 4, 5]) + 2 * index * normal).tolist())
-        group.PixelValueTransformationSequence = item(RescaleSlope=slope, RescaleIntercept=intercept, RescaleType="HU")
+        group.PixelValueTransformationSequence = item(RescaleSlope=slope, RescaleIntercept=intercept, RescaleType=kind)
         if not shared:
             group.PlaneOrientationSequence, group.PixelMeasuresSequence = plane, measures
         groups.append(group)
@@ -73,6 +76,15 @@ def test_frames_by_position(shared: bool, tmp_path: Path) -> None:
     series = read_series(tmp_path)
     with pytest.raises(ValueError, match="files of several frames are not written as DICOM"):
         write_series(series.read(0, 4), tmp_path / "out", series, derivation="nothing")
+
+
+@pytest.mark.parametrize(("kind", "unit"), [("HU", "HU"), (None, "HU"), ("US", None)])
+def test_the_unit_is_the_stated_one(kind: str | None, unit: str | None, tmp_path: Path) -> None:
+    write_enhanced(tmp_path / "ct.dcm", 2 * np.rint(tissue() / 2), AXIAL, shared=True, kind=kind)
+    with nullcontext() if unit else pytest.warns(UnitWarning, match="the unit of its values is not known"):
+        volume = read_volume(tmp_path / "ct.dcm")
+    assert volume.unit == unit
+    np.testing.assert_array_equal(volume.values.numpy(), 2 * np.rint(tissue() / 2))
 
 
 def test_damaged_groups(tmp_path: Path) -> None:

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dicom_slices import tissue, write_slices
-from sinograd.errors import ScanWarning
+from sinograd.errors import ScanWarning, UnitWarning
+from sinograd.io import read_volume, write_series
 from sinograd.io.volumes.dicom.series import is_dicom_folder, read_series
 
 
@@ -51,6 +52,22 @@ def test_sagittal_slices_keep_their_own_axes(tmp_path: Path) -> None:
     # normal = (0, 1, 0) x (0, 0, -1) = (-1, 0, 0): the slices come in falling x
     assert torch.equal(series.read(0, 3), torch.from_numpy(image[::-1].copy()).float())
     assert series.orientation == (0, 1, 0, 0, 0, -1)
+
+
+@pytest.mark.parametrize("kind", ["US", "MGML", "OD"])
+def test_values_that_are_no_hounsfield_units(tmp_path: Path, kind: str) -> None:
+    """They are read as they are stored, padding too, and derived slices say the same."""
+    image = tissue().copy()
+    image[0, 0, 0] = -3000
+    write_slices(tmp_path / "in", image, intercept=-4096, bits=16, tags={"RescaleType": kind})
+    with pytest.warns(UnitWarning, match=rf"in: RescaleType is '{kind}'.*, not HU: the unit of its values is not"):
+        series = read_series(tmp_path / "in")
+    assert series.unit is series.volume.unit is None
+    assert torch.equal(series.read(0, len(image)), torch.from_numpy(image).float())
+    write_series(series.read(0, len(image)) + 5, tmp_path / "out", series, derivation="5 more")
+    with pytest.warns(UnitWarning):
+        again = read_volume(tmp_path / "out")
+    assert again.unit is None and torch.equal(again.values, torch.from_numpy(image).float() + 5)
 
 
 @settings(max_examples=12)
@@ -102,7 +119,7 @@ def test_a_tilted_gantry_warns(tmp_path: Path) -> None:
             "ImageOrientationPatient 0, 1, 0, 1, 0, 0 differs",
         ),
         ({"RescaleSlope": None}, "no RescaleSlope and RescaleIntercept: its values are no Hounsfield units"),
-        ({"RescaleType": "US"}, "RescaleType is 'US', expected HU"),
+        ({"each RescaleType": ["HU", "HU", "US", "HU"]}, "RescaleType is HU, US: all slices of a series must have the"),
         ({"RescaleSlope": 0}, "RescaleSlope 0.* give no values"),
         ({"ImagePositionPatient": None}, "has no usable ImagePositionPatient"),
         ({"PixelSpacing": None}, "has no usable PixelSpacing"),
@@ -184,5 +201,10 @@ def test_real_slices(shared_data: Path, tmp_path: Path, name: str) -> None:
 
 def test_real_enhanced_file(shared_data: Path, tmp_path: Path) -> None:
     (tmp_path / "enhanced.dcm").write_bytes((shared_data / "dicom" / "eCT_Supplemental.dcm").read_bytes())
-    with pytest.raises(ValueError, match=r"enhanced.dcm, frame 1: RescaleType is 'US', expected HU"):
-        read_series(tmp_path)
+    with pytest.warns(UnitWarning, match=r"enhanced.dcm: RescaleType is 'US' \(unspecified\), not HU: the unit of its"):
+        series = read_series(tmp_path / "enhanced.dcm")
+    stored = pydicom.dcmread(tmp_path / "enhanced.dcm").pixel_array.astype(np.float32)
+    assert series.volume.unit is None
+    assert float(series.volume.values.double().sum()) == float((stored - 1024).sum(dtype=np.float64))
+    with pytest.warns(ScanWarning, match="against the world's x and z"):  # the unit is stated, and no news
+        assert read_volume(tmp_path / "enhanced.dcm", unit="HU").unit == "HU"

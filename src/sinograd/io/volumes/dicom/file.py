@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.config.regular_files import check_regular
-from sinograd.config.shown import shown
 from sinograd.errors import InputError, OutOfMemory
 
 if TYPE_CHECKING:
@@ -152,16 +151,18 @@ def _check_pixels(header: Dataset, path: Path) -> None:
 
 
 def rescale(header: Dataset, path: Path) -> tuple[float, float]:
-    """Slope and intercept from stored values to HU; ValueError where there are none."""
+    """Slope and intercept from stored values to those of `unit_of`; ValueError where there are none."""
     slope, intercept = header.get("RescaleSlope"), header.get("RescaleIntercept")
     if slope is None or intercept is None:
         raise InputError(f"{path} has no RescaleSlope and RescaleIntercept: its values are no Hounsfield units")
-    kind = str(header.get("RescaleType") or "HU")
-    if kind != "HU":
-        raise InputError(f"{path}: RescaleType is {shown(kind)}, expected HU")
     if not math.isfinite(float(slope)) or float(slope) == 0 or not math.isfinite(float(intercept)):
         raise InputError(f"{path}: RescaleSlope {slope} and RescaleIntercept {intercept} give no values")
     return float(slope), float(intercept)
+
+
+def rescale_type(header: Dataset) -> str:
+    """What rescaled values are: HU, US (unspecified) ...; HU where nothing is said, as DICOM has it for CT images."""
+    return str(header.get("RescaleType") or "HU").strip().upper()[:16]
 
 
 def padded(header: Dataset, stored: np.ndarray) -> np.ndarray:
@@ -176,7 +177,7 @@ def padded(header: Dataset, stored: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Frame:
-    """One of the frames of a file: its number from 0, and how its stored values become HU."""
+    """One of the frames of a file: its number from 0, and how its stored values become those that they stand for."""
 
     number: int
     slope: float
@@ -185,7 +186,7 @@ class Frame:
 
 @dataclass(frozen=True)
 class Slice:
-    """What the header of one file tells; lengths in mm."""
+    """What the header of one file tells; lengths in mm. kind: its RescaleType."""
 
     path: Path
     series: str
@@ -194,6 +195,7 @@ class Slice:
     position: tuple[float, ...]
     orientation: tuple[float, ...]
     metadata: dict[str, Any]
+    kind: str = "HU"
     frame: Frame | None = None
 
     @staticmethod
@@ -217,7 +219,7 @@ class Slice:
         if min(size) < 1 or 2 * size[0] * size[1] > _MOST_PACKED * path.stat().st_size:
             raise InputError(f"{path} is damaged: {size[0]} x {size[1]} pixels in {path.stat().st_size:,} bytes")
         series = str(header.get("SeriesInstanceUID", ""))
-        return Slice(path, series, size, pixel, position, orientation, metadata_of(header))
+        return Slice(path, series, size, pixel, position, orientation, metadata_of(header), rescale_type(header))
 
     @property
     def axes(self) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

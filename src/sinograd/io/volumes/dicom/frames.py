@@ -15,7 +15,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.errors import InputError
-from sinograd.io.volumes.dicom.file import Frame, Slice, check_slice, decoding, metadata_of, read_file, rescale
+from sinograd.io.volumes.dicom.file import (
+    Frame,
+    Slice,
+    check_slice,
+    decoding,
+    metadata_of,
+    read_file,
+    rescale,
+    rescale_type,
+)
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -72,7 +81,7 @@ def fill_frames(
     frames: Sequence[Frame],
     finish: Callable[[np.ndarray, np.ndarray, Any], None],
 ) -> None:
-    """Fill `values` [n, Y, X] with the frames in HU; `finish` gets each, its stored numbers and tags of padding."""
+    """Fill `values` [n, Y, X] with the frames; `finish` gets each, its stored numbers and tags of padding."""
     from pydicom.pixels.utils import iter_pixels
 
     place = 0
@@ -140,5 +149,6 @@ def _frame(header: Dataset, flat: Dataset, number: int, path: Path, metadata: di
         position,
         orientation,
         {**metadata, **more},
+        rescale_type(flat),
         Frame(number, slope, intercept),
     )

@@ -4,11 +4,12 @@ Slices are sorted by position along the normal of their plane, whatever their na
 volume are the series' own: x along rows, y down columns, z along the normal; for axial slices of a patient on the back
 these are DICOM's x (to the left), y (to the back) and z (to the head). As a file of a volume (`read_volume`) a series
 is read along these axes of the patient, unless it is oblique. HU = stored value x RescaleSlope +
-RescaleIntercept.
+RescaleIntercept; where RescaleType says that this is something else (US: unspecified), the unit is not known.
 
 Scanners mark what they did not measure (outside the round field of view) by a PixelPaddingValue, often -2000, which
 the rescale then moves to -3024; other files have such values without the tag. With padding="air" all that the tag marks
-and everything at or below -2000 HU is read as -1000 HU; with "keep" values are read as they are stored.
+and everything at or below -2000 HU is read as -1000 HU; with "keep", and where the unit is not known, values are read
+as they are stored.
 """
 
 from __future__ import annotations
@@ -25,9 +26,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.config.shown import shown, some
 from sinograd.data.units import AIR as _AIR
 from sinograd.data.volume import Volume
-from sinograd.errors import FormatError, InputError, InputIndexError, MissingFileError, NotAFolderError, ScanWarning
+from sinograd.errors import (
+    FormatError,
+    InputError,
+    InputIndexError,
+    MissingFileError,
+    NotAFolderError,
+    ScanWarning,
+    UnitWarning,
+)
 from sinograd.geometry import Grid
 from sinograd.io.storage.tiff import natural_order
 from sinograd.io.volumes.dicom.file import (
@@ -65,6 +75,7 @@ class DicomSeries:
         padding: see the module.
         metadata: what the files tell (manufacturer, kernel, voltage ...).
         frames: of files with several frames (enhanced CT) that of each slice; else none.
+        unit: "HU", or None where the files say that their values are something else.
     """
 
     files: tuple[Path, ...]
@@ -73,6 +84,7 @@ class DicomSeries:
     padding: Padding = "air"
     metadata: Mapping[str, Any] = field(default_factory=dict)
     frames: tuple[Frame, ...] = ()
+    unit: str | None = "HU"
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -91,13 +103,13 @@ class DicomSeries:
 
     @property
     def volume(self) -> Volume:
-        """The series as a volume in HU, whose `source` it is; slices are read when they are needed."""
+        """The series as a volume, whose `source` it is; slices are read when they are needed."""
         metadata = {name: value for name, value in self.metadata.items() if name != "PatientID"}
         record = {"source": "DICOM slices", "metadata": metadata}
-        return Volume(self, self.grid, "HU", record, self.files[0].parent)
+        return Volume(self, self.grid, self.unit, record, self.files[0].parent)
 
     def read(self, first: int, end: int) -> Tensor:
-        """Slices first to end - 1 in HU, float32; ValueError naming the file that is damaged."""
+        """Slices first to end - 1 in `unit`, float32; ValueError naming the file that is damaged."""
         if not 0 <= first <= end <= len(self.files):
             raise InputIndexError(f"slices {first} to {end} asked for, the series has {len(self.files)}")
         values = np.empty((end - first, *self.shape[1:]), np.float32)
@@ -106,12 +118,23 @@ class DicomSeries:
             return torch.from_numpy(values)
         for image, path in zip(values, self.files[first:end], strict=True):
             with decoding(path):
-                _fill(image, path, self.padding)
+                self._fill(image, path)
         return torch.from_numpy(values)
 
     def _finish(self, image: np.ndarray, stored: np.ndarray, header: Any) -> None:
-        if self.padding == "air":
+        if self.padding == "air" and self.unit == "HU":
             image[padded(header, stored) | (image <= NOTHING)] = AIR
+
+    def _fill(self, image: np.ndarray, path: Path) -> None:
+        """The values of a file of one slice."""
+        header = read_file(path)
+        stored = stored_values(header, path)
+        if stored.shape != image.shape:
+            raise InputError(f"{path} changed since it was opened: {stored.shape} != {image.shape}")
+        slope, intercept = rescale(header, path)
+        np.multiply(stored, np.float32(slope), out=image, casting="unsafe")
+        image += np.float32(intercept)
+        self._finish(image, stored, header)
 
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.shape))
@@ -124,7 +147,7 @@ class Dicom(VolumeFormat):
     suffixes = ("", ".dcm")
     folder = None
     keeps = frozenset({"unit"})
-    unit_place = "always HU: RescaleSlope and RescaleIntercept"
+    unit_place = "RescaleType: HU, as without one; anything else is not known"
 
     def matches(self, path: Path, head: bytes) -> bool:
         """A folder that holds a DICOM file, or a file of several frames."""
@@ -141,10 +164,10 @@ def read_series(folder: str | os.PathLike[str], *, padding: Padding = "air") -> 
     Raises:
         FileNotFoundError, NotADirectoryError: no such folder.
         ValueError: naming folder or file: no DICOM files, several series, slices of different size, orientation or
-            pixel size, missing or repeated slices, no position, pixel size or rescale, several frames in a file, or
-            values that are not HU.
+            pixel size, missing or repeated slices, no position, pixel size or rescale, or several frames in a file.
 
     Warns:
+        UnitWarning: the files say that their values are no HU; `unit` is None.
         ScanWarning: slices are shifted against each other within their planes (a tilted gantry).
     """
     folder = Path(folder)
@@ -183,7 +206,8 @@ def series_of(files: Sequence[Path], name: str | os.PathLike[str], *, padding: P
     frames = tuple(one.frame for one in slices if one.frame is not None)
     if 0 < len(frames) < len(slices):
         raise InputError(f"{name} holds files of one slice and of several frames: expected one kind")
-    return DicomSeries(tuple(one.path for one in slices), grid, first.orientation, padding, first.metadata, frames)
+    paths = tuple(one.path for one in slices)
+    return DicomSeries(paths, grid, first.orientation, padding, first.metadata, frames, _unit(slices, name))
 
 
 def along_patient(series: DicomSeries, name: Path) -> Volume:
@@ -212,7 +236,7 @@ def along_patient(series: DicomSeries, name: Path) -> Volume:
     spacing = tuple(series.spacing[axis] for axis in orientation.axes)
     center = (direction @ np.array(series.grid.center)).tolist()
     grid = Grid(orientation.shape(series.shape), spacing, center)
-    return Volume(TurnedSource(series, orientation), grid, "HU", volume.provenance, volume.file)
+    return Volume(TurnedSource(series, orientation), grid, series.unit, volume.provenance, volume.file)
 
 
 def dicom_files(folder: Path) -> list[Path]:
@@ -225,19 +249,6 @@ def is_dicom_folder(path: str | os.PathLike[str]) -> bool:
     """Whether a path is a folder with DICOM slices in it."""
     path = Path(path)
     return path.is_dir() and any(is_dicom(file) for file in path.iterdir() if file.is_file())
-
-
-def _fill(image: np.ndarray, path: Path, padding: Padding) -> None:
-    """The values of a file in HU."""
-    header = read_file(path)
-    stored = stored_values(header, path)
-    if stored.shape != image.shape:
-        raise InputError(f"{path} changed since it was opened: {stored.shape} != {image.shape}")
-    slope, intercept = rescale(header, path)
-    np.multiply(stored, np.float32(slope), out=image, casting="unsafe")
-    image += np.float32(intercept)
-    if padding == "air":
-        image[padded(header, stored) | (image <= NOTHING)] = AIR
 
 
 def _check_one_series(slices: Sequence[Slice], name: str | os.PathLike[str]) -> None:
@@ -265,6 +276,23 @@ def _check_same(first: Slice, other: Slice) -> None:
                 f"{other.path}: {what} {_text(two)} differs from {_text(one)} in {first.path.name}: "
                 "all slices of a series must have the same"
             )
+
+
+def _unit(slices: Sequence[Slice], name: str | os.PathLike[str]) -> str | None:
+    """HU where all slices are in it; else None, with a UnitWarning. InputError where only some are."""
+    kinds = list(dict.fromkeys(one.kind for one in slices))
+    if kinds == ["HU"]:
+        return "HU"
+    if len(kinds) > 1:
+        raise InputError(f"{name}: RescaleType is {some(kinds)}: all slices of a series must have the same")
+    unspecified = " (unspecified)" if kinds == ["US"] else ""
+    warnings.warn(
+        f"{name}: RescaleType is {shown(kinds[0])}{unspecified}, not HU: the unit of its values is not known; state it "
+        "if you know it (`unit`)",
+        UnitWarning,
+        stacklevel=4,
+    )
+    return None
 
 
 def _slice_distance(slices: Sequence[Slice], name: str | os.PathLike[str]) -> float:

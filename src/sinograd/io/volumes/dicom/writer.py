@@ -96,7 +96,7 @@ def write_series(
     label: str = "denoised",
     force: bool = False,
 ) -> None:
-    """Write a volume [Z, Y, X] in HU as a series derived from `source`; see the module for what changes.
+    """Write a volume [Z, Y, X], in the unit of `source`, as a series derived from it; see the module for what changes.
 
     Args:
         volume: the slices in the order of the source's.
@@ -127,7 +127,7 @@ def write_series(
         for image, file in zip(volume.detach().cpu(), source.files, strict=True):
             header = read_file(file)
             with decoding(file):
-                limited += _replace_pixels(header, image.double().numpy(), file)
+                limited += _replace_pixels(header, image.double().numpy(), file, source.unit)
                 _describe(header, series_uid, derivation, label, now)
             _save(header, folder / file.name, file)
     if limited:
@@ -157,8 +157,8 @@ def _needed(series: DicomSeries) -> int:
     return sum(2 * series.shape[1] * series.shape[2] + min(file.stat().st_size, 1 << 16) for file in series.files)
 
 
-def _replace_pixels(header: Dataset, image: np.ndarray, file: Path) -> int:
-    """New pixels from HU; how many had to be limited."""
+def _replace_pixels(header: Dataset, image: np.ndarray, file: Path, unit: str | None) -> int:
+    """New pixels from values in the source's unit; how many had to be limited."""
     old = stored_values(header, file)
     if old.shape != image.shape:
         raise InputError(f"{file} changed since it was opened: {old.shape} != {image.shape}")
@@ -166,7 +166,9 @@ def _replace_pixels(header: Dataset, image: np.ndarray, file: Path) -> int:
     values = np.rint((image - intercept) / slope)
     low, high = _limits(header)
     # the untouched padding of files that have no tag for it
-    nothing = padded(header, old) | (old * slope + intercept <= NOTHING)
+    nothing = padded(header, old)
+    if unit == "HU":
+        nothing |= old * slope + intercept <= NOTHING
     limited = int((((values < low) | (values > high)) & ~nothing).sum())
     stored = np.where(nothing, old, values.clip(low, high)).astype(old.dtype.newbyteorder("<"))
     if header.BitsAllocated != 8 * stored.itemsize:
