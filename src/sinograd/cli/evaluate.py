@@ -177,6 +177,8 @@ def evaluate_files(request: EvaluateRequest, report: Report) -> Scores:
     # Before the volumes are looked for: an unknown name is found at once.
     _protocol(request, "HU")
     pairs = _pairs(request, report)
+    if request.output is not None:
+        check_results_folder(request.output, force=request.force)  # now against all files of the pairs
     scores = run(
         methods,
         pairs,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
-from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from sinograd.evaluation.page import save_report
 from sinograd.evaluation.scores import Scores
 from sinograd.evaluation.tables import differences_csv, latex, summary_csv, volumes_csv
 from sinograd.files.commit import settle
-from sinograd.io.storage.atomic import check_destination, replacing_files, replacing_folder
+from sinograd.io.storage.atomic import check_destination, replacing_results
 
 FILES = {
     "volumes.csv": volumes_csv,
@@ -67,21 +66,9 @@ def write_results(
     """
     path = check_results_folder(folder, force=force)
     record = make_provenance("sinograd evaluate", options, protocol=scores.protocol.details(), device=scores.device)
-    with _replacing_results(path, force) as made:
+    with replacing_results(path, RESULTS, force=force) as made:
         for name, text in FILES.items():
             (made / name).write_text(text(scores), encoding="utf-8")
         save_report(scores, made / PAGE, title=title, details=details)
         (made / PROVENANCE).write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
     return path
-
-
-def _replacing_results(path: Path, force: bool) -> AbstractContextManager[Path]:
-    """A temporary folder for all results: it takes the name, or its files theirs in a folder that holds others, too."""
-    if path.is_dir() and any(path.iterdir()) and not _is_results(path):
-        return replacing_files(path, RESULTS, force=force)
-    return replacing_folder(path, ours=_is_results, force=force or not path.is_dir() or not any(path.iterdir()))
-
-
-def _is_results(folder: Path) -> bool:
-    """Whether a folder holds results and nothing else."""
-    return all(entry.name in RESULTS for entry in folder.iterdir())

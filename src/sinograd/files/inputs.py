@@ -8,6 +8,7 @@ Every writer of the package asks it before it begins, and again before the outpu
 from __future__ import annotations
 
 import os
+import stat
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -49,7 +50,7 @@ class Inputs:
                 return path
             if full in path.parents or named in path.parents:
                 return path
-        return next((folder for folder in self.wholes if folder in full.parents), None)
+        return next((folder for folder in self.wholes if folder in full.parents or _holds(folder, output)), None)
 
 
 _INPUTS: ContextVar[tuple[Inputs, ...]] = ContextVar("inputs", default=())
@@ -134,6 +135,18 @@ def _full(path: Path) -> Path:
 def _named(path: Path) -> Path:
     """The place of the name itself, where it is a link."""
     return _full(path.parent) / path.name if path.name not in ("", "..") else _full(path)
+
+
+def _holds(folder: Path, path: Path) -> bool:
+    """Whether a file is one of a folder, too, under a second name (a hard link)."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return False
+    if not stat.S_ISREG(status.st_mode) or status.st_nlink < 2:
+        return False
+    here = status.st_dev, status.st_ino
+    return any(_identity(Path(place, name)) == here for place, _, names in os.walk(folder) for name in names)
 
 
 def _identity(path: Path) -> tuple[int, int] | None:

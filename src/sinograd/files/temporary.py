@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 _NAME = re.compile(r"\.sinograd-([0-9a-f]{8})-(\d+)-([0-9a-f]{8})-([0-9a-f]{16})\.(partial|old|journal)(\..*)?")
+_ENDED = {"Z", "X", "x"}  # states of a process that runs no more, though its parent has not asked for its end yet
 _SUFFIX = 16  # characters that a temporary file has of the name's end, for libraries that go by it
 
 
@@ -107,9 +108,12 @@ def _is_dead(host: str, pid: str, start: str) -> bool:
         os.kill(number, 0)
     except ProcessLookupError:
         return True
+    except PermissionError:  # someone else's
+        pass
     except (OSError, OverflowError) as error:
         return isinstance(error, OverflowError) or error.errno == errno.EINVAL
-    return _start(number) != start
+    state, began = _state_and_start(number)
+    return state in _ENDED or began != start
 
 
 @functools.lru_cache(maxsize=8)
@@ -128,12 +132,17 @@ def _host() -> str:
 
 def _start(pid: int) -> str:
     """When a process started, in a digest: clock ticks since the boot, and which boot it was."""
+    return _state_and_start(pid)[1]
+
+
+def _state_and_start(pid: int) -> tuple[str, str]:
     try:
         status = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         boot = Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii")
     except OSError:
-        return _digest("")
-    return _digest(f"{boot.strip()} {status.rpartition(')')[2].split()[19]}")
+        return "", _digest("")
+    fields = status.rpartition(")")[2].split()
+    return fields[0], _digest(f"{boot.strip()} {fields[19]}")
 
 
 def _digest(text: str) -> str:

@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from sinograd.errors import FormatError, MissingFileError, ScanWarning
+from sinograd.files.inputs import noted
 
 MAX_BYTES, MOST_ANGLES = 16 << 20, 1_000_000
 _COMMENT = re.compile(r"(#|%|!|//).*")
@@ -83,7 +84,7 @@ def _lines(path: Path) -> list[tuple[int, str]]:
     if path.stat().st_size > MAX_BYTES:
         raise FormatError(f"{path} has {path.stat().st_size:,} bytes, a file of angles at most {MAX_BYTES:,}")
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        text = noted(path).read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise FormatError(f"{path} is no text: expected angles in degrees, one a line") from None
     lines = [(number, _COMMENT.sub("", line).strip()) for number, line in enumerate(text.splitlines(), 1)]

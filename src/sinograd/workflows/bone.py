@@ -7,6 +7,7 @@ import math
 import os
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -61,7 +62,7 @@ def measure_bone(
     Raises:
         UnitError: a volume that is not in mg/cm3, and no `density`.
         InputError, FileError: wrong values or files, before anything is written.
-        Stopped: an interrupt; maps that are done stay.
+        Stopped: an interrupt; nothing is written, and old results stay.
     """
     arguments = dict(locals())
     return run_bone(BoneRequest.of(arguments), report).analysis
@@ -122,9 +123,9 @@ class MeasuredBone:
 
 
 def run_bone(request: BoneRequest, report: Report | str | bool | None) -> MeasuredBone:
-    """Read, check, measure; each map is written when it is made, tables and page at the end."""
+    """Read, check, measure; each map is written when it is made; all files take their names at the end."""
     texts: list[str] = []
-    with job(report, "maps that are done were kept") as position, recorded_warnings(texts, position):
+    with job(report, "no results were written") as position, recorded_warnings(texts, position):
         return _run(request, position, texts)
 
 
@@ -138,67 +139,83 @@ def _run(request: BoneRequest, report: Report, texts: list[str]) -> MeasuredBone
     report.stage("reading", 0)
     volume = _calibrated(_opened(request.volume, request.unit), request.density)
     mask = None if request.mask is None else _opened(request.mask, "1", stated=False)
+    _check_output(request)  # against all files that these two consist of
     options = {f.name: getattr(request, f.name) for f in dataclasses.fields(request)}
     options |= {"volume": request.name, "mask": None if mask is None else mask.name}
     record = make_provenance("sinograd bone", options, input={"provenance": volume.provenance}, warnings=texts)
     volume = volume.as_slices().load()
     mask = None if mask is None else mask.as_slices().load()
-    output = _Output(request, volume, mask, record)
-    analysis = analyse(
-        volume,
-        request.threshold,
-        diameter=request.diameter,
-        mask=mask,
-        softness=request.softness,
-        largest_mm=request.largest_mm,
-        receive=output.receive,
-        progress=report.stage("measuring", 0, "steps"),
-    )
-    remarks = tuple(notes(analysis, output.region))
-    output.finish(analysis, remarks)
-    return MeasuredBone(analysis, remarks, tuple(output.files), time.perf_counter() - start)
+    with _results(request) as folder:
+        output = _Output(request, folder, volume, mask, record)
+        analysis = analyse(
+            volume,
+            request.threshold,
+            diameter=request.diameter,
+            mask=mask,
+            softness=request.softness,
+            largest_mm=request.largest_mm,
+            receive=output.receive,
+            progress=report.stage("measuring", 0, "steps"),
+        )
+        remarks = tuple(notes(analysis, output.region))
+        output.finish(analysis, remarks)
+    files = tuple(request.output / name for name in output.names) if request.output is not None else ()
+    return MeasuredBone(analysis, remarks, files, time.perf_counter() - start)
+
+
+def _results(request: BoneRequest) -> AbstractContextManager[Path | None]:
+    """A temporary folder whose files become those of the output at the end, in the place of an older run's."""
+    from sinograd.io.storage.atomic import replacing_results
+
+    if request.output is None:
+        return nullcontext()
+    names, others = _names(request), () if request.diameter else tuple(f"{name}.h5" for name in _LOCAL)
+    return replacing_results(request.output, names, force=request.force, stale=others if request.force else ())
 
 
 class _Output:
-    """The folder of a request, if it has one, and the pictures of its page."""
+    """The files of a request that has a folder, made in another one, and the pictures of its page."""
 
-    def __init__(self, request: BoneRequest, volume: Volume, mask: Volume | None, record: dict[str, Any]) -> None:
-
-        self.request, self.grid, self.record = request, volume.grid, record
+    def __init__(
+        self,
+        request: BoneRequest,
+        folder: Path | None,
+        volume: Volume,
+        mask: Volume | None,
+        record: dict[str, Any],
+    ) -> None:
+        self.request, self.folder, self.grid, self.record = request, folder, volume.grid, record
         self.region, self.middle = math.prod(volume.shape), [n // 2 for n in volume.shape]
         if mask is not None:
             places = (mask.values > 0).nonzero()
             self.region = len(places)
             self.middle = places.double().mean(0).nan_to_num().round().int().tolist()
-        self.files: list[Path] = []
+        self.names: list[str] = []
         self.pictures: list[MapPicture] = []
-        if request.output is not None:
+        if folder is not None:
             self._keep("Density", "mg/cm3", volume.values)
 
     def receive(self, made: BoneMap) -> None:
         """Write a map, and keep the planes of its picture."""
-        if self.request.output is None:
+        if self.folder is None:
             return
         from sinograd.data import Volume
         from sinograd.io import write_volume
 
-        self.request.output.mkdir(exist_ok=True)
-        path = self.request.output / f"{made.name}.h5"
+        name = f"{made.name}.h5"
         # Volumes have no unit of length: their record says mm.
         unit = None if made.unit == "mm" else made.unit
         record = {**self.record, "quantity": made.title, "quantity_unit": made.unit, "empty": made.empty}
-        write_volume(Volume(made.values, self.grid, unit, record), path, force=self.request.force)
-        self.files.append(path)
+        write_volume(Volume(made.values, self.grid, unit, record), self.folder / name)
+        self.names.append(name)
         self._keep(made.title, made.unit, made.values)
 
     def finish(self, analysis: BoneAnalysis, remarks: Sequence[str]) -> None:
         """Tables and page."""
-        folder = self.request.output
-        if folder is None:
+        if self.folder is None:
             return
         from sinograd.morphometry.report import as_csv, as_json, as_page
 
-        folder.mkdir(exist_ok=True)
         title = f"{Path(self.request.name).name}: bone"
         texts = {
             TABLE: as_csv(analysis),
@@ -206,20 +223,14 @@ class _Output:
             PAGE: as_page(analysis, title, remarks, self.pictures),
         }
         for name, text in texts.items():
-            self._write(folder / name, text)
+            (self.folder / name).write_text(text, encoding="utf-8")
+            self.names.append(name)
 
     def _keep(self, title: str, unit: str, values: Any) -> None:
         from sinograd.morphometry.pictures import MapPicture
 
         z, y, x = self.grid.spacing
         self.pictures.append(MapPicture.of(title, unit, values, self.middle, (z, y, x)))
-
-    def _write(self, path: Path, text: str) -> None:
-        from sinograd.io.storage.atomic import replacing
-
-        with replacing(path, force=self.request.force, needed=len(text)) as temporary:
-            temporary.write_text(text, encoding="utf-8")
-        self.files.append(path)
 
 
 def _volume_or_path(value: Any, name: str) -> Volume | Path:
@@ -265,8 +276,13 @@ def _check_output(request: BoneRequest) -> None:
         raise NotAFolderError(f"cannot write {folder}: it is a file, a folder is expected")
     if not folder.exists():
         check_destination(folder)
-    names = [TABLE, RECORD, PAGE, *(f"{name}.h5" for name in MAPS if request.diameter or name not in _LOCAL)]
+    names = _names(request)
     inputs = [path if isinstance(path, Path) else path and path.file for path in (request.volume, request.mask)]
     check_inputs_stay(inputs, {name: folder / name for name in names}, "is an input, or holds one")
     for name in names if folder.is_dir() else ():
         check_destination(folder / name, force=request.force)
+
+
+def _names(request: BoneRequest) -> list[str]:
+    """The files of the folder."""
+    return [TABLE, RECORD, PAGE, *(f"{name}.h5" for name in MAPS if request.diameter or name not in _LOCAL)]

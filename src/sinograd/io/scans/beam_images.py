@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.config.regular_files import check_regular
 from sinograd.data.calibration import Calibration
 from sinograd.data.memory import reading
 from sinograd.data.projections import ChosenViews, shape_of
@@ -145,6 +146,7 @@ def _opened(path: Path, image: list[int], flips: tuple[bool, bool]) -> Any:
         raise MissingFileError(f"{path} does not exist")
     if path.is_dir():
         return _of_folder(path, flips)
+    check_regular(path)
     with open(path, "rb") as file:
         head = file.read(_HEAD)
     if is_tiff(head):

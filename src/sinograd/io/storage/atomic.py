@@ -9,7 +9,7 @@ import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sinograd.config.regular_files import special_kind
@@ -113,6 +113,8 @@ def replacing_files(
     removed from the folder at the same time. An OSError becomes WritingStopped.
     """
     folder = Path(folder)
+    for name in stale:
+        check_output(folder / name)
     kept = [name for name in names if name not in stale]
     for index, name in enumerate(kept):
         check_destination(folder / name, force=force, needed=0 if index else needed)
@@ -135,6 +137,23 @@ def replacing_files(
     finally:
         with deferred():
             remove(temporary)
+
+
+def replacing_results(
+    folder: str | os.PathLike[str], names: Sequence[str], *, force: bool = False, stale: Sequence[str] = ()
+) -> AbstractContextManager[Path]:
+    """As `replacing_files`, in a folder that is made where it is missing.
+
+    Where it holds nothing else than `names` and `stale`, the whole folder is exchanged in one step.
+    """
+    folder = Path(folder)
+    held = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    own = {*names, *stale}
+    if held <= own:
+        known = force or not held
+        return replacing_folder(folder, ours=lambda path: own.issuperset(os.listdir(path)), force=known)
+    there = [name for name in stale if name in held]
+    return replacing_files(folder, names, force=force, stale=there)
 
 
 def stopped(path: Path, error: OSError) -> WritingStopped:
