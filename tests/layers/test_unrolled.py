@@ -89,6 +89,7 @@ def test_recomputing_keeps_images_only() -> None:
     assert kept[True] <= 6 * (12 + 15) < 0.7 * kept[False]  # an operator keeps nothing itself
 
 
+@pytest.mark.filterwarnings("ignore::sinograd.errors.CoverageWarning")  # three views are enough here
 def test_it_is_plug_and_play() -> None:
     p = torch.randn(2, 3, 5, dtype=torch.float64)
     denoiser = Smooth().double()

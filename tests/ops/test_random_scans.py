@@ -83,9 +83,13 @@ def test_paths(scan: tuple[Geometry, Grid], seed: int) -> None:
     assume(geometry.ndim == 3 and is_axial(geometry.vectors, geometry.divergent, geometry.detector.shape))
     beam, place = (geometry.vectors, geometry.divergent), (grid.spacing, grid.center)
     x = noise(grid.shape, seed, torch.float64, torch.device("cpu"))
+    # what leans a little is taken for upright (`is_axial`): then both differ by as much
+    u, v = geometry.vectors[:, 2], geometry.vectors[:, 3]
+    lean = max((v[:, :2].norm(dim=1) / v.norm(dim=1)).max().item(), (u[:, 2].abs() / u.norm(dim=1)).max().item())
+    most = 1e-10 + 10 * lean
     axial, general = (joseph(x, *beam, geometry.detector.shape, *place, path) for path in ("axial", "general"))
-    assert (axial - general).norm() <= 1e-10 * joseph(x.abs(), *beam, geometry.detector.shape, *place).norm()
+    assert (axial - general).norm() <= most * joseph(x.abs(), *beam, geometry.detector.shape, *place).norm()
     for weighting in ("none", "fan", "fdk") if geometry.divergent else ("none",):
         y = noise(geometry.projection_shape, seed, torch.float64, torch.device("cpu"))
         axial, general = (backproject(y, *beam, grid.shape, *place, weighting, path) for path in ("axial", "general"))
-        assert (axial - general).norm() <= 1e-10 * backproject(y.abs(), *beam, grid.shape, *place, weighting).norm()
+        assert (axial - general).norm() <= most * backproject(y.abs(), *beam, grid.shape, *place, weighting).norm()

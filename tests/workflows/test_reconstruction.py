@@ -92,6 +92,7 @@ def test_a_scan_in_memory(cone: Path) -> None:
     assert "in_memory" not in sg.reconstruct(cone).provenance["scan"]
 
 
+@pytest.mark.filterwarnings("ignore::sinograd.errors.CenterWarning")  # it is moved on purpose
 def test_another_geometry(cone: Path, tmp_path: Path) -> None:
     moved = sg.shift_detector(sg.read(cone).geometry, column=0.75)
     moved.save(tmp_path / "moved.yaml")
@@ -172,7 +173,11 @@ def test_an_interrupt_is_resumed(cone: Path, tmp_path: Path) -> None:
         ({"views": slice(30, None)}, ValueError, "`views`: no view of .* is chosen"),
         ({"rows": (1, 2, 3)}, ValueError, "`rows`: expected FIRST:END, two whole numbers"),
         ({"binning": (1, 2, 3)}, ValueError, "`binning`: expected N or ROWS,COLUMNS"),
-        ({"center": "middle"}, ValueError, "`center`: expected file, auto or a number of pixels, got 'middle'"),
+        (
+            {"center": "middle"},
+            ValueError,
+            "`center`: expected file, auto, a number of pixels or column:NUMBER .*, got 'middle'",
+        ),
         ({"cutoff": 1.5}, ValueError, "`cutoff` must be from 0 to 1, got 1.5"),
         ({"iterations": 3}, ValueError, r"`iterations` is for iterative algorithms \(sirt, "),
         ({"device": "gpu"}, ValueError, "`device='gpu'`: expected cpu, cuda or cuda:1"),

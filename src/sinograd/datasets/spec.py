@@ -38,7 +38,8 @@
       unit: HU
       scan: {beam: fan, views: 720, photons: 1.0e5}
       ...                           # realisations, target (volume, reconstruction or none), seed, cache_mb
-    patches: {size: 64, per_batch: 16, augment: true, weights: patient, pad: null, cache_mb: 1024}
+    patches: {size: 64, per_batch: 16, step: 1, per_place: 1, augment: true, weights: patient, pad: null,
+              cache_mb: 1024}
 
 Paths are relative to the file's folder: `with_absolute_paths`.
 """

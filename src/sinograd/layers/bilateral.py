@@ -13,7 +13,7 @@ from sinograd.geometry.checks import is_sequence, scalar
 from sinograd.ops.bilateral import bilateral_filter, joint_bilateral_filter
 from sinograd.ops.cuda.program import capturing
 from sinograd.ops.derivatives import numbers
-from sinograd.ops.window import bilateral_window, check_sigmas, check_window
+from sinograd.ops.window import LARGEST, bilateral_window, check_sigmas, check_window
 
 # Below these the optimiser moves logarithms instead of values (see `positive`): voxels, and units of input_scale.
 SPATIAL_KNEE = 0.1
@@ -53,6 +53,8 @@ class _BilateralFilter(nn.Module):
         super().__init__()
         spatial = _per_axis(sigma_spatial, self.ndim)
         check_sigmas(spatial, float(sigma_range))
+        if not float(sigma_range) < LARGEST:
+            raise InputError(f"sigma_range: expected at most {LARGEST:g}, got {sigma_range}")
         if not 0 < input_scale < math.inf:
             raise InputError(f"input_scale: expected a positive, finite number, got {input_scale}")
         self.window: tuple[int, ...] | None = None if window is None else check_window(window, self.ndim)

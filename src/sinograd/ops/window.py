@@ -36,7 +36,7 @@ def check_sigmas(sigma_spatial: Sequence[float], sigma_range: float | None) -> N
     """Positive and finite standard deviations."""
     if not all(0 < sigma < LARGEST for sigma in sigma_spatial):
         raise InputError(f"sigma_spatial: expected positive, finite values, got {list(sigma_spatial)}")
-    if sigma_range is not None and not 0 < sigma_range < LARGEST:
+    if sigma_range is not None and not 0 < sigma_range < math.inf:
         raise InputError(f"sigma_range: expected a positive, finite value, got {sigma_range}")
 
 

@@ -38,7 +38,7 @@ def stated(path: Path) -> str | None:
     if path.suffix in (".tif", ".tiff"):
         with tifffile.TiffFile(path) as file:
             return json.loads((file.imagej_metadata or {})["Info"]).get("unit")
-    if path.suffix == ".npy":
+    if path.suffix in (".npy", ".raw"):
         return yaml.safe_load(path.with_suffix(".yaml").read_text()).get("unit")
     if path.suffix == ".zarr":
         return json.loads((path / "zarr.json").read_text())["attributes"]["sinograd"].get("unit")

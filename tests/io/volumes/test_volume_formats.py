@@ -352,5 +352,5 @@ def test_names_that_do_not_fit(tmp_path: Path) -> None:
     (tmp_path / "out.mha").mkdir()
     with pytest.raises(ValueError, match="it is a folder, which its name does not tell"):
         read_volume(tmp_path / "out.mha")
-    with pytest.raises(ValueError, match=r"must end in .*\.zarr, or have no suffix \(a folder of TIFF slices\)"):
+    with pytest.raises(ValueError, match=r"must end in .*\.zarr, \.raw, or have no suffix \(a folder of TIFF slices\)"):
         write_volume(torch.zeros(3, 4, 5), tmp_path / "out.vtk", GRIDS["volume"])

@@ -32,7 +32,7 @@ from sinograd.io.scans.file_order import missing_numbers, ordered_files, without
 from sinograd.io.scans.format import Progress, ScanFormat, as_array, stored_dtype
 from sinograd.io.scans.sidecar import Sidecar, find_sidecar, sidecar_of, sidecar_text
 from sinograd.io.storage.atomic import replacing_folder
-from sinograd.io.storage.tiff import SUFFIXES, TiffImages, is_tiff, natural_order
+from sinograd.io.storage.tiff import SUFFIXES, TiffImages, is_tiff, natural_order, opened_tiff
 
 _PREFIXES = {"projections": "projection", "reference": "flat", "dark": "dark"}
 
@@ -139,11 +139,9 @@ def _groups(path: Path, sidecar: Sidecar) -> dict[str, list[Path]]:
 
 def _shape(path: Path) -> tuple[int, int, int] | None:
     """Views, rows and columns of a folder without a YAML file; None where the images do not show them."""
-    import tifffile
-
     files = [file for file in _tiffs(path) if group_of(file, path) == "projections"] if path.is_dir() else [path]
     try:
-        with tifffile.TiffFile(files[0]) as file:
+        with opened_tiff(files[0]) as file:
             shape = file.pages[0].shape
             views = len(files) if path.is_dir() else len(file.pages)
     except (IndexError, OSError, ValueError):
