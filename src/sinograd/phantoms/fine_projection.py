@@ -15,6 +15,7 @@ from torch.nn.functional import grid_sample
 
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry, Grid
+from sinograd.phantoms.catalogue import resampled
 
 _SLAB_VOXELS = 2**24  # sampled at a time
 _SAMPLES = 2**22  # points on rays held at once
@@ -44,7 +45,7 @@ def project_finely(
         raise InputError(f"rays: expected at least 1, got {rays}")
     if not 0 < voxel < math.inf:
         raise InputError(f"voxel: expected a positive number of mm, got {voxel}")
-    fine = _divided(geometry, rays)
+    fine = resampled(geometry, None, tuple(rays * n for n in geometry.detector.shape))
     result = torch.zeros(geometry.projection_shape, dtype=torch.float64, device="cpu")
     for grid in _slabs(math.ceil(size[0] / voxel), math.ceil(size[1] / voxel), voxel, geometry.ndim):
         volume = phantom.voxelize(grid, supersampling=1).reshape(-1, *grid.shape[-2:])
@@ -110,18 +111,6 @@ def _slabs(count: int, slices: int, voxel: float, ndim: int) -> list[Grid]:
     counts = [min(thick, slices - start) for start in starts]
     middles = [(start + n / 2 - slices / 2) * voxel for start, n in zip(starts, counts, strict=True)]
     return [Grid((n, count, count), voxel, (0.0, 0.0, z)) for n, z in zip(counts, middles, strict=True)]
-
-
-def _divided(geometry: Geometry, rays: int) -> Geometry:
-    """The same scan, its pixels divided into rays^2 (into `rays` those of a line detector)."""
-    data = geometry.to_dict()
-    shape, spacing = geometry.detector.shape, geometry.detector.spacing
-    flat = geometry.detector.ndim == 1
-    data["detector"] |= {
-        "shape": rays * shape[0] if flat else [rays * n for n in shape],
-        "spacing": spacing[0] / rays if flat else [s / rays for s in spacing],
-    }
-    return type(geometry).from_dict(data)
 
 
 def _averaged(fine: Tensor, rays: int) -> Tensor:

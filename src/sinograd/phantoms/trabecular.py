@@ -207,7 +207,7 @@ class Trabecular:
 def _wavelength(unit: RandomField, fraction: float, thickness: float) -> float:
     """How long the waves of a field of wavelength 1 must be made, so that the sheet |f| < thickness / 2 |grad f| takes
     this fraction of space: f and its gradient are independent and normal."""
-    spread = 0.5 * unit.wave_vectors.square().mean(0) * 2  # the variances of the gradient's components
+    spread = unit.wave_vectors.square().mean(0)  # the variances of the gradient's components
     draws = normal((4096, 3), torch.Generator("cpu").manual_seed(0))
     lengths = torch.linalg.vector_norm(draws * spread.sqrt(), dim=1)
     low, high = 1e-3 * thickness, 1e4 * thickness
