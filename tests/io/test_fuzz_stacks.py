@@ -16,7 +16,7 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from scanner_files import COLUMNS, ROWS, nikon_text, skyscan_text, write_images
+from fuzz_cases import nikon, skyscan
 from sinograd.data import Calibration, Scan
 from sinograd.errors import ScanWarning
 from sinograd.geometry import ConeBeam, FlatDetector, Grid, full_scan
@@ -92,19 +92,6 @@ def npz(folder: Path, save: Callable[..., None] = np.savez) -> Path:
     save(folder / "in.npz", projections=IMAGES, reference=IMAGES[:2], exposure=np.ones(5))
     small().save(folder / "in.yaml")
     return folder / "in.npz"
-
-
-def nikon(folder: Path) -> Path:
-    write_images(np.zeros((5, ROWS, COLUMNS), np.uint16), folder, "bone_", 1)
-    (folder / "bone.xtekct").write_text(nikon_text(Projections=5, ObjectTilt=1), encoding="latin-1")
-    (folder / "bone.ang").write_text("Proj\tAngle\n" + "".join(f"{i + 1}:\t{5 * i}\n" for i in range(5)))
-    return folder / "bone.xtekct"
-
-
-def skyscan(folder: Path) -> Path:
-    write_images(np.zeros((5, ROWS, COLUMNS), np.uint16), folder, "bone_", 0)
-    (folder / "bone_.log").write_text(skyscan_text(**{"Number Of Files": 5}), encoding="latin-1")
-    return folder / "bone_.log"
 
 
 def volume(folder: Path, name: str) -> Path:
