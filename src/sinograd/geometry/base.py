@@ -19,6 +19,7 @@ from sinograd.errors import InputError, InputIndexError, InputTypeError
 from sinograd.geometry import checks
 from sinograd.geometry import vectors as surface
 from sinograd.geometry.detectors import Detector
+from sinograd.geometry.checks import Values
 from sinograd.geometry.formatting import angles_from_degrees, angles_to_degrees, call_text, only_keys
 from sinograd.geometry.grid import Grid
 
@@ -42,6 +43,7 @@ class Geometry(ABC):
     _kinds: ClassVar[dict[str, type[Geometry]]] = {}
     _scan: str
     _vectors: Tensor
+    _followed: Tensor | None
     _arguments: dict[str, Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -55,9 +57,16 @@ class Geometry(ABC):
         raise InputTypeError(f"{name} cannot be called directly; use one of {makers}")
 
     def _fill(self, scan: str, vectors: Tensor, arguments: dict[str, Any]) -> Self:
-        """Set the state; every tensor in arguments has one entry for each view."""
-        _check_vectors(vectors, self.divergent, type(self).__name__)
-        for name, value in (("_scan", scan), ("_vectors", vectors), ("_arguments", arguments)):
+        """Set the state; every tensor in arguments has one entry for each view.
+
+        Vectors that require gradients are kept beside their values.
+        """
+        values = vectors.detach()
+        _check_vectors(values, self.divergent, type(self).__name__)
+        held = {key: value.detach() if isinstance(value, Tensor) else value for key, value in arguments.items()}
+        followed = vectors if vectors.requires_grad else None
+        state = {"_scan": scan, "_vectors": values, "_arguments": held, "_followed": followed}
+        for name, value in state.items():
             object.__setattr__(self, name, value)
         return self
 
@@ -93,6 +102,29 @@ class Geometry(ABC):
         C + R (n cos d + t sin d) + j v.
         """
         return self._vectors.clone()
+
+    @property
+    def followed_vectors(self) -> Tensor | None:
+        """The vectors as autograd follows them, where an argument or the vectors of `at` require gradients; else None.
+
+        Operators and reconstructions pass gradients to them; all else takes their values.
+        """
+        return self._followed
+
+    def at(self, vectors: Values) -> Self:
+        """The same beam and detector with other vectors; operators on it pass gradients to them.
+
+        Args:
+            vectors: as `vectors`, [views, 4, 3], for curved detectors [views, 5, 3] with any point of the cylinder's
+                axis; parallel beams' directions of any length. The offset of the detector and all displacements are in
+                them. May require gradients, and hold other views than this geometry.
+
+        Raises:
+            TypeError, ValueError: naming what is wrong with the vectors.
+        """
+        from sinograd.geometry.placement import placed_at
+
+        return placed_at(self, vectors)
 
     @property
     def angles(self) -> Tensor | None:
@@ -217,7 +249,8 @@ class Geometry(ABC):
             for key, value in self._arguments_of_views(chosen).items()
         }
         scan = "circular" if self.scan == "short_scan" else self.scan
-        return type(self)._make(scan, self._vectors[chosen], arguments)
+        vectors = self._vectors if self._followed is None else self._followed
+        return type(self)._make(scan, vectors[chosen], arguments)
 
     def _arguments_of_views(self, chosen: Tensor) -> dict[str, Any]:
         """The arguments a selection of views is made with, per-view tensors still whole."""

@@ -110,13 +110,15 @@ def spacing(value: object, name: str, ndim: int) -> tuple[float, ...]:
     return tuple(positive(item, f"{name}[{i}]") for i, item in enumerate(items))
 
 
-def values(value: object, name: str, form: tuple[int | str, ...]) -> Tensor:
+def values(value: object, name: str, form: tuple[int | str, ...], follow: bool = False) -> Tensor:
     """Finite numbers as a float64 CPU tensor (a copy) of the given form.
 
     form: the size of each dimension; a str is a free size and serves as its name in the error.
+    follow: a tensor that requires gradients keeps them; else it is refused.
     """
-    without_gradients(value, name)
-    tensor = value.detach() if isinstance(value, Tensor) else _from_array(value, name, form)
+    if not follow:
+        without_gradients(value, name)
+    tensor = value if isinstance(value, Tensor) else _from_array(value, name, form)
     if tensor.dtype == torch.bool or tensor.is_complex():
         raise InputTypeError(f"{name} must be real numbers, got {tensor.dtype}")
     fits = tensor.ndim == len(form) and all(

@@ -136,6 +136,8 @@ def _from_vectors(geometry: G, detector: Detector, vectors: Tensor, factors: tup
     arguments["u"] = vectors[:, surface.U, :dimensions] * factors[1]
     if dimensions == 3:
         arguments["v"] = vectors[:, surface.V] * factors[0]
+    if arguments.get("curvature_centers") is not None:
+        arguments["curvature_centers"] = vectors[:, surface.CURVATURE, :dimensions]
     return type(geometry)._constructor(scan)(**arguments)
 
 
