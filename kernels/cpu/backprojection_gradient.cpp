@@ -9,9 +9,19 @@
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "aligned_buffer.h"
 #include "general_gradients.h"
+
+#if defined(__AVX512F__)
+#include "lanes_avx512.h"
+#elif defined(__AVX2__)
+#include "lanes_avx2.h"
+#endif
+#if defined(__AVX2__)
+#include "voxel_sums.h"
+#endif
 
 namespace sinograd {
 namespace SINOGRAD_ISA {
@@ -253,6 +263,10 @@ void backprojection_gradient(const T* volume, const T* projections, double* resu
                              Grid grid, bool planar, Interruption stop) {
   with_weighting(views.weighting, [&](auto w) {
     if (views.curved) return add_views<w(), CylinderView>(volume, projections, result, views, detector, grid, planar, stop);
+#if defined(__AVX2__)
+    if constexpr (std::is_same_v<T, float>)
+      if (!planar) return add_views_in_lanes<w()>(volume, projections, result, views, detector, grid, stop);
+#endif
     add_views<w(), FlatView>(volume, projections, result, views, detector, grid, planar, stop);
   });
 }

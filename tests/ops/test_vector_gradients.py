@@ -121,6 +121,24 @@ def test_single_precision(scan: str, kind: str) -> None:
     assert float((got - expected).abs().max()) <= 2e-5 * float(expected.abs().max())
 
 
+@pytest.mark.parametrize("kind", ["joseph", "none", "fdk", "fan"])
+@pytest.mark.parametrize("turned", [{}, {"tilt": 0.02, "in_plane_rotation": 0.03}, {"in_plane_rotation": 1.5}], ids=str)
+def test_vector_loops(turned: dict[str, float], kind: str) -> None:
+    """Of tall volumes and long lines in float32, against the plain loops of float64; weights of all signs and zeros."""
+    geometry = cone(sg.FlatDetector((50, 40), (0.4, 0.5)), **turned)
+    grid = sg.Grid((53, 9, 21), 0.3, (0.13, -0.21, 0.17))
+    A = sg.XRayTransform(geometry, grid) if kind == "joseph" else sg.Backprojection(geometry, grid, kind)
+    x, y = drawn(A)
+    x, y = x * (x > -0.5), y * (y > -0.5)
+    results = []
+    for dtype in (torch.float64, torch.float32):
+        vectors = geometry.vectors.requires_grad_()
+        moved = geometry.at(vectors)
+        A = sg.XRayTransform(moved, grid) if kind == "joseph" else sg.Backprojection(moved, grid, kind)
+        results += torch.autograd.grad((A(x.to(dtype)) * y.to(dtype)).sum(), vectors)
+    assert float((results[1] - results[0]).abs().max()) <= 2e-6 * float(results[0].abs().max())
+
+
 @pytest.mark.parametrize("kind", ["joseph", "fdk"])
 @pytest.mark.parametrize("scan", ["cone", "cone, turned", "fan"])
 def test_instruction_sets_agree(scan: str, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
