@@ -104,14 +104,15 @@ def _geometry_lines(geometry: Geometry) -> Lines:
     kind = {"ConeBeam": "cone beam", "FanBeam": "fan beam", "ParallelBeam": "parallel beam"}
     detector = geometry.detector
     pixels = " x ".join(str(n) for n in detector.shape)
-    pitch = length_text(dict.fromkeys(detector.spacing), 5)
+    pitch = length_text(list(dict.fromkeys(detector.spacing)), 5)
     lines = [("geometry", kind.get(type(geometry).__name__, type(geometry).__name__))]
     if geometry.divergent:
         lines.append(("distances", _distances(geometry)))
         fan, cone = math.degrees(geometry.fan_angle), math.degrees(geometry.cone_angle)
         lines.append(("opening", f"fan {fan:.2f} deg" + (f", cone {cone:.2f} deg" if geometry.ndim == 3 else "")))
     lines.append(("angles", _angles(geometry)))
-    lines.append(("detector", f"{type(detector).__name__}, {pixels} of {pitch}"))
+    square = "" if len(set(detector.spacing)) == 1 else " (rows x columns: pixels that are not square)"
+    lines.append(("detector", f"{type(detector).__name__}, {pixels} of {pitch}{square}"))
     lines.append(("field of view", f"{length_text(geometry.field_of_view)} diameter in every view"))
     return lines
 

@@ -109,6 +109,7 @@ def _scan_lines(path: Path, of_scans: dict[str, Any], picture: Path | None, forc
 def _volume_lines(path: Path, of_scans: dict[str, Any], picture: Path | None, force: bool) -> Lines:
     from sinograd.cli.describe import size, volume_grid_text
     from sinograd.data.lengths import length_text
+    from sinograd.data.provenance import orientation_note
     from sinograd.data.units import unit_text
     from sinograd.errors import InputError
     from sinograd.io import open_volume
@@ -129,6 +130,8 @@ def _volume_lines(path: Path, of_scans: dict[str, Any], picture: Path | None, fo
     ]
     if picture is not None:
         save_preview(volume, picture, title=path.name, force=force)
+    note = orientation_note(volume.provenance)
+    lines += [] if note is None else [("orientation", note)]
     return [*lines, ("values", values), *_range(volume), *_metadata(volume), *_made_by(volume.provenance)]
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ import numpy as np
 
 from sinograd.config.shown import printable
 from sinograd.data.lengths import length_unit
+from sinograd.data.provenance import orientation_note
 from sinograd.data.units import quantity_text, unit_text
 from sinograd.data.volume import Volume
 from sinograd.errors import InputError
@@ -92,7 +94,8 @@ def save_preview(
     low, high = _with_margin(_window(shown[-1][1])) if window is None else window
     if not low < high:
         raise InputError(f"window must be (low, high) with low < high, got {(low, high)}")
-    figure = _draw(slices, shown, (low, high), title, (shown_volume.unit, length))
+    note = orientation_note(shown_volume.provenance)
+    figure = _draw(slices, shown, (low, high), title, (shown_volume.unit, length), note)
     with replacing(path, force=force) as temporary:
         FigureCanvasAgg(figure).print_png(
             str(temporary), metadata={"Software": "sinograd", "Description": quantity_text(shown_volume.unit)}
@@ -166,8 +169,9 @@ def _draw(
     window: tuple[float, float],
     title: str | None,
     units: tuple[str | None, str],
+    note: str | None = None,
 ) -> Figure:
-    """units: of the values, and of lengths."""
+    """units: of the values, and of lengths. note: a line below the picture."""
     unit, length = units
     grey = {"cmap": "gray", "vmin": window[0], "vmax": window[1]}
     rows: list[tuple[str, list[np.ndarray], dict[str, Any]]] = [(name, planes, grey) for name, planes in shown]
@@ -192,7 +196,8 @@ def _draw(
     if title:
         figure.suptitle(printable(title), color=_INK, fontsize=12, parse_math=False)
     directions = "+y is drawn downwards" + (", +z upwards" if len(slices) > 1 else "")
-    figure.supxlabel(f"{directions}; axes in {length}", color=_QUIET, fontsize=8)
+    below = f"{directions}; axes in {length}" + ("" if note is None else f"\n{textwrap.fill(printable(note), 100)}")
+    figure.supxlabel(below, color=_QUIET, fontsize=8, parse_math=False)
     return figure
 
 

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sinograd.config.paths import checked_path
 from sinograd.errors import InputError, InputTypeError
 from sinograd.io.formats import folders_written
 from sinograd.workflows.job import job, no_partial
@@ -87,7 +88,7 @@ class ConversionRequest:
         for name in ("source", "output"):
             if not isinstance(values[name], str | os.PathLike):
                 raise InputTypeError(f"`{name}`: expected a path, got a {type(values[name]).__name__}")
-            values[name] = Path(values[name])
+            values[name] = checked_path(values[name], f"`{name}`")
         for name in ("flat", "dark"):
             values[name] = beam_paths(values[name], name)
         values["pixel_mm"] = number(values["pixel_mm"], "pixel_mm")

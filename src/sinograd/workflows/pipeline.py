@@ -228,9 +228,12 @@ def _write(request: Request, result: Reconstruction) -> None:
 
         save_preview(volume, request.preview, title=title, force=request.force)
     if request.page is not None:
+        from sinograd.data.provenance import orientation_note
         from sinograd.view import save_page
 
         details = {name: str(record[name]) for name in ("algorithm", "geometry", "center") if name in record}
+        if (note := orientation_note(record)) is not None:
+            details["orientation"] = note
         details["scan"] = result.scan.name if request.file is None else str(request.file)
         details["options"] = ", ".join(f"{name} {value}" for name, value in request.options.items())
         details["made by"] = f"{record['software']}, {record['time']}"
