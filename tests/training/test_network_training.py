@@ -259,7 +259,9 @@ BAD_CONFIGS: dict[str, dict[str, Any]] = {
     "or nn-sp, got 'unet'": {"model": {"name": "unet"}},
     "model.kernel: expected an odd number of at least 3, got 4": {"model": {"name": "qae", "kernel": 4}},
     "model.scale: expected auto or a positive number, got -1": {"model": {"name": "cnn-10", "scale": -1}},
-    "model.offset: expected a number with final_relu": {"model": {"name": "red-cnn", "final_relu": True}},
+    "model.offset: expected a number, below which the output of red-cnn": {
+        "model": {"name": "red-cnn", "final_relu": True}
+    },
     "model.name: expected dual-domain-bilateral for the task dual-domain, got qae": {
         "task": {"name": "dual-domain"},
         "model": {"name": "qae"},
