@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from prose import blocks
-from sinograd.choices import MODELS, NETWORKS
+from sinograd.choices import LOSSES, MODELS, NETWORKS
 from sinograd.datasets import PairedVolume
 from sinograd.models import NetworkDenoiser, load_model, read_model
 from sinograd.networks import CNN10
@@ -267,7 +267,7 @@ BAD_CONFIGS: dict[str, dict[str, Any]] = {
         "task": {"name": "dual-domain"},
         "model": {"name": "qae"},
     },
-    "task.loss: expected mse, mae, ssim, charbonnier, bone, nn-sp or nn-bmd, got 'huber'": {
+    f"task.loss: expected {', '.join([*LOSSES][:-1])} or {[*LOSSES][-1]}, got 'huber'": {
         "task": {"name": "supervised", "loss": "huber"}
     },
     "optimizer.learning_rates.spatial: the model cnn-10 has no such parameter group, expected some of network": {
