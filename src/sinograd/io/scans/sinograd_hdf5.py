@@ -16,6 +16,7 @@
         dark             as reference
         shifts           float64 [views, 2], (row, column) in pixels
         exposure         float64 [views]
+        photons          float32 [views, rows, columns], [views, 1, columns] or [views, columns]
 
 Version 2 has a kind other than "line integrals" or a calibration; version 1 has neither. Line integrals are
 attenuation x length and have no unit. Texts are UTF-8 scalar datasets. Index increases with +u (columns) and +v
@@ -132,12 +133,14 @@ def _lazy(file: Any, name: str, path: Path) -> Hdf5Projections:
 
 
 def _read_calibration(file: Any, path: Path) -> Calibration | None:
-    names = [name for name in (*_IMAGES, *_ENTRIES) if find(file, f"calibration/{name}", path) is not None]
+    names = [name for name in (*_IMAGES, *_ENTRIES, "photons") if find(file, f"calibration/{name}", path) is not None]
     if not names:
         return None
     images = {name: _lazy(file, f"calibration/{name}", path) for name in names if name in _IMAGES}
     values = Values(file, path)
     entries = {name: values.table(f"calibration/{name}") for name in names if name in _ENTRIES}
+    if "photons" in names:
+        entries["photons"] = numbers(file, "calibration/photons", path)[:]
     try:
         return Calibration(**images, **entries)
     except (TypeError, ValueError) as error:
@@ -160,4 +163,7 @@ def _calibration_layout(calibration: Calibration, scan: Scan) -> dict[str, Array
         entries = getattr(calibration, name)
         if entries is not None:
             layouts[f"calibration/{name}"] = ArrayLayout(entries.shape, np.dtype("<f8"), partial(stored_block, entries))
+    photons = calibration.photons
+    if photons is not None:
+        layouts["calibration/photons"] = ArrayLayout(photons.shape, np.dtype("<f4"), partial(stored_block, photons))
     return layouts
