@@ -18,8 +18,8 @@ from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputIndexError, InputTypeError
 from sinograd.geometry import checks
 from sinograd.geometry import vectors as surface
+from sinograd.geometry.checks import Values, plain
 from sinograd.geometry.detectors import Detector
-from sinograd.geometry.checks import Values
 from sinograd.geometry.formatting import angles_from_degrees, angles_to_degrees, call_text, only_keys
 from sinograd.geometry.grid import Grid
 
@@ -63,7 +63,7 @@ class Geometry(ABC):
         """
         values = vectors.detach()
         _check_vectors(values, self.divergent, type(self).__name__)
-        held = {key: value.detach() if isinstance(value, Tensor) else value for key, value in arguments.items()}
+        held = {key: plain(value) for key, value in arguments.items()}
         followed = vectors if vectors.requires_grad else None
         state = {"_scan": scan, "_vectors": values, "_arguments": held, "_followed": followed}
         for name, value in state.items():
@@ -301,7 +301,7 @@ class Geometry(ABC):
 
         kind = Geometry._kinds.get(str(data.get("beam")))
         if kind is None or not issubclass(kind, cls):
-            allowed = ", ".join(name for name, known in Geometry._kinds.items() if issubclass(known, cls))
+            allowed = ", ".join(sorted(name for name, known in Geometry._kinds.items() if issubclass(known, cls)))
             raise InputError(f"geometry key beam must be one of {allowed}, got {shown(data.get('beam'))}")
         scan = str(data.get("scan"))
         if scan not in kind._constructors:

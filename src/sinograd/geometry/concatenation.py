@@ -134,7 +134,8 @@ def vector_arguments(first: Geometry, vectors: Tensor) -> dict[str, Any]:
     """The arguments of `from_vectors` that give these vectors to a geometry like the first."""
     old, dimensions = first.detector, first.ndim
     rows = [vectors[:, row, :dimensions] for row in range(vectors.shape[1])]
-    arguments = {"sources" if first.divergent else "directions": rows[0], "centers": rows[1], "u": rows[2]}
+    arguments: dict[str, Any] = {"centers": rows[1], "u": rows[2]}
+    arguments["sources" if first.divergent else "directions"] = rows[0]
     if dimensions == 3 or not first.divergent:
         arguments["v"] = rows[3] if dimensions == 3 else None
     if isinstance(old, CurvedDetector):

@@ -110,7 +110,7 @@ class ConeBeam(Geometry):
             in_plane_rotation=in_plane_rotation,
             shifts=shifts,
         ).checked(len(turns))
-        return cls._make("circular", orbit.vectors(turns), {**vars(orbit), "angles": turns})
+        return cls._make("circular", orbit.vectors(turns), {**orbit.arguments(), "angles": turns})
 
     @classmethod
     def short_scan(
@@ -151,8 +151,8 @@ class ConeBeam(Geometry):
             shifts=shifts,
         ).checked(views)
         still = orbit.vectors(torch.zeros(views, dtype=torch.float64, device="cpu"))
-        turns = short_scan(views, 2 * surface.reach(still, orbit.detector), checks.number(start, "start"))
-        arguments = {**vars(orbit), "angles": turns, "views": views, "start": float(start)}
+        turns = short_scan(views, 2 * surface.reach(still.detach(), orbit.detector), checks.number(start, "start"))
+        arguments = {**orbit.arguments(), "angles": turns, "views": views, "start": float(start)}
         return cls._make("short_scan", orbit.vectors(turns), arguments)
 
     @classmethod
@@ -195,10 +195,10 @@ class ConeBeam(Geometry):
             in_plane_rotation=in_plane_rotation,
             shifts=shifts,
         ).checked(len(turns))
-        feed = checks.number(pitch, "pitch")
-        first = None if z_start is None else checks.number(z_start, "z_start")
+        feed = checks.parameter(pitch, "pitch")
+        first = None if z_start is None else checks.parameter(z_start, "z_start")
         vectors = orbit.vectors(turns, helix_heights(turns, feed, first))
-        return cls._make("helical", vectors, {**vars(orbit), "angles": turns, "pitch": feed, "z_start": first})
+        return cls._make("helical", vectors, {**orbit.arguments(), "angles": turns, "pitch": feed, "z_start": first})
 
     def _arguments_of_views(self, chosen: Tensor) -> dict[str, Any]:
         arguments = super()._arguments_of_views(chosen)

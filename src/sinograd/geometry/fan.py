@@ -109,7 +109,7 @@ class FanBeam(Geometry):
         views = checks.count(views, "views")
         orbit = _orbit(views, detector, source_to_origin, source_to_detector, axis_offset, source_offset, shifts)
         still = orbit.vectors(torch.zeros(views, dtype=torch.float64, device="cpu"))
-        turns = short_scan(views, 2 * surface.reach(still, orbit.detector), checks.number(start, "start"))
+        turns = short_scan(views, 2 * surface.reach(still.detach(), orbit.detector), checks.number(start, "start"))
         arguments = {**_arguments(orbit), "angles": turns, "views": views, "start": float(start)}
         return cls._make("short_scan", orbit.vectors(turns), arguments)
 
@@ -150,4 +150,4 @@ def _orbit(
 
 
 def _arguments(orbit: Orbit) -> dict[str, Any]:
-    return {key: value for key, value in vars(orbit).items() if key not in ("tilt", "yaw", "in_plane_rotation")}
+    return {key: value for key, value in orbit.arguments().items() if key not in ("tilt", "yaw", "in_plane_rotation")}

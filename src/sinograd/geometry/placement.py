@@ -46,4 +46,3 @@ def _check_in_plane(vectors: Tensor) -> None:
         raise InputError(
             f"vectors[{view}]: expected a view of the plane z = 0 with v (0, 0, 1), got {vectors[view].tolist()}"
         )
-

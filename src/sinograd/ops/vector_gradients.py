@@ -41,9 +41,7 @@ class MovingOperator:
     @property
     def T(self) -> MovingOperator:
         """The adjoint."""
-        return dataclasses.replace(
-            self, function=self.adjoint, adjoint=self.function, from_volume=not self.from_volume
-        )
+        return dataclasses.replace(self, function=self.adjoint, adjoint=self.function, from_volume=not self.from_volume)
 
     def __call__(self, x: Tensor, vectors: Tensor) -> Tensor:
         """Differentiable to any order in x, once in the vectors.
