@@ -10,6 +10,8 @@ from torch import Tensor
 
 import sinograd as sg
 
+Panel = sg.FlatDetector | sg.CurvedDetector
+
 ORBIT = dict(source_to_origin=595.0, source_to_detector=1085.6)
 FAN = math.radians(50.0)
 # A long object: an ellipse with two inserts that hardly depend on z, and where they are, (x, y, radius, value).
@@ -21,9 +23,7 @@ LONG = sg.Ellipsoids(
 REGIONS = ((60.0, 0.0, 30.0, 0.03), (-60.0, 30.0, 12.0, 0.01), (0.0, -60.0, 30.0, 0.02))
 
 
-def detector(
-    kind: str, rows: int, columns: int, row_spacing: float = 1.1, offset: float = 0.25
-) -> sg.geometry.Detector:
+def detector(kind: str, rows: int, columns: int, row_spacing: float = 1.1, offset: float = 0.25) -> Panel:
     """A detector of 50 degrees, shifted by a share of a column."""
     distance = ORBIT["source_to_detector"]
     if kind == "curved":
@@ -33,14 +33,12 @@ def detector(
     return sg.FlatDetector((rows, columns), (row_spacing, spacing), offset=(0.0, offset * spacing))
 
 
-def collimation(panel: sg.geometry.Detector) -> float:
+def collimation(panel: Panel) -> float:
     """Height of a detector at the axis, mm."""
     return panel.rows * panel.row_spacing * ORBIT["source_to_origin"] / ORBIT["source_to_detector"]
 
 
-def helix(
-    panel: sg.geometry.Detector, ratio: float, views: int, turns: float, clockwise: bool = False, **more: Any
-) -> sg.ConeBeam:
+def helix(panel: Panel, ratio: float, views: int, turns: float, clockwise: bool = False, **more: Any) -> sg.ConeBeam:
     """A helix about z = 0 of so many views a turn, its pitch as a ratio to the collimation."""
     angles = torch.arange(round(views * turns), dtype=torch.float64) * (2 * math.pi / views)
     pitch = ratio * collimation(panel)

@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 import torch
-from helical_scans import LONG, ORBIT, REGIONS, collimation, detector, disc, helix
 from torch import Tensor
 from torch.autograd import gradcheck, gradgradcheck
 
 import sinograd as sg
+from helical_scans import LONG, ORBIT, REGIONS, collimation, detector, disc, helix
 from sinograd.errors import CoverageWarning, InputError, InputTypeError
 
 GRID = sg.Grid((5, 56, 56), (4.0, 4.0, 4.0))
@@ -144,7 +144,7 @@ def test_what_is_no_helix() -> None:
         sg.helical_fbp(torch.zeros(60, 10), fan, sg.Grid((10, 10), 1.0))  # type: ignore[arg-type]
     bad = torch.zeros(scan().projection_shape)
     bad[300, 4, 20] = torch.nan
-    with pytest.raises(InputError, match="NaN or infinity in .* rows, rebinned from views"):
+    with pytest.raises(InputError, match=r"NaN or infinity in .* rows, rebinned from views"):
         sg.helical_fbp(bad, scan(), GRID)
 
 
@@ -167,7 +167,7 @@ def test_slices_beyond_the_helix_are_named() -> None:
 
 
 def test_a_pitch_that_is_too_large() -> None:
-    """Largest pitch at radius r: rays there and their opposites reach as far apart as the source climbs between them."""
+    """At the largest pitch, rays and their opposites reach as far as the source climbs between them."""
     panel = detector("curved", 16, 92, row_spacing=2.2)
     geometry = helix(panel, 1.9, 144, 8.0)
     with pytest.warns(CoverageWarning, match="is too large") as caught:

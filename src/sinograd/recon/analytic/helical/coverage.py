@@ -104,8 +104,8 @@ def warn_of_coverage(coverage: HelixCoverage, grid: Grid) -> None:
     if coverage.gap:
         ratio = 1 / coverage.collimation
         text = (
-            f"the pitch of {coverage.pitch:.4g} mm a turn ({coverage.pitch * ratio:.3g} of the collimation) is too large: "
-            f"{coverage.radius:.4g} mm from the axis, lines up to {coverage.gap:.3g} mm along z are seen by no view in "
+            f"the pitch of {coverage.pitch:.4g} mm a turn ({coverage.pitch * ratio:.3g} of the collimation) is too "
+            f"large: {coverage.radius:.4g} mm from the axis, lines up to {coverage.gap:.3g} mm along z are seen by no view in "
             f"some directions; the largest pitch there is {coverage.largest_pitch:.4g} mm "
             f"({coverage.largest_pitch * ratio:.3g})"
         )

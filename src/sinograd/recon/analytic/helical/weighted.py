@@ -14,6 +14,7 @@ from sinograd.geometry import Geometry, Grid
 from sinograd.ops.arguments import autocast, check_projections
 from sinograd.ops.cone_parallel import ConeParallelViews
 from sinograd.ops.derivatives import linear, recorded
+from sinograd.recon.algorithms import any_orbit_algorithms
 from sinograd.recon.analytic.helical.coverage import grid_radius, helix_coverage, warn_of_coverage
 from sinograd.recon.analytic.helical.helix import helix_of
 from sinograd.recon.analytic.helical.rebinning import Rebinning
@@ -21,7 +22,6 @@ from sinograd.recon.analytic.helical.row_window import row_window
 from sinograd.recon.analytic.helical.z_slabs import ZSlab, z_slabs
 from sinograd.recon.analytic.orbit import defined_for
 from sinograd.recon.analytic.ramp import filter_rows, ramp_taps
-from sinograd.recon.algorithms import any_orbit_algorithms
 
 Progress = Callable[[int, int], None]
 
