@@ -30,7 +30,7 @@ def test_names() -> None:
         *("fdk", "fbp", "helical-fbp", "sirt", "sart", "os-sart", "cgls", "lsqr", "fista-tv"),
         *("chambolle-pock", "gradient-descent"),
     )
-    assert iterative_algorithms() == tuple(ALGORITHMS)[2:]
+    assert iterative_algorithms() == tuple(ALGORITHMS)[3:]
     assert all(entry.help and entry.about["beams"] for entry in ALGORITHMS.entries())
 
 

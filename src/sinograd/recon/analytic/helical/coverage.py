@@ -105,8 +105,8 @@ def warn_of_coverage(coverage: HelixCoverage, grid: Grid) -> None:
         ratio = 1 / coverage.collimation
         text = (
             f"the pitch of {coverage.pitch:.4g} mm a turn ({coverage.pitch * ratio:.3g} of the collimation) is too "
-            f"large: {coverage.radius:.4g} mm from the axis, lines up to {coverage.gap:.3g} mm along z are seen by no view in "
-            f"some directions; the largest pitch there is {coverage.largest_pitch:.4g} mm "
+            f"large: {coverage.radius:.4g} mm from the axis, lines up to {coverage.gap:.3g} mm along z are seen by no "
+            f"view in some directions; the largest pitch there is {coverage.largest_pitch:.4g} mm "
             f"({coverage.largest_pitch * ratio:.3g})"
         )
         warnings.warn(CoverageWarning(text), stacklevel=4)
