@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 import sinograd as sg
+from sinograd.ops import InSlabs
 
 ANGLES = torch.arange(3) * 2.1 + 0.3
 STEP = 1e-6
@@ -214,4 +215,4 @@ def test_what_has_no_derivative_says_so() -> None:
     with pytest.raises(sg.errors.UnsupportedError, match="geometry: FDK passes no gradients to it yet"):
         sg.fdk(y, geometry.at(vectors), grid_of(geometry))
     with pytest.raises(sg.errors.UnsupportedError, match="InSlabs passes no gradients"):
-        sg.InSlabs(A, "cpu", memory=1 << 20)
+        InSlabs(A, "cpu", memory=1 << 20)
