@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sinograd.errors import FormatError, InputError
-from sinograd.files.commit import locked, settle
+from sinograd.files.commit import settle
+from sinograd.files.folders import locked
 
 T = TypeVar("T")
 
