@@ -157,9 +157,23 @@ LOSSES.add("mse", "sinograd.losses.errors:mse", "mean squared error")
 LOSSES.add("mae", "sinograd.losses.errors:mae", "mean absolute error")
 LOSSES.add("ssim", "sinograd.losses.structural_similarity:SSIM", "1 - structural similarity of slices")
 LOSSES.add("charbonnier", "sinograd.losses.charbonnier:Charbonnier", "mean absolute error, smooth at 0")
+LOSSES.add("sobel", "sinograd.losses.sobel:Sobel", "mean absolute difference of gradients")
+LOSSES.add("perceptual", "sinograd.losses.perceptual:Perceptual", "differences of VGG's features")
+LOSSES.add(
+    "structure-aware", "sinograd.losses.structure_aware:StructureAware", "errors weighted by gradients, for StructKPN"
+)
+LOSSES.add("jbfnet", "sinograd.losses.jbfnet:JBFNetLoss", "squared error and gradients of all blocks of JBFnet")
+LOSSES.add("sum", "sinograd.losses.weighted_sum:WeightedSum", "several losses, each with a weight")
 LOSSES.add("bone", "sinograd.morphometry.losses:BoneLoss", "maps of bone parameters, any terms")
 LOSSES.add("nn-sp", "sinograd.morphometry.losses:NNSPLoss", "maps of TMD, BV/TV and BMD")
 LOSSES.add("nn-bmd", "sinograd.morphometry.losses:NNBMDLoss", "voxels and maps of BMD and standard deviation")
+
+# Losses of a network and its critic, of adversarial tasks: `losses.AdversarialLoss`es.
+ADVERSARIAL_LOSSES: Registry[Any] = Registry("adversarial loss", "sinograd.adversarial_losses")
+ADVERSARIAL_LOSSES.add(
+    "wasserstein", "sinograd.losses.adversarial:Wasserstein", "Wasserstein distance with gradient penalty"
+)
+ADVERSARIAL_LOSSES.add("least-squares", "sinograd.losses.adversarial:LeastSquares", "squared distance to 1 and 0")
 
 # Tasks of training, what is compared with what: `training.task_config.TaskConfig`s.
 TASKS: Registry[Any] = Registry("task")

@@ -80,6 +80,12 @@ def scans(draw: st.DrawFn, views: int | None = None) -> Geometry:
     else:
         kind = ConeBeam
         options["yaw"] = draw(turn)
+        if draw(st.booleans()):  # a source that also moves outward
+            options["source_offset"] = [
+                [draw(mm) * scale for _ in range(3)] for _ in range(draw(st.sampled_from([1, views])))
+            ]
+            if len(options["source_offset"]) != views:
+                options["source_offset"] = options["source_offset"][0]
     if beam == "cone" and draw(st.booleans()):
         z_start = draw(st.none() | mm)
         return ConeBeam.helical(angles=angles, detector=detector, pitch=draw(mm) * scale, z_start=z_start, **options)

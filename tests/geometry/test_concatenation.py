@@ -41,6 +41,10 @@ JOINED: dict[str, tuple[list[sg.Geometry], str]] = {
     "cones, one with shifts": ([cone(), cone(shifts=SHIFTS)], "circular"),
     "cones on two axes": ([cone(axis_offset=0.4), cone(), cone(axis_offset=[0.1, 0.2, 0.3, 0.4, 0.5])], "circular"),
     "cones, the source moved": ([cone(source_offset=(0.2, 0.1)), cone(), cone(source_offset=SHIFTS)], "circular"),
+    "cones, the source moved outward": (
+        [cone(source_offset=(0.2, 0.1, 3.0)), cone(source_offset=SHIFTS), cone(source_offset=(0.2, 0.1))],
+        "circular",
+    ),
     "cones, the detector moved": (
         [cone(), cone(sg.FlatDetector((4, 6), (1.2, 1.0), offset=(0.0, 0.9)), shifts=SHIFTS)],
         "circular",

@@ -149,7 +149,12 @@ CIRCULAR = {"source_to_origin": 100, "source_to_detector": 150, "angles": [0.0, 
         ({"detector": FlatDetector(8, 1.0)}, ValueError, r"ConeBeam needs a 2-D detector.* got shape \(8,\)"),
         ({"detector": (6, 8)}, TypeError, r"ConeBeam needs a 2-D detector.* got \(6, 8\) \(tuple\)"),
         ({"axis_offset": [1.0]}, ValueError, r"axis_offset must be \[2\], got \[1\]"),
-        ({"source_offset": 3.0}, ValueError, r"source_offset must be a pair \(row, column\) or \[views, 2\]"),
+        (
+            {"source_offset": 3.0},
+            ValueError,
+            r"source_offset must be a pair \(row, column\), .* or \[views, 3\], got 3",
+        ),
+        ({"source_offset": [[0, 0, 0]]}, ValueError, r"source_offset must be \[2, 3\], got \[1, 3\]"),
         ({"source_offset": [[0, 0]]}, ValueError, r"source_offset must be \[2, 2\], got \[1, 2\]"),
         ({"shifts": [0.0, 0.0]}, ValueError, r"shifts must be \[2, 2\], got \[2\]"),
         ({"shifts": [[0, 0], [0, math.inf]]}, ValueError, r"shifts must be finite, got inf at \[1, 1\]"),
@@ -208,3 +213,23 @@ def test_distances_are_kept() -> None:
     assert geometry[1:].source_to_detector == 150
     short = ConeBeam.short_scan(source_to_origin=100, source_to_detector=150, views=9, detector=DETECTOR)
     assert (short.scan, short[::2].scan) == ("short_scan", "circular")
+
+
+def test_a_flying_focal_spot_moves_the_source_alone() -> None:
+    """In cylindrical coordinates: focal centre (rho, phi, z), source (rho + d_rho, phi + d_phi, z + d_z)."""
+    rho, reach, pitch = 595.0, 1085.6, 20.0
+    phi = torch.linspace(0.3, 15.0, 40, dtype=torch.float64)
+    z = 7.0 + pitch * (phi - phi[0]) / (2 * math.pi)
+    d_phi, d_z, d_rho = (
+        torch.tensor(pair, dtype=torch.float64).repeat(20) for pair in ((1e-3, -2e-3), (-0.66, 0.0), (5.45, 0.0))
+    )
+    offset = torch.stack([d_z, (rho + d_rho) * d_phi.sin(), (rho + d_rho) * d_phi.cos() - rho], 1)
+    detector = CurvedDetector((4, 9), (1.1, 1.3), offset=(0.2, 1.4))
+    options = {"source_to_origin": rho, "source_to_detector": reach, "angles": phi, "pitch": pitch, "z_start": 7.0}
+    still = ConeBeam.helical(**options, detector=detector).vectors
+    flying = ConeBeam.helical(**options, detector=detector, source_offset=offset).vectors
+    source = torch.stack([(rho + d_rho) * (phi + d_phi).sin(), -(rho + d_rho) * (phi + d_phi).cos(), z + d_z], 1)
+    torch.testing.assert_close(flying[:, 0], source, rtol=0, atol=1e-9)
+    assert torch.equal(flying[:, 1:], still[:, 1:])
+    focal_center = torch.stack([rho * phi.sin(), -rho * phi.cos(), z + 0.2], 1)  # level with the detector's middle
+    torch.testing.assert_close(flying[:, 4], focal_center, rtol=0, atol=1e-9)

@@ -144,16 +144,19 @@ def per_view(value: object, name: str, views: int) -> float | Tensor:
     return values(value, name, (views,)) if is_sequence(value) else number(value, name)
 
 
-def per_view_pair(value: object, name: str, views: int) -> tuple[float, float] | Tensor:
-    """One (row, column) pair for all views (0 means (0, 0)), or one for each (tensor [views, 2])."""
+def per_view_offset(value: object, name: str, views: int) -> tuple[float, ...] | Tensor:
+    """One (row, column) or (row, column, outward) for all views (0 means (0, 0)), or one for each ([views, 2 or 3])."""
     if not is_sequence(value):
         if number(value, name) == 0:
             return (0.0, 0.0)
-        raise InputError(f"{name} must be a pair (row, column) or [views, 2], got {shown(value)}")
+        raise InputError(
+            f"{name} must be a pair (row, column), (row, column, outward), [views, 2] or [views, 3], got {shown(value)}"
+        )
     items = entries(value, name, "a pair (row, column)")
-    if len(items) == 2 and not is_sequence(items[0]):
-        return (number(items[0], f"{name}[0]"), number(items[1], f"{name}[1]"))
-    return values(value, name, (views, 2))
+    if len(items) in (2, 3) and not is_sequence(items[0]):
+        return tuple(number(item, f"{name}[{i}]") for i, item in enumerate(items))
+    outward = bool(items) and is_sequence(items[0]) and len(entries(items[0], f"{name}[0]", "numbers")) == 3
+    return values(value, name, (views, 3 if outward else 2))
 
 
 def _from_array(value: object, name: str, form: tuple[int | str, ...]) -> Tensor:

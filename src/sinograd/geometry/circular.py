@@ -24,8 +24,9 @@ Displacements, all 0 by default (lengths in mm, angles in radians):
 axis_offset: how far the rotation axis lies towards +u from the line source - detector centre, measured at
     the axis ("centre of rotation"). Source and detector both move by -axis_offset * u. A number, or one for
     each view.
-source_offset: (row, column), in 2-D a number: moves only the source, along +v and +u as they are before any
-    turn. One for all views, or one for each (a flying focal spot).
+source_offset: (row, column) or (row, column, outward), in 2-D a number: moves only the source, along +v, along +u as
+    they are before any turn and, outward, away from the rotation axis. One for all views, or one for each (a flying
+    focal spot). The detector, and the axis of a curved one, stay where they are.
 in_plane_rotation, tilt, yaw: turn the detector about its own centre (where the line source - detector centre
     meets it before source_offset, detector.offset and shifts), in this order, each about the detector's own
     axis as already turned, by the right-hand rule:
@@ -60,7 +61,7 @@ class Orbit:
     source_to_origin: float
     source_to_detector: float
     axis_offset: float | Tensor
-    source_offset: float | tuple[float, float] | Tensor
+    source_offset: float | tuple[float, ...] | Tensor
     tilt: float
     yaw: float
     in_plane_rotation: float
@@ -74,7 +75,8 @@ class Orbit:
         if height is not None:
             base = base + height[:, None] * v
         source_row, source_column = self._row_column(self.source_offset, views)
-        source = base + self.source_to_origin * n + source_row * v + source_column * u
+        distance = self.source_to_origin + self._outward(views)
+        source = base + distance * n + source_row * v + source_column * u
         pivot = base - (self.source_to_detector - self.source_to_origin) * n
         u, v, n = _turned(u, v, n, self.in_plane_rotation, self.tilt, self.yaw)
         row, column = self._slide(views)
@@ -96,12 +98,19 @@ class Orbit:
         row, column = self._row_column(0.0 if self.shifts is None else self.shifts, views)
         return row + offset[0], column + offset[1]
 
-    def _row_column(self, value: float | tuple[float, float] | Tensor, views: int) -> tuple[Tensor, Tensor]:
+    def _outward(self, views: int) -> Tensor:
+        """By how much the source stands farther from the axis, [views, 1]."""
+        offset = torch.as_tensor(self.source_offset, dtype=torch.float64, device="cpu")
+        given = self.detector.ndim == 2 and offset.ndim > 0 and offset.shape[-1] == 3
+        return offset[..., 2:].expand(views, 1) if given else torch.zeros(views, 1, dtype=torch.float64, device="cpu")
+
+    def _row_column(self, value: float | tuple[float, ...] | Tensor, views: int) -> tuple[Tensor, Tensor]:
         """Row and column parts, each [views, 1]; a line detector has no row part."""
         if self.detector.ndim == 1:
             column = _spread(value, views)[:, None]
             return torch.zeros_like(column), column
-        pairs = _spread(value, views, 2)
+        offset = torch.as_tensor(value, dtype=torch.float64, device="cpu")
+        pairs = (offset[..., :2] if offset.ndim else offset).expand(views, 2)
         return pairs[:, :1], pairs[:, 1:]
 
 
@@ -122,12 +131,12 @@ class OrbitArguments:
     def checked(self, views: int) -> Orbit:
         """The orbit of a scan of so many views; errors name the argument."""
         distances = check_distances(self.source_to_origin, self.source_to_detector)
-        pair = checks.per_view if self.detector.ndim == 1 else checks.per_view_pair
+        offset = checks.per_view if self.detector.ndim == 1 else checks.per_view_offset
         return Orbit(
             self.detector,
             *distances,
             checks.per_view(self.axis_offset, "axis_offset", views),
-            pair(self.source_offset, "source_offset", views),
+            offset(self.source_offset, "source_offset", views),
             checks.number(self.tilt, "tilt"),
             checks.number(self.yaw, "yaw"),
             checks.number(self.in_plane_rotation, "in_plane_rotation"),
@@ -209,7 +218,6 @@ def _rotated(a: Tensor, b: Tensor, angle: float) -> tuple[Tensor, Tensor]:
     return cosine * a + sine * b, cosine * b - sine * a
 
 
-def _spread(value: float | tuple[float, float] | Tensor, views: int, width: int | None = None) -> Tensor:
-    """A value for every view: [views] or [views, width]."""
-    form = (views,) if width is None else (views, width)
-    return torch.as_tensor(value, dtype=torch.float64, device="cpu").expand(form)
+def _spread(value: float | tuple[float, ...] | Tensor, views: int) -> Tensor:
+    """A value for every view: [views]."""
+    return torch.as_tensor(value, dtype=torch.float64, device="cpu").expand(views)

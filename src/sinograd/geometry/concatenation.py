@@ -108,12 +108,11 @@ def _of_each_view(values: list[Any], views: list[int]) -> Any:
         return values[0]
     tensors = [torch.as_tensor(value, dtype=torch.float64, device="cpu") for value in values]
     pair = max(tensor.ndim for tensor in tensors) == 2 or isinstance(values[0], tuple)
-    return torch.cat(
-        [
-            tensor.expand(count, 2) if pair else tensor.expand(count)
-            for tensor, count in zip(tensors, views, strict=True)
-        ]
-    )
+    if not pair:
+        return torch.cat([tensor.expand(count) for tensor, count in zip(tensors, views, strict=True)])
+    width = max(tensor.shape[-1] for tensor in tensors)  # those without an outward part have none
+    tensors = [torch.nn.functional.pad(tensor, (0, width - tensor.shape[-1])) for tensor in tensors]
+    return torch.cat([tensor.expand(count, width) for tensor, count in zip(tensors, views, strict=True)])
 
 
 def _shifts(parts: list[G]) -> Tensor | None:

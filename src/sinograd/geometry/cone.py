@@ -41,7 +41,9 @@ class ConeBeam(Geometry):
 
     - axis_offset: how far the rotation axis lies towards +u from the line source - detector centre, measured
       at the axis: source and detector both move by -axis_offset * u. A number or one for each view.
-    - source_offset: (row, column), or one pair for each view [views, 2]: moves only the source, along +v, +u.
+    - source_offset: (row, column) or (row, column, outward), or one for each view [views, 2] or [views, 3]: moves only
+      the source, along +v, +u and away from the rotation axis (a flying focal spot). The detector stays, and so does
+      the axis of a curved one.
     - in_plane_rotation, tilt, yaw turn the detector about its own centre (where the central ray meets it), in
       this order, each about the detector's own axis as already turned, by the right-hand rule: in-plane about
       n = u x v, which points to the source; tilt about u (positive tips the +v edge towards the source); yaw

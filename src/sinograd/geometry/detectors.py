@@ -141,8 +141,8 @@ class CurvedDetector(Detector):
     Args:
         shape: number of columns (line detector), or (rows, columns).
         spacing: mm per element, one number or one for each axis in the order of shape; columns along the arc.
-        radius: mm from the cylinder's axis to the detector; None focuses the detector on the source
-            (radius = source_to_detector).
+        radius: mm from the cylinder's axis to the detector; None focuses the detector on the source as it is
+            before any source_offset (radius = source_to_detector).
         offset: as for `FlatDetector`; the column part is measured along the arc.
 
     Raises:
