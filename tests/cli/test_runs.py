@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+import numpy as np
 import pytest
 import torch
 import yaml
@@ -74,7 +75,9 @@ def test_a_run_of_other_data_is_not_resumed(
         assert sinograd(*run).exit_code == 130
     status, content = scan_file.stat(), scan_file.read_bytes()
     with h5py.File(scan_file, "r+") as file:
-        file["projections"][20, 3, 3] += 0.5
+        values = np.asarray(file["projections"])
+        values[20, 3, 3] += 0.5
+        file["projections"][...] = values  # pyright: ignore[reportIndexIssue]
     os.utime(scan_file, ns=(status.st_atime_ns, status.st_mtime_ns))
     assert scan_file.stat().st_size == status.st_size
     other = sinograd(*run, "--resume")

@@ -18,9 +18,10 @@ import sinograd as sg
 from sinograd.data import Scan, Volume
 from sinograd.errors import ExistingFileError, FormatError
 from sinograd.geometry import FanBeam, FlatDetector, Grid, full_scan
+from sinograd.io import open_volume
 
 VALUES = torch.arange(24.0).reshape(2, 3, 4)
-READERS: list[Callable[[Path], Any]] = [sg.read_volume, sg.io.open_volume]
+READERS: list[Callable[[Path], Any]] = [sg.read_volume, open_volume]
 
 
 def write(path: Path, spacing: float = 0.25, values: torch.Tensor = VALUES, force: bool = False) -> Path:
@@ -86,8 +87,7 @@ def test_two_arrays_of_one_name(tmp_path: Path, first: str, second: str, force: 
     with pytest.raises(ExistingFileError, match=rf"v\{second}: v\.yaml describes v\{first} .* choose another name"):
         write(tmp_path / f"v{second}", 1.0, VALUES + 1, force=force)
     assert sorted(entry.name for entry in tmp_path.iterdir()) == sorted(["v.yaml", path.name])
-    volume = write(path, 0.5, force=True) and sg.read_volume(path)
-    assert volume.grid.spacing == (0.5,) * 3
+    assert sg.read_volume(write(path, 0.5, force=True)).grid.spacing == (0.5,) * 3
 
 
 def test_a_scan_and_a_volume_of_one_name(tmp_path: Path) -> None:
