@@ -32,9 +32,9 @@ class Partial:
     A file of other work is not resumed. It is called where a file is written or read, because it reads everything.
     """
 
-    def __init__(self, output: Path, grid: Grid, work: Callable[[], Mapping[str, Any]]) -> None:
+    def __init__(self, output: Path, grid: Grid, work: Callable[[], Mapping[str, Any]], unit: str = "1/mm") -> None:
         self.path = output.with_name(f"{output.name}.partial.h5")
-        self.grid = grid
+        self.grid, self.unit = grid, unit
         self._work = work
         self._saved_at = time.monotonic()
         self.is_saved = False
@@ -44,7 +44,7 @@ class Partial:
         """That of a request for a prepared scan; None where there is no output, or the scan is no file."""
         if request.output is None or not isinstance(request.scan, Path):
             return None
-        return cls(request.output, grid, lambda: _work(request, scan, grid))
+        return cls(request.output, grid, lambda: _work(request, scan, grid), scan.volume_unit)
 
     @functools.cached_property
     def work(self) -> dict[str, str]:
@@ -100,7 +100,7 @@ class Partial:
         record = {"work": self.work, "done": done}
         needed = volume.nbytes + (0 if state is None else sum(value.nbytes for value in state.values.values()))
         with own_state(), replacing(self.path, force=True, needed=needed) as temporary:
-            SinogradHdf5().write(Volume(volume, self.grid, "1/mm", record), temporary)
+            SinogradHdf5().write(Volume(volume, self.grid, self.unit, record), temporary)
             if state is not None:
                 _write_state(state, temporary)
         self._saved_at, self.is_saved = time.monotonic(), True
