@@ -44,6 +44,13 @@ ALGORITHMS.add(
     beams=("FanBeam", "ParallelBeam"),
 )
 ALGORITHMS.add(
+    "helical-fbp",
+    "sinograd.recon.analytic.helical.helical_fbp:helical_fbp",
+    "weighted filtered backprojection of helical scans",
+    iterative=False,
+    beams=("ConeBeam",),
+)
+ALGORITHMS.add(
     "sirt",
     "sinograd.recon.iterative.sirt:sirt",
     "simultaneous updates from all rays",

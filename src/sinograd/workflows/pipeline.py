@@ -137,6 +137,7 @@ def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock:
     """Everything after the checks."""
     from sinograd.data import Volume
     from sinograd.workflows.analytic import direct, filtered_backprojection
+    from sinograd.workflows.helical import helical, is_helical
     from sinograd.workflows.iterative import iterate
 
     detector = scan.geometry
@@ -149,8 +150,12 @@ def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock:
         grid = _grid(request, scan)
         warn_of_outside(scan.geometry, grid)
     with recorded_warnings(texts, report):
-        own = request.algorithm in ("auto", "fdk", "fbp")
-        run = filtered_backprojection if own else iterate if request.iterative else direct
+        if is_helical(request, scan):
+            run = helical
+        elif request.algorithm in ("auto", "fdk", "fbp"):
+            run = filtered_backprojection
+        else:
+            run = iterate if request.iterative else direct
         values, algorithm, details, partial = run(request, scan, grid, report)
     if request.mask:
         from sinograd.preparation import mask_field_of_view_
