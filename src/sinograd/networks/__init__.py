@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sinograd.choices import NETWORKS
     from sinograd.networks.cnn10 import CNN10
     from sinograd.networks.dugan import DUGAN
+    from sinograd.networks.jbfnet import JBFNet
     from sinograd.networks.network import Network
     from sinograd.networks.nn_sp import NNSP
     from sinograd.networks.noise2noise_unet import Noise2NoiseUNet
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __all__ = [
     "CNN10",
     "DUGAN",
+    "JBFNet",
     "NETWORKS",
     "NNSP",
     "QAE",
