@@ -60,7 +60,9 @@ def written_out(made: JBFNet, x: Tensor) -> list[Tensor]:
     results = [guide[:, :, 3:4]]
     around = F.pad(guide, (3, 3, 3, 3)).unfold(2, 7, 1).unfold(3, 7, 1).unfold(4, 7, 1).reshape(-1, 1, 7, 7, 7)
     differences = (around - around[:, :, 3:4, 3:4, 3:4].clone()).abs()
-    distances = torch.tensor([math.dist(p, (3, 3, 3)) for p in itertools.product(range(7), repeat=3)], dtype=torch.float64)
+    distances = torch.tensor(
+        [math.dist(p, (3, 3, 3)) for p in itertools.product(range(7), repeat=3)], dtype=torch.float64
+    )
     distances = distances.reshape(1, 1, 7, 7, 7)
     x, noisy = x[:, :, 6:9], x
     for block, add in zip(made.blocks, made.additions, strict=True):
@@ -87,7 +89,7 @@ def test_forward_written_out() -> None:
     for found, wanted in zip((*stages, result), expected, strict=True):
         torch.testing.assert_close(found, wanted, rtol=1e-9, atol=1e-12)
     torch.testing.assert_close(made(x), result, rtol=0, atol=0)
-    assert float((result - x[:, :, 7:8]).abs().max()) > 0.05
+    assert (result - x[:, :, 7:8]).abs().max() > 0.05
 
 
 def test_volumes_are_their_stacks() -> None:

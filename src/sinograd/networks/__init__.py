@@ -24,12 +24,12 @@ if TYPE_CHECKING:
 __all__ = [
     "CNN10",
     "DUGAN",
-    "JBFNet",
     "NETWORKS",
     "NNSP",
     "QAE",
     "REDCNN",
     "WGANVGG",
+    "JBFNet",
     "Network",
     "Noise2NoiseUNet",
     "UNetDiscriminator",

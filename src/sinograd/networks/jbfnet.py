@@ -121,8 +121,8 @@ class JBFNet(Network):
             change = y - noisy
             y = relu(y + add(change) * change)
             stages.append(y)
-        y, *stages = (stage[..., :rows, :columns] for stage in (stages.pop(), *stages))
-        return y, tuple(stages)
+        stages = [stage[..., :rows, :columns] for stage in stages]
+        return stages[-1], tuple(stages[:-1])
 
     def _weights(self, guide: Tensor) -> list[Tensor]:
         """The weights of each block, [B, Z - 6, Y, X, 27], of a guide [B, 1, Z, Y, X]; without gradients row by row."""
@@ -131,7 +131,7 @@ class JBFNet(Network):
         per_row = guide.shape[0] * (guide.shape[2] - 6) * guide.shape[4]
         step = rows if torch.is_grad_enabled() else max(1, _TILE // per_row)
         parts = [self._weights_of(around[:, :, i : i + step + 6]) for i in range(0, rows, step)]
-        return [torch.cat(part, 2) if len(part) > 1 else part[0] for part in zip(*parts, strict=True)]
+        return [torch.cat([part[i] for part in parts], 2) for i in range(len(self.blocks))]
 
     def _weights_of(self, around: Tensor) -> list[Tensor]:
         windows = around.unfold(1, _GUIDES, 1).unfold(2, _GUIDES, 1).unfold(3, _GUIDES, 1)
@@ -149,6 +149,7 @@ class Prior(nn.Module):
         self.up = nn.ModuleList(nn.ConvTranspose3d(channels, channels if i < 3 else 1, (1, 3, 3)) for i in range(4))
 
     def forward(self, x: Tensor) -> Tensor:
+        """The guide."""
         skips = []
         for i, layer in enumerate(self.down):
             x = leaky_relu(layer(x))
