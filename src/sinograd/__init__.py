@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         FDK,
         BilateralFilter2d,
         BilateralFilter3d,
+        HelicalFBP,
         JointBilateralFilter2d,
         JointBilateralFilter3d,
         bilateral_parameter_groups,
@@ -89,6 +90,7 @@ if TYPE_CHECKING:
         coverage,
         fbp,
         fdk,
+        helical_fbp,
     )
     from sinograd.view import (
         save_center_picture,
@@ -123,6 +125,7 @@ __all__ = [
     "FlatDetector",
     "Geometry",
     "Grid",
+    "HelicalFBP",
     "JointBilateralFilter2d",
     "JointBilateralFilter3d",
     "LinearOperator",
@@ -150,6 +153,7 @@ __all__ = [
     "fdk",
     "find_center",
     "full_scan",
+    "helical_fbp",
     "load_geometry",
     "load_model",
     "low_dose",

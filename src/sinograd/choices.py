@@ -44,6 +44,13 @@ ALGORITHMS.add(
     beams=("FanBeam", "ParallelBeam"),
 )
 ALGORITHMS.add(
+    "helical-fbp",
+    "sinograd.recon.analytic.helical.helical_fbp:helical_fbp",
+    "weighted filtered backprojection of helical scans",
+    iterative=False,
+    beams=("ConeBeam",),
+)
+ALGORITHMS.add(
     "sirt",
     "sinograd.recon.iterative.sirt:sirt",
     "simultaneous updates from all rays",
@@ -223,6 +230,13 @@ SCAN_FORMATS.add("txrm", "sinograd.io.scans.txrm:Txrm", "Zeiss / Xradia XRM", su
 SCAN_FORMATS.add("nikon", "sinograd.io.scans.nikon:Nikon", "Nikon", suffixes=(".xtekct",), folder=None)
 SCAN_FORMATS.add("skyscan", "sinograd.io.scans.skyscan:SkyScan", "Bruker SkyScan", suffixes=(".log",), folder=None)
 SCAN_FORMATS.add("mrc", "sinograd.io.scans.mrc:Mrc", "MRC tilt series", suffixes=(".mrc", ".st", ".ali"))
+SCAN_FORMATS.add(
+    "dicom-ct-pd",
+    "sinograd.io.scans.dicom_ct_pd:DicomCtPd",
+    "folder of DICOM-CT-PD, raw clinical data",
+    suffixes=("",),
+    folder=True,
+)
 SCAN_FORMATS.add(
     "npy", "sinograd.io.scans.npy:Npy", "NumPy array with geometry YAML", suffixes=(".npy", ".npz"), writes=(".npy",)
 )

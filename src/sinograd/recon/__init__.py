@@ -15,6 +15,9 @@ if TYPE_CHECKING:
         fdk,
     )
     from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection
+    from sinograd.recon.analytic.helical.helical_fbp import (
+        helical_fbp,
+    )
     from sinograd.recon.analytic.needed_rows import (
         needed_rows,
     )
@@ -79,6 +82,7 @@ __all__ = [
     "filter_rows",
     "fista_tv",
     "gradient_descent",
+    "helical_fbp",
     "lsqr",
     "needed_rows",
     "operator_norm",
