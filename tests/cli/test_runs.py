@@ -128,7 +128,7 @@ def test_configurations_from_other_files(sinograd: Any, scan_file: Path, tmp_pat
 def test_a_dry_run_writes_nothing(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
     result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5", "--dry-run", "--binning", 2)
     assert result.exit_code == 0, result.output
-    for text in ("cone beam", "coverage", "8 x 16 x 16 voxels of 0.5 mm", "binning 2", "memory", "about", "seconds"):
+    for text in ("cone beam", "coverage", "8 x 16 x 16 voxels of 500 um", "binning 2", "memory", "about", "seconds"):
         assert text in result.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["scan.h5"]
     (tmp_path / "out.h5").write_bytes(b"precious")
