@@ -261,8 +261,8 @@ class _Run:
             return ""
         return (
             f"{share:.0%} of the references' readings are at the largest value, {self.correction.saturation:g}, and "
-            "the others are not: the open beam saturates the detector, and line integrals are too low by as much as it is "
-            "brighter; references below saturation, or `unattenuated` with the counts of the open beam, mend that"
+            "the others are not: the open beam saturates the detector, and line integrals are too low by as much as it "
+            "is brighter; references below saturation, or `unattenuated` with the counts of the open beam, mend that"
         )
 
     def _brightness_text(self) -> str:
