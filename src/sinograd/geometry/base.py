@@ -22,6 +22,7 @@ from sinograd.geometry.checks import Values, plain
 from sinograd.geometry.detectors import Detector
 from sinograd.geometry.formatting import angles_from_degrees, angles_to_degrees, call_text, only_keys
 from sinograd.geometry.grid import Grid
+from sinograd.geometry.view_vectors import check_views
 
 _ANGULAR = ("angles", "start", "tilt", "yaw", "in_plane_rotation")
 """Arguments in radians; in dictionaries and YAML they are in degrees and their keys end in _deg."""
@@ -62,7 +63,7 @@ class Geometry(ABC):
         Vectors that require gradients are kept beside their values.
         """
         values = vectors.detach()
-        _check_vectors(values, self.divergent, type(self).__name__)
+        check_views(values, self.divergent, type(self).__name__)
         held = {key: plain(value) for key, value in arguments.items()}
         followed = vectors if vectors.requires_grad else None
         state = {"_scan": scan, "_vectors": values, "_arguments": held, "_followed": followed}
@@ -389,21 +390,3 @@ def _view_index(item: Any, views: int) -> int:
     if not -views <= position < views:
         raise InputIndexError(f"view {position} is out of range for {views} views")
     return position % views
-
-
-def _check_vectors(vectors: Tensor, divergent: bool, kind: str) -> None:
-    """Refuse views whose rays lie in the detector plane or whose u and v are parallel."""
-    u, v = vectors[:, surface.U], vectors[:, surface.V]
-    normal = torch.linalg.cross(u, v)
-    area = u.norm(dim=-1) * v.norm(dim=-1)
-    flat = normal.norm(dim=-1) <= 1e-6 * area
-    if flat.any():
-        view = int(flat.nonzero()[0])
-        raise InputError(f"{kind} view {view}: u {u[view].tolist()} and v {v[view].tolist()} are parallel")
-    first = vectors[:, surface.SOURCE]
-    ray = vectors[:, surface.CENTER] - first if divergent else first
-    grazing = (ray * normal).sum(-1).abs() <= 1e-9 * ray.norm(dim=-1) * area
-    if grazing.any():
-        view = int(grazing.nonzero()[0])
-        what = f"source {first[view].tolist()}" if divergent else f"direction {first[view].tolist()}"
-        raise InputError(f"{kind} view {view}: the {what} lies in the plane of the detector")

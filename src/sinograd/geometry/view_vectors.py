@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import checks
+from sinograd.geometry import vectors as surface
 from sinograd.geometry.detectors import CurvedDetector, Detector
 
 _SPACING_TOLERANCE = 1e-3
@@ -88,6 +89,24 @@ def on_cylinder(center: Tensor, u: Tensor, v: Tensor, curvature: Tensor) -> tupl
     tangent = torch.linalg.cross(along, center - axis)
     tangent = tangent * (tangent * u).sum(-1, keepdim=True).detach().sign()
     return u.norm(dim=-1, keepdim=True) * tangent / tangent.norm(dim=-1, keepdim=True), axis
+
+
+def check_views(vectors: Tensor, divergent: bool, kind: str) -> None:
+    """Refuse views whose rays lie in the detector plane or whose u and v are parallel."""
+    u, v = vectors[:, surface.U], vectors[:, surface.V]
+    normal = torch.linalg.cross(u, v)
+    area = u.norm(dim=-1) * v.norm(dim=-1)
+    flat = normal.norm(dim=-1) <= 1e-6 * area
+    if flat.any():
+        view = int(flat.nonzero()[0])
+        raise InputError(f"{kind} view {view}: u {u[view].tolist()} and v {v[view].tolist()} are parallel")
+    first = vectors[:, surface.SOURCE]
+    ray = vectors[:, surface.CENTER] - first if divergent else first
+    grazing = (ray * normal).sum(-1).abs() <= 1e-9 * ray.norm(dim=-1) * area
+    if grazing.any():
+        view = int(grazing.nonzero()[0])
+        what = f"source {first[view].tolist()}" if divergent else f"direction {first[view].tolist()}"
+        raise InputError(f"{kind} view {view}: the {what} lies in the plane of the detector")
 
 
 def _check_spacing(steps: Tensor, name: str, spacing: float, spacing_name: str) -> None:

@@ -26,7 +26,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputError, InputTypeError, UnsupportedError
+from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import ConeBeam, Geometry, Grid
 from sinograd.geometry.checks import count
 from sinograd.geometry.regions import check_span
@@ -132,10 +132,6 @@ class FilteredBackprojection:
             CoverageWarning: rays through the grid are missing.
         """
         name = "FDK" if isinstance(geometry, ConeBeam) else "filtered backprojection"
-        if geometry.followed_vectors is not None:
-            raise UnsupportedError(
-                f"geometry: {name} passes no gradients to it yet; XRayTransform and Backprojection do"
-            )
         others = ", ".join(any_orbit_algorithms(type(geometry).__name__))
         with defined_for(name, f"; iterative algorithms take any orbit: {others}"):
             scan = circular_scan(geometry, truncation)
