@@ -51,6 +51,13 @@ ALGORITHMS.add(
     beams=("ConeBeam",),
 )
 ALGORITHMS.add(
+    "katsevich",
+    "sinograd.recon.analytic.helical.katsevich:katsevich",
+    "exact reconstruction of helical scans",
+    iterative=False,
+    beams=("ConeBeam",),
+)
+ALGORITHMS.add(
     "sirt",
     "sinograd.recon.iterative.sirt:sirt",
     "simultaneous updates from all rays",

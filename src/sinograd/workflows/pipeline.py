@@ -14,6 +14,7 @@ from sinograd.data.lengths import lengths_in
 from sinograd.errors import GridWarning, InputError
 from sinograd.files.inputs import note_again
 from sinograd.io.formats import folders_written
+from sinograd.io.storage.together import together
 from sinograd.workflows.centering import center_text, centered
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
@@ -173,7 +174,8 @@ def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock:
     )
     result = dataclasses.replace(made, volume=_with_record(request, made))
     report.stage("writing", 0)
-    _write(request, result)
+    with together():
+        _write(request, result)
     if partial is not None:
         partial.remove()
     clock.stage("write")
