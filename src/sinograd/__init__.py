@@ -84,6 +84,7 @@ if TYPE_CHECKING:
         Preparation,
         find_center,
         prepare,
+        rebin,
     )
     from sinograd.recon import (
         coverage,
@@ -156,6 +157,7 @@ __all__ = [
     "prepare",
     "read",
     "read_volume",
+    "rebin",
     "reconstruct",
     "save_center_picture",
     "save_geometry",
