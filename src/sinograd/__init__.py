@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         FDK,
         BilateralFilter2d,
         BilateralFilter3d,
+        HelicalFBP,
         JointBilateralFilter2d,
         JointBilateralFilter3d,
         bilateral_parameter_groups,
@@ -90,6 +91,8 @@ if TYPE_CHECKING:
         coverage,
         fbp,
         fdk,
+        helical_fbp,
+        katsevich,
     )
     from sinograd.view import (
         save_center_picture,
@@ -124,6 +127,7 @@ __all__ = [
     "FlatDetector",
     "Geometry",
     "Grid",
+    "HelicalFBP",
     "JointBilateralFilter2d",
     "JointBilateralFilter3d",
     "LinearOperator",
@@ -151,6 +155,8 @@ __all__ = [
     "fdk",
     "find_center",
     "full_scan",
+    "helical_fbp",
+    "katsevich",
     "load_geometry",
     "load_model",
     "low_dose",

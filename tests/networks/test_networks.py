@@ -21,6 +21,7 @@ COUNTS = {
     "cnn-10": 24_513,
     "dncnn": 556_096,
     "dugan": 185_569,
+    "jbfnet": 118_697,
     "nn-sp": 45_345,
     "noise2noise-unet": 988_609,
     "qae": 137_658,

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from sinograd.choices import NETWORKS
     from sinograd.networks.cnn10 import CNN10
     from sinograd.networks.dugan import DUGAN
+    from sinograd.networks.jbfnet import JBFNet
     from sinograd.networks.network import Network
     from sinograd.networks.nn_sp import NNSP
     from sinograd.networks.noise2noise_unet import Noise2NoiseUNet
@@ -28,6 +29,7 @@ __all__ = [
     "QAE",
     "REDCNN",
     "WGANVGG",
+    "JBFNet",
     "Network",
     "Noise2NoiseUNet",
     "UNetDiscriminator",
