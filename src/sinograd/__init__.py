@@ -91,6 +91,7 @@ if TYPE_CHECKING:
         fbp,
         fdk,
         helical_fbp,
+        katsevich,
     )
     from sinograd.view import (
         save_center_picture,
@@ -154,6 +155,7 @@ __all__ = [
     "find_center",
     "full_scan",
     "helical_fbp",
+    "katsevich",
     "load_geometry",
     "load_model",
     "low_dose",

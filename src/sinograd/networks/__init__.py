@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from sinograd.networks.noise2noise_unet import Noise2NoiseUNet
     from sinograd.networks.qae import QAE
     from sinograd.networks.red_cnn import REDCNN
+    from sinograd.networks.struct_kpn import StructKPN
     from sinograd.networks.unet_discriminator import UNetDiscriminator
     from sinograd.networks.wgan_vgg import WGANVGG, WGANVGGCritic
 
@@ -32,6 +33,7 @@ __all__ = [
     "JBFNet",
     "Network",
     "Noise2NoiseUNet",
+    "StructKPN",
     "UNetDiscriminator",
     "WGANVGGCritic",
 ]
