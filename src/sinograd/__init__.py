@@ -85,6 +85,7 @@ if TYPE_CHECKING:
         Preparation,
         find_center,
         prepare,
+        rebin,
     )
     from sinograd.recon import (
         coverage,
@@ -162,6 +163,7 @@ __all__ = [
     "prepare",
     "read",
     "read_volume",
+    "rebin",
     "reconstruct",
     "save_center_picture",
     "save_geometry",
