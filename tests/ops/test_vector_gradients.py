@@ -212,9 +212,5 @@ def test_what_has_no_derivative_says_so() -> None:
         first.sum().backward()
     with pytest.raises(sg.errors.UnsupportedError, match=r"got some of torch\.func"):
         torch.func.jvp(A, (x.detach(),), (x.detach(),))
-    with pytest.raises(
-        sg.errors.UnsupportedError, match="geometry: filtered backprojection passes no gradients to it yet"
-    ):
-        sg.fdk(y, geometry.at(vectors), grid_of(geometry))
     with pytest.raises(sg.errors.UnsupportedError, match="InSlabs passes no gradients"):
         InSlabs(A, "cpu", memory=1 << 20)

@@ -10,12 +10,15 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sinograd.errors import UnsupportedError
+from sinograd.geometry import Grid
+from sinograd.ops.backprojection import backproject, backproject_adjoint
 from sinograd.ops.derivatives import transformed
 from sinograd.ops.dispatch import WEIGHTINGS, Call, batched, kernel
 from sinograd.ops.kernel_views import is_curved, voxel_views
@@ -101,6 +104,22 @@ def backprojection_gradient(volume: Tensor, projections: Tensor, vectors: Tensor
         gradient = _summed("backprojection_gradient", volume, projections, views.detach(), call)
         (result,) = torch.autograd.grad(views, moving, gradient)
     return result
+
+
+def moving_backprojection(
+    vectors: Tensor, divergent: bool, detector: tuple[int, ...], grid: Grid, weighting: str
+) -> MovingOperator:
+    """`backproject` of one scan as a function of its vectors, too."""
+    scan = {"divergent": divergent, "spacing": grid.spacing, "center": grid.center, "weighting": weighting}
+
+    def forward(x: Tensor, moved: Tensor) -> Tensor:
+        return backproject(x, moved, grid_shape=grid.shape, **scan)
+
+    def adjoint(y: Tensor, moved: Tensor) -> Tensor:
+        return backproject_adjoint(y, moved, detector=detector, **scan)
+
+    call = Call(vectors.detach(), divergent, (*detector,), grid.shape, grid.spacing, grid.center, weighting)
+    return MovingOperator(forward, adjoint, partial(backprojection_gradient, call=call), from_volume=False)
 
 
 def _summed(name: str, volume: Tensor, projections: Tensor, views: Tensor, call: Call) -> Tensor:

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from functools import partial
-
-from torch import Tensor
-
 from sinograd.geometry import Geometry, Grid
-from sinograd.ops.backprojection import backproject, backproject_adjoint, backprojection_pair
+from sinograd.ops.backprojection import backprojection_pair
 from sinograd.ops.derivatives import Function
-from sinograd.ops.dispatch import Call, check_weighting
+from sinograd.ops.dispatch import check_weighting
 from sinograd.ops.geometry_operator import GeometryOperator
-from sinograd.ops.vector_gradients import MovingOperator, backprojection_gradient
+from sinograd.ops.vector_gradients import MovingOperator, moving_backprojection
 
 
 class Backprojection(GeometryOperator):
@@ -45,17 +41,8 @@ class Backprojection(GeometryOperator):
         return backprojection_pair(g.vectors, g.divergent, g.detector.shape, self.grid, self.weighting)
 
     def _moving(self) -> MovingOperator:
-        g, grid, weighting = self.geometry, self.grid, self.weighting
-        scan = {"divergent": g.divergent, "spacing": grid.spacing, "center": grid.center, "weighting": weighting}
-
-        def forward(x: Tensor, vectors: Tensor) -> Tensor:
-            return backproject(x, vectors, grid_shape=grid.shape, **scan)
-
-        def adjoint(y: Tensor, vectors: Tensor) -> Tensor:
-            return backproject_adjoint(y, vectors, detector=g.detector.shape, **scan)
-
-        call = Call(g.vectors, g.divergent, g.detector.shape, grid.shape, grid.spacing, grid.center, weighting)
-        return MovingOperator(forward, adjoint, partial(backprojection_gradient, call=call), from_volume=False)
+        g = self.geometry
+        return moving_backprojection(g.vectors, g.divergent, g.detector.shape, self.grid, self.weighting)
 
     def extra_repr(self) -> str:
         """Geometry, grid and weighting, for printing."""

@@ -111,7 +111,9 @@ def read_sinograms(
         raise InputError(f"projections {list(shape)} do not match the geometry's {list(expected)}")
     with defined_for("find_center"):
         detector = upright_detector(geometry)
-        orbit = circular_orbit(detector.vectors, detector.shape, geometry.divergent, geometry.scan == "helical")
+        orbit = circular_orbit(
+            detector.vectors, detector.shape, geometry.divergent, geometry.scan == "helical", detector.ends
+        )
     groups, height = _groups(detector, geometry, rows)
     values = _read(projections, geometry, detector, groups, height, progress)
     first, end = _seen_columns(detector, groups[0])

@@ -49,11 +49,13 @@ class AngularSampling:
         steps: [views], rad: the arc each view stands for, by the trapezoid rule on the circle. Across a gap a view
             stands for half its step to the neighbour on the other side, and no more.
         arcs: measured arcs (start, end) in rad, half a step beyond their first and last views; empty where the
-            views go all the way round.
+            views go all the way round. Of angles that require gradients both are tensors that follow them.
+        bearable: the step, rad, up to which none is a gap.
     """
 
     steps: Tensor
     arcs: tuple[tuple[float, float], ...]
+    bearable: float = BEARABLE_STEP
 
     @property
     def closed(self) -> bool:
@@ -95,31 +97,33 @@ def angular_sampling(angles: Tensor, parallel: bool = False, bearable: float = B
     order = torch.argsort(wrapped, stable=True)
     sorted_angles = wrapped[order]
     after = torch.cat([sorted_angles[1:], sorted_angles[:1] + turn]) - sorted_angles  # step behind each view
-    typical = typical_step(angles, after)
-    limit = longest_step(typical, after, bearable)
-    gap = after > limit
+    values = after.detach()  # where gaps are is decided by these
+    typical = typical_step(angles.detach(), values)
+    limit = longest_step(typical, values, bearable)
+    gap = values > limit
     before, gap_before = after.roll(1), gap.roll(1)
     # a lone view (or several at one angle) between two gaps stands for a typical step
     fallback = torch.full_like(after, typical)
     ahead = torch.where(gap, torch.where(gap_before | (before < SAME), fallback, before), after)
     behind = torch.where(gap_before, torch.where(gap | (after < SAME), fallback, after), before)
     if parallel and int(gap.sum()) == 1:
-        to_other_end = float(after.max()) - math.pi
-        if SAME < to_other_end <= limit:
+        to_other_end = after.max() - math.pi
+        if SAME < float(to_other_end.detach()) <= limit:
             ahead = ahead.masked_fill(gap, to_other_end)
             behind = behind.masked_fill(gap_before, to_other_end)
     steps = torch.empty_like(after)
     steps[order] = (ahead + behind) / 2
     if not bool(gap.any()):
-        return AngularSampling(steps, ())
+        return AngularSampling(steps, (), bearable)
     last = torch.nonzero(gap).flatten().tolist()
     first = [(i + 1) % len(after) for i in last]
     arcs = []
     for start, end in zip([first[-1], *first[:-1]], last, strict=True):
-        low = float(sorted_angles[start] - behind[start] / 2)
-        high = float(sorted_angles[end] + ahead[end] / 2)
-        arcs.append((low, high + turn if high < low else high))
-    return AngularSampling(steps, tuple(arcs))
+        low = sorted_angles[start] - behind[start] / 2
+        high = sorted_angles[end] + ahead[end] / 2
+        high = high + turn if bool(high < low) else high
+        arcs.append((low, high) if angles.requires_grad else (float(low), float(high)))
+    return AngularSampling(steps, tuple(arcs), bearable)
 
 
 def trapezoid_arcs(angles: Tensor, period: float) -> Tensor:

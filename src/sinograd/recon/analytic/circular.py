@@ -12,7 +12,7 @@ from sinograd.errors import UnsupportedError
 from sinograd.geometry import Geometry
 from sinograd.geometry.vectors import slid
 from sinograd.ops.kernel_views import is_curved
-from sinograd.recon.analytic.angular import AngularSampling
+from sinograd.recon.analytic.angular import AngularSampling, angular_sampling
 from sinograd.recon.analytic.coverage import scan_sampling
 from sinograd.recon.analytic.orbit import Orbit, UndefinedGeometryError, check_axis_seen, circular_orbit, orbit_rays
 from sinograd.recon.analytic.ramp import ramp_taps
@@ -22,6 +22,9 @@ from sinograd.recon.analytic.virtual_detector import VirtualDetector, upright_de
 
 # Rad from the axis to which rows of a curved detector are continued at most.
 WIDEST_FAN = 1.2
+
+# Share by which the columns' spacing may differ among views: each is weighted by its own, and filtered with one window.
+LARGEST_SPACING_SPREAD = 0.01
 
 # Up to this share of the largest, values that are meant to be equal differ by rounding.
 ROUNDING = 5e-12
@@ -134,41 +137,56 @@ def circular_scan(geometry: Geometry, truncation: str = "none") -> CircularScan:
         UndefinedGeometryError: filtered backprojection is not defined for the geometry, or the detector does not see
             the axis.
         InputError: an unknown way to continue rows.
-        UnsupportedError: the geometry requires gradients.
+        UnsupportedError: the geometry requires gradients, and its detector is curved or its rows are continued.
     """
-    if geometry.followed_vectors is not None:
-        raise UnsupportedError(
-            "geometry: filtered backprojection passes no gradients to it yet; XRayTransform and Backprojection do"
-        )
     detector = upright_detector(geometry)
-    vectors = detector.vectors
-    orbit = circular_orbit(vectors, detector.shape, geometry.divergent, geometry.scan == "helical")
+    vectors = detector.vectors.detach()
+    orbit = circular_orbit(
+        vectors, detector.shape, geometry.divergent, geometry.scan == "helical", detector.ends.detach()
+    )
     sampling = scan_sampling(orbit)
     check_axis_seen(orbit)
     padding = _symmetric_padding(vectors, orbit)
     spacing = vectors[:, 2].norm(dim=1)
-    if float(spacing.max() - spacing.min()) > 1e-6 * float(spacing.max()):
+    if float(spacing.max() - spacing.min()) > LARGEST_SPACING_SPREAD * float(spacing.max()):
         raise UndefinedGeometryError("needs the same column spacing in every view")
     radius = float((vectors[0, 1] - vectors[0, 4]).norm()) if is_curved(vectors) else None
     check_truncation(truncation)
     continued = None if truncation == "none" else _continue(vectors, detector.shape, orbit, padding)
-    return CircularScan(
+    scan = CircularScan(
         ndim=geometry.ndim,
         detector=detector,
         orbit=orbit,
         sampling=sampling,
         weights=redundancy_weights(orbit, sampling),
-        rays=RayWeights.of(orbit if continued is None else continued.orbit, sampling.steps),
+        rays=RayWeights.of(orbit if continued is None else continued.orbit, sampling.steps * (spacing[0] / spacing)),
         padding=padding,
         vectors=_pad_vectors(vectors, padding),
-        tap_spacing=(float(spacing[0]), radius),
+        tap_spacing=(float(spacing[0]), radius),  # of other spacings taps are the same, by the share that rays weigh
         continued=continued,
+    )
+    return _followed(scan, detector.vectors) if detector.vectors.requires_grad else scan
+
+
+def _followed(scan: CircularScan, vectors: Tensor) -> CircularScan:
+    """The scan with weights and vectors that follow those of the upright detector; what is reported stays."""
+    if is_curved(vectors) or scan.continued is not None:
+        what = "curved detectors" if is_curved(vectors) else 'truncation other than "none"'
+        raise UnsupportedError(f"geometry: filtered backprojection with {what} passes no gradients to it yet")
+    orbit = orbit_rays(vectors, scan.detector.shape, scan.orbit.divergent, scan.detector.ends)
+    sampling = angular_sampling(orbit.angles, not orbit.divergent, scan.sampling.bearable)
+    closeness = scan.tap_spacing[0] / vectors[:, 2].norm(dim=1)
+    return dataclasses.replace(
+        scan,
+        weights=redundancy_weights(orbit, sampling),
+        rays=RayWeights.of(orbit, sampling.steps * closeness),
+        vectors=_pad_vectors(vectors, scan.padding),
     )
 
 
 def once(values: Tensor) -> Tensor:
     """[1, n]: the values of the first view where all views have these up to rounding; else [views, n], as they are."""
-    if values.numel() == 0 or (values - values[:1]).abs().max() > ROUNDING * values.abs().max():
+    if values.requires_grad or values.numel() == 0 or (values - values[:1]).abs().max() > ROUNDING * values.abs().max():
         return values
     return values[:1]
 

@@ -123,7 +123,9 @@ def coverage(geometry: Geometry) -> Coverage:
     """
     with defined_for("coverage"):
         detector = upright_detector(geometry)
-        orbit = circular_orbit(detector.vectors, detector.shape, geometry.divergent, geometry.scan == "helical")
+        orbit = circular_orbit(
+            detector.vectors, detector.shape, geometry.divergent, geometry.scan == "helical", detector.ends
+        )
         check_axis_seen(orbit)
     return measure_coverage(orbit, scan_sampling(orbit))
 

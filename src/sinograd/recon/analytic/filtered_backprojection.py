@@ -26,13 +26,12 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputError, InputTypeError
+from sinograd.errors import InputError, UnsupportedError
 from sinograd.geometry import ConeBeam, Geometry, Grid
 from sinograd.geometry.checks import count
 from sinograd.geometry.regions import check_span
 from sinograd.ops.arguments import autocast, check_shape, check_tensor, check_volume
 from sinograd.ops.backprojection import add_backprojection, backprojection_pair
-from sinograd.ops.cuda.program import capturing
 from sinograd.ops.derivatives import linear, linear_op, recorded, transformed
 from sinograd.ops.devices import compute_device
 from sinograd.ops.kernel_views import is_axial
@@ -40,7 +39,9 @@ from sinograd.ops.memory import enough_memory
 from sinograd.ops.projection_tables import WHOLE, Portion
 from sinograd.ops.slab_plan import Slab
 from sinograd.ops.transfers import uploaded
+from sinograd.ops.vector_gradients import moving_backprojection
 from sinograd.recon.algorithms import any_orbit_algorithms
+from sinograd.recon.analytic.arguments import check_parameter, view_span
 from sinograd.recon.analytic.circular import CircularScan, circular_scan
 from sinograd.recon.analytic.coverage import Coverage, measure_coverage, warn_of_missing_rays
 from sinograd.recon.analytic.orbit import defined_for
@@ -216,7 +217,8 @@ class FilteredBackprojection:
         Raises:
             InputTypeError, InputError: wrong shapes or dtypes, of views that are no range, a block of no views; NaN.
         """
-        first, last = self._span(views)
+        self._check_still("add")
+        first, last = view_span(views, self.views)
         self._check_target(volume, projections, last - first)
         if block is not None:
             block = count(block, "block")
@@ -273,6 +275,7 @@ class FilteredBackprojection:
         if memory is not None:
             count(memory, "memory")
         if device is not None:
+            self._check_still("device")
             compute_device(device, kernels=False)
             return OnDevice(self, device, memory)
         if memory is not None:
@@ -283,6 +286,7 @@ class FilteredBackprojection:
         """The same with gradients in bounded memory: the backward pass filters again, `block` views at a time."""
         from sinograd.recon.analytic.recomputed import Recomputed
 
+        self._check_still("recomputed")
         return Recomputed(self, None if block is None else count(block, "block"))
 
     def parts(self, memory: int, element: int, on_gpu: bool) -> list[Part]:
@@ -313,7 +317,7 @@ class FilteredBackprojection:
 
         Of projections that a transform of `torch.func` or forward mode follows, everything is linear: see `volume`.
         """
-        if recorded(self.taps, self.weights):
+        if recorded(self.taps, self.weights, self.scan.vectors):
             return True
         return torch.is_grad_enabled() and projections.requires_grad and not transformed(projections)
 
@@ -323,9 +327,14 @@ class FilteredBackprojection:
         check_shape("projections", projections, "geometry.projection_shape", self.geometry.projection_shape, axes)
         self._check_parameters()
 
+    def _check_still(self, what: str) -> None:
+        """Raise UnsupportedError where the geometry requires gradients."""
+        if self.scan.vectors.requires_grad:
+            raise UnsupportedError(f"{what}: a geometry that requires gradients is reconstructed whole, where it is")
+
     def _check_parameters(self) -> None:
-        _check_parameter("taps", self.taps)
-        _check_parameter("weights", self.weights)
+        check_parameter("taps", self.taps)
+        check_parameter("weights", self.weights)
         expected = self.scan.weights.shape
         if self.weights.shape != expected:
             raise InputError(f"weights: expected [views, columns] {list(expected)}, got {list(self.weights.shape)}")
@@ -353,9 +362,14 @@ class FilteredBackprojection:
     def _differentiable(self, projections: Tensor, progress: Progress | None) -> Tensor:
         filtered = filter_views(projections, self.scan, self.taps, self.weights, slice(0, self.views))
         detector = filtered.shape[1 - self.scan.ndim :]
-        beam = (self.scan.vectors, self.geometry.divergent, detector)
-        pair = backprojection_pair(*beam, self.grid, self.scan.orbit.weighting)
-        volume = linear_op(filtered, *pair)
+        vectors = self.scan.vectors
+        scan = (vectors, self.geometry.divergent, (*detector,), self.grid, self.scan.orbit.weighting)
+        moves = vectors.requires_grad
+        volume = (
+            moving_backprojection(*scan)(filtered, vectors)
+            if moves
+            else linear_op(filtered, *backprojection_pair(*scan))
+        )
         if progress is not None:
             progress(self.views, self.views)
         return volume
@@ -364,15 +378,6 @@ class FilteredBackprojection:
         cut = self.cut or Cut(self.scan.vectors, self.grid.center)
         place = (self.grid.spacing, cut.center, self.scan.orbit.weighting)
         add_backprojection(volume, filtered, cut.vectors[part], self.geometry.divergent, *place, part=cut.part)
-
-    def _span(self, views: range | slice | None) -> tuple[int, int]:
-        if not isinstance(views, range | slice | None):
-            raise InputTypeError(f"views: expected a range, a slice or None, got {type(views).__name__}")
-        chosen = range(self.views)[views] if isinstance(views, slice) else range(self.views) if views is None else views
-        first, last = (chosen.start, chosen.stop) if len(chosen) else (0, 0)
-        if chosen.step != 1 or not 0 <= first <= last <= self.views:
-            raise InputError(f"views: expected some of 0 to {self.views - 1} without steps, got {views}")
-        return first, last
 
 
 def block_views(volume_bytes: int, view_bytes: int, on_gpu: bool) -> int:
@@ -387,13 +392,3 @@ def _blocks(first: int, last: int, block: int) -> Iterator[slice]:
         end = min(first + block, last, (first // GROUP_VIEWS + 1) * GROUP_VIEWS)
         yield slice(first, end)
         first = end
-
-
-def _check_parameter(name: str, tensor: Tensor) -> None:
-    if not isinstance(tensor, Tensor):
-        raise InputTypeError(f"{name}: expected a torch.Tensor, got {type(tensor).__name__}")
-    if not tensor.is_floating_point():
-        raise InputTypeError(f"{name}: expected floating-point numbers, got {tensor.dtype}")
-    unseen = capturing(tensor.device) or transformed(tensor)
-    if not unseen and not bool(torch.isfinite(tensor.detach()).all()):
-        raise InputError(f"{name}: expected finite values, got NaN or infinity")

@@ -70,6 +70,7 @@ class Orbit:
         weighting: the weighting of the backprojection kernel.
         divergent: fan or cone beam.
         distance: [views, columns], mm: signed distance of each column's in-plane ray to the axis.
+        edges: [views, 2]: fan coordinates of both ends of the detector's middle row, the lower one first.
         deviations: what differs from a circle enough to be said, and what it costs.
     """
 
@@ -82,17 +83,23 @@ class Orbit:
     weighting: str
     divergent: bool
     distance: Tensor
+    edges: Tensor
     deviations: tuple[str, ...] = ()
 
 
-def circular_orbit(vectors: Tensor, detector: tuple[int, int], divergent: bool, helical: bool = False) -> Orbit:
+def circular_orbit(
+    vectors: Tensor, detector: tuple[int, int], divergent: bool, helical: bool = False, ends: Tensor | None = None
+) -> Orbit:
     """The orbit of the views of an upright detector ([views, 4 or 5, 3]) of (rows, columns).
+
+    Args:
+        ends: [views, 2, 3], mm: ends of the middle row of the real detector, where this one is virtual.
 
     Raises:
         UndefinedGeometryError: filtered backprojection is not defined: the orbit is no circle about z (a helix,
             arbitrary vectors), or a curved detector is not centred on the source.
     """
-    orbit = orbit_rays(vectors, detector, divergent)
+    orbit = orbit_rays(vectors, detector, divergent, ends)
     if not divergent:
         _check_plane(vectors, orbit)
         return orbit
@@ -104,9 +111,16 @@ def circular_orbit(vectors: Tensor, detector: tuple[int, int], divergent: bool, 
     return dataclasses.replace(orbit, deviations=tuple(text for text in deviations if text))
 
 
-def orbit_rays(vectors: Tensor, detector: tuple[int, int], divergent: bool) -> Orbit:
+def orbit_rays(vectors: Tensor, detector: tuple[int, int], divergent: bool, ends: Tensor | None = None) -> Orbit:
     """`circular_orbit` of an orbit that was checked, with any detector."""
-    return _divergent_orbit(vectors, detector) if divergent else _parallel_orbit(vectors, detector)
+    ends = row_ends(vectors, detector[1]) if ends is None else ends
+    return (_divergent_orbit if divergent else _parallel_orbit)(vectors, detector, ends)
+
+
+def row_ends(vectors: Tensor, columns: int) -> Tensor:
+    """World positions of both ends of the middle row, half a column beyond the last centres, [views, 2, 3]."""
+    half = torch.tensor([-columns / 2, columns / 2], dtype=torch.float64)
+    return detector_points(vectors, index_offsets(1), half)[:, 0]
 
 
 def check_axis_seen(orbit: Orbit) -> None:
@@ -121,17 +135,18 @@ def check_axis_seen(orbit: Orbit) -> None:
         )
 
 
-def _divergent_orbit(vectors: Tensor, detector: tuple[int, int]) -> Orbit:
+def _divergent_orbit(vectors: Tensor, detector: tuple[int, int], ends: Tensor) -> Orbit:
     source, centre, u = vectors[:, 0], vectors[:, 1], vectors[:, 2]
-    pixels = _middle_row(vectors, detector[1])
+    pixels = torch.cat([_middle_row(vectors, detector[1]), ends], 1)
     ray = (pixels - source[:, None])[..., :2]
     horizontal = ray.norm(dim=2)
     distance = source[:, :2].norm(dim=1)  # source to axis
     inward = -source[:, :2] / distance[:, None]
     across = torch.stack([inward[:, 1], -inward[:, 0]], 1)  # +u of a detector that faces the axis
     along = (ray * inward[:, None]).sum(2)
-    # by NumPy, as the bits of torch's depend on the number of threads
-    fan = torch.from_numpy(np.arctan2((ray * across[:, None]).sum(2).numpy(), along.numpy()))
+    fan = _arctan2((ray * across[:, None]).sum(2), along)
+    fan, edges = fan[:, :-2], fan[:, -2:].sort(1).values
+    horizontal, along = horizontal[:, :-2], along[:, :-2]
     rows = torch.arange(detector[0], dtype=torch.float64) - (detector[0] - 1) / 2
     heights = (centre - source)[:, 2:] + rows * vectors[:, 3, 2:]
     if is_curved(vectors):
@@ -151,14 +166,23 @@ def _divergent_orbit(vectors: Tensor, detector: tuple[int, int]) -> Orbit:
         weighting=weighting,
         divergent=True,
         distance=distance[:, None] * fan.sin(),
+        edges=edges,
     )
 
 
-def _parallel_orbit(vectors: Tensor, detector: tuple[int, int]) -> Orbit:
+def _arctan2(y: Tensor, x: Tensor) -> Tensor:
+    """By NumPy where no gradient is asked for, as the bits of torch's depend on the number of threads."""
+    if y.requires_grad or x.requires_grad:
+        return torch.atan2(y, x)
+    return torch.from_numpy(np.arctan2(y.numpy(), x.numpy()))
+
+
+def _parallel_orbit(vectors: Tensor, detector: tuple[int, int], ends: Tensor) -> Orbit:
     direction = vectors[:, 0]
-    pixels = _middle_row(vectors, detector[1])
+    pixels = torch.cat([_middle_row(vectors, detector[1]), ends], 1)
     across = torch.stack([direction[:, 1], -direction[:, 0]], 1)
     fan = (pixels[..., :2] * across[:, None]).sum(2)
+    fan, edges = fan[:, :-2], fan[:, -2:].sort(1).values
     ones = torch.ones(len(vectors), detector[1], dtype=torch.float64)
     # rays that meet the detector at an angle lie closer together than its columns
     closeness = (across * vectors[:, 2, :2]).sum(1).abs() / vectors[:, 2, :2].norm(dim=1)
@@ -172,6 +196,7 @@ def _parallel_orbit(vectors: Tensor, detector: tuple[int, int]) -> Orbit:
         weighting="none",
         divergent=False,
         distance=fan,
+        edges=edges,
     )
 
 

@@ -36,7 +36,7 @@ def redundancy_weights(orbit: Orbit, sampling: AngularSampling) -> Tensor:
     other = ray_confidence(*conjugate(angles, orbit.fan, orbit.divergent), sampling, edges)
     weights = own / (own + other)
     steps = sampling.steps
-    if orbit.divergent or not sampling.closed or float(steps.max()) < UNEVEN * float(steps.min()):
+    if orbit.divergent or not sampling.closed or bool(steps.max() < UNEVEN * steps.min()):
         return weights
     return _of_half_turn(weights, orbit.angles, steps)
 
@@ -59,11 +59,10 @@ def conjugate(angles: Tensor, fan: Tensor, divergent: bool) -> tuple[Tensor, Ten
 
 
 def detector_edges(orbit: Orbit) -> tuple[float, float]:
-    """Fan coordinates of the detector's two edges (half a column beyond the last centres), the median over views."""
-    half = (orbit.fan[:, -1] - orbit.fan[:, 0]).abs() / max(orbit.fan.shape[1] - 1, 1) / 2
-    low = float((orbit.fan.amin(1) - half).median())
-    high = float((orbit.fan.amax(1) + half).median())
-    return low, high
+    """Fan coordinates of the detector's two edges (half a column beyond the last centres), the mean over views;
+    tensors where gradients are asked for."""
+    low, high = orbit.edges.mean(0).unbind()
+    return (low, high) if orbit.fan.requires_grad else (float(low), float(high))  # pyright: ignore[reportReturnType]
 
 
 def ray_confidence(angles: Tensor, fan: Tensor, sampling: AngularSampling, edges: tuple[float, float]) -> Tensor:

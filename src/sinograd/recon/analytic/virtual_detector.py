@@ -2,7 +2,7 @@
 
 Each view gets a virtual plane through its detector's centre, upright, with horizontal rows of columns and the
 detector's own spacings, large enough to hold the image of the detector's outline. A virtual element reads the
-detector where its ray meets it (bilinear); rays keep their line integrals, so nothing else changes.
+detector where its ray meets it (cubic convolution); rays keep their line integrals, so nothing else changes.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ from torch import Tensor
 
 from sinograd.geometry import Geometry
 from sinograd.ops.kernel_views import is_axial, is_curved, projection_matrices
-from sinograd.recon.analytic.orbit import UndefinedGeometryError
+from sinograd.recon.analytic.orbit import UndefinedGeometryError, row_ends
 
 # Most a virtual detector may outgrow the real one, in elements of either axis.
 GROWTH = 4.0
+
+# Elements from which interpolation reads: as far beyond its last ones, a detector is not yet zero.
+REACH = 2.0
 
 
 @dataclass(frozen=True)
@@ -32,6 +35,7 @@ class VirtualDetector:
         homographies: [views, 3, 3]: (column, row, 1) of an upright detector to those of the real one, homogeneous;
             None where the real ones are upright already.
         real_shape: (rows, columns) of the real detector.
+        ends: [views, 2, 3], both ends of its middle row.
         rows: first and end of the rows of the upright detector that are read; all of `shape` if None.
         real_rows: first and end of the rows of the real detector that projections have; all if None.
     """
@@ -40,6 +44,7 @@ class VirtualDetector:
     shape: tuple[int, int]
     homographies: Tensor | None
     real_shape: tuple[int, int]
+    ends: Tensor
     rows: tuple[int, int] | None = None
     real_rows: tuple[int, int] | None = None
 
@@ -59,9 +64,9 @@ class VirtualDetector:
             return rows
         ends = [(column, row) for column in (0, self.shape[1] - 1) for row in (rows[0], rows[1] - 1)]
         points = torch.tensor([(*end, 1.0) for end in ends], dtype=torch.float64)
-        image = points @ self.homographies.transpose(1, 2)
+        image = points @ self.homographies.detach().transpose(1, 2)
         at = image[..., 1] / image[..., 2]
-        first, end = math.floor(float(at.min())), math.floor(float(at.max())) + 2
+        first, end = math.floor(float(at.min())) - 1, math.floor(float(at.max())) + 3
         return max(0, min(first, self.real_shape[0] - 1)), max(1, min(end, self.real_shape[0]))
 
     def read(self, projections: Tensor, part: slice) -> Tensor:
@@ -74,73 +79,112 @@ class VirtualDetector:
     def _read_view(self, image: Tensor, homography: Tensor) -> Tensor:
         """[..., rows, columns] of the real detector at the elements of the upright one; zero outside."""
         rows, columns = self.real_shape
-        first, end = self.rows or (0, self.shape[0])
         above = self.real_rows[0] if self.real_rows is not None else 0
-        # as numbers, the homography needs no copy to the image's device
-        (h00, h01, h02), (h10, h11, h12), (h20, h21, h22) = homography.tolist()
-        steps = (
-            torch.arange(*span, dtype=torch.float64, device=image.device) for span in ((first, end), (0, self.shape[1]))
-        )
-        j, i = torch.meshgrid(*steps, indexing="ij")
-        w = h20 * i + h21 * j + h22
-        column, row = (h00 * i + h01 * j + h02) / w, (h10 * i + h11 * j + h12) / w
+        row, column = self._places(homography, image.device)
+        r0, c0 = row.detach().floor(), column.detach().floor()
+        across, down = cubic_weights(column - c0), cubic_weights(row - r0)
         pixels = image.flatten(-2)
-        result = image.new_zeros((*image.shape[:-2], *j.shape))
-        for offset_row in (0, 1):
-            for offset_column in (0, 1):
-                r, c = row.floor() + offset_row, column.floor() + offset_column
+        result = image.new_zeros((*image.shape[:-2], *row.shape))
+        for i, weight_down in zip(range(-1, 3), down, strict=True):
+            r = r0 + i
+            for k, weight_across in zip(range(-1, 3), across, strict=True):
+                c = c0 + k
                 outside = (r < 0) | (r >= rows) | (c < 0) | (c >= columns)
-                weight = ((1 - (row - r).abs()) * (1 - (column - c).abs())).masked_fill(outside, 0.0)
+                weight = (weight_down * weight_across).masked_fill(outside, 0.0)
                 index = (r.sub(above).clamp(0, image.shape[-2] - 1) * columns + c.clamp(0, columns - 1)).long()
                 result = result + pixels[..., index] * weight.to(image)
         return result
 
+    def _places(self, homography: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Row and column on the real detector of the elements that are read, each [rows, columns]."""
+        first, end = self.rows or (0, self.shape[0])
+        # as numbers, the homography needs no copy to the image's device
+        (h00, h01, h02), (h10, h11, h12), (h20, h21, h22) = (
+            homography if homography.requires_grad else homography.tolist()
+        )
+        spans = ((first, end), (0, self.shape[1]))
+        j, i = torch.meshgrid(*(torch.arange(*s, dtype=torch.float64, device=device) for s in spans), indexing="ij")
+        w = h20 * i + h21 * j + h22
+        return (h10 * i + h11 * j + h12) / w, (h00 * i + h01 * j + h02) / w
+
+
+def cubic_weights(t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Of the elements -1, 0, 1 and 2 at the place t in [0, 1): cubic convolution.
+
+    R. G. Keys, "Cubic convolution interpolation for digital image processing", IEEE Transactions on Acoustics, Speech,
+    and Signal Processing 29(6), 1981, eq. 15 (a = -1/2). Its derivative is continuous, so that reconstructions follow
+    a detector smoothly through places where elements coincide.
+    """
+    square = t * t
+    cube = square * t
+    return (
+        -0.5 * cube + square - 0.5 * t,
+        1.5 * cube - 2.5 * square + 1.0,
+        -1.5 * cube + 2.0 * square + 0.5 * t,
+        0.5 * cube - 0.5 * square,
+    )
+
 
 def upright_detector(geometry: Geometry) -> VirtualDetector:
     """The virtual detectors of a geometry, or its own if they are upright.
+
+    Those of a geometry that requires gradients are always virtual, and follow its vectors.
 
     Raises:
         UndefinedGeometryError: rays steeper than 45 degrees, or a turn so large that the virtual detector would
             outgrow the real one more than four times.
     """
     vectors, shape = geometry.vectors, (geometry.rows, geometry.columns)
-    if geometry.ndim == 2 or is_axial(vectors, geometry.divergent, shape):
-        return VirtualDetector(vectors, shape, None, shape)
-    if is_curved(vectors):
-        raise UndefinedGeometryError(
-            "needs a curved detector's axis to be parallel to the rotation axis, and no ray steeper than 45 degrees"
-        )
-    virtual, new_shape = _upright(vectors, geometry.divergent, shape)
+    moving = geometry.followed_vectors if torch.is_grad_enabled() else None
+    if geometry.ndim == 2 or is_curved(vectors):
+        if geometry.ndim == 3 and not is_axial(vectors, geometry.divergent, shape):
+            raise UndefinedGeometryError(
+                "needs a curved detector's axis to be parallel to the rotation axis, and no ray steeper than 45 degrees"
+            )
+        vectors = vectors if moving is None else moving
+        return VirtualDetector(vectors, shape, None, shape, row_ends(vectors, shape[1]))
+    if moving is None and is_axial(vectors, geometry.divergent, shape):
+        return VirtualDetector(vectors, shape, None, shape, row_ends(vectors, shape[1]))
+    spacing = geometry.detector.row_spacing, geometry.detector.column_spacing
+    virtual = _upright(vectors, spacing)
+    new_shape = _shape(vectors, virtual, geometry.divergent, shape)
     if not is_axial(virtual, geometry.divergent, new_shape):
         raise UndefinedGeometryError("needs rays less than 45 degrees from the plane of the orbit")
+    if moving is not None:
+        vectors, virtual = moving, _upright(moving, spacing)
     real = projection_matrices(vectors, geometry.divergent, shape)
     first = virtual[:, 1] - (new_shape[1] - 1) / 2 * virtual[:, 2] - (new_shape[0] - 1) / 2 * virtual[:, 3]
-    to_world = torch.zeros(len(vectors), 4, 3, dtype=torch.float64)
-    to_world[:, :3] = torch.stack([virtual[:, 2], virtual[:, 3], first], dim=2)
-    to_world[:, 3, 2] = 1
-    return VirtualDetector(virtual, new_shape, real @ to_world, shape)
+    last = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).expand(len(vectors), 1, 3)
+    to_world = torch.cat([torch.stack([virtual[:, 2], virtual[:, 3], first], dim=2), last], dim=1)
+    return VirtualDetector(virtual, new_shape, real @ to_world, shape, row_ends(vectors, shape[1]))
 
 
-def _upright(vectors: Tensor, divergent: bool, shape: tuple[int, int]) -> tuple[Tensor, tuple[int, int]]:
+def _upright(vectors: Tensor, spacing: tuple[float, float]) -> Tensor:
+    """The vectors of upright planes through the detectors' centres, with rows and columns `spacing` apart."""
     source, centre, u, v = vectors.unbind(1)
     normal = torch.linalg.cross(u, v)
     flat = normal[:, :2].norm(dim=1, keepdim=True)
     if bool((flat[:, 0] < 0.5 * normal.norm(dim=1)).any()):
         raise UndefinedGeometryError("needs a detector that stands upright to within 60 degrees")
-    upright = torch.cat([normal[:, :2] / flat, torch.zeros_like(flat)], 1)
-    across = torch.stack([-upright[:, 1], upright[:, 0], torch.zeros(len(vectors), dtype=torch.float64)], 1)
+    upright = normal[:, :2] / flat
+    zeros = torch.zeros(len(vectors), dtype=torch.float64)
     # rows along z, columns the way they ran: +u x +v stays on the side where it was
-    step_u, step_v = float(u.norm(dim=1).median()), float(v.norm(dim=1).median())
-    virtual = torch.stack([source, centre, step_u * across, torch.zeros_like(u)], 1)
-    virtual[:, 3, 2] = step_v
+    across = torch.stack([-upright[:, 1], upright[:, 0], zeros], 1)
+    up = torch.tensor([0.0, 0.0, spacing[0]], dtype=torch.float64).expand(len(vectors), 3)
+    return torch.stack([source, centre, spacing[1] * across, up], 1)
+
+
+def _shape(vectors: Tensor, virtual: Tensor, divergent: bool, shape: tuple[int, int]) -> tuple[int, int]:
+    """Rows and columns of the virtual detector that hold all that the real one gives."""
     columns, rows = _outline(vectors, virtual, divergent, shape)
-    new_shape = tuple(
-        2 * math.ceil(extent) + 1 if n % 2 else 2 * math.ceil(extent + 0.5)
+    new_rows, new_columns = (
+        2 * math.ceil(extent + REACH) + 1 if n % 2 else 2 * math.ceil(extent + REACH + 0.5)
         for extent, n in ((rows, shape[0]), (columns, shape[1]))
     )
-    if new_shape[0] > GROWTH * shape[0] + 2 or new_shape[1] > GROWTH * shape[1] + 2:
-        raise UndefinedGeometryError(f"would need a virtual detector of {new_shape} for one of {shape}: turned too far")
-    return virtual, (new_shape[0], new_shape[1])
+    if new_rows > GROWTH * shape[0] + 6 or new_columns > GROWTH * shape[1] + 6:
+        sizes = f"{(new_rows, new_columns)} for one of {shape}"
+        raise UndefinedGeometryError(f"would need a virtual detector of {sizes}: turned too far")
+    return new_rows, new_columns
 
 
 def _outline(vectors: Tensor, virtual: Tensor, divergent: bool, shape: tuple[int, int]) -> tuple[float, float]:
