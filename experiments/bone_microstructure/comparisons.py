@@ -35,8 +35,8 @@ def verdicts(study: Study, results: Results) -> str:
         "NN_BMD",
     ]
     text = (
-        "Means over seeds and folds. The oracle is here, number by number, the best of all widths on the test data. Bold: "
-        "NN_SP is better than all of unfiltered, both re-calibrations and both Gaussian filters."
+        "Means over seeds and folds. The oracle is here, number by number, the best of all widths on the test data. "
+        "Bold: NN_SP is better than all of unfiltered, both re-calibrations and both Gaussian filters."
     )
     return f"## NN_SP against the others\n{text}\n\n" + table(heads, rows)
 
@@ -72,10 +72,10 @@ def compared(study: Study, results: Results) -> str:
         rows.append(_differences(study, results, test, (low, _NETWORK), (high, "unfiltered")))
     text = (
         "NN_SP less the other method. RMSE: mean over the bones of a test of their means over the seeds, 95 % interval "
-        "over the bones (Student's t; RMSE - dAvg with the difference of averages of the whole test). R²adj: of all places, "
-        "interval over the seeds of training where there are several, so that it tells of training alone. An asterisk "
-        "marks an interval on the better side of 0; there is no correction for their number. The last line of each test "
-        f"compares NN_SP at {low:g} mAs with unfiltered scans at {high:g} mAs."
+        "over the bones (Student's t; RMSE - dAvg with the difference of averages of the whole test). R²adj: of all "
+        "places, interval over the seeds of training where there are several, so that it tells of training alone. An "
+        "asterisk marks an interval on the better side of 0; there is no correction for their number. The last line of "
+        f"each test compares NN_SP at {low:g} mAs with unfiltered scans at {high:g} mAs."
     )
     heads = ["test", "mAs", "less"]
     heads += [f"{UNITS[p].split(',')[0]} {words}" for p in ("tmd", "bvtv") for words in _STATISTICS.values()]

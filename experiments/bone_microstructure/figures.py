@@ -135,7 +135,7 @@ def save_stages(results: Results, path: Path) -> None:
                 axes.plot([s.steps for s in held], values, style, color=color, marker="o", markersize=3, label=label)
         axes.set_yscale("log")
         dress(axes, f"{UNITS[parameter].split(',')[0]}: error / SD of the truth", "step")
-    axes.legend(fontsize=6, frameon=False)
+    figure.axes[-1].legend(fontsize=6, frameon=False)
     save(figure, path)
 
 
@@ -169,7 +169,8 @@ def save_histograms(study: Study, scans: Mapping[str, BoneScans], shown: Volumes
     for column, parameter in zip(figure.subplots(2, 4).T, PARAMETERS, strict=True):
         held = {name: values[parameter].flatten().numpy() for name, values in found.items()}
         joined = np.concatenate(list(held.values()))
-        edges = np.linspace(*np.quantile(joined, [0.002, 0.998]), 60 if parameter == "voxel" else 16)
+        low, high = np.quantile(joined, [0.002, 0.998]).tolist()
+        edges = np.linspace(low, high, 60 if parameter == "voxel" else 16)
         for name, values in held.items():
             style: dict[str, Any] = {"color": _COLORS[name], "label": _title(study, name), "histtype": "step"}
             column[0].hist(values, edges, density=True, **style)
@@ -177,7 +178,7 @@ def save_histograms(study: Study, scans: Mapping[str, BoneScans], shown: Volumes
         column[1].set_xlim(edges[0], edges[-1])
         dress(column[0], UNITS[parameter], "")
         dress(column[1], "cumulative", "")
-    column[0].legend(fontsize=6, frameon=False)
+    figure.axes[0].legend(fontsize=6, frameon=False)
     current = min(study.clinical.currents)
     figure.suptitle(f"{TESTS[test]}, {current:g} mAs, first scan", color=INK, fontsize=10)
     save(figure, path)
@@ -195,6 +196,6 @@ def save_clouds(study: Study, scans: Mapping[str, BoneScans], shown: Volumes, te
                 hull = points[ConvexHull(points).vertices]
                 axes.fill(*hull.T, facecolor="none", edgecolor=_COLORS[name], linewidth=0.9)
         dress(axes, f"{currents[number]:g} mAs: TMD, mg/cm³", "BV/TV, %")
-    axes.legend(fontsize=6, frameon=False)
+    figure.axes[-1].legend(fontsize=6, frameon=False)
     figure.suptitle(TESTS[test], color=INK, fontsize=10)
     save(figure, path)

@@ -51,7 +51,7 @@ def places_of(study: Study, bone: str) -> list[Place]:
     """All of a bone, on the grid of steps."""
     counts = zip(study.region.shape, study.places.size, study.places.step, strict=True)
     starts = [range(0, count - size + 1, step) for count, size, step in counts]
-    return [Place(bone, start) for start in itertools.product(*starts)]
+    return [Place(bone, (z, y, x)) for z, y, x in itertools.product(*starts)]
 
 
 def parts_of(study: Study, split: Split, fold: int) -> Parts:

@@ -67,7 +67,9 @@ def cached_scans(study: Study, bone: Bone, cache: Path | None) -> BoneScans:
 def make_scans(study: Study, bone: Bone) -> BoneScans:
     """The truth and all clinical scans of a bone."""
     phantom = make_phantom(study, bone)
-    truth, share = high_resolution(study.reference, phantom, study.region.grid, key_generator(bone.name, bone.seed, "truth"))
+    truth, share = high_resolution(
+        study.reference, phantom, study.region.grid, key_generator(bone.name, bone.seed, "truth")
+    )
     exact = projections(study.clinical, phantom)
     scans = []
     for current in study.clinical.currents:
@@ -138,7 +140,7 @@ def resampled(values: Tensor, fine: sg.Grid, grid: sg.Grid) -> Tensor:
     """Means over the voxels of a coarse grid with the same centre, by the shares of the fine voxels in them."""
     for axis in range(3):
         shares = _overlaps(fine.shape[axis], fine.spacing[axis], grid.shape[axis], grid.spacing[axis])
-        values = torch.movedim(torch.tensordot(shares, values, dims=([1], [axis])), 0, axis)
+        values = torch.movedim(torch.einsum("ab,b...->a...", shares, values.movedim(axis, 0)), 0, axis)
     return values.contiguous()
 
 

@@ -72,8 +72,8 @@ def _head(study: Study, record: dict[str, Any]) -> str:
     return (
         f"Commit {record['commit']}, configuration {record['config_sha256'][:16]}, {record['date']}; "
         f"{record['device']}, {record['threads']} threads, torch {record['torch']}.\n\n"
-        f"Places: {counts}; {study.clinical.repetitions} scans of each at each current. Seeds of training: {seeds}. Each "
-        f"network: {study.stop.max_steps} steps at most of {study.patches.per_batch} patches.\n\n"
+        f"Places: {counts}; {study.clinical.repetitions} scans of each at each current. Seeds of training: {seeds}. "
+        f"Each network: {study.stop.max_steps} steps at most of {study.patches.per_batch} patches.\n\n"
         f"Parameters in spheres of {study.diameter:g} mm at {study.threshold:g} mg/cm³. dAvg is the difference of "
         "averages, SD the deviation of the estimates, RMSE - dAvg the RMSE without that difference, AE the accuracy "
         "error (s²/N subtracted) and in the paper's form (s²/(N - 1)), PE the precision error; PSNR as in the paper's "
@@ -109,8 +109,8 @@ def _truths(study: Study, results: Results) -> str:
         rows.append([TESTS[truth.test], f"{truth.fold}", UNITS[truth.parameter], *numbers])
     return (
         "## Truth (Table 3)\nOf the simulated high-resolution scan. The paper: voxels 115.90 (118.57), BMD 115.90 "
-        "(35.14), TMD 334.54 (29.73) mg/cm³, BV/TV 17.30 (6.93) %. Last column: BV/TV of the object itself, without any "
-        "blur, in the same spheres; its tissue has one density, "
+        "(35.14), TMD 334.54 (29.73) mg/cm³, BV/TV 17.30 (6.93) %. Last column: BV/TV of the object itself, without "
+        "any blur, in the same spheres; its tissue has one density, "
         f"{study.reference.bone:g} mg/cm³.\n\n" + table(["test", "fold", "", "mean", "SD", "object's own"], rows)
     )
 
