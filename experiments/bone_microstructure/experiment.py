@@ -78,26 +78,29 @@ class Experiment:
         if "bm4d" in self.study.filters and has_package("bm4d"):
             self._evaluate(parts, "bm4d", 0, fold, self._by_bm4d(parts))
         self.report(f"{name}, fold {fold}: filters")
-        for network in split.networks:
-            for seed in split.seeds:
+        for network, seeds in split.networks.items():
+            for seed in seeds:
                 self._network(name, parts, network, seed, fold)
 
     def _network(self, split: str, parts: Parts, network: str, seed: int, fold: int) -> None:
         study = self.study
-        stages = train_in_stages(study, network, seed, self.scans, (parts.training, parts.validation), self.cache)
+        first = study.splits[split]
+        shown = (seed, fold) == (first.networks[network][0], first.folds[0])
+        watched = shown and (network, first.by) == ("nn-sp", "position")
+        places = (parts.training, parts.validation)
+        stages = train_in_stages(study, network, seed, self.scans, places, self.cache, study.stages if watched else 1)
         last = stages[-1]
         how = (last.parameters, last.steps, last.reason, last.seconds, last.commit)
         self.results.runs.append(Run(split, network, seed, fold, *how))
         self.report(f"{split}, fold {fold}, {network}, seed {seed}: {last.steps} steps, {last.seconds:.0f} s")
         volumes = self._denoised(last, parts)
         self._evaluate(parts, network, seed, fold, volumes)
-        first = study.splits[split]
-        if (seed, fold) == (first.seeds[0], first.folds[0]):
+        if shown:
             self.shown[network] = self.shown.get(network, {}) | volumes
-            if network == "nn-sp" and first.by == "position":
-                for trained in stages[:-1]:
-                    self._stage(trained, parts, self._denoised(trained, parts))
-                self._stage(last, parts, volumes)
+        if watched:
+            for trained in stages[:-1]:
+                self._stage(trained, parts, self._denoised(trained, parts))
+            self._stage(last, parts, volumes)
 
     def _denoised(self, trained: Trained, parts: Parts) -> Volumes:
         """All scans of the bones that are tested on."""
@@ -210,4 +213,5 @@ def debug_changes(study: Study) -> Mapping[str, Any]:
         group: [dataclasses.asdict(bone) | {"seed": bone.seed + 100_000} for bone in bones]
         for group, bones in vars(study.bones).items()
     }
-    return {"bones": moved, "splits": {name: {"seeds": [77]} for name in study.splits}}
+    splits = {name: {"networks": {key: [77] for key in split.networks}} for name, split in study.splits.items()}
+    return {"bones": moved, "splits": splits}

@@ -153,13 +153,12 @@ class Network:
 class Split:
     """How training and test differ.
 
-    by: "position" (places of the same bones, as in the paper) or "bone" (other bones). folds: which ones are run; of
-    "bone" 0 alone. networks: their names. seeds: of training.
+    by: "position" (places of the same bones, as in the paper) or "bone" (other bones). networks: their names, with the
+    seeds of training of each. folds: which ones are run; of "bone" 0 alone.
     """
 
     by: Literal["position", "bone"]
-    networks: tuple[str, ...]
-    seeds: Annotated[tuple[int, ...], _SOME]
+    networks: dict[str, Annotated[tuple[int, ...], _SOME]]
     folds: tuple[int, ...] = (0,)
 
 

@@ -68,7 +68,11 @@ def _head(study: Study, record: dict[str, Any]) -> str:
         + ", ".join(f"{len(places)} to test on ({test})" for test, places in part.tests.items())
         for name, part in parts.items()
     )
-    seeds = "; ".join(f"{name}: {', '.join(map(str, split.seeds))}" for name, split in study.splits.items())
+    seeds = "; ".join(
+        f"{name}, {study.networks[network].title}: {', '.join(map(str, numbers))}"
+        for name, split in study.splits.items()
+        for network, numbers in split.networks.items()
+    )
     return (
         f"Commit {record['commit']}, configuration {record['config_sha256'][:16]}, {record['date']}; "
         f"{record['device']}, {record['threads']} threads, torch {record['torch']}.\n\n"

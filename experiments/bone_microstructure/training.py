@@ -45,16 +45,17 @@ def train_in_stages(
     scans: dict[str, BoneScans],
     parts: tuple[Sequence[Place], Sequence[Place]],
     folder: Path,
+    stages: int = 1,
 ) -> list[Trained]:
     """The network after each stage of one training run; parts: places to train on and to watch.
 
     A run that was stopped goes on where it was; each stage is kept in a folder of its own.
     """
     found = []
-    for stage in range(1, study.stages + 1):
-        config = config_of(study, name, seed, study.stop.max_steps * stage // study.stages, bool(parts[1]))
-        place = folder / "runs" / f"{name}-{seed}-{_key(study, name, seed, scans, parts)}" / f"stage-{stage}"
-        before = place.parent / f"stage-{stage - 1}"
+    for stage in range(1, stages + 1):
+        config = config_of(study, name, seed, study.stop.max_steps * stage // stages, bool(parts[1]))
+        place = folder / "runs" / f"{name}-{seed}-{_key(study, name, seed, parts)}" / f"{stage}-of-{stages}"
+        before = place.parent / f"{stage - 1}-of-{stages}"
         if stage > 1 and not place.exists():
             _copy(before, place)
         found.append(train_or_find(config, lambda: _data(study, scans, parts), place))
@@ -71,11 +72,11 @@ def _copy(before: Path, place: Path) -> None:
     part.rename(place)
 
 
-def _key(study: Study, name: str, seed: int, scans: dict[str, BoneScans], parts: tuple[Sequence[Place], ...]) -> str:
+def _key(study: Study, name: str, seed: int, parts: tuple[Sequence[Place], ...]) -> str:
     config = config_of(study, name, seed, study.stop.max_steps, bool(parts[1]))
-    bones = [to_plain(bone) for bone in study.bones.all if any(p.bone == bone.name for part in parts for p in part)]
+    bones = to_plain(study.bones.training)
     places = [[[place.bone, *place.start] for place in part] for part in parts]
-    return digest([config_hash(config), data_hash(study), study.stages, bones, places])[:12]
+    return digest([config_hash(config), data_hash(study), bones, places])[:12]
 
 
 def _data(study: Study, scans: dict[str, BoneScans], parts: tuple[Sequence[Place], ...]) -> TrainingData:

@@ -88,7 +88,10 @@ SMALL_MICROSTRUCTURE: dict[str, Any] = {
         "repetitions": 2,
     },
     "sigmas": [0.2, 0.4],
-    "splits": {"position": {"seeds": [0], "networks": ["nn-sp"]}, "bone": {"seeds": [0, 1], "networks": ["nn-sp"]}},
+    "splits": {
+        "position": {"by": "position", "networks": {"nn-sp": [0], "nn-bmd": [0]}},
+        "bone": {"by": "bone", "networks": {"nn-sp": [0, 1], "nn-bmd": [0]}},
+    },
     "model": {"channels": [2, 2, 2, 2, 2]},
     "patches": {"per_batch": 2, "per_place": 2},
     "stop": {"max_steps": 2},

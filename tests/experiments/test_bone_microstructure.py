@@ -54,8 +54,8 @@ def test_configurations(profile: str) -> None:
 
 def test_wrong_configurations(small_microstructure: Any) -> None:
     for changes, message in (
-        ({"splits": {"bone": {"by": "bone", "networks": ["best"], "seeds": [0]}}}, "no 'best', expected some of nn-sp"),
-        ({"splits": {"bone": {"by": "bone", "networks": [], "seeds": [0], "folds": [1]}}}, "from 0 to 0, got"),
+        ({"splits": {"bone": {"by": "bone", "networks": {"best": [0]}}}}, "no 'best', expected some of nn-sp"),
+        ({"splits": {"bone": {"by": "bone", "networks": {}, "folds": [1]}}}, "from 0 to 0, got"),
         ({"filters": ["median"]}, "filters: expected bm4d or none, got 'median'"),
         ({"places": {"size": [21, 43, 41]}}, "does not fit into"),
         ({"stages": 3}, "stages: expected a divisor of 2 steps, got 3"),
@@ -82,7 +82,7 @@ def test_resampling_keeps_means() -> None:
 
 
 def test_truth_and_scans(small_microstructure: Any) -> None:
-    """The truth has the object's mean; a scan without noise has too, and less contrast; noise falls with the current."""
+    """The truth has the object's mean; a scan has too; noise falls with the current."""
     from bone_microstructure.scans import calibrated, make_phantom, make_scans
 
     study = small_microstructure()
@@ -191,9 +191,15 @@ def test_from_start_to_end(small_microstructure: Any, tmp_path: Path, monkeypatc
     names = {"results.md", "results.json", "scores.csv", "bones.csv", "runs.csv", "patch.png", "maps.png", "stages.png"}
     names |= {f"{kind}-{test}.png" for kind in ("histograms", "clouds") for test in tests}
     assert {path.name for path in (tmp_path / "out").iterdir()} == names
-    # unfiltered, two re-calibrations, two widths, the chosen one, the network of one or two seeds
-    assert len(found.rows) == (6 * 3 + 1 + 2 + 2) * 2 * 4
-    assert [(run.split, run.seed, run.steps) for run in found.runs] == [("position", 0, 2), ("bone", 0, 2), ("bone", 1, 2)]
+    # unfiltered, two re-calibrations, two widths, the chosen one, networks of one and two seeds
+    assert len(found.rows) == (6 * 3 + 2 + 3 + 3) * 2 * 4
+    assert [(run.split, run.network, run.seed) for run in found.runs] == [
+        ("position", "nn-sp", 0),
+        ("position", "nn-bmd", 0),
+        ("bone", "nn-sp", 0),
+        ("bone", "nn-sp", 1),
+        ("bone", "nn-bmd", 0),
+    ]
     assert [(stage.steps, stage.part) for stage in found.stages[::4]] == [
         (1, "training"), (1, "test"), (2, "training"), (2, "test")
     ]  # fmt: skip
@@ -226,10 +232,9 @@ def test_stages_are_one_run(small_microstructure: Any, tmp_path: Path, monkeypat
     ends = []
     study = small_microstructure()
     scans, _ = calibrated(study, {bone.name: make_scans(study, bone) for bone in study.bones.training})
+    parts = parts_of(study, study.splits["bone"], 0)
     for stages in (1, 2):
-        study = small_microstructure(stages=stages)
-        parts = parts_of(study, study.splits["bone"], 0)
-        found = train_in_stages(study, "nn-sp", 4, scans, (parts.training, []), tmp_path)
+        found = train_in_stages(study, "nn-sp", 4, scans, (parts.training, []), tmp_path, stages)
         assert [trained.steps for trained in found] == ([2] if stages == 1 else [1, 2])
         ends.append([p.detach() for p in found[-1].model.parameters()])
     for one, other in zip(*ends, strict=True):
