@@ -93,19 +93,21 @@ class Experiment:
         how = (last.parameters, last.steps, last.reason, last.seconds, last.commit)
         self.results.runs.append(Run(split, network, seed, fold, *how))
         self.report(f"{split}, fold {fold}, {network}, seed {seed}: {last.steps} steps, {last.seconds:.0f} s")
-        volumes = self._denoised(last, parts)
+        tested = [place for places in parts.tests.values() for place in places]
+        needed = [*tested, *parts.training] if watched else tested
+        volumes = self._denoised(last, needed)
         self._evaluate(parts, network, seed, fold, volumes)
         if shown:
             self.shown[network] = self.shown.get(network, {}) | volumes
         if watched:
             for trained in stages[:-1]:
-                self._stage(trained, parts, self._denoised(trained, parts))
+                self._stage(trained, parts, self._denoised(trained, needed))
             self._stage(last, parts, volumes)
 
-    def _denoised(self, trained: Trained, parts: Parts) -> Volumes:
-        """All scans of the bones that are tested on."""
+    def _denoised(self, trained: Trained, places: list[Place]) -> Volumes:
+        """All scans of the bones that places lie in."""
         found = {}
-        for bone in sorted({place.bone for places in parts.tests.values() for place in places}):
+        for bone in sorted({place.bone for place in places}):
             scans = self.scans[bone].scans
             flat = [denoise(trained.model, volume) for volume in scans.flatten(0, 1)]
             found[bone] = torch.stack(flat).view_as(scans)
