@@ -20,6 +20,7 @@ from bone_microstructure.filters import (
     recalibration_of_values,
 )
 from bone_microstructure.places import PARAMETERS, Parts, Place, parameters_of, parts_of, stacked
+from bone_microstructure.regression import DIRECT
 from bone_microstructure.results import Results, Run, Setting, Stage, Truth, score
 from bone_microstructure.scans import BoneScans, cached_scans, calibrated, data_hash
 from bone_microstructure.settings import Split, Study
@@ -96,6 +97,9 @@ class Experiment:
         tested = [place for places in parts.tests.values() for place in places]
         needed = [*tested, *parts.training] if watched else tested
         volumes = self._denoised(last, needed)
+        if network in DIRECT:
+            self._direct(parts, network, seed, fold, volumes)
+            return
         self._evaluate(parts, network, seed, fold, volumes)
         if shown:
             self.shown[network] = self.shown.get(network, {}) | volumes
@@ -151,12 +155,19 @@ class Experiment:
     def _score(self, test: str, places: list[Place], method: str, seed: int, fold: int, found: Parameters) -> None:
         truth, bones = self._true(places), [place.bone for place in places]
         for number, current in enumerate(self.study.clinical.currents):
-            for name in PARAMETERS:
+            for name in found:
                 key = (test, method, seed, fold, current)
                 row, rows = score(key, name, found[name][number], truth[name], bones)
                 self.results.rows.append(row)
                 if name != "voxel":
                     self.results.bones += rows
+
+    def _direct(self, parts: Parts, network: str, seed: int, fold: int, volumes: Volumes) -> None:
+        """Of direct regression, whose output has one parameter alone: the mean of a sphere."""
+        parameter, scale = DIRECT[network]
+        for test, places in parts.tests.items():
+            found = self._parameters(volumes, places)["bmd"] / scale
+            self._score(test, places, network, seed, fold, {parameter: found})
 
     def _recalibrate(self, split: str, parts: Parts, fold: int, raw: Volumes) -> None:
         """One line a current, fitted on training places: of each parameter, and of the voxels."""

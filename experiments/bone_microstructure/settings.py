@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
+import bone_microstructure.regression  # noqa: F401  # registers its loss
 from sinograd.config.schema import AT_LEAST_ONE, NOT_NEGATIVE, POSITIVE, Check
 from sinograd.datasets import PatchesSpec
 from sinograd.errors import ConfigError

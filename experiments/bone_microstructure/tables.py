@@ -125,7 +125,8 @@ def _scores(study: Study, results: Results, test: str, current: float, words: st
     shown = [method for method in methods if not _is_width(method)]
     for parameter in ("tmd", "bvtv", "bmd", "voxel"):
         best = oracle(study, results, test, current, parameter, "rmse")
-        rows = [_row(results, test, method, current, parameter, study) for method in shown]
+        known = [method for method in shown if results.chosen(test, method, current, parameter)]
+        rows = [_row(results, test, method, current, parameter, study) for method in known]
         rows.append(_row(results, test, best, current, parameter, study, f"Gaussian, oracle ({best.split('-')[1]} mm)"))
         if test == "position":
             printed = study.paper.get(f"{current:g}", {}).get(parameter, {})

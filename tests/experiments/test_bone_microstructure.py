@@ -167,6 +167,20 @@ def test_lines_and_misfit_by_hand(small_microstructure: Any) -> None:
     assert slope == pytest.approx(0.8, abs=0.05) and offset == pytest.approx(24, abs=8)
 
 
+@pytest.mark.parametrize("parameter", ["tmd", "bvtv"])
+def test_direct_regression(parameter: str) -> None:
+    """Zero where the mean of the sphere is the parameter of the truth; BV/TV times 1000."""
+    from bone_microstructure.regression import DirectLoss
+
+    truth = 180 + 150 * torch.randn(2, 1, 13, 25, 25, generator=torch.Generator().manual_seed(2))
+    spacing = (0.34, 0.172, 0.172)
+    maps = {"tmd": tmd_map, "bvtv": bvtv_map}[parameter](truth, spacing, 4.3, 225.0, valid=True)
+    wanted = maps * (1 if parameter == "tmd" else 1000)
+    (zero,) = DirectLoss(parameter).parts(wanted.expand_as(truth), truth)  # pyright: ignore
+    (nine,) = DirectLoss(parameter).parts((wanted + 3).expand_as(truth), truth)  # pyright: ignore
+    assert float(zero) < 1e-4 and float(nine) == pytest.approx(9, rel=1e-3)
+
+
 def test_scores_by_hand() -> None:
     """A bias of 2 and noise of known variance."""
     from bone_microstructure.results import score
