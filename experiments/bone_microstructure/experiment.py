@@ -25,7 +25,7 @@ from bone_microstructure.results import Results, Run, Setting, Stage, Truth, sco
 from bone_microstructure.scans import BoneScans, cached_scans, calibrated, data_hash
 from bone_microstructure.settings import Split, Study
 from bone_microstructure.tables import write_tables
-from bone_microstructure.training import denoise, train_in_stages
+from bone_microstructure.training import denoised, train_in_stages
 from sinograd import morphometry
 from sinograd.models.classical import has_package
 from study.config import config_hash
@@ -90,13 +90,13 @@ class Experiment:
         watched = shown and (network, first.by) == ("nn-sp", "position")
         places = (parts.training, parts.validation)
         stages = train_in_stages(study, network, seed, self.scans, places, self.cache, study.stages if watched else 1)
-        last = stages[-1]
+        last, _ = stages[-1]
         how = (last.parameters, last.steps, last.reason, last.seconds, last.commit)
         self.results.runs.append(Run(split, network, seed, fold, *how))
         self.report(f"{split}, fold {fold}, {network}, seed {seed}: {last.steps} steps, {last.seconds:.0f} s")
         tested = [place for places in parts.tests.values() for place in places]
         needed = [*tested, *parts.training] if watched else tested
-        volumes = self._denoised(last, needed)
+        volumes = self._denoised(stages[-1], needed)
         if network in DIRECT:
             self._direct(parts, network, seed, fold, volumes)
             return
@@ -104,18 +104,13 @@ class Experiment:
         if shown:
             self.shown[network] = self.shown.get(network, {}) | volumes
         if watched:
-            for trained in stages[:-1]:
-                self._stage(trained, parts, self._denoised(trained, needed))
-            self._stage(last, parts, volumes)
+            for stage in stages:
+                self._stage(stage[0], parts, self._denoised(stage, needed))
 
-    def _denoised(self, trained: Trained, places: list[Place]) -> Volumes:
+    def _denoised(self, stage: tuple[Trained, Path], places: list[Place]) -> Volumes:
         """All scans of the bones that places lie in."""
-        found = {}
-        for bone in sorted({place.bone for place in places}):
-            scans = self.scans[bone].scans
-            flat = [denoise(trained.model, volume) for volume in scans.flatten(0, 1)]
-            found[bone] = torch.stack(flat).view_as(scans)
-        return found
+        bones = sorted({place.bone for place in places})
+        return {bone: denoised(stage[0].model, self.scans[bone], stage[1]) for bone in bones}
 
     def _stage(self, trained: Trained, parts: Parts, volumes: Volumes) -> None:
         tested = next(iter(parts.tests.values()))

@@ -64,6 +64,6 @@ def recalibration_of_values(study: Study, patches: Tensor, truth: Parameters) ->
 def minimised(error: Callable[[Sequence[float]], float]) -> tuple[float, float]:
     """Slope and offset about the middle, from 1 and 0; Nelder and Mead."""
     start = [[1.0, 0.0], [0.6, 0.0], [1.0, 20.0]]
-    options = {"initial_simplex": start, "maxfev": 60, "xatol": 1e-3, "fatol": 1e-4}
+    options = {"initial_simplex": start, "maxfev": 40, "xatol": 1e-3, "fatol": 1e-4}
     result = optimize.minimize(error, start[0], method="Nelder-Mead", options=options)
     return float(result.x[0]), float(result.x[1])

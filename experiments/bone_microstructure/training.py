@@ -15,6 +15,7 @@ from bone_microstructure.scans import BoneScans, data_hash
 from bone_microstructure.settings import Study
 from sinograd.config.schema import to_plain
 from sinograd.datasets import PairedVolume
+from sinograd.io.storage.atomic import replacing
 from sinograd.training import TrainingData
 from sinograd.training.config import Config, Data, Validation, config_hash
 from sinograd.training.tasks import Supervised
@@ -46,8 +47,10 @@ def train_in_stages(
     parts: tuple[Sequence[Place], Sequence[Place]],
     folder: Path,
     stages: int = 1,
-) -> list[Trained]:
-    """The network after each stage of one training run; parts: places to train on and to watch.
+) -> list[tuple[Trained, Path]]:
+    """The network after each stage of one training run, and the folder that it is kept in.
+
+    parts: places to train on and to watch.
 
     A run that was stopped goes on where it was; each stage is kept in a folder of its own.
     """
@@ -58,7 +61,7 @@ def train_in_stages(
         before = place.parent / f"{stage - 1}-of-{stages}"
         if stage > 1 and not place.exists():
             _copy(before, place)
-        found.append(train_or_find(config, lambda: _data(study, scans, parts), place))
+        found.append((train_or_find(config, lambda: _data(study, scans, parts), place), place))
     return found
 
 
@@ -93,6 +96,13 @@ def _pair(study: Study, scans: BoneScans, place: Place) -> PairedVolume:
 
 
 @torch.inference_mode()
-def denoise(model: nn.Module, volume: Tensor) -> Tensor:
-    """Of one volume [Z, Y, X]."""
-    return model.eval()(volume)
+def denoised(model: nn.Module, scans: BoneScans, folder: Path) -> Tensor:
+    """All scans of a bone, [currents, repetitions, Z, Y, X]; kept in the folder of the run and found again."""
+    file = folder / f"denoised-{scans.name}.pt"
+    if file.is_file():
+        return torch.load(file, weights_only=True)
+    network = model.eval()
+    found = torch.stack([network(volume) for volume in scans.scans.flatten(0, 1)]).view_as(scans.scans)
+    with replacing(file, force=True) as temporary:
+        torch.save(found, temporary)
+    return found

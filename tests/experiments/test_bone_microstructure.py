@@ -249,7 +249,7 @@ def test_stages_are_one_run(small_microstructure: Any, tmp_path: Path, monkeypat
     parts = parts_of(study, study.splits["bone"], 0)
     for stages in (1, 2):
         found = train_in_stages(study, "nn-sp", 4, scans, (parts.training, []), tmp_path, stages)
-        assert [trained.steps for trained in found] == ([2] if stages == 1 else [1, 2])
-        ends.append([p.detach() for p in found[-1].model.parameters()])
+        assert [trained.steps for trained, _ in found] == ([2] if stages == 1 else [1, 2])
+        ends.append([p.detach() for p in found[-1][0].model.parameters()])
     for one, other in zip(*ends, strict=True):
         assert torch.equal(one, other)
