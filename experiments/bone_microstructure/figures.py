@@ -169,12 +169,13 @@ def save_histograms(study: Study, scans: Mapping[str, BoneScans], shown: Volumes
     for column, parameter in zip(figure.subplots(2, 4).T, PARAMETERS, strict=True):
         held = {name: values[parameter].flatten().numpy() for name, values in found.items()}
         joined = np.concatenate(list(held.values()))
+        parts = np.linspace(0, 1, 201)
         low, high = np.quantile(joined, [0.002, 0.998]).tolist()
         edges = np.linspace(low, high, 60 if parameter == "voxel" else 16)
         for name, values in held.items():
-            style: dict[str, Any] = {"color": _COLORS[name], "label": _title(study, name), "histtype": "step"}
-            column[0].hist(values, edges, density=True, **style)
-            column[1].hist(values, np.r_[edges, np.inf], density=True, cumulative=True, **style)
+            style: dict[str, Any] = {"color": _COLORS[name], "label": _title(study, name)}
+            column[0].hist(values, edges, density=True, histtype="step", **style)
+            column[1].plot(np.quantile(values, parts), parts, **style)
         column[1].set_xlim(edges[0], edges[-1])
         dress(column[0], UNITS[parameter], "")
         dress(column[1], "cumulative", "")

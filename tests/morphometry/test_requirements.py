@@ -39,7 +39,7 @@ def looped(values: np.ndarray, spacing: tuple[float, float, float], diameter: fl
     return found
 
 
-@pytest.mark.parametrize(("spacing", "diameter"), [(SPACING, 1.5), ((0.5, 1.0, 2.0), 4.0), ((1.0, 1.0, 1.0), 3.0)])
+@pytest.mark.parametrize(("spacing", "diameter"), [(SPACING, 1.5), ((0.5, 1.0, 2.0), 3.0), ((1.0, 1.0, 1.0), 3.0)])
 def test_maps_are_those_of_a_loop(spacing: tuple[float, float, float], diameter: float) -> None:
     """To 1e-10 in float64, border included."""
     values = np.random.default_rng(5).normal(200, 120, (7, 10, 11))
