@@ -44,6 +44,20 @@ ALGORITHMS.add(
     beams=("FanBeam", "ParallelBeam"),
 )
 ALGORITHMS.add(
+    "helical-fbp",
+    "sinograd.recon.analytic.helical.helical_fbp:helical_fbp",
+    "weighted filtered backprojection of helical scans",
+    iterative=False,
+    beams=("ConeBeam",),
+)
+ALGORITHMS.add(
+    "katsevich",
+    "sinograd.recon.analytic.helical.katsevich:katsevich",
+    "exact reconstruction of helical scans",
+    iterative=False,
+    beams=("ConeBeam",),
+)
+ALGORITHMS.add(
     "sirt",
     "sinograd.recon.iterative.sirt:sirt",
     "simultaneous updates from all rays",
@@ -138,6 +152,10 @@ NETWORKS.add(
 )
 NETWORKS.add("dncnn", "sinograd.networks.dncnn:DnCNN", "plain network that predicts the noise", learning_rate=1e-3)
 NETWORKS.add("resnet", "sinograd.networks.resnet:ResNet", "residual blocks that predict the noise", learning_rate=1e-4)
+NETWORKS.add("wgan-vgg", "sinograd.networks.wgan_vgg:WGANVGG", "generator of WGAN-VGG", learning_rate=7.1e-5)
+NETWORKS.add("dugan", "sinograd.networks.dugan:DUGAN", "generator of DU-GAN", learning_rate=1.81e-4)
+NETWORKS.add("jbfnet", "sinograd.networks.jbfnet:JBFNet", "joint bilateral filters of 15 slices", learning_rate=1e-4)
+NETWORKS.add("structkpn", "sinograd.networks.struct_kpn:StructKPN", "a kernel for each pixel", learning_rate=1e-4)
 NETWORKS.add("nn-sp", "sinograd.networks.nn_sp:NNSP", "3-D network of paper 001 for bone", learning_rate=3.162e-4)
 
 # Models that are no networks, as training configurations describe them: `training.model_config.ModelConfig`s.
@@ -157,9 +175,23 @@ LOSSES.add("mse", "sinograd.losses.errors:mse", "mean squared error")
 LOSSES.add("mae", "sinograd.losses.errors:mae", "mean absolute error")
 LOSSES.add("ssim", "sinograd.losses.structural_similarity:SSIM", "1 - structural similarity of slices")
 LOSSES.add("charbonnier", "sinograd.losses.charbonnier:Charbonnier", "mean absolute error, smooth at 0")
+LOSSES.add("sobel", "sinograd.losses.sobel:Sobel", "mean absolute difference of gradients")
+LOSSES.add("perceptual", "sinograd.losses.perceptual:Perceptual", "differences of VGG's features")
+LOSSES.add(
+    "structure-aware", "sinograd.losses.structure_aware:StructureAware", "errors weighted by gradients, for StructKPN"
+)
+LOSSES.add("jbfnet", "sinograd.losses.jbfnet:JBFNetLoss", "squared error and gradients of all blocks of JBFnet")
+LOSSES.add("sum", "sinograd.losses.weighted_sum:WeightedSum", "several losses, each with a weight")
 LOSSES.add("bone", "sinograd.morphometry.losses:BoneLoss", "maps of bone parameters, any terms")
 LOSSES.add("nn-sp", "sinograd.morphometry.losses:NNSPLoss", "maps of TMD, BV/TV and BMD")
 LOSSES.add("nn-bmd", "sinograd.morphometry.losses:NNBMDLoss", "voxels and maps of BMD and standard deviation")
+
+# Losses of a network and its critic, of adversarial tasks: `losses.AdversarialLoss`es.
+ADVERSARIAL_LOSSES: Registry[Any] = Registry("adversarial loss", "sinograd.adversarial_losses")
+ADVERSARIAL_LOSSES.add(
+    "wasserstein", "sinograd.losses.adversarial:Wasserstein", "Wasserstein distance with gradient penalty"
+)
+ADVERSARIAL_LOSSES.add("least-squares", "sinograd.losses.adversarial:LeastSquares", "squared distance to 1 and 0")
 
 # Tasks of training, what is compared with what: `training.task_config.TaskConfig`s.
 TASKS: Registry[Any] = Registry("task")
@@ -206,6 +238,13 @@ SCAN_FORMATS.add("txrm", "sinograd.io.scans.txrm:Txrm", "Zeiss / Xradia XRM", su
 SCAN_FORMATS.add("nikon", "sinograd.io.scans.nikon:Nikon", "Nikon", suffixes=(".xtekct",), folder=None)
 SCAN_FORMATS.add("skyscan", "sinograd.io.scans.skyscan:SkyScan", "Bruker SkyScan", suffixes=(".log",), folder=None)
 SCAN_FORMATS.add("mrc", "sinograd.io.scans.mrc:Mrc", "MRC tilt series", suffixes=(".mrc", ".st", ".ali"))
+SCAN_FORMATS.add(
+    "dicom-ct-pd",
+    "sinograd.io.scans.dicom_ct_pd:DicomCtPd",
+    "folder of DICOM-CT-PD, raw clinical data",
+    suffixes=("",),
+    folder=True,
+)
 SCAN_FORMATS.add(
     "npy", "sinograd.io.scans.npy:Npy", "NumPy array with geometry YAML", suffixes=(".npy", ".npz"), writes=(".npy",)
 )

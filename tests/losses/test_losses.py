@@ -18,6 +18,11 @@ from sinograd.losses.charbonnier import Charbonnier
 
 # Those whose options have a unit are compared in tests/morphometry/test_losses.py.
 WITHOUT_UNIT = [name for name in LOSSES if getattr(LOSSES.load(name), "unit", None) is None]
+# Those that need options, and the size of images that all of them can compare.
+OPTIONS: dict[str, Any] = {
+    "perceptual": {"name": "perceptual", "weights": "random", "network": "vgg16", "layer": 6},
+    "sum": {"name": "sum", "terms": [{"loss": "mse"}, {"loss": "sobel", "weight": 0.3}]},
+}
 
 
 def images(*shape: int, dtype: torch.dtype = torch.float64) -> tuple[Tensor, Tensor]:
@@ -54,12 +59,13 @@ def test_charbonnier_of_small_differences_in_float32() -> None:
 @pytest.mark.parametrize("name", WITHOUT_UNIT)
 def test_no_loss_depends_on_the_unit(name: str) -> None:
     """The same numbers in a unit a thousand times as small."""
-    loss = as_loss(name)
+    loss = as_loss(OPTIONS.get(name, name))
     noisy, clean = images(3, 16, 17)
-    value = loss(noisy, clean, scale=0.5)
-    assert value.shape == () and value.item() > 0
-    assert loss(1000 * noisy, 1000 * clean, scale=500.0).item() == pytest.approx(value.item(), rel=1e-9)
-    assert loss(clean, clean, scale=0.5).item() == pytest.approx(0, abs=1e-12)
+    value, least = loss(noisy, clean, scale=1.0), loss(clean, clean)
+    assert value.shape == () and value.item() > least.item()
+    assert loss(1000 * noisy, 1000 * clean, scale=1000.0).item() == pytest.approx(value.item(), rel=1e-9)
+    if name != "structure-aware":  # minus the similarity
+        assert least.item() == pytest.approx(0, abs=1e-12)
 
 
 @pytest.mark.parametrize(
@@ -86,15 +92,15 @@ def crop_mean(image: Any, reference: Any, peak: float, settings: dict[str, Any])
 
 @pytest.mark.parametrize("name", WITHOUT_UNIT)
 def test_gradients(name: str) -> None:
-    loss = as_loss({"name": "ssim", "weights": "uniform", "width": 5} if name == "ssim" else name)
-    noisy, clean = images(2, 7, 8)
+    loss = as_loss({"name": "ssim", "weights": "uniform", "width": 5} if name == "ssim" else OPTIONS.get(name, name))
+    noisy, clean = images(2, 12, 13) if name == "structure-aware" else images(2, 7, 8)
     assert torch.autograd.gradcheck(lambda x: loss(x, clean, scale=0.8), noisy.requires_grad_())
 
 
 @pytest.mark.parametrize("name", WITHOUT_UNIT)
 def test_the_dtype_is_that_of_the_prediction(name: str) -> None:
     noisy, clean = images(2, 12, 12, dtype=torch.float32)
-    assert as_loss(name)(noisy, clean, scale=1.0).dtype == torch.float32
+    assert as_loss(OPTIONS.get(name, name))(noisy, clean, scale=1.0).dtype == torch.float32
 
 
 def test_a_step_down_the_gradient_of_ssim_makes_images_more_alike() -> None:
@@ -119,7 +125,7 @@ def test_names_and_options() -> None:
         loss = as_loss(choice)
         assert isinstance(loss, SSIM) and (loss.weights, loss.width, loss.sigma) == ("uniform", 9, 1.5)
     bad: dict[str, tuple[Any, type[Exception]]] = {
-        "loss: expected mse, mae, ssim, charbonnier, bone, nn-sp or nn-bmd, got 'huber'": ("huber", ConfigError),
+        f"loss: expected {', '.join(list(LOSSES)[:-1])} or nn-bmd, got 'huber'": ("huber", ConfigError),
         "loss.widht: unknown key (did you mean width?)": ({"name": "ssim", "widht": 7}, ConfigError),
         "loss.width: expected a whole number, got 'big'": ({"name": "ssim", "width": "big"}, ConfigError),
         "width: expected an odd number of at least 3, got 4": ({"name": "ssim", "width": 4}, InputError),

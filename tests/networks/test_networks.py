@@ -20,11 +20,15 @@ from sinograd.networks.resnet import ResNet
 COUNTS = {
     "cnn-10": 24_513,
     "dncnn": 556_096,
+    "dugan": 185_569,
+    "jbfnet": 118_697,
     "nn-sp": 45_345,
     "noise2noise-unet": 988_609,
     "qae": 137_658,
     "red-cnn": 1_848_865,
     "resnet": 1_843_329,
+    "structkpn": 1_981_763,
+    "wgan-vgg": 56_097,
 }
 
 # Learning rate, decay rates of Adam's means, pairs in a step (in turn), and steps after which the error of the fixed
@@ -32,10 +36,12 @@ COUNTS = {
 FITS: dict[str, tuple[float, tuple[float, float], int, int]] = {
     "cnn-10": (2e-3, (0.9, 0.999), 4, 30),
     "dncnn": (1e-3, (0.9, 0.999), 4, 30),
+    "dugan": (1e-3, (0.6, 0.95), 1, 60),
     "noise2noise-unet": (1e-3, (0.9, 0.999), 4, 30),
     "qae": (1e-3, (0.6, 0.9), 4, 60),
     "red-cnn": (2e-4, (0.6, 0.95), 1, 120),
     "resnet": (1e-3, (0.9, 0.999), 4, 30),
+    "wgan-vgg": (1e-3, (0.9, 0.999), 4, 30),
 }
 
 
@@ -80,7 +86,7 @@ def test_images_of_any_size(name: str) -> None:
             assert network(torch.rand(shape)).shape == shape
 
 
-@pytest.mark.parametrize("name", IMAGE_NETWORKS)
+@pytest.mark.parametrize("name", FITS)
 def test_it_learns_four_pairs(name: str) -> None:
     rate, betas, at_once, steps = FITS[name]
     network = make(name, **({"blocks": 3, "channels": 32} if name == "resnet" else {}))

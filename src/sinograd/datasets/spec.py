@@ -292,7 +292,7 @@ def _absolute(value: Any, folder: Path) -> Any:
         return dataclasses.replace(value, scanner=str(folder / str(value.scanner))) if is_file else value
     if isinstance(value, tuple):
         return tuple(_absolute(held, folder) for held in value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not callable(value):
         changed = {f.name: _absolute(getattr(value, f.name), folder) for f in dataclasses.fields(value)}
         return dataclasses.replace(value, **changed)
     return value

@@ -77,7 +77,7 @@ def evaluate(
     methods = [unchanged(), *(m for m in methods if m.name != INPUT)]
     unit = _check(methods, pairs, protocol, water)
     images = DiscImages(discs, pairs)
-    infos = tuple(MethodInfo(m.name, m.parameters, m.oracle) for m in methods)
+    infos = tuple(MethodInfo(m.name, m.parameters, m.oracle, m.note) for m in methods)
     frequency_unit = "1/mm" if all(pair.spacing is not None for pair in pairs) else "1/pixel"
     scores = Scores(
         protocol,

@@ -34,6 +34,7 @@ class Method:
         warm_up: called with the first slice [1, Y, X] before anything is timed, so that what is loaded and chosen once
             is not counted.
         unit: of the values that it was trained on, "HU" or "1/mm"; None: not known, or any.
+        note: what its row in tables says beside the name, such as random weights in the loss of its training.
     """
 
     name: str
@@ -42,6 +43,7 @@ class Method:
     oracle: bool = False
     warm_up: Denoise | None = None
     unit: str | None = None
+    note: str = ""
 
     @staticmethod
     def of(name: str, function: Denoise, parameters: int | None = None, *, warm_up: bool = False) -> Method:
@@ -104,9 +106,10 @@ def find_method(name_or_path: str | os.PathLike[str], device: str | torch.device
         raise InputError(
             f"no method {path!r}: expected one of {INPUT}, {', '.join(TUNABLE)}, or a model ({error})"
         ) from error
-    unit = saved.trained_on.get("unit")
+    unit, notes = saved.trained_on.get("unit"), saved.trained_on.get("notes")
     method = Method.of_module(title or _short(path), saved.build(), device)
-    return replace(method, unit=unit if unit in AIR else None)
+    note = "; ".join(map(str, notes)) if isinstance(notes, list) else ""
+    return replace(method, unit=unit if unit in AIR else None, note=note)
 
 
 def _short(path: str) -> str:

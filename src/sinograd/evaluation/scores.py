@@ -49,6 +49,7 @@ class MethodInfo:
     name: str
     parameters: int | None
     oracle: bool
+    note: str = ""
 
 
 @dataclass(frozen=True, eq=False)

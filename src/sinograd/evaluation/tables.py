@@ -39,7 +39,8 @@ def score_heads(scores: Scores) -> list[str]:
 
 def score_cells(scores: Scores, info: MethodInfo) -> list[str]:
     """One method's row, as text; a star marks an oracle."""
-    cells = [printable(info.name) + ("*" if info.oracle else "")]
+    note = f" ({printable(info.note)})" if info.note else ""
+    cells = [printable(info.name) + ("*" if info.oracle else "") + note]
     cells += [plus_minus(scores.summary(info.name, metric), metric) for metric in METRICS]
     memory = scores.memory(info.name)
     cells.append("" if info.parameters is None else f"{info.parameters:,}")

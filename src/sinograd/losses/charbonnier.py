@@ -27,7 +27,7 @@ class Charbonnier:
             raise InputError(f"epsilon: expected a positive number, got {epsilon}")
         self.epsilon = epsilon
 
-    def __call__(self, predicted: Tensor, target: Tensor, *, scale: float) -> Tensor:
+    def __call__(self, predicted: Tensor, target: Tensor, *, scale: float = 1.0) -> Tensor:
         """The loss, []."""
         squares = ((predicted - target) / scale).square()
         # d^2 / (sqrt(d^2 + e^2) + e): the same without a difference of nearly equal numbers

@@ -25,9 +25,13 @@ class Loss(Protocol):
     A loss whose options have a unit has it as attribute `unit`: values must be in it, and `scale` is not used. A loss
     with options that follow from unfiltered training data names them in `found` (they are None until then), and its
     method `normalised(pairs)`, of (input, target), returns the loss with them.
+
+    Further optional members: `check_targets(targets, scale=...)` raises InputError where the values of training targets
+    are not what the loss needs; `takes_stages`: it takes what a network makes on its way, as `stages`; `notes`: texts
+    for the record of a model that was trained with it.
     """
 
-    def __call__(self, predicted: Tensor, target: Tensor, *, scale: float) -> Tensor:
+    def __call__(self, predicted: Tensor, target: Tensor, *, scale: float = 1.0) -> Tensor:
         """The loss, [], of the dtype of `predicted`, without a unit: `scale` is what counts as 1 in that of the data.
 
         So a squared error is divided by `scale` squared, and learning rates mean the same for any data.

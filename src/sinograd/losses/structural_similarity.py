@@ -44,7 +44,7 @@ class SSIM:
         self.data_range, self.width, self.sigma = data_range, width, sigma
         self.weights: Weights = weights
 
-    def __call__(self, predicted: Tensor, target: Tensor, *, scale: float) -> Tensor:
+    def __call__(self, predicted: Tensor, target: Tensor, *, scale: float = 1.0) -> Tensor:
         """The loss, []; errors as those of `sinograd.metrics.ssim`."""
         similarity = ssim(
             predicted,

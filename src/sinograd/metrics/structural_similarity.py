@@ -6,7 +6,8 @@ similarity", IEEE Trans. Image Process. 13, 600 (2004), equation 13.
 
 from __future__ import annotations
 
-from typing import Literal
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -55,22 +56,46 @@ def ssim(
         ValueError: shapes or devices differ, fewer dimensions than `ndim`, an image smaller than the window, an even
             window, no positive data range or sigma.
     """
+    options = {"data_range": data_range, "weights": weights, "width": width, "sigma": sigma, "k1": k1, "k2": k2}
+    similarity = similarity_map(found, reference, sample_covariance=sample_covariance, ndim=ndim, **options)
+    return similarity.mean(last_axes(ndim))
+
+
+def similarity_map(found: Tensor, reference: Tensor, *, ndim: int = 2, **options: Any) -> Tensor:
+    """What `ssim` takes the mean of: [..., Y - n + 1, X - n + 1], n the width of the window, float64."""
     check_images(found, reference, ndim)
-    peak = check_data_range(data_range)
-    taps = _taps(found, weights, width, sigma)
+    return _similarity(found, reference, ndim, _Options(**options))
+
+
+@dataclass(frozen=True)
+class _Options:
+    """Arguments of `ssim`."""
+
+    data_range: float
+    weights: Weights = "gaussian"
+    width: int = 7
+    sigma: float = 1.5
+    sample_covariance: bool | None = None
+    k1: float = 0.01
+    k2: float = 0.03
+
+
+def _similarity(found: Tensor, reference: Tensor, ndim: int, options: _Options) -> Tensor:
+    peak = check_data_range(options.data_range)
+    taps = _taps(found, options.weights, options.width, options.sigma)
     n = len(taps)
     if min(found.shape[-ndim:]) < n:
         shape = list(found.shape[-ndim:])
         raise InputError(f"found: expected images of at least {n} pixels along each axis, the window's, got {shape}")
     x, y = found.double(), reference.double()
     mean_x, mean_y, xx, yy, xy = _windowed(torch.stack([x, y, x * x, y * y, x * y]), taps, ndim)
-    unbiased = weights == "uniform" if sample_covariance is None else sample_covariance
+    unbiased = options.weights == "uniform" if options.sample_covariance is None else options.sample_covariance
     scale = n**ndim / (n**ndim - 1) if unbiased else 1.0
     both = mean_x * mean_y
     squares = mean_x.square() + mean_y.square()
-    c1, c2 = (k1 * peak) ** 2, (k2 * peak) ** 2
+    c1, c2 = (options.k1 * peak) ** 2, (options.k2 * peak) ** 2
     structure = (2 * scale * (xy - both) + c2) / (scale * (xx + yy - squares) + c2)
-    return ((2 * both + c1) / (squares + c1) * structure).mean(last_axes(ndim))
+    return (2 * both + c1) / (squares + c1) * structure
 
 
 def _taps(image: Tensor, weights: str, width: int, sigma: float) -> Tensor:

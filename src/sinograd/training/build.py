@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from sinograd.errors import ConfigError, InputError
 from sinograd.training.batches import patches_of
 from sinograd.training.config import Config
 from sinograd.training.data import ScanStack, Stack, TrainingData
@@ -41,6 +42,17 @@ def _samples(config: Config, data: TrainingData) -> tuple[list[Tensor], list[Ten
     count = math.ceil(_SCALE_PATCHES / patches.per_batch)
     batches = [patches.batch(stream(config.seed, "scale", index)) for index in range(count)]
     return [noisy for noisy, _ in batches], [clean for _, clean in batches]
+
+
+def check_values(config: Config, data: TrainingData) -> None:
+    """ConfigError unless the values of the training targets are what the loss of a resolved configuration needs."""
+    check = getattr(config.task.measure, "check_targets", None)
+    if check is None:
+        return
+    try:
+        check(_samples(config, data)[1], scale=config.model.loss_scale)
+    except InputError as error:
+        raise ConfigError(f"task.loss.{error}") from error
 
 
 def build_model(config: Config) -> nn.Module:

@@ -214,11 +214,11 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     except FormatError as error:
         raise ConfigError(str(error)) from error
     try:
-        config = from_plain(Config, {} if data is None else data)
+        config = _absolute(from_plain(Config, {} if data is None else data), file.resolve().parent)
         check_config(config)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
-    return _absolute(config, file.resolve().parent)
+    return config
 
 
 def check_config(config: Config) -> None:
@@ -260,7 +260,7 @@ def config_hash(config: Config) -> str:
     Keys that came after 0.1 count where they are not the default, and a default that became "auto" counts as the number
     that it was, so that older runs keep their hashes.
     """
-    nameless = dataclasses.replace(config, data=_names_alone(config.data), output=None)
+    nameless = dataclasses.replace(config, task=_names_alone(config.task), data=_names_alone(config.data), output=None)
     plain = {key: value for key, value in to_plain(nameless).items() if key != "output"}
     for part in ("task", "model"):
         for f in dataclasses.fields(getattr(config, part)):
@@ -277,7 +277,7 @@ def _names_alone(value: Any) -> Any:
         return Path(value.name)
     if isinstance(value, tuple):
         return tuple(_names_alone(item) for item in value)
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not callable(value):
         return dataclasses.replace(
             value, **{f.name: _names_alone(getattr(value, f.name)) for f in dataclasses.fields(value)}
         )
@@ -286,7 +286,8 @@ def _names_alone(value: Any) -> Any:
 
 def _absolute(config: Config, folder: Path) -> Config:
     output = None if config.output is None else folder / config.output
-    return dataclasses.replace(config, data=with_absolute_paths(config.data, folder), output=output)
+    parts = {"task": with_absolute_paths(config.task, folder), "data": with_absolute_paths(config.data, folder)}
+    return dataclasses.replace(config, **parts, output=output)
 
 
 def as_config(source: Config | Mapping[str, Any] | str | os.PathLike[str]) -> Config:
@@ -295,5 +296,6 @@ def as_config(source: Config | Mapping[str, Any] | str | os.PathLike[str]) -> Co
         source = from_plain(Config, source)
     elif not isinstance(source, Config):
         return load_config(source)
-    check_config(source)
-    return _absolute(source, Path.cwd())
+    config = _absolute(source, Path.cwd())
+    check_config(config)
+    return config

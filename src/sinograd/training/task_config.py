@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from sinograd.choices import TASKS
 from sinograd.config.schema import Choice
-from sinograd.errors import ConfigError, InputError, InputTypeError
+from sinograd.errors import ConfigError, InputError, InputTypeError, MissingFileError
 from sinograd.losses.loss import LOSS, Loss, as_loss, with_found_options
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ class TaskConfig:
             raise ConfigError(f"task.{error}") from error
         except (InputError, InputTypeError) as error:
             raise ConfigError(f"task.loss.{error}") from error
+        except MissingFileError as error:
+            raise MissingFileError(f"task.loss.{error}") from error
 
     def check_files(self, files: StackFiles, where: str, *, trained: bool) -> None:
         """ConfigError, naming the key, unless the files of a stack are what the task takes."""

@@ -22,7 +22,7 @@ from sinograd.files.inputs import inputs
 from sinograd.models import save_model
 from sinograd.ops.devices import compute_device
 from sinograd.training.batches import Batches, build_batches
-from sinograd.training.build import build_model, resolve
+from sinograd.training.build import build_model, check_values, resolve
 from sinograd.training.config import Config, as_config, config_hash
 from sinograd.training.data import Progress, ScanStack, Stack, TrainingData, load_data
 from sinograd.training.distributed import check_processes, leave_group, rank_of
@@ -122,6 +122,7 @@ def _train(
     data.check(config)
     batches = build_batches(config, data, rank_of(config))
     requested, config = config, resolve(config, data)
+    check_values(config, data)
     checkpoint = None
     if folder is not None:
         if resume:
@@ -210,6 +211,9 @@ def _trained_on(config: Config, data: TrainingData, history: History, kept: int)
         }
         if pairs[0].unit != "1":
             record["unit"] = pairs[0].unit
+    notes = list(getattr(config.task.measure, "notes", ()))
+    if notes:
+        record["notes"] = notes
     for name in ("training_loss", "validation_loss"):
         _, values = history.column(name)
         if values:

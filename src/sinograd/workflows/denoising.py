@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sinograd.errors import GridWarning, InputError, InputTypeError, UnitError
 from sinograd.files.inputs import note_again
 from sinograd.io.formats import folders_written
+from sinograd.io.storage.together import together
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
@@ -171,7 +172,8 @@ def _run(request: DenoiseRequest, report: Report, texts: list[str]) -> Denoised:
         "sinograd denoise", options, model=dataclasses.asdict(saved.model), input=source, warnings=texts
     )
     volume = volume.with_provenance(record)
-    _write(request, volume, series, saved)
+    with together():
+        _write(request, volume, series, saved)
     words = f"{saved.model.name}, {sum(p.numel() for p in module.parameters())} parameters"
     return Denoised(volume, scan, words, time.perf_counter() - start, texts)
 
@@ -266,6 +268,7 @@ def _from_scan(
             f"{request.name} is a {scan.geometry.ndim}-D scan, {request.model} is for {wrong.pop()}-D ones"
         )
     grid = choose_grid(scan, request.voxel_mm, request.shape, request.center_mm)
+    _check_unit(request, module, saved, scan.volume_unit, "the volume of the scan is")
     _check_outputs(request, grid, None)
     outside = outside_text(scan.geometry, grid)
     if outside is not None:
@@ -279,7 +282,7 @@ def _from_scan(
     del projections
     shares += _filtered(module.image_filters, values, report.stage("denoising", len(values), "slices"))
     _warn_without_effect(request, saved, shares)
-    return Volume(values, grid, "1/mm"), scan
+    return Volume(values, grid, scan.volume_unit), scan
 
 
 def _filtered(filters: nn.Sequential, values: torch.Tensor, progress: Advance) -> list[float]:
@@ -360,7 +363,7 @@ def _check_outputs(request: DenoiseRequest, grid: Grid, series: DicomSeries | No
 
 def _check_unit(request: DenoiseRequest, module: nn.Module, saved: AnySaved, unit: str | None, words: str) -> None:
     """UnitError where the volume's unit and the model's are known and differ."""
-    from sinograd.data.units import UNITS
+    from sinograd.data.units import PER_PIXEL, PER_PIXEL_ADVICE, UNITS
 
     known = words_of_model = saved.trained_on.get("unit")
     scale = _scale(module)
@@ -369,6 +372,7 @@ def _check_unit(request: DenoiseRequest, module: nn.Module, saved: AnySaved, uni
     if unit not in UNITS or known not in UNITS or known == unit or "1" in (unit, known):
         return
     how = f"; volume.to({known!r}, water=0.02) converts it" if {unit, known} == {"HU", "1/mm"} else ""
+    how = f"; {PER_PIXEL_ADVICE}" if PER_PIXEL in (unit, known) else how
     raise UnitError(f"{request.model} ({saved.model.name}) is for values in {words_of_model}, {words} in {unit}{how}")
 
 

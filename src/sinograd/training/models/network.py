@@ -48,14 +48,21 @@ class NetworkModel(ModelConfig):
 
     @property
     def ndim(self) -> int:
-        """Images, or volumes."""
-        return getattr(NETWORKS.load(self.name), "ndim", 2)
+        """Images, or volumes; images with their neighbours are volumes."""
+        return 3 if self._slices > 1 else getattr(NETWORKS.load(self.name), "ndim", 2)
 
     @property
     def lost(self) -> tuple[int, ...]:
-        """Of networks that shrink volumes in training, twice their reach."""
-        network = NETWORKS.load(self.name)
-        return tuple(2 * n for n in network.reach) if getattr(network, "shrinks", False) else (0,) * self.ndim
+        """Twice the margin of networks of volumes; the neighbours of the outermost slices."""
+        if self._slices > 1:
+            return (self._slices - 1, 0, 0)
+        margin = getattr(NETWORKS.load(self.name), "margin", (0, 0, 0))
+        return tuple(2 * n for n in margin) if self.ndim == 3 else (0, 0)
+
+    @property
+    def _slices(self) -> int:
+        slices = self.options.get("slices", 1)
+        return slices if isinstance(slices, int) else 1
 
     @property
     def loss_scale(self) -> float:
@@ -68,17 +75,19 @@ class NetworkModel(ModelConfig):
 
     def check(self) -> None:
         """ConfigError where the network's constructor refuses its options, or they do not go with the offset."""
+        non_negative = False
         try:  # on meta, where it costs neither memory nor random numbers
             with torch.device("meta"), torch.random.fork_rng(devices=[]):
-                NETWORKS.load(self.name)(**self.options)
+                network = NETWORKS.load(self.name)(**self.options)
+            non_negative = getattr(network, "non_negative", False)
         except (ValueError, TypeError) as error:
             if str(error).partition(":")[0] in self.options:
                 raise ConfigError(f"model.{error}") from error
             raise ConfigError(f"model: {self.name} does not take {self.options}: {error}") from error
         except (NotImplementedError, RuntimeError):
             pass  # it needs numbers; then its options are checked when it is built
-        if self.options.get("final_relu") and self.offset == "auto":
-            words = "expected a number with final_relu: the output is never below it"
+        if non_negative and self.offset == "auto":
+            words = f"expected a number, below which the output of {self.name} with these options never is"
             raise ConfigError(f"model.offset: {words}, got 'auto'")
 
     def resolved(self, samples: Samples) -> Self:
