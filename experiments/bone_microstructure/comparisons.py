@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 from bone_microstructure.results import SMALLER, Results
 from bone_microstructure.settings import Study
 from bone_microstructure.titles import TESTS, UNITS, oracle, title_of
@@ -52,7 +54,7 @@ def _verdict(study: Study, results: Results, key: tuple[str, float, str, str]) -
     best = all(sign * value(_NETWORK) < sign * value(other) for other in others)
     mark = "**" if best else ""
     own = f"{mark}{value(_NETWORK):.2f}{mark}"
-    rest = [f"{value(method):.2f}" for method in (*others, "nn-bmd")]
+    rest = ["" if math.isnan(value(method)) else f"{value(method):.2f}" for method in (*others, "nn-bmd")]
     return [TESTS[test], f"{current:g}", UNITS[parameter], _STATISTICS[statistic], own, *rest]
 
 
@@ -67,7 +69,8 @@ def compared(study: Study, results: Results) -> str:
     rows = []
     for test in dict.fromkeys(row.test for row in results.rows):
         for current in (high, low):
-            for other in (*_baselines(), "oracle", "nn-bmd"):
+            known = {row.method for row in results.rows if row.test == test}
+            for other in (*_baselines(), "oracle", *({"nn-bmd"} & known)):
                 rows.append(_differences(study, results, test, (current, _NETWORK), (current, other)))
         rows.append(_differences(study, results, test, (low, _NETWORK), (high, "unfiltered")))
     text = (
