@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 
+import numpy as np
 import torch
 from torch import Tensor
 
 from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputTypeError
-from sinograd.geometry.checks import number
+from sinograd.geometry.checks import number, scalar
 
 LEAST_FLOOR = 1e-30
 MOST_PHOTONS = 1e30  # of a reading; float32 and the squares in variances stay finite
@@ -78,6 +80,10 @@ def electronic_noise_like(line_integrals: Tensor, electronic_noise: float | Tens
 
 
 def _like(line_integrals: Tensor, name: str, value: float | Tensor) -> Tensor:
+    value = scalar(value) if isinstance(value, Tensor | np.generic | np.ndarray) else value
+    if isinstance(value, bool) or (isinstance(value, Tensor | np.ndarray) and value.dtype in (torch.bool, np.bool_)):
+        raise InputTypeError(f"{name} must be a number or a tensor of them, got {shown(value)}")
+    value = float(value) if isinstance(value, Real) else value
     try:
         tensor = torch.as_tensor(value, dtype=line_integrals.dtype, device=line_integrals.device).detach()
     except (TypeError, ValueError, RuntimeError):
