@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
-from sinograd.geometry.checks import is_sequence, number, scalar
+from sinograd.geometry.checks import is_sequence, number, real, scalar
 
 
 def check_image(name: str, image: Tensor, ndim: int) -> None:
@@ -40,12 +40,12 @@ def check_images(found: Tensor, reference: Tensor, ndim: int) -> None:
 
 def check_data_range(data_range: float) -> float:
     """A positive, finite number."""
-    value = scalar(data_range)
-    if isinstance(value, bool) or not isinstance(value, Real):
+    if isinstance(value := scalar(data_range), bool) or not isinstance(value, Real):
         raise InputTypeError(f"data_range: expected a number, got {type(data_range).__name__}")
+    value = real(value, "data_range")
     if not 0 < value < math.inf:
         raise InputError(f"data_range: expected a positive, finite number, got {data_range}")
-    return float(value)
+    return value
 
 
 def pixel_size(spacing: float | Sequence[float]) -> tuple[float, float]:

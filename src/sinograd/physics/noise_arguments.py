@@ -80,12 +80,12 @@ def electronic_noise_like(line_integrals: Tensor, electronic_noise: float | Tens
 
 
 def _like(line_integrals: Tensor, name: str, value: float | Tensor) -> Tensor:
-    value = scalar(value) if isinstance(value, Tensor | np.generic | np.ndarray) else value
-    if isinstance(value, bool) or (isinstance(value, Tensor | np.ndarray) and value.dtype in (torch.bool, np.bool_)):
+    plain = scalar(value) if isinstance(value, Tensor | np.generic | np.ndarray) else value
+    if isinstance(plain, bool) or (isinstance(plain, Tensor | np.ndarray) and plain.dtype in (torch.bool, np.bool_)):
         raise InputTypeError(f"{name} must be a number or a tensor of them, got {shown(value)}")
-    value = float(value) if isinstance(value, Real) else value
+    number = float(plain) if isinstance(plain, Real) else plain
     try:
-        tensor = torch.as_tensor(value, dtype=line_integrals.dtype, device=line_integrals.device).detach()
+        tensor = torch.as_tensor(number, dtype=line_integrals.dtype, device=line_integrals.device).detach()
     except (TypeError, ValueError, RuntimeError):
         raise InputTypeError(f"{name} must be a number or a tensor of them, got {shown(value)}") from None
     try:

@@ -107,7 +107,7 @@ def number(value: Any, name: str, *, whole: bool = False) -> Any:
     if value is None or isinstance(value, int | float):
         return value
     try:
-        return int(value) if whole else float(value)
+        return int(value) if whole else float(value)  # pyright: ignore[reportArgumentType]
     except OverflowError:
         raise InputError(f"`{name}`: expected a finite number, got one with more digits than a float has") from None
 

@@ -60,7 +60,8 @@ def gradient_descent(
 
     Returns, raises and warns as `sirt`. `objectives` holds what was minimised.
     """
-    regularization, _ = checked_strength(real(regularization, "regularization"), 1.0)
+    regularization = real(regularization, "regularization")
+    checked_strength(regularization, 1.0)
     smoothing = None if smoothing is None else real(smoothing, "smoothing")
     step = real(step, "step")
     if not 0 < step < 2:
