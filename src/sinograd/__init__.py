@@ -85,12 +85,14 @@ if TYPE_CHECKING:
         Preparation,
         find_center,
         prepare,
+        rebin,
     )
     from sinograd.recon import (
         coverage,
         fbp,
         fdk,
         helical_fbp,
+        katsevich,
     )
     from sinograd.view import (
         save_center_picture,
@@ -154,12 +156,14 @@ __all__ = [
     "find_center",
     "full_scan",
     "helical_fbp",
+    "katsevich",
     "load_geometry",
     "load_model",
     "low_dose",
     "prepare",
     "read",
     "read_volume",
+    "rebin",
     "reconstruct",
     "save_center_picture",
     "save_geometry",

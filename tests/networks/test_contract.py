@@ -20,6 +20,8 @@ SMALL: dict[str, dict[str, Any]] = {
     "qae": {"kernel": 3, "channels": 4},
     "red-cnn": {"channels": 5},
     "resnet": {"blocks": 2, "channels": 8},
+    "structkpn": {"kernel": 5, "channels": 6, "blocks": 2},
+    "wavresnet": {"channels": 6, "modules": 1},
     "wgan-vgg": {"channels": 6},
 }
 

@@ -27,6 +27,8 @@ COUNTS = {
     "qae": 137_658,
     "red-cnn": 1_848_865,
     "resnet": 1_843_329,
+    "structkpn": 1_981_763,
+    "wavresnet": 4_172_175,
     "wgan-vgg": 56_097,
 }
 
@@ -85,7 +87,7 @@ def test_images_of_any_size(name: str) -> None:
             assert network(torch.rand(shape)).shape == shape
 
 
-@pytest.mark.parametrize("name", IMAGE_NETWORKS)
+@pytest.mark.parametrize("name", FITS)
 def test_it_learns_four_pairs(name: str) -> None:
     rate, betas, at_once, steps = FITS[name]
     network = make(name, **({"blocks": 3, "channels": 32} if name == "resnet" else {}))

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from sinograd.networks.noise2noise_unet import Noise2NoiseUNet
     from sinograd.networks.qae import QAE
     from sinograd.networks.red_cnn import REDCNN
+    from sinograd.networks.struct_kpn import StructKPN
     from sinograd.networks.unet_discriminator import UNetDiscriminator
+    from sinograd.networks.wavresnet import WavResNet
     from sinograd.networks.wgan_vgg import WGANVGG, WGANVGGCritic
 
 __all__ = [
@@ -32,8 +34,10 @@ __all__ = [
     "JBFNet",
     "Network",
     "Noise2NoiseUNet",
+    "StructKPN",
     "UNetDiscriminator",
     "WGANVGGCritic",
+    "WavResNet",
 ]
 
 attach(__name__)

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from sinograd.recon.analytic.helical.helical_fbp import (
         helical_fbp,
     )
+    from sinograd.recon.analytic.helical.katsevich import (
+        katsevich,
+    )
     from sinograd.recon.analytic.needed_rows import (
         needed_rows,
     )
@@ -83,6 +86,7 @@ __all__ = [
     "fista_tv",
     "gradient_descent",
     "helical_fbp",
+    "katsevich",
     "lsqr",
     "needed_rows",
     "operator_norm",

@@ -1,8 +1,8 @@
 """How large packed bytes become, found out before a library unpacks them to their end.
 
-A megabyte can be a gigabyte of zeros, and most libraries unpack a block to its end, whatever size it should have. What is
-too small for harm passes; the size of others is read from their headers where these are certain (zstd, Blosc,
-LZ4), else they are unpacked here up to the size that they should have.
+A megabyte can be a gigabyte of zeros, and most libraries unpack a block to its end, whatever size it should have. What
+is too small for harm passes; the size of others is read from their headers where these are certain (zstd, Blosc, LZ4),
+else they are unpacked here up to the size that they should have.
 """
 
 from __future__ import annotations

@@ -36,7 +36,8 @@ def amplitudes(volume: Tensor, grid: sg.Grid = GRID) -> tuple[list[float], list[
 @pytest.mark.parametrize(("ratio", "more"), [(1.0, {}), (-1.0, {}), (1.0, {"clockwise": True}), (0.6, {}), (-1.35, {})])
 def test_amplitudes_of_a_long_object(kind: str, ratio: float, more: dict[str, Any]) -> None:
     geometry = scan(kind, ratio, **more)
-    volume = sg.helical_fbp(LONG.project(geometry), geometry, GRID)
+    # smoothed, as so few views leave streaks
+    volume = sg.helical_fbp(LONG.project(geometry), geometry, GRID, window="hann")
     means, ranges = amplitudes(volume)
     assert max(map(abs, means)) < 0.005 and max(ranges) < 0.003
 

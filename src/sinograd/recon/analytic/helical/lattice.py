@@ -46,6 +46,11 @@ class Lattice:
         """[count], mm from the axis."""
         return self.nearest + self.spacing * torch.arange(self.count, dtype=torch.float64)
 
+    @property
+    def fine_count(self) -> int:
+        """Of distances half as far apart, which filtered views have."""
+        return 2 * self.count - 1
+
     def directions(self, first: int, end: int) -> Tensor:
         """[views], rad, of views first to end - 1."""
         return self.first + torch.arange(first, end, dtype=torch.float64) * (math.pi / self.half)

@@ -16,12 +16,13 @@ from sinograd.ops.cone_parallel import ConeParallelViews
 from sinograd.ops.derivatives import linear, recorded
 from sinograd.recon.algorithms import any_orbit_algorithms
 from sinograd.recon.analytic.helical.coverage import grid_radius, helix_coverage, warn_of_coverage
+from sinograd.recon.analytic.helical.fine_filter import between, filter_finely
 from sinograd.recon.analytic.helical.helix import helix_of
 from sinograd.recon.analytic.helical.rebinning import Rebinning
 from sinograd.recon.analytic.helical.row_window import row_window
 from sinograd.recon.analytic.helical.z_slabs import ZSlab, z_slabs
 from sinograd.recon.analytic.orbit import defined_for
-from sinograd.recon.analytic.ramp import filter_rows, ramp_taps
+from sinograd.recon.analytic.ramp import ramp_taps
 
 Progress = Callable[[int, int], None]
 
@@ -117,8 +118,8 @@ class _Run:
         lattice, rows = self.rebinning.lattice, whole.geometry.rows
         self.parts = z_slabs(self.rebinning, whole.grid, projections.element_size())
         self.places = max((slab.end - slab.first for slab in self.parts), default=1)
-        self.shape = (self.places, lattice.half, rows, lattice.count)
-        self.rays = torch.zeros(self.places, lattice.half, lattice.count, 4, dtype=torch.float64)
+        self.shape = (self.places, lattice.half, rows, lattice.fine_count)
+        self.rays = torch.zeros(self.places, lattice.half, lattice.fine_count, 4, dtype=torch.float64)
         self.rays[..., 0] = 1.0
         self.turns: list[int | None] = [None] * self.places
         self.filled = 0
@@ -138,7 +139,7 @@ class _Run:
             directions[turn % self.places, : len(own)] = own
             if self.turns[turn % self.places] != turn:
                 self._find_rays(turn)
-        return ConeParallelViews(directions, self.rays, self.whole.window, lattice.nearest, lattice.spacing)
+        return ConeParallelViews(directions, self.rays, self.whole.window, lattice.nearest, lattice.spacing / 2)
 
     def fill(self, buffer: Tensor, slab: ZSlab) -> None:
         """Filtered views of the half turns of a slab that the buffer does not hold yet."""
@@ -150,7 +151,7 @@ class _Run:
             for first, end, part in self._blocks(turn):
                 own = self.rebinning.sources(first, end)
                 filtered, rays = self._filtered(self._read(own), own, first, end)
-                buffer[place, part], self.rays[place, part] = filtered, rays
+                buffer[place, part], self.rays[place, part] = filtered, between(rays)
             self.turns[place] = turn
             self.filled = max(self.filled, min((turn + 1) * self.shape[1], self.rebinning.lattice.end))
 
@@ -170,7 +171,7 @@ class _Run:
         for first, end, part in self._blocks(turn):
             own = self.rebinning.sources(first, end)
             none = self.projections.new_zeros(len(own), 1, self.projections.shape[2])
-            self.rays[turn % self.places, part] = self.rebinning.apply(none, own, first, end)[1]
+            self.rays[turn % self.places, part] = between(self.rebinning.apply(none, own, first, end)[1])
         self.turns[turn % self.places] = turn
 
     def _blocks(self, turn: int) -> Iterator[tuple[int, int, slice]]:
@@ -196,7 +197,7 @@ class _Run:
         slope = (rows - rays[:, None, :, 3]) / rays[:, None, :, 1]
         scale = math.pi / self.shape[1] / len(self.whole.rebinnings)
         weighted = rebinned * (scale * (1 + slope.square()).rsqrt()).to(rebinned)
-        filtered = torch.cat([filter_rows(part, self.taps) for part in weighted.split(FILTERED_VIEWS)])
+        filtered = torch.cat([filter_finely(part, self.taps) for part in weighted.split(FILTERED_VIEWS)])
         finite = torch.isfinite(filtered.detach()[..., 0])
         if not bool(finite.all()):
             raise InputError(

@@ -28,7 +28,7 @@ class ZSlab:
 def z_slabs(rebinning: Rebinning, grid: Grid, element: int) -> list[ZSlab]:
     """The fewest slabs of about equal thickness whose views fit the buffer, in the order in which the source goes."""
     lattice, count = rebinning.lattice, 1
-    bytes_of_half_turn = lattice.half * rebinning.helix.shape[0] * lattice.count * element
+    bytes_of_half_turn = lattice.half * rebinning.helix.shape[0] * lattice.fine_count * element
     while True:
         edges = [round(i * grid.shape[0] / count) for i in range(count + 1)]
         slabs = [_slab(rebinning, grid, edges[i], edges[i + 1]) for i in range(count)]
