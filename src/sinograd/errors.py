@@ -146,7 +146,7 @@ class ConvergenceWarning(SinogradWarning):
 
 
 class NoEffectWarning(SinogradWarning):
-    """A denoiser that changes its input by less than a ten-thousandth of the noise."""
+    """A denoiser that changes its input by less than a ten-thousandth of the noise, or for the worse."""
 
 
 class NonFiniteWarning(SinogradWarning):
