@@ -181,6 +181,8 @@ TASKS.add("supervised", "sinograd.training.tasks.supervised:Supervised", "compar
 TASKS.add("noise2noise", "sinograd.training.tasks.noise2noise:Noise2Noise", "compared with another realisation")
 TASKS.add("noise2void", "sinograd.training.tasks.noise2void:Noise2Void", "replaced voxels are predicted")
 TASKS.add("dual-domain", "sinograd.training.tasks.dual_domain:DualDomain", "from projections to the volume")
+TASKS.add("wgan-vgg", "sinograd.training.tasks.wgan_vgg:WganVgg", "a critic of patches and a perceptual loss")
+TASKS.add("dugan", "sinograd.training.tasks.dugan:DuGan", "discriminators of images and of their gradients")
 
 # Formats of files, one class each (`sinograd.io.formats`). The first whose `matches` accepts the content of a path
 # reads it, so that special formats stand before general ones, and `add(..., first=True)` puts one before all.

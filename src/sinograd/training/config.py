@@ -49,7 +49,7 @@ from sinograd.datasets import with_absolute_paths
 from sinograd.errors import ConfigError, FormatError, MissingFileError
 from sinograd.training.data_config import Data, Region, StackFiles, check_data
 from sinograd.training.model_config import Count, Model, Positive, model_schema
-from sinograd.training.task_config import TaskChoice, supervised
+from sinograd.training.task_config import LATER, TaskChoice, supervised
 
 __all__ = [
     "Adam",
@@ -69,7 +69,10 @@ __all__ = [
     "save_text",
 ]
 
+_DECAY = Check("a number of at least 0 and below 1", lambda value: 0 <= value < 1)
 _FACTOR = Check("a fraction above 0 and below 1", lambda value: 0 < value < 1)
+
+Decay = Annotated[float, _DECAY]
 
 
 @dataclass(frozen=True)
@@ -96,18 +99,20 @@ class Adam:
 
     Attributes:
         name: of the optimiser.
-        learning_rates: one for each parameter group (spatial, range; of networks: network); those left out are the
-            model's own.
+        learning_rates: one for each parameter group (spatial, range; of networks: network; of tasks with other
+            networks theirs, too: critic, discriminator); those left out are the model's and the task's own.
         schedule: how the rates fall.
+        betas: decay of the averages of gradients and of their squares.
     """
 
     name: Literal["adam"] = "adam"
     learning_rates: dict[str, Positive] = field(default_factory=dict)
     schedule: Plateau | None = None
+    betas: tuple[Decay, Decay] = field(default=(0.9, 0.999), metadata=LATER)
 
     def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
         """The optimiser of parameter groups, each with its learning rate."""
-        return torch.optim.Adam(groups)
+        return torch.optim.Adam(groups, betas=self.betas)
 
 
 @dataclass(frozen=True)
@@ -262,9 +267,9 @@ def config_hash(config: Config) -> str:
     """
     nameless = dataclasses.replace(config, task=_names_alone(config.task), data=_names_alone(config.data), output=None)
     plain = {key: value for key, value in to_plain(nameless).items() if key != "output"}
-    for part in ("task", "model"):
+    for part in ("task", "model", "optimizer"):
         for f in dataclasses.fields(getattr(config, part)):
-            if f.metadata.get("later") and plain[part][f.name] == f.default:
+            if f.metadata.get("later") and plain[part][f.name] == to_plain(f.default):
                 del plain[part][f.name]
             elif "hashed" in f.metadata and plain[part][f.name] == f.default:
                 plain[part][f.name] = f.metadata["hashed"]

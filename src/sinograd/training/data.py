@@ -111,20 +111,21 @@ class TrainingData:
         for item in (*self.training, *self.validation):
             if unit is not None and isinstance(item, PairedVolume) and item.unit != unit:
                 raise UnitError(f"{item.name}: the loss needs values in {unit}, and the volume is in {item.unit}")
-        check = getattr(config.task.measure, "check", None)
-        if check is None:
-            return
+        check = getattr(config.task.measure, "check", lambda shape: None)
         shapes = {item.name: _image_shape(item) for item in (*self.training, *self.validation)}
         if config.data is not None and config.data.patches is not None:
             size = config.data.patches.size
             patch = (size, size) if isinstance(size, int) else size
             kept = tuple(n - lost for n, lost in zip(patch, config.model.lost, strict=True))
             shapes |= {item.name: kept for item in self.training}
+        trained = {item.name for item in self.training}
         for name, shape in shapes.items():
             try:
                 check(shape)
+                if name in trained:
+                    config.task.check_images(shape)
             except InputError as error:
-                raise InputError(f"{name}: {error}") from None
+                raise type(error)(f"{name}: {error}") from None
 
     def _check_kind(self, item: object, config: Config) -> None:
         kind = ScanStack if config.task.takes_scans else Stack

@@ -112,8 +112,10 @@ class Recorder(pl.Callback):
         self.best_weights: dict[str, Tensor] | None = None
         self.reason = "max_steps"
         self.seconds = 0.0
+        self.final_weights: dict[str, Tensor] | None = None
         self._started: dict[str, float] = {}
         self._loss = math.nan
+        self._saved_step = 0
         self._since = time.perf_counter()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -138,12 +140,16 @@ class Recorder(pl.Callback):
         self._loss = float(outputs["loss"])
         if trainer.world_size > 1:
             self._loss = float(trainer.strategy.reduce(outputs["loss"].detach().clone(), reduce_op="mean"))
-        if not math.isfinite(self._loss):
-            step = trainer.current_epoch + 1
-            raise InputError(
-                f"the training loss is {self._loss} in step {step}: smaller learning rates (optimizer.learning_rates) "
-                "or other start values may help"
-            )
+        figures = {name: float(value) for name, value in _steps(pl_module).work.figures.items()}
+        self._started |= figures
+        for name, value in {"training_loss": self._loss, **figures}.items():
+            if not math.isfinite(value):
+                raise self._diverged(f"the {name.replace('_', ' ')} is {value} in step {trainer.current_epoch + 1}")
+
+    def _diverged(self, words: str) -> InputError:
+        kept = f"; the state after step {self._saved_step} is kept" if self.folder and self._saved_step else ""
+        advice = "smaller learning rates (optimizer.learning_rates) or other start values may help"
+        return InputError(f"{words}: {advice}{kept}")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """After the step and, where it is due, the validation: the row, what is best, what is to be kept."""
@@ -154,7 +160,7 @@ class Recorder(pl.Callback):
             values["validation_loss"] = math.fsum(module.measured) / len(module.measured)
             module.measured = []
             if self.validation.update(step, values["validation_loss"]):
-                self.best_weights = {key: v.detach().cpu().clone() for key, v in module.model.state_dict().items()}
+                self.best_weights = _weights(module)
             if self.schedule is not None:
                 self.schedule.update(values["validation_loss"], *trainer.optimizers)
         self.history.append(step, {**values, **self._started})
@@ -166,14 +172,27 @@ class Recorder(pl.Callback):
             self.report(step, self.config.stop.max_steps, self._loss)
         self._end_if_due(trainer, step, bool(module.data.validation))
         last = trainer.should_stop or step == self.config.stop.max_steps
-        if self.config.output is not None and (last or step % self.config.checkpoints.every == 0):
+        due = last or step % self.config.checkpoints.every == 0
+        if due:
+            self._check_weights(module, step)
+        if last:
+            self.final_weights = _weights(module)
+        if self.config.output is not None and due:
             self._save(trainer)
+            self._saved_step = step
+
+    def _check_weights(self, module: Steps, step: int) -> None:
+        """InputError before weights that are not finite replace the last good checkpoint."""
+        for name, weight in module.named_parameters():
+            if not bool(torch.isfinite(weight).all()):
+                raise self._diverged(f"the weights ({name}) are not finite after step {step}")
 
     def _end_if_due(self, trainer: pl.Trainer, step: int, validated: bool) -> None:
         watched = self.validation if validated else self.training
+        falls = validated or self.config.task.loss_falls
         # one process alone may have got the signal
         interrupted = trainer.strategy.reduce_boolean_decision(self.interrupts.requested, all=False)
-        if watched.stalled(step):
+        if falls and watched.stalled(step):
             self.reason, trainer.should_stop = "converged", True
         elif interrupted and step < self.config.stop.max_steps:
             self.reason, trainer.should_stop = "interrupted", True
@@ -215,6 +234,7 @@ class Recorder(pl.Callback):
         if self.schedule is not None:
             self.schedule.load(state_dict["schedule"])
         self.best_weights, self.seconds = state_dict["best_weights"], state_dict["seconds"]
+        self._saved_step = len(self.history)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -240,7 +260,7 @@ def fit(
         trainer = pl.Trainer(
             accelerator="gpu" if device.type == "cuda" else device.type,
             devices=[device.index or 0] if device.type == "cuda" and config.devices == 1 else config.devices,
-            strategy="ddp" if config.devices > 1 else "auto",
+            strategy=_strategy(config, module),
             use_distributed_sampler=False,
             precision=_PRECISION[config.precision],  # pyright: ignore
             max_epochs=config.stop.max_steps,
@@ -287,6 +307,18 @@ def _quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+def _strategy(config: Config, module: Steps) -> str:
+    if config.devices == 1:
+        return "auto"
+    # of several optimisers each backward pass reaches a part of the weights alone
+    return "ddp_find_unused_parameters_true" if module.work.manual else "ddp"
+
+
+def _weights(module: Steps) -> dict[str, Tensor]:
+    """Copies of those that are the result."""
+    return {key: value.detach().cpu().clone() for key, value in module.work.kept.state_dict().items()}
 
 
 def _steps(module: pl.LightningModule) -> Steps:

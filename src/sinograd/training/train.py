@@ -157,6 +157,8 @@ def _run(
     if config.stop.keep == "best" and recorder.best_weights is not None:
         model.load_state_dict(recorder.best_weights)
         kept = recorder.validation.best_step
+    elif recorder.final_weights is not None:
+        model.load_state_dict(recorder.final_weights)
     model.requires_grad_(True).cpu()
     leave_group()
     trained_on = _trained_on(config, data, history, kept)
