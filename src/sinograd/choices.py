@@ -138,6 +138,8 @@ NETWORKS.add(
 )
 NETWORKS.add("dncnn", "sinograd.networks.dncnn:DnCNN", "plain network that predicts the noise", learning_rate=1e-3)
 NETWORKS.add("resnet", "sinograd.networks.resnet:ResNet", "residual blocks that predict the noise", learning_rate=1e-4)
+NETWORKS.add("wgan-vgg", "sinograd.networks.wgan_vgg:WGANVGG", "generator of WGAN-VGG", learning_rate=7.1e-5)
+NETWORKS.add("dugan", "sinograd.networks.dugan:DUGAN", "generator of DU-GAN", learning_rate=1.81e-4)
 NETWORKS.add("nn-sp", "sinograd.networks.nn_sp:NNSP", "3-D network of paper 001 for bone", learning_rate=3.162e-4)
 
 # Models that are no networks, as training configurations describe them: `training.model_config.ModelConfig`s.

@@ -78,7 +78,7 @@ def test_bad_arguments(digest: str, name: str | None, tmp_path: Path) -> None:
 
 
 def test_published_weights_have_checksums() -> None:
-    assert set(LDCT_BENCHMARK) == {"cnn10", "qae", "redcnn"}
+    assert set(LDCT_BENCHMARK) == {"cnn10", "dugan", "qae", "redcnn", "wganvgg"}
     assert all(len(digest) == 64 and int(digest, 16) for digest in LDCT_BENCHMARK.values())
-    with pytest.raises(ValueError, match="method must be one of cnn10, qae, redcnn, got 'resnet'"):
+    with pytest.raises(ValueError, match="method must be one of cnn10, dugan, qae, redcnn, wganvgg, got 'resnet'"):
         fetch_ldct_benchmark("resnet")

@@ -187,7 +187,12 @@ def weights_of_ldct_benchmark(network: str) -> dict[str, Tensor]:
             for i, s in layers.items()
             for k in ("weight", "bias")
         }
-    if network == "redcnn":
+    if network == "wganvgg":
+        shapes = {f"net.{2 * i}": (1 if i == 7 else 32, 32 if i else 1, 3, 3) for i in range(8)}
+        return {
+            f"{k}.{p}": draw(*(s if p == "weight" else s[:1])) for k, s in shapes.items() for p in ("weight", "bias")
+        }
+    if network in ("redcnn", "dugan"):
         wide, found = 3, {}
         for i in range(1, 6):
             found |= {f"conv{i}.weight": draw(wide, wide if i > 1 else 1, 5, 5), f"conv{i}.bias": draw(wide)}
@@ -211,7 +216,12 @@ def forward_of_ldct_benchmark(network: str, w: dict[str, Tensor], x: Tensor) -> 
         x = F.relu(F.conv2d(x, w["layers.0.weight"], w["layers.0.bias"], padding=4))
         x = F.relu(F.conv2d(x, w["layers.2.weight"], w["layers.2.bias"], padding=1))
         return F.conv2d(x, w["layers.4.weight"], w["layers.4.bias"], padding=2)
-    if network == "redcnn":
+    if network == "wganvgg":
+        for i in range(8):
+            x = F.conv2d(x, w[f"net.{2 * i}.weight"], w[f"net.{2 * i}.bias"], padding=1)
+            x = F.relu(x) if i < 7 else x
+        return x
+    if network in ("redcnn", "dugan"):
         conv = [lambda y, i=i: F.conv2d(y, w[f"conv{i}.weight"], w[f"conv{i}.bias"]) for i in range(1, 6)]
         back = [lambda y, i=i: F.conv_transpose2d(y, w[f"tconv{i}.weight"], w[f"tconv{i}.bias"]) for i in range(1, 6)]
         second = F.relu(conv[1](F.relu(conv[0](x))))
@@ -237,11 +247,15 @@ def forward_of_ldct_benchmark(network: str, w: dict[str, Tensor], x: Tensor) -> 
     return layer("decoder", 4, F.relu(layer("decoder", 3, y))) + x
 
 
-@pytest.mark.parametrize(("network", "name"), [("cnn10", "cnn-10"), ("redcnn", "red-cnn"), ("qae", "qae")])
+@pytest.mark.parametrize(
+    ("network", "name"),
+    [("cnn10", "cnn-10"), ("redcnn", "red-cnn"), ("qae", "qae"), ("wganvgg", "wgan-vgg"), ("dugan", "dugan")],
+)
 def test_checkpoints_of_ldct_benchmark(network: str, name: str, tmp_path: Path) -> None:
     """In HU what their network makes of HU + 1024 with mean and standard deviation of their info.yml, undone."""
     weights = weights_of_ldct_benchmark(network)
-    torch.save({"model_state_dict": weights, "args": argparse.Namespace(seed=1)}, tmp_path / f"{network}.pt")
+    args = argparse.Namespace(seed=1, trainer=network)
+    torch.save({"model_state_dict": weights, "args": args}, tmp_path / f"{network}.pt")
     model = load_model(tmp_path / f"{network}.pt")
     assert isinstance(model, NetworkDenoiser)
     hu = -1000 + 1500 * torch.rand(2, 25, 26, generator=generator())
@@ -249,6 +263,8 @@ def test_checkpoints_of_ldct_benchmark(network: str, name: str, tmp_path: Path) 
     expected = forward_of_ldct_benchmark(network, weights, ((hu + 1024 - mean) / deviation)[:, None])[:, 0]
     with torch.no_grad():
         torch.testing.assert_close(model(hu), expected * deviation + mean - 1024, rtol=1e-4, atol=0.05)
+        inside = ((hu + 1024 - mean) / deviation)[:, None]
+        torch.testing.assert_close(model.network(inside)[:, 0], expected, rtol=1e-5, atol=1e-5)
     save_model(model, tmp_path / "ours.pt")
     assert read_model(tmp_path / "ours.pt").model.name == name == read_model(tmp_path / f"{network}.pt").model.name
 

@@ -20,11 +20,13 @@ from sinograd.networks.resnet import ResNet
 COUNTS = {
     "cnn-10": 24_513,
     "dncnn": 556_096,
+    "dugan": 185_569,
     "nn-sp": 45_345,
     "noise2noise-unet": 988_609,
     "qae": 137_658,
     "red-cnn": 1_848_865,
     "resnet": 1_843_329,
+    "wgan-vgg": 56_097,
 }
 
 # Learning rate, decay rates of Adam's means, pairs in a step (in turn), and steps after which the error of the fixed
@@ -32,10 +34,12 @@ COUNTS = {
 FITS: dict[str, tuple[float, tuple[float, float], int, int]] = {
     "cnn-10": (2e-3, (0.9, 0.999), 4, 30),
     "dncnn": (1e-3, (0.9, 0.999), 4, 30),
+    "dugan": (1e-3, (0.6, 0.95), 1, 60),
     "noise2noise-unet": (1e-3, (0.9, 0.999), 4, 30),
     "qae": (1e-3, (0.6, 0.9), 4, 60),
     "red-cnn": (2e-4, (0.6, 0.95), 1, 120),
     "resnet": (1e-3, (0.9, 0.999), 4, 30),
+    "wgan-vgg": (1e-3, (0.9, 0.999), 4, 30),
 }
 
 

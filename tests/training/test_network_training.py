@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from prose import blocks
+from sinograd.choices import LOSSES, MODELS, NETWORKS
 from sinograd.datasets import PairedVolume
 from sinograd.models import NetworkDenoiser, load_model, read_model
 from sinograd.networks import CNN10
@@ -254,17 +255,19 @@ def test_data_that_do_not_fit(words: str, tmp_path: Path) -> None:
 
 
 PHANTOMS = {"layout": "phantoms"}
+NAMES = (*MODELS, *NETWORKS)
 BAD_CONFIGS: dict[str, dict[str, Any]] = {
-    "model.name: expected bilateral, dual-domain-bilateral, cnn-10, red-cnn, qae, noise2noise-unet, dncnn, resnet "
-    "or nn-sp, got 'unet'": {"model": {"name": "unet"}},
+    f"model.name: expected {', '.join(NAMES[:-1])} or {NAMES[-1]}, got 'unet'": {"model": {"name": "unet"}},
     "model.kernel: expected an odd number of at least 3, got 4": {"model": {"name": "qae", "kernel": 4}},
     "model.scale: expected auto or a positive number, got -1": {"model": {"name": "cnn-10", "scale": -1}},
-    "model.offset: expected a number with final_relu": {"model": {"name": "red-cnn", "final_relu": True}},
+    "model.offset: expected a number, below which the output of red-cnn": {
+        "model": {"name": "red-cnn", "final_relu": True}
+    },
     "model.name: expected dual-domain-bilateral for the task dual-domain, got qae": {
         "task": {"name": "dual-domain"},
         "model": {"name": "qae"},
     },
-    "task.loss: expected mse, mae, ssim, charbonnier, bone, nn-sp or nn-bmd, got 'huber'": {
+    f"task.loss: expected {', '.join([*LOSSES][:-1])} or {[*LOSSES][-1]}, got 'huber'": {
         "task": {"name": "supervised", "loss": "huber"}
     },
     "optimizer.learning_rates.spatial: the model cnn-10 has no such parameter group, expected some of network": {

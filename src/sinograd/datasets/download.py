@@ -17,8 +17,10 @@ from sinograd.errors import InputError, MissingPackageError
 # methods that sinograd has a network for.
 LDCT_BENCHMARK = {
     "cnn10": "ee96e494c8eda02e946464df29cf43c14163e63bc4b1df6d8907ee33a1a18c3e",
+    "dugan": "c6faad8376994fe22eadc0a723f81705fda6f435f40ef0f999666e871216ac5e",
     "qae": "ca6ce543b476d4c3673acd2f3d1284d47d98483c41a61cc912f5214c80921363",
     "redcnn": "058ae58264a00116e5620ed88047e687c7e93c8b732bfd6d7796e76bae0c74f3",
+    "wganvgg": "1ad87d16aefea99a9eeb474c33127971131cc21a07e129bf464c764cf9ca6003",
 }
 _LDCT_BENCHMARK_URL = "https://downloads.eeulig.com/ldct-benchmark/{}.pt"
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -53,7 +55,7 @@ def fetch(url: str, sha256: str, folder: str | os.PathLike[str] | None = None, *
 
 
 def fetch_ldct_benchmark(method: str, folder: str | os.PathLike[str] | None = None) -> Path:
-    """The trained weights (.pt) that ldct-benchmark publishes for "cnn10", "qae" or "redcnn".
+    """The trained weights (.pt) that ldct-benchmark publishes for "cnn10", "dugan", "qae", "redcnn" or "wganvgg".
 
     E. Eulig, B. Ommer, M. Kachelriess, Benchmarking deep learning-based low-dose CT image denoising algorithms,
     Medical Physics 51(12), 2024. Raises ValueError for another method, and as `fetch`.

@@ -1,9 +1,11 @@
 """Checkpoints of ldct-benchmark for the networks that sinograd has too.
 
 E. Eulig, B. Ommer, M. Kachelriess, "Benchmarking deep learning-based low-dose CT image denoising algorithms", Medical
-Physics 51(12), 2024. cnn10.pt, redcnn.pt and qae.pt (3 x 3 kernels) from downloads.eeulig.com/ldct-benchmark are
-archives with the weights under "model_state_dict". The networks were trained on what the files hold, HU + 1024, with
-the mean 481.454 subtracted and divided by the standard deviation 502.185; read here they take and give HU.
+Physics 51(12), 2024. cnn10.pt, redcnn.pt, qae.pt (3 x 3 kernels), wganvgg.pt and dugan.pt (their generators) from
+downloads.eeulig.com/ldct-benchmark are archives with the weights under "model_state_dict" and the options of their
+training under "args". The networks were trained on what the files hold, HU + 1024, with the mean 481.454 subtracted and
+divided by the standard deviation 502.185; read here they take and give HU. The weights of redcnn.pt and dugan.pt have
+the same names and shapes: the option `trainer` tells them apart, and without it they are RED-CNN's.
 
 Differences from that package's own `denoise_numpy` and `denoise_dicom`: up to version 0.0.16 these add the standard
 deviation instead of the mean when they undo the normalisation, which leaves 20.7 HU too much. This does not.
@@ -44,7 +46,11 @@ def converted(content: Mapping[str, Any]) -> SavedNetwork:
         name, options = "cnn-10", {}
     elif "conv1.weight" in weights and "tconv5.weight" in weights:
         name, options = "red-cnn", {"channels": _size(weights, "conv1.weight", 0)}
+        if getattr(content.get("args"), "trainer", None) == "dugan":
+            name, options = "dugan", {"preset": "ldct-benchmark", **options}
         weights = {_red_cnn(key): value for key, value in weights.items()}
+    elif "net.0.weight" in weights and "net.14.weight" in weights:
+        name, options = "wgan-vgg", {"preset": "ldct-benchmark", "channels": _size(weights, "net.0.weight", 0)}
     elif "encoder.0.W_r" in weights:
         first = "encoder.0.W_r"
         name, options = "qae", {"kernel": _size(weights, first, -1), "channels": _size(weights, first, 0)}
@@ -53,7 +59,7 @@ def converted(content: Mapping[str, Any]) -> SavedNetwork:
         some = ", ".join(name[:60] for name in list(weights)[:3]) or "none"
         raise ConfigError(
             f"it looks like a checkpoint of ldct-benchmark for a network that sinograd does not have (weights {some} "
-            "...); known are cnn10, redcnn and qae"
+            "...); known are cnn10, redcnn, qae, wganvgg and dugan"
         )
     return SavedNetwork(
         FORMAT,

@@ -11,12 +11,27 @@ from sinograd.lazy import attach
 if TYPE_CHECKING:
     from sinograd.choices import NETWORKS
     from sinograd.networks.cnn10 import CNN10
+    from sinograd.networks.dugan import DUGAN
     from sinograd.networks.network import Network
     from sinograd.networks.nn_sp import NNSP
     from sinograd.networks.noise2noise_unet import Noise2NoiseUNet
     from sinograd.networks.qae import QAE
     from sinograd.networks.red_cnn import REDCNN
+    from sinograd.networks.unet_discriminator import UNetDiscriminator
+    from sinograd.networks.wgan_vgg import WGANVGG, WGANVGGCritic
 
-__all__ = ["CNN10", "NETWORKS", "NNSP", "QAE", "REDCNN", "Network", "Noise2NoiseUNet"]
+__all__ = [
+    "CNN10",
+    "DUGAN",
+    "NETWORKS",
+    "NNSP",
+    "QAE",
+    "REDCNN",
+    "WGANVGG",
+    "Network",
+    "Noise2NoiseUNet",
+    "UNetDiscriminator",
+    "WGANVGGCritic",
+]
 
 attach(__name__)

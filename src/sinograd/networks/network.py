@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, get_args
 
 from torch import Tensor, nn
 from torch.nn.functional import pad
@@ -21,11 +21,14 @@ class Network(nn.Module):
         ndim: 2 for networks of images [B, 1, Y, X], 3 for those of volumes [B, 1, Z, Y, X].
         reach: of networks of volumes, how many voxels (z, y, x) away those are that a voxel depends on.
         shrinks: whether the output is smaller by twice the reach in training.
+        non_negative: whether the output is never below 0, so that 0 must be the least value of the data: `offset` of a
+            `NetworkDenoiser`.
     """
 
     ndim: ClassVar[int] = 2
     reach: ClassVar[tuple[int, int, int]] = (0, 0, 0)
     shrinks: ClassVar[bool] = False
+    non_negative: bool = False
     _options: dict[str, Any]
 
     def __new__(cls, *values: Any, **options: Any) -> Self:
@@ -46,6 +49,13 @@ class Network(nn.Module):
     def options(self) -> dict[str, Any]:
         """The arguments that build such a network."""
         return dict(self._options)
+
+
+def check_choice(argument: str, value: Any, choices: Any) -> None:
+    """InputError unless the value of an argument is one of a `Literal`'s."""
+    names = get_args(choices)
+    if value not in names:
+        raise InputError(f"{argument}: expected one of {', '.join(names)}, got {value!r}")
 
 
 def check_images(x: Tensor) -> None:

@@ -94,6 +94,7 @@ class QAE(Network):
         if channels < 1:
             raise InputError(f"channels: expected at least 1, got {channels}")
         self.kernel, self.channels, self.final_relu = kernel, channels, final_relu
+        self.non_negative = final_relu
         same = kernel // 2
         self.encoder = nn.ModuleList(
             QuadraticConvolution(channels if i else 1, channels, kernel, padding=same if i < 4 else 0) for i in range(5)

@@ -46,6 +46,7 @@ class REDCNN(Network):
         if channels < 1:
             raise InputError(f"channels: expected at least 1, got {channels}")
         self.channels, self.final_relu = channels, final_relu
+        self.non_negative = final_relu
         self.encoder = nn.ModuleList(nn.Conv2d(channels if i else 1, channels, 5) for i in range(5))
         self.decoder = nn.ModuleList(nn.ConvTranspose2d(channels, channels if i < 4 else 1, 5) for i in range(5))
         if generator is not None:

@@ -68,17 +68,19 @@ class NetworkModel(ModelConfig):
 
     def check(self) -> None:
         """ConfigError where the network's constructor refuses its options, or they do not go with the offset."""
+        non_negative = False
         try:  # on meta, where it costs neither memory nor random numbers
             with torch.device("meta"), torch.random.fork_rng(devices=[]):
-                NETWORKS.load(self.name)(**self.options)
+                network = NETWORKS.load(self.name)(**self.options)
+            non_negative = getattr(network, "non_negative", False)
         except (ValueError, TypeError) as error:
             if str(error).partition(":")[0] in self.options:
                 raise ConfigError(f"model.{error}") from error
             raise ConfigError(f"model: {self.name} does not take {self.options}: {error}") from error
         except (NotImplementedError, RuntimeError):
             pass  # it needs numbers; then its options are checked when it is built
-        if self.options.get("final_relu") and self.offset == "auto":
-            words = "expected a number with final_relu: the output is never below it"
+        if non_negative and self.offset == "auto":
+            words = f"expected a number, below which the output of {self.name} with these options never is"
             raise ConfigError(f"model.offset: {words}, got 'auto'")
 
     def resolved(self, samples: Samples) -> Self:
