@@ -98,12 +98,21 @@ class TrainingData:
         units = {item.unit for item in (*self.training, *self.validation) if isinstance(item, PairedVolume)}
         if len(units) > 1:
             raise InputError(f"data: expected volumes in one unit, got {' and '.join(sorted(units))}")
+        self._check_patients()
         patches = config.data is not None and config.data.patches is not None
         if not patches and any(isinstance(item, PairedVolume) for item in self.training):
             raise ConfigError("data.patches: missing, paired volumes are trained on in patches")
         if config.optimizer.schedule is not None and not self.validation:
             raise ConfigError("optimizer.schedule: plateau looks at the validation loss, and data.validation is empty")
         self._check_loss(config)
+
+    def _check_patients(self) -> None:
+        """InputError where a patient is trained on and validates: then the best step is one that knows the answers."""
+        trained = {item.patient for item in self.training if isinstance(item, PairedVolume)}
+        for item in self.validation:
+            if isinstance(item, PairedVolume) and item.patient in trained:
+                words = f"{item.name} is of the patient {item.patient}, who is trained on, too"
+                raise InputError(f"data.validation: {words}: expected other patients")
 
     def _check_loss(self, config: Config) -> None:
         """InputError where images are too small for the loss, UnitError where it is for values in another unit."""

@@ -142,7 +142,7 @@ class Recorder(pl.Callback):
             self._loss = float(trainer.strategy.reduce(outputs["loss"].detach().clone(), reduce_op="mean"))
         figures = {name: float(value) for name, value in _steps(pl_module).work.figures.items()}
         self._started |= figures
-        for name, value in {"training_loss": self._loss, **figures}.items():
+        for name, value in {**figures, "training_loss": self._loss}.items():
             if not math.isfinite(value):
                 raise self._diverged(f"the {name.replace('_', ' ')} is {value} in step {trainer.current_epoch + 1}")
 

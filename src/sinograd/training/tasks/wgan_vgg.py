@@ -29,6 +29,7 @@ from sinograd.training.tasks.adversarial import (
     AdversarialConfig,
     AdversarialTask,
     adversarial_loss,
+    adversarial_schema,
     frozen,
 )
 from sinograd.training.tasks.task import Groups, MakeOptimizer, Optimize, Task
@@ -52,7 +53,7 @@ class WganVgg(AdversarialConfig):
     name: Literal["wgan-vgg"] = "wgan-vgg"
     loss: LossChoice = field(kw_only=True)
     loss_weight: Annotated[float, POSITIVE] = 0.1
-    adversarial: AdversarialChoice = "wasserstein"
+    adversarial: AdversarialChoice = field(default_factory=lambda: adversarial_schema("wasserstein")())
     critic_steps: Count = 4
     patch: Annotated[int, _PATCH] = 64
 
