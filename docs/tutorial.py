@@ -64,8 +64,9 @@ def transcript(page: str) -> list[str]:
 
 
 def stable(output: str) -> str:
-    """Without what differs from run to run: seconds. Long lines are wrapped."""
-    lines = [line.rstrip() for line in output.splitlines() if not line.startswith("seconds")]
+    """Without what differs from run to run: seconds, and progress where it is slow. Long lines are wrapped."""
+    told = (line.rstrip() for line in output.splitlines())
+    lines = [line for line in told if not re.match(r"seconds|[a-z ]+: \d+/\d+ ", line)]
     wrapped = [
         part for line in lines for part in textwrap.wrap(line, 100, break_on_hyphens=False, drop_whitespace=True)
     ]

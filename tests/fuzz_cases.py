@@ -18,11 +18,12 @@ from dicom_slices import write_slices
 from scanner_files import COLUMNS, ROWS, nikon_text, skyscan_text, write_images
 from sinograd.config.yaml import dump_yaml
 from sinograd.data import Calibration, Scan
-from sinograd.geometry import ConeBeam, FlatDetector, Grid, full_scan
+from sinograd.geometry import ConeBeam, CurvedDetector, FlatDetector, Grid, full_scan
 from sinograd.interop import write_rtk
 from sinograd.io import write_scan, write_volume
 from sinograd.models import NetworkDenoiser, bilateral_stack, save_model
 from sinograd.networks.dncnn import DnCNN
+from sinograd.testing import CtPdStyle, write_ct_pd
 from txrm_file import write_txrm
 
 IMAGES = np.random.default_rng(0).integers(0, 4000, (5, 4, 5)).astype(np.uint16)
@@ -264,6 +265,18 @@ def dicom(deflated: bool) -> Callable[[Path], Path]:
     return make
 
 
+def raw_ct(private: str) -> Callable[[Path], Path]:
+    def make(folder: Path) -> Path:
+        detector = CurvedDetector((4, 5), 20.0)
+        helix = ConeBeam.helical(
+            source_to_origin=595, source_to_detector=1085, angles=np.arange(5) * 0.2, detector=detector, pitch=20
+        )
+        write_ct_pd(Scan(IMAGES / 1000, helix), folder / "in", style=CtPdStyle(private=private))
+        return folder / "in"
+
+    return make
+
+
 def network(folder: Path) -> Path:
     save_model(NetworkDenoiser(DnCNN(3, 2), 0.0, 1.0), folder / "in.pt", trained_on={"unit": "HU", "steps": 3})
     return folder / "in.pt"
@@ -331,6 +344,9 @@ CASES: dict[str, Case] = {
     "BigTIFF tiles": Case("scan", pages(bigtiff=True, tile=(16, 16)), "in.tif"),
     "ImageJ pages": Case("scan", pages(imagej="yes"), "in.tif"),
     "EDF": Case("scan", edf, "in/a0002.edf"),
+    "DICOM-CT-PD": Case("scan", raw_ct("typed"), "in/000003.dcm"),
+    "DICOM-CT-PD, no types": Case("scan", raw_ct("bytes"), "in/000003.dcm"),
+    "DICOM-CT-PD, implicit": Case("scan", raw_ct("implicit"), "in/000001.dcm"),
     "YAML of EDF": Case("scan", edf, "in/geometry.yaml"),
     "MRC series": Case("scan", mrc_series, "in.mrc"),
     "MRC tilts": Case("scan", mrc_series, "in.tlt"),

@@ -63,6 +63,7 @@ PUBLIC = {
 # Their parameters are options of the command line.
 COMMANDS = {
     "cli.evaluate.evaluate",
+    "cli.info.info",
 }
 # torch's schemas are flat lists; fake and GPU twins take the same.
 CUSTOM_OPERATORS = {

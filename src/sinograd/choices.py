@@ -225,6 +225,13 @@ SCAN_FORMATS.add("nikon", "sinograd.io.scans.nikon:Nikon", "Nikon", suffixes=(".
 SCAN_FORMATS.add("skyscan", "sinograd.io.scans.skyscan:SkyScan", "Bruker SkyScan", suffixes=(".log",), folder=None)
 SCAN_FORMATS.add("mrc", "sinograd.io.scans.mrc:Mrc", "MRC tilt series", suffixes=(".mrc", ".st", ".ali"))
 SCAN_FORMATS.add(
+    "dicom-ct-pd",
+    "sinograd.io.scans.dicom_ct_pd:DicomCtPd",
+    "folder of DICOM-CT-PD, raw clinical data",
+    suffixes=("",),
+    folder=True,
+)
+SCAN_FORMATS.add(
     "npy", "sinograd.io.scans.npy:Npy", "NumPy array with geometry YAML", suffixes=(".npy", ".npz"), writes=(".npy",)
 )
 SCAN_FORMATS.add(

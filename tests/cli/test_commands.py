@@ -31,8 +31,8 @@ def test_info(sinograd: Any, scan_file: Path, wedge_file: Path) -> None:
     assert lines["geometry"] == "cone beam"
     assert lines["distances"].startswith("source to axis 60 mm, to detector centre 90 mm, magnification 1.5")
     assert lines["angles"] == "24 views from 0 to 345 deg, steps 15 deg"
-    assert lines["detector"] == "FlatDetector, 20 x 24 of 0.75 mm"
-    assert lines["grid"] == "8 x 16 x 16 voxels of 0.5 mm (suggested by the file)"
+    assert lines["detector"] == "FlatDetector, 20 x 24 of 750 um"
+    assert lines["grid"] == "8 x 16 x 16 voxels of 500 um (suggested by the file)"
     assert lines["sample"] == "ball"
     assert "100.0 % of the rays" in lines["coverage"]
     wedge = sinograd("info", wedge_file).stdout

@@ -87,7 +87,7 @@ def test_volumes(sinograd: Any, tmp_path: Path, name: str) -> None:
     write_volume(volume, tmp_path / "volume.h5", grid, provenance={"command": "test"})
     result = sinograd("convert", tmp_path / "volume.h5", tmp_path / name)
     assert result.exit_code == 0, result.output
-    assert "3 x 4 x 5 voxels of 0.5 x 0.25 x 0.125 mm, centre 1, 2, 3 mm" in result.stdout
+    assert "3 x 4 x 5 voxels of 500 x 250 x 125 um, centre 1, 2, 3 mm" in result.stdout
     assert sinograd("convert", tmp_path / name, tmp_path / "back.h5").exit_code == 0
     saved = read_volume(tmp_path / "back.h5")
     again, same_grid, provenance = saved.values, saved.grid, saved.provenance

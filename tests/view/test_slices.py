@@ -49,7 +49,7 @@ def test_y_runs_down_and_x_to_the_right(tmp_path: Path) -> None:
 
 def test_slices_pass_through_the_middle() -> None:
     grid = Grid((5, 4, 3), (0.5, 0.4, 0.3), (10.0, 20.0, 30.0))
-    across, along_y, along_x = _middle_slices(grid)
+    across, along_y, along_x = _middle_slices(grid, "mm")
     assert across.title == "z = 30 mm" and across.index[0] == 2
     assert along_y.title == "y = 20.2 mm" and along_y.index[1] == 2
     assert along_x.title == "x = 10 mm" and along_x.index[2] == 1

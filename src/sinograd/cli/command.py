@@ -17,6 +17,8 @@ from typing import Annotated, Any
 import typer
 
 from sinograd.cli.errors import reported
+from sinograd.config.paths import checked_path
+from sinograd.errors import InputError
 from sinograd.registry import Registry
 
 NO_FLAGS: tuple[str, ...] = ()
@@ -87,6 +89,8 @@ class Option:
             kind = kind | None
         more = {"help": self.text(default), "metavar": self.metavar or _metavar(self.kind), "show_default": False}
         more |= {"rich_help_panel": self.panel, **self.more}
+        if self.kind is Path:
+            more["parser"] = _path
         if isinstance(self.kind, Choices) and self.kind.late:
             more["callback"] = self.kind.check
         flags = self.flags
@@ -122,6 +126,14 @@ class Option:
         if self.kind is str:
             return str, default if isinstance(default, str) else ",".join(map(str, _listed(default))) or None
         return self.kind, default
+
+
+def _path(text: str | Path) -> Path:
+    """A path of the command line; a usage error for a file's name with a slash at its end."""
+    try:
+        return checked_path(text, "the path")
+    except InputError as error:
+        raise typer.BadParameter(str(error)) from None
 
 
 def command(

@@ -21,6 +21,11 @@ OPTIONS = {
     ),
     "to": Option(Choices(SCAN_FORMATS, fact="writes"), "Format of a scan, where its name does not say it."),
     "geometry": Option(str, "Geometry of a scan: .yaml file or scanner's name.", metavar="FILE"),
+    "pixel_mm": Option(
+        float,
+        "Pixel size at the sample: of a scan (parallel beams), or of a volume in 1/pixel, which becomes 1/mm.",
+        metavar="MM",
+    ),
     "unit": Option(str, "Unit of a volume whose file does not say it: 1/mm, HU, mg/cm3 or 1.", metavar="UNIT"),
 }
 

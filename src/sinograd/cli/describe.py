@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sinograd.config.shown import printable
+from sinograd.data.lengths import length_text, lengths_in
 from sinograd.workflows.grids import grid_text
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ __all__ = [
     "show",
     "simulation_lines",
     "size",
+    "volume_grid_text",
     "written",
 ]
 
@@ -92,20 +94,26 @@ def _range(values: np.ndarray) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def geometry_lines(geometry: Geometry) -> Lines:
-    """Kind, distances, angles and field of view of a geometry."""
+def geometry_lines(scan: Scan, geometry: Geometry | None = None) -> Lines:
+    """Kind, distances, angles and field of view of a scan's geometry, or of that of a part of it."""
+    with lengths_in(scan.length_unit):
+        return _geometry_lines(scan.geometry if geometry is None else geometry)
+
+
+def _geometry_lines(geometry: Geometry) -> Lines:
     kind = {"ConeBeam": "cone beam", "FanBeam": "fan beam", "ParallelBeam": "parallel beam"}
     detector = geometry.detector
     pixels = " x ".join(str(n) for n in detector.shape)
-    pitch = " x ".join(f"{s:.5g}" for s in dict.fromkeys(detector.spacing))
+    pitch = length_text(list(dict.fromkeys(detector.spacing)), 5)
     lines = [("geometry", kind.get(type(geometry).__name__, type(geometry).__name__))]
     if geometry.divergent:
         lines.append(("distances", _distances(geometry)))
         fan, cone = math.degrees(geometry.fan_angle), math.degrees(geometry.cone_angle)
         lines.append(("opening", f"fan {fan:.2f} deg" + (f", cone {cone:.2f} deg" if geometry.ndim == 3 else "")))
     lines.append(("angles", _angles(geometry)))
-    lines.append(("detector", f"{type(detector).__name__}, {pixels} of {pitch} mm"))
-    lines.append(("field of view", f"{geometry.field_of_view:.4g} mm diameter in every view"))
+    square = "" if len(set(detector.spacing)) == 1 else " (rows x columns: pixels that are not square)"
+    lines.append(("detector", f"{type(detector).__name__}, {pixels} of {pitch}{square}"))
+    lines.append(("field of view", f"{length_text(geometry.field_of_view)} diameter in every view"))
     return lines
 
 
@@ -117,14 +125,21 @@ def size(count: float) -> str:
     return f"{count / 1000**power:.3g} {('', 'kB', 'MB', 'GB', 'TB')[power]}"
 
 
-def coverage_lines(geometry: Geometry) -> Lines:
+def coverage_lines(scan: Scan, geometry: Geometry | None = None) -> Lines:
     """Which rays were measured, where that is defined."""
     from sinograd.recon import coverage
 
     try:
-        return [("coverage", str(coverage(geometry)))]
+        with lengths_in(scan.length_unit):
+            return [("coverage", str(coverage(scan.geometry if geometry is None else geometry)))]
     except ValueError as error:
         return [("coverage", f"unknown: {error}")]
+
+
+def volume_grid_text(volume: Volume) -> str:
+    """The grid of a volume, in its units."""
+    with lengths_in(volume.length_unit):
+        return grid_text(volume.grid)
 
 
 def bytes_on_disk(path: Path) -> int:
@@ -141,18 +156,19 @@ def reconstruction_lines(request: Request, result: Reconstruction) -> Lines:
     """What a reconstruction did."""
     from sinograd.workflows.centering import center_text
 
-    lines = [*scan_lines(result.scan), *geometry_lines(result.scan.geometry)]
+    lines = [*scan_lines(result.scan), *geometry_lines(result.scan)]
     prepared = result.scan.metadata.get("preparation", {})
     repaired = ", ".join(f"{count} {name}" for name, count in prepared.get("repaired", {}).items() if count)
     if repaired:
         lines.append(("repaired", repaired))
     if result.center is not None:
-        lines.append(("centre", center_text(result.center)))
+        with lengths_in(result.scan.length_unit):
+            lines.append(("centre", center_text(result.center)))
     if "orientation" in result.scan.metadata:
         lines.append(("orientation", str(result.scan.metadata["orientation"])))
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in result.seconds.items())
     lines += [
-        ("grid", grid_text(result.volume.grid)),
+        ("grid", volume_grid_text(result.volume)),
         ("algorithm", f"{result.algorithm}, {result.details}"),
         ("seconds", f"{sum(result.seconds.values()):.2f} ({stages})"),
     ]
@@ -166,10 +182,10 @@ def denoising_lines(request: DenoiseRequest, result: Denoised) -> Lines:
     """What a model did."""
     lines: Lines = [("input", request.name)]
     if result.scan is not None:
-        lines = [*scan_lines(result.scan), *geometry_lines(result.scan.geometry)]
+        lines = [*scan_lines(result.scan), *geometry_lines(result.scan)]
     lines += [
         ("model", f"{request.model}: {result.model}"),
-        ("grid", grid_text(result.volume.grid)),
+        ("grid", volume_grid_text(result.volume)),
         ("seconds", f"{result.seconds:.2f}"),
     ]
     if request.output is not None:
@@ -183,16 +199,17 @@ def simulation_lines(request: SimulationRequest, result: Simulation) -> Lines:
 
     scan = result.scan
     lines: Lines = [] if request.output is None else [("scan", written(request.output))]
-    lines += [*scan_lines(scan)[1:], *geometry_lines(scan.geometry)]
+    lines += [*scan_lines(scan)[1:], *geometry_lines(scan)]
     if scan.grid is not None:
-        lines.append(("grid", grid_text(scan.grid)))
+        with lengths_in(scan.length_unit):
+            lines.append(("grid", grid_text(scan.grid)))
     if request.truth is not None:
         lines.append(("truth", str(request.truth)))
     if result.dose is not None:
         (empty, raised), every = result.starved, math.prod(scan.shape)
         exposure = result.exposure
         noise = f", electronic noise {exposure.electronic_noise:g}" if exposure.electronic_noise else ""
-        noise += f", bowtie {exposure.bowtie_mm:g} mm" if exposure.bowtie_mm is not None else ""
+        noise += f", bowtie {length_text(exposure.bowtie_mm, 6)}" if exposure.bowtie_mm is not None else ""
         noise += f"; {exposure.origin}" if exposure.origin else ""
         photons = f"{result.dose * exposure.photons:g} per pixel and view, unattenuated (dose {result.dose:g}){noise}"
         # With electronic noise a reading of zero or less says little about its photons.
@@ -208,12 +225,12 @@ def conversion_lines(request: ConversionRequest, result: Scan | Volume) -> Lines
     from sinograd.data.units import unit_text
 
     if isinstance(result, Scan):
-        lines = [*scan_lines(result), *geometry_lines(result.geometry)]
+        lines = [*scan_lines(result), *geometry_lines(result)]
     else:
         dtype = str(result.dtype).removeprefix("torch.")
         lines = [
             ("volume", str(request.source)),
-            ("grid", grid_text(result.grid)),
+            ("grid", volume_grid_text(result)),
             ("values", f"{dtype}, {unit_text(result.unit)}"),
         ]
     return [*lines, ("written", written(request.output))]
@@ -227,7 +244,8 @@ def _distances(geometry: Geometry) -> str:
     to_detector = (centre - source).norm(dim=-1)
     same = all(bool(((d - d[0]).abs() <= 1e-6 * d[0].abs()).all()) for d in (to_axis, to_detector))
     return (
-        f"source to axis {to_axis[0]:.6g} mm, to detector centre {to_detector[0]:.6g} mm"
+        f"source to axis {length_text(to_axis[0].item(), 6)}, to detector centre "
+        f"{length_text(to_detector[0].item(), 6)}"
         + ("" if same else " in the first view")
         + f", magnification {geometry.magnification:.5g}"
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sinograd.cli.describe import Lines, coverage_lines, geometry_lines, grid_text, scan_lines, size
+from sinograd.data.lengths import lengths_in
 from sinograd.workflows.reconstruction import Request
 
 
@@ -33,29 +34,31 @@ def planned(request: Request) -> tuple[Lines, dict[str, Any]]:
         check_outputs(request, grid)
     with recorded_warnings(warnings, Silent()):
         warn_of_outside(geometry, grid)
-        lines = [*scan_lines(scan), *geometry_lines(geometry), *coverage_lines(geometry)]
+        lines = [*scan_lines(scan), *geometry_lines(scan, geometry), *coverage_lines(scan, geometry)]
     changed = ", ".join(f"{name} {value}" for name, value in options.to_dict().items())
     needs = estimate(scan, geometry, grid, request.algorithm, request.iterations)
     measured = "measured on a part of the work" + ("" if request.device == "cpu" else ", on the CPU")
     record = {
         "dry_run": True,
         "scan": records.scan_record(scan),
-        "geometry": records.geometry_record(geometry),
-        "coverage": records.coverage_record(geometry),
+        "geometry": records.geometry_record(geometry, scan.length_unit),
+        "coverage": records.coverage_record(geometry, scan.length_unit),
         "preparation": options.to_dict(),
         "center": str(request.center),
         "algorithm": request.algorithm,
-        "grid": records.grid_record(grid),
+        "grid": records.grid_record(grid, scan.length_unit),
         "file": None if request.output is None else str(request.output),
         "file_bytes": needs.file,
         "memory_bytes": needs.memory,
         "duration_s": needs.seconds,
     }
+    with lengths_in(scan.length_unit):
+        extent = grid_text(grid)
     return [
         *lines,
         ("preparation", changed or "defaults"),
         ("centre", "to be found" if request.center == "auto" else str(request.center)),
-        ("grid", grid_text(grid)),
+        ("grid", extent),
         ("memory", f"about {size(needs.memory)}"),
         ("volume", f"{request.output}, {size(needs.file)}"),
         ("time", f"about {needs.seconds:.1f} seconds ({measured})"),

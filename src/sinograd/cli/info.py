@@ -36,6 +36,7 @@ def info(
     geometry: str | None = None,
     flat: str | None = None,
     dark: str | None = None,
+    pixel_mm: float | None = None,
     picture: Path | None = None,
     force: bool = False,
     json: bool = False,
@@ -55,7 +56,7 @@ def info(
         return
     if picture is not None:
         check_picture_path(picture, force=force)
-    of_scans = {"geometry": geometry, "flat": flat, "dark": dark}
+    of_scans = {"geometry": geometry, "flat": flat, "dark": dark, "pixel_mm": pixel_mm}
     if json:
         is_one = scan.exists() and is_volume(scan)
         record = _volume_record(scan) if is_one else _scan_record(scan, of_scans)
@@ -67,21 +68,21 @@ def info(
     show(lines if picture is None else [*lines, ("picture", str(picture))])
 
 
-def _scan_record(path: Path, of_scans: dict[str, str | None]) -> dict[str, Any]:
+def _scan_record(path: Path, of_scans: dict[str, Any]) -> dict[str, Any]:
     from sinograd.cli import records
     from sinograd.io import read
     from sinograd.workflows.grids import base_grid
 
-    scan = read(path, of_scans["geometry"], flat=of_scans["flat"], dark=of_scans["dark"])
+    scan = read(path, **of_scans)
     try:
         grid = base_grid(scan)
     except ValueError:
         grid = None
     return {
         "scan": records.scan_record(scan),
-        "geometry": records.geometry_record(scan.geometry),
-        "coverage": records.coverage_record(scan.geometry),
-        "grid": records.grid_record(grid),
+        "geometry": records.geometry_record(scan.geometry, scan.length_unit),
+        "coverage": records.coverage_record(scan.geometry, scan.length_unit),
+        "grid": records.grid_record(grid, scan.length_unit),
     }
 
 
@@ -92,21 +93,23 @@ def _volume_record(path: Path) -> dict[str, Any]:
     return {"volume": volume_record(open_volume(path), path, values=False)}
 
 
-def _scan_lines(path: Path, of_scans: dict[str, str | None], picture: Path | None, force: bool) -> Lines:
+def _scan_lines(path: Path, of_scans: dict[str, Any], picture: Path | None, force: bool) -> Lines:
     from sinograd.cli.describe import coverage_lines, geometry_lines, scan_lines
     from sinograd.io import read
     from sinograd.view import save_scan_preview
 
-    scan = read(path, of_scans["geometry"], flat=of_scans["flat"], dark=of_scans["dark"])
-    lines = [*scan_lines(scan), *geometry_lines(scan.geometry), *_grid(scan), *coverage_lines(scan.geometry)]
+    scan = read(path, **of_scans)
+    lines = [*scan_lines(scan), *geometry_lines(scan), *_grid(scan), *coverage_lines(scan)]
     lines += [(name, str(value)) for name, value in scan.metadata.items()]
     if picture is not None:
         save_scan_preview(scan, picture, force=force)
     return lines + _made_by(scan.provenance)
 
 
-def _volume_lines(path: Path, of_scans: dict[str, str | None], picture: Path | None, force: bool) -> Lines:
-    from sinograd.cli.describe import grid_text, size
+def _volume_lines(path: Path, of_scans: dict[str, Any], picture: Path | None, force: bool) -> Lines:
+    from sinograd.cli.describe import size, volume_grid_text
+    from sinograd.data.lengths import length_text
+    from sinograd.data.provenance import orientation_note
     from sinograd.data.units import unit_text
     from sinograd.errors import InputError
     from sinograd.io import open_volume
@@ -117,16 +120,18 @@ def _volume_lines(path: Path, of_scans: dict[str, str | None], picture: Path | N
             raise InputError(f"{path} is a volume: `{name}` is for scans")
     volume = open_volume(path)
     values = f"{str(volume.dtype).removeprefix('torch.')}, {size(volume.nbytes)}"
-    extent = " x ".join(f"{length:.5g}" for length in volume.grid.size)
+    extent = length_text(volume.grid.size, 5, unit=volume.length_unit)
     axes = "z, y, x" if volume.ndim == 3 else "y, x"
     lines = [
         ("volume", str(path)),
-        ("grid", grid_text(volume.grid)),
-        ("size", f"{extent} mm ({axes})"),
+        ("grid", volume_grid_text(volume)),
+        ("size", f"{extent} ({axes})"),
         ("unit", unit_text(volume.unit)),
     ]
     if picture is not None:
         save_preview(volume, picture, title=path.name, force=force)
+    note = orientation_note(volume.provenance)
+    lines += [] if note is None else [("orientation", note)]
     return [*lines, ("values", values), *_range(volume), *_metadata(volume), *_made_by(volume.provenance)]
 
 
@@ -161,6 +166,7 @@ def _made_by(provenance: object) -> Lines:
 
 def _grid(scan: Scan) -> Lines:
     """The grid that `sinograd reconstruct` takes."""
+    from sinograd.data.lengths import lengths_in
     from sinograd.workflows.grids import base_grid, grid_text
 
     try:
@@ -168,4 +174,5 @@ def _grid(scan: Scan) -> Lines:
     except ValueError as error:
         return [("grid", f"none: {str(error).removeprefix(f'{scan.name}: ')}")]
     source = "suggested by the file" if scan.grid is not None else "covers the field of view"
-    return [("grid", f"{grid_text(grid)} ({source})")]
+    with lengths_in(scan.length_unit):
+        return [("grid", f"{grid_text(grid)} ({source})")]

@@ -35,6 +35,12 @@ FLAT = Option(
     panel=_SCAN,
 )
 DARK = Option(str, "Images without beam, file or folder, instead of the scan's.", metavar="PATH", panel=_SCAN)
+PIXEL_MM = Option(
+    float,
+    "Distance of the detector's columns at the sample, of parallel beams. Default: what the scan says.",
+    metavar="MM",
+    panel=_SCAN,
+)
 OUTPUT = Option(Path, "Volume to write.", ("-o", "--output"), metavar="FILE", required=True, panel=OUTPUT_GROUP)
 PREVIEW = Option(Path, "Also write a PNG of the middle slices.", metavar="FILE", panel=OUTPUT_GROUP)
 VOXEL_MM = Option(
@@ -62,6 +68,7 @@ SHARED = {
     "geometry": GEOMETRY,
     "flat": FLAT,
     "dark": DARK,
+    "pixel_mm": PIXEL_MM,
     "resume": RESUME,
     "force": FORCE,
     "quiet": QUIET,

@@ -51,9 +51,9 @@ def _record(request: reconstruction.Request, result: Reconstruction) -> dict[str
 
     return {
         "scan": records.scan_record(result.scan),
-        "geometry": records.geometry_record(result.scan.geometry),
-        "coverage": records.coverage_record(result.scan.geometry),
-        "center": records.center_record(result.center),
+        "geometry": records.geometry_record(result.scan.geometry, result.scan.length_unit),
+        "coverage": records.coverage_record(result.scan.geometry, result.scan.length_unit),
+        "center": records.center_record(result.center, result.scan.length_unit),
         "algorithm": result.algorithm.lower(),
         "volume": records.volume_record(result.volume, request.output),
         "files": records.files_record(

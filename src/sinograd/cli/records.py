@@ -25,7 +25,9 @@ Record = dict[str, Any]
 
 _BEAMS = {"ConeBeam": "cone", "FanBeam": "fan", "ParallelBeam": "parallel"}
 # How a unit is written in a name.
-_UNITS = {"1/mm": "per_mm", "HU": "hu", "mg/cm3": "mg_per_cm3", "1": "fraction"}
+_UNITS = {"1/mm": "per_mm", "HU": "hu", "mg/cm3": "mg_per_cm3", "1": "fraction", "1/pixel": "per_pixel"}
+# How a unit of lengths is written in a name.
+_LENGTHS = {"mm": "mm", "pixel": "pixels"}
 
 
 def print_record(command: str, record: Mapping[str, Any]) -> None:
@@ -55,8 +57,9 @@ def scan_record(scan: Scan) -> Record:
     }
 
 
-def geometry_record(geometry: Geometry) -> Record:
+def geometry_record(geometry: Geometry, length_unit: str = "mm") -> Record:
     """Kind, distances, angles and detector."""
+    unit = _LENGTHS[length_unit]
     vectors, detector, angles = geometry.vectors, geometry.detector, geometry.angles
     degrees = None if angles is None else angles.rad2deg()
     record: Record = {"beam": _BEAMS.get(type(geometry).__name__, type(geometry).__name__), "views": len(geometry)}
@@ -74,13 +77,13 @@ def geometry_record(geometry: Geometry) -> Record:
         "detector": {
             "kind": type(detector).__name__.removesuffix("Detector").lower(),
             "shape": list(detector.shape),
-            "spacing_mm": list(detector.spacing),
+            f"spacing_{unit}": list(detector.spacing),
         },
-        "field_of_view_mm": geometry.field_of_view,
+        f"field_of_view_{unit}": geometry.field_of_view,
     }
 
 
-def coverage_record(geometry: Geometry) -> Record | None:
+def coverage_record(geometry: Geometry, length_unit: str = "mm") -> Record | None:
     """Which rays were measured; None where that is not defined."""
     from sinograd.recon import coverage
 
@@ -95,17 +98,16 @@ def coverage_record(geometry: Geometry) -> Record | None:
         "missing_views_deg": found.missing_views_deg,
         "missing_directions_deg": found.directions_deg,
         "largest_arc_deg": found.largest_arc_deg,
-        "complete_radius_mm": found.complete_radius,
+        f"complete_radius_{_LENGTHS[length_unit]}": found.complete_radius,
     }
 
 
-def grid_record(grid: Grid | None) -> Record | None:
+def grid_record(grid: Grid | None, length_unit: str = "mm") -> Record | None:
     """Shape, voxel size and middle of a grid."""
-    return (
-        None
-        if grid is None
-        else {"shape": list(grid.shape), "voxel_mm": list(grid.spacing), "center_mm": list(grid.center)}
-    )
+    if grid is None:
+        return None
+    unit = _LENGTHS[length_unit]
+    return {"shape": list(grid.shape), f"voxel_{unit}": list(grid.spacing), f"center_{unit}": list(grid.center)}
 
 
 def volume_record(volume: Volume, file: Path | None = None, values: bool = True) -> Record:
@@ -116,7 +118,7 @@ def volume_record(volume: Volume, file: Path | None = None, values: bool = True)
         "unit": volume.unit,
         "dtype": str(volume.dtype).removeprefix("torch."),
         "size_bytes": volume.nbytes,
-        "grid": grid_record(volume.grid),
+        "grid": grid_record(volume.grid, volume.length_unit),
     }
     if values:
         low, high = (float(edge) for edge in volume.values.aminmax())
@@ -124,14 +126,14 @@ def volume_record(volume: Volume, file: Path | None = None, values: bool = True)
     return record
 
 
-def center_record(center: Center | None) -> Record | None:
+def center_record(center: Center | None, length_unit: str = "mm") -> Record | None:
     """The centre of rotation that was found."""
     return (
         None
         if center is None
         else {
             "offset_pixels": center.offset_pixels,
-            "offset_mm": center.offset_mm,
+            "offset_mm": center.offset_mm if length_unit == "mm" else None,
             "standard_error_pixels": center.standard_error,
             "method": center.method,
             "reliable": center.reliable,

@@ -6,11 +6,26 @@ import os
 from pathlib import Path
 from typing import Any
 
-from sinograd.errors import InputTypeError
+from sinograd.errors import InputError, InputTypeError
+
+# Names that may be folders although they have a suffix.
+_FOLDERS = (".zarr",)
 
 
 def checked_path(path: Any, name: str = "path") -> Path:
-    """The path; InputTypeError for what is no text and no path."""
+    """The path; InputTypeError for what is no text and no path, InputError for a file's name that ends in a slash."""
     if not isinstance(path, str | os.PathLike) or isinstance(os.fspath(path), bytes):
         raise InputTypeError(f"{name} must be a path, as text or pathlib.Path, got {type(path).__name__}")
-    return Path(path)
+    text, checked = os.fspath(path), Path(path)
+    suffix = checked.suffix.lower()
+    is_one = suffix[1:].isalpha() or suffix in (".h5", ".hdf5")  # v1.2 has none
+    if (
+        text.endswith(("/", os.sep))
+        and not checked.is_dir()
+        and (checked.is_file() or (is_one and suffix not in _FOLDERS))
+    ):
+        what = "is a file" if checked.is_file() else f"{checked.suffix} is the suffix of a file"
+        raise InputError(
+            f"{name}: {text!r} ends in {text[-1]!r} as names of folders do, but {what}: give {str(checked)!r}"
+        )
+    return checked

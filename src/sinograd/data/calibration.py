@@ -26,6 +26,9 @@ class Calibration:
         larger indices, so that moved[i] = measured[i - shift]. None: nothing is to be moved.
     exposure: [views], exposure of each view over that of the references (time x current), interpolated to the
         view's time as the references are; counts are divided by it. None: the same.
+    photons: that reach an element in a view without an object, behind bowtie filter and with the tube current of the
+        view: [views, rows, columns], or [views, 1, columns] for all rows alike ([views, columns] for a 2-D scan). Noise
+        is simulated with them. None: not known.
 
     reference and dark may be lazy, as projections are; `load` reads them. The arrays become float64 and
     read-only. Raises TypeError or ValueError naming the argument; `check` compares with a scan.
@@ -36,6 +39,7 @@ class Calibration:
     dark: Projections | None = None
     shifts: np.ndarray | None = None
     exposure: np.ndarray | None = None
+    photons: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         for name in ("reference", "dark"):
@@ -54,6 +58,9 @@ class Calibration:
             bad = int((self.exposure <= 0).sum())
             raise InputError(f"exposure must be positive, {bad} of {len(self.exposure)} entries are not")
 
+        if self.photons is not None:
+            object.__setattr__(self, "photons", _photons(self.photons))
+
     @property
     def references(self) -> int:
         """Number of references."""
@@ -67,7 +74,7 @@ class Calibration:
     @property
     def is_empty(self) -> bool:
         """Whether nothing is known."""
-        return all(value is None for value in (self.reference, self.dark, self.shifts, self.exposure))
+        return all(value is None for value in (self.reference, self.dark, self.shifts, self.exposure, self.photons))
 
     def check(self, shape: Sequence[int], name: str = "scan") -> None:
         """ValueError unless images and entries fit projections of `shape` [views, (rows,) columns]."""
@@ -83,6 +90,10 @@ class Calibration:
             entries = getattr(self, kind)
             if entries is not None and len(entries) != views:
                 raise InputError(f"{name}: calibration.{kind} has {len(entries)} entries for {views} views")
+        if self.photons is not None and not _fits(self.photons.shape, shape):
+            raise InputError(
+                f"{name}: calibration.photons {list(self.photons.shape)} does not match projections {list(shape)}"
+            )
 
     def load(self, name: str, dtype: torch.dtype = torch.float32) -> torch.Tensor:
         """All images of "reference" or "dark" as a tensor [n, (rows,) columns]."""
@@ -102,7 +113,8 @@ class Calibration:
         shifts = None if self.shifts is None else self.shifts[order]
         exposure = None if self.exposure is None else self.exposure[order]
         places = None if self.reference_views is None else _places(self.reference_views, order)
-        return replace(self, reference_views=places, shifts=shifts, exposure=exposure)
+        photons = None if self.photons is None else self.photons[order]
+        return replace(self, reference_views=places, shifts=shifts, exposure=exposure, photons=photons)
 
     def __repr__(self) -> str:
         parts = []
@@ -110,7 +122,7 @@ class Calibration:
             images: Projections | None = getattr(self, name)
             if images is not None:
                 parts.append(f"{name}={list(shape_of(images))} {dtype_text(images)}, {location_text(images)}")
-        for name in ("reference_views", "shifts", "exposure"):
+        for name in ("reference_views", "shifts", "exposure", "photons"):
             array = getattr(self, name)
             if array is not None:
                 parts.append(f"{name}={list(array.shape)} {array.min():.5g} to {array.max():.5g}")
@@ -127,6 +139,27 @@ def _check_images(name: str, images: Any) -> None:
     shape = shape_of(images)
     if len(shape) not in (2, 3) or 0 in shape:
         raise InputError(f"{name} must be [n, rows, columns] or [n, columns] and not empty, got {list(shape)}")
+
+
+def _photons(value: Any) -> np.ndarray:
+    """float32, read-only; ValueError unless positive."""
+    array = np.array(value.detach().cpu() if isinstance(value, torch.Tensor) else value, dtype=np.float32)
+    if array.ndim not in (2, 3) or array.size == 0:
+        raise InputError(
+            f"photons must be [views, rows, columns] or [views, columns] and not empty, got {list(array.shape)}"
+        )
+    bad = int((~(np.isfinite(array) & (array > 0))).sum())
+    if bad:
+        raise InputError(f"photons must be positive and finite, {bad} of {array.size} values are not")
+    array.flags.writeable = False
+    return array
+
+
+def _fits(photons: Sequence[int], shape: Sequence[int]) -> bool:
+    """Whether photons are those of every view, for each element or for all rows alike."""
+    if len(photons) != len(shape) or photons[0] != shape[0] or photons[-1] != shape[-1]:
+        return False
+    return len(shape) == 2 or photons[1] in (1, shape[1])
 
 
 def _numbers(name: str, value: Any, form: tuple[int | None, ...]) -> np.ndarray:

@@ -29,6 +29,14 @@ def make_provenance(command: str, options: Mapping[str, Any] | None = None, **mo
     return json.loads(to_json(record))
 
 
+def orientation_note(provenance: Mapping[str, Any]) -> str | None:
+    """How a volume lies against the images that others publish of its scan, where the record of it says so."""
+    scan = provenance.get("scan")
+    metadata = scan.get("metadata") if isinstance(scan, Mapping) else None
+    note = metadata.get("orientation") if isinstance(metadata, Mapping) else None
+    return note if isinstance(note, str) and note else None
+
+
 def to_json(record: Mapping[str, Any]) -> str:
     """JSON text of a record; paths, NumPy numbers and arrays become text, numbers and lists."""
     return json.dumps(record, default=_plain, ensure_ascii=False)

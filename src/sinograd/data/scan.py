@@ -14,6 +14,7 @@ import torch
 from sinograd.config.shown import shown
 from sinograd.data.blocks import view_blocks
 from sinograd.data.calibration import Calibration
+from sinograd.data.lengths import PIXEL
 from sinograd.data.memory import check_memory, reading
 from sinograd.data.projections import (
     Projections,
@@ -25,11 +26,14 @@ from sinograd.data.projections import (
     location_text,
     shape_of,
 )
+from sinograd.data.units import PER_PIXEL
 from sinograd.errors import InputError, InputTypeError
-from sinograd.geometry import Geometry, Grid
+from sinograd.geometry import Geometry, Grid, ParallelBeam
 from sinograd.geometry.base import view_indices
-from sinograd.geometry.checks import is_sequence
+from sinograd.geometry.checks import is_sequence, positive
+from sinograd.geometry.scaling import scaled_beam
 
+LENGTH_UNITS = ("mm", PIXEL)
 KINDS = ("line integrals", "transmission", "counts")
 
 Progress = Callable[[int, int], None]
@@ -47,6 +51,8 @@ class Scan:
         already divided by the reference) or "counts" (raw detector values).
     file: the file it was read from. provenance: how that file was made.
     calibration: references, dark images, shifts and exposures; None: nothing is known or to be done.
+    length_unit: what lengths of geometry and grid are in: "mm", or "pixel" of a file that does not say how large its
+        pixels are. Attenuation is then per pixel; `with_pixel` states the size.
 
     `scan[views]` is the scan of some views, chosen as those of a geometry (`scan[::2]`); it reads nothing.
     Raises TypeError naming the argument for projections, geometry, grid or calibration of another type,
@@ -61,6 +67,7 @@ class Scan:
     file: Path | None = None
     provenance: Mapping[str, Any] = field(default_factory=dict)
     calibration: Calibration | None = None
+    length_unit: str = "mm"
 
     def __post_init__(self) -> None:
         if not is_projections(self.projections):
@@ -72,6 +79,9 @@ class Scan:
             check_grid(self.grid)
         if self.kind not in KINDS:
             raise InputError(f"{self.name}: kind must be one of {', '.join(KINDS)}, got {shown(self.kind)}")
+        if self.length_unit not in LENGTH_UNITS:
+            expected = ", ".join(LENGTH_UNITS)
+            raise InputError(f"{self.name}: length_unit must be one of {expected}, got {shown(self.length_unit)}")
         if self.calibration is not None and not isinstance(self.calibration, Calibration):
             raise InputTypeError(f"calibration must be a Calibration, got {type(self.calibration).__name__}")
 
@@ -86,6 +96,26 @@ class Scan:
             geometry=self.geometry[order.tolist()],
             calibration=None if self.calibration is None else self.calibration.of_views(order),
         )
+
+    @property
+    def volume_unit(self) -> str:
+        """What volumes that are reconstructed from it are in: "1/mm", or "1/pixel"."""
+        return PER_PIXEL if self.length_unit == PIXEL else "1/mm"
+
+    def with_pixel(self, pixel_mm: float) -> Scan:
+        """The scan with columns that are `pixel_mm` apart, whatever its file says: all lengths of it are scaled.
+
+        Raises InputError for fan and cone beams, whose pixels do not scale their distances: they need a geometry.
+        """
+        size = positive(pixel_mm, "pixel_mm")
+        if not isinstance(self.geometry, ParallelBeam):
+            raise InputError(
+                f"{self.name}: `pixel_mm` is for parallel beams, this is a {type(self.geometry).__name__}, whose "
+                "distances count, too: give `geometry`"
+            )
+        factor = size / self.geometry.detector.column_spacing
+        grid = None if self.grid is None else self.grid.scaled(factor)
+        return replace(self, geometry=scaled_beam(self.geometry, factor), grid=grid, length_unit="mm")
 
     @property
     def name(self) -> str:
@@ -178,6 +208,8 @@ class Scan:
         ]
         if self.calibration is not None:
             lines.insert(2, f"  calibration: {self.calibration!r}")
+        if self.length_unit == PIXEL:
+            lines.append("  lengths: in pixels, whose size is not known")
         entries = list(self.metadata.items())
         lines += [f"  {key}: {_short(value)}" for key, value in entries[:14]]
         if len(entries) > 14:

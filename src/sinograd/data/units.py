@@ -1,6 +1,7 @@
 """Units of volumes: which there are, and how values go from one to another.
 
 "1/mm"     attenuation
+"1/pixel"  attenuation of a scan whose pixel size is not known; lengths of its grid are in pixels, too
 "HU"       Hounsfield units: 0 for water, -1000 for air
 "mg/cm3"   density, of hydroxyapatite in bone for example
 "1"        no unit: masks, labels, normalised values
@@ -17,12 +18,19 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from sinograd.data.lengths import PIXEL
 from sinograd.errors import InputError, InputTypeError, UnitError
-from sinograd.geometry.checks import scalar
+from sinograd.geometry.checks import positive, scalar
 
-UNITS = ("1/mm", "HU", "mg/cm3", "1")
-AIR = {"1/mm": 0.0, "HU": -1000.0, "mg/cm3": 0.0}  # of each unit that has one
+PER_PIXEL = "1/pixel"
+PER_PIXEL_ADVICE = (
+    "the pixel size is not known: `pixel_mm` of convert states it (in Python: volume.to('1/mm', pixel_mm=...)), or "
+    "`pixel_mm` of reconstruct"
+)
+UNITS = ("1/mm", "HU", "mg/cm3", "1", PER_PIXEL)
+AIR = {"1/mm": 0.0, "HU": -1000.0, "mg/cm3": 0.0, PER_PIXEL: 0.0}  # of each unit that has one
 _ALIASES = {"none": "1", "": "1", "mm^-1": "1/mm", "1 / mm": "1/mm", "hu": "HU", "mg/cm^3": "mg/cm3", "mg/cc": "mg/cm3"}
+_ALIASES |= {"1 / pixel": PER_PIXEL, "pixel^-1": PER_PIXEL}
 
 
 def unit_name(unit: str | None, name: str = "unit") -> str | None:
@@ -37,13 +45,19 @@ def unit_name(unit: str | None, name: str = "unit") -> str | None:
 
 def unit_text(unit: str | None) -> str:
     """The unit for pictures and pages: "unit unknown" for None, "no unit" for "1"."""
-    return {None: "unit unknown", "1": "no unit", "mg/cm3": "mg/cm\N{SUPERSCRIPT THREE}"}.get(unit, str(unit))
+    words = {None: "unit unknown", "1": "no unit", "mg/cm3": "mg/cm\N{SUPERSCRIPT THREE}", PER_PIXEL: "per pixel"}
+    return words.get(unit, str(unit))
 
 
 def quantity_text(unit: str | None) -> str:
     """What is shown, with its unit, for axes and colour bars: "attenuation (1/mm)"."""
-    quantity = {"1/mm": "attenuation", "HU": "CT number", "mg/cm3": "density"}.get(str(unit), "value")
-    return f"{quantity} ({unit_text(unit)})"
+    names = {"1/mm": "attenuation", PER_PIXEL: "attenuation", "HU": "CT number", "mg/cm3": "density"}
+    return f"{names.get(str(unit), 'value')} ({unit_text(unit)})"
+
+
+def length_unit_of(unit: str | None) -> str:
+    """What lengths of a volume's grid are in, "mm" or "pixel"."""
+    return PIXEL if unit == PER_PIXEL else "mm"
 
 
 def number_text(number: str, unit: str | None) -> str:
@@ -59,6 +73,7 @@ class Conversion:
         water, air: attenuation of water and of air at the scan's energy, 1/mm; between "1/mm" and "HU".
         density: (slope, intercept) of mg/cm3 = slope * value + intercept, from a scan of a calibration phantom in the
             other unit; to and from "mg/cm3".
+        pixel_mm: size of a pixel, mm; between "1/pixel" and "1/mm".
 
     A call raises UnitError for a conversion that is not defined, or one that needs a number that was not given.
     """
@@ -68,9 +83,10 @@ class Conversion:
     water: float | None = None
     air: float = 0.0
     density: tuple[float, float] | None = None
+    pixel_mm: float | None = None
 
     def __post_init__(self) -> None:
-        for name in ("water", "air", "density"):
+        for name in ("water", "air", "density", "pixel_mm"):
             value = getattr(self, name)
             plain = tuple(map(_plain, value)) if isinstance(value, tuple | list) else _plain(value)
             object.__setattr__(self, name, plain)
@@ -85,6 +101,8 @@ class Conversion:
             raise UnitError(f"values with {unit_text(unit)} cannot become {unit_text(target)}{known}")
         if not values.is_floating_point():
             values = values.float()
+        if PER_PIXEL in (unit, target):
+            return self._per_length(values)
         if "mg/cm3" in (unit, target):
             return self._density(values)
         if self.water is None:
@@ -96,7 +114,7 @@ class Conversion:
     @property
     def inverse(self) -> Conversion:
         """The conversion back; of a known unit."""
-        return Conversion(self.target, str(self.unit), self.water, self.air, self.density)
+        return Conversion(self.target, str(self.unit), self.water, self.air, self.density, self.pixel_mm)
 
     @property
     def slope(self) -> float:
@@ -106,8 +124,16 @@ class Conversion:
             return 1.0
         if self.density is not None and "mg/cm3" in (self.unit, self.target):
             return self.density[0] if self.target == "mg/cm3" else 1 / self.density[0]
+        if PER_PIXEL in (self.unit, self.target):
+            return float(self._per_length(torch.ones(1, dtype=torch.float64)))
         water = float(self.water or 0)
         return 1000 / (water - self.air) if self.target == "HU" else (water - self.air) / 1000
+
+    def _per_length(self, values: Tensor) -> Tensor:
+        if {self.unit, self.target} != {PER_PIXEL, "1/mm"} or self.pixel_mm is None:
+            raise UnitError(f"from {self.unit} to {self.target}: {PER_PIXEL_ADVICE}")
+        size = positive(self.pixel_mm, "pixel_mm")
+        return values * (1 / size if self.target == "1/mm" else size)
 
     def _density(self, values: Tensor) -> Tensor:
         if not _is_line(self.density):

@@ -13,11 +13,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.data.lengths import length_text
 from sinograd.data.memory import check_memory, reading
 from sinograd.data.projections import check_dtype
-from sinograd.data.units import UNITS, Conversion, unit_name, unit_text
+from sinograd.data.units import PER_PIXEL, PER_PIXEL_ADVICE, UNITS, Conversion, length_unit_of, unit_name, unit_text
 from sinograd.errors import InputError, InputIndexError, InputTypeError, UnitError
 from sinograd.geometry import Grid
+from sinograd.geometry.checks import positive
 
 _BLOCK_BYTES = 64 << 20
 # torch has these types but computes nothing with them.
@@ -57,7 +59,8 @@ class Volume:
         values: a tensor, an array, or a `VolumeSource`. Unsigned integers that torch cannot compute with become the
             next larger signed ones. No copy is made.
         grid: where the voxels are.
-        unit: "1/mm", "HU", "mg/cm3" or "1" (none: masks, labels); None: not known.
+        unit: "1/mm", "HU", "mg/cm3" or "1" (none: masks, labels); "1/pixel" of a scan whose pixel size is not known,
+            then lengths of the grid are in pixels, too; None: not known.
         provenance: how the values were made.
         file: the file that they were read from.
 
@@ -133,8 +136,13 @@ class Volume:
 
     @property
     def spacing(self) -> tuple[float, ...]:
-        """Mm per voxel, array order."""
+        """Mm per voxel (pixels where `length_unit` says so), array order."""
         return tuple(self.grid.spacing)
+
+    @property
+    def length_unit(self) -> str:
+        """What lengths of the grid are in: "mm", or "pixel" of a volume in "1/pixel"."""
+        return length_unit_of(self.unit)
 
     @property
     def dtype(self) -> torch.dtype:
@@ -231,6 +239,7 @@ class Volume:
         water: float | None = None,
         air: float = 0.0,
         density: tuple[float, float] | None = None,
+        pixel_mm: float | None = None,
     ) -> Volume:
         """The volume in another unit; of a lazy one values are converted when they are read.
 
@@ -238,6 +247,7 @@ class Volume:
             unit: "1/mm", "HU" or "mg/cm3".
             water, air: attenuation of water and of air at the scan's energy, 1/mm, between "1/mm" and "HU".
             density: (slope, intercept) of mg/cm3 = slope * value + intercept.
+            pixel_mm: of a volume in "1/pixel", the size of a pixel at the sample; the grid is scaled, too.
 
         Raises:
             UnitError: the unit is unknown or cannot become this one, or a number is missing.
@@ -245,13 +255,27 @@ class Volume:
         target = unit_name(unit, "unit")
         if target is None:
             raise InputError(f"unit: expected one of {', '.join(UNITS)}, got None")
+        if pixel_mm is not None:
+            return self._with_pixel(pixel_mm).to(target, water=water, air=air, density=density)
         if target == self.unit:
             return self
 
         conversion = Conversion(self.unit, target, water, air, density)
         conversion(torch.zeros(1))  # raises before anything is read
-        held = conversion(self._held) if isinstance(self._held, Tensor) else _Converted(self._held, conversion)
-        return Volume(held, self.grid, target, self.provenance, self.file)
+        return Volume(self._converted(conversion), self.grid, target, self.provenance, self.file)
+
+    def _with_pixel(self, pixel_mm: float) -> Volume:
+        """A volume in "1/pixel" in 1/mm, on a grid in mm."""
+        if self.unit != PER_PIXEL:
+            raise UnitError(
+                f"{self.name}: `pixel_mm` is for volumes in {PER_PIXEL}, the volume is in {unit_text(self.unit)}"
+            )
+        size = positive(pixel_mm, "pixel_mm")
+        held = self._converted(Conversion(PER_PIXEL, "1/mm", pixel_mm=size))
+        return Volume(held, self.grid.scaled(size), "1/mm", self.provenance, self.file)
+
+    def _converted(self, conversion: Conversion) -> Any:
+        return conversion(self._held) if isinstance(self._held, Tensor) else _Converted(self._held, conversion)
 
     def require(self, unit: str, purpose: str) -> Volume:
         """The volume itself, if it is in `unit`.
@@ -268,6 +292,8 @@ class Volume:
             )
         how = {("1/mm", "HU"): ", water=0.02", ("HU", "1/mm"): ", water=0.02"}.get((self.unit, unit))
         advice = "" if how is None else f"; volume.to({unit!r}{how}) converts it"
+        if self.unit == PER_PIXEL:
+            advice = f"; {PER_PIXEL_ADVICE}"
         raise UnitError(
             f"{self.name}: {purpose} needs {unit_text(unit)}, and the volume is in {unit_text(self.unit)}{advice}"
         )
@@ -298,11 +324,11 @@ class Volume:
 
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.shape))
-        spacing = " x ".join(f"{s:.4g}" for s in self.spacing)
+        spacing = length_text(self.spacing, unit=self.length_unit)
         where = f", in {self.file}" if self.is_lazy and self.file is not None else ""
         kind = "image" if self.ndim == 2 else "volume"
         dtype = str(self.dtype).removeprefix("torch.")
-        return f"<Volume: {kind} of {size} voxels of {spacing} mm, {unit_text(self.unit)}, {dtype}{where}>"
+        return f"<Volume: {kind} of {size} voxels of {spacing}, {unit_text(self.unit)}, {dtype}{where}>"
 
 
 @dataclass(frozen=True)

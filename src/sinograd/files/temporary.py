@@ -27,12 +27,12 @@ _SUFFIX = 16  # characters that a temporary file has of the name's end, for libr
 
 
 def temporary_path(target: Path, kind: str = "partial") -> Path:
-    """A new name beside `target`, with its suffixes; nothing is made."""
+    """A new name beside `target`, with its suffixes in lower case, as libraries know them; nothing is made."""
     suffix = "".join(target.suffixes[-2:])
     suffix = suffix if len(suffix) <= _SUFFIX and "/" not in suffix else target.suffix[-_SUFFIX:]
     if suffix and not suffix.startswith("."):
         suffix = f".{suffix}"
-    return target.with_name(f".sinograd-{_owner(os.getpid())}-{secrets.token_hex(8)}.{kind}{suffix}")
+    return target.with_name(f".sinograd-{_owner(os.getpid())}-{secrets.token_hex(8)}.{kind}{suffix.lower()}")
 
 
 def make_file(path: Path) -> tuple[int, int]:

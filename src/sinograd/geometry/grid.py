@@ -90,6 +90,12 @@ class Grid:
             math.isclose(a, b, abs_tol=tolerance) for a, b in zip(self.center, other.center, strict=True)
         )
 
+    def scaled(self, factor: float) -> Grid:
+        """The grid with every length times a positive factor, as of another size of the pixels."""
+        factor = checks.positive(factor, "factor")
+        spacing, center = (tuple(factor * value for value in values) for values in (self.spacing, self.center))
+        return Grid(self.shape, spacing, center)
+
     def to_dict(self) -> dict[str, Any]:
         """Plain numbers and lists, as `from_dict` reads them."""
         return {

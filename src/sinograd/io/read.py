@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,13 @@ from sinograd.choices import SCAN_FORMATS, VOLUME_FORMATS
 from sinograd.config.near_keys import did_you_mean
 from sinograd.config.paths import checked_path
 from sinograd.config.yaml import load_yaml
+from sinograd.data.lengths import PIXEL
 from sinograd.data.memory import reading
 from sinograd.data.scan import Scan
-from sinograd.errors import FormatError, InputError, InputTypeError, IsAFolderError
+from sinograd.errors import FormatError, InputError, InputTypeError, IsAFolderError, ScanWarning
 from sinograd.files.inputs import read_as
 from sinograd.geometry import Geometry, load_geometry
+from sinograd.geometry.checks import positive
 from sinograd.io import formats
 from sinograd.io.formats import Choice, file_head, first_match, loaded, matching_format
 from sinograd.io.scans.beam_images import Paths, with_beam_images
@@ -29,6 +32,7 @@ def read(
     *,
     flat: Paths | None = None,
     dark: Paths | None = None,
+    pixel_mm: float | None = None,
     allow_outside: bool | None = None,
     **options: Any,
 ) -> Scan:
@@ -44,6 +48,8 @@ def read(
         flat, dark: files or folders with the flat fields and the images without beam, in the place of the scan's own:
             TIFF, EDF, .npy, HDF5 (FILE::/data/set), MRC or .xrm. Several images are averaged; of two paths, before and
             after the scan, references are interpolated.
+        pixel_mm: distance of the columns at the sample, mm, whatever the file says; of parallel beams. A file that does
+            not say it gives a scan whose lengths are in pixels (`Scan.length_unit`).
         allow_outside: follow names in the scan's files to files outside their folder, as to images elsewhere; by
             default they are refused, unless `outside_allowed` says otherwise. What the scan names is chosen by whoever
             made it.
@@ -54,8 +60,13 @@ def read(
     does not fit the geometry; the message names the file and what was expected.
     """
     path = checked_path(path)
+    if pixel_mm is not None:
+        pixel_mm = positive(pixel_mm, "pixel_mm")
+        if geometry is not None:
+            raise InputError("`pixel_mm`: the pixel size is that of `geometry`; give one of them")
     with read_as(path):
-        return _read(path, geometry, (flat, dark), allow_outside, options)
+        scan = _read(path, geometry, (flat, dark), allow_outside, options)
+        return _with_pixel(scan, pixel_mm)
 
 
 def _read(
@@ -82,6 +93,20 @@ def _read(
         stated, turned = _stated(choice, path)
         scan = with_beam_images(scan, *beam, stated=stated or "kind" in options, turned=turned)
     scan.check_shape()
+    return scan
+
+
+def _with_pixel(scan: Scan, pixel_mm: float | None) -> Scan:
+    """The scan with the stated pixel size; a ScanWarning where none is known."""
+    if pixel_mm is not None:
+        return scan.with_pixel(pixel_mm)
+    if scan.length_unit == PIXEL:
+        warnings.warn(
+            f"{scan.name} does not say how large its pixels are: lengths are in pixels, and attenuation is per pixel; "
+            "`pixel_mm` states it",
+            ScanWarning,
+            stacklevel=4,
+        )
     return scan
 
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sinograd.data.lengths import length_text, length_unit
 from sinograd.data.units import number_text
 from sinograd.data.volume import Volume
 from sinograd.errors import InputError
@@ -67,15 +68,17 @@ def save_page(
     if not shown[0] < shown[1]:
         raise InputError(f"window must be (low, high) with low < high, got {window}")
     step = (high - low) / (_LEVELS - 1) or 1.0
+    length, scale = length_unit(grid.size, shown_volume.length_unit)
     meta = {
         "title": title,
-        "about": _about(grid, factor, low, high, unit),
+        "about": _about(shown_volume, factor, low, high),
+        "length": length,
         "unit": number_text("", unit).strip(),
         "flat": grid.ndim == 2,
         "window": shown,
         "low": low,
         "step": step,
-        **_axes(grid, factor, reduced.shape),
+        **_axes(grid.scaled(1 / scale), factor, reduced.shape),
         "details": [[name, str(text)] for name, text in (details or {}).items()],
     }
     page = filled("sinograd.view", meta, _encode(reduced, low, step))
@@ -127,7 +130,7 @@ def _window(values: np.ndarray) -> tuple[float, float]:
 
 
 def _axes(grid: Grid, factor: int, shape: tuple[int, ...]) -> dict[str, Any]:
-    """Shape, centre of the first voxel and spacing (mm) of what is shown, as (z, y, x)."""
+    """Shape, centre of the first voxel and spacing of what is shown, as (z, y, x)."""
     first = [float(axis[0]) for axis in grid.axes()]
     spacing = [float(step) for step in grid.spacing]
     first = [start + (factor - 1) / 2 * step for start, step in zip(first, spacing, strict=True)]
@@ -137,11 +140,12 @@ def _axes(grid: Grid, factor: int, shape: tuple[int, ...]) -> dict[str, Any]:
     return {"shape": list(shape), "first": first, "spacing": spacing}
 
 
-def _about(grid: Grid, factor: int, low: float, high: float, unit: str | None) -> str:
+def _about(volume: Volume, factor: int, low: float, high: float) -> str:
+    grid = volume.grid
     counts = " x ".join(str(n) for n in grid.shape)
-    size = " x ".join(f"{step:g}" for step in grid.spacing)
-    values = number_text(f"{low:.4g} to {high:.4g}", unit)
-    text = f"{counts} voxels of {size} mm ({'z, y, x' if grid.ndim == 3 else 'y, x'}); {values}"
+    size = length_text(grid.spacing, 6, unit=volume.length_unit)
+    values = number_text(f"{low:.4g} to {high:.4g}", volume.unit)
+    text = f"{counts} voxels of {size} ({'z, y, x' if grid.ndim == 3 else 'y, x'}); {values}"
     return text if factor == 1 else f"{text}; shown as means over {factor} voxels along each axis"
 
 

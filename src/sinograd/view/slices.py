@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.config.shown import printable
+from sinograd.data.lengths import length_unit
+from sinograd.data.provenance import orientation_note
 from sinograd.data.units import quantity_text, unit_text
 from sinograd.data.volume import Volume
 from sinograd.errors import InputError
@@ -33,7 +36,7 @@ _DPI = 110
 
 @dataclass(frozen=True)
 class _Slice:
-    """A plane through the middle of a grid: where it is, its axes and the box it fills, in mm."""
+    """A plane through the middle of a grid: where it is, its axes and the box it fills."""
 
     title: str
     index: tuple[int | slice, ...]
@@ -69,7 +72,7 @@ def save_preview(
     With `truth` (same shape) there are rows for the reconstruction, the truth and their difference. `window`
     is the (low, high) shown as black and white; by default the 0.5 and 99.5 percentiles of the truth's
     slices, or of the reconstruction's, and a little more. The difference has its own scale, symmetric about
-    zero. Axes are in mm; +y is drawn downwards and +z upwards, which the picture says.
+    zero. Axes are in nm, um or mm, as fits; +y is drawn downwards and +z upwards, which the picture says.
 
     Raises TypeError when `grid` is no Grid, ValueError for shapes that do not match it, an unknown unit, slices without
     any finite value or a window that is not increasing, and FileExistsError when the file exists and `force` is not
@@ -79,7 +82,9 @@ def save_preview(
 
     shown_volume, path = volume_and_path(volume, grid, path, unit)
     path = check_picture_path(path, force=force)
-    slices = _middle_slices(shown_volume.grid)
+    edges = [abs(c) + s / 2 for c, s in zip(shown_volume.grid.center, shown_volume.grid.size[::-1], strict=True)]
+    length, scale = length_unit(edges, shown_volume.length_unit)
+    slices = _middle_slices(shown_volume.grid.scaled(1 / scale), length)
     shown = [("reconstruction", _cut(shown_volume, slices, "volume"))]
     if truth is not None:
         if tuple(truth.shape) != shown_volume.shape:
@@ -89,7 +94,8 @@ def save_preview(
     low, high = _with_margin(_window(shown[-1][1])) if window is None else window
     if not low < high:
         raise InputError(f"window must be (low, high) with low < high, got {(low, high)}")
-    figure = _draw(slices, shown, (low, high), title, shown_volume.unit)
+    note = orientation_note(shown_volume.provenance)
+    figure = _draw(slices, shown, (low, high), title, (shown_volume.unit, length), note)
     with replacing(path, force=force) as temporary:
         FigureCanvasAgg(figure).print_png(
             str(temporary), metadata={"Software": "sinograd", "Description": quantity_text(shown_volume.unit)}
@@ -104,7 +110,7 @@ def check_picture_path(path: str | os.PathLike[str], *, force: bool = False) -> 
     return check_destination(path, force=force, needed=1 << 20)
 
 
-def _middle_slices(grid: Grid) -> list[_Slice]:
+def _middle_slices(grid: Grid, length: str) -> list[_Slice]:
     axes = [axis.tolist() for axis in grid.axes()]
     low = [axis[0] - step / 2 for axis, step in zip(axes, grid.spacing, strict=True)]
     high = [axis[-1] + step / 2 for axis, step in zip(axes, grid.spacing, strict=True)]
@@ -115,9 +121,9 @@ def _middle_slices(grid: Grid) -> list[_Slice]:
     down = (high[1], low[1])  # bottom, top of the drawing: +y down
     up = (low[0], high[0])  # +z up
     return [
-        _Slice(f"z = {axes[0][z]:.3g} mm", (z, everything, everything), "x", "y", (low[2], high[2], *down)),
-        _Slice(f"y = {axes[1][y]:.3g} mm", (everything, y, everything), "x", "z", (low[2], high[2], *up)),
-        _Slice(f"x = {axes[2][x]:.3g} mm", (everything, everything, x), "y", "z", (low[1], high[1], *up)),
+        _Slice(f"z = {axes[0][z]:.3g} {length}", (z, everything, everything), "x", "y", (low[2], high[2], *down)),
+        _Slice(f"y = {axes[1][y]:.3g} {length}", (everything, y, everything), "x", "z", (low[2], high[2], *up)),
+        _Slice(f"x = {axes[2][x]:.3g} {length}", (everything, everything, x), "y", "z", (low[1], high[1], *up)),
     ]
 
 
@@ -162,8 +168,11 @@ def _draw(
     shown: Sequence[tuple[str, list[np.ndarray]]],
     window: tuple[float, float],
     title: str | None,
-    unit: str | None,
+    units: tuple[str | None, str],
+    note: str | None = None,
 ) -> Figure:
+    """units: of the values, and of lengths. note: a line below the picture."""
+    unit, length = units
     grey = {"cmap": "gray", "vmin": window[0], "vmax": window[1]}
     rows: list[tuple[str, list[np.ndarray], dict[str, Any]]] = [(name, planes, grey) for name, planes in shown]
     if len(shown) == 2:
@@ -175,7 +184,7 @@ def _draw(
     for i, ((name, planes, style), (label, *places, bar)) in enumerate(zip(rows, cells, strict=True)):
         for plane, where, axes in zip(planes, slices, places, strict=True):
             image = axes.imshow(plane, extent=where.extent, origin=_origin(where), interpolation="antialiased", **style)
-            _label(axes, where)
+            _label(axes, where, length)
             if i == 0:
                 axes.set_title(where.title, color=_INK, fontsize=10)
             figure.colorbar(image, cax=bar)
@@ -187,7 +196,8 @@ def _draw(
     if title:
         figure.suptitle(printable(title), color=_INK, fontsize=12, parse_math=False)
     directions = "+y is drawn downwards" + (", +z upwards" if len(slices) > 1 else "")
-    figure.supxlabel(f"{directions}; axes in mm", color=_QUIET, fontsize=8)
+    below = f"{directions}; axes in {length}" + ("" if note is None else f"\n{textwrap.fill(printable(note), 100)}")
+    figure.supxlabel(below, color=_QUIET, fontsize=8, parse_math=False)
     return figure
 
 
@@ -221,9 +231,9 @@ def _origin(where: _Slice) -> Any:
     return "upper" if where.along == "y" else "lower"
 
 
-def _label(axes: Axes, where: _Slice) -> None:
-    axes.set_xlabel(f"{where.across} (mm)", color=_QUIET, fontsize=8, labelpad=2)
-    axes.set_ylabel(f"{where.along} (mm)", color=_QUIET, fontsize=8, labelpad=2)
+def _label(axes: Axes, where: _Slice, length: str) -> None:
+    axes.set_xlabel(f"{where.across} ({length})", color=_QUIET, fontsize=8, labelpad=2)
+    axes.set_ylabel(f"{where.along} ({length})", color=_QUIET, fontsize=8, labelpad=2)
     axes.tick_params(labelsize=7, colors=_QUIET, length=2.5)
     for spine in axes.spines.values():
         spine.set_visible(False)

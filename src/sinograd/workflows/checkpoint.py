@@ -30,9 +30,9 @@ class Partial:
     `key` identifies the work: scan, options, geometry, grid and version. A file with another key is not resumed.
     """
 
-    def __init__(self, output: Path, grid: Grid, work: Mapping[str, Any]) -> None:
+    def __init__(self, output: Path, grid: Grid, work: Mapping[str, Any], unit: str = "1/mm") -> None:
         self.path = output.with_name(f"{output.name}.partial.h5")
-        self.grid = grid
+        self.grid, self.unit = grid, unit
         self.key = hashlib.sha256(json.dumps(work, sort_keys=True, default=str).encode()).hexdigest()
         self._saved_at = time.monotonic()
         self.is_saved = False
@@ -54,7 +54,7 @@ class Partial:
             "vectors": scan.geometry.vectors.sum(dim=0).tolist(),
             "version": software_version(),
         }
-        return cls(request.output, grid, work)
+        return cls(request.output, grid, work, scan.volume_unit)
 
     def load(self) -> tuple[torch.Tensor, int]:
         """The volume so far and the views (or iterations) in it; InputError if there is none or it is of other work."""
@@ -103,7 +103,7 @@ class Partial:
         record = {"key": self.key, "done": done}
         needed = volume.nbytes + (0 if state is None else sum(value.nbytes for value in state.values.values()))
         with own_state(), replacing(self.path, force=True, needed=needed) as temporary:
-            SinogradHdf5().write(Volume(volume, self.grid, "1/mm", record), temporary)
+            SinogradHdf5().write(Volume(volume, self.grid, self.unit, record), temporary)
             if state is not None:
                 _write_state(state, temporary)
         self._saved_at, self.is_saved = time.monotonic(), True

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sinograd.config.paths import checked_path
 from sinograd.errors import InputError, InputTypeError
 from sinograd.io.formats import folders_written
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay, is_folder
 from sinograd.workflows.report import Report, recorded_warnings
-from sinograd.workflows.values import switch
+from sinograd.workflows.values import number, switch
 
 if TYPE_CHECKING:
     from sinograd.data import Scan, Volume
@@ -32,6 +33,7 @@ def convert(
     geometry: Geometry | str | os.PathLike[str] | None = None,
     flat: Paths | None = None,
     dark: Paths | None = None,
+    pixel_mm: float | None = None,
     unit: str | None = None,
     force: bool = False,
     report: Report | str | bool | None = None,
@@ -46,6 +48,8 @@ def convert(
         to: the format of a scan, where the name of `output` does not say it: "dxchange" is .h5 too.
         geometry: of a scan, instead of the file's: a Geometry, a YAML file or the name of a scanner.
         flat, dark: of a scan, files or folders with flat fields and images without beam; see `read`.
+        pixel_mm: of a scan, the distance of its columns at the sample, mm (parallel beams); of a volume in 1/pixel the
+            size of a pixel, which makes it one in 1/mm.
         unit: of a volume whose file does not say it: "1/mm", "HU", "mg/cm3" or "1".
         force: replace files that exist.
         report: shows progress; see `reconstruct`.
@@ -71,6 +75,7 @@ class ConversionRequest:
     geometry: Geometry | str | os.PathLike[str] | None
     flat: tuple[Path, ...]
     dark: tuple[Path, ...]
+    pixel_mm: float | None
     unit: str | None
     force: bool
 
@@ -83,9 +88,10 @@ class ConversionRequest:
         for name in ("source", "output"):
             if not isinstance(values[name], str | os.PathLike):
                 raise InputTypeError(f"`{name}`: expected a path, got a {type(values[name]).__name__}")
-            values[name] = Path(values[name])
+            values[name] = checked_path(values[name], f"`{name}`")
         for name in ("flat", "dark"):
             values[name] = beam_paths(values[name], name)
+        values["pixel_mm"] = number(values["pixel_mm"], "pixel_mm")
         switch(values["force"], "force")
         return cls(**values)
 
@@ -113,7 +119,8 @@ def _convert_scan(request: ConversionRequest, report: Report, texts: list[str]) 
     if request.unit is not None and request.source.exists():
         raise InputError(f"{request.source} is a scan: `unit` is for volumes")
     scan_format(request.output, request.to)
-    scan = read(request.source, request.geometry, flat=request.flat or None, dark=request.dark or None)
+    beam = {name: getattr(request, name) or None for name in ("flat", "dark")}
+    scan = read(request.source, request.geometry, pixel_mm=request.pixel_mm, **beam)
     given = request.geometry if isinstance(request.geometry, str | os.PathLike) else None
     note_parts(scan)
     for path in written_paths(scan, request.output, request.to):
@@ -123,7 +130,8 @@ def _convert_scan(request: ConversionRequest, report: Report, texts: list[str]) 
         "output": request.output,
         "to": request.to,
         "geometry": given if given is not None or request.geometry is None else repr(request.geometry),
-        **{name: [str(path) for path in paths] for name in ("flat", "dark") if (paths := getattr(request, name))},
+        **{name: [str(path) for path in paths] for name in beam if (paths := getattr(request, name))},
+        **({} if request.pixel_mm is None else {"pixel_mm": request.pixel_mm}),
     }
     record = make_provenance(
         "sinograd convert",
@@ -142,6 +150,8 @@ def _convert_volume(request: ConversionRequest, report: Report, texts: list[str]
 
     report.stage("reading", 0)
     volume = open_volume(request.source, unit=request.unit)
+    if request.pixel_mm is not None:
+        volume = volume.to("1/mm", pixel_mm=request.pixel_mm)
     report.stage("writing", 0)
     if request.output.suffix.lower() == ".png":
         from sinograd.view import save_preview

@@ -266,6 +266,7 @@ def _from_scan(
             f"{request.name} is a {scan.geometry.ndim}-D scan, {request.model} is for {wrong.pop()}-D ones"
         )
     grid = choose_grid(scan, request.voxel_mm, request.shape, request.center_mm)
+    _check_unit(request, module, saved, scan.volume_unit, "the volume of the scan is")
     _check_outputs(request, grid, None)
     outside = outside_text(scan.geometry, grid)
     if outside is not None:
@@ -279,7 +280,7 @@ def _from_scan(
     del projections
     shares += _filtered(module.image_filters, values, report.stage("denoising", len(values), "slices"))
     _warn_without_effect(request, saved, shares)
-    return Volume(values, grid, "1/mm"), scan
+    return Volume(values, grid, scan.volume_unit), scan
 
 
 def _filtered(filters: nn.Sequential, values: torch.Tensor, progress: Advance) -> list[float]:
@@ -360,7 +361,7 @@ def _check_outputs(request: DenoiseRequest, grid: Grid, series: DicomSeries | No
 
 def _check_unit(request: DenoiseRequest, module: nn.Module, saved: AnySaved, unit: str | None, words: str) -> None:
     """UnitError where the volume's unit and the model's are known and differ."""
-    from sinograd.data.units import UNITS
+    from sinograd.data.units import PER_PIXEL, PER_PIXEL_ADVICE, UNITS
 
     known = words_of_model = saved.trained_on.get("unit")
     scale = _scale(module)
@@ -369,6 +370,7 @@ def _check_unit(request: DenoiseRequest, module: nn.Module, saved: AnySaved, uni
     if unit not in UNITS or known not in UNITS or known == unit or "1" in (unit, known):
         return
     how = f"; volume.to({known!r}, water=0.02) converts it" if {unit, known} == {"HU", "1/mm"} else ""
+    how = f"; {PER_PIXEL_ADVICE}" if PER_PIXEL in (unit, known) else how
     raise UnitError(f"{request.model} ({saved.model.name}) is for values in {words_of_model}, {words} in {unit}{how}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
+from sinograd.data.lengths import length_text
 from sinograd.errors import InputError
 
 if TYPE_CHECKING:
@@ -38,6 +39,9 @@ def choose_grid(
     """
     from sinograd.geometry import Grid
 
+    for name, value in (("voxel_mm", voxel_mm), ("center_mm", center_mm)):
+        if value is not None and scan.length_unit != "mm":
+            raise InputError(f"`{name}`: {scan.name} does not say how large its pixels are; give `pixel_mm`, too")
     try:
         base = base_grid(scan)
     except InputError:
@@ -63,16 +67,16 @@ def _checked(voxel_mm: float) -> float:
 def _covering(base: Grid, voxel_mm: float) -> tuple[int, ...]:
     counts = [size / voxel_mm for size in base.size]
     if not all(map(math.isfinite, counts)):
-        raise InputError(f"`voxel_mm={voxel_mm}` is too small: this volume is {max(base.size):g} mm wide")
+        raise InputError(f"`voxel_mm={voxel_mm}` is too small: this volume is {length_text(max(base.size))} wide")
     return tuple(max(1, math.ceil(count - 1e-9)) for count in counts)
 
 
 def grid_text(grid: Grid) -> str:
-    """For example "256 x 256 x 256 voxels of 0.5 mm"."""
-    spacing = " x ".join(f"{s:.5g}" for s in (grid.spacing if len(set(grid.spacing)) > 1 else grid.spacing[:1]))
+    """For example "256 x 256 x 256 voxels of 500 um"."""
+    spacing = length_text(grid.spacing if len(set(grid.spacing)) > 1 else grid.spacing[:1], 5)
     element = "voxels" if grid.ndim == 3 else "pixels"
-    where = "" if not any(grid.center) else f", centre {', '.join(f'{c:.5g}' for c in grid.center)} mm"
-    return f"{' x '.join(str(n) for n in grid.shape)} {element} of {spacing} mm{where}"
+    where = "" if not any(grid.center) else f", centre {length_text(grid.center, 5, ', ')}"
+    return f"{' x '.join(str(n) for n in grid.shape)} {element} of {spacing}{where}"
 
 
 def outside_text(geometry: Geometry, grid: Grid) -> str | None:
@@ -84,12 +88,12 @@ def outside_text(geometry: Geometry, grid: Grid) -> str | None:
     radius = geometry.field_of_view / 2
     x_gap, y_gap = (max(abs(c) - s / 2, 0) for c, s in zip(grid.center[:2], grid.size[:-3:-1], strict=True))
     outside = math.hypot(x_gap, y_gap) >= radius
-    region = f"{2 * radius:.4g} mm diameter about the rotation axis"
+    region = f"{length_text(2 * radius)} diameter about the rotation axis"
     if grid.ndim == 3:
         middle, half = seen.center[2], seen.size[0] / 2
         reach = half + radius * _steepest(geometry, middle, half)
         outside |= abs(grid.center[2] - middle) - grid.size[0] / 2 >= reach
-        region += f", z from {middle - half:.4g} to {middle + half:.4g} mm on it"
+        region += f", z from {length_text((middle - half, middle + half), between=' to ')} on it"
     return f"the grid ({grid_text(grid)}) lies outside the field of view ({region})" if outside else None
 
 

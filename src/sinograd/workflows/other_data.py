@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from typing import TYPE_CHECKING
 
+from sinograd.data.lengths import length_text
 from sinograd.errors import UnitWarning
 
 if TYPE_CHECKING:
@@ -31,8 +32,7 @@ def warn_of_other_data(
         ratios = [a / b for a, b in zip(grid.spacing, trained, strict=True)]
         if max(max(ratios), 1 / min(ratios)) > _VOXEL_RATIO:
             warnings.warn(
-                f"the model was trained on voxels of {' x '.join(f'{s:.4g}' for s in trained)} mm, "
-                f"these are {' x '.join(f'{s:.4g}' for s in grid.spacing)} mm",
+                f"the model was trained on voxels of {length_text(trained)}, these are {length_text(grid.spacing)}",
                 UnitWarning,
                 stacklevel=2,
             )

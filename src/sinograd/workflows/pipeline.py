@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from sinograd.data.lengths import lengths_in
 from sinograd.errors import GridWarning, InputError
 from sinograd.files.inputs import note_again
 from sinograd.io.formats import folders_written
@@ -33,7 +34,7 @@ class Reconstruction:
     """The result of a request.
 
     Attributes:
-        volume: in 1/mm, with its record.
+        volume: in 1/mm (1/pixel where the pixel size is not known), with its record.
         scan: the prepared scan.
         algorithm, details: in words.
         center: of the search, if there was one.
@@ -65,13 +66,16 @@ def opened_scan(request: Request) -> Scan:
 
     geometry, scan = request.geometry, request.scan
     if not isinstance(scan, Scan):
-        scan = read(scan, geometry=geometry, flat=request.flat or None, dark=request.dark or None)
+        beam = {name: getattr(request, name) or None for name in ("flat", "dark")}
+        scan = read(scan, geometry=geometry, pixel_mm=request.pixel_mm, **beam)
     elif request.flat or request.dark:
         raise InputError("`flat` and `dark` are for scan files; a Scan has them in its calibration")
     elif geometry is not None:
         # As of a file: the grid that the scan suggests belongs to its own geometry.
         geometry = geometry if isinstance(geometry, Geometry) else load_geometry(geometry)
-        scan = dataclasses.replace(scan, geometry=geometry, grid=None)
+        scan = dataclasses.replace(scan, geometry=geometry, grid=None, length_unit="mm")
+    if isinstance(request.scan, Scan) and request.pixel_mm is not None:
+        scan = scan.with_pixel(request.pixel_mm)
     scan.check_shape()
     if request.views is None:
         return scan
@@ -124,7 +128,7 @@ def _run(request: Request, report: Report) -> Reconstruction:
     check_outputs(request, grid)
     options = request.preparation
     used = detector_region(scan.geometry, options.rows, options.columns, options.binning)
-    with memory_for(used, grid, request.algorithm):
+    with memory_for(used, grid, request.algorithm), lengths_in(scan.length_unit):
         return _work(request, report, scan, texts, clock)
 
 
@@ -154,7 +158,13 @@ def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock:
     clock.stage("reconstruct")
 
     made = Reconstruction(
-        Volume(values, grid, "1/mm", file=request.output), scan, algorithm, details, center, clock.seconds, texts
+        Volume(values, grid, scan.volume_unit, file=request.output),
+        scan,
+        algorithm,
+        details,
+        center,
+        clock.seconds,
+        texts,
     )
     result = dataclasses.replace(made, volume=_with_record(request, made))
     report.stage("writing", 0)
@@ -218,9 +228,12 @@ def _write(request: Request, result: Reconstruction) -> None:
 
         save_preview(volume, request.preview, title=title, force=request.force)
     if request.page is not None:
+        from sinograd.data.provenance import orientation_note
         from sinograd.view import save_page
 
         details = {name: str(record[name]) for name in ("algorithm", "geometry", "center") if name in record}
+        if (note := orientation_note(record)) is not None:
+            details["orientation"] = note
         details["scan"] = result.scan.name if request.file is None else str(request.file)
         details["options"] = ", ".join(f"{name} {value}" for name, value in request.options.items())
         details["made by"] = f"{record['software']}, {record['time']}"

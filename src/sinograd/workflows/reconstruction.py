@@ -40,6 +40,7 @@ def reconstruct(
     geometry: Geometry | str | os.PathLike[str] | None = None,
     flat: Paths | None = None,
     dark: Paths | None = None,
+    pixel_mm: float | None = None,
     views: slice | str | None = None,
     rows: tuple[int, int] | str | None = None,
     columns: tuple[int, int] | str | None = None,
@@ -101,6 +102,7 @@ def reconstruct(
         non_negative: no attenuation below zero, in algorithms that can have it so.
         window, cutoff: of the ramp filter; see `fdk`.
         truncation: how rows continue beyond the detector: "none" or "ellipse".
+        pixel_mm: distance of the detector columns at the sample, mm, of parallel beams; None: what the scan says.
         voxel_mm: voxel size in mm; None: detector pixel over magnification, or what the scan suggests.
         shape: voxels (z, y, x) or (y, x); None: as many as cover the field of view.
         center_mm: middle of the volume (x, y, z) or (x, y).
@@ -113,8 +115,9 @@ def reconstruct(
         report: shows progress: True or "bar", or a `workflows.Report`; None: nothing.
 
     Returns:
-        Attenuation in 1/mm, in memory, float32 [z, y, x] or [y, x]. Its provenance has scan, options, preparation,
-        centre and warnings; a volume file with it is a configuration that repeats the reconstruction.
+        Attenuation in 1/mm (1/pixel of a scan whose pixel size is not known), in memory, float32 [z, y, x] or [y, x].
+        Its provenance has scan, options, preparation, centre and warnings; a volume file with it is a configuration
+        that repeats the reconstruction.
 
     Raises:
         InputError, FileError: wrong values, before any work; a scan that cannot be read or prepared.
@@ -142,6 +145,7 @@ class Request:
     geometry: Geometry | str | os.PathLike[str] | None
     flat: tuple[Path, ...]
     dark: tuple[Path, ...]
+    pixel_mm: float | None
     views: slice | None
     preparation: Preparation
     center: str | float | CenterColumn
@@ -191,7 +195,7 @@ class Request:
         for name in ("output", "preview", "page", "center_picture"):
             checked[name] = path_or_none(arguments[name], name)
         checked["iterations"] = number(arguments["iterations"], "iterations", whole=True)
-        for name in ("cutoff", "voxel_mm", "tv_strength"):
+        for name in ("cutoff", "voxel_mm", "tv_strength", "pixel_mm"):
             checked[name] = number(arguments[name], name)
         for name in ("non_negative", "mask", "resume", "force"):
             checked[name] = switch(arguments[name], name)

@@ -10,6 +10,7 @@ from numbers import Integral, Real
 from pathlib import Path
 from typing import Any, TypeVar
 
+from sinograd.config.paths import checked_path
 from sinograd.errors import InputError, InputTypeError
 
 T = TypeVar("T", int, float)
@@ -124,7 +125,7 @@ def path_or_none(value: str | os.PathLike[str] | None, name: str = "path") -> Pa
     """A path; None stays None."""
     if value is not None and not isinstance(value, str | os.PathLike):
         raise InputTypeError(f"`{name}`: expected a path, got {value!r}")
-    return None if value is None else Path(value)
+    return None if value is None else checked_path(value, f"`{name}`")
 
 
 def recorded(arguments: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,9 @@ import scipy.io
 
 from scanner_files import COLUMNS, ROWS, nikon_text, skyscan_text, write_images, write_mrc
 from sinograd.choices import SCAN_FORMATS
-from sinograd.testing import ScanFormatContract
+from sinograd.data import Scan
+from sinograd.geometry import ConeBeam, CurvedDetector
+from sinograd.testing import ScanFormatContract, write_ct_pd
 from txrm_file import write_txrm
 
 IMAGES = np.random.default_rng(0).integers(0, 4000, (5, 4, 5)).astype(np.uint16)
@@ -110,6 +112,19 @@ class TestSkyScan(ScanFormatContract):
         write_images(images, folder, "bone_", 0)
         (folder / "bone_.log").write_text(skyscan_text(**{"Number Of Files": 5}), encoding="latin-1")
         return folder / "bone_.log"
+
+
+class TestDicomCtPd(ScanFormatContract):
+    name = "dicom-ct-pd"
+
+    def make(self, folder: Path) -> Path:
+        detector = CurvedDetector((4, 5), 20.0)
+        angles = [0.0, 0.2, 0.4, 0.6, 0.8]
+        helix = ConeBeam.helical(
+            source_to_origin=595, source_to_detector=1085, angles=angles, detector=detector, pitch=20
+        )
+        write_ct_pd(Scan(IMAGES / 1000, helix), folder / "raw")
+        return folder / "raw"
 
 
 class TestMrc(ScanFormatContract):

@@ -79,8 +79,10 @@ def test_a_pixel_size_without_units(path: Path, pixel: float, expected: float) -
 
 def test_radians_and_no_pixel_size(path: Path) -> None:
     write(path, {"exchange/theta": (np.linspace(0, 3, 9), "rad"), PIXEL: None})
-    with pytest.warns(ScanWarning, match="there is no pixel size: 1 mm is taken"):
-        geometry = read(path).geometry
+    with pytest.warns(ScanWarning, match="does not say how large its pixels are: lengths are in pixels"):
+        scan = read(path)
+    geometry = scan.geometry
+    assert scan.length_unit == "pixel" and read(path, pixel_mm=0.5).length_unit == "mm"
     assert geometry.angles is not None and geometry.detector.spacing == (1, 1)
     torch.testing.assert_close(geometry.angles, -torch.linspace(0, 3, 9, dtype=torch.float64))
 

@@ -83,6 +83,6 @@ def test_what_is_missing_or_wrong_is_said(tmp_path: Path) -> None:
         FormatError, match=r"b\.mrc: MODE is 4; known are 0 int8, 1 int16, 2 float32, 6 uint16, 12 float16"
     ):
         sg.read(tmp_path / "b.mrc")
-    with pytest.warns(ScanWarning, match=r"c\.mrc: there is no pixel size"):
+    with pytest.warns(ScanWarning, match=r"c\.mrc does not say how large its pixels are: lengths are in pixels"):
         scan = sg.read(write_mrc(tmp_path / "c.mrc", IMAGES, TILTS, width=None))
-    assert scan.geometry.detector.column_spacing == 1
+    assert scan.geometry.detector.column_spacing == 1 and scan.volume_unit == "1/pixel"

@@ -140,7 +140,6 @@ def test_units_that_are_missing(path: Path) -> None:
         ({"entry/sample/rotation_angle": None}, r"no sample \(NXsample\) with rotation_angle: give the geometry"),
         ({f"{DETECTOR}/image_key": np.zeros(7)}, r"7 image keys .* for 13 frames"),
         ({f"{DETECTOR}/image_key": np.ones(13)}, "none of 13 frames is a projection"),
-        ({f"{DETECTOR}/x_pixel_size": None, f"{DETECTOR}/y_pixel_size": None}, "has no usable x_pixel_size"),
         ({f"{DETECTOR}/x_pixel_size": (-1.0, "mm")}, "has no usable x_pixel_size"),
         ({f"{DETECTOR}/x_pixel_size": (1.0, "furlong")}, "has units 'furlong'"),
         ({f"{DETECTOR}/data": np.zeros((13, 4))}, r"must be \[n, rows, columns\] and not empty, got \[13, 4\]"),

@@ -5,7 +5,7 @@
                             known
     /exchange/data_dark     the same
     /exchange/theta         [views], degrees unless its units say radians
-    pixel size              the first of PIXELS that is there, else 1 mm with a ScanWarning
+    pixel size              the first of PIXELS that is there, else lengths are in pixels, with a ScanWarning
 
 A parallel beam. theta is the angle of the sample stage, counter-clockwise seen from +z, so gantry angle =
 -theta; `reverse=True` for a stage that turned clockwise. Rows and columns as stored, along +v and +u.
@@ -32,6 +32,7 @@ import numpy as np
 import torch
 
 from sinograd.data.calibration import Calibration
+from sinograd.data.lengths import PIXEL
 from sinograd.data.projections import Projections, shape_of
 from sinograd.data.provenance import make_provenance, to_json
 from sinograd.data.scan import Scan
@@ -77,32 +78,29 @@ class DXchange(ScanFormat):
         except ValueError as error:
             return isinstance(error, LinkError)
 
-    def read(
-        self, path: Path, *, geometry: Geometry | None = None, pixel_mm: float | None = None, reverse: bool = False
-    ) -> Scan:
+    def read(self, path: Path, *, geometry: Geometry | None = None, reverse: bool = False) -> Scan:
         """Read a DXchange file, in `geometry` where one is given; the images stay in the file.
 
-        Args:
-            pixel_mm: pixel size at the sample, instead of the file's.
-            reverse: the sample stage turned clockwise seen from +z.
+        reverse: the sample stage turned clockwise seen from +z.
 
         Raises ValueError naming the file and the dataset for one that is missing, of another shape or not finite.
         """
-        if pixel_mm is not None and not 0 < pixel_mm < math.inf:
-            raise InputError(f"pixel_mm must be positive, got {pixel_mm!r}")
+        length_unit = "mm"
         with opened(path) as file:
             values = Values(file, path)
             data = values.images("exchange/data")
             white, dark = (_calibration_images(values, f"exchange/data_{name}", data) for name in ("white", "dark"))
             metadata = {name: values.text(stream) for name, stream in _TEXTS.items()}
             if geometry is None:
-                geometry = _geometry(values, data.shape, pixel_mm, reverse)
+                pixel_mm = _pixel(values)
+                length_unit = PIXEL if pixel_mm is None else "mm"
+                geometry = _geometry(values, data.shape, pixel_mm or 1.0, reverse)
             kind = "counts" if white is not None or data.dtype.kind in "iu" else "transmission"
             if kind == "transmission":
                 values.warn(f"/exchange/data is {data.dtype} and there is no data_white: read as transmission")
         calibration = None if white is None and dark is None else Calibration(reference=white, dark=dark)
         found: dict[str, Any] = {"format": "DXchange HDF5"} | {name: text for name, text in metadata.items() if text}
-        return Scan(data, geometry, found, kind=kind, file=path, calibration=calibration)
+        return Scan(data, geometry, found, kind=kind, file=path, calibration=calibration, length_unit=length_unit)
 
     def check(self, scan: Scan) -> None:
         """InputError unless the scan holds counts or transmission of an area detector in a parallel beam."""
@@ -142,7 +140,15 @@ def _calibration_images(values: Values, name: str, data: Hdf5Projections) -> Pro
     return images
 
 
-def _geometry(values: Values, shape: tuple[int, ...], pixel_mm: float | None, reverse: bool) -> ParallelBeam:
+def _pixel(values: Values) -> float | None:
+    """Pixel size in mm; None where the file has none."""
+    pixel_mm = values.pixel(PIXELS)
+    if pixel_mm is not None and not 0 < pixel_mm < math.inf:
+        raise values.error(f"the pixel size is {pixel_mm:g} mm; give `geometry`")
+    return pixel_mm
+
+
+def _geometry(values: Values, shape: tuple[int, ...], pixel_mm: float, reverse: bool) -> ParallelBeam:
     if not values.has("exchange/theta"):
         raise values.error("there is no /exchange/theta: give the geometry (geometry=, a Geometry or YAML file)")
     units = values.item("exchange/theta").attrs
@@ -152,13 +158,6 @@ def _geometry(values: Values, shape: tuple[int, ...], pixel_mm: float | None, re
     if len(theta) != shape[0]:
         advice = count_advice(shape[0], theta)
         raise values.error(f"{len(theta)} angles (/exchange/theta) for {shape[0]} images (/exchange/data){advice}")
-    if pixel_mm is None:
-        pixel_mm = values.pixel(PIXELS)
-    if pixel_mm is None:
-        values.warn("there is no pixel size: 1 mm is taken, so attenuation is per pixel (give pixel_mm=)")
-        pixel_mm = 1.0
-    if not 0 < pixel_mm < math.inf:
-        raise values.error(f"the pixel size is {pixel_mm:g} mm (give pixel_mm=)")
     angles = torch.deg2rad(torch.from_numpy(theta if reverse else -theta))
     return ParallelBeam(angles, FlatDetector((shape[1], shape[2]), pixel_mm))
 
@@ -173,6 +172,8 @@ def _arrays(scan: Scan) -> dict[str, ArrayLayout]:
     assert scan.geometry.angles is not None
     arrays["exchange/theta"] = _numbers(np.degrees(-scan.geometry.angles.numpy()), "deg")
     detector = scan.geometry.detector
+    if scan.length_unit == PIXEL:
+        return arrays
     for axis, spacing in (("x", detector.column_spacing), ("y", detector.row_spacing)):
         for key in (f"{axis}_pixel_size", f"actual_pixel_size_{axis}"):
             arrays[f"{_DETECTOR}/{key}"] = _numbers(np.array([spacing]), "mm")

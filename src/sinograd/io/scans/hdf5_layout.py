@@ -10,7 +10,8 @@
                           scale     degrees (or what unit says) of one step, for the counts of an encoder
                           offset    is added then, in that unit
                           reverse   true: the stage turned clockwise seen from +z
-    pixel_mm            pixel size in mm, or a pair (row, column), or a data set with its unit
+    pixel_mm            pixel size in mm, or a pair (row, column), or a data set with its unit; without it lengths
+                        are in pixels
     source_to_origin, source_to_detector    in mm, or data sets: a cone beam; without them the beam is parallel
     axis_offset         how far the rotation axis lies towards +u, mm
     geometry            in the place of angles, pixel size and distances: a geometry, its file, or a scanner
@@ -37,6 +38,7 @@ from sinograd.config.decimal_commas import load_numbers
 from sinograd.config.near_keys import did_you_mean
 from sinograd.config.shown import shown, some
 from sinograd.config.yaml import load_yaml
+from sinograd.data.lengths import PIXEL
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, ParallelBeam
@@ -84,9 +86,13 @@ class Hdf5Layout(ScanFormat):
         _check_keys(source, data, geometry)
         file = _file(source, data)
         frames = sorted_frames(source, file, data)
+        described = {key: data[key] for key in SIDECAR_KEYS if key in data}
         if geometry is None:
             geometry = _geometry(source, file, data, frames)
-        described = {key: data[key] for key in SIDECAR_KEYS if key in data}
+            if "geometry" not in data and "pixel_mm" not in data:
+                described["length_unit"] = PIXEL
+        else:
+            described.pop("length_unit", None)
         for key in ("projections", "geometry", "grid"):
             described.pop(key, None)
         for key in ("reference", "dark"):
@@ -147,9 +153,13 @@ def _check_keys(source: Path, data: Any, geometry: Geometry | None) -> None:
     if "geometry" in data and both:
         raise InputError(f"{source}: geometry is in the place of {', '.join(both)}; give one of them")
     if geometry is None and "geometry" not in data:
-        missing = [key for key in ("angles", "pixel_mm") if key not in data]
+        missing = [key for key in ("angles", "pixel_mm") if key not in data and (key == "angles" or _is_cone(data))]
         if missing:
             raise InputError(f"{source} lacks {' and '.join(missing)}, or a geometry")
+
+
+def _is_cone(data: Mapping[str, Any]) -> bool:
+    return "source_to_origin" in data or "source_to_detector" in data
 
 
 def _file(source: Path, data: Mapping[str, Any]) -> Path:
@@ -174,7 +184,7 @@ def _geometry(source: Path, file: Path, data: Mapping[str, Any], frames: Frames)
     if len(given) == 1:
         raise InputError(f"{source}: {given[0]} is given without the other distance")
     degrees = angles_of(source, file, data["angles"], frames)
-    rows, columns = length_of(source, file, data["pixel_mm"], "pixel_mm", pair=True)
+    rows, columns = length_of(source, file, data.get("pixel_mm", 1.0), "pixel_mm", pair=True)
     detector = FlatDetector(frames.projections.shape[1:], rows if rows == columns else (rows, columns))
     angles = torch.deg2rad(torch.from_numpy(degrees))
     lengths = {key: length_of(source, file, data[key], key)[0] for key in given}

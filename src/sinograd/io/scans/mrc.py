@@ -6,7 +6,8 @@ description of the format have it:
     NX, NY, NZ      columns, rows and images, int32 at bytes 0, 4, 8
     MODE            type of the pixels, int32 at 12: 0 int8, 1 int16, 2 float32, 6 uint16, 12 float16. Mode 0 is
                     unsigned in files of IMOD (its stamp at 152) that do not say otherwise (bit 0 at 156)
-    MX, CELLA       columns (int32 at 28) and width of the cell in Angstrom (float32 at 40): pixel = CELLA / MX
+    MX, CELLA       columns (int32 at 28) and width of the cell in Angstrom (float32 at 40): pixel = CELLA / MX; where
+                    they are 0, lengths are in pixels, with a ScanWarning
     NSYMBT          bytes of an extended header, int32 at 92, before the images
     MAP, MACHST     "MAP " at 208; 0x44 first at 212 is little-endian, 0x11 big-endian
 
@@ -18,19 +19,19 @@ open. Integers are counts, other numbers line integrals, unless `kind` says othe
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
 
 import numpy as np
 
 from sinograd.config.regular_files import read_text
 from sinograd.config.shown import shown
+from sinograd.data.lengths import PIXEL
 from sinograd.data.scan import Scan
-from sinograd.errors import FormatError, InputError, ScanWarning
+from sinograd.errors import FormatError, InputError
 from sinograd.geometry import FlatDetector, Geometry, ParallelBeam
 from sinograd.io.scans.format import ScanFormat
 from sinograd.io.storage.decimals import as_number
-from sinograd.io.storage.mrc import MM, MrcHeader, is_mrc, read_header
+from sinograd.io.storage.mrc import MM, is_mrc, read_header
 from sinograd.io.storage.raw_images import RawImages
 
 
@@ -51,27 +52,17 @@ class Mrc(ScanFormat):
         angles are missing or not as many as the images.
         """
         header = read_header(path)
+        length_unit = "mm"
         if geometry is None:
+            length_unit = "mm" if header.pixel > 0 else PIXEL
             tilts = np.radians(_tilts(path, header.images))
             geometry = ParallelBeam(
-                tilts if reverse else -tilts, FlatDetector((header.rows, header.columns), _pixel(header))
+                tilts if reverse else -tilts, FlatDetector((header.rows, header.columns), header.pixel * MM or 1.0)
             )
         projections = RawImages(path, header.extents, (header.rows, header.columns), header.dtype)
         usual = "counts" if header.dtype.kind in "iu" else "line integrals"
         metadata = {"format": "MRC", "pixel_size_nm": header.pixel / 10} if header.pixel > 0 else {"format": "MRC"}
-        return Scan(projections, geometry, metadata, kind=kind or usual, file=path)
-
-
-def _pixel(header: MrcHeader) -> float:
-    """Pixel size in mm; 1 with a ScanWarning where the file has none."""
-    if header.pixel > 0:
-        return header.pixel * MM
-    warnings.warn(
-        f"{header.path}: there is no pixel size (CELLA): 1 mm is taken, so attenuation is per pixel",
-        ScanWarning,
-        stacklevel=5,
-    )
-    return 1.0
+        return Scan(projections, geometry, metadata, kind=kind or usual, file=path, length_unit=length_unit)
 
 
 def _tilts(path: Path, images: int) -> np.ndarray:

@@ -26,6 +26,7 @@ import numpy as np
 import torch
 
 from sinograd.data.calibration import Calibration
+from sinograd.data.lengths import PIXEL
 from sinograd.data.projections import Projections, choose_views
 from sinograd.data.scan import Scan
 from sinograd.errors import ScanWarning
@@ -75,11 +76,14 @@ class NXtomo(ScanFormat):
             if len(views) == 0:
                 raise values.error(f"none of {len(keys)} frames is a projection (image_key 0)")
             calibration = _calibration(values, detector, frames, keys)
+            length_unit = "mm"
             if geometry is None:
-                geometry = _geometry(values, detector, frames, keys, reverse)
+                geometry, length_unit = _geometry(values, detector, frames, keys, reverse)
             metadata = _metadata(values, detector, int((~np.isin(keys, (PROJECTION, FLAT, DARK))).sum()))
         projections = choose_views(frames, views) if len(views) < len(frames) else frames
-        return Scan(projections, geometry, metadata, kind="counts", file=path, calibration=calibration)
+        return Scan(
+            projections, geometry, metadata, kind="counts", file=path, calibration=calibration, length_unit=length_unit
+        )
 
 
 def _groups(values: Values, top: str, kind: str) -> Iterator[str]:
@@ -201,23 +205,29 @@ def _exposure(values: Values, detector: str, keys: np.ndarray, reference_views: 
 
 def _geometry(
     values: Values, detector: str, frames: Hdf5Projections, keys: np.ndarray, reverse: bool
-) -> ConeBeam | ParallelBeam:
+) -> tuple[ConeBeam | ParallelBeam, str]:
+    """The geometry, and what its lengths are in."""
     degrees = _angles(values, detector, keys)
     angles = torch.deg2rad(torch.from_numpy(degrees if reverse else -degrees))
     sizes = [values.length(f"{detector}/{axis}_pixel_size") for axis in ("y", "x")]
     row, column = (size if size is not None else other for size, other in zip(sizes, sizes[::-1], strict=True))
-    if row is None or column is None or row <= 0 or column <= 0:
+    length_unit = PIXEL if row is None or column is None else "mm"
+    row, column = (1.0, 1.0) if row is None or column is None else (row, column)
+    if row <= 0 or column <= 0:
         raise values.error(f"/{detector} has no usable x_pixel_size: {_GIVE}")
     pixels = FlatDetector(frames.shape[1:], row if row == column else (row, column))
     source = _first(values, detector, "NXsource", "distance")
     to_axis = None if source is None else values.length(source)
     beyond = values.length(f"{detector}/distance")
     if to_axis and beyond and (abs(to_axis) + abs(beyond)) / abs(to_axis) > _MAGNIFIES:
+        if length_unit == PIXEL:
+            raise values.error(f"/{detector} has no x_pixel_size, which a cone beam needs: {_GIVE}")
         to_axis, beyond = abs(to_axis), abs(beyond)
-        return ConeBeam.circular(
+        cone = ConeBeam.circular(
             source_to_origin=to_axis, source_to_detector=to_axis + beyond, angles=angles, detector=pixels
         )
-    return ParallelBeam(angles, pixels)
+        return cone, length_unit
+    return ParallelBeam(angles, pixels), length_unit
 
 
 def _angles(values: Values, detector: str, keys: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ It is a geometry as `geometry.save` writes it, or a description of the scan with
     exposure         exposure of each view over that of the references
     flip_rows        true: the first row of the images is the upper one (+v, +z); by default it is the lower one
     flip_columns     true: columns run against +u
+    length_unit      "pixel" where lengths of geometry and grid are in pixels, whose size is not known; else they are mm
     grid             the grid to reconstruct on: shape, spacing, center
     metadata         what is known about the scan
     provenance       how it was made
@@ -62,6 +63,7 @@ KEYS = (
     "exposure",
     "flip_rows",
     "flip_columns",
+    "length_unit",
     "grid",
     "metadata",
     "provenance",
@@ -165,6 +167,7 @@ class Sidecar:
                 file,
                 self._mapping("provenance"),
                 None if calibration.is_empty else calibration,
+                str(self.entries.get("length_unit", "mm")),
             )
         except (TypeError, ValueError) as error:
             raise InputError(f"{self.path}: {error}") from error
@@ -238,7 +241,7 @@ def read_sidecar(path: Path, geometry: Geometry | None = None) -> Sidecar:
             f"{did_you_mean(unknown, (*KEYS, *_OF_GEOMETRY))}"
         )
     if geometry is not None:
-        return Sidecar(path, geometry, data)
+        return Sidecar(path, geometry, {key: value for key, value in data.items() if key != "length_unit"})
     suggested = grid_of(path, data.get("grid"))
     return Sidecar(path, geometry_of(path, data.get("geometry")), data, suggested)
 
@@ -261,6 +264,8 @@ def sidecar_text(scan: Scan, files: Mapping[str, str]) -> str:
             entries = getattr(scan.calibration, name)
             if entries is not None:
                 record[name] = entries.tolist()
+    if scan.length_unit != "mm":
+        record["length_unit"] = scan.length_unit
     if scan.grid is not None:
         record["grid"] = scan.grid.to_dict()
     record["metadata"] = json.loads(to_json(scan.metadata))

@@ -1,7 +1,8 @@
 """sinograd's own scan file: HDF5, projections chunked by view. This page is its specification.
 
     /             attributes: format = "sinograd-scan", version = 1 or 2, kind = "line integrals",
-                  "transmission" or "counts"
+                  "transmission" or "counts"; length_unit = "pixel" where the pixel size is not known: lengths of
+                  /geometry and /grid are then in pixels
     /projections  float32, or for counts the integers of the detector, [views, rows, columns] or, for a 2-D
                   geometry, [views, columns]; one view is one chunk, not compressed; attribute axes = "views
                   rows columns" or "views columns"
@@ -15,6 +16,7 @@
         dark             as reference
         shifts           float64 [views, 2], (row, column) in pixels
         exposure         float64 [views]
+        photons          float32 [views, rows, columns], [views, 1, columns] or [views, columns]
 
 Version 2 has a kind other than "line integrals" or a calibration; version 1 has neither. Line integrals are
 attenuation x length and have no unit. Texts are UTF-8 scalar datasets. Index increases with +u (columns) and +v
@@ -87,6 +89,7 @@ class SinogradHdf5(ScanFormat):
             check_version(file, VERSION, path)
             projections = _lazy(file, "projections", path)
             kind = str(attribute(file, "kind", "line integrals"))
+            length_unit = str(attribute(file, "length_unit", "mm")) if geometry is None else "mm"
             names = [name for name in _RECORDS if find(file, name, path) is not None]
             records = {name: mapping(file, name, path) for name in names}
             calibration = _read_calibration(file, path)
@@ -98,7 +101,7 @@ class SinogradHdf5(ScanFormat):
         except (TypeError, ValueError) as error:
             raise InputError(f"{path}: {error}") from error
         metadata, provenance = records.get("metadata", {}), records.get("provenance", {})
-        return Scan(projections, geometry, metadata, grid, kind, path, provenance, calibration)
+        return Scan(projections, geometry, metadata, grid, kind, path, provenance, calibration, length_unit)
 
     def write(self, scan: Scan, path: Path, *, force: bool = False, progress: Progress | None = None) -> None:
         """Write a new file view by view; see the module for the layout."""
@@ -117,6 +120,8 @@ class SinogradHdf5(ScanFormat):
             texts["grid"] = dump_yaml(scan.grid.to_dict())
         version = 1 if scan.kind == "line integrals" and scan.calibration is None else 2
         attributes = {"format": FORMAT, "version": version, "kind": scan.kind}
+        if scan.length_unit != "mm":
+            attributes["length_unit"] = scan.length_unit
         with replacing(path, force=force, needed=sum(array.nbytes for array in arrays.values())) as temporary:
             write_hdf5(temporary, attributes, arrays, texts)
 
@@ -128,12 +133,14 @@ def _lazy(file: Any, name: str, path: Path) -> Hdf5Projections:
 
 
 def _read_calibration(file: Any, path: Path) -> Calibration | None:
-    names = [name for name in (*_IMAGES, *_ENTRIES) if find(file, f"calibration/{name}", path) is not None]
+    names = [name for name in (*_IMAGES, *_ENTRIES, "photons") if find(file, f"calibration/{name}", path) is not None]
     if not names:
         return None
     images = {name: _lazy(file, f"calibration/{name}", path) for name in names if name in _IMAGES}
     values = Values(file, path)
     entries = {name: values.table(f"calibration/{name}") for name in names if name in _ENTRIES}
+    if "photons" in names:
+        entries["photons"] = numbers(file, "calibration/photons", path)[:]
     try:
         return Calibration(**images, **entries)
     except (TypeError, ValueError) as error:
@@ -156,4 +163,7 @@ def _calibration_layout(calibration: Calibration, scan: Scan) -> dict[str, Array
         entries = getattr(calibration, name)
         if entries is not None:
             layouts[f"calibration/{name}"] = ArrayLayout(entries.shape, np.dtype("<f8"), partial(stored_block, entries))
+    photons = calibration.photons
+    if photons is not None:
+        layouts["calibration/photons"] = ArrayLayout(photons.shape, np.dtype("<f4"), partial(stored_block, photons))
     return layouts

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.data.lengths import length_text
 from sinograd.errors import CenterWarning, InputError
 from sinograd.geometry import Geometry, shift_detector
 from sinograd.preparation.center.refine import refine_center
@@ -61,7 +62,7 @@ class Center:
     def __str__(self) -> str:
         doubt = "" if self.reliable else ", uncertain"
         return (
-            f"axis {self.offset_pixels:+.3f} pixels off ({self.offset_mm:+.4g} mm), standard error "
+            f"axis {self.offset_pixels:+.3f} pixels off ({length_text(self.offset_mm, sign='+')}), standard error "
             f"{self.standard_error:.2g} pixels, from {self.method}{doubt}"
         )
 

@@ -105,12 +105,13 @@ class Coverage:
         text += f"; source angles {self.arc_deg:.1f} deg" + (f", gaps at {gaps} deg" if gaps else "")
         text += f"; rays are missing in the directions {arcs} deg (from +x, mod 180)" if arcs else ""
         if arcs and self.complete_radius:
-            text += f", none within {self.complete_radius:.4g} mm of the axis"
+            text += f", none within {length_text(self.complete_radius)} of the axis"
         if self.largest_arc_deg >= 180:
             return text + "; all views look in the same direction"
         if self.largest_arc_deg > COARSE_DEG and not gaps:
             text += f"; directions lie up to {self.largest_arc_deg:.1f} deg apart, which samples no detail finer than "
-            text += f"{self.detail():.3g} mm at the edge of the field of view ({self.radius:.4g} mm from the axis)"
+            text += f"{length_text(self.detail(), 3)} at the edge of the field of view "
+            text += f"({length_text(self.radius)} from the axis)"
         return text
 
 
@@ -224,7 +225,7 @@ def warn_of_missing_rays(orbit: Orbit, sampling: AngularSampling, grid: Grid) ->
     """
     measured = measure_coverage(orbit, sampling)
     if lacks_rays(measured, grid):
-        start = f"from {measured.complete_radius:.4g} mm from" if measured.complete_radius else "from"
+        start = f"from {length_text(measured.complete_radius)} from" if measured.complete_radius else "from"
         details = (
             f"{measured}. Expect amplitudes about {100 * measured.missing:.1f} % low where rays are missing, and "
             f"streaks and shape distortions along the missing directions, {start} the axis outwards."

@@ -150,8 +150,12 @@ class Dicom(VolumeFormat):
     unit_place = "RescaleType: HU, as without one; anything else is not known"
 
     def matches(self, path: Path, head: bytes) -> bool:
-        """A folder that holds a DICOM file, or a file of several frames."""
-        return is_dicom_folder(path) or (head[_MARK] == b"DICM" and is_multi_frame(path))
+        """A folder that holds a DICOM file, unless it is a projection (DICOM-CT-PD), or a file of several frames."""
+        from sinograd.io.scans.dicom_ct_pd.format import is_projection_folder
+
+        if is_dicom_folder(path):
+            return not is_projection_folder(path)
+        return head[_MARK] == b"DICM" and is_multi_frame(path)
 
     def open(self, path: Path) -> Volume:
         """The series along the patient's axes; errors and warnings as `read_series` and `along_patient`."""
