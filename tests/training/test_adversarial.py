@@ -246,7 +246,7 @@ def test_wrong_options() -> None:
     ):
         with pytest.raises(ConfigError, match=f"^{words}"):
             as_config({**WGAN, "task": wrong})
-    with pytest.raises(ConfigError, match="optimizer.betas"):
+    with pytest.raises(ConfigError, match=r"optimizer\.betas"):
         as_config({**WGAN, "optimizer": {"name": "adam", "betas": [0.5, 1.0]}})
     usual = as_config({"model": {"name": "cnn-10"}})
     assert config_hash(usual) == config_hash(
@@ -332,5 +332,7 @@ def test_no_volume_of_a_trained_patient_validates() -> None:
     pair = PairedVolume("scan", "L067", (item.input,), item.target, "HU")
     other = PairedVolume("later scan", "L067", (item.input,), item.target, "HU")
     config = {"model": {"name": "cnn-10"}, "data": {"patches": {"size": 16}}}
-    with pytest.raises(InputError, match="data.validation: later scan is of the patient L067, who is trained on, too"):
+    with pytest.raises(
+        InputError, match=r"data\.validation: later scan is of the patient L067, who is trained on, too"
+    ):
         train(config, TrainingData([pair], [other]))
