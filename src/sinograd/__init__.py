@@ -90,6 +90,7 @@ if TYPE_CHECKING:
         fbp,
         fdk,
     )
+    from sinograd.training import train
     from sinograd.view import (
         save_center_picture,
         save_page,
@@ -170,6 +171,7 @@ __all__ = [
     "simulate",
     "stack",
     "tibia",
+    "train",
     "write_scan",
     "write_volume",
 ]

@@ -143,7 +143,7 @@ NETWORKS.add("dugan", "sinograd.networks.dugan:DUGAN", "generator of DU-GAN", le
 NETWORKS.add("nn-sp", "sinograd.networks.nn_sp:NNSP", "3-D network of paper 001 for bone", learning_rate=3.162e-4)
 
 # Models that are no networks, as training configurations describe them: `training.model_config.ModelConfig`s.
-# takes: "volumes" or "scans".
+# takes: "volumes", "scans" or "either".
 MODELS: Registry[Any] = Registry("model")
 MODELS.add("bilateral", "sinograd.training.models.bilateral:BilateralModel", "bilateral filters", takes="volumes")
 MODELS.add(
@@ -152,6 +152,14 @@ MODELS.add(
     "bilateral filters before and after the reconstruction",
     takes="scans",
 )
+
+MODELS.add(
+    "dual-domain",
+    "sinograd.training.models.dual_domain_networks:DualDomainNetworks",
+    "networks or filters before and after the reconstruction",
+    takes="scans",
+)
+MODELS.add("own", "sinograd.training.models.own:OwnModel", "a module of your own, imported", takes="either")
 
 # Losses of training: `losses.Loss`es, functions or classes whose constructor has options of plain types.
 LOSSES: Registry[Any] = Registry("loss", "sinograd.losses")
@@ -166,6 +174,7 @@ LOSSES.add(
 )
 LOSSES.add("jbfnet", "sinograd.losses.jbfnet:JBFNetLoss", "squared error and gradients of all blocks of JBFnet")
 LOSSES.add("sum", "sinograd.losses.weighted_sum:WeightedSum", "several losses, each with a weight")
+LOSSES.add("own", "sinograd.losses.own:OwnLoss", "one of your own, imported")
 LOSSES.add("bone", "sinograd.morphometry.losses:BoneLoss", "maps of bone parameters, any terms")
 LOSSES.add("nn-sp", "sinograd.morphometry.losses:NNSPLoss", "maps of TMD, BV/TV and BMD")
 LOSSES.add("nn-bmd", "sinograd.morphometry.losses:NNBMDLoss", "voxels and maps of BMD and standard deviation")

@@ -29,6 +29,9 @@ OPTIONS = {
     ),
     "resume": Option(bool, "Continue the run in the folder, to the same result.", panel=OUTPUT_GROUP),
     "force": Option(bool, "Replace the run in the folder.", panel=OUTPUT_GROUP),
+    "allow_import": Option(
+        bool, "Import and run code that the file names (`name: own`); without it, such a file is an error."
+    ),
 }
 
 
@@ -38,6 +41,7 @@ def train(
     output: Path | None = None,
     resume: bool = False,
     force: bool = False,
+    allow_import: bool = False,
     quiet: bool = False,
     json: bool = False,
 ) -> None:
@@ -46,11 +50,12 @@ def train(
     from sinograd.training import train as run
     from sinograd.training.distributed import first_process
 
-    if output is None and load_config(config).output is None:
+    if output is None and load_config(config, allow_import=allow_import).output is None:
         raise InputError(f"{config}: output: missing, expected the folder of the run (or `output=FOLDER`)")
     with opened_report(None if quiet or json else "bar") as report:
         bars = _Bars(report)
-        result = run(config, output=output, resume=resume, force=force, progress=bars.step, reading=bars.reading)
+        options: dict[str, Any] = {"output": output, "resume": resume, "force": force, "allow_import": allow_import}
+        result = run(config, **options, progress=bars.step, reading=bars.reading)
     if json and first_process():
         from sinograd.cli.records import print_record
 

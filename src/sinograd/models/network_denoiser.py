@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import sys
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -46,8 +48,11 @@ class NetworkDenoiser(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many slices away those are that a slice depends on."""
-        return self.network.reach[0] if self.ndim == 3 else 0  # pyright: ignore
+        """How many slices away those are that a slice depends on; of networks that do not say, any number."""
+        if self.ndim == 2:
+            return 0
+        reach: Any = getattr(self.network, "reach", None)
+        return sys.maxsize if reach is None else int(reach[0])
 
     def forward(self, volume: Tensor) -> Tensor:
         """The denoised volume [..., (Z,) Y, X], of the same type; of networks that shrink, in training a smaller one.
@@ -73,9 +78,9 @@ class NetworkDenoiser(nn.Module):
         """[B, 1, Z, Y, X], in parts along z with the slices that they depend on."""
         if self.training and getattr(self.network, "shrinks", False):
             return self._denoised(volumes)
-        slices, reach = volumes.shape[2], self.reach
+        slices, reach = volumes.shape[2], min(self.reach, volumes.shape[2])
         result = torch.empty_like(volumes)
-        step = max(1, _VOXELS // math.prod(volumes.shape[-2:]))
+        step = slices if reach == slices else max(1, _VOXELS // math.prod(volumes.shape[-2:]))
         for one, out in zip(volumes.split(1), result.split(1), strict=True):
             for start in range(0, slices, step):
                 first, stop = max(0, start - reach), min(start + step, slices)
@@ -93,7 +98,7 @@ class NetworkDenoiser(nn.Module):
             expected = "slices [..., Y, X]" if self.ndim == 2 else "volumes [..., Z, Y, X]"
             raise InputError(f"volume: expected {expected}, got {list(volume.shape)}")
         weights = next(self.network.parameters(), None)
-        if weights is not None and volume.dtype != weights.dtype:
+        if weights is not None and weights.is_floating_point() and volume.dtype != weights.dtype:
             raise InputTypeError(f"volume: expected {weights.dtype} as the network's weights have, got {volume.dtype}")
 
     def extra_repr(self) -> str:

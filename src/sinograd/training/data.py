@@ -125,7 +125,8 @@ class TrainingData:
         if config.data is not None and config.data.patches is not None:
             size = config.data.patches.size
             patch = (size, size) if isinstance(size, int) else size
-            kept = tuple(n - lost for n, lost in zip(patch, config.model.lost, strict=True))
+            lost = config.model.lost or (0,) * len(patch)
+            kept = tuple(n - less for n, less in zip(patch, lost, strict=True))
             shapes |= {item.name: kept for item in self.training}
         trained = {item.name for item in self.training}
         for name, shape in shapes.items():
@@ -149,6 +150,8 @@ class TrainingData:
         if isinstance(item, Stack) and config.model.single_precision:
             _check_single(item, config.model.name)
         ndim = item.geometry.ndim if isinstance(item, ScanStack) else item.input.ndim
+        if needed is None:
+            return
         if ndim < needed or (isinstance(item, ScanStack) and ndim != needed):
             raise ConfigError(f"model.dimensions: {needed} does not fit {item.name}, which has {ndim} dimensions")
 

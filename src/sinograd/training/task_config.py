@@ -71,7 +71,8 @@ class TaskConfig:
         try:
             self.measure  # noqa: B018
         except ConfigError as error:
-            raise ConfigError(f"task.{error}") from error
+            where = "task." if str(error).startswith("loss") else "task.loss."
+            raise ConfigError(f"{where}{error}") from error
         except (InputError, InputTypeError) as error:
             raise ConfigError(f"task.loss.{error}") from error
         except MissingFileError as error:
