@@ -380,7 +380,9 @@ def test_patches_for_a_loader_of_ones_own() -> None:
         assert all(torch.equal(a, b) for a, b in zip(first, again, strict=True))
         assert not torch.equal(first[0], other[0]) and not torch.equal(first[0], first[1])
         assert not torch.equal(draw(workers, None)[0], draw(workers, None)[0])
-    one, target = next(iter(patches))
+    drawing = iter(patches)
+    one, target = next(drawing)
+    assert torch.is_grad_enabled()
     places = [
         (volume, z, y, x)
         for volume, (_, clean) in enumerate(pairs())

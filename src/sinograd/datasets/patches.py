@@ -101,10 +101,11 @@ class Patches(IterableDataset[tuple[Tensor, Tensor]]):
         worker = torch.utils.data.get_worker_info()
         seed = int(torch.randint(1 << 62, ())) if worker is None else worker.seed
         generator = torch.Generator().manual_seed(seed)
-        with torch.no_grad():
-            while True:
-                for one, other in self._place(generator):
-                    yield one[None].clone(), other[None].clone()
+        while True:
+            with torch.no_grad():  # not around `yield`, where it would hold in the loop, too
+                drawn = self._place(generator)
+            for one, other in drawn:
+                yield one[None].clone(), other[None].clone()
 
     def _place(self, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
         """Inputs and targets at one place, of `per_place` realisations."""
