@@ -52,6 +52,13 @@ class OneOf:
 
 
 @dataclass(frozen=True)
+class Usual:
+    """Of a union of dataclasses that are told apart by `name`: the one that is meant where there is none."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Choice:
     """One of several things by its `name`, in a mapping whose other keys are the options of that thing.
 
@@ -116,6 +123,8 @@ def _read(kind: Any, data: object, where: str) -> Any:
         for item in more:
             if isinstance(item, Choice):
                 return _read_choice(item, data, where)
+            if isinstance(item, Usual) and isinstance(data, Mapping) and "name" not in data:
+                data = {"name": item.name, **data}
         checks += [item for item in more if isinstance(item, Check | OneOf)]
     value = _read_bare(kind, data, where)
     for check in checks:

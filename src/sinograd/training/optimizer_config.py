@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import torch
 
-from sinograd.config.schema import NOT_NEGATIVE, Check
+from sinograd.config.schema import NOT_NEGATIVE, Check, Usual
 from sinograd.errors import ConfigError, InputError
 from sinograd.training.model_config import Count, Positive
 from sinograd.training.task_config import LATER
@@ -111,4 +111,4 @@ class OwnOptimizer:
         return self.optimizer
 
 
-OptimizerConfig = Adam | Sgd | OwnOptimizer
+OptimizerConfig = Annotated[Adam | Sgd | OwnOptimizer, Usual("adam")]
