@@ -20,6 +20,7 @@ MOST = 100
 
 Contents = dict[str, str]
 OLD = {"a.npy": "old", "a.yaml": "old", "gone.csv": "old", "mine.txt": "mine"}
+OLD_APART = {"a/scan.h5": "old", "b/t.npy": "old", "b/t.yaml": "old", "c/v.zarr/1": "old"}
 OLD_STACK = {"stack/1.tif": "old", "stack/3.tif": "old"}
 
 
@@ -48,7 +49,7 @@ def contents(folder: Path) -> Contents:
 
 def shown(folder: Path) -> Contents:
     """The contents without unfinished files."""
-    return {name: text for name, text in contents(folder).items() if not name.startswith(".sinograd-")}
+    return {name: text for name, text in contents(folder).items() if ".sinograd-" not in name}
 
 
 def several(folder: Path) -> None:
@@ -70,6 +71,24 @@ def whole(folder: Path) -> None:
     replace_folder(made, folder / "stack")
 
 
+def apart(folder: Path) -> None:
+    """Replace a file, two files and a folder in three folders together."""
+    from sinograd.files.commit import Made, replace_all
+    from sinograd.files.temporary import temporary_path
+
+    file = temporary_path(folder / "a" / "scan.h5")
+    file.write_text("new")
+    files = fill(temporary_path(folder / "b" / "x"), {"t.npy": "new", "t.yaml": "new"})
+    stack = fill(temporary_path(folder / "c" / "v.zarr"), {"1": "new", "2": "new"})
+    names = {name: f"{files.name}/{name}" for name in ("t.npy", "t.yaml")}
+    outputs = [
+        Made(folder / "a", {"scan.h5": file.name}),
+        Made(folder / "b", names),
+        Made(folder / "c", {"v.zarr": stack.name}),
+    ]
+    replace_all(outputs)
+
+
 def _run(work: Callable[[], object], point: int) -> None:
     left = point
 
@@ -88,17 +107,22 @@ def _run(work: Callable[[], object], point: int) -> None:
         os._exit(1)
 
 
-def _each_point(base: Path, old: Contents, work: Callable[[Path], None]) -> list[Any]:
-    """For each point: whether it died there, what a reader sees then, and what is left when the next writer cleaned."""
+def _each_point(base: Path, old: Contents, work: Callable[[Path], None], order: tuple[str, ...] = (".",)) -> list[Any]:
+    """For each point: whether it died there, what a reader sees then, and what is left when the next writer cleaned.
+
+    order: in which the folders are looked at.
+    """
     from sinograd.files.commit import settle
 
     found: list[Any] = []
     while len(found) < MOST and (not found or found[-1][0]):
         folder = fill(base / str(len(found)), old)
         died = dies_at(lambda folder=folder: work(folder), len(found) + 1)
-        settle(folder)
+        for name in order:
+            settle(folder / name)
         seen = shown(folder)
-        settle(folder, clean=True)
+        for name in order:
+            settle(folder / name, clean=True)
         found.append((died, seen, contents(folder)))
     return found
 
@@ -140,6 +164,9 @@ def main(base: Path) -> dict[str, Any]:
         exchange._system_call = system  # pyright: ignore[reportAttributeAccessIssue]
         results[f"files, {name}"] = _each_point(base / name / "files", OLD, several)
         results[f"folder, {name}"] = _each_point(base / name / "folder", OLD_STACK, whole)
+    exchange._system_call = call
+    for order in ("abc", "cba", "bca"):
+        results[f"apart, {order}"] = _each_point(base / order, OLD_APART, apart, tuple(order))
     return results | {"twice": _twice(base / "twice")}
 
 

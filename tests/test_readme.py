@@ -68,7 +68,7 @@ def test_links_lead_somewhere(project_root: Path) -> None:
 
 
 def test_the_number_of_scan_formats(readme: str) -> None:
-    names = ("Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve")
+    names = ("Seven", "Eight", "Nine", "Ten", "Eleven", "Twelve", "Thirteen")
     assert f"{names[len(SCAN_FORMATS) - 7]} scan formats" in readme
 
 

@@ -10,6 +10,7 @@
 #include <stdexcept>
 
 #include "bilateral.h"
+#include "cone_parallel.h"
 #include "instruction_set.h"
 #include "operators.h"
 
@@ -123,9 +124,39 @@ void bind_bilateral(nb::module_& m) {
       "shape"_a, "window"_a, "sigmas"_a);
 }
 
+// Shapes are z, y, x; of projections half turns, views, rows, distances. `lattice`: nearest distance and spacing.
+template <class T>
+void bind_cone_parallel(nb::module_& m, const std::string& name, bool volume_first,
+                        void (*op)(const T*, T*, const ConeParallelViews&, const Grid&, Interruption)) {
+  m.def(
+      name.c_str(),
+      [=](Input<T> input, Output<T> output, Input<double> directions, Input<double> rays, Input<double> window,
+          std::array<int64_t, 4> projections, std::array<double, 2> lattice, std::array<int64_t, 3> shape,
+          std::array<double, 3> spacing, std::array<double, 3> centre) {
+        const Grid grid{{shape[0], spacing[0], centre[0]}, {shape[1], spacing[1], centre[1]}, {shape[2], spacing[2], centre[2]}};
+        const size_t voxels = size_t(shape[0] * shape[1] * shape[2]), views = size_t(projections[0] * projections[1]);
+        const size_t pixels = views * size_t(projections[2] * projections[3]);
+        if (directions.size() != views * 2) throw std::invalid_argument("directions: wrong number of elements");
+        if (rays.size() != views * size_t(projections[3]) * kRayDoubles) throw std::invalid_argument("rays: wrong number of elements");
+        if (window.size() != size_t(projections[2])) throw std::invalid_argument("window: wrong number of elements");
+        if (input.size() != (volume_first ? voxels : pixels)) throw std::invalid_argument("input: wrong number of elements");
+        if (output.size() != (volume_first ? pixels : voxels)) throw std::invalid_argument("output: wrong number of elements");
+        if (projections[3] < 2) throw std::invalid_argument("rays: fewer than two distances");
+        if (voxels == 0 || pixels == 0) return;
+        const ConeParallelViews all{directions.data(), rays.data(), window.data(), projections[0], projections[1],
+                                    projections[2], projections[3], lattice[0], lattice[1]};
+        nb::gil_scoped_release unlock;
+        op(input.data(), output.data(), all, grid, raise_interrupts);
+      },
+      "input"_a.noconvert(), "output"_a.noconvert(), "directions"_a.noconvert(), "rays"_a.noconvert(),
+      "window"_a.noconvert(), "projections"_a, "lattice"_a, "shape"_a, "spacing"_a, "centre"_a);
+}
+
 template <class T>
 void bind_all(nb::module_& m) {
   bind_bilateral<T>(m);
+  bind_cone_parallel<T>(m, "cone_parallel_backproject", false, cone_parallel_backproject<T>);
+  bind_cone_parallel<T>(m, "cone_parallel_backproject_adjoint", true, cone_parallel_backproject_adjoint<T>);
   bind_pairs<T>(m, "axial", axial_operators<T>);
   bind_pairs<T>(m, "general", general_operators<T>);
   bind_pairs<T>(m, "planar", planar_operators<T>);

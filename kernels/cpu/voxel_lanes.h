@@ -157,6 +157,7 @@ inline void read_group(const Groups& groups, int64_t g, const LinedView& lined, 
                                          lined.count, along, across);
   Lanes::Float weight = Lanes::all(groups.weight[g]);
   if constexpr (weighting == Weighting::fdk) weight = Lanes::multiply(weight, Lanes::multiply(nearer, nearer));
+  if constexpr (weighting == Weighting::ratio) weight = Lanes::multiply(weight, nearer);
   Lanes::store(voxels, Lanes::multiply_add(value, weight, Lanes::load(voxels)));
 }
 

@@ -22,7 +22,8 @@
 
 namespace sinograd {
 
-enum class Weighting : int { none = 0, fan = 1, fdk = 2 };
+// fan and fdk are squares of ratios; ratio is fdk's own, not squared.
+enum class Weighting : int { none = 0, fan = 1, fdk = 2, ratio = 3 };
 
 constexpr int kViewDoubles = 16;
 
@@ -53,6 +54,7 @@ struct FlatView {
   template <Weighting weighting>
   double weight(double x, double y, double inverse_depth) const {
     if constexpr (weighting == Weighting::fdk) return (m[11] * inverse_depth) * (m[11] * inverse_depth);
+    if constexpr (weighting == Weighting::ratio) return m[11] * inverse_depth;
     if constexpr (weighting == Weighting::fan) {
       const double dx = x - m[12], dy = y - m[13];
       return m[15] * m[15] / (dx * dx + dy * dy);
@@ -103,6 +105,7 @@ struct CurvedView {
     image.middle = (c[2] + t * (z.centre - c[2]) - c[10]) / c[11] + c[12];
     image.step = t * z.spacing / c[11];
     image.weight = weighting == Weighting::none ? 1.0 : c[15] * c[15] / squared;
+    if constexpr (weighting == Weighting::ratio) image.weight = std::sqrt(image.weight);
     return image;
   }
 };
@@ -135,7 +138,8 @@ struct CylinderView {
   template <Weighting weighting>
   double voxel_weight(double x, double y, double) const {
     const double dx = x - c[0], dy = y - c[1];
-    return weighting == Weighting::none ? 1.0 : (c[0] * c[0] + c[1] * c[1]) / (dx * dx + dy * dy);
+    const double square = weighting == Weighting::none ? 1.0 : (c[0] * c[0] + c[1] * c[1]) / (dx * dx + dy * dy);
+    return weighting == Weighting::ratio ? std::sqrt(square) : square;
   }
 
   template <Weighting weighting>
@@ -164,7 +168,9 @@ struct StackedView {
 // Calls f with the weighting as a compile-time constant: f(std::integral_constant<Weighting, ...>).
 template <class F>
 inline void with_weighting(Weighting weighting, F&& f) {
-  if (weighting == Weighting::fdk)
+  if (weighting == Weighting::ratio)
+    f(std::integral_constant<Weighting, Weighting::ratio>());
+  else if (weighting == Weighting::fdk)
     f(std::integral_constant<Weighting, Weighting::fdk>());
   else if (weighting == Weighting::fan)
     f(std::integral_constant<Weighting, Weighting::fan>());

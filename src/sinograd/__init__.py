@@ -50,6 +50,7 @@ if TYPE_CHECKING:
         FDK,
         BilateralFilter2d,
         BilateralFilter3d,
+        HelicalFBP,
         JointBilateralFilter2d,
         JointBilateralFilter3d,
         bilateral_parameter_groups,
@@ -84,11 +85,14 @@ if TYPE_CHECKING:
         Preparation,
         find_center,
         prepare,
+        rebin,
     )
     from sinograd.recon import (
         coverage,
         fbp,
         fdk,
+        helical_fbp,
+        katsevich,
     )
     from sinograd.training import train
     from sinograd.view import (
@@ -124,6 +128,7 @@ __all__ = [
     "FlatDetector",
     "Geometry",
     "Grid",
+    "HelicalFBP",
     "JointBilateralFilter2d",
     "JointBilateralFilter3d",
     "LinearOperator",
@@ -151,12 +156,15 @@ __all__ = [
     "fdk",
     "find_center",
     "full_scan",
+    "helical_fbp",
+    "katsevich",
     "load_geometry",
     "load_model",
     "low_dose",
     "prepare",
     "read",
     "read_volume",
+    "rebin",
     "reconstruct",
     "save_center_picture",
     "save_geometry",

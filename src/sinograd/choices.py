@@ -44,6 +44,20 @@ ALGORITHMS.add(
     beams=("FanBeam", "ParallelBeam"),
 )
 ALGORITHMS.add(
+    "helical-fbp",
+    "sinograd.recon.analytic.helical.helical_fbp:helical_fbp",
+    "weighted filtered backprojection of helical scans",
+    iterative=False,
+    beams=("ConeBeam",),
+)
+ALGORITHMS.add(
+    "katsevich",
+    "sinograd.recon.analytic.helical.katsevich:katsevich",
+    "exact reconstruction of helical scans",
+    iterative=False,
+    beams=("ConeBeam",),
+)
+ALGORITHMS.add(
     "sirt",
     "sinograd.recon.iterative.sirt:sirt",
     "simultaneous updates from all rays",
@@ -140,6 +154,8 @@ NETWORKS.add("dncnn", "sinograd.networks.dncnn:DnCNN", "plain network that predi
 NETWORKS.add("resnet", "sinograd.networks.resnet:ResNet", "residual blocks that predict the noise", learning_rate=1e-4)
 NETWORKS.add("wgan-vgg", "sinograd.networks.wgan_vgg:WGANVGG", "generator of WGAN-VGG", learning_rate=7.1e-5)
 NETWORKS.add("dugan", "sinograd.networks.dugan:DUGAN", "generator of DU-GAN", learning_rate=1.81e-4)
+NETWORKS.add("jbfnet", "sinograd.networks.jbfnet:JBFNet", "joint bilateral filters of 15 slices", learning_rate=1e-4)
+NETWORKS.add("structkpn", "sinograd.networks.struct_kpn:StructKPN", "a kernel for each pixel", learning_rate=1e-4)
 NETWORKS.add("nn-sp", "sinograd.networks.nn_sp:NNSP", "3-D network of paper 001 for bone", learning_rate=3.162e-4)
 
 # Models that are no networks, as training configurations describe them: `training.model_config.ModelConfig`s.

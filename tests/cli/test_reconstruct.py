@@ -325,7 +325,7 @@ def test_geometries_without_fdk_name_the_file(sinograd: Any, tmp_path: Path) -> 
         pitch=5,
     )
     sg.write_scan(sg.Scan(torch.zeros(12, 4, 6), helix), tmp_path / "helix.h5")
-    result = sinograd("reconstruct", tmp_path / "helix.h5", "-o", tmp_path / "out.h5")
+    result = sinograd("reconstruct", tmp_path / "helix.h5", "-o", tmp_path / "out.h5", "--algorithm", "fdk")
     assert result.exit_code == 2
     line = one_line(result.stderr)
     assert line.startswith(f"sinograd: error: {tmp_path / 'helix.h5'}: FDK is defined for")

@@ -8,11 +8,13 @@ import signal
 from pathlib import Path
 from typing import Any
 
+import h5py
+import numpy as np
 import pytest
 import torch
 import yaml
 
-from sinograd.io import read_volume
+from sinograd.io import read, read_volume, write_volume
 
 BLOCKS = "sinograd.recon.analytic.filtered_backprojection"
 
@@ -61,6 +63,43 @@ def test_an_interrupted_run_goes_on(
     assert {path.name for path in tmp_path.iterdir()} == {"scan.h5", "out.h5"}
     assert sinograd(*run[:3], tmp_path / "once.h5", *run[4:]).exit_code == 0
     torch.testing.assert_close(volume_of(tmp_path / "out.h5"), volume_of(tmp_path / "once.h5"), rtol=0, atol=0)
+
+
+def test_a_run_of_other_data_is_not_resumed(
+    sinograd: Any, scan_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another scan of the same name, size and time; the same scan that was only copied; a flat field that changed."""
+    run = ("reconstruct", scan_file, "-o", tmp_path / "out.h5")
+    with monkeypatch.context() as patched:
+        interrupt_after(patched, 8)
+        assert sinograd(*run).exit_code == 130
+    status, content = scan_file.stat(), scan_file.read_bytes()
+    with h5py.File(scan_file, "r+") as file:
+        values = np.asarray(file["projections"])
+        values[20, 3, 3] += 0.5
+        file["projections"][...] = values  # pyright: ignore[reportIndexIssue]
+    os.utime(scan_file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert scan_file.stat().st_size == status.st_size
+    other = sinograd(*run, "--resume")
+    assert other.exit_code == 2 and "(different: projections); start without --resume" in other.stderr
+    assert other.stderr.count("\n") == 1 and (tmp_path / "out.h5.partial.h5").exists()
+    wrong = sinograd(*run, "--resume", "--cutoff", "0.5")
+    assert wrong.exit_code == 2 and "(different: projections, options)" in wrong.stderr
+    scan_file.unlink()
+    scan_file.write_bytes(content)
+    assert sinograd(*run, "--resume").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "record", [{}, {"key": "0" * 64, "done": 8}, {"work": [1], "done": 8}, {"work": {}, "done": "x"}]
+)
+def test_a_file_that_is_no_state_of_a_run(
+    sinograd: Any, scan_file: Path, tmp_path: Path, record: dict[str, Any]
+) -> None:
+    grid = read(scan_file).geometry.default_grid()
+    write_volume(torch.zeros(grid.shape), tmp_path / "out.h5.partial.h5", grid, unit="1/mm", provenance=record)
+    result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5", "--resume")
+    assert result.exit_code == 2 and "was made from another scan" in result.stderr and result.stderr.count("\n") == 1
 
 
 def test_nothing_to_resume(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
@@ -128,7 +167,7 @@ def test_configurations_from_other_files(sinograd: Any, scan_file: Path, tmp_pat
 def test_a_dry_run_writes_nothing(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
     result = sinograd("reconstruct", scan_file, "-o", tmp_path / "out.h5", "--dry-run", "--binning", 2)
     assert result.exit_code == 0, result.output
-    for text in ("cone beam", "coverage", "8 x 16 x 16 voxels of 0.5 mm", "binning 2", "memory", "about", "seconds"):
+    for text in ("cone beam", "coverage", "8 x 16 x 16 voxels of 500 um", "binning 2", "memory", "about", "seconds"):
         assert text in result.stdout
     assert [path.name for path in tmp_path.iterdir()] == ["scan.h5"]
     (tmp_path / "out.h5").write_bytes(b"precious")

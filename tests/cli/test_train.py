@@ -71,7 +71,7 @@ def test_train_then_denoise(sinograd: Any, volumes: Path) -> None:
     assert grid.equals(GRID)
     assert provenance["command"] == "sinograd denoise" and provenance["model"]["name"] == "bilateral"
     assert (volumes / "out.png").stat().st_size > 10_000
-    assert "8 x 16 x 16 voxels of 0.5 mm" in result.stdout
+    assert "8 x 16 x 16 voxels of 500 um" in result.stdout
 
 
 def test_a_region_and_another_folder(sinograd: Any, volumes: Path) -> None:

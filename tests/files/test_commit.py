@@ -16,13 +16,15 @@ from typing import Any
 import pytest
 
 import dying
-from dying import OLD, OLD_STACK, contents, dies_at, fill, several, shown
-from sinograd.files.commit import locked, settle
+from dying import OLD, OLD_APART, OLD_STACK, contents, dies_at, fill, several, shown
+from sinograd.files.commit import settle
+from sinograd.files.folders import locked
 from sinograd.files.temporary import temporary_path
 
 pytestmark = pytest.mark.filterwarnings("ignore:This process .* is multi-threaded:DeprecationWarning")
 
 NEW = {"a.npy": "new", "a.yaml": "new", "made.csv": "new", "mine.txt": "mine"}
+NEW_APART = {"a/scan.h5": "new", "b/t.npy": "new", "b/t.yaml": "new", "c/v.zarr/1": "new", "c/v.zarr/2": "new"}
 NEW_STACK = {"stack/1.tif": "new", "stack/2.tif": "new"}
 
 
@@ -46,6 +48,32 @@ def test_a_process_that_dies_before_any_operation(
     assert not done[0] and done[-1] and done == sorted(done), "once new, it stays new"
     died = [entry[0] for entry in found]
     assert died == [True] * (len(found) - 1) + [False] and len(found) > 5
+
+
+@pytest.mark.parametrize("order", ["abc", "cba", "bca"])
+def test_outputs_in_several_folders(deaths: dict[str, Any], order: str) -> None:
+    found = deaths[f"apart, {order}"]
+    for point, (_, seen, left) in enumerate(found, 1):
+        assert seen in (OLD_APART, NEW_APART) and left == seen, point
+    done = [seen == NEW_APART for _, seen, _ in found]
+    assert not done[0] and done[-1] and done == sorted(done)
+    assert [entry[0] for entry in found] == [True] * (len(found) - 1) + [False] and len(found) > 10
+
+
+def test_a_failure_in_one_folder_undoes_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    rename = os.rename
+
+    def failing(source: str, target: str) -> None:
+        if str(target).endswith("v.zarr") and ".old" not in str(target):
+            monkeypatch.setattr(os, "rename", rename)
+            raise PermissionError(1, "Operation not permitted", str(target))
+        rename(source, target)
+
+    folder = fill(tmp_path, OLD_APART)
+    monkeypatch.setattr(os, "rename", failing)
+    with pytest.raises(PermissionError):
+        dying.apart(folder)
+    assert shown(folder) == OLD_APART
 
 
 def test_who_finishes_may_die_too(deaths: dict[str, Any]) -> None:
@@ -86,6 +114,9 @@ def test_a_move_that_fails_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyP
         {"moves": [], "removed": ["../x"]},
         {"moves": "a", "removed": []},
         {"moves": [["a.npy"]], "removed": []},
+        {"moves": [], "removed": [], "others": ["../outside"]},
+        {"moves": [["a.npy", "b.npy"]], "removed": [], "first": "../outside"},
+        {"moves": [["a.npy", "b.npy"]], "removed": [], "others": [1]},
         [],
         {},
         None,

@@ -49,6 +49,8 @@ class Bench:
             assert content in (old, new), f"{output} is neither the old nor the new one: {content}, {old}, {new}"
         if code == 0:
             assert found == self.contents["new"]
+        if job.together:
+            assert found in (self.contents["old"], self.contents["new"]), f"some of each: {found}"
         again, _, words = run_child(job.new, work)
         assert again == 0, words
         assert self._contents(job, work) == self.contents["new"]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import json
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,12 +30,16 @@ seed: {steps}
 
 @dataclass(frozen=True)
 class Job:
-    """A command line, that of the old output, and the outputs with what makes out their content."""
+    """A command line, that of the old output, and the outputs with what makes out their content.
+
+    together: an interrupt leaves all of the old outputs or all of the new ones.
+    """
 
     name: str
     new: tuple[str, ...]
     old: tuple[str, ...]
     outputs: dict[str, Callable[[Path], Any]]
+    together: bool = False
 
 
 def make_inputs(folder: Path) -> None:
@@ -52,6 +58,9 @@ def make_inputs(folder: Path) -> None:
     sg.write_volume(Volume(values, Grid((4, 12, 12), 1.0), "1/mm"), folder / "volume.h5")
     sg.write_volume(Volume(values + 0.1, Grid((4, 12, 12), 0.25), "1/mm"), folder / "other.h5")
     sg.write_volume(Volume(values * 0.9, Grid((4, 12, 12), 1.0), "1/mm"), folder / "scaled.h5")
+    blocks = torch.rand(6, 6, 6, generator=torch.Generator().manual_seed(1)) > 0.5
+    density = blocks.repeat_interleave(2, 0).repeat_interleave(2, 1).repeat_interleave(2, 2) * 1000.0
+    sg.write_volume(Volume(density, Grid((12, 12, 12), 0.5), "mg/cm3"), folder / "density.h5")
     for steps in (1, 2):
         (folder / f"train{steps}.yaml").write_text(CONFIG.format(steps=steps), encoding="utf-8")
     for name, sigma in (("model", 0.5), ("model2", 2.0)):
@@ -59,6 +68,8 @@ def make_inputs(folder: Path) -> None:
         save_model(torch.nn.Sequential(layer), folder / f"{name}.yaml")
         layer = sg.BilateralFilter2d([sigma, sigma], 0.05, input_scale=4096.0)
         save_model(torch.nn.Sequential(layer), folder / f"{name}-hu.yaml")
+    for name in ("out", "stack"):
+        (folder / name).mkdir()
     write_slices(folder / "dicom", np.random.default_rng(0).uniform(-200, 200, (3, 12, 12)))
 
 
@@ -79,12 +90,12 @@ def scan(path: Path) -> Any:
 
 
 def picture(path: Path) -> Any:
-    """A whole PNG or page."""
+    """A whole PNG or page, and which one, but for the time in it."""
     if not path.exists():
         return None
     content = path.read_bytes().rstrip()
     assert content.endswith(b"IEND\xaeB`\x82") or content.endswith(b"</html>"), path
-    return "whole"
+    return hashlib.blake2b(re.sub(rb"\d{4}-\d\d-\d\d[T ][\d:.+]*", b"", content), digest_size=8).hexdigest()
 
 
 def results(path: Path) -> Any:
@@ -102,6 +113,46 @@ def results(path: Path) -> Any:
     }
     assert len(about) == 1, f"mixed: {about}"
     return about.pop()
+
+
+def bone(path: Path) -> Any:
+    """Which threshold all files of bone measures are about; the maps are whole."""
+    from sinograd.files.commit import settle
+
+    if not path.exists():
+        return None
+    settle(path)
+    names = ("bone.csv", "bone.json", "report.html", "thickness.h5", "separation.h5", "bmd.h5", "bvtv.h5")
+    assert {entry.name for entry in path.iterdir() if not entry.name.startswith(".")} == {*names, "tmd.h5", "sd.h5"}
+    about = {_threshold(json.loads((path / "bone.json").read_text(encoding="utf-8")))}
+    about |= {_threshold(sg.read_volume(entry).provenance) for entry in path.glob("*.h5")}
+    assert len(about) == 1, f"mixed: {about}"
+    picture(path / "report.html")
+    return about.pop(), (path / "bone.csv").read_text(encoding="utf-8")
+
+
+def _threshold(record: Any) -> float:
+    return float(
+        record["options"]["threshold"] if "options" in record else record["provenance"]["options"]["threshold"]
+    )
+
+
+def demo(path: Path) -> Any:
+    """Which seed all files of a demo are about."""
+    from sinograd.files.commit import settle
+
+    if not path.exists():
+        return None
+    settle(path)
+    names = {entry.name for entry in path.iterdir() if not entry.name.startswith(".")}
+    assert names == {"scan.h5", "truth.h5", "volume.h5", "slices.png"}, names
+    made = sg.read(path / "scan.h5").validate()
+    volumes = [sg.read_volume(path / name) for name in ("truth.h5", "volume.h5")]
+    seeds = {int(made.provenance["options"]["seed"]), int(volumes[0].provenance["options"]["seed"])}
+    seeds |= {int(volumes[1].provenance["scan"]["provenance"]["options"]["seed"])}
+    assert len(seeds) == 1, f"mixed: {seeds}"
+    picture(path / "slices.png")
+    return seeds.pop()
 
 
 def run(path: Path) -> Any:
@@ -129,8 +180,8 @@ def _convert(name: str, source: str, old: str, output: str, check: Callable[[Pat
     return Job(name, line, ("convert", old, *line[2:]), {output: check})
 
 
-def _pair(name: str, new: str, old: str, outputs: dict[str, Callable[[Path], Any]]) -> Job:
-    return Job(name, tuple(new.split()), tuple(old.split()), outputs)
+def _pair(name: str, new: str, old: str, outputs: dict[str, Callable[[Path], Any]], together: bool = False) -> Job:
+    return Job(name, tuple(new.split()), tuple(old.split()), outputs, together)
 
 
 JOBS = [
@@ -146,6 +197,7 @@ JOBS = [
         "reconstruct scan.h5 -o r.npy --preview p.png --page p.html -q --force",
         "reconstruct scan2.h5 -o r.npy --preview p.png --page p.html -q --force",
         {"r.npy": volume, "p.png": picture, "p.html": picture},
+        together=True,
     ),
     _pair(
         "reconstruct with iterations",
@@ -158,12 +210,21 @@ JOBS = [
         "simulate ball -o s.h5 --truth t.npy --views 4 --detector 6,8 --shape 4,6,6 -q --force",
         "simulate ball -o s.h5 --truth t.npy --views 5 --detector 6,8 --shape 4,8,8 -q --force",
         {"s.h5": scan, "t.npy": volume},
+        together=True,
+    ),
+    _pair(
+        "simulate to two folders",
+        "simulate ball -o stack/s.h5 --truth out/t.npy --views 4 --detector 6,8 --shape 4,6,6 -q --force",
+        "simulate ball -o stack/s.h5 --truth out/t.npy --views 5 --detector 6,8 --shape 4,8,8 -q --force",
+        {"stack/s.h5": scan, "out/t.npy": volume},
+        together=True,
     ),
     _pair(
         "denoise a volume",
         "denoise volume.h5 -m model.yaml -o d.zarr --preview d.png -q --force",
         "denoise volume.h5 -m model2.yaml -o d.zarr --preview d.png -q --force",
         {"d.zarr": volume, "d.png": picture},
+        together=True,
     ),
     _pair(
         "denoise DICOM",
@@ -178,6 +239,18 @@ JOBS = [
         "evaluate volume.h5 --target scaled.h5 --unit 1/mm --protocol full-range --data-range 1 -m median -o e -q "
         "--force",
         {"e": results},
+    ),
+    _pair(
+        "bone",
+        "bone density.h5 -o b --threshold 500 --diameter 2 -q --force",
+        "bone density.h5 -o b --threshold 400 --diameter 2 -q --force",
+        {"b": bone},
+    ),
+    _pair(
+        "demo",
+        "demo -o demo --size tiny --photons 1e4 --seed 1 --force",
+        "demo -o demo --size tiny --photons 1e4 --seed 2 --force",
+        {"demo": demo},
     ),
     _pair("train", "train train2.yaml -o run -q --force", "train train1.yaml -o run -q --force", {"run": run}),
     _pair("info", "info scan.h5 --picture i.png --force", "info scan2.h5 --picture i.png --force", {"i.png": picture}),

@@ -26,6 +26,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     [
         ("convert a scan to .npy", {"INT": (0.3,), "KILL": (0.72, 0.8, 0.9)}),
         ("convert a volume to v.npy", {"TERM": (0.5,), "KILL": (0.75, 0.85)}),
+        ("simulate to two folders", {"TERM": (0.9,), "KILL": (0.6, 0.7, 0.8, 0.85, 0.9)}),
         ("convert a volume to slices", {"INT": (0.6,), "TERM": (0.9,), "KILL": (0.97,)}),
     ],
 )

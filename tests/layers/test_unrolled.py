@@ -171,3 +171,21 @@ def test_bad_input(arguments: Any, options: Any, error: type[Exception], message
 
     with pytest.raises(ValueError, match="Nameless to tell its domain_shape"):
         Unrolled(Nameless(), nn.Identity(), 2)
+
+
+@pytest.mark.parametrize("fit", ["gradient", "solve"])
+def test_torch_func(fit: str) -> None:
+    """Against finite differences, recomputed or not, in projections and parameters."""
+    network = Unrolled(OPERATOR, Smooth(), 2, fit=fit, inner_iterations=30).double()
+    generator = torch.Generator().manual_seed(0)
+    p, t = (torch.randn(3, 5, dtype=torch.float64, generator=generator) for _ in range(2))
+    expected = (network(p + 1e-6 * t) - network(p - 1e-6 * t)).detach() / 2e-6
+    torch.testing.assert_close(torch.func.jvp(network, (p,), (t,))[1], expected, rtol=1e-6, atol=1e-8)
+    for jacobian in (torch.func.jacrev(network)(p), torch.func.jacfwd(network)(p)):
+        torch.testing.assert_close((jacobian * t).sum((-2, -1)), expected, rtol=1e-6, atol=1e-8)
+    function, values = call(network)
+    gradients = torch.func.grad(lambda *v: function(p, *v).square().sum(), argnums=(0, 1))(*values)
+    wanted = torch.autograd.grad(function(p, *values).square().sum(), values)
+    torch.testing.assert_close(gradients, wanted)
+    several = torch.stack([p, t])
+    torch.testing.assert_close(torch.vmap(network)(several), network(several))

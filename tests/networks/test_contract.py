@@ -15,10 +15,12 @@ from sinograd.testing import NetworkContract
 SMALL: dict[str, dict[str, Any]] = {
     "dncnn": {"layers": 4, "channels": 6},
     "dugan": {"channels": 4, "layers": 3},
+    "jbfnet": {"channels": 3, "blocks": 2},
     "noise2noise-unet": {"features": 4},
     "qae": {"kernel": 3, "channels": 4},
     "red-cnn": {"channels": 5},
     "resnet": {"blocks": 2, "channels": 8},
+    "structkpn": {"kernel": 5, "channels": 6, "blocks": 2},
     "wgan-vgg": {"channels": 6},
 }
 

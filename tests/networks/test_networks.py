@@ -21,11 +21,13 @@ COUNTS = {
     "cnn-10": 24_513,
     "dncnn": 556_096,
     "dugan": 185_569,
+    "jbfnet": 118_697,
     "nn-sp": 45_345,
     "noise2noise-unet": 988_609,
     "qae": 137_658,
     "red-cnn": 1_848_865,
     "resnet": 1_843_329,
+    "structkpn": 1_981_763,
     "wgan-vgg": 56_097,
 }
 
@@ -84,7 +86,7 @@ def test_images_of_any_size(name: str) -> None:
             assert network(torch.rand(shape)).shape == shape
 
 
-@pytest.mark.parametrize("name", IMAGE_NETWORKS)
+@pytest.mark.parametrize("name", FITS)
 def test_it_learns_four_pairs(name: str) -> None:
     rate, betas, at_once, steps = FITS[name]
     network = make(name, **({"blocks": 3, "channels": 32} if name == "resnet" else {}))

@@ -19,7 +19,7 @@ VOLUME, PROJECTIONS = torch.ones(4, 5, 6), torch.ones(7, 5, 6)
 
 
 @pytest.mark.parametrize("block", [1, 2, 3, 7])
-@pytest.mark.parametrize("weighting", ["none", "fan", "fdk"])
+@pytest.mark.parametrize("weighting", ["none", "fan", "fdk", "ratio"])
 def test_blocks_of_views_add_up(weighting: str, block: int) -> None:
     projections = torch.randn(2, 7, 5, 6, dtype=torch.float64)
     volume = torch.randn(2, 4, 5, 6, dtype=torch.float64)

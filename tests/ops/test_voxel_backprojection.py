@@ -70,6 +70,10 @@ class TestFanWeighting(TestFdkWeighting):
     weighting = "fan"
 
 
+class TestRatioWeighting(TestFdkWeighting):
+    weighting = "ratio"
+
+
 def test_nothing_where_no_voxel_is_seen(blind_case: Any) -> None:
     operator = Backprojection(*blind_case)
     assert operator(torch.randn(operator.domain_shape)).abs().max() == 0
@@ -90,7 +94,7 @@ def textbook(projections: Tensor, weighting: str) -> Tensor:
         if weighting == "fan":
             weight = SOD**2 / (s**2 + depth**2)
         else:
-            weight = (SOD / depth) ** 2 if weighting == "fdk" else torch.ones_like(depth)
+            weight = (SOD / depth) ** {"none": 0, "ratio": 1, "fdk": 2}[weighting]
         # detector elements of 1.5 mm by 1.2 mm; grid_sample counts from -1 at the first to 1 at the last
         at = torch.stack([u / 1.2 / ((columns - 1) / 2), v / 1.5 / ((rows - 1) / 2)], dim=-1)
         images = torch.nn.functional.grid_sample(
@@ -100,7 +104,7 @@ def textbook(projections: Tensor, weighting: str) -> Tensor:
     return total
 
 
-@pytest.mark.parametrize("weighting", ["none", "fan", "fdk"])
+@pytest.mark.parametrize("weighting", ["none", "fan", "fdk", "ratio"])
 def test_circular_cone_beam_by_the_book(weighting: str) -> None:
     geometry = ConeBeam.circular(
         source_to_origin=SOD, source_to_detector=SDD, angles=ANGLES, detector=FlatDetector((6, 9), (1.5, 1.2))
@@ -110,9 +114,9 @@ def test_circular_cone_beam_by_the_book(weighting: str) -> None:
     assert distance(actual, textbook(projections, weighting)) <= 1e-10
 
 
-@pytest.mark.parametrize("weighting", ["fan", "fdk"])
+@pytest.mark.parametrize("weighting", ["fan", "fdk", "ratio"])
 def test_curved_detector_weighs_by_the_distance_in_the_plane(weighting: str) -> None:
-    """A detector of ones gives every voxel SOD^2 / L^2, for both names of the weighting."""
+    """A detector of ones gives every voxel SOD^2 / L^2, for both names of the weighting; "ratio" is not squared."""
     geometry = FanBeam.circular(
         source_to_origin=SOD, source_to_detector=SDD, angles=[0.6], detector=CurvedDetector(200, 0.5)
     )
@@ -120,7 +124,7 @@ def test_curved_detector_weighs_by_the_distance_in_the_plane(weighting: str) -> 
     y, x = torch.meshgrid(*grid.axes(), indexing="ij")
     expected = SOD**2 / ((x - SOD * math.sin(0.6)) ** 2 + (y + SOD * math.cos(0.6)) ** 2)
     actual = Backprojection(geometry, grid, weighting=weighting)(torch.ones(1, 200, dtype=torch.float64))
-    assert torch.allclose(actual, expected, rtol=1e-12, atol=0)
+    assert torch.allclose(actual, expected.sqrt() if weighting == "ratio" else expected, rtol=1e-12, atol=0)
 
 
 @pytest.mark.parametrize("along", [0.3, 0.8])

@@ -27,10 +27,10 @@ PROTOCOL = ("iterations", "start", "callback", "progress")
 
 def test_names() -> None:
     assert tuple(ALGORITHMS) == (
-        *("fdk", "fbp", "sirt", "sart", "os-sart", "cgls", "lsqr", "fista-tv"),
+        *("fdk", "fbp", "helical-fbp", "katsevich", "sirt", "sart", "os-sart", "cgls", "lsqr", "fista-tv"),
         *("chambolle-pock", "gradient-descent"),
     )
-    assert iterative_algorithms() == tuple(ALGORITHMS)[2:]
+    assert iterative_algorithms() == tuple(ALGORITHMS)[4:]
     assert all(entry.help and entry.about["beams"] for entry in ALGORITHMS.entries())
 
 
@@ -70,7 +70,7 @@ def test_an_algorithm_of_others() -> None:
         ALGORITHMS.remove("landweber")
     with pytest.raises(InputError, match="expected fdk to have a default number of iterations"):
         default_iterations("fdk")
-    with pytest.raises(InputError, match="algorithm must be one of fdk, fbp"):
+    with pytest.raises(InputError, match="algorithm must be one of fdk, fbp, helical-fbp, katsevich"):
         default_iterations("art")
 
 

@@ -102,7 +102,7 @@ def test_a_unit_is_stated_when_a_volume_is_converted(tmp_path: Path) -> None:
 def test_info_on_a_volume(command: Any, volume: Path, tmp_path: Path) -> None:
     result = command("info", volume, "--picture", tmp_path / "p.png")
     lines = dict(line.split(None, 1) for line in result.stdout.splitlines())
-    assert lines["grid"] == "4 x 12 x 12 voxels of 0.5 mm" and lines["unit"] == "1/mm"
+    assert lines["grid"] == "4 x 12 x 12 voxels of 500 um" and lines["unit"] == "1/mm"
     assert (tmp_path / "p.png").stat().st_size > 5000
 
 

@@ -5,12 +5,16 @@ from __future__ import annotations
 import inspect
 import math
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sinograd.cli.command import Option, command
 from sinograd.cli.options import OUTPUT_GROUP, SHARED
 from sinograd.errors import ExistingFileError, NotAFolderError
+from sinograd.files.inputs import own_state
+from sinograd.io.storage.together import together
 from sinograd.workflows import reconstruction
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.pipeline import Reconstruction, run_reconstruction
@@ -19,6 +23,7 @@ from sinograd.workflows.report import Report, opened_report
 if TYPE_CHECKING:
     import torch
 
+    from sinograd.data import Scan
     from sinograd.geometry import ConeBeam, Grid
 
 FILES = ("scan.h5", "truth.h5", "volume.h5", "slices.png")
@@ -45,20 +50,17 @@ def demo(
     """Simulate a cone-beam scan of a bone with photon noise, reconstruct it and compare it with the truth."""
     from sinograd.cli.describe import reconstruction_lines, show
 
-    _check_folder(output, VOXELS[size], force)
-    arguments = inspect.signature(reconstruction.reconstruct).parameters
-    defaults = {name: parameter.default for name, parameter in arguments.items()}
-    files = {"scan": output / "scan.h5", "output": output / "volume.h5", "force": force}
-    request = reconstruction.Request.of(defaults | files)
     start = time.perf_counter()
-    with opened_report("bar") as bars:
+    with _results(output, VOXELS[size], force), opened_report("bar") as bars:
         with job(bars, no_partial("scan.h5")) as report:
-            truth, grid, bone = _simulate(files["scan"], VOXELS[size], photons, seed, force, report)
+            scan, truth, bone = _simulate(output, VOXELS[size], photons, seed, force, report)
         simulated = time.perf_counter() - start
-        result = run_reconstruction(request, bars)
-        with job(bars, "scan, truth and volume are whole, no partial slices.png was left") as report:
+        request = _request(scan, output / "volume.h5", force)
+        with own_state():  # the scan is one of the outputs
+            result = run_reconstruction(request, bars)
+        with job(bars, no_partial("slices.png")) as report:
             report.stage("comparing", 0)
-            compared = _compare(result, truth, grid, bone, output, force)
+            compared = _compare(result, truth, bone, output, force)
     show(
         [
             ("simulated", f"{simulated:.2f} seconds, {photons:g} photons per pixel and view"),
@@ -85,8 +87,22 @@ def scanner(voxels: int) -> tuple[ConeBeam, Grid]:
     return geometry, grid
 
 
+@contextmanager
+def _results(folder: Path, voxels: int, force: bool) -> Iterator[None]:
+    """Make the folder, and check that everything can be written to it before the work starts; all files or none."""
+    there = folder.exists()
+    _check_folder(folder, voxels, force)
+    try:
+        with together():
+            yield
+    except BaseException:
+        if not there:
+            with suppress(OSError):
+                folder.rmdir()
+        raise
+
+
 def _check_folder(folder: Path, voxels: int, force: bool) -> None:
-    """Make the folder, and check that everything can be written to it before the work starts."""
     from sinograd.io.storage.atomic import check_destination
 
     if folder.exists() and not folder.is_dir():
@@ -101,10 +117,17 @@ def _check_folder(folder: Path, voxels: int, force: bool) -> None:
         check_destination(folder / name, force=force, needed=needed)
 
 
+def _request(scan: Scan, output: Path, force: bool) -> reconstruction.Request:
+    """The reconstruction by defaults."""
+    arguments = inspect.signature(reconstruction.reconstruct).parameters
+    defaults = {name: parameter.default for name, parameter in arguments.items()}
+    return reconstruction.Request.of(defaults | {"scan": scan, "output": output, "force": force})
+
+
 def _simulate(
-    path: Path, voxels: int, photons: float, seed: int, force: bool, report: Report
-) -> tuple[torch.Tensor, Grid, float]:
-    """Write the scan and the truth; return the truth, its grid and the attenuation of bone."""
+    folder: Path, voxels: int, photons: float, seed: int, force: bool, report: Report
+) -> tuple[Scan, torch.Tensor, float]:
+    """Write the scan and the truth; return both, and the attenuation of bone."""
     import torch
 
     from sinograd.data import Scan, make_provenance
@@ -125,19 +148,21 @@ def _simulate(
     noisy = add_photon_noise(clean, photons=photons, generator=generator)
     provenance = make_provenance("sinograd demo", {"voxels": voxels, "photons": photons, "seed": seed})
     metadata = {"vendor": "sinograd", "sample": f"simulated bone, seed {seed}", "photons": photons}
-    write_scan(Scan(noisy, geometry, metadata, grid, provenance=provenance), path, force=force)
+    path = folder / "scan.h5"
+    scan = Scan(noisy, geometry, metadata, grid, file=path, provenance=provenance)
+    write_scan(scan, path, force=force)
     truth = phantom.voxelize(grid)
-    write_volume(truth, path.with_name("truth.h5"), grid, unit="1/mm", force=force, provenance=provenance)
-    return truth, grid, phantom.value.max().item()
+    write_volume(truth, folder / "truth.h5", grid, unit="1/mm", force=force, provenance=provenance)
+    return scan, truth, phantom.value.max().item()
 
 
 def _compare(
-    result: Reconstruction, truth: torch.Tensor, grid: Grid, bone: float, folder: Path, force: bool
+    result: Reconstruction, truth: torch.Tensor, bone: float, folder: Path, force: bool
 ) -> list[tuple[str, str]]:
     """Write the picture beside the truth; error inside the cylinder that every view sees."""
     from sinograd.view import save_preview
 
-    _, y, x = grid.axes()
+    _, y, x = result.volume.grid.axes()
     seen = (x**2 + y[:, None] ** 2).sqrt() < result.scan.geometry.field_of_view / 2
     error = (result.volume.values - truth).double()[:, seen]
     rmse = error.square().mean().sqrt().item()

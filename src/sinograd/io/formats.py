@@ -104,9 +104,8 @@ def find_format(registry: Registry[Any], path: Path) -> Choice:
 
 
 def check_exists(path: Path) -> None:
-    """MissingFileError unless there is such a path; one that a process died over gets its name first."""
-    if not path.exists():
-        settle(path.parent)
+    """MissingFileError unless there is such a path; what a process was naming when it died gets its names first."""
+    settle(path.parent)
     if not path.exists():
         raise MissingFileError(f"{path} does not exist")
 

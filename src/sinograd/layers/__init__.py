@@ -16,6 +16,9 @@ if TYPE_CHECKING:
         FBP,
         FDK,
     )
+    from sinograd.layers.helical_fbp import (
+        HelicalFBP,
+    )
     from sinograd.layers.unrolled import (
         Unrolled,
     )
@@ -25,6 +28,7 @@ __all__ = [
     "FDK",
     "BilateralFilter2d",
     "BilateralFilter3d",
+    "HelicalFBP",
     "JointBilateralFilter2d",
     "JointBilateralFilter3d",
     "Unrolled",

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.ops.derivatives import within_transform
 from sinograd.recon.iterative.norms import operator_norm
 from sinograd.recon.iterative.operators import Operator, check_operator, shape_of
 from sinograd.recon.iterative.regularized_least_squares import regularized_least_squares
@@ -25,7 +26,8 @@ class Unrolled(nn.Module):
     Jacob (MoDL), IEEE Transactions on Medical Imaging 38(2), 2019.
 
     Memory: with gradients, each iteration keeps its image and is computed again in the backward pass (what the operator
-    and the denoiser keep exists for one iteration at a time); with recompute=False all of it is kept.
+    and the denoiser keep exists for one iteration at a time); with recompute=False, and within `torch.func`, all of it
+    is kept.
 
     Args:
         operator: A; anything with `A(x)` and `A.T(y)` that autograd sees through, such as `XRayTransform`.
@@ -92,7 +94,7 @@ class Unrolled(nn.Module):
         """Line integrals [..., *range_shape] to an image [..., *domain_shape]; `start` replaces the first image."""
         x = self._first(projections) if start is None else start
         for k in range(self.iterations):
-            if self.recompute and torch.is_grad_enabled():
+            if self.recompute and torch.is_grad_enabled() and not within_transform():  # torch.func knows no checkpoints
                 x = checkpoint(self._iteration, x, projections, k, use_reentrant=False)
             else:
                 x = self._iteration(x, projections, k)

@@ -44,18 +44,18 @@ class NetworkDenoiser(nn.Module):
     @property
     def ndim(self) -> int:
         """2: a slice does not depend on its neighbours. 3: it does."""
-        return getattr(self.network, "ndim", 2)
+        return 3 if getattr(self.network, "slices", 1) > 1 else getattr(self.network, "ndim", 2)
 
     @property
     def reach(self) -> int:
-        """How many slices away those are that a slice depends on; of networks that do not say, any number."""
-        if self.ndim == 2:
-            return 0
-        reach: Any = getattr(self.network, "reach", None)
-        return sys.maxsize if reach is None else int(reach[0])
+        """How many slices away those are that a slice depends on; of networks of volumes that do not say, any number."""
+        if getattr(self.network, "ndim", 2) == 3:
+            reach: Any = getattr(self.network, "reach", None)
+            return sys.maxsize if reach is None else int(reach[0])
+        return getattr(self.network, "slices", 1) // 2
 
     def forward(self, volume: Tensor) -> Tensor:
-        """The denoised volume [..., (Z,) Y, X], of the same type; of networks that shrink, in training a smaller one.
+        """The denoised volume [..., (Z,) Y, X], of the same type; of networks with a margin, in training a smaller one.
 
         Raises:
             ValueError: no images, or no volumes. TypeError: numbers of another type than the network's weights.
@@ -76,7 +76,7 @@ class NetworkDenoiser(nn.Module):
 
     def _in_slabs(self, volumes: Tensor) -> Tensor:
         """[B, 1, Z, Y, X], in parts along z with the slices that they depend on."""
-        if self.training and getattr(self.network, "shrinks", False):
+        if self.training and any(getattr(self.network, "margin", ())):
             return self._denoised(volumes)
         slices, reach = volumes.shape[2], min(self.reach, volumes.shape[2])
         result = torch.empty_like(volumes)
@@ -90,7 +90,8 @@ class NetworkDenoiser(nn.Module):
 
     def _denoised(self, images: Tensor) -> Tensor:
         # mixed precision gives half of it: enough for the network, too coarse for HU
-        normalised = self.network((images - self.offset) / self.scale).to(images.dtype)
+        apply = getattr(self.network, "volumes", self.network) if self.ndim == 3 else self.network
+        normalised = apply((images - self.offset) / self.scale).to(images.dtype)
         return normalised * self.scale + self.offset
 
     def _check(self, volume: Tensor) -> None:

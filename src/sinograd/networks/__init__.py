@@ -12,11 +12,13 @@ if TYPE_CHECKING:
     from sinograd.choices import NETWORKS
     from sinograd.networks.cnn10 import CNN10
     from sinograd.networks.dugan import DUGAN
+    from sinograd.networks.jbfnet import JBFNet
     from sinograd.networks.network import Network
     from sinograd.networks.nn_sp import NNSP
     from sinograd.networks.noise2noise_unet import Noise2NoiseUNet
     from sinograd.networks.qae import QAE
     from sinograd.networks.red_cnn import REDCNN
+    from sinograd.networks.struct_kpn import StructKPN
     from sinograd.networks.unet_discriminator import UNetDiscriminator
     from sinograd.networks.wgan_vgg import WGANVGG, WGANVGGCritic
 
@@ -28,8 +30,10 @@ __all__ = [
     "QAE",
     "REDCNN",
     "WGANVGG",
+    "JBFNet",
     "Network",
     "Noise2NoiseUNet",
+    "StructKPN",
     "UNetDiscriminator",
     "WGANVGGCritic",
 ]

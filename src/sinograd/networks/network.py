@@ -20,14 +20,17 @@ class Network(nn.Module):
     Attributes:
         ndim: 2 for networks of images [B, 1, Y, X], 3 for those of volumes [B, 1, Z, Y, X].
         reach: of networks of volumes, how many voxels (z, y, x) away those are that a voxel depends on.
-        shrinks: whether the output is smaller by twice the reach in training.
+        margin: by how many voxels (z, y, x) the output is smaller at each end in training.
+        slices: of networks of images, how many neighbouring slices are the channels of their input, an odd number; the
+            output is the one in the middle.
         non_negative: whether the output is never below 0, so that 0 must be the least value of the data: `offset` of a
             `NetworkDenoiser`.
     """
 
     ndim: ClassVar[int] = 2
     reach: ClassVar[tuple[int, int, int]] = (0, 0, 0)
-    shrinks: ClassVar[bool] = False
+    margin: tuple[int, int, int] = (0, 0, 0)
+    slices: int = 1
     non_negative: bool = False
     _options: dict[str, Any]
 
@@ -50,6 +53,36 @@ class Network(nn.Module):
         """The arguments that build such a network."""
         return dict(self._options)
 
+    def take_slices(self, slices: int) -> None:
+        """In the constructor of a network of images: its input has so many neighbouring slices as channels.
+
+        Raises InputError unless it is an odd, positive number.
+        """
+        if slices < 1 or slices % 2 == 0:
+            raise InputError(f"slices: expected an odd number of at least 1, got {slices}")
+        self.slices, self.margin = slices, (slices // 2, 0, 0)
+
+    def volumes(self, x: Tensor) -> Tensor:
+        """Volumes [B, 1, Z, Y, X] to the same shape; in training, to what is left without the margin.
+
+        Networks of images take each slice with its neighbours, the first and last one repeated outwards; in training
+        (slices - 1) / 2 slices are lost at each end.
+
+        Raises:
+            InputError: other shapes, too few slices in training. InputTypeError: whole numbers.
+        """
+        if self.ndim == 3:
+            return self(x)
+        check_volumes(x)
+        half = self.slices // 2
+        if not self.training:
+            x = pad(x, (0, 0, 0, 0, half, half), mode="replicate")
+        if x.shape[2] < self.slices:
+            raise InputError(f"x: expected at least {self.slices} slices in training, got {list(x.shape)}")
+        stacks = x[:, 0].unfold(1, self.slices, 1).movedim(-1, 2)
+        images = self(stacks.flatten(0, 1))
+        return images.unflatten(0, stacks.shape[:2]).movedim(1, 2)
+
 
 def check_choice(argument: str, value: Any, choices: Any) -> None:
     """InputError unless the value of an argument is one of a `Literal`'s."""
@@ -58,10 +91,11 @@ def check_choice(argument: str, value: Any, choices: Any) -> None:
         raise InputError(f"{argument}: expected one of {', '.join(names)}, got {value!r}")
 
 
-def check_images(x: Tensor) -> None:
-    """ValueError unless `x` is a batch of images with one channel, TypeError unless it has floating point numbers."""
-    if x.ndim != 4 or x.shape[1] != 1 or 0 in x.shape:
-        raise InputError(f"x: expected images [B, 1, Y, X], got {list(x.shape)}")
+def check_images(x: Tensor, channels: int = 1) -> None:
+    """ValueError unless `x` is a batch of images with so many channels, TypeError unless it has floating point
+    numbers."""
+    if x.ndim != 4 or x.shape[1] != channels or 0 in x.shape:
+        raise InputError(f"x: expected images [B, {channels}, Y, X], got {list(x.shape)}")
     if not x.is_floating_point():
         raise InputTypeError(f"x: expected floating point numbers, got {x.dtype}")
 

@@ -37,7 +37,7 @@ class NNSP(Network):
 
     ndim = 3
     reach = (4, 8, 8)
-    shrinks = True
+    margin = reach
 
     def __init__(
         self, channels: tuple[int, int, int, int, int] = (32, 16, 8, 8, 16), *, generator: torch.Generator | None = None

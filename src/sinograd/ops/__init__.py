@@ -31,6 +31,9 @@ if TYPE_CHECKING:
         Multiple,
         Sum,
     )
+    from sinograd.ops.single_slice_rebinning import (
+        SingleSliceRebinning,
+    )
     from sinograd.ops.slabs import (
         InSlabs,
     )
@@ -57,6 +60,7 @@ __all__ = [
     "InSlabs",
     "LinearOperator",
     "Multiple",
+    "SingleSliceRebinning",
     "Stack",
     "Sum",
     "XRayTransform",

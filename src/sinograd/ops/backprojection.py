@@ -4,7 +4,9 @@ Every voxel reads each view by bilinear interpolation where its centre is projec
 squared ratio of the isocentre's to the voxel's depth along the detector's normal (flat detectors: Feldkamp, Davis,
 Kress, "Practical cone-beam algorithm", JOSA A 1(6), 1984, eq. 28; Kak & Slaney, "Principles of Computerized
 Tomographic Imaging", 1988, eq. 3.176 and fan beams 3.4.2); "fan", the squared ratio of the distances from the source
-to the axis and to the voxel, both measured in the plane of the orbit (equiangular detectors: Kak & Slaney 3.4.1).
+to the axis and to the voxel, both measured in the plane of the orbit (equiangular detectors: Kak & Slaney 3.4.1);
+"ratio", that of "fdk" (of "fan" on curved detectors) without the square (F. Noo, J. Pack, D. Heuscher, "Exact helical
+reconstruction using native cone-beam geometries", Physics in Medicine and Biology 48(23), 2003).
 """
 
 from __future__ import annotations

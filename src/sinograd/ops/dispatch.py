@@ -15,7 +15,7 @@ from sinograd.ops.arguments import check_shape, check_target, check_vectors
 from sinograd.ops.kernel_views import is_axial, is_curved, voxel_views
 from sinograd.ops.projection_tables import WHOLE, Portion, Scan
 
-WEIGHTINGS = ("none", "fan", "fdk")
+WEIGHTINGS = ("none", "fan", "fdk", "ratio")
 PATHS = ("auto", "axial", "general")
 # Slices (float32) that are taken together, with neighbours in a vector, and from how many on.
 STACK, LEAST_STACK = 128, 16

@@ -23,7 +23,7 @@ class Backprojection(GeometryOperator):
         weighting: "none"; "fdk", the squared ratio of the isocentre's to the voxel's depth along the detector's
             normal (flat detectors; FDK and fan-beam filtered backprojection); "fan", the squared ratio of the
             distances from the source to the axis and to the voxel in the plane of the orbit (equiangular detectors;
-            on a curved detector "fdk" means this, too).
+            on a curved detector "fdk" means this, too); "ratio", what "fdk" squares.
 
     Raises:
         ValueError: dimensions of geometry and grid differ, the grid reaches the source, or the weighting is unknown

@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from sinograd.preparation.logarithm import negative_logarithm
     from sinograd.preparation.options import Preparation
     from sinograd.preparation.prepare import prepare
+    from sinograd.preparation.rebinning import rebin
     from sinograd.preparation.references import interpolate_references, transmission
     from sinograd.preparation.region import bin_elements, crop
     from sinograd.preparation.rings import remove_rings
@@ -36,6 +37,7 @@ __all__ = [
     "mask_field_of_view_",
     "negative_logarithm",
     "prepare",
+    "rebin",
     "remove_rings",
     "repair",
     "shift_projections",

@@ -35,6 +35,9 @@ CONVERTED = tuple(np.dtype(kind) for kind in ("u1", "u2", "i2", "i4", "f4", "f8"
 # Readings that are repaired.
 READINGS = ("saturated", "not finite", "not positive", "raised to the smallest")
 
+# Share of a reference's elements with light below the largest value that shows that it is no white level.
+LIT = 0.01
+
 KINDS = ("counts", "transmission", "line integrals")
 
 
@@ -46,6 +49,8 @@ class Correction:
         defective: elements of the region that are filled, bool [rows, columns].
         elements: how many of each kind. counts: how many readings of each kind were filled, in each view.
         at_limit: readings at the type's largest value that are taken for values.
+        saturated_references: share of the references' elements at the largest value, where it is most of them and the
+            others have light; else 0.
     """
 
     def __init__(
@@ -60,6 +65,7 @@ class Correction:
         self.elements: dict[str, int] = {}
         self.left_out: dict[str, dict[int, str]] = {"references": {}, "darks": {}}
         self.at_limit = 0
+        self.saturated_references = 0.0
         self._marks = raw
         stated = options.saturation or stated_saturation(scan.metadata, name)
         self._stated = stated is not None
@@ -231,6 +237,9 @@ class Correction:
         assert self.saturation is not None
         full = means >= self.saturation
         if not self._stated and 2 * int(full.sum()) > full.numel():
+            lit = ~full & (means > 0.5 * self.saturation)
+            if int(lit.sum()) > LIT * full.numel():  # a white level is the same everywhere
+                self.saturated_references = int(full.sum()) / full.numel()
             return means
         return torch.where(full, torch.nan, means)
 

@@ -82,6 +82,7 @@ def prepare(
     Warns:
         PreparationWarning: readings were repaired, or more than 1 % of the detector's elements; says how many. Views,
             references or dark images were left out; says which and why. The views are brighter than the references.
+            Most of the references is saturated.
         TruncationWarning: the object reaches beyond the detector; says in which share of the views and rows, and how
             much too high that makes the volume.
     """
@@ -242,11 +243,27 @@ class _Run:
         return None
 
     def _warn(self, good: np.ndarray) -> None:
-        for text in (self._left_out_text(), self._repaired_text(good), self._brightness_text()):
+        for text in (
+            self._left_out_text(),
+            self._repaired_text(good),
+            self._references_text(),
+            self._brightness_text(),
+        ):
             if text:
                 warnings.warn(f"{self.name}: {text}", PreparationWarning, stacklevel=4)
         if self.truncation is not None:
             warnings.warn(f"{self.name}: {self.truncation.text}", TruncationWarning, stacklevel=4)
+
+    def _references_text(self) -> str:
+        """Of references that are saturated as the air of the views is: nothing tells by how much."""
+        share = self.correction.saturated_references
+        if not share:
+            return ""
+        return (
+            f"{share:.0%} of the references' readings are at the largest value, {self.correction.saturation:g}, and "
+            "the others are not: the open beam saturates the detector, and line integrals are too low by as much as it "
+            "is brighter; references below saturation, or `unattenuated` with the counts of the open beam, mend that"
+        )
 
     def _brightness_text(self) -> str:
         """Of views that are brighter than the references; InputError where those hold no light at all."""

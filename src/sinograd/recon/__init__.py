@@ -15,6 +15,12 @@ if TYPE_CHECKING:
         fdk,
     )
     from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection
+    from sinograd.recon.analytic.helical.helical_fbp import (
+        helical_fbp,
+    )
+    from sinograd.recon.analytic.helical.katsevich import (
+        katsevich,
+    )
     from sinograd.recon.analytic.needed_rows import (
         needed_rows,
     )
@@ -79,6 +85,8 @@ __all__ = [
     "filter_rows",
     "fista_tv",
     "gradient_descent",
+    "helical_fbp",
+    "katsevich",
     "lsqr",
     "needed_rows",
     "operator_norm",

@@ -78,6 +78,8 @@ def backproject_reference(
             weight = ((-source * normal).sum() / depth) ** 2
         if weighting == "fan":
             weight = (source[:2] ** 2).sum() / (ray[..., :2] ** 2).sum(-1)
+        if weighting == "ratio":
+            weight = weight.sqrt()
         if weighting == "none" or not divergent:
             weight = torch.ones_like(weight)
         middle = (torch.tensor(image.shape) - 1) / 2

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -27,34 +28,28 @@ SAVE_SECONDS = 300.0  # between two savings without an interrupt
 class Partial:
     """A volume that holds some of the views or iterations, in a file beside the output: OUTPUT.partial.h5.
 
-    `key` identifies the work: scan, options, geometry, grid and version. A file with another key is not resumed.
+    `work` identifies what is computed: the prepared projections by their digest, options, geometry, grid and version.
+    A file of other work is not resumed. It is called where a file is written or read, because it reads everything.
     """
 
-    def __init__(self, output: Path, grid: Grid, work: Mapping[str, Any], unit: str = "1/mm") -> None:
+    def __init__(self, output: Path, grid: Grid, work: Callable[[], Mapping[str, Any]], unit: str = "1/mm") -> None:
         self.path = output.with_name(f"{output.name}.partial.h5")
         self.grid, self.unit = grid, unit
-        self.key = hashlib.sha256(json.dumps(work, sort_keys=True, default=str).encode()).hexdigest()
+        self._work = work
         self._saved_at = time.monotonic()
         self.is_saved = False
 
     @classmethod
     def of(cls, request: Request, scan: Scan, grid: Grid) -> Partial | None:
         """That of a request for a prepared scan; None where there is no output, or the scan is no file."""
-        from sinograd.data import software_version
-
         if request.output is None or not isinstance(request.scan, Path):
             return None
-        file = request.scan.stat()
-        work = {
-            "scan": str(request.scan.resolve()),
-            "size": file.st_size,
-            "changed": file.st_mtime_ns,
-            "options": dict(request.options),
-            "geometry": repr(scan.geometry),
-            "vectors": scan.geometry.vectors.sum(dim=0).tolist(),
-            "version": software_version(),
-        }
-        return cls(request.output, grid, work, scan.volume_unit)
+        return cls(request.output, grid, lambda: _work(request, scan, grid), scan.volume_unit)
+
+    @functools.cached_property
+    def work(self) -> dict[str, str]:
+        """What is computed, as text by its part."""
+        return {name: json.dumps(value, sort_keys=True, default=str) for name, value in self._work().items()}
 
     def load(self) -> tuple[torch.Tensor, int]:
         """The volume so far and the views (or iterations) in it; InputError if there is none or it is of other work."""
@@ -64,14 +59,16 @@ class Partial:
             raise InputError(f"`resume`: there is no {self.path} of an interrupted run")
         with own_state():
             volume = read_volume(self.path)
-        record = volume.provenance
-        if record.get("key") != self.key or not volume.grid.equals(self.grid):
+        record, done = volume.provenance.get("work"), volume.provenance.get("done")
+        known = record if isinstance(record, dict) else {}
+        other = [name for name, text in self.work.items() if known.get(name) != text]
+        if other or not volume.grid.equals(self.grid) or not isinstance(done, int):
             raise InputError(
-                f"`resume`: {self.path} was made from another scan, with other options or by another version; "
-                "start without `resume`, or remove it"
+                f"`resume`: {self.path} was made from another scan, with other options or by another version "
+                f"(different: {', '.join(other or ['grid'])}); start without `resume`, or remove it"
             )
         self.is_saved = True
-        return volume.values, int(record["done"])
+        return volume.values, done
 
     def load_state(self, algorithm: str) -> State:
         """The state of an iterative algorithm; InputError if there is none, or it is of other work."""
@@ -100,7 +97,7 @@ class Partial:
         from sinograd.io.storage.atomic import replacing
         from sinograd.io.volumes.sinograd_hdf5 import SinogradHdf5
 
-        record = {"key": self.key, "done": done}
+        record = {"work": self.work, "done": done}
         needed = volume.nbytes + (0 if state is None else sum(value.nbytes for value in state.values.values()))
         with own_state(), replacing(self.path, force=True, needed=needed) as temporary:
             SinogradHdf5().write(Volume(volume, self.grid, self.unit, record), temporary)
@@ -120,6 +117,28 @@ class Partial:
     def remove(self) -> None:
         """The work is done."""
         self.path.unlink(missing_ok=True)
+
+
+def _work(request: Request, scan: Scan, grid: Grid) -> dict[str, Any]:
+    """All that the volume depends on, by its part in words."""
+    from sinograd.data import software_version
+
+    return {
+        "scan": str(Path(request.scan).resolve()) if isinstance(request.scan, Path) else None,
+        "projections": _digest(scan.load()),
+        "geometry": [repr(scan.geometry), _digest(scan.geometry.vectors)],
+        "grid": repr(grid),
+        "options": dict(request.options),
+        "version": software_version(),
+    }
+
+
+def _digest(values: torch.Tensor) -> str:
+    """Of type, shape and every number."""
+    array = values.detach().cpu().contiguous().numpy()
+    digest = hashlib.blake2b(f"{array.dtype} {array.shape}".encode(), digest_size=32)
+    digest.update(array.data)
+    return digest.hexdigest()
 
 
 def _write_state(state: State, path: Path) -> None:

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from sinograd.errors import GridWarning, InputError, InputTypeError, UnitError
 from sinograd.files.inputs import note_again
 from sinograd.io.formats import folders_written
+from sinograd.io.storage.together import together
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
@@ -170,7 +171,8 @@ def _run(request: DenoiseRequest, report: Report, texts: list[str]) -> Denoised:
         "sinograd denoise", options, model=dataclasses.asdict(saved.model), input=source, warnings=texts
     )
     volume = volume.with_provenance(record)
-    _write(request, volume, series, saved)
+    with together():
+        _write(request, volume, series, saved)
     words = f"{saved.model.name}, {sum(p.numel() for p in module.parameters())} parameters"
     return Denoised(volume, scan, words, time.perf_counter() - start, texts)
 

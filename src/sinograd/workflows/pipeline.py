@@ -14,6 +14,7 @@ from sinograd.data.lengths import lengths_in
 from sinograd.errors import GridWarning, InputError
 from sinograd.files.inputs import note_again
 from sinograd.io.formats import folders_written
+from sinograd.io.storage.together import together
 from sinograd.workflows.centering import center_text, centered
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
@@ -136,6 +137,7 @@ def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock:
     """Everything after the checks."""
     from sinograd.data import Volume
     from sinograd.workflows.analytic import direct, filtered_backprojection
+    from sinograd.workflows.helical import helical, is_helical
     from sinograd.workflows.iterative import iterate
 
     detector = scan.geometry
@@ -148,8 +150,12 @@ def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock:
         grid = _grid(request, scan)
         warn_of_outside(scan.geometry, grid)
     with recorded_warnings(texts, report):
-        own = request.algorithm in ("auto", "fdk", "fbp")
-        run = filtered_backprojection if own else iterate if request.iterative else direct
+        if is_helical(request, scan):
+            run = helical
+        elif request.algorithm in ("auto", "fdk", "fbp"):
+            run = filtered_backprojection
+        else:
+            run = iterate if request.iterative else direct
         values, algorithm, details, partial = run(request, scan, grid, report)
     if request.mask:
         from sinograd.preparation import mask_field_of_view_
@@ -168,7 +174,8 @@ def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock:
     )
     result = dataclasses.replace(made, volume=_with_record(request, made))
     report.stage("writing", 0)
-    _write(request, result)
+    with together():
+        _write(request, result)
     if partial is not None:
         partial.remove()
     clock.stage("write")

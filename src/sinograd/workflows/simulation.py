@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sinograd.choices import PHANTOMS, SCAN_FORMATS
 from sinograd.errors import InputError, InputTypeError, ScanWarning
+from sinograd.io.storage.together import together
 from sinograd.workflows.exposure import (
     Exposure,
     check_exposure,
@@ -330,9 +331,10 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     )
     metadata: dict[str, Any] = {"vendor": "sinograd", "sample": f"{request.name}, seed {request.seed}, {width:g} mm"}
     scan = Scan(values, geometry, metadata | noise.metadata(), grid)
-    scan = _written(scan, request, report, {"phantom": request.name, "width_mm": width}, texts)
-    if request.truth is not None:
-        _write_truth(phantom, grid, request, report)
+    with together():
+        scan = _written(scan, request, report, {"phantom": request.name, "width_mm": width}, texts)
+        if request.truth is not None:
+            _write_truth(phantom, grid, request, report)
     return scan, noise
 
 

@@ -31,7 +31,15 @@ from sinograd.geometry import Geometry
 from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype
 from sinograd.io.scans.sidecar import Sidecar, sidecar_of, sidecar_text
 from sinograd.io.storage.atomic import replacing_files
-from sinograd.io.storage.digests import DIGESTS, check_digests, check_unchanged, digests_of, file_state, read_together
+from sinograd.io.storage.digests import (
+    DIGESTS,
+    check_digests,
+    check_sidecar,
+    check_unchanged,
+    digests_of,
+    file_state,
+    read_together,
+)
 from sinograd.io.storage.npy import MAGIC, read_header
 
 ENTRIES = ("projections", "reference", "reference_views", "dark", "shifts", "exposure")
@@ -122,6 +130,7 @@ class Npy(ScanFormat):
         text = sidecar_text(scan, {name: file.name for name, (file, _) in arrays.items()})
         arrays["projections"] = path, scan.projections
         needed = sum(math.prod(shape_of(images)) * stored_dtype(images).itemsize for _, images in arrays.values())
+        check_sidecar(path)
         names = [path.name, path.with_suffix(".yaml").name, *(file.name for file, _ in arrays.values())]
         names = list(dict.fromkeys(names))
         with replacing_files(path.parent, names, force=force, needed=needed) as folder:

@@ -49,6 +49,7 @@ from sinograd.geometry import Geometry, Grid, load_geometry
 from sinograd.geometry.angle_file import with_angles_of_file
 from sinograd.io.scans.file_order import ordered_files
 from sinograd.io.scans.numbered_images import base_name
+from sinograd.io.storage.digests import DIGESTS, check_described
 from sinograd.io.storage.outside import OutsideError, check_inside, is_outside_allowed
 from sinograd.io.storage.tiff import constant_image, natural_order
 
@@ -210,7 +211,10 @@ def sidecar_of(
     """
     found = find_sidecar(path)
     if found is not None:
-        return read_sidecar(found, geometry)
+        sidecar = read_sidecar(found, geometry)
+        if not path.is_dir():
+            check_described(sidecar.entries.get(DIGESTS), found, path)
+        return sidecar
     beside = path / "geometry.yaml" if path.is_dir() else path.with_suffix(".yaml")
     if geometry is not None:
         return Sidecar(beside, geometry)

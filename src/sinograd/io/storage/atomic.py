@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import errno
+import functools
 import math
 import os
-import re
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Sequence
@@ -21,14 +21,14 @@ from sinograd.errors import (
     NotAFolderError,
     WritingStopped,
 )
-from sinograd.files.commit import flush_folder, replace_files, replace_folder, settle
+from sinograd.files.commit import Made, replace_files, replace_folder, settle
 from sinograd.files.exchange import rename_new
+from sinograd.files.folders import flush_folder
 from sinograd.files.inputs import check_output, own_state
-from sinograd.files.temporary import make_file, remove, temporary_path
+from sinograd.files.temporary import make_file, temporary_path
 from sinograd.interrupts import deferred
-
-HEADROOM = 1 << 20  # bytes kept free beside the data: headers, metadata, the file system's own
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+from sinograd.io.storage.together import Output, discard, finish
+from sinograd.io.storage.write_errors import HEADROOM, writing
 
 
 def check_destination(path: str | os.PathLike[str], *, force: bool = False, needed: int = 0) -> Path:
@@ -76,26 +76,24 @@ def replacing(path: str | os.PathLike[str], *, force: bool = False, needed: int 
     path = check_destination(path, force=force, needed=needed)
     settle(path.parent, clean=True)
     temporary = temporary_path(path)
-    try:
-        make_file(temporary)
-        yield temporary
-        _flush_file(temporary, path)
-        check_destination(path, force=force)
+
+    def take() -> None:
         with deferred():
             if force:
                 os.replace(temporary, path)
             else:
                 rename_new(temporary, path)
             flush_folder(path.parent)
-    except FileExistsError as error:
-        raise _existing(path, error) from None
-    except WritingStopped:
-        raise
-    except OSError as error:
-        raise stopped(path, error) from error
+
+    try:
+        with writing(path):
+            make_file(temporary)
+            yield temporary
+            _flush_file(temporary, path)
+            made = Made(path.parent, {path.name: temporary.name})
+            finish(Output(made, functools.partial(check_destination, path, force=force), take))
     finally:
-        with deferred():
-            remove(temporary)
+        discard(temporary)
 
 
 @contextmanager
@@ -120,23 +118,20 @@ def replacing_files(
         check_destination(folder / name, force=force, needed=0 if index else needed)
     settle(folder, clean=True)
     temporary = temporary_path(folder / "x")
-    first = folder / names[0]
-    try:
-        os.mkdir(temporary, 0o700)
-        yield temporary
-        _flush(temporary)
+
+    def check() -> None:
         for name in kept:
             check_destination(folder / name, force=force)
-        replace_files(folder, temporary, names, stale)
-    except FileExistsError as error:
-        raise _existing(first, error) from None
-    except WritingStopped:
-        raise
-    except OSError as error:
-        raise stopped(first, error) from error
+
+    try:
+        with writing(folder / names[0]):
+            os.mkdir(temporary, 0o700)
+            yield temporary
+            _flush(temporary)
+            made = Made(folder, {name: f"{temporary.name}/{name}" for name in names}, stale)
+            finish(Output(made, check, lambda: replace_files(folder, temporary, names, stale)))
     finally:
-        with deferred():
-            remove(temporary)
+        discard(temporary)
 
 
 def replacing_results(
@@ -154,18 +149,6 @@ def replacing_results(
         return replacing_folder(folder, ours=lambda path: own.issuperset(os.listdir(path)), force=known)
     there = [name for name in stale if name in held]
     return replacing_files(folder, names, force=force, stale=there)
-
-
-def stopped(path: Path, error: OSError) -> WritingStopped:
-    """The error of a write, with the file's name and without the temporary file's."""
-    # HDF5 gives the system's number and words somewhere in a long text, NumPy's short writes give neither.
-    code, words = re.search(r"errno = (\d+)", str(error)), re.search(r"error message = '([^']*)'", str(error))
-    number = int(code[1]) if code else error.errno
-    if number in _FULL or (number is None and shutil.disk_usage(path.parent).free < HEADROOM):
-        return WritingStopped(errno.ENOSPC, f"the disk is full: writing {path} stopped and nothing partial was left")
-    reason = words[1] if words else error.strerror or str(error)
-    message = f"writing {path} stopped: {reason}; nothing partial was left"
-    return WritingStopped(message) if number is None else WritingStopped(number, message)
 
 
 def check_folder(
@@ -205,20 +188,15 @@ def replacing_folder(
     settle(path.parent, clean=True)
     temporary = temporary_path(path)
     try:
-        os.mkdir(temporary)
-        yield temporary
-        _flush(temporary)
-        check_folder(path, ours=ours, force=force)
-        replace_folder(temporary, path)
-    except FileExistsError as error:
-        raise _existing(path, error) from None
-    except WritingStopped:
-        raise
-    except OSError as error:
-        raise stopped(path, error) from error
+        with writing(path):
+            os.mkdir(temporary)
+            yield temporary
+            _flush(temporary)
+            made = Made(path.parent, {path.name: temporary.name})
+            check = functools.partial(check_folder, path, ours=ours, force=force)
+            finish(Output(made, check, lambda: replace_folder(temporary, path)))
     finally:
-        with deferred():
-            remove(temporary)
+        discard(temporary)
 
 
 def _check_room(path: Path, needed: int) -> None:
@@ -251,13 +229,6 @@ def _flush_file(temporary: Path, path: Path) -> None:
         os.fsync(file)
     finally:
         os.close(file)
-
-
-def _existing(path: Path, error: FileExistsError) -> FileExistsError:
-    """The error in our words where the system's came in the last moment."""
-    if isinstance(error, ExistingFileError):
-        return error
-    return ExistingFileError(f"{path} already exists: use `force=True` to replace it")
 
 
 def _size_limit() -> float:

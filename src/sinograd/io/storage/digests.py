@@ -4,7 +4,8 @@
       scan.npy: {blake2b: 64 digits of the whole file, sample: 64 digits of 64 parts of it}
 
 Arrays that are read at once are checked as a whole, those that stay on the disk by the sample. YAML files without
-digests, written by hand, describe whatever lies beside them.
+digests, written by hand or by versions below 0.2, describe whatever lies beside them. Where there are digests, the file
+describes the arrays that they name and no other: NAME.npy is not read with what was written beside NAME.raw.
 """
 
 from __future__ import annotations
@@ -15,18 +16,35 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
-from sinograd.errors import FormatError, InputError
-from sinograd.files.commit import locked, settle
+from sinograd.config.shown import shown
+from sinograd.config.yaml import load_yaml
+from sinograd.errors import ExistingFileError, FormatError, InputError
+from sinograd.files.commit import settle
+from sinograd.files.folders import locked
+from sinograd.files.inputs import check_output, own_state
 
 T = TypeVar("T")
 
 DIGESTS = "digests"
 _BLOCK, _PARTS = 1 << 16, 64
+_SHARING = (".npy", ".npz", ".raw", ".tif", ".tiff", ".mrc", ".st", ".ali")  # they have their geometry in NAME.yaml
 
 
 def digests_of(files: Sequence[Path]) -> dict[str, dict[str, str]]:
     """The entry for files, by their names."""
     return {file.name: {"blake2b": _whole(file), "sample": _sample(file)} for file in files}
+
+
+def check_described(entry: Any, sidecar: Path, array: Path) -> None:
+    """FormatError where a YAML file was written with other arrays than this one.
+
+    entry: of the YAML file; None: it says nothing.
+    """
+    if isinstance(entry, Mapping) and entry and array.name not in entry:
+        raise FormatError(
+            f"{sidecar} describes {shown(', '.join(map(str, entry)))}, not {array.name}: a YAML file belongs to one "
+            f"array; give {array.name} another name and a YAML file of its own"
+        )
 
 
 def check_digests(entry: Any, sidecar: Path, files: Sequence[Path], *, whole: bool) -> None:
@@ -51,6 +69,32 @@ def check_digests(entry: Any, sidecar: Path, files: Sequence[Path], *, whole: bo
             f"copy both again; if they do belong together, check geometry or spacing and remove `{DIGESTS}` from "
             f"{sidecar.name}"
         )
+
+
+def check_sidecar(path: Path) -> None:
+    """ExistingFileError where NAME.yaml, which is to be written with the array `path`, describes another array."""
+    sidecar = path.with_suffix(".yaml")
+    if not sidecar.is_file():
+        return
+    check_output(sidecar)
+    with own_state():  # to look at the old output is not to read an input
+        others = [name for name in _described(sidecar, path) if name != path.name and (path.parent / name).exists()]
+    if others:
+        raise ExistingFileError(
+            f"cannot write {path}: {sidecar.name} describes {others[0]} and would no longer do so; choose another name"
+        )
+
+
+def _described(sidecar: Path, path: Path) -> list[str]:
+    """The arrays that a YAML file is about: what its digests name, or without them what has its name."""
+    try:
+        record = load_yaml(sidecar)
+    except (InputError, OSError):
+        record = None
+    entry = record.get(DIGESTS) if isinstance(record, Mapping) else None
+    if isinstance(entry, Mapping) and entry:
+        return [] if path.name in entry else [str(name) for name in entry if Path(str(name)).stem == path.stem]
+    return [] if path.exists() else [path.with_suffix(suffix).name for suffix in _SHARING]
 
 
 def read_together(path: Path, sidecar: Path, read: Callable[[], T]) -> T:

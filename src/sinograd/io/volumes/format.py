@@ -21,6 +21,7 @@ from sinograd.errors import FormatError, InputError, UnsupportedError
 from sinograd.geometry import Grid
 from sinograd.io.formats import Format
 from sinograd.io.storage.atomic import check_destination, check_folder, replacing, replacing_folder
+from sinograd.io.storage.digests import check_sidecar
 
 RECORD_KEYS = ("shape", "spacing_mm", "center_mm", "unit", "dtype", "provenance")
 
@@ -71,7 +72,10 @@ class VolumeFormat(Format):
         if self.folder:
             check_folder(path, ours=self.is_own, force=force, needed=needed)
             return
-        for file in self.written_paths(path):
+        files = self.written_paths(path)
+        if path.with_suffix(".yaml") in files:
+            check_sidecar(path)
+        for file in files:
             check_destination(file, force=force, needed=needed if file == path else 0)
 
     def save(self, volume: Volume, path: Path, *, force: bool = False) -> None:

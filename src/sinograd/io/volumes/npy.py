@@ -22,7 +22,15 @@ from sinograd.errors import FormatError, MissingFileError
 from sinograd.files.commit import settle
 from sinograd.files.inputs import noted
 from sinograd.io.storage.atomic import replacing_files
-from sinograd.io.storage.digests import DIGESTS, check_digests, check_unchanged, digests_of, file_state, read_together
+from sinograd.io.storage.digests import (
+    DIGESTS,
+    check_described,
+    check_digests,
+    check_unchanged,
+    digests_of,
+    file_state,
+    read_together,
+)
 from sinograd.io.storage.npy import MAGIC, check_npy
 from sinograd.io.volumes.format import VolumeFormat, as_array, as_tensor, record_of, torch_dtype, volume_of
 
@@ -111,6 +119,7 @@ def _opened(path: Path, *, mapped: bool) -> tuple[np.ndarray, dict[str, Any]]:
         raise FormatError(f"{path} must hold real numbers, got {array.dtype}")
     if record is None or record.get("shape") != list(array.shape):
         raise FormatError(f"{sidecar} does not describe {path.name}, whose shape is {list(array.shape)}")
+    check_described(record.get(DIGESTS), sidecar, path)
     check_digests(record.get(DIGESTS), sidecar, [path], whole=not mapped)
     return array, record
 

@@ -33,7 +33,7 @@ from sinograd.data.volume import Volume
 from sinograd.errors import FormatError, MissingFileError
 from sinograd.files.commit import settle
 from sinograd.io.storage.atomic import replacing_files
-from sinograd.io.storage.digests import DIGESTS, check_digests, digests_of, read_together
+from sinograd.io.storage.digests import DIGESTS, check_described, check_digests, digests_of, read_together
 from sinograd.io.storage.raw_images import RawImages
 from sinograd.io.storage.voxels import Voxels
 from sinograd.io.volumes.format import RECORD_KEYS, StoredArray, VolumeFormat, record_of, volume_of
@@ -93,6 +93,8 @@ def _opened(path: Path, *, whole: bool) -> Volume:
     if not sidecar.exists():
         raise MissingFileError(f"{path} has no {sidecar.name} beside it: raw voxels need one with the keys {_KEYS}")
     record = load_yaml(sidecar)
+    if isinstance(record, Mapping):
+        check_described(record.get(DIGESTS), sidecar, path)
     shape = _shape(sidecar, record)
     length, needed = path.stat().st_size, _STORED.itemsize * math.prod(shape)
     if length != needed:

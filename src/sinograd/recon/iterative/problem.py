@@ -9,8 +9,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
-from sinograd.geometry import Geometry, Grid
-from sinograd.recon.directions import check_directions
+from sinograd.recon.directions import check_operator_directions
 from sinograd.recon.iterative.checks.adjointness import warn_if_unmatched
 from sinograd.recon.iterative.inner_products import dot, norm
 from sinograd.recon.iterative.missing_rays import warn_of_missing_rays
@@ -54,7 +53,7 @@ class Problem:
         upper: float | Tensor | None = None,
     ) -> None:
         check_operator(operator)
-        _check_directions(operator)
+        check_operator_directions(operator)
         self.operator = operator
         self.resumed = start if isinstance(start, State) else None
         start = start.start if isinstance(start, State) else start
@@ -249,10 +248,3 @@ def _broadcasts(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 
 def _text(bound: float | Tensor) -> str:
     return "a tensor" if isinstance(bound, Tensor) and bound.ndim else f"{float(bound):g}"
-
-
-def _check_directions(operator: Operator) -> None:
-    """InputError for an operator that knows its geometry where all of its views look in one direction."""
-    geometry, grid = (getattr(operator, name, None) for name in ("geometry", "grid"))
-    if isinstance(geometry, Geometry) and isinstance(grid, Grid):
-        check_directions(geometry, grid)

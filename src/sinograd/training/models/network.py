@@ -48,14 +48,21 @@ class NetworkModel(ModelConfig):
 
     @property
     def ndim(self) -> int:
-        """Images, or volumes."""
-        return getattr(NETWORKS.load(self.name), "ndim", 2)
+        """Images, or volumes; images with their neighbours are volumes."""
+        return 3 if self._slices > 1 else getattr(NETWORKS.load(self.name), "ndim", 2)
 
     @property
     def lost(self) -> tuple[int, ...]:
-        """Of networks that shrink volumes in training, twice their reach."""
-        network = NETWORKS.load(self.name)
-        return tuple(2 * n for n in network.reach) if getattr(network, "shrinks", False) else (0,) * self.ndim
+        """Twice the margin of networks of volumes; the neighbours of the outermost slices."""
+        if self._slices > 1:
+            return (self._slices - 1, 0, 0)
+        margin = getattr(NETWORKS.load(self.name), "margin", (0, 0, 0))
+        return tuple(2 * n for n in margin) if self.ndim == 3 else (0, 0)
+
+    @property
+    def _slices(self) -> int:
+        slices = self.options.get("slices", 1)
+        return slices if isinstance(slices, int) else 1
 
     @property
     def loss_scale(self) -> float:
