@@ -74,6 +74,23 @@ class NetworkDenoiser(nn.Module):
             result[start : start + step] = self._denoised(images[start : start + step])
         return result.reshape(volume.shape)
 
+    def with_stages(self, volume: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The denoised volume and what the network makes on its way, of networks with `with_stages`, as JBFnet; else ().
+
+        In the units of the data; raises as `forward` and as the network.
+        """
+        if not hasattr(self.network, "with_stages"):
+            return self(volume), ()
+        self._check(volume)
+        images = volume.reshape(-1, 1, *volume.shape[-self.ndim :])
+        denoised, stages = self.network.with_stages((images - self.offset) / self.scale)  # pyright: ignore
+
+        def placed(image: Tensor) -> Tensor:
+            values = image.to(volume.dtype) * self.scale + self.offset
+            return values.reshape(*volume.shape[: -self.ndim], *values.shape[-self.ndim :])
+
+        return placed(denoised), tuple(placed(stage) for stage in stages)
+
     def _in_slabs(self, volumes: Tensor) -> Tensor:
         """[B, 1, Z, Y, X], in parts along z with the slices that they depend on."""
         if self.training and any(getattr(self.network, "margin", ())):
