@@ -79,8 +79,8 @@ def _bound(results: Results) -> str:
     bound = 10 * math.log10(1 + 10 ** ((normal.mean - low.mean) / 10))
     return (
         f"Against the normal dose, as in the paper, a method that knew the object exactly would gain {bound:.2f} dB "
-        "over the low dose, by the noise measured here, and none can gain more: the noise of the normal dose is part of "
-        "the target and cannot be told better from that of the low dose."
+        "over the low dose, by the noise measured here, and none can gain more: the noise of the normal dose is part "
+        "of the target and cannot be told better from that of the low dose."
     )
 
 

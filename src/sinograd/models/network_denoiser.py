@@ -48,7 +48,7 @@ class NetworkDenoiser(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many slices away those are that a slice depends on; of networks of volumes that do not say, any number."""
+        """How many slices away those are that a slice depends on; any number where the network does not say."""
         if getattr(self.network, "ndim", 2) == 3:
             reach: Any = getattr(self.network, "reach", None)
             return sys.maxsize if reach is None else int(reach[0])
@@ -75,7 +75,7 @@ class NetworkDenoiser(nn.Module):
         return result.reshape(volume.shape)
 
     def with_stages(self, volume: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
-        """The denoised volume and what the network makes on its way, of networks with `with_stages`, as JBFnet; else ().
+        """The denoised volume and what the network makes on its way, if it has `with_stages`, as JBFnet; else ().
 
         In the units of the data; raises as `forward` and as the network.
         """
