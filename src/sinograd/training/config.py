@@ -49,7 +49,7 @@ from sinograd.errors import ConfigError, FormatError, MissingFileError
 from sinograd.training.data_config import Data, Region, StackFiles, check_data
 from sinograd.training.model_config import Count, Model, model_schema
 from sinograd.training.optimizer_config import Adam, OptimizerConfig, OwnOptimizer, Plateau, Sgd
-from sinograd.training.task_config import TaskChoice, supervised
+from sinograd.training.task_config import LATER, TaskChoice, supervised
 
 __all__ = [
     "Adam",
@@ -118,10 +118,16 @@ class Validation:
     Attributes:
         every: steps.
         slices: of each paired volume, evenly spaced; null: all.
+        at: steps after which they are measured, instead of every so many.
     """
 
     every: Count = 50
     slices: Count | None = None
+    at: tuple[Count, ...] | None = field(default=None, metadata=LATER)
+
+    def due(self, step: int) -> bool:
+        """Whether they are measured after this step."""
+        return step % self.every == 0 if self.at is None else step in self.at
 
 
 @dataclass(frozen=True)
@@ -239,7 +245,7 @@ def config_hash(config: Config) -> str:
     """
     nameless = dataclasses.replace(config, task=_names_alone(config.task), data=_names_alone(config.data), output=None)
     plain = {key: value for key, value in to_plain(nameless).items() if key != "output"}
-    for part in ("task", "model", "optimizer"):
+    for part in ("task", "model", "optimizer", "validation"):
         for f in dataclasses.fields(getattr(config, part)):
             if f.metadata.get("later") and plain[part][f.name] == to_plain(f.default):
                 del plain[part][f.name]

@@ -23,13 +23,14 @@ from sinograd.files.inputs import inputs
 from sinograd.models import save_model
 from sinograd.ops.devices import compute_device
 from sinograd.training.batches import Batches, build_batches
-from sinograd.training.build import build_model, check_values, resolve
+from sinograd.training.build import build_model, build_task, check_values, resolve
 from sinograd.training.config import Config, config_hash
 from sinograd.training.data import Progress, ScanStack, Stack, TrainingData, load_data
 from sinograd.training.distributed import check_processes, leave_group, rank_of
 from sinograd.training.effect import shares_of_training, warn_without_effect
 from sinograd.training.history import History, save_curves
 from sinograd.training.own_work import OwnWork
+from sinograd.training.quality import Quality, measure_quality
 from sinograd.training.resumed import check_resumed_run, data_files, file_records
 from sinograd.training.run_folder import RunFolder
 
@@ -49,6 +50,7 @@ class TrainingResult:
         seconds: of all steps, those before an interrupt included.
         folder: where the run's files are, None if nothing was written.
         trained_on: what the model file says about it.
+        quality: loss and PSNR of the untouched input and of the model's output; None without targets.
     """
 
     model: nn.Module
@@ -60,6 +62,7 @@ class TrainingResult:
     seconds: float
     folder: Path | None
     trained_on: Mapping[str, Any]
+    quality: Quality | None = None
 
 
 def train(
@@ -179,8 +182,9 @@ def _run(
     from sinograd.training.lightning_run import fit
 
     model = build_model(config)
+    task = build_task(config, model)
     trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    recorder = fit(model, config, data, batches, folder, checkpoint, progress)
+    recorder = fit(task, config, data, batches, folder, checkpoint, progress)
     history, kept = recorder.history, len(recorder.history)
     if config.stop.keep == "best" and recorder.best_weights is not None:
         model.load_state_dict(recorder.best_weights)
@@ -203,6 +207,7 @@ def _run(
         raise Stopped(where, rest)
     if len(history) >= _LEAST_STEPS:
         _warn_without_effect(model, data)
+    quality = None if rank_of(config) else measure_quality(task, model, data, config.validation.slices)
     return TrainingResult(
         model,
         config,
@@ -213,6 +218,7 @@ def _run(
         recorder.seconds,
         None if folder is None else folder.path,
         trained_on,
+        quality,
     )
 
 

@@ -69,6 +69,10 @@ class DualDomainTask(SupervisedTask):
             return run_recomputing(sequence, stack.projections)
         return sequence(stack.projections)
 
+    def forget(self) -> None:
+        """No sequence is kept; for a copy with another model."""
+        self._sequences = []
+
     def _volume(self, stack: ScanStack) -> Tensor:
         """What a module of one's own makes of projections; InputError for another shape than the target's."""
         volume = self.model(stack.projections)
