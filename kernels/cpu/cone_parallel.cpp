@@ -60,6 +60,9 @@ struct ColumnJobs {
       ColumnImage image;
       LineJob<T>& job = values[count];
       if (!views.view(turn, view).column(x, y, z, image)) continue;
+      // most half turns are far above or below; a row of margin, as the map rounds
+      const double reach = 0.5 * double(z.count - 1) * image.step;
+      if (!(image.middle + reach > -2.0 && image.middle - reach < double(views.rows) + 1.0)) continue;
       if (!make_line_map<T>(image.middle, image.step, z.count, job.map)) continue;
       int64_t low, high;
       overlap<T>(job.map, z.count, views.rows, low, high);

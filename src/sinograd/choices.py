@@ -156,6 +156,7 @@ NETWORKS.add("wgan-vgg", "sinograd.networks.wgan_vgg:WGANVGG", "generator of WGA
 NETWORKS.add("dugan", "sinograd.networks.dugan:DUGAN", "generator of DU-GAN", learning_rate=1.81e-4)
 NETWORKS.add("jbfnet", "sinograd.networks.jbfnet:JBFNet", "joint bilateral filters of 15 slices", learning_rate=1e-4)
 NETWORKS.add("structkpn", "sinograd.networks.struct_kpn:StructKPN", "a kernel for each pixel", learning_rate=1e-4)
+NETWORKS.add("wavresnet", "sinograd.networks.wavresnet:WavResNet", "residuals of contourlet bands", learning_rate=1e-3)
 NETWORKS.add("nn-sp", "sinograd.networks.nn_sp:NNSP", "3-D network of paper 001 for bone", learning_rate=3.162e-4)
 
 # Models that are no networks, as training configurations describe them: `training.model_config.ModelConfig`s.
@@ -169,12 +170,8 @@ MODELS.add(
     takes="scans",
 )
 
-MODELS.add(
-    "dual-domain",
-    "sinograd.training.models.dual_domain_networks:DualDomainNetworks",
-    "networks or filters before and after the reconstruction",
-    takes="scans",
-)
+_PARTS = "sinograd.training.models.dual_domain_networks:DualDomainNetworks"
+MODELS.add("dual-domain", _PARTS, "networks or filters before and after the reconstruction", takes="scans")
 MODELS.add("own", "sinograd.training.models.own:OwnModel", "a module of your own, imported", takes="either")
 
 # Losses of training: `losses.Loss`es, functions or classes whose constructor has options of plain types.
@@ -185,9 +182,7 @@ LOSSES.add("ssim", "sinograd.losses.structural_similarity:SSIM", "1 - structural
 LOSSES.add("charbonnier", "sinograd.losses.charbonnier:Charbonnier", "mean absolute error, smooth at 0")
 LOSSES.add("sobel", "sinograd.losses.sobel:Sobel", "mean absolute difference of gradients")
 LOSSES.add("perceptual", "sinograd.losses.perceptual:Perceptual", "differences of VGG's features")
-LOSSES.add(
-    "structure-aware", "sinograd.losses.structure_aware:StructureAware", "errors weighted by gradients, for StructKPN"
-)
+LOSSES.add("structure-aware", "sinograd.losses.structure_aware:StructureAware", "StructKPN's, weighted by gradients")
 LOSSES.add("jbfnet", "sinograd.losses.jbfnet:JBFNetLoss", "squared error and gradients of all blocks of JBFnet")
 LOSSES.add("sum", "sinograd.losses.weighted_sum:WeightedSum", "several losses, each with a weight")
 LOSSES.add("own", "sinograd.losses.own:OwnLoss", "one of your own, imported")
@@ -197,9 +192,7 @@ LOSSES.add("nn-bmd", "sinograd.morphometry.losses:NNBMDLoss", "voxels and maps o
 
 # Losses of a network and its critic, of adversarial tasks: `losses.AdversarialLoss`es.
 ADVERSARIAL_LOSSES: Registry[Any] = Registry("adversarial loss", "sinograd.adversarial_losses")
-ADVERSARIAL_LOSSES.add(
-    "wasserstein", "sinograd.losses.adversarial:Wasserstein", "Wasserstein distance with gradient penalty"
-)
+ADVERSARIAL_LOSSES.add("wasserstein", "sinograd.losses.adversarial:Wasserstein", "distance with gradient penalty")
 ADVERSARIAL_LOSSES.add("least-squares", "sinograd.losses.adversarial:LeastSquares", "squared distance to 1 and 0")
 
 # Tasks of training, what is compared with what: `training.task_config.TaskConfig`s.

@@ -21,6 +21,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "red-cnn": {"channels": 5},
     "resnet": {"blocks": 2, "channels": 8},
     "structkpn": {"kernel": 5, "channels": 6, "blocks": 2},
+    "wavresnet": {"channels": 6, "modules": 1},
     "wgan-vgg": {"channels": 6},
 }
 

@@ -28,6 +28,7 @@ COUNTS = {
     "red-cnn": 1_848_865,
     "resnet": 1_843_329,
     "structkpn": 1_981_763,
+    "wavresnet": 4_172_175,
     "wgan-vgg": 56_097,
 }
 

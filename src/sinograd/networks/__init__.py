@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sinograd.networks.red_cnn import REDCNN
     from sinograd.networks.struct_kpn import StructKPN
     from sinograd.networks.unet_discriminator import UNetDiscriminator
+    from sinograd.networks.wavresnet import WavResNet
     from sinograd.networks.wgan_vgg import WGANVGG, WGANVGGCritic
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "StructKPN",
     "UNetDiscriminator",
     "WGANVGGCritic",
+    "WavResNet",
 ]
 
 attach(__name__)

@@ -8,6 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.preparation.sample_in_references import sample_in_references
+
 # Blocks of a view along rows and columns.
 ROWS, COLUMNS = 24, 32
 
@@ -53,6 +55,10 @@ class Overview:
     def is_dark(self) -> bool:
         """Whether there is no light in any view."""
         return bool(self._seen and not (self._means > 0).any())
+
+    def sample_in_references(self, good: np.ndarray) -> float | None:
+        """By how much line integrals of the good views are too low where the references have the sample, or None."""
+        return sample_in_references(self._means[good], self._size) if self._seen == len(self._means) else None
 
     def bad_views(self) -> dict[str, np.ndarray]:
         """Numbers of the views to leave out, growing, by reason; without those of no view."""

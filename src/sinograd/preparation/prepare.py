@@ -82,7 +82,7 @@ def prepare(
     Warns:
         PreparationWarning: readings were repaired, or more than 1 % of the detector's elements; says how many. Views,
             references or dark images were left out; says which and why. The views are brighter than the references.
-            Most of the references is saturated.
+            The references look as if the sample was left in them. Most of the references is saturated.
         TruncationWarning: the object reaches beyond the detector; says in which share of the views and rows, and how
             much too high that makes the volume.
     """
@@ -247,7 +247,7 @@ class _Run:
             self._left_out_text(),
             self._repaired_text(good),
             self._references_text(),
-            self._brightness_text(),
+            self._brightness_text(good),
         ):
             if text:
                 warnings.warn(f"{self.name}: {text}", PreparationWarning, stacklevel=4)
@@ -265,13 +265,23 @@ class _Run:
             "is brighter; references below saturation, or `unattenuated` with the counts of the open beam, mend that"
         )
 
-    def _brightness_text(self) -> str:
-        """Of views that are brighter than the references; InputError where those hold no light at all."""
+    def _brightness_text(self, good: np.ndarray) -> str:
+        """Of views that are brighter than the references, everywhere or where the sample was left in them.
+
+        InputError where those hold no light at all.
+        """
         level = self.overview.brightest if self.scan.kind == "counts" and self.air is None else 0.0
         if level > NO_LIGHT:
             raise InputError(
                 f"{self.name}: reference: expected the counts of the open beam, got a {level:.3g}th part of the views' "
                 "counts above the dark's: the beam was off, or a shutter closed"
+            )
+        depth = self.overview.sample_in_references(good)
+        if depth is not None:
+            return (
+                f"line integrals are down to {-depth:.2f} where those of air are 0, in the shape of the object: the "
+                "references look as if the sample was left in them, so that line integrals are too low by its own; "
+                "references without the sample, or `unattenuated` with the counts of the open beam, mend that"
             )
         if level <= BRIGHTER:
             return ""

@@ -79,17 +79,17 @@ class Rebinning:
         """
         rays = self.rays(own)
         index, weights = _nodes(rays.theta, self.lattice.directions(first, end))
-        spread = _along_views(_along_rows(projections, self._patterns(own), rays.column), index, weights)
+        mixed = _along_views(_along_rows(projections, self._patterns(own), rays.column), index, weights)
         numbers = torch.stack(
             [
                 rays.source,
                 rays.detector / self.helix.vectors[own, V, 2][:, None],
                 rays.height[:, None].expand_as(rays.source),
                 rays.row[:, None].expand_as(rays.source),
-            ]
+            ],
+            dim=2,
         )
-        tables = [_along_views(one[:, None], index, weights)[:, 0] for one in numbers]
-        return spread, torch.stack(tables, dim=2)
+        return mixed.transpose(1, 2).contiguous(), _along_views(numbers, index, weights)
 
     def _patterns(self, own: Tensor) -> Tensor:
         """[views]: the same number for views whose rays lie the same way in the plane, seen from their gantry angle."""
@@ -102,24 +102,26 @@ class Rebinning:
 
 
 def _along_rows(projections: Tensor, patterns: Tensor, columns: Tensor) -> Tensor:
-    """[views, rows, distances] of [views, rows, columns] at the columns [views, distances] of each pattern."""
-    count = projections.shape[2]
-    result = projections.new_zeros(*projections.shape[:2], columns.shape[1])
+    """[views, distances, rows] of [views, rows, columns] at the columns [views, distances] of each pattern."""
+    views, rows, count = projections.shape
+    index = columns.new_empty(*columns.shape, TAPS, dtype=torch.int64)
+    weights = columns.new_empty(*columns.shape, TAPS)
     for pattern in range(int(patterns.max()) + 1):
-        chosen = (patterns == pattern).nonzero().flatten().to(projections.device)
+        chosen = (patterns == pattern).nonzero().flatten()
         at = columns[chosen[0]]
-        start = (at.floor() - 1).clamp(0, count - TAPS)
-        nodes = start[:, None] + torch.arange(TAPS, dtype=torch.float64)
-        weights = _lagrange(nodes, at).to(projections)
-        index = start.long().to(projections.device)
-        own = projections if len(chosen) == len(projections) else projections[chosen]
-        part = own[..., index] * weights[:, 0]
-        for tap in range(1, TAPS):
-            part = part + own[..., index + tap] * weights[:, tap]
-        if len(chosen) == len(projections):
-            return part
-        result = result.index_copy(0, chosen, part)
-    return result
+        nodes = (at.floor() - 1).clamp(0, count - TAPS)[:, None] + torch.arange(TAPS, dtype=torch.float64)
+        index[chosen], weights[chosen] = nodes.long(), _lagrange(nodes, at)
+    index += count * torch.arange(views)[:, None, None]
+    table = projections.transpose(1, 2).reshape(-1, rows)  # the rows of a column are one line of memory
+    return _mixed(table, index, weights)
+
+
+def _mixed(table: Tensor, index: Tensor, weights: Tensor) -> Tensor:
+    """[a, b, width]: sums of four rows of a table [n, width], at index [a, b, 4], with weights [a, b, 4]."""
+    shape = index.shape[:2]
+    index, weights = index.reshape(-1, TAPS).to(table.device), weights.reshape(-1, TAPS).to(table)
+    mixed = torch.nn.functional.embedding_bag(index, table, mode="sum", per_sample_weights=weights)
+    return mixed.view(*shape, -1)
 
 
 def _nodes(theta: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
@@ -161,16 +163,9 @@ def _between(ascending: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _along_views(values: Tensor, index: Tensor, weights: Tensor) -> Tensor:
-    """[directions, rows, distances] of [views, rows, distances]."""
-    index, weights = index.to(values.device), weights.to(values)
-    rows = values.shape[1]
-    total = None
-    for tap in range(TAPS):
-        where = index[..., tap][:, None].expand(-1, rows, -1)
-        part = values.gather(0, where) * weights[..., tap][:, None]
-        total = part if total is None else total + part
-    assert total is not None
-    return total
+    """[directions, distances, n] of [views, distances, n]."""
+    _, distances, width = values.shape
+    return _mixed(values.reshape(-1, width), index * distances + torch.arange(distances)[:, None], weights)
 
 
 def _lagrange(nodes: Tensor, at: Tensor) -> Tensor:

@@ -27,7 +27,7 @@ from sinograd.recon.analytic.ramp import ramp_taps
 Progress = Callable[[int, int], None]
 
 # Views of the lattice that are rebinned at a time, and filtered at a time.
-REBINNED_VIEWS, FILTERED_VIEWS = 192, 16
+REBINNED_VIEWS, FILTERED_VIEWS = 288, 16
 
 
 @dataclass(frozen=True, eq=False)
