@@ -100,6 +100,7 @@ if TYPE_CHECKING:
         save_page,
         save_preview,
         save_scan_preview,
+        show_comparison,
     )
     from sinograd.workflows import (
         convert,
@@ -176,6 +177,7 @@ __all__ = [
     "shepp_logan_3d",
     "shift_detector",
     "short_scan",
+    "show_comparison",
     "simulate",
     "stack",
     "tibia",
