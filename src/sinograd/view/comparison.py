@@ -119,6 +119,7 @@ def _drawn(
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
     grey: dict[str, Any] = {"cmap": "gray", "vmin": window[0], "vmax": window[1]}
+    image: Any = None
     for axis, plane, name in zip(axes[0], planes, names, strict=True):
         image = axis.imshow(plane, **grey)
         axis.set_title(name, color=_INK, fontsize=11)
