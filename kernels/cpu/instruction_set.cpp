@@ -86,6 +86,16 @@ const BilateralKernels<double>& bilateral_kernels<double>() {
   return SINOGRAD_CHOOSE(kDoubleBilateral);
 }
 
+template <>
+const VectorGradients<float>& vector_gradients<float>() {
+  return SINOGRAD_CHOOSE(kFloatVectorGradients);
+}
+
+template <>
+const VectorGradients<double>& vector_gradients<double>() {
+  return SINOGRAD_CHOOSE(kDoubleVectorGradients);
+}
+
 template <class T>
 const OperatorPairs<T>& axial_operators() {
   static const OperatorPairs<T> pairs = {backproject_axial<T>, backproject_axial_adjoint<T>, joseph_axial<T>,

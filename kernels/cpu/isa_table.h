@@ -4,6 +4,7 @@
 #include "bilateral.h"
 #include "lines.h"
 #include "operators.h"
+#include "vector_gradients.h"
 
 namespace sinograd {
 
@@ -17,6 +18,8 @@ namespace sinograd {
   extern const OperatorPairs<double> kDoubleGeneral;      \
   extern const BilateralKernels<float> kFloatBilateral;   \
   extern const BilateralKernels<double> kDoubleBilateral; \
+  extern const VectorGradients<float> kFloatVectorGradients;   \
+  extern const VectorGradients<double> kDoubleVectorGradients; \
   }
 
 SINOGRAD_DECLARE(portable)

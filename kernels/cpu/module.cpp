@@ -13,6 +13,7 @@
 #include "cone_parallel.h"
 #include "instruction_set.h"
 #include "operators.h"
+#include "vector_gradients.h"
 
 namespace nb = nanobind;
 using namespace nb::literals;
@@ -71,6 +72,32 @@ void bind_pairs(nb::module_& m, const std::string& kind, const OperatorPairs<T>&
   bind<T>(m, "backproject_" + kind + "_adjoint", [=](auto... a) { pairs().backproject_adjoint(a...); }, true, true);
   bind<T>(m, "joseph_" + kind, [=](auto... a) { pairs().joseph(a...); }, true, false);
   bind<T>(m, "joseph_" + kind + "_adjoint", [=](auto... a) { pairs().joseph_adjoint(a...); }, false, false);
+}
+
+// Derivatives of <projections, A volume> to the views, added to `result`.
+template <class T>
+void bind_gradient(nb::module_& m, const std::string& name, const VectorGradients<T>& (*gradients)(),
+                   VectorGradient<T> VectorGradients<T>::*which, bool voxel_driven) {
+  m.def(
+      name.c_str(),
+      [=](Input<T> volume, Input<T> projections, Output<double> result, Input<double> views,
+          std::array<int64_t, 2> detector, std::array<int64_t, 3> shape, std::array<double, 3> spacing,
+          std::array<double, 3> centre, bool curved, bool divergent, int weighting, bool planar) {
+        const Grid grid{{shape[0], spacing[0], centre[0]}, {shape[1], spacing[1], centre[1]}, {shape[2], spacing[2], centre[2]}};
+        const size_t doubles = voxel_driven ? kViewDoubles : (curved ? 15 : 12), count = views.size() / doubles;
+        const size_t voxels = size_t(shape[0] * shape[1] * shape[2]), pixels = size_t(detector[0] * detector[1]);
+        if (views.size() != count * doubles) throw std::invalid_argument("views: wrong number of elements");
+        if (result.size() != views.size()) throw std::invalid_argument("result: wrong number of elements");
+        if (volume.size() != voxels) throw std::invalid_argument("volume: wrong number of elements");
+        if (projections.size() != count * pixels) throw std::invalid_argument("projections: wrong number of elements");
+        if (voxels == 0 || pixels == 0 || count == 0) return;
+        const Views view{views.data(), int64_t(count), curved, divergent, Weighting(weighting), detector[0] * detector[1], detector[1], false};
+        nb::gil_scoped_release unlock;
+        (gradients().*which)(volume.data(), projections.data(), result.data(), view,
+                             DetectorShape{detector[0], detector[1]}, grid, planar, raise_interrupts);
+      },
+      "volume"_a.noconvert(), "projections"_a.noconvert(), "result"_a.noconvert(), "views"_a.noconvert(), "detector"_a,
+      "shape"_a, "spacing"_a, "centre"_a, "curved"_a, "divergent"_a, "weighting"_a, "planar"_a);
 }
 
 BilateralFilter bilateral_filter(int64_t size, std::array<int64_t, 4> shape, std::array<int64_t, 3> window,
@@ -155,6 +182,8 @@ void bind_cone_parallel(nb::module_& m, const std::string& name, bool volume_fir
 template <class T>
 void bind_all(nb::module_& m) {
   bind_bilateral<T>(m);
+  bind_gradient<T>(m, "joseph_gradient", vector_gradients<T>, &VectorGradients<T>::joseph, false);
+  bind_gradient<T>(m, "backprojection_gradient", vector_gradients<T>, &VectorGradients<T>::backproject, true);
   bind_cone_parallel<T>(m, "cone_parallel_backproject", false, cone_parallel_backproject<T>);
   bind_cone_parallel<T>(m, "cone_parallel_backproject_adjoint", true, cone_parallel_backproject_adjoint<T>);
   bind_pairs<T>(m, "axial", axial_operators<T>);

@@ -32,6 +32,19 @@ struct Ends {
   void advance() { first += first_step, last += last_step; }
 };
 
+// Whether rays between the ends miss `count` elements on this plane and on `more` that follow.
+inline bool missed(const Ends& ends, int64_t more, int64_t count) {
+  return std::max(ends.high(), ends.high_after(more)) <= -kOne ||
+         std::min(ends.low(), ends.low_after(more)) >= count * kOne;
+}
+
+// Whether windows are wide enough for them.
+inline bool fits(const Ends& k, const Ends& j, int64_t more) {
+  constexpr int64_t widest = kWidest * kOne;
+  return k.high() - k.low() <= widest && k.high_after(more) - k.low_after(more) <= widest &&
+         std::max(j.high() - j.low(), j.high_after(more) - j.low_after(more)) <= (kMostLines - 2) * kOne;
+}
+
 // Rays of block `block` on planes [first, last); false where a window is too narrow for them.
 inline bool gather_rays(VoxelLines<float>& voxels, const RayTable<float>& table, int64_t line, int64_t block, bool along_x,
                         int64_t first, int64_t last, float* sums) {
@@ -42,12 +55,8 @@ inline bool gather_rays(VoxelLines<float>& voxels, const RayTable<float>& table,
   const int64_t columns = along_x ? voxels.grid.y.count : voxels.grid.x.count, height = voxels.grid.z.count;
   const int64_t step_j = along_x ? voxels.row_stride : voxels.stride;
   const int64_t step_i = along_x ? voxels.stride : voxels.row_stride;
-  if (std::max(k.high(), k.high_after(more)) <= -kOne || std::min(k.low(), k.low_after(more)) >= height * kOne ||
-      std::max(j.high(), j.high_after(more)) <= -kOne || std::min(j.low(), j.low_after(more)) >= columns * kOne)
-    return true;
-  constexpr int64_t widest = kWidest * kOne;
-  if (k.high() - k.low() > widest || k.high_after(more) - k.low_after(more) > widest) return false;
-  if (std::max(j.high() - j.low(), j.high_after(more) - j.low_after(more)) > (kMostLines - 2) * kOne) return false;
+  if (missed(k, more, height) || missed(j, more, columns)) return true;
+  if (!fits(k, j, more)) return false;
 
   const int64_t ray = block * Lanes::width;
   const Lanes::Int step_k = Lanes::load(table.dk(line) + ray), step_jv = Lanes::load(table.dj(line) + ray);

@@ -34,6 +34,24 @@ backproject_planar_adjoint = backproject_axial
 joseph_planar = backproject_axial
 joseph_planar_adjoint = backproject_axial
 
+# Adds to `result` (float64, as `views`) the derivatives of <projections, A volume> to the views.
+def joseph_gradient(
+    volume: Tensor,
+    projections: Tensor,
+    result: Tensor,
+    views: Tensor,
+    detector: tuple[int, ...],
+    shape: list[int],
+    spacing: list[float],
+    centre: list[float],
+    curved: bool,
+    divergent: bool,
+    weighting: int,
+    planar: bool,
+) -> None: ...
+
+backprojection_gradient = joseph_gradient
+
 # Contiguous tensors of one dtype on the CPU, without gradient. Shapes are batch, z, y, x; windows z, y, x (widths,
 # odd); sigmas z, y, x, range. `guide` is x itself for the plain filter, which then has no grad_guide; an empty
 # grad_normaliser stands for zeros.

@@ -133,8 +133,14 @@ def test_bad_input() -> None:
             sg.concatenate([cone(), cone(), cone(detector)])
     with pytest.raises(ValueError, match="whose radius is None, got 80"):
         sg.concatenate([cone(ARC), cone(sg.CurvedDetector((4, 6), (1.2, 1.0), radius=80.0))])
-    with pytest.raises(ValueError, match="curved detectors of one radius, got radii from 80 to 90 mm"):
-        sg.concatenate([cone(ARC, tilt=0.1), cone(ARC, source_to_detector=90.0, source_offset=(0.5, 0.5))])
+
+
+def test_curved_detectors_of_several_radii_keep_their_centres() -> None:
+    """Which one detector cannot say."""
+    parts = [cone(ARC, tilt=0.1), cone(ARC, source_to_detector=90.0, source_offset=(0.5, 0.5))]
+    joined = sg.concatenate(parts)
+    assert torch.equal(joined.vectors, torch.cat([part.vectors for part in parts]))
+    assert sg.ConeBeam.from_dict(joined.to_dict()).equals(joined)
 
 
 def test_full_turn_from_two_halves() -> None:

@@ -60,7 +60,8 @@ OPTIONS = {
     "method": Option(
         list[str],
         "A model that comes along, a model file or a run's folder (TITLE=FILE names it), or a filter tuned on each "
-        "image: gaussian, median, bilateral, bm3d, the first three with -3d, bm4d. May be repeated.",
+        "image: gaussian, median, bilateral, bm3d, the first three with -3d, bm4d; or one that estimates the noise: "
+        "bilateral-estimated, bm3d-estimated, bm4d-estimated, ksvd. May be repeated.",
         ("--method", "-m"),
         metavar="NAME",
     ),

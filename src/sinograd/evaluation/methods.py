@@ -16,6 +16,7 @@ from sinograd.models import DualDomainBilateral, filter_in_place, read_model
 from sinograd.models.bilateral import is_bilateral_stack
 from sinograd.models.classical import bm3d, bm4d, has_package
 from sinograd.models.classical_tuning import TUNABLE, tune
+from sinograd.models.estimated_noise import ESTIMATED
 
 Denoise = Callable[[Tensor], Tensor]
 INPUT = "input"
@@ -76,15 +77,16 @@ def unchanged() -> Method:
 
 def classical_names() -> list[str]:
     """Filters that `find_method` knows by name; those whose packages are missing, too."""
-    return list(TUNABLE)
+    return [*TUNABLE, *ESTIMATED]
 
 
 def find_method(name_or_path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Method:
-    """A classical filter by name, tuned on each image by its target, or a trained model.
+    """A classical filter by name, tuned on each image by its target unless it says otherwise, or a trained model.
 
     Args:
         name_or_path: gaussian, median, bilateral, bm3d (2-D, slice by slice), gaussian-3d, median-3d, bilateral-3d,
-            bm4d; "input" for the noisy volume itself; or, as for `sinograd.models.load_model`, the name of a model
+            bm4d; bilateral-estimated, bm3d-estimated, bm4d-estimated and ksvd, which estimate the noise and look at no
+            target; "input" for the noisy volume itself; or, as for `sinograd.models.load_model`, the name of a model
             that comes along, a model file, or the folder of a training run. NAME=PATH names a model in the tables.
         device: where the model runs.
 
@@ -95,16 +97,19 @@ def find_method(name_or_path: str | os.PathLike[str], device: str | torch.device
     text = os.fspath(name_or_path)
     if text == INPUT:
         return unchanged()
+    package = text.removesuffix("-estimated")
+    if not has_package(package):
+        {"bm3d": bm3d, "bm4d": bm4d}[package](torch.zeros(1, 1, 1), sigma=1.0)  # raises what says so
+    if text in ESTIMATED:
+        return Method.of(text, ESTIMATED[text])
     if text in TUNABLE:
-        if not has_package(text):
-            {"bm3d": bm3d, "bm4d": bm4d}[text](torch.zeros(1, 1, 1), sigma=1.0)  # raises what says so
         return Method(text, lambda volume, target: tune(text, volume, target), oracle=True)
     title, _, path = text.rpartition("=") if not Path(text).exists() else ("", "", text)
     try:
         saved = read_model(path)
     except FileNotFoundError as error:
         raise InputError(
-            f"no method {path!r}: expected one of {INPUT}, {', '.join(TUNABLE)}, or a model ({error})"
+            f"no method {path!r}: expected one of {INPUT}, {', '.join(classical_names())}, or a model ({error})"
         ) from error
     unit, notes = saved.trained_on.get("unit"), saved.trained_on.get("notes")
     method = Method.of_module(title or _short(path), saved.build(), device)

@@ -18,9 +18,11 @@ from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputIndexError, InputTypeError
 from sinograd.geometry import checks
 from sinograd.geometry import vectors as surface
+from sinograd.geometry.checks import Values, plain
 from sinograd.geometry.detectors import Detector
 from sinograd.geometry.formatting import angles_from_degrees, angles_to_degrees, call_text, only_keys
 from sinograd.geometry.grid import Grid
+from sinograd.geometry.view_vectors import check_views
 
 _ANGULAR = ("angles", "start", "tilt", "yaw", "in_plane_rotation")
 """Arguments in radians; in dictionaries and YAML they are in degrees and their keys end in _deg."""
@@ -42,6 +44,7 @@ class Geometry(ABC):
     _kinds: ClassVar[dict[str, type[Geometry]]] = {}
     _scan: str
     _vectors: Tensor
+    _followed: Tensor | None
     _arguments: dict[str, Any]
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -55,9 +58,16 @@ class Geometry(ABC):
         raise InputTypeError(f"{name} cannot be called directly; use one of {makers}")
 
     def _fill(self, scan: str, vectors: Tensor, arguments: dict[str, Any]) -> Self:
-        """Set the state; every tensor in arguments has one entry for each view."""
-        _check_vectors(vectors, self.divergent, type(self).__name__)
-        for name, value in (("_scan", scan), ("_vectors", vectors), ("_arguments", arguments)):
+        """Set the state; every tensor in arguments has one entry for each view.
+
+        Vectors that require gradients are kept beside their values.
+        """
+        values = vectors.detach()
+        check_views(values, self.divergent, type(self).__name__)
+        held = {key: plain(value) for key, value in arguments.items()}
+        followed = vectors if vectors.requires_grad else None
+        state = {"_scan": scan, "_vectors": values, "_arguments": held, "_followed": followed}
+        for name, value in state.items():
             object.__setattr__(self, name, value)
         return self
 
@@ -93,6 +103,29 @@ class Geometry(ABC):
         C + R (n cos d + t sin d) + j v.
         """
         return self._vectors.clone()
+
+    @property
+    def followed_vectors(self) -> Tensor | None:
+        """The vectors as autograd follows them, where an argument or the vectors of `at` require gradients; else None.
+
+        Operators and reconstructions pass gradients to them; all else takes their values.
+        """
+        return self._followed
+
+    def at(self, vectors: Values) -> Self:
+        """The same beam and detector with other vectors; operators on it pass gradients to them.
+
+        Args:
+            vectors: as `vectors`, [views, 4, 3], for curved detectors [views, 5, 3] with any point of the cylinder's
+                axis; parallel beams' directions of any length. The offset of the detector and all displacements are in
+                them. May require gradients, and hold other views than this geometry.
+
+        Raises:
+            TypeError, ValueError: naming what is wrong with the vectors.
+        """
+        from sinograd.geometry.placement import placed_at
+
+        return placed_at(self, vectors)
 
     @property
     def angles(self) -> Tensor | None:
@@ -217,7 +250,8 @@ class Geometry(ABC):
             for key, value in self._arguments_of_views(chosen).items()
         }
         scan = "circular" if self.scan == "short_scan" else self.scan
-        return type(self)._make(scan, self._vectors[chosen], arguments)
+        vectors = self._vectors if self._followed is None else self._followed
+        return type(self)._make(scan, vectors[chosen], arguments)
 
     def _arguments_of_views(self, chosen: Tensor) -> dict[str, Any]:
         """The arguments a selection of views is made with, per-view tensors still whole."""
@@ -268,7 +302,7 @@ class Geometry(ABC):
 
         kind = Geometry._kinds.get(str(data.get("beam")))
         if kind is None or not issubclass(kind, cls):
-            allowed = ", ".join(name for name, known in Geometry._kinds.items() if issubclass(known, cls))
+            allowed = ", ".join(sorted(name for name, known in Geometry._kinds.items() if issubclass(known, cls)))
             raise InputError(f"geometry key beam must be one of {allowed}, got {shown(data.get('beam'))}")
         scan = str(data.get("scan"))
         if scan not in kind._constructors:
@@ -356,21 +390,3 @@ def _view_index(item: Any, views: int) -> int:
     if not -views <= position < views:
         raise InputIndexError(f"view {position} is out of range for {views} views")
     return position % views
-
-
-def _check_vectors(vectors: Tensor, divergent: bool, kind: str) -> None:
-    """Refuse views whose rays lie in the detector plane or whose u and v are parallel."""
-    u, v = vectors[:, surface.U], vectors[:, surface.V]
-    normal = torch.linalg.cross(u, v)
-    area = u.norm(dim=-1) * v.norm(dim=-1)
-    flat = normal.norm(dim=-1) <= 1e-6 * area
-    if flat.any():
-        view = int(flat.nonzero()[0])
-        raise InputError(f"{kind} view {view}: u {u[view].tolist()} and v {v[view].tolist()} are parallel")
-    first = vectors[:, surface.SOURCE]
-    ray = vectors[:, surface.CENTER] - first if divergent else first
-    grazing = (ray * normal).sum(-1).abs() <= 1e-9 * ray.norm(dim=-1) * area
-    if grazing.any():
-        view = int(grazing.nonzero()[0])
-        what = f"source {first[view].tolist()}" if divergent else f"direction {first[view].tolist()}"
-        raise InputError(f"{kind} view {view}: the {what} lies in the plane of the detector")

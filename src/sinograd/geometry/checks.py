@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 import torch
 from torch import Tensor
+from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[reportMissingImports]
 
 from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputTypeError
@@ -29,8 +30,7 @@ def without_gradients(value: object, name: str, levels: int = 3) -> None:
     if isinstance(value, Tensor):
         if value.requires_grad:
             raise InputError(
-                f"{name} requires gradients: gradients to geometry are not supported yet, and would be lost; "
-                f"pass {name}.detach()"
+                f"{name} requires gradients, which do not pass through it and would be lost: pass {name}.detach()"
             )
     elif levels and isinstance(value, list | tuple):
         for item in value:
@@ -42,19 +42,46 @@ def scalar(value: object) -> object:
     return value.item() if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0 else value
 
 
-def number(value: object, name: str) -> float:
-    """A finite real number as float; bools, text and tensors that require gradients are refused."""
+def real(value: object, name: str) -> float:
+    """A real number as float, infinite ones and NaN too; bools, text and tensors that require gradients are refused."""
     without_gradients(value, name)
     value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InputTypeError(f"{name} must be a number, got {shown(value)} ({type(value).__name__})")
     try:
-        result = float(value)
+        return float(value)
     except OverflowError:
-        result = math.inf
+        return math.inf
+
+
+def number(value: object, name: str) -> float:
+    """A finite real number as float; bools, text and tensors that require gradients are refused."""
+    result = real(value, name)
     if not math.isfinite(result):
         raise InputError(f"{name} must be finite, got {result}")
     return result
+
+
+def followed(value: object) -> TypeGuard[Tensor]:
+    """Whether autograd follows a tensor that stands for itself: not one of a transform of `torch.func`."""
+    return isinstance(value, Tensor) and value.requires_grad and not is_functorch_wrapped_tensor(value)
+
+
+def parameter(value: object, name: str) -> float | Tensor:
+    """As `number`; a tensor that requires gradients keeps them (float64, without dimensions)."""
+    if not followed(value):
+        return number(value, name)
+    if value.ndim:
+        raise InputError(f"{name} must be a number, got a tensor {list(value.shape)}")
+    number(value.detach(), name)
+    return value.to("cpu", torch.float64)
+
+
+def plain(value: Any) -> Any:
+    """Without gradients; a tensor without dimensions as a number."""
+    if not isinstance(value, Tensor):
+        return value
+    return value.detach() if value.ndim else value.detach().item()
 
 
 def positive(value: object, name: str) -> float:
@@ -110,13 +137,15 @@ def spacing(value: object, name: str, ndim: int) -> tuple[float, ...]:
     return tuple(positive(item, f"{name}[{i}]") for i, item in enumerate(items))
 
 
-def values(value: object, name: str, form: tuple[int | str, ...]) -> Tensor:
+def values(value: object, name: str, form: tuple[int | str, ...], follow: bool = False) -> Tensor:
     """Finite numbers as a float64 CPU tensor (a copy) of the given form.
 
     form: the size of each dimension; a str is a free size and serves as its name in the error.
+    follow: a tensor that requires gradients keeps them; else it is refused.
     """
-    without_gradients(value, name)
-    tensor = value.detach() if isinstance(value, Tensor) else _from_array(value, name, form)
+    if not (follow and followed(value)):
+        without_gradients(value, name)
+    tensor = value if isinstance(value, Tensor) else _from_array(value, name, form)
     if tensor.dtype == torch.bool or tensor.is_complex():
         raise InputTypeError(f"{name} must be real numbers, got {tensor.dtype}")
     fits = tensor.ndim == len(form) and all(
@@ -136,12 +165,12 @@ def values(value: object, name: str, form: tuple[int | str, ...]) -> Tensor:
 
 def angles(value: object) -> Tensor:
     """Gantry angles in radians: float64 [views], at least one."""
-    return values(value, "angles", ("views",))
+    return values(value, "angles", ("views",), follow=True)
 
 
 def per_view(value: object, name: str, views: int) -> float | Tensor:
     """One number for all views (float), or one for each (tensor [views])."""
-    return values(value, name, (views,)) if is_sequence(value) else number(value, name)
+    return values(value, name, (views,), follow=True) if is_sequence(value) else parameter(value, name)
 
 
 def per_view_offset(value: object, name: str, views: int) -> tuple[float, ...] | Tensor:
@@ -152,11 +181,22 @@ def per_view_offset(value: object, name: str, views: int) -> tuple[float, ...] |
         raise InputError(
             f"{name} must be a pair (row, column), (row, column, outward), [views, 2] or [views, 3], got {shown(value)}"
         )
-    items = entries(value, name, "a pair (row, column)")
+    if followed(value):
+        width = value.shape[-1] if value.shape[-1] == 3 else 2
+        return values(value, name, (width,) if value.ndim == 1 else (views, width), follow=True)
+    items = tuple(value) if any(followed(item) for item in value) else entries(value, name, "a pair (row, column)")  # pyright: ignore[reportGeneralTypeIssues, reportArgumentType]
     if len(items) in (2, 3) and not is_sequence(items[0]):
-        return tuple(number(item, f"{name}[{i}]") for i, item in enumerate(items))
+        numbers = tuple(parameter(item, f"{name}[{i}]") for i, item in enumerate(items))
+        return _stacked(numbers)
     outward = bool(items) and is_sequence(items[0]) and len(entries(items[0], f"{name}[0]", "numbers")) == 3
     return values(value, name, (views, 3 if outward else 2))
+
+
+def _stacked(numbers: tuple[float | Tensor, ...]) -> tuple[float, ...] | Tensor:
+    """Numbers, some of which require gradients, as a tensor; else as they are."""
+    if not any(followed(number) for number in numbers):
+        return numbers  # pyright: ignore[reportReturnType]
+    return torch.stack([torch.as_tensor(number, dtype=torch.float64) for number in numbers])
 
 
 def _from_array(value: object, name: str, form: tuple[int | str, ...]) -> Tensor:

@@ -55,17 +55,28 @@ from sinograd.geometry.detectors import CurvedDetector, Detector
 
 @dataclass(frozen=True)
 class Orbit:
-    """The checked arguments of a circular scan; per-view ones are tensors [views] or [views, 2]."""
+    """The checked arguments of a circular scan; per-view ones are tensors [views] or [views, 2].
+
+    Those that require gradients are tensors, too.
+    """
 
     detector: Detector
-    source_to_origin: float
-    source_to_detector: float
+    source_to_origin: float | Tensor
+    source_to_detector: float | Tensor
     axis_offset: float | Tensor
     source_offset: float | tuple[float, ...] | Tensor
-    tilt: float
-    yaw: float
-    in_plane_rotation: float
+    tilt: float | Tensor
+    yaw: float | Tensor
+    in_plane_rotation: float | Tensor
     shifts: Tensor | None
+
+    def arguments(self) -> dict[str, Any]:
+        """What the scan is made of, without gradients: numbers, pairs, and tensors with an entry for each view."""
+        held = {name: checks.plain(value) for name, value in vars(self).items()}
+        offset = held["source_offset"]
+        if isinstance(offset, Tensor) and offset.ndim == 1 and self.detector.ndim == 2:
+            held["source_offset"] = tuple(offset.tolist())
+        return held
 
     def vectors(self, angles: Tensor, height: Tensor | None = None) -> Tensor:
         """Per-view vectors [views, 4 or 5, 3]; height is mm along z, [views]."""
@@ -84,7 +95,7 @@ class Orbit:
         if not isinstance(self.detector, CurvedDetector):
             return torch.stack([source, pivot + row * v + column * u, step_u, step_v], dim=1)
         radius = self.source_to_detector if self.detector.radius is None else self.detector.radius
-        self.detector.check_arc(radius)
+        self.detector.check_arc(float(checks.plain(radius)))
         axis = pivot + radius * n + row * v
         angle = column / radius
         center = axis + radius * (angle.sin() * u - angle.cos() * n)
@@ -137,39 +148,43 @@ class OrbitArguments:
             *distances,
             checks.per_view(self.axis_offset, "axis_offset", views),
             offset(self.source_offset, "source_offset", views),
-            checks.number(self.tilt, "tilt"),
-            checks.number(self.yaw, "yaw"),
-            checks.number(self.in_plane_rotation, "in_plane_rotation"),
+            checks.parameter(self.tilt, "tilt"),
+            checks.parameter(self.yaw, "yaw"),
+            checks.parameter(self.in_plane_rotation, "in_plane_rotation"),
             read_shifts(self.shifts, views, self.detector),
         )
 
 
-def check_distances(source_to_origin: object, source_to_detector: object) -> tuple[float, float]:
+def check_distances(source_to_origin: object, source_to_detector: object) -> tuple[float | Tensor, float | Tensor]:
     """Both distances in mm; InputError where the detector stands before the rotation axis."""
-    origin = checks.positive(source_to_origin, "source_to_origin")
-    detector = checks.positive(source_to_detector, "source_to_detector")
+    distances = (
+        checks.parameter(source_to_origin, "source_to_origin"),
+        checks.parameter(source_to_detector, "source_to_detector"),
+    )
+    origin = checks.positive(checks.plain(distances[0]), "source_to_origin")
+    detector = checks.positive(checks.plain(distances[1]), "source_to_detector")
     if detector < origin:
         raise InputError(
             f"source_to_detector: expected at least source_to_origin, {origin:.12g} mm, got {detector:.12g} mm: the "
             "detector would stand between source and rotation axis; are the two swapped, or is it the distance from "
             "the axis to the detector? from_vectors takes such scans"
         )
-    return origin, detector
+    return distances
 
 
 def read_shifts(shifts: Any, views: int, detector: Detector) -> Tensor | None:
     """Per-view detector shifts in mm: None, [views] for a line detector, else [views, 2]."""
     if shifts is None:
         return None
-    return checks.values(shifts, "shifts", (views,) if detector.ndim == 1 else (views, 2))
+    return checks.values(shifts, "shifts", (views,) if detector.ndim == 1 else (views, 2), follow=True)
 
 
 def parallel_vectors(
     angles: Tensor,
     detector: Detector,
     axis_offset: float | Tensor,
-    tilt: float,
-    in_plane_rotation: float,
+    tilt: float | Tensor,
+    in_plane_rotation: float | Tensor,
     shifts: Tensor | None,
 ) -> Tensor:
     """Per-view vectors [views, 4, 3] of a parallel beam; the detector stands on the rotation axis."""
@@ -185,11 +200,10 @@ def parallel_vectors(
         shifts=shifts,
     )
     vectors = orbit.vectors(angles)
-    vectors[:, 0] = -_frame(angles)[2]
-    return vectors
+    return torch.cat([-_frame(angles)[2][:, None], vectors[:, 1:]], dim=1)
 
 
-def helix_heights(angles: Tensor, pitch: float, z_start: float | None) -> Tensor:
+def helix_heights(angles: Tensor, pitch: float | Tensor, z_start: float | Tensor | None) -> Tensor:
     """Height z (mm) of source and detector in each view; z_start None centres the scan on z = 0."""
     rise = pitch * (angles - angles[0]) / (2 * math.pi)
     return rise + (z_start if z_start is not None else -rise[-1] / 2)
@@ -203,18 +217,24 @@ def _frame(angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
     return u, v, torch.stack([sine, -cosine, zero], dim=1)
 
 
-def _turned(u: Tensor, v: Tensor, n: Tensor, in_plane: float, tilt: float, yaw: float) -> tuple[Tensor, Tensor, Tensor]:
+Turn = float | Tensor
+
+
+def _turned(u: Tensor, v: Tensor, n: Tensor, in_plane: Turn, tilt: Turn, yaw: Turn) -> tuple[Tensor, Tensor, Tensor]:
     u, v = _rotated(u, v, in_plane)
     v, n = _rotated(v, n, tilt)
     n, u = _rotated(n, u, yaw)
     return u, v, n
 
 
-def _rotated(a: Tensor, b: Tensor, angle: float) -> tuple[Tensor, Tensor]:
+def _rotated(a: Tensor, b: Tensor, angle: Turn) -> tuple[Tensor, Tensor]:
     """Both vectors turned in their plane, from a towards b."""
-    if angle == 0:
+    if isinstance(angle, Tensor):
+        cosine, sine = angle.cos(), angle.sin()
+    elif angle == 0:
         return a, b
-    cosine, sine = math.cos(angle), math.sin(angle)
+    else:
+        cosine, sine = math.cos(angle), math.sin(angle)
     return cosine * a + sine * b, cosine * b - sine * a
 
 

@@ -37,10 +37,10 @@ def concatenate(geometries: Sequence[G]) -> G:
     parts = _checked(geometries)
     if len(parts) == 1:
         return parts[0]
-    vectors = torch.cat([part._vectors for part in parts])
+    vectors = torch.cat([part._vectors if part._followed is None else part._followed for part in parts])
     arguments = _joined_arguments(parts)
     if arguments is None:
-        return type(parts[0])._make("vectors", vectors, _vector_arguments(parts, vectors))
+        return type(parts[0])._make("vectors", vectors, vector_arguments(parts[0], vectors.detach()))
     return type(parts[0])._make("helical" if "pitch" in arguments else "circular", vectors, arguments)
 
 
@@ -130,33 +130,27 @@ def _shifts(parts: list[G]) -> Tensor | None:
     return torch.cat(shifts)
 
 
-def _vector_arguments(parts: list[G], vectors: Tensor) -> dict[str, Any]:
-    """The arguments of `from_vectors`."""
-    first, dimensions = parts[0], parts[0].ndim
-    source, center, u, v = (vectors[:, row, :dimensions] for row in range(4))
-    step = v if dimensions == 3 else None
-    if isinstance(first.detector, CurvedDetector):
-        detector: Detector = _curved(first.detector, vectors, (source, center, u, step))
-    else:
-        detector = type(first.detector)(first.detector.shape, first.detector.spacing)
-    arguments = {
-        "sources" if first.divergent else "directions": source,
-        "centers": center,
-        "u": u,
-        "detector": detector,
-    }
-    return arguments if dimensions == 2 and first.divergent else {**arguments, "v": step}
+def vector_arguments(first: Geometry, vectors: Tensor) -> dict[str, Any]:
+    """The arguments of `from_vectors` that give these vectors to a geometry like the first."""
+    old, dimensions = first.detector, first.ndim
+    rows = [vectors[:, row, :dimensions] for row in range(vectors.shape[1])]
+    arguments: dict[str, Any] = {"centers": rows[1], "u": rows[2]}
+    arguments["sources" if first.divergent else "directions"] = rows[0]
+    if dimensions == 3 or not first.divergent:
+        arguments["v"] = rows[3] if dimensions == 3 else None
+    if isinstance(old, CurvedDetector):
+        return {**arguments, **_curved(old, vectors, rows)}
+    curvature = {"curvature_centers": None} if first.divergent else {}
+    return {**arguments, **curvature, "detector": type(old)(old.shape, old.spacing)}
 
 
-def _curved(old: CurvedDetector, vectors: Tensor, rows: tuple[Tensor, Tensor, Tensor, Tensor | None]) -> CurvedDetector:
-    """The detector without offset that has these vectors: focused on the source, or with one radius for all views."""
+def _curved(old: CurvedDetector, vectors: Tensor, rows: list[Tensor]) -> dict[str, Any]:
+    """Detector and curvature centres: focused on the source, with one radius for all views, or centres as they are."""
     radii = (vectors[:, surface.CENTER] - vectors[:, surface.CURVATURE]).norm(dim=-1)
+    source, center, u = rows[:3]
     for radius in (old.radius, radii[0].item()):
         detector = CurvedDetector(old.shape, old.spacing, radius)
-        difference = (stack_vectors(detector, *rows) - vectors).norm(dim=-1).max()
-        if float(difference) <= _EXACT * float(radii.max()):
-            return detector
-    raise InputError(
-        f"geometries: expected curved detectors of one radius, got radii from {float(radii.min()):g} to "
-        f"{float(radii.max()):g} mm: scans with different distances need a detector with an explicit radius"
-    )
+        expected = stack_vectors(detector, source, center, u, rows[3] if old.ndim == 2 else None)
+        if float((expected - vectors).norm(dim=-1).max()) <= _EXACT * float(radii.max()):
+            return {"detector": detector, "curvature_centers": None}
+    return {"detector": CurvedDetector(old.shape, old.spacing, old.radius), "curvature_centers": rows[4]}

@@ -15,7 +15,7 @@ from sinograd.geometry.base import Geometry
 from sinograd.geometry.checks import Values
 from sinograd.geometry.circular import OrbitArguments, helix_heights
 from sinograd.geometry.detectors import Detector
-from sinograd.geometry.view_vectors import read_vectors, require_dimension, stack_vectors
+from sinograd.geometry.view_vectors import read_curvature, read_vectors, require_dimension, stack_vectors
 
 
 class ConeBeam(Geometry):
@@ -110,7 +110,7 @@ class ConeBeam(Geometry):
             in_plane_rotation=in_plane_rotation,
             shifts=shifts,
         ).checked(len(turns))
-        return cls._make("circular", orbit.vectors(turns), {**vars(orbit), "angles": turns})
+        return cls._make("circular", orbit.vectors(turns), {**orbit.arguments(), "angles": turns})
 
     @classmethod
     def short_scan(
@@ -151,8 +151,8 @@ class ConeBeam(Geometry):
             shifts=shifts,
         ).checked(views)
         still = orbit.vectors(torch.zeros(views, dtype=torch.float64, device="cpu"))
-        turns = short_scan(views, 2 * surface.reach(still, orbit.detector), checks.number(start, "start"))
-        arguments = {**vars(orbit), "angles": turns, "views": views, "start": float(start)}
+        turns = short_scan(views, 2 * surface.reach(still.detach(), orbit.detector), checks.number(start, "start"))
+        arguments = {**orbit.arguments(), "angles": turns, "views": views, "start": float(start)}
         return cls._make("short_scan", orbit.vectors(turns), arguments)
 
     @classmethod
@@ -195,10 +195,10 @@ class ConeBeam(Geometry):
             in_plane_rotation=in_plane_rotation,
             shifts=shifts,
         ).checked(len(turns))
-        feed = checks.number(pitch, "pitch")
-        first = None if z_start is None else checks.number(z_start, "z_start")
+        feed = checks.parameter(pitch, "pitch")
+        first = None if z_start is None else checks.parameter(z_start, "z_start")
         vectors = orbit.vectors(turns, helix_heights(turns, feed, first))
-        return cls._make("helical", vectors, {**vars(orbit), "angles": turns, "pitch": feed, "z_start": first})
+        return cls._make("helical", vectors, {**orbit.arguments(), "angles": turns, "pitch": feed, "z_start": first})
 
     def _arguments_of_views(self, chosen: Tensor) -> dict[str, Any]:
         arguments = super()._arguments_of_views(chosen)
@@ -208,7 +208,16 @@ class ConeBeam(Geometry):
         return arguments
 
     @classmethod
-    def from_vectors(cls, *, sources: Values, centers: Values, u: Values, v: Values, detector: Detector) -> Self:
+    def from_vectors(
+        cls,
+        *,
+        sources: Values,
+        centers: Values,
+        u: Values,
+        v: Values,
+        detector: Detector,
+        curvature_centers: Values | None = None,
+    ) -> Self:
         """Any set of cone-beam views.
 
         Args:
@@ -217,11 +226,15 @@ class ConeBeam(Geometry):
             u, v: steps from one column and from one row to the next in mm, [views, 3], of either handedness;
                 their lengths must match detector.spacing within 1e-3.
             detector: an area detector without offset. A curved one is curved towards the source.
+            curvature_centers: a point (x, y, z) in mm of the axis of each curved detector, [views, 3], where that is
+                not detector.radius (without one: the source's distance) in front of its middle.
         """
         detector = require_dimension(detector, 2, "ConeBeam")
         source, center, step_u, step_v = read_vectors(detector, sources, "sources", centers, u, v)
-        arguments = {"sources": source, "centers": center, "u": step_u, "v": step_v, "detector": detector}
-        return cls._make("vectors", stack_vectors(detector, source, center, step_u, step_v), arguments)
+        curvature = read_curvature(detector, curvature_centers, len(source))
+        vectors = stack_vectors(detector, source, center, step_u, step_v, curvature)
+        steps = {"u": step_u, "v": step_v, "curvature_centers": curvature}
+        return cls._make("vectors", vectors, {"sources": source, "centers": center, **steps, "detector": detector})
 
     @classmethod
     def from_matrices(

@@ -13,7 +13,7 @@ from sinograd.geometry.base import Geometry
 from sinograd.geometry.checks import Values
 from sinograd.geometry.circular import Orbit, OrbitArguments
 from sinograd.geometry.detectors import Detector
-from sinograd.geometry.view_vectors import read_vectors, require_dimension, stack_vectors
+from sinograd.geometry.view_vectors import read_curvature, read_vectors, require_dimension, stack_vectors
 
 
 class FanBeam(Geometry):
@@ -109,12 +109,14 @@ class FanBeam(Geometry):
         views = checks.count(views, "views")
         orbit = _orbit(views, detector, source_to_origin, source_to_detector, axis_offset, source_offset, shifts)
         still = orbit.vectors(torch.zeros(views, dtype=torch.float64, device="cpu"))
-        turns = short_scan(views, 2 * surface.reach(still, orbit.detector), checks.number(start, "start"))
+        turns = short_scan(views, 2 * surface.reach(still.detach(), orbit.detector), checks.number(start, "start"))
         arguments = {**_arguments(orbit), "angles": turns, "views": views, "start": float(start)}
         return cls._make("short_scan", orbit.vectors(turns), arguments)
 
     @classmethod
-    def from_vectors(cls, *, sources: Values, centers: Values, u: Values, detector: Detector) -> Self:
+    def from_vectors(
+        cls, *, sources: Values, centers: Values, u: Values, detector: Detector, curvature_centers: Values | None = None
+    ) -> Self:
         """Any set of fan-beam views.
 
         Args:
@@ -123,11 +125,15 @@ class FanBeam(Geometry):
             u: step from one column to the next in mm, [views, 2]; its length must match
                 detector.column_spacing within 1e-3.
             detector: a line detector without offset. A curved one is curved towards the source.
+            curvature_centers: the centre (x, y) in mm of each curved detector's arc, [views, 2], where that is not
+                detector.radius (without one: the source's distance) in front of its middle.
         """
         detector = require_dimension(detector, 1, "FanBeam")
         source, center, step, _ = read_vectors(detector, sources, "sources", centers, u, None)
-        arguments = {"sources": source, "centers": center, "u": step, "detector": detector}
-        return cls._make("vectors", stack_vectors(detector, source, center, step, None), arguments)
+        curvature = read_curvature(detector, curvature_centers, len(source))
+        vectors = stack_vectors(detector, source, center, step, None, curvature)
+        steps = {"u": step, "curvature_centers": curvature}
+        return cls._make("vectors", vectors, {"sources": source, "centers": center, **steps, "detector": detector})
 
 
 def _orbit(
@@ -144,4 +150,4 @@ def _orbit(
 
 
 def _arguments(orbit: Orbit) -> dict[str, Any]:
-    return {key: value for key, value in vars(orbit).items() if key not in ("tilt", "yaw", "in_plane_rotation")}
+    return {key: value for key, value in orbit.arguments().items() if key not in ("tilt", "yaw", "in_plane_rotation")}

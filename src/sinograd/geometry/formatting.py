@@ -18,7 +18,7 @@ from sinograd.geometry.angles import full_scan, short_scan
 MOST_VIEWS = 1_000_000
 """Of a description that states their number alone."""
 
-_WRITTEN_OUT = 12
+_WRITTEN_OUT = 18
 """Tensors of at most this many numbers are printed in full; longer ones by their shape."""
 
 

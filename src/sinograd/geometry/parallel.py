@@ -64,13 +64,14 @@ class ParallelBeam(Geometry):
             "angles": turns,
             "detector": detector,
             "axis_offset": checks.per_view(axis_offset, "axis_offset", views),
-            "tilt": checks.number(tilt, "tilt"),
-            "in_plane_rotation": checks.number(in_plane_rotation, "in_plane_rotation"),
+            "tilt": checks.parameter(tilt, "tilt"),
+            "in_plane_rotation": checks.parameter(in_plane_rotation, "in_plane_rotation"),
             "shifts": read_shifts(shifts, views, detector),
         }
         for name in ("tilt", "in_plane_rotation"):
-            if detector.ndim == 1 and arguments[name] != 0:
-                raise InputError(f"{name} {arguments[name]:g} needs a 2-D detector, got shape {detector.shape}")
+            turn = checks.plain(arguments[name])
+            if detector.ndim == 1 and turn != 0:
+                raise InputError(f"{name} {turn:g} needs a 2-D detector, got shape {detector.shape}")
         self._fill("circular", parallel_vectors(**arguments), arguments)
 
     @classmethod

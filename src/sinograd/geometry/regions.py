@@ -124,6 +124,11 @@ def _placed(geometry: G, shape: tuple[int, int], factors: tuple[int, int], shift
 
 def _call_arguments(geometry: Geometry) -> tuple[dict[str, Any], str]:
     """The arguments that make the geometry, its angles written out, and the constructor's name."""
+    if geometry.followed_vectors is not None:
+        raise InputError(
+            f"geometry: this {type(geometry).__name__} requires gradients, which do not pass to a part of its detector "
+            "or a moved one: take that first, and give it the vectors or arguments that require gradients"
+        )
     arguments = {key: value for key, value in geometry._arguments.items() if key not in ("views", "start")}
     return arguments, "circular" if geometry.scan == "short_scan" else geometry.scan
 
@@ -136,6 +141,8 @@ def _from_vectors(geometry: G, detector: Detector, vectors: Tensor, factors: tup
     arguments["u"] = vectors[:, surface.U, :dimensions] * factors[1]
     if dimensions == 3:
         arguments["v"] = vectors[:, surface.V] * factors[0]
+    if arguments.get("curvature_centers") is not None:
+        arguments["curvature_centers"] = vectors[:, surface.CURVATURE, :dimensions]
     return type(geometry)._constructor(scan)(**arguments)
 
 

@@ -35,7 +35,7 @@ def gaussian(volume: Tensor, *, sigma: float, dimensions: int = 2) -> Tensor:
     if not 0 <= sigma < math.inf:
         raise InputError(f"sigma: expected a number of voxels of at least 0, got {sigma}")
     widths = _last_axes(volume, dimensions, sigma)
-    return _with_numpy(lambda array: gaussian_filter(array, widths), volume)
+    return with_numpy(lambda array: gaussian_filter(array, widths), volume)
 
 
 def median(volume: Tensor, *, width: int, dimensions: int = 2) -> Tensor:
@@ -45,37 +45,37 @@ def median(volume: Tensor, *, width: int, dimensions: int = 2) -> Tensor:
     if width < 1 or width % 2 == 0:
         raise InputError(f"width: expected an odd number of voxels, got {width}")
     size = tuple(int(n) or 1 for n in _last_axes(volume, dimensions, width))
-    return _with_numpy(lambda array: median_filter(array, size), volume)
+    return with_numpy(lambda array: median_filter(array, size), volume)
 
 
 @torch.no_grad()
 def bilateral(volume: Tensor, *, sigma_spatial: float, sigma_range: float, dimensions: int = 2) -> Tensor:
     """`sinograd.ops.bilateral_filter`; sigma_spatial in voxels, sigma_range in the volume's unit."""
-    _check_dimensions(volume, dimensions)
+    check_dimensions(volume, dimensions)
     return bilateral_filter(volume, (sigma_spatial,) * dimensions, sigma_range)
 
 
 def bm3d(volume: Tensor, *, sigma: float) -> Tensor:
     """BM3D of each slice; sigma: standard deviation of the noise, in the volume's unit. Needs the package bm3d."""
     package = _package("bm3d")
-    _check_dimensions(volume, 2)
+    check_dimensions(volume, 2)
     _check_blocks(volume, sigma, 8, 2)
 
     def slices(array: np.ndarray) -> np.ndarray:
         flat = array.reshape(-1, *array.shape[-2:])
         return np.stack([package.bm3d(image, sigma) for image in flat]).reshape(array.shape)
 
-    return _with_numpy(slices, volume)
+    return with_numpy(slices, volume)
 
 
 def bm4d(volume: Tensor, *, sigma: float) -> Tensor:
     """BM4D of a volume [Z, Y, X]; sigma: standard deviation of the noise, in its unit. Needs the package bm4d."""
     package = _package("bm4d")
-    _check_dimensions(volume, 3)
+    check_dimensions(volume, 3)
     if volume.ndim != 3:
         raise InputError(f"volume: expected [Z, Y, X], got shape {list(volume.shape)}")
     _check_blocks(volume, sigma, 5, 3)
-    return _with_numpy(lambda array: package.bm4d(array, sigma), volume)
+    return with_numpy(lambda array: package.bm4d(array, sigma), volume)
 
 
 def has_package(name: str) -> bool:
@@ -92,18 +92,20 @@ def _package(name: str) -> ModuleType:
     return importlib.import_module(name)
 
 
-def _with_numpy(function: Callable[[np.ndarray], np.ndarray], volume: Tensor) -> Tensor:
+def with_numpy(function: Callable[[np.ndarray], np.ndarray], volume: Tensor) -> Tensor:
+    """A function of arrays, applied to a tensor; its result in the tensor's dtype and on its device."""
     found = np.asarray(function(volume.detach().cpu().numpy()))
     return torch.from_numpy(np.ascontiguousarray(found)).to(volume)
 
 
 def _last_axes(volume: Tensor, dimensions: int, value: float) -> tuple[float, ...]:
     """`value` for the filtered axes, 0 for those before."""
-    _check_dimensions(volume, dimensions)
+    check_dimensions(volume, dimensions)
     return (0,) * (volume.ndim - dimensions) + (value,) * dimensions
 
 
-def _check_dimensions(volume: Tensor, dimensions: int) -> None:
+def check_dimensions(volume: Tensor, dimensions: int) -> None:
+    """InputError or InputTypeError unless a volume of float32 or float64 has so many axes, two or three, to filter."""
     if dimensions not in (2, 3):
         raise InputError(f"dimensions: expected 2 or 3, got {dimensions}")
     if volume.dtype not in (torch.float32, torch.float64):

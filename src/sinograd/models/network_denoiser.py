@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 import sys
+import warnings
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from sinograd.errors import InputError, InputTypeError
+from sinograd.errors import InputError, InputTypeError, NonFiniteWarning
 
 # Pixels that a network takes at a time without gradients; 96 channels of them are 100 MB.
 _PIXELS = 512 * 512
@@ -59,8 +60,17 @@ class NetworkDenoiser(nn.Module):
 
         Raises:
             ValueError: no images, or no volumes. TypeError: numbers of another type than the network's weights.
+
+        Warns:
+            NonFiniteWarning: in evaluation, where finite values have become NaN or infinite.
         """
         self._check(volume)
+        denoised = self._applied(volume)
+        if not self.training and not torch.compiler.is_compiling():
+            _warn_of_lost_values(volume.detach(), denoised.detach(), type(self.network).__name__)
+        return denoised
+
+    def _applied(self, volume: Tensor) -> Tensor:
         if self.ndim == 3:
             volumes = volume.reshape(-1, 1, *volume.shape[-3:])
             denoised = self._denoised(volumes) if torch.is_grad_enabled() else self._in_slabs(volumes)
@@ -122,3 +132,18 @@ class NetworkDenoiser(nn.Module):
     def extra_repr(self) -> str:
         """The normalisation."""
         return f"offset={self.offset:g}, scale={self.scale:g}"
+
+
+def _warn_of_lost_values(volume: Tensor, denoised: Tensor, network: str) -> None:
+    """A warning with the count of voxels that were finite and are not any more."""
+    if bool(torch.isfinite(denoised).all()):
+        return
+    lost = ~torch.isfinite(denoised) & torch.isfinite(volume)
+    if bool(lost.any()):
+        most = float(volume[torch.isfinite(volume)].abs().max())
+        warnings.warn(
+            f"{network} made NaN or infinite values of {int(lost.sum()):,} of {lost.numel():,} finite ones: the input, "
+            f"of up to {most:.4g}, is far outside what it was trained on (metal, another unit)",
+            NonFiniteWarning,
+            stacklevel=4,
+        )

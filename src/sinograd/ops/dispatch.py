@@ -88,7 +88,7 @@ class Call:
         # rows that run downwards are turned over, so that the kernels only meet rows that run upwards
         source = (source.flip(-2) if flip and projections_in else source).contiguous()
         result = torch.zeros_like(target) if flip and not projections_in else target
-        many, outs = _batch(source, self._ndim(projections_in)), _batch(result, self._ndim(not projections_in))
+        many, outs = batched(source, self._ndim(projections_in)), batched(result, self._ndim(not projections_in))
         if runs_on_gpu(source):
             projection_cuda.add(name, kind, many, outs, self._scan(vectors, detector, kind == "general", part))
         else:
@@ -114,7 +114,7 @@ class Call:
             else vectors.contiguous()
         )
         pattern = name.replace("joseph", "joseph_{}").replace("backproject", "backproject_{}")
-        shape, spacing, centre = self._grid()
+        shape, spacing, centre = self.grid_of_three()
         for many, outs in zip(source.split(STACK), target.split(STACK), strict=True):
             together = kind == "planar" and len(many) >= LEAST_STACK and many.dtype == torch.float32
             function = kernel(pattern.format("stack" if together else kind))
@@ -135,7 +135,7 @@ class Call:
 
     def _scan(self, vectors: Tensor, detector: tuple[int, ...], general: bool, part: Portion) -> Scan:
         """What the kernels of a GPU take."""
-        shape, spacing, centre = self._grid()
+        shape, spacing, centre = self.grid_of_three()
         weighting = WEIGHTINGS.index(self.weighting)
         return Scan(vectors, self.divergent, detector, (*shape,), (*spacing,), (*centre,), weighting, general, part)
 
@@ -149,7 +149,7 @@ class Call:
         general = self.path == "general" or not axial
         return "general" if general else "axial"
 
-    def _grid(self) -> tuple[list[int], list[float], list[float]]:
+    def grid_of_three(self) -> tuple[list[int], list[float], list[float]]:
         """Shape, spacing and centre in the order z, y, x."""
         missing = 3 - len(self.grid_shape)
         centre = [*reversed(self.center)]
@@ -179,7 +179,7 @@ def kernel(name: str) -> Any:
     return getattr(_native, name)
 
 
-def _batch(tensor: Tensor, ndim: int) -> Tensor:
+def batched(tensor: Tensor, ndim: int) -> Tensor:
     """[batch, ...] view of a contiguous tensor whose last `ndim` dimensions are one volume or set of projections."""
     lead = math.prod(tensor.shape[: tensor.ndim - ndim])
     return tensor.detach().view(lead, *tensor.shape[tensor.ndim - ndim :])

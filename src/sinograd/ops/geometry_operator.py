@@ -7,17 +7,20 @@ from typing import Self
 
 from torch import Tensor
 
+from sinograd.errors import UnsupportedError
 from sinograd.geometry import Geometry, Grid
 from sinograd.geometry.base import Index
 from sinograd.ops.arguments import check_pair, check_projections, check_volume
+from sinograd.ops.derivatives import Function, linear_op
 from sinograd.ops.linear_operator import LinearOperator
+from sinograd.ops.vector_gradients import MovingOperator
 
 
 class GeometryOperator(LinearOperator):
     """Base of the operators of a geometry and a grid.
 
-    A subclass gives `_apply_operator` and `_apply_adjoint`, differentiable functions of tensors with any leading
-    batch dimensions, and says which side is the volume's.
+    A subclass gives the pair of functions `_pair` and says which side is the volume's, and `_moving` where it has
+    gradients to the vectors of the geometry.
 
     Raises:
         TypeError: no geometry or no grid.
@@ -52,6 +55,22 @@ class GeometryOperator(LinearOperator):
         part = copy.copy(self)
         part.geometry = self.geometry[views]
         return part
+
+    def _apply_operator(self, x: Tensor) -> Tensor:
+        moving = self.geometry.followed_vectors
+        return linear_op(x, *self._pair()) if moving is None else self._moving()(x, moving)
+
+    def _apply_adjoint(self, y: Tensor) -> Tensor:
+        moving = self.geometry.followed_vectors
+        return linear_op(y, *reversed(self._pair())) if moving is None else self._moving().T(y, moving)
+
+    def _pair(self) -> tuple[Function, Function]:
+        """The operator and its adjoint, each with all else than the tensor."""
+        raise UnsupportedError(f"{type(self).__name__} gives no operator")
+
+    def _moving(self) -> MovingOperator:
+        """The operator as a function of the vectors, too."""
+        raise UnsupportedError(f"{type(self).__name__} has no gradients to geometry")
 
     def _check_domain(self, x: Tensor) -> None:
         self._check(x, self._domain_is_volume)

@@ -9,7 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputError, InputTypeError
+from sinograd.errors import InputError, InputTypeError, UnsupportedError
 from sinograd.geometry import Geometry, Grid
 from sinograd.geometry.base import Index
 from sinograd.ops.derivatives import Function, linear
@@ -47,6 +47,8 @@ class InSlabs(GeometryOperator):
                 f"operator: expected an XRayTransform or a Backprojection, got {type(operator).__name__}"
             )
         super().__init__(operator.geometry, operator.grid)
+        if operator.geometry.followed_vectors is not None:
+            raise UnsupportedError("operator: InSlabs passes no gradients to a geometry; the operator itself does")
         if operator.grid.ndim != 3:
             raise InputError(f"operator: expected a 3-D one, whose volume has slices, got grid.shape {self.grid.shape}")
         self.operator, self.device, self.memory = operator, torch.device(device), memory

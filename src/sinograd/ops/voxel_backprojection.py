@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from torch import Tensor
 
 from sinograd.geometry import Geometry, Grid
-from sinograd.ops.backprojection import backprojection_pair
-from sinograd.ops.derivatives import Function, linear_op
-from sinograd.ops.dispatch import check_weighting
+from sinograd.ops.backprojection import backproject, backproject_adjoint, backprojection_pair
+from sinograd.ops.derivatives import Function
+from sinograd.ops.dispatch import Call, check_weighting
 from sinograd.ops.geometry_operator import GeometryOperator
+from sinograd.ops.vector_gradients import MovingOperator, backprojection_gradient
 
 
 class Backprojection(GeometryOperator):
@@ -37,15 +40,22 @@ class Backprojection(GeometryOperator):
         check_weighting(weighting, geometry.divergent)
         self.weighting = weighting
 
-    def _apply_operator(self, x: Tensor) -> Tensor:
-        return linear_op(x, *self._pair())
-
-    def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return linear_op(y, *reversed(self._pair()))
-
     def _pair(self) -> tuple[Function, Function]:
         g = self.geometry
         return backprojection_pair(g.vectors, g.divergent, g.detector.shape, self.grid, self.weighting)
+
+    def _moving(self) -> MovingOperator:
+        g, grid, weighting = self.geometry, self.grid, self.weighting
+        scan = {"divergent": g.divergent, "spacing": grid.spacing, "center": grid.center, "weighting": weighting}
+
+        def forward(x: Tensor, vectors: Tensor) -> Tensor:
+            return backproject(x, vectors, grid_shape=grid.shape, **scan)
+
+        def adjoint(y: Tensor, vectors: Tensor) -> Tensor:
+            return backproject_adjoint(y, vectors, detector=g.detector.shape, **scan)
+
+        call = Call(g.vectors, g.divergent, g.detector.shape, grid.shape, grid.spacing, grid.center, weighting)
+        return MovingOperator(forward, adjoint, partial(backprojection_gradient, call=call), from_volume=False)
 
     def extra_repr(self) -> str:
         """Geometry, grid and weighting, for printing."""

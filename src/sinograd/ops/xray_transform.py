@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 
 from torch import Tensor
 
-from sinograd.ops.derivatives import Function, linear_op
+from sinograd.ops.derivatives import Function
+from sinograd.ops.dispatch import Call
 from sinograd.ops.geometry_operator import GeometryOperator
 from sinograd.ops.joseph import joseph, joseph_adjoint
+from sinograd.ops.vector_gradients import MovingOperator, joseph_gradient
 
 
 class XRayTransform(GeometryOperator):
@@ -27,15 +30,23 @@ class XRayTransform(GeometryOperator):
         ValueError: dimensions of geometry and grid differ, or the grid reaches the source.
     """
 
-    def _apply_operator(self, x: Tensor) -> Tensor:
-        return linear_op(x, *self._pair())
-
-    def _apply_adjoint(self, y: Tensor) -> Tensor:
-        return linear_op(y, *reversed(self._pair()))
-
     def _pair(self) -> tuple[Function, Function]:
-        g, grid = self.geometry, self.grid
-        beam = {"vectors": g.vectors, "divergent": g.divergent, "spacing": grid.spacing, "center": grid.center}
-        return partial(joseph, detector=g.detector.shape, **beam), partial(
-            joseph_adjoint, grid_shape=grid.shape, **beam
-        )
+        beam = {"vectors": self.geometry.vectors, **self._beam()}
+        detector, shape = self.geometry.detector.shape, self.grid.shape
+        return partial(joseph, detector=detector, **beam), partial(joseph_adjoint, grid_shape=shape, **beam)
+
+    def _moving(self) -> MovingOperator:
+        g, grid, beam = self.geometry, self.grid, self._beam()
+
+        def forward(x: Tensor, vectors: Tensor) -> Tensor:
+            return joseph(x, vectors, detector=g.detector.shape, **beam)
+
+        def adjoint(y: Tensor, vectors: Tensor) -> Tensor:
+            return joseph_adjoint(y, vectors, grid_shape=grid.shape, **beam)
+
+        call = Call(g.vectors, g.divergent, g.detector.shape, grid.shape, grid.spacing, grid.center)
+        return MovingOperator(forward, adjoint, partial(joseph_gradient, call=call), from_volume=True)
+
+    def _beam(self) -> dict[str, Any]:
+        grid = self.grid
+        return {"divergent": self.geometry.divergent, "spacing": grid.spacing, "center": grid.center}

@@ -32,6 +32,7 @@ from sinograd.training.history import History, save_curves
 from sinograd.training.own_work import OwnWork
 from sinograd.training.quality import Quality, measure_quality
 from sinograd.training.resumed import check_resumed_run, data_files, file_records
+from sinograd.training.risk import warn_if_worse
 from sinograd.training.run_folder import RunFolder
 
 _LEAST_STEPS = 10  # of a run that is expected to have an effect
@@ -120,7 +121,8 @@ def train(
         Stopped: after an interrupt, when the step that was running has ended and was saved.
 
     Warns:
-        NoEffectWarning: the trained model changes nothing, after 10 steps or more.
+        NoEffectWarning: the trained model changes nothing, or data without targets for the worse, after 10 steps or
+            more.
     """
     _check_lightning()
     own = OwnWork(model, loss, optimizer, pairs, validation_pairs, patches)
@@ -206,7 +208,7 @@ def _run(
         rest = "nothing was kept" if folder is None else f"`resume=True` goes on from there ({folder.path})"
         raise Stopped(where, rest)
     if len(history) >= _LEAST_STEPS:
-        _warn_without_effect(model, data)
+        _warn_of_effect(model, data)
     quality = None if rank_of(config) else measure_quality(task, model, data, config.validation.slices)
     return TrainingResult(
         model,
@@ -222,12 +224,20 @@ def _run(
     )
 
 
-def _warn_without_effect(model: nn.Module, data: TrainingData) -> None:
+def _warn_of_effect(model: nn.Module, data: TrainingData) -> None:
     warn_without_effect(
         shares_of_training(model, data.training[0]),
         "the trained model changes what it was trained on",
         "other start values (model.sigma_range: auto, or about the noise), another seed or more data may help",
     )
+    item = data.training[0]
+    if isinstance(item, Stack) and item.target is None:
+        warn_if_worse(
+            model,
+            item.input,
+            "the trained model changes what it was trained on",
+            "noise2void averages over edges that are larger than the noise; fewer filters, fewer steps or targets help",
+        )
 
 
 def _trained_on(config: Config, data: TrainingData, history: History, kept: int) -> dict[str, Any]:

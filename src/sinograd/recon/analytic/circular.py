@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
+from sinograd.errors import UnsupportedError
 from sinograd.geometry import Geometry
 from sinograd.geometry.vectors import slid
 from sinograd.ops.kernel_views import is_curved
@@ -133,7 +134,12 @@ def circular_scan(geometry: Geometry, truncation: str = "none") -> CircularScan:
         UndefinedGeometryError: filtered backprojection is not defined for the geometry, or the detector does not see
             the axis.
         InputError: an unknown way to continue rows.
+        UnsupportedError: the geometry requires gradients.
     """
+    if geometry.followed_vectors is not None:
+        raise UnsupportedError(
+            "geometry: filtered backprojection passes no gradients to it yet; XRayTransform and Backprojection do"
+        )
     detector = upright_detector(geometry)
     vectors = detector.vectors
     orbit = circular_orbit(vectors, detector.shape, geometry.divergent, geometry.scan == "helical")
