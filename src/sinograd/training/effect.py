@@ -54,7 +54,8 @@ def warn_without_effect(shares: Sequence[float], subject: str, advice: str) -> N
 def shares_of_training(model: nn.Module, item: Stack | ScanStack | PairedVolume) -> list[float]:
     """What a trained model, on the CPU, changes in the middle of an item that it was trained on."""
     if isinstance(item, ScanStack):
-        assert isinstance(model, DualDomainBilateral)
+        if not isinstance(model, DualDomainBilateral):
+            return []
         parts = ((model.projection_filters, item.projections), (model.image_filters, item.target))
         return [_share(filters, values) for filters, values in parts if len(filters)]
     if isinstance(item, PairedVolume):
