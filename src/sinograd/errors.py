@@ -15,7 +15,8 @@
       Stopped                 the user interrupted the work; also a KeyboardInterrupt
     SinogradWarning           also a UserWarning
       ScanWarning, PreparationWarning (TruncationWarning), CenterWarning, CoverageWarning, GridWarning,
-      ConvergenceWarning, NoEffectWarning, UnmatchedPairWarning, UnitWarning, PluginWarning
+      ConvergenceWarning, NoEffectWarning, NonFiniteWarning, UnmatchedPairWarning, UnitWarning,
+      PluginWarning
 
 Messages name arguments, in backquotes where a command may have an option for them: `` `force=True` replaces it``.
 The command line prints the option's name in that place.
@@ -145,7 +146,11 @@ class ConvergenceWarning(SinogradWarning):
 
 
 class NoEffectWarning(SinogradWarning):
-    """A denoiser that changes its input by less than a ten-thousandth of the noise."""
+    """A denoiser that changes its input by less than a ten-thousandth of the noise, or for the worse."""
+
+
+class NonFiniteWarning(SinogradWarning):
+    """A denoiser that made NaN or infinite values of finite ones; the message holds their count."""
 
 
 class UnmatchedPairWarning(SinogradWarning):

@@ -167,5 +167,5 @@ def test_other_voxels_and_units_are_told(sinograd: Any, volumes: Path) -> None:
     save_model(bilateral_stack(1, input_scale=1000.0), volumes / "other.yaml", trained_on=trained_on)
     result = sinograd("denoise", volumes / "noisy.h5", "--model", volumes / "other.yaml", "-o", volumes / "out.h5")
     assert result.exit_code == 0, result.output
-    assert "was trained on voxels of 0.1 x 0.1 x 0.1 mm, these are 0.5 x 0.5 x 0.5 mm" in result.stderr
+    assert "was trained on voxels of 100 x 100 x 100 um, these are 500 x 500 x 500 um" in result.stderr
     assert "the model was trained on values up to about 1000" in result.stderr

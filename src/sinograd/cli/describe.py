@@ -195,7 +195,7 @@ def denoising_lines(request: DenoiseRequest, result: Denoised) -> Lines:
 
 def simulation_lines(request: SimulationRequest, result: Simulation) -> Lines:
     """What was simulated."""
-    from sinograd.workflows.simulation import FLOOR
+    from sinograd.workflows.scan_noise import FLOOR
 
     scan = result.scan
     lines: Lines = [] if request.output is None else [("scan", written(request.output))]

@@ -141,7 +141,7 @@ RECONSTRUCT = {
     "iterations": _volume(int, "Iterations of an iterative algorithm. Default: its own.", metavar="N"),
     "tv_strength": _volume(float, f"{_with('tv_strength')}: 2 is smoother than the default, 1.", metavar="FACTOR"),
     "non_negative": _volume(bool, f"{_with('non_negative')}: no attenuation below zero.", "--non-negative/--any-sign"),
-    "window": _volume(Choices(WINDOWS), "Window of the ramp filter."),
+    "window": _volume(Choices(WINDOWS), "Window of the ramp filter.", "--window", "--kernel"),
     "cutoff": _volume(
         float,
         "Cut-off of the filter, as a fraction of the Nyquist frequency, 0 to 1.",
@@ -153,6 +153,9 @@ RECONSTRUCT = {
         ("none", "ellipse"),
         "How rows continue beyond the detector; ellipse is for objects larger than the field of view.",
     ),
+    "unit": _volume(("1/mm", "HU"), "Unit of the volume; in HU an output without suffix is a folder of DICOM slices."),
+    "water": _volume(float, "Attenuation of water, for HU. Default: what the scan states.", metavar="PER_MM"),
+    "slice_mm": _volume(float, "Thickness of slices, each the mean of several of the grid.", metavar="MM"),
     "voxel_mm": replace(VOXEL_MM, panel=_VOLUME),
     "shape": replace(SHAPE, panel=_VOLUME),
     "center_mm": replace(CENTER_MM, panel=_VOLUME),

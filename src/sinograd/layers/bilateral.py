@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.errors import InputError
-from sinograd.geometry.checks import is_sequence, scalar
+from sinograd.geometry.checks import is_sequence, real
 from sinograd.ops.bilateral import bilateral_filter, joint_bilateral_filter
 from sinograd.ops.cuda.program import capturing
 from sinograd.ops.derivatives import numbers
@@ -52,8 +52,9 @@ class _BilateralFilter(nn.Module):
     ) -> None:
         super().__init__()
         spatial = _per_axis(sigma_spatial, self.ndim)
-        check_sigmas(spatial, float(sigma_range))
-        if not float(sigma_range) < LARGEST:
+        sigma_range, input_scale = _number(sigma_range, "sigma_range"), _number(input_scale, "input_scale")
+        check_sigmas(spatial, sigma_range)
+        if not sigma_range < LARGEST:
             raise InputError(f"sigma_range: expected at most {LARGEST:g}, got {sigma_range}")
         if not 0 < input_scale < math.inf:
             raise InputError(f"input_scale: expected a positive, finite number, got {input_scale}")
@@ -167,12 +168,18 @@ def bilateral_parameter_groups(
     module: nn.Module,
     spatial: float = 0.01,
     range: float = 0.005,
+    other: float = 1e-3,
 ) -> list[dict[str, object]]:
-    """The parameters of all bilateral filters in a module as two groups for an optimiser, with their learning rates.
+    """The parameters of a module as groups for an optimiser, with their learning rates.
 
     Args:
-        module: a filter, or anything that contains some. Parameters of other layers are in neither group.
-        spatial, range: learning rates in voxels and in units of `input_scale`; the paper's are the default, for Adam.
+        module: a filter, or anything that contains some.
+        spatial, range: learning rates of all bilateral filters, in voxels and in units of `input_scale`; the paper's
+            are the default, for Adam.
+        other: that of all other parameters that are trained, such as the taps of an `FDK` layer or a network's weights.
+
+    Returns:
+        Two groups, spatial and range sigmas, and a third one of the others if there are any.
 
     Raises:
         ValueError: the module has no bilateral filter.
@@ -180,14 +187,23 @@ def bilateral_parameter_groups(
     layers = [layer for layer in module.modules() if isinstance(layer, _BilateralFilter)]
     if not layers:
         raise InputError(f"module: expected bilateral filters in it, got {type(module).__name__} without any")
-    return [
+    groups: list[dict[str, object]] = [
         {"params": list(dict.fromkeys(layer.raw_sigma_spatial for layer in layers)), "lr": spatial},
         {"params": list(dict.fromkeys(layer.raw_sigma_range for layer in layers)), "lr": range},
     ]
+    sigmas = {id(parameter) for group in groups for parameter in group["params"]}  # pyright: ignore
+    others = [p for p in module.parameters() if p.requires_grad and id(p) not in sigmas]
+    return [*groups, {"params": others, "lr": other}] if others else groups
+
+
+def _number(value: float, name: str) -> float:
+    """A number; of a parameter its value."""
+    return real(value.detach() if isinstance(value, Tensor) else value, name)
 
 
 def _per_axis(sigma: float | Sequence[float], ndim: int) -> list[float]:
-    values = [float(s) for s in sigma] if is_sequence(sigma) else [float(scalar(sigma))] * ndim  # pyright: ignore
+    each = sigma if is_sequence(sigma) else [sigma] * ndim
+    values = [_number(value, "sigma_spatial") for value in each]  # pyright: ignore[reportGeneralTypeIssues]
     if len(values) != ndim:
         raise InputError(f"sigma_spatial: expected one value or {ndim}, got {values}")
     return values

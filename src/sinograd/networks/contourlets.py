@@ -17,7 +17,7 @@ synthesis filters are those of the analysis and whose bands have the energy of t
 the periodic image by FFT. Reconstruction is exact for any image, and shifts of the image shift its bands.
 
 The pairs are not those of WavResNet's code, `vk` of the toolbox: (1 + v) / 2 and (1 - v) (2 + v), which cross at
-v = 0.69 instead of 0, so that most of a wedge's energy lies in other bands.
+v = 0.69 instead of 0, so that less than half of a wedge's energy may lie in its band.
 """
 
 from __future__ import annotations

@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from sinograd.data import Scan, Volume
     from sinograd.geometry import Grid
     from sinograd.io.volumes.dicom.series import DicomSeries
-    from sinograd.models import DualDomainBilateral, NetworkDenoiser, SavedModel, SavedNetwork
-
-    AnySaved = SavedModel | SavedNetwork
+    from sinograd.models import DualDomainBilateral, NetworkDenoiser
+    from sinograd.models.model_file import AnySaved
 
 _LEAST_SCALE = 5.0  # HU; what counts as 1 in a model of attenuation in 1/mm is far below
 
@@ -72,7 +71,7 @@ def denoise(
 
     Warns:
         UnitWarning: voxels or values are far from those of the training.
-        NoEffectWarning: the model changes nothing.
+        NoEffectWarning: the model changes nothing, or makes the noise worse.
         SinogradWarning: the others of reading and writing.
     """
     arguments = dict(locals())
@@ -205,6 +204,7 @@ def _from_volume(
     from sinograd.io import DicomSeries
     from sinograd.models import filter_in_place
     from sinograd.training.effect import Effect
+    from sinograd.training.risk import warn_if_worse
 
     for option in ("voxel_mm", "shape", "center_mm"):
         if getattr(request, option) is not None:
@@ -223,6 +223,8 @@ def _from_volume(
         values = values.clone()  # the caller's own stay as they are
     volume = source.with_values(values).validate()
     warn_of_other_data(values, source.grid, module, saved)
+    subject = f"{request.model} ({saved.model.name}) changes {Path(request.name).name}"
+    warn_if_worse(module, values, subject, "fewer filters, or a model of such data, may help")
     effect = Effect(values)
     filter_in_place(module.to(request.device), values, progress=report.stage("denoising", len(values), "slices"))
     _warn_without_effect(request, saved, [effect.share(values)])

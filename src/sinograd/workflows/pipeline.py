@@ -18,6 +18,14 @@ from sinograd.io.storage.together import together
 from sinograd.workflows.centering import center_text, centered
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
+from sinograd.workflows.hounsfield import (
+    check_dicom,
+    finished,
+    is_dicom_output,
+    slices_together,
+    water_of,
+    write_dicom,
+)
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.memory_need import memory_for
 from sinograd.workflows.outputs import check_inputs_stay, is_folder, volume_outputs
@@ -90,7 +98,9 @@ def check_outputs(request: Request, grid: Grid) -> None:
     from sinograd.io import check_volume_path
     from sinograd.view import check_page_path, check_picture_path
 
-    if request.output is not None:
+    if request.output is not None and is_dicom_output(request):
+        check_dicom(request.output, grid, request.force)
+    elif request.output is not None:
         check_volume_path(request.output, grid, force=request.force)
     for picture in (request.preview, request.center_picture):
         if picture is not None:
@@ -126,10 +136,12 @@ def _run(request: Request, report: Report) -> Reconstruction:
     check_inputs_stay([], outputs, "")
     grid = _grid(request, scan)
     check_directions(scan.geometry, grid, scan.name)
+    water_of(request, scan)
+    slices_together(request, grid)
     check_outputs(request, grid)
     options = request.preparation
     used = detector_region(scan.geometry, options.rows, options.columns, options.binning)
-    with memory_for(used, grid, request.algorithm), lengths_in(scan.length_unit):
+    with memory_for(used, grid, request.algorithm, scan.length_unit), lengths_in(scan.length_unit):
         return _work(request, report, scan, texts, clock)
 
 
@@ -172,6 +184,7 @@ def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock:
         clock.seconds,
         texts,
     )
+    made = dataclasses.replace(made, volume=finished(request, scan, made.volume))
     result = dataclasses.replace(made, volume=_with_record(request, made))
     report.stage("writing", 0)
     with together():
@@ -229,7 +242,10 @@ def _write(request: Request, result: Reconstruction) -> None:
     if request.output is not None:
         from sinograd.io import write_volume
 
-        write_volume(volume, request.output, force=request.force)
+        if is_dicom_output(request):
+            write_dicom(request, result.scan, volume)
+        else:
+            write_volume(volume, request.output, force=request.force)
     if request.preview is not None:
         from sinograd.view import save_preview
 

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from sinograd.choices import ALGORITHMS, WINDOWS
 from sinograd.errors import InputError, InputTypeError
+from sinograd.workflows.hounsfield import UNITS
 from sinograd.workflows.report import Report
 from sinograd.workflows.values import (
     CenterColumn,
@@ -70,6 +71,9 @@ def reconstruct(
     shape: Sequence[int] | str | None = None,
     center_mm: Sequence[float] | str | None = None,
     mask: bool = False,
+    unit: str = "1/mm",
+    water: float | None = None,
+    slice_mm: float | None = None,
     device: str = "cpu",
     preview: str | os.PathLike[str] | None = None,
     page: str | os.PathLike[str] | None = None,
@@ -107,6 +111,9 @@ def reconstruct(
         shape: voxels (z, y, x) or (y, x); None: as many as cover the field of view.
         center_mm: middle of the volume (x, y, z) or (x, y).
         mask: set voxels outside the field of view to zero.
+        unit: "1/mm" or "HU"; in HU an output without suffix is a folder of DICOM slices.
+        water: attenuation of water in 1/mm, for HU; None: what the scan states.
+        slice_mm: slices of this thickness, each the mean of several of the grid.
         device: "cpu", "cuda" or "cuda:1".
         preview, page, center_picture: further files to write: a PNG of the middle slices, an .html page, a PNG of the
             search for the centre.
@@ -160,6 +167,9 @@ class Request:
     shape: tuple[int, ...] | None
     center_mm: tuple[float, ...] | None
     mask: bool
+    unit: str
+    water: float | None
+    slice_mm: float | None
     device: str
     preview: Path | None
     page: Path | None
@@ -188,6 +198,7 @@ class Request:
             "algorithm": choice(arguments["algorithm"], ("auto", *ALGORITHMS.names()), "algorithm"),
             "window": choice(arguments["window"], WINDOWS.names(), "window"),
             "truncation": choice(arguments["truncation"], TRUNCATION, "truncation"),
+            "unit": choice(arguments["unit"], UNITS, "unit"),
             "shape": numbers(arguments["shape"], int, "shape"),
             "center_mm": numbers(arguments["center_mm"], float, "center_mm"),
             "options": recorded(arguments),
@@ -195,7 +206,7 @@ class Request:
         for name in ("output", "preview", "page", "center_picture"):
             checked[name] = path_or_none(arguments[name], name)
         checked["iterations"] = number(arguments["iterations"], "iterations", whole=True)
-        for name in ("cutoff", "voxel_mm", "tv_strength", "pixel_mm"):
+        for name in ("cutoff", "water", "slice_mm", "voxel_mm", "tv_strength", "pixel_mm"):
             checked[name] = number(arguments[name], name)
         for name in ("non_negative", "mask", "resume", "force"):
             checked[name] = switch(arguments[name], name)

@@ -26,6 +26,7 @@ from sinograd.workflows.grids import choose_grid
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay
 from sinograd.workflows.report import Report, recorded_warnings
+from sinograd.workflows.scan_noise import ScanNoise, own_photons
 from sinograd.workflows.values import number, numbers, path_or_none, switch
 
 if TYPE_CHECKING:
@@ -35,7 +36,6 @@ if TYPE_CHECKING:
     from sinograd.geometry import Geometry, Grid
     from sinograd.phantoms import Ellipsoids
 
-FLOOR = 0.5  # photons; the smallest reading taken at its word
 _BLOCK = 2**20  # readings made at once; the noise of a seed depends on it
 
 
@@ -66,8 +66,8 @@ def simulate(
             (`sinograd.choices.PHANTOMS`).
         output: the scan's .h5 file; None: none.
         dose: fraction of the source's dose, in (0, 1]; of phantoms None is 1.
-        photons: per detector element and view, unattenuated, at dose 1 (of the source); None: what the scan's metadata
-            state, else 1e5.
+        photons: per detector element and view, unattenuated, at dose 1 (of the source); None: what the scan states, of
+            every column and view (`calibration.photons`) or in its metadata, else 1e5.
         electronic_noise: standard deviation of the reading noise, in photons; None: what the scan states, else 0.
         bowtie_mm: radius of the water cylinder that a bowtie filter is made for; 0: no filter; None: what the scan
             states, else no filter.
@@ -204,58 +204,11 @@ def run_simulation(request: SimulationRequest, report: Report | str | bool | Non
     return Simulation(scan, noise.dose, noise.exposure, starved, time.perf_counter() - start)
 
 
-class _Noise:
-    """Photons, random numbers and starved readings of a scan."""
-
-    def __init__(self, exposure: Exposure, geometry: Geometry, dose: float | None, seed: int) -> None:
-        import torch
-
-        from sinograd.physics import Starved, bowtie_transmission
-
-        self.exposure, self.dose, self.seed, self.starved = exposure, dose, seed, Starved(FLOOR)
-        self.photons: Any = exposure.photons
-        if exposure.bowtie_mm is not None:
-            self.photons = exposure.photons * bowtie_transmission(geometry, exposure.bowtie_mm)
-        self._more: Any = {
-            "floor": FLOOR,
-            "generator": torch.Generator().manual_seed(seed),
-            "return_counts": True,
-        }
-
-    def lowered(self, measured: torch.Tensor) -> torch.Tensor:
-        """Line integrals of dose 1 at the lower dose."""
-        from sinograd.physics import low_dose
-
-        dose, noise = 1.0 if self.dose is None else self.dose, self.exposure.electronic_noise
-        return self.starved.counted(low_dose(measured, dose, self.photons, noise, **self._more))
-
-    def noisy(self, exact: torch.Tensor) -> torch.Tensor:
-        """Exact line integrals with the noise of the dose, if there is one."""
-        if self.dose is None:
-            return exact
-        from sinograd.physics import add_photon_noise
-
-        photons, noise = self.dose * self.photons, self.exposure.electronic_noise
-        return self.starved.counted(add_photon_noise(exact, photons, noise, **self._more))
-
-    def metadata(self) -> dict[str, Any]:
-        """For the scan."""
-        if self.dose is None:
-            return {}
-        record = {"dose": self.dose, "photons": self.dose * self.exposure.photons}
-        if self.exposure.bowtie_mm is not None:
-            record["bowtie_mm"] = self.exposure.bowtie_mm
-        return record | {
-            "electronic_noise": self.exposure.electronic_noise,
-            "noise_seed": self.seed,
-            "readings_without_photons": self.starved.empty,
-            "readings_raised": self.starved.raised,
-        }
-
-
-def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tuple[Scan, _Noise]:
+def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tuple[Scan, ScanNoise]:
     """The scan at a lower dose."""
-    from sinograd.data import Scan
+    import numpy as np
+
+    from sinograd.data import Calibration, Scan
     from sinograd.io import read
     from sinograd.io.write import note_parts
     from sinograd.physics import made_by_views, views_of_readings
@@ -279,14 +232,17 @@ def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     options = {name: getattr(request, name) for name in ("photons", "electronic_noise", "bowtie_mm")}
     exposure = exposure_of_scan(scan.metadata, scan.name, options)
     _warn_of_exact_scan(scan)
+    own = own_photons(scan, request.photons, request.bowtie_mm)
+    if own is not None:
+        exposure = dataclasses.replace(exposure, photons=float(own.mean()), bowtie_mm=None, stated=("photons",))
     request = dataclasses.replace(request, **{name: getattr(exposure, name) for name in options})
-    noise = _Noise(exposure, scan.geometry, request.dose, request.seed)
+    noise = ScanNoise(exposure, scan.geometry, request.dose, request.seed, own)
 
     def lowered(views: slice) -> tuple[torch.Tensor]:
         measured = scan.load(views)
         if not bool(measured.isfinite().all()):  # raises in the scan's own words
             dataclasses.replace(scan, projections=measured, geometry=scan.geometry[views]).validate()
-        return (noise.lowered(measured),)
+        return (noise.lowered(measured, views),)
 
     advance = report.stage("simulating", len(scan.geometry))
     (values,) = made_by_views(scan.shape, lowered, views_of_readings(scan.shape, _BLOCK), advance)
@@ -296,11 +252,14 @@ def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tu
         "provenance": scan.provenance,
     }
     metadata = {**other_metadata(scan.metadata), **noise.metadata()}
-    low = dataclasses.replace(scan, projections=values, metadata=metadata, grid=grid, file=None)
+    left = None if own is None else Calibration(photons=own * np.float32(request.dose))
+    low = dataclasses.replace(
+        scan, projections=values, metadata=metadata, grid=grid, file=None, calibration=left or scan.calibration
+    )
     return _written(low, request, report, source, texts), noise
 
 
-def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tuple[Scan, _Noise]:
+def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tuple[Scan, ScanNoise]:
     """A scan of the phantom, and its voxels if they are requested."""
     import torch
 
@@ -314,7 +273,7 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     _check_output(request, math.prod(shape))
     check_inputs_stay([], {"`output`": request.output, "`truth`": request.truth}, "")
     exposure = exposure_of_phantom(request.photons, request.electronic_noise, request.bowtie_mm)
-    noise = _Noise(exposure, geometry, None if request.noiseless else request.dose or 1.0, request.seed)
+    noise = ScanNoise(exposure, geometry, None if request.noiseless else request.dose or 1.0, request.seed)
     # Zeros that take no memory stand for the projections: the grid must be known to be writable before the work.
     nothing = torch.zeros(()).expand(shape)
     grid = choose_grid(Scan(nothing, geometry), request.voxel_mm, request.shape)

@@ -13,7 +13,8 @@ from torch.autograd import gradcheck, gradgradcheck
 
 import sinograd as sg
 from helical_scans import LONG, ORBIT, REGIONS, collimation, detector, disc, helix
-from sinograd.errors import CoverageWarning, InputError, InputTypeError
+from sinograd.errors import CoverageWarning, InputError, InputTypeError, TruncationWarning
+from sinograd.recon.analytic.helical.helix import helix_of
 
 GRID = sg.Grid((5, 56, 56), (4.0, 4.0, 4.0))
 
@@ -179,3 +180,34 @@ def test_a_pitch_that_is_too_large() -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sg.HelicalFBP(helix(panel, largest - 0.02, 144, 8.0), GRID)
+
+
+def test_the_number_of_threads_does_not_matter() -> None:
+    geometry, threads, results = helix(detector("curved", 6, 140), 0.9, 60, 2.0), torch.get_num_threads(), []
+    projections = torch.rand(geometry.projection_shape, requires_grad=True)
+    layer = sg.HelicalFBP(geometry, sg.Grid((1, 30, 30), 4.0))
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            volume = layer(projections)
+            results.append((volume, *torch.autograd.grad(volume.square().sum(), projections)))
+    finally:
+        torch.set_num_threads(threads)
+    assert all(torch.equal(one, other) for one, other in zip(*results, strict=True))
+
+
+def test_a_truncated_patient_is_said() -> None:
+    geometry = helix(detector("curved", 6, 64), 0.9, 60, 2.0)
+    wide = sg.Ellipsoids(0.02, (300.0, 200.0, 4000.0))
+    with pytest.warns(TruncationWarning, match=r"\d"):
+        sg.reconstruct(sg.Scan(wide.project(geometry), geometry), shape=(1, 16, 16), voxel_mm=8.0)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.002])
+def test_heights_of_the_focal_spot_are_told_apart(noise: float) -> None:
+    """Also where a file rounds them; the second positions are those of the odd views."""
+    offsets = torch.randn(120, 2, dtype=torch.float64) * noise
+    offsets[1::2, 0] += 0.6
+    found = helix_of(helix(detector("curved", 6, 64), 0.9, 60, 2.0, source_offset=offsets))
+    assert [views.tolist() for views in found.heights] == [[*range(0, 120, 2)], [*range(1, 120, 2)]]
+    assert found.pitch == pytest.approx(0.9 * collimation(detector("curved", 6, 64)))
