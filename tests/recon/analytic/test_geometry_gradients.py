@@ -20,8 +20,8 @@ HALF_TURN = torch.arange(12) * torch.pi / 12 + 0.1
 UNEVEN = torch.rand(20, generator=torch.Generator().manual_seed(4)).sort().values * 6.28
 TURNED = {"tilt": 0.1, "in_plane_rotation": 0.05, "yaw": 0.07}
 
-# Upright scans lie where the derivative of the cubic resampling has a kink: central differences see it in the third digit
-# behind the step.
+# Upright scans lie where the derivative of the cubic resampling has a kink, which central differences see in the third
+# digit behind their step.
 SCANS: dict[str, tuple[sg.Geometry, float]] = {
     "cone": (sg.ConeBeam.circular(**DISTANCES, detector=AREA, angles=ANGLES), 2e-4),
     "cone, offset": (sg.ConeBeam.circular(**DISTANCES, detector=AREA, angles=ANGLES, axis_offset=1.2), 2e-4),
