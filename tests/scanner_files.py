@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import struct
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tifffile
 import torch
 
+from sinograd.data import Scan
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, Grid
 from sinograd.phantoms import Ellipsoids
 from sinograd.phantoms.balls import balls
@@ -203,3 +205,38 @@ def write_mrc(
     if tilts is not None:
         path.with_suffix(".rawtlt").write_text("".join(f" {tilt:.2f}\n" for tilt in tilts))
     return path
+
+
+EDF_TYPES = {
+    "u1": "UnsignedByte",
+    "u2": "UnsignedShort",
+    "i4": "SignedInteger",
+    "f4": "FloatValue",
+    "f8": "DoubleValue",
+}
+
+
+def write_edf(path: Path, image: np.ndarray, *, order: str = "<", size: int = 1024, **changes: str) -> Path:
+    kind = image.dtype.kind + str(image.dtype.itemsize)
+    entries = {
+        "HeaderID": "EH:000001:000000:000000",
+        "Image": "1",
+        "ByteOrder": "LowByteFirst" if order == "<" else "HighByteFirst",
+        "DataType": EDF_TYPES[kind],
+        "Dim_1": str(image.shape[1]),
+        "Dim_2": str(image.shape[0]),
+        "Size": str(image.nbytes),
+        **changes,
+    }
+    text = "{\n" + "".join(f"{key} = {value} ;\n" for key, value in entries.items())
+    header = text.ljust(size - 2) + "}\n"
+    path.write_bytes(header.encode("latin-1") + image.astype(image.dtype.newbyteorder(order)).tobytes())
+    return path
+
+
+def write_edf_stack(folder: Path, scan: Scan, **more: Any) -> Path:
+    folder.mkdir()
+    for view, image in enumerate(np.asarray(scan.projections)):
+        write_edf(folder / f"sample{view:04d}.edf", image, **more)
+    scan.geometry.save(folder / "geometry.yaml")
+    return folder

@@ -37,6 +37,24 @@ def test_volumes_of_odd_names_are_written_and_read(sinograd: Any, volume: sg.Vol
         assert Path(target).read_bytes()[:2] == b"\x1f\x8b"  # the mark of gzip
 
 
+@pytest.mark.parametrize("name", [".h5", ".nii.gz", ".TIF", ".zarr"])
+def test_a_suffix_without_a_name(sinograd: Any, scan_file: Path, tmp_path: Path, name: str) -> None:
+    """A file of this name would be hidden."""
+    for command in (
+        ("convert", scan_file.parent / "in.h5", f"{tmp_path}/{name}"),
+        ("reconstruct", scan_file, "-o", f"{tmp_path}/{name}"),
+        ("reconstruct", scan_file, "-o", f"{tmp_path}/a.h5", "--preview", f"{tmp_path}/.png"),
+        ("simulate", "ball", "-o", f"{tmp_path}/{name}"),
+    ):
+        result = sinograd(*command)
+        assert result.exit_code == 2 and "a suffix without a name before it" in result.stderr, (command, result.output)
+        assert len(result.stderr.splitlines()) == 1
+    for write in (sg.write_volume, sg.write_scan):
+        with pytest.raises(InputError, match="a suffix without a name"):
+            write(None, tmp_path / name)  # pyright: ignore[reportArgumentType]
+    assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+
 @pytest.mark.parametrize("name", ["x.h5/", "x.nii.gz/", "x.TIF/", "x.npy//"])
 def test_a_slash_after_a_file_name(sinograd: Any, scan_file: Path, tmp_path: Path, name: str) -> None:
     for command in (

@@ -156,7 +156,7 @@ def test_bad_values(arguments: dict, message: str) -> None:
 
 
 def test_bad_types() -> None:
-    with pytest.raises(TypeError, match="dose must be a number, got Tensor"):
+    with pytest.raises(TypeError, match="dose must be a number, got tensor"):
         low_dose(torch.zeros(3), torch.tensor([0.5, 0.5]), 1e5)  # pyright: ignore[reportArgumentType]
     with pytest.raises(TypeError, match=r"line_integrals must be float32 or float64, got torch\.int64"):
         low_dose(torch.zeros(3, dtype=torch.int64), 0.5, 1e5)

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 import numpy as np
 import torch
 
+from sinograd.config.shown import shown
+from sinograd.data.memory import check_memory
 from sinograd.errors import InputTypeError
 
 
@@ -59,6 +63,26 @@ def as_slice(order: np.ndarray) -> slice | list[int]:
     if (steps == steps[:1]).all() and (steps > 0).all():
         return slice(int(order[0]), int(order[-1]) + 1, int(steps[0]) if len(steps) else 1)
     return order.tolist()
+
+
+def view_order(views: Any, shape: Sequence[int], dtype: Any, name: str) -> np.ndarray:
+    """Numbers of the views that an index (a number, slice, list or mask) chooses, in an array of the index's shape.
+
+    OutOfMemory, which names the file, where these views [views, ...] of `shape` do not fit into memory.
+    """
+    count, item = shape[0], math.prod(shape[1:]) * dtype.itemsize
+    if isinstance(views, slice):
+        chosen = range(*views.indices(count))
+        check_memory(len(chosen) * (item + 8), name)
+        return np.arange(chosen.start, chosen.stop, chosen.step)
+    index = np.asarray(views) if not isinstance(views, list) or views else np.zeros(0, np.int64)
+    if index.dtype == bool or index.dtype.kind not in "iu":
+        check_memory(8 * count, name)
+        return np.arange(count)[index if isinstance(views, list) else views]
+    if index.size and not -count <= int(index.min()) <= int(index.max()) < count:
+        raise IndexError(f"{name}: view {shown(views)} of {count:,}")
+    check_memory(index.size * item, name)
+    return np.where(index < 0, index + count, index)
 
 
 def choose_views(projections: Projections, order: np.ndarray) -> Projections:

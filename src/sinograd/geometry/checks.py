@@ -42,16 +42,21 @@ def scalar(value: object) -> object:
     return value.item() if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0 else value
 
 
-def number(value: object, name: str) -> float:
-    """A finite real number as float; bools, text and tensors that require gradients are refused."""
+def real(value: object, name: str) -> float:
+    """A real number as float, infinite ones and NaN too; bools, text and tensors that require gradients are refused."""
     without_gradients(value, name)
     value = scalar(value)
     if isinstance(value, bool) or not isinstance(value, Real):
         raise InputTypeError(f"{name} must be a number, got {shown(value)} ({type(value).__name__})")
     try:
-        result = float(value)
+        return float(value)
     except OverflowError:
-        result = math.inf
+        return math.inf
+
+
+def number(value: object, name: str) -> float:
+    """A finite real number as float; bools, text and tensors that require gradients are refused."""
+    result = real(value, name)
     if not math.isfinite(result):
         raise InputError(f"{name} must be finite, got {result}")
     return result

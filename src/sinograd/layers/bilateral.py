@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.errors import InputError
-from sinograd.geometry.checks import is_sequence, scalar
+from sinograd.geometry.checks import is_sequence, real
 from sinograd.ops.bilateral import bilateral_filter, joint_bilateral_filter
 from sinograd.ops.cuda.program import capturing
 from sinograd.ops.derivatives import numbers
@@ -52,8 +52,9 @@ class _BilateralFilter(nn.Module):
     ) -> None:
         super().__init__()
         spatial = _per_axis(sigma_spatial, self.ndim)
-        check_sigmas(spatial, float(sigma_range))
-        if not float(sigma_range) < LARGEST:
+        sigma_range, input_scale = _number(sigma_range, "sigma_range"), _number(input_scale, "input_scale")
+        check_sigmas(spatial, sigma_range)
+        if not sigma_range < LARGEST:
             raise InputError(f"sigma_range: expected at most {LARGEST:g}, got {sigma_range}")
         if not 0 < input_scale < math.inf:
             raise InputError(f"input_scale: expected a positive, finite number, got {input_scale}")
@@ -186,8 +187,14 @@ def bilateral_parameter_groups(
     ]
 
 
+def _number(value: float, name: str) -> float:
+    """A number; of a parameter its value."""
+    return real(value.detach() if isinstance(value, Tensor) else value, name)
+
+
 def _per_axis(sigma: float | Sequence[float], ndim: int) -> list[float]:
-    values = [float(s) for s in sigma] if is_sequence(sigma) else [float(scalar(sigma))] * ndim  # pyright: ignore
+    each = sigma if is_sequence(sigma) else [sigma] * ndim
+    values = [_number(value, "sigma_spatial") for value in each]  # pyright: ignore[reportGeneralTypeIssues]
     if len(values) != ndim:
         raise InputError(f"sigma_spatial: expected one value or {ndim}, got {values}")
     return values

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from numbers import Real
 
 import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
-from sinograd.geometry.checks import scalar
+from sinograd.geometry.checks import is_sequence, number, real, scalar
 
 
 def check_image(name: str, image: Tensor, ndim: int) -> None:
@@ -39,18 +40,20 @@ def check_images(found: Tensor, reference: Tensor, ndim: int) -> None:
 
 def check_data_range(data_range: float) -> float:
     """A positive, finite number."""
-    value = scalar(data_range)
-    if isinstance(value, bool) or not isinstance(value, int | float):
+    if isinstance(value := scalar(data_range), bool) or not isinstance(value, Real):
         raise InputTypeError(f"data_range: expected a number, got {type(data_range).__name__}")
+    value = real(value, "data_range")
     if not 0 < value < math.inf:
         raise InputError(f"data_range: expected a positive, finite number, got {data_range}")
-    return float(value)
+    return value
 
 
 def pixel_size(spacing: float | Sequence[float]) -> tuple[float, float]:
     """(y, x) in mm from one number or two."""
     one = scalar(spacing)
-    pair = (one, one) if isinstance(one, int | float) else tuple(spacing)  # pyright: ignore[reportArgumentType]
+    if not is_sequence(spacing):
+        one = number(one, "spacing")
+    pair = (one, one) if isinstance(one, float) else tuple(spacing)  # pyright: ignore[reportArgumentType]
     if len(pair) != 2 or not all(0 < step < math.inf for step in pair):
         raise InputError(f"spacing: expected one positive number of mm or two, for y and x, got {spacing}")
     return float(pair[0]), float(pair[1])

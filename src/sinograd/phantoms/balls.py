@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import is_sequence, number
 from sinograd.phantoms.ellipsoids import Ellipsoids
 
 
@@ -25,6 +26,7 @@ def balls(
 
     Values add where balls overlap.
     """
+    radius = radius if is_sequence(radius) else number(radius, "radius")
     radii = torch.as_tensor(radius, dtype=torch.float64, device="cpu")
     if radii.ndim > 1 or not bool((radii > 0).all()):
         raise InputError(f"radius must be a positive number or [n] of them, got {radius}")

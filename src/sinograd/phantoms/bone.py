@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import positive
 from sinograd.phantoms.ellipsoids import Ellipsoids
 from sinograd.phantoms.packing import between, frames, normal, pack, seeded, uniform
 from sinograd.phantoms.placement import apart, inside
@@ -62,6 +63,7 @@ def bone(
     Raises:
         ValueError: for lengths or values that are not positive, negative counts, or more parts than fit.
     """
+    size = positive(size, "size")
     wall = 0.08 * size if cortical_thickness is None else cortical_thickness
     strut = 0.024 * size if trabecular_thickness is None else trabecular_thickness
     bore = 0.006 * size if canal_radius is None else canal_radius

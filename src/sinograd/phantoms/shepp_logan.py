@@ -8,6 +8,7 @@ from typing import Literal
 import torch
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import number
 from sinograd.phantoms.ellipsoids import Ellipsoids
 
 # Rows: value, semi-axes a b c, centre x y z (all relative to the radius), angle about z in degrees.
@@ -66,6 +67,7 @@ def shepp_logan_3d(
             is that table as RTK's SheppLoganPhantomFilter places it: RTK's x, y, z axes are our x, z, -y
             (which carries RTK's source orbit onto ours), and the book's phantom comes out mirrored in y.
     """
+    radius, value = number(radius, "radius"), number(value, "value")
     if variant == "modified":
         table = torch.tensor(_MODIFIED_3D, dtype=torch.float64, device="cpu")
     elif variant in ("kak-slaney", "rtk"):
@@ -90,6 +92,7 @@ def shepp_logan_2d(
         variant: "modified" (Toft 1996: 0 to 1, brain 0.2) or "original" (Shepp and Logan 1974: 0 to 2,
             brain 1.02).
     """
+    radius, value = number(radius, "radius"), number(value, "value")
     if variant not in ("modified", "original"):
         raise InputError(f'variant must be "modified" or "original", got {variant!r}')
     table = torch.tensor(_ELLIPSES, dtype=torch.float64, device="cpu")

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
+from sinograd.geometry.checks import real
 
 
 def bowtie_transmission(geometry: Geometry, radius: float, attenuation: float = 0.02) -> Tensor:
@@ -28,6 +29,7 @@ def bowtie_transmission(geometry: Geometry, radius: float, attenuation: float = 
     Raises:
         ValueError: for a radius or attenuation that is not positive and finite.
     """
+    radius, attenuation = real(radius, "radius"), real(attenuation, "attenuation")
     for name, value in (("radius", radius), ("attenuation", attenuation)):
         if not 0 < value < float("inf"):
             raise InputError(f"{name} must be positive and finite, got {value}")

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputTypeError
-from sinograd.geometry.checks import scalar
+from sinograd.geometry.checks import real
 from sinograd.physics.draws import binomial
 from sinograd.physics.lost_readings import draw_lost, expected_photons
 from sinograd.physics.noise_arguments import (
@@ -128,9 +128,7 @@ def low_dose(
             many axes, no energy or numbers that are not finite, or line integrals so negative that a reading has
             more than 1e30 photons.
     """
-    dose = scalar(dose)  # pyright: ignore[reportAssignmentType]
-    if isinstance(dose, bool) or not isinstance(dose, int | float):
-        raise InputTypeError(f"dose must be a number, got {type(dose).__name__}")
+    dose = real(dose, "dose")
     if not 0 < dose <= 1:
         raise InputError(f"dose must be in (0, 1], as a fraction of the measured scan's, got {dose}")
     floor = checked_floor(floor)

@@ -20,21 +20,24 @@ _OWN = ("auto", "fdk", "fbp")
 
 
 @contextmanager
-def memory_for(geometry: Geometry, grid: Grid, algorithm: str) -> Iterator[None]:
-    """OutOfMemory with numbers, at once where more is needed than there is, or where memory runs out inside."""
+def memory_for(geometry: Geometry, grid: Grid, algorithm: str, unit: str = "mm") -> Iterator[None]:
+    """OutOfMemory with numbers, at once where more is needed than there is, or where memory runs out inside.
+
+    unit: of lengths, "mm" or "pixel".
+    """
     free = available_memory()
     if needed_memory(geometry, grid.shape, algorithm) > free:
-        raise OutOfMemory(memory_text(geometry, grid, algorithm, free))
+        raise OutOfMemory(memory_text(geometry, grid, algorithm, free, unit))
     try:
         with enough_memory():
             yield
     except OutOfMemory as error:
         if str(error) != NO_MEMORY:  # it names what it lacked memory for
             raise
-        raise OutOfMemory(memory_text(geometry, grid, algorithm, free)) from error.__cause__
+        raise OutOfMemory(memory_text(geometry, grid, algorithm, free, unit)) from error.__cause__
 
 
-def memory_text(geometry: Geometry, grid: Grid, algorithm: str, free: float) -> str:
+def memory_text(geometry: Geometry, grid: Grid, algorithm: str, free: float, unit: str = "mm") -> str:
     """For example "not enough memory: 42 GB are needed (34 GB for the volume ...), 8 GB are available; ..."."""
     needed, room = needed_memory(geometry, grid.shape, algorithm), _SHARE * free
     name = "FDK or FBP" if algorithm in _OWN else algorithm
@@ -45,11 +48,11 @@ def memory_text(geometry: Geometry, grid: Grid, algorithm: str, free: float) -> 
     )
     return (
         f"not enough memory: about {_gigabytes(needed)} are needed ({what}), {_gigabytes(free)} are available; "
-        f"{_remedy(geometry, grid, algorithm, room)}"
+        f"{_remedy(geometry, grid, algorithm, room, unit)}"
     )
 
 
-def _remedy(geometry: Geometry, grid: Grid, algorithm: str, room: float) -> str:
+def _remedy(geometry: Geometry, grid: Grid, algorithm: str, room: float, unit: str) -> str:
     words = []
     if algorithm not in _OWN and needed_memory(geometry, grid.shape) <= room:
         words.append("`algorithm='auto'`")
@@ -59,7 +62,10 @@ def _remedy(geometry: Geometry, grid: Grid, algorithm: str, room: float) -> str:
             middle = (low + high) / 2
             fits = needed_memory(geometry, tuple(max(1, math.ceil(n / middle)) for n in grid.shape), algorithm) <= room
             low, high = (low, middle) if fits else (middle, high)
-        words.append(f"`voxel_mm={float(f'{min(grid.spacing) * high * 1.005:.3g}')}`")
+        if unit == "mm":
+            words.append(f"`voxel_mm={float(f'{min(grid.spacing) * high * 1.005:.3g}')}`")
+        else:
+            words.append(f"`binning={math.ceil(high)}`")
         if grid.ndim == 3:
             slices = next((n for n in _halves(grid.shape[0]) if _slab_fits(geometry, grid, n, algorithm, room)), 0)
             if slices:

@@ -141,7 +141,7 @@ def _run(request: Request, report: Report) -> Reconstruction:
     check_outputs(request, grid)
     options = request.preparation
     used = detector_region(scan.geometry, options.rows, options.columns, options.binning)
-    with memory_for(used, grid, request.algorithm), lengths_in(scan.length_unit):
+    with memory_for(used, grid, request.algorithm, scan.length_unit), lengths_in(scan.length_unit):
         return _work(request, report, scan, texts, clock)
 
 

@@ -29,10 +29,13 @@ def numbers(value: Any, kind: type[T], name: str) -> tuple[T, ...] | None:
     value = _item(value)
     parts = value.split(",") if isinstance(value, str) else [value] if _is_number(value) else value
     try:
+        parts = tuple(_item(part) for part in parts)
         result = tuple(kind(part) for part in parts)
-        if not isinstance(value, str) and any(a != b for a, b in zip(result, parts, strict=True)):
+        if any(isinstance(part, bool) for part in parts):
             raise ValueError
-    except (TypeError, ValueError):
+        if kind is int and not isinstance(value, str) and result != parts:
+            raise ValueError
+    except (OverflowError, TypeError, ValueError):
         noun = "whole numbers" if kind is int and not isinstance(value, str) else "numbers"
         raise InputError(f"`{name}`: expected {noun} with commas between them, got {value!r}") from None
     return result
@@ -80,12 +83,13 @@ class CenterColumn:
 
 def center_choice(value: Any, name: str = "center") -> str | float | CenterColumn:
     """ "file", "auto", a number of pixels, or "column:" and a number."""
-    if value in ("file", "auto"):
+    value = _item(value)
+    if isinstance(value, str) and value in ("file", "auto"):
         return value
     word, colon, rest = value.rpartition(":") if isinstance(value, str) else ("", "", value)
     try:
-        found = math.nan if isinstance(rest, bool) else float(rest)
-    except (TypeError, ValueError):
+        found = float(rest) if isinstance(value, str) or _is_number(value) else math.nan
+    except (OverflowError, ValueError):
         found = math.nan
     if not math.isfinite(found) or (word if colon else "column") != "column":
         raise InputError(
@@ -95,19 +99,22 @@ def center_choice(value: Any, name: str = "center") -> str | float | CenterColum
 
 
 def number(value: Any, name: str, *, whole: bool = False) -> Any:
-    """A number of Python, NumPy or torch; None stays None. InputTypeError for text, truth values and all else."""
-    if getattr(value, "ndim", None) == 0:
-        value = value.item()
+    """Python's number of any of Python, NumPy or torch; None stays None. InputTypeError for all else, text too."""
+    value = _item(value)
     kind, noun = (Integral, "a whole number") if whole else (Real, "a number")
     if value is not None and (isinstance(value, bool) or not isinstance(value, kind)):
         raise InputTypeError(f"`{name}`: expected {noun}, got {value!r}")
-    return value
+    if value is None or isinstance(value, int | float):
+        return value
+    try:
+        return int(value) if whole else float(value)  # pyright: ignore[reportArgumentType]
+    except OverflowError:
+        raise InputError(f"`{name}`: expected a finite number, got one with more digits than a float has") from None
 
 
 def switch(value: Any, name: str) -> bool:
     """True or False. InputTypeError for everything else: the text "no" would be true."""
-    if getattr(value, "ndim", None) == 0:
-        value = value.item()
+    value = _item(value)
     if not isinstance(value, bool):
         raise InputTypeError(f"`{name}`: expected True or False, got {value!r}")
     return value
@@ -139,7 +146,7 @@ def recorded(arguments: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _plain(name: str, value: Any) -> Any:
-    value = _item(value)
+    value = _number_or_same(value)
     if value is None or isinstance(value, str | bool | int | float):
         return value
     if isinstance(value, slice):
@@ -148,12 +155,18 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if isinstance(value, Iterable):
-        return (":" if name in _SPANS else ",").join(str(part) for part in value) or None
+        return (":" if name in _SPANS else ",").join(str(_number_or_same(part)) for part in value) or None
     return value if hasattr(value, "tolist") else None
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) or not hasattr(value, "__len__")
+    return isinstance(value, Real) and not isinstance(value, bool)
+
+
+def _number_or_same(value: Any) -> Any:
+    """Any real number as Python's int or float, for records; all else as it came."""
+    value = _item(value)
+    return value if isinstance(value, bool | int) or not isinstance(value, Real) else float(value)
 
 
 def _item(value: Any) -> Any:

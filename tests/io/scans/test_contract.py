@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 import scipy.io
 
-from scanner_files import COLUMNS, ROWS, nikon_text, skyscan_text, write_images, write_mrc
+from scanner_files import COLUMNS, ROWS, nikon_text, skyscan_text, write_edf_stack, write_images, write_mrc
 from sinograd.choices import SCAN_FORMATS
 from sinograd.data import Scan
 from sinograd.geometry import ConeBeam, CurvedDetector
 from sinograd.testing import ScanFormatContract, write_ct_pd
+from sinograd.testing.scan_format_contract import sample_scan
 from txrm_file import write_txrm
 
 IMAGES = np.random.default_rng(0).integers(0, 4000, (5, 4, 5)).astype(np.uint16)
@@ -132,6 +133,13 @@ class TestMrc(ScanFormatContract):
 
     def make(self, folder: Path) -> Path:
         return write_mrc(folder / "series.mrc", IMAGES, [-60.0, -30.0, 0.0, 30.5, 60.0])
+
+
+class TestEdf(ScanFormatContract):
+    name = "edf"
+
+    def make(self, folder: Path) -> Path:
+        return write_edf_stack(folder / "stack", sample_scan())
 
 
 class TestMrcAngles(TestMrc):

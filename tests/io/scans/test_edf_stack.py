@@ -3,61 +3,25 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 
 import sinograd as sg
+from scanner_files import EDF_TYPES, write_edf, write_edf_stack
 from sinograd.errors import FormatError
-from sinograd.testing import ScanFormatContract
 from sinograd.testing.scan_format_contract import sample_scan
-
-NAMES = {"u1": "UnsignedByte", "u2": "UnsignedShort", "i4": "SignedInteger", "f4": "FloatValue", "f8": "DoubleValue"}
-
-
-def write_edf(path: Path, image: np.ndarray, *, order: str = "<", size: int = 1024, **changes: str) -> Path:
-    kind = image.dtype.kind + str(image.dtype.itemsize)
-    entries = {
-        "HeaderID": "EH:000001:000000:000000",
-        "Image": "1",
-        "ByteOrder": "LowByteFirst" if order == "<" else "HighByteFirst",
-        "DataType": NAMES[kind],
-        "Dim_1": str(image.shape[1]),
-        "Dim_2": str(image.shape[0]),
-        "Size": str(image.nbytes),
-        **changes,
-    }
-    text = "{\n" + "".join(f"{key} = {value} ;\n" for key, value in entries.items())
-    header = text.ljust(size - 2) + "}\n"
-    path.write_bytes(header.encode("latin-1") + image.astype(image.dtype.newbyteorder(order)).tobytes())
-    return path
-
-
-def write_stack(folder: Path, scan: sg.Scan, **more: Any) -> Path:
-    folder.mkdir()
-    for view, image in enumerate(np.asarray(scan.projections)):
-        write_edf(folder / f"sample{view:04d}.edf", image, **more)
-    scan.geometry.save(folder / "geometry.yaml")
-    return folder
-
-
-class TestEdf(ScanFormatContract):
-    name = "edf"
-
-    def make(self, folder: Path) -> Path:
-        return write_stack(folder / "stack", sample_scan())
 
 
 @pytest.mark.parametrize("order", ["<", ">"])
-@pytest.mark.parametrize("kind", list(NAMES))
+@pytest.mark.parametrize("kind", list(EDF_TYPES))
 def test_every_type_and_byte_order(tmp_path: Path, kind: str, order: str) -> None:
     """Three images of 2 x 5: Dim_1 runs faster."""
     images = np.arange(30).reshape(3, 2, 5).astype(kind)
     geometry = sg.ParallelBeam([0.0, 1.0, 2.0], sg.FlatDetector((2, 5), 1.0))
     scan = sg.read(
-        write_stack(tmp_path / "a", sg.Scan(images, geometry), order=order, size=512 if kind == "u1" else 1024)
+        write_edf_stack(tmp_path / "a", sg.Scan(images, geometry), order=order, size=512 if kind == "u1" else 1024)
     )
     assert np.array_equal(np.asarray(scan.projections[:]), images) and scan.projections.dtype == np.dtype(kind)
     assert np.array_equal(np.asarray(scan.projections[[2, 0]]), images[[2, 0]])
@@ -66,7 +30,7 @@ def test_every_type_and_byte_order(tmp_path: Path, kind: str, order: str) -> Non
 
 def test_references_of_a_beamline(tmp_path: Path) -> None:
     """refHST files say at which view they were taken; dark.edf and darkend are dark images."""
-    folder = write_stack(tmp_path / "a", sample_scan())
+    folder = write_edf_stack(tmp_path / "a", sample_scan())
     for name, level in {"refHST0000": 50, "refHST0006": 90, "dark": 3, "darkend0006": 5}.items():
         write_edf(folder / f"{name}.edf", np.full((4, 5), level, np.uint16))
     scan = sg.read(folder)
@@ -81,7 +45,7 @@ def test_a_phantom_comes_back(tmp_path: Path) -> None:
     geometry = sg.ParallelBeam(np.linspace(0, np.pi, 90, endpoint=False), sg.FlatDetector((6, 48), 0.25))
     lines = sg.Ellipsoids(0.2, [[4.0, 3.0, 9.0]]).project(geometry).numpy()
     beam = 20000 * (1 + 0.5 * np.arange(90) / 90)
-    folder = write_stack(tmp_path / "a", sg.Scan((beam[:, None, None] * np.exp(-lines)).astype("f4"), geometry))
+    folder = write_edf_stack(tmp_path / "a", sg.Scan((beam[:, None, None] * np.exp(-lines)).astype("f4"), geometry))
     for view in (0, 90):
         write_edf(folder / f"refHST{view:04d}.edf", np.full((6, 48), 20000 * (1 + 0.5 * view / 90), np.float32))
     volume = sg.reconstruct(sg.read(folder, kind="counts"))
@@ -100,14 +64,14 @@ def test_a_phantom_comes_back(tmp_path: Path) -> None:
     ],
 )
 def test_bad_headers(tmp_path: Path, changes: dict[str, str], message: str) -> None:
-    folder = write_stack(tmp_path / "a", sample_scan())
+    folder = write_edf_stack(tmp_path / "a", sample_scan())
     write_edf(folder / "sample0002.edf", np.zeros((4, 5), np.uint16), **changes)
     with pytest.raises(FormatError, match=f"sample0002.edf.*{message}"):
         sg.read(folder)
 
 
 def test_other_files(tmp_path: Path) -> None:
-    folder = write_stack(tmp_path / "a", sample_scan())
+    folder = write_edf_stack(tmp_path / "a", sample_scan())
     good = (folder / "sample0001.edf").read_bytes()
     for content, message in (
         (b"TIFF" + good, "is no EDF file"),

@@ -25,7 +25,7 @@ import numpy as np
 
 from sinograd.config.shown import shown
 from sinograd.data.calibration import Calibration
-from sinograd.data.projections import Projections
+from sinograd.data.projections import Projections, view_order
 from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError
 from sinograd.files.inputs import noted
@@ -122,7 +122,7 @@ class EdfImages:
         return self.shape[0]
 
     def __getitem__(self, views: Any) -> np.ndarray:
-        order = np.arange(len(self))[np.asarray(views) if isinstance(views, list) else views]
+        order = view_order(views, self.shape, self.dtype, str(self.files[0]))
         block = np.empty((*order.shape, *self.shape[1:]), self.dtype)
         for place in np.ndindex(order.shape):
             block[place] = self._images[int(order[place])].read()

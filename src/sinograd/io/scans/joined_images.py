@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from sinograd.data.projections import Projections, as_slice, shape_of
+from sinograd.data.projections import Projections, as_slice, shape_of, view_order
 from sinograd.errors import InputError
 
 
@@ -35,7 +35,7 @@ class JoinedImages:
         return self.shape[0]
 
     def __getitem__(self, views: Any) -> np.ndarray:
-        order = np.arange(len(self))[np.asarray(views) if isinstance(views, list) else views]
+        order = view_order(views, self.shape, self.dtype, "the joined images")
         flat = np.atleast_1d(order)
         block = np.empty((len(flat), *self.shape[1:]), self.dtype)
         owner = np.searchsorted(self._starts, flat, side="right") - 1

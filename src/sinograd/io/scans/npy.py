@@ -130,7 +130,7 @@ class Npy(ScanFormat):
         text = sidecar_text(scan, {name: file.name for name, (file, _) in arrays.items()})
         arrays["projections"] = path, scan.projections
         needed = sum(math.prod(shape_of(images)) * stored_dtype(images).itemsize for _, images in arrays.values())
-        check_sidecar(path)
+        check_sidecar(path, force=force)
         names = [path.name, path.with_suffix(".yaml").name, *(file.name for file, _ in arrays.values())]
         names = list(dict.fromkeys(names))
         with replacing_files(path.parent, names, force=force, needed=needed) as folder:

@@ -42,10 +42,10 @@ from sinograd.errors import InputError
 from sinograd.geometry import Geometry, Grid
 from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype, with_progress
 from sinograd.io.storage.atomic import replacing
+from sinograd.io.storage.hdf5.chunks import check_chunks, whole_array
 from sinograd.io.storage.hdf5.layout import (
     ArrayLayout,
     attribute,
-    check_chunks,
     check_version,
     is_hdf5,
     mapping,
@@ -55,7 +55,7 @@ from sinograd.io.storage.hdf5.layout import (
 )
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 from sinograd.io.storage.hdf5.links import find
-from sinograd.io.storage.hdf5.values import Values, attribute_text
+from sinograd.io.storage.hdf5.values import LONGEST, Values, attribute_text
 
 FORMAT = "sinograd-scan"
 VERSION = 2
@@ -129,6 +129,8 @@ class SinogradHdf5(ScanFormat):
 def _lazy(file: Any, name: str, path: Path) -> Hdf5Projections:
     dataset = numbers(file, name, path)
     check_chunks(dataset, name, path)
+    if dataset.shape and dataset.shape[0] > LONGEST:
+        raise InputError(f"{path}: /{name} has {dataset.shape[0]:,} images, at most {LONGEST:,} are read")
     return Hdf5Projections(path.resolve(), name, tuple(dataset.shape), dataset.dtype)
 
 
@@ -140,7 +142,7 @@ def _read_calibration(file: Any, path: Path) -> Calibration | None:
     values = Values(file, path)
     entries = {name: values.table(f"calibration/{name}") for name in names if name in _ENTRIES}
     if "photons" in names:
-        entries["photons"] = numbers(file, "calibration/photons", path)[:]
+        entries["photons"] = whole_array(numbers(file, "calibration/photons", path), "calibration/photons", path)
     try:
         return Calibration(**images, **entries)
     except (TypeError, ValueError) as error:

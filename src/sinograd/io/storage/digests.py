@@ -71,10 +71,13 @@ def check_digests(entry: Any, sidecar: Path, files: Sequence[Path], *, whole: bo
         )
 
 
-def check_sidecar(path: Path) -> None:
-    """ExistingFileError where NAME.yaml, which is to be written with the array `path`, describes another array."""
+def check_sidecar(path: Path, *, force: bool) -> None:
+    """ExistingFileError where NAME.yaml, which is to be written with the array `path`, describes another array.
+
+    An array that is there already, and may not be replaced, is left to who writes.
+    """
     sidecar = path.with_suffix(".yaml")
-    if not sidecar.is_file():
+    if not sidecar.is_file() or (path.exists() and not force):
         return
     check_output(sidecar)
     with own_state():  # to look at the old output is not to read an input

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.errors import FormatError
-from sinograd.io.storage.hdf5.layout import attribute, check_chunks, check_extent, opened
+from sinograd.io.storage.hdf5.chunks import whole_array
+from sinograd.io.storage.hdf5.layout import attribute, check_extent, opened
 from sinograd.io.storage.hdf5.links import check_storage, find
 from sinograd.io.storage.hdf5.values import attribute_text
 from sinograd.io.storage.matlab_v5 import LARGEST, load_version_5, names_of_version_5
@@ -78,7 +79,6 @@ class _Hdf5:
             raise self._damaged(f"/{name} is no data set")
         check_storage(item, name, self._path)
         check_extent(item, name, self._path)
-        check_chunks(item, name, self._path)
         if attribute(item, "MATLAB_empty", 0):
             return "" if _class(item) == "char" else np.empty(0)
         return self._array(item, name, depth)
@@ -93,7 +93,7 @@ class _Hdf5:
             raise self._damaged(f"the arrays up to /{name} have {self._bytes:,} bytes, {LARGEST:,} are read")
         if item.dtype.kind not in "fiubc" and item.dtype != h5py.ref_dtype:
             raise self._damaged(f"/{name} holds {item.dtype}")
-        array = np.asarray(item[()]).T  # MATLAB stores columns first
+        array = whole_array(item, name, self._path).T  # MATLAB stores columns first
         if _class(item) == "char":
             return array.astype("<u2").ravel(order="F").tobytes().decode("utf-16-le", errors="replace")
         if item.dtype == h5py.ref_dtype:

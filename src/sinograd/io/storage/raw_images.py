@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.data.projections import view_order
 from sinograd.errors import InputError
 from sinograd.files.inputs import noted
 from sinograd.io.storage.ole import Extents, read_extents
@@ -33,7 +34,7 @@ class RawImages:
         return self.shape[0]
 
     def __getitem__(self, views: Any) -> np.ndarray:
-        order = np.arange(len(self))[np.asarray(views) if isinstance(views, list) else views]
+        order = view_order(views, self.shape, self.dtype, str(self.path))
         images = np.empty((*order.shape, *self.shape[1:]), self.dtype)
         if images.size == 0:
             return images

@@ -14,12 +14,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.config.regular_files import check_regular
+from sinograd.data.projections import view_order
 from sinograd.errors import InputError, MissingPackageError
 from sinograd.io.storage.tiff_directories import MOST_PAGES, check_directories
 from sinograd.io.storage.tiff_pixels import (
     ORIENTATIONS,
     check_codec,
     check_fits,
+    check_segments,
     orientation_of,
     upright,
     upright_shape,
@@ -106,7 +108,7 @@ class TiffImages:
         return self.shape[0]
 
     def __getitem__(self, views: Any) -> np.ndarray:
-        order = np.arange(self.shape[0])[np.asarray(views) if isinstance(views, list) else views]
+        order = view_order(views, self.shape, self.dtype, str(self._images[0].path))
         block = np.empty((*order.shape, *self.shape[1:]), self.dtype)
         packed: dict[Path, list[tuple[int, ...]]] = {}
         for place in np.ndindex(order.shape):
@@ -237,7 +239,9 @@ def _read_raw(pixels: np.ndarray, image: _Image) -> None:
 
 def _unpacked(image: _Image, file: tifffile.TiffFile) -> np.ndarray:
     """The pixels of a page that is packed or in tiles, as they are stored."""
-    pixels = np.asarray(file.pages[image.page].asarray())
+    page: Any = file.pages[image.page]
+    check_segments(page, image.path)
+    pixels = np.asarray(page.asarray())
     if pixels.shape != image.stored:
         raise InputError(f"{image.path} changed since it was opened: {list(pixels.shape)} != {list(image.stored)}")
     return pixels

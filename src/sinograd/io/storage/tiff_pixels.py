@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import importlib.util
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from sinograd.config.shown import shown
 from sinograd.errors import InputError, MissingPackageError
+from sinograd.io.storage.inflation import check_inflation
 
 # Bytes of pixels that a byte of a file can hold, by the number of the compression: none, LZW (codes of up to 12 bits
 # in a table of 4096), PackBits (runs of 128 in two bytes), Deflate. Others have no bound near these.
 _RATIOS = {1: 1, 5: 1500, 32773: 64, 8: 1100, 32946: 1100}
 _OTHER_RATIO = 200_000
+_UNBOUNDED = {8: "deflate", 32946: "deflate", 34925: "lzma"}  # unpacked to their end where imagecodecs is missing
 
 # Where row 0 and column 0 of the stored image are, by the tag Orientation.
 ORIENTATIONS = {
@@ -101,3 +104,14 @@ def check_fits(page: Any, size: int, where: str) -> None:
     """InputError unless the pixels of a page fit into a file of `size` bytes."""
     if page.nbytes > largest_ratio(int(page.compression)) * size:
         raise InputError(f"{where}truncated: an image of {page.nbytes:,} bytes does not fit into {size:,} bytes")
+
+
+def check_segments(page: Any, path: Path) -> None:
+    """FormatError for a strip or tile that inflates to more than the page; imagecodecs itself stops at its end."""
+    method = _UNBOUNDED.get(int(page.compression))
+    if method is None or importlib.util.find_spec("imagecodecs") is not None:
+        return
+    with open(path, "rb") as file:
+        for place, length in zip(page.dataoffsets, page.databytecounts, strict=False):
+            file.seek(place)
+            check_inflation(file.read(length), method, page.nbytes, f"{path}, page {page.index}")

@@ -14,6 +14,7 @@ from typing import Any
 from sinograd.config.json import load_json
 from sinograd.config.shown import shown
 from sinograd.errors import FormatError
+from sinograd.io.storage.inflation import check_inflation
 from sinograd.io.storage.outside import check_inside
 
 METADATA = ("zarr.json", ".zgroup", ".zarray", ".zattrs", ".zmetadata")
@@ -21,7 +22,9 @@ _MOST_METADATA = 16 << 20  # bytes
 _LARGEST_CHUNK = 1 << 29  # bytes
 _MOST_CHUNKS = 1_000_000  # that may be missing
 _UNCHECKED_BYTES = 1 << 28  # of voxels that no chunk holds
-_ZSTD, _GZIP = b"\x28\xb5\x2f\xfd", b"\x1f\x8b"
+_METHODS = {
+    "gzip": "deflate", "zlib": "deflate", "bz2": "bz2", "lzma": "lzma", "zstd": "zstd", "blosc": "blosc", "lz4": "lz4",
+}  # fmt: skip
 _RATIO = 1100  # of voxels to packed bytes
 _CODECS = {
     "bytes", "gzip", "zstd", "blosc", "crc32c", "transpose", "sharding_indexed", "endian",
@@ -32,7 +35,7 @@ _CODECS = {
 
 def check_folder(folder: Path) -> int:
     """Bytes in a Zarr folder; FormatError for files that may not be read, or codecs that are not known as harmless."""
-    total, codecs, chunks = 0, set[str](), list[Path]()
+    total = 0
     for path in folder.rglob("*"):
         if path.is_symlink():
             check_inside(path, folder / "zarr.json", f"{path.relative_to(folder)}")
@@ -45,11 +48,7 @@ def check_folder(folder: Path) -> int:
         if path.name in METADATA:
             if status.st_size > _MOST_METADATA:
                 raise FormatError(f"{path} has {status.st_size:,} bytes, at most {_MOST_METADATA:,} are read")
-            codecs |= _check_codecs(path, _json(path))
-        else:
-            chunks.append(path)
-    for path in chunks:
-        _check_inflated(path, codecs)
+            _check_codecs(path, _json(path))
     return total
 
 
@@ -73,24 +72,51 @@ def _json(path: Path) -> Any:
         raise FormatError(f"{path}: {error}") from error
 
 
-def _check_inflated(path: Path, codecs: set[str]) -> None:
-    """FormatError for a chunk whose first or last bytes say that it inflates to more than a chunk may have."""
-    with open(path, "rb") as file:
-        head = file.read(18)
-        file.seek(max(0, path.stat().st_size - 4))
-        tail = file.read(4)
-    size = 0
-    if "zstd" in codecs and head.startswith(_ZSTD) and len(head) == 18:  # RFC 8878, section 3.1.1.1
-        flag, single = head[4] >> 6, head[4] >> 5 & 1
-        start = 5 + (0 if single else 1) + (0, 1, 2, 4)[head[4] & 3]
-        width = (single, 2, 4, 8)[flag]
-        size = int.from_bytes(head[start : start + width], "little")
-    elif "gzip" in codecs and head.startswith(_GZIP):
-        size = int.from_bytes(tail, "little")
-    elif "blosc" in codecs and head[:1] == b"\x02":
-        size = int.from_bytes(head[4:8], "little")
-    if size > _LARGEST_CHUNK:
-        raise FormatError(f"{path} inflates to {size:,} bytes, at most {_LARGEST_CHUNK:,} of a chunk are read")
+def check_chunk(folder: Path, key: str, plain: int, inner: int) -> None:
+    """FormatError for a stored chunk of the array in `folder` that inflates to more than it should.
+
+    plain: bytes of the voxels of a chunk; inner: chunks in a shard, 1 without shards.
+    """
+    path = folder / key
+    if not path.is_file():
+        return
+    names, sharded = _array_codecs(folder)
+    packers = [_METHODS[name] for name in names if name in _METHODS]
+    if len(packers) > 1:
+        raise FormatError(f"{folder}: its chunks are packed twice ({', '.join(packers)}), which is not read")
+    if not packers:
+        return
+    packed = path.read_bytes()
+    parts = [(0, len(packed))] if sharded is None else _shard_index(packed, sharded, inner, path)
+    for first, length in parts:
+        check_inflation(packed[first : first + length], packers[0], plain, str(path))
+
+
+def _array_codecs(folder: Path) -> tuple[list[str], dict[str, Any] | None]:
+    """Names of the codecs of an array, in order, and what is set for shards (None: there are none)."""
+    if (folder / ".zarray").is_file():
+        stored = _json(folder / ".zarray")
+        entries = [*(stored.get("filters") or ()), stored.get("compressor") or {}]
+        return [_short(entry.get("id")) for entry in entries if isinstance(entry, dict)], None
+    codecs, sharded = _json(folder / "zarr.json").get("codecs", []), None
+    for entry in codecs:
+        if isinstance(entry, dict) and entry.get("name") == "sharding_indexed":
+            sharded = entry.get("configuration", {})
+            codecs = [*codecs, *sharded.get("codecs", [])]
+    return [_short(entry.get("name") if isinstance(entry, dict) else entry) for entry in codecs], sharded
+
+
+def _shard_index(packed: bytes, sharded: dict[str, Any], count: int, path: Path) -> list[tuple[int, int]]:
+    """Where the chunks of a shard lie: first bytes and lengths. Zarr specification 3, codec sharding_indexed."""
+    names = [entry.get("name") if isinstance(entry, dict) else entry for entry in sharded.get("index_codecs", [])]
+    if names not in (["bytes"], ["bytes", "crc32c"]):
+        raise FormatError(f"{path}: an index of shards by {shown(names)} is not read")
+    size = 16 * count
+    end = size if sharded.get("index_location") == "start" else len(packed) - (4 if len(names) > 1 else 0)
+    index = packed[max(0, end - size) : end]
+    pairs = [(index[at : at + 8], index[at + 8 : at + 16]) for at in range(0, len(index), 16)]
+    found = [(int.from_bytes(first, "little"), int.from_bytes(length, "little")) for first, length in pairs]
+    return [(first, length) for first, length in found if first + length <= len(packed)]
 
 
 def _check_codecs(path: Path, value: Any) -> set[str]:
@@ -111,7 +137,11 @@ def _check_codecs(path: Path, value: Any) -> set[str]:
 
 
 def _codec(path: Path, name: Any) -> str:
-    short = name.lower().removeprefix("numcodecs.") if isinstance(name, str) else ""
+    short = _short(name)
     if short not in _CODECS:
         raise FormatError(f"{path}: the codec {shown(name)} is not read")
     return short
+
+
+def _short(name: Any) -> str:
+    return name.lower().removeprefix("numcodecs.") if isinstance(name, str) else ""

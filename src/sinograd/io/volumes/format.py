@@ -74,7 +74,7 @@ class VolumeFormat(Format):
             return
         files = self.written_paths(path)
         if path.with_suffix(".yaml") in files:
-            check_sidecar(path)
+            check_sidecar(path, force=force)
         for file in files:
             check_destination(file, force=force, needed=needed if file == path else 0)
 

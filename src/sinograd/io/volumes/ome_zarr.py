@@ -17,6 +17,7 @@ import json
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -31,7 +32,7 @@ from sinograd.errors import FormatError, OutOfMemory
 from sinograd.files.inputs import noted
 from sinograd.io.storage.optional import extra
 from sinograd.io.storage.outside import OutsideError
-from sinograd.io.storage.zarr_checks import check_array, check_folder
+from sinograd.io.storage.zarr_checks import check_array, check_chunk, check_folder
 from sinograd.io.volumes.format import VolumeFormat, as_array, as_tensor, record_of, torch_dtype, volume_of
 from sinograd.io.volumes.old_units import trusted_record
 
@@ -119,10 +120,22 @@ class ZarrLevel:
         """Slices first to end - 1; FormatError naming the folder where chunks are damaged."""
         leading = (0,) * (self.array.ndim - len(self.shape))
         slices = (slice(first, end),) if len(self.shape) == 3 else ()
-        array = checked(self.folder, lambda: np.asarray(self.array[(*leading, *slices, ...)]))
+        array = checked(self.folder, lambda: self._voxels(first, end, (*leading, *slices, ...)))
         if len(self.shape) == 2:
             array = array[None][first:end]
         return as_tensor(array.reshape(end - first, *self.shape[-2:]))
+
+    def _voxels(self, first: int, end: int, place: tuple[Any, ...]) -> np.ndarray:
+        array = self.array
+        outer = array.shards or array.chunks
+        plain = math.prod(array.chunks) * array.dtype.itemsize
+        inner = math.prod(-(-n // m) for n, m in zip(outer, array.chunks, strict=True))
+        counts = [range(-(-n // step)) for n, step in zip(array.shape, outer, strict=True)]
+        if len(self.shape) == 3:
+            counts[-3] = range(first // outer[-3], -(-end // outer[-3]))
+        for chunk in product(*counts):
+            check_chunk(self.folder / array.path, array.metadata.encode_chunk_key(chunk), plain, inner)
+        return np.asarray(array[place])
 
 
 def is_zarr_group(folder: Path) -> bool:

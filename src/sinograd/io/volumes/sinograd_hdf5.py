@@ -20,10 +20,10 @@ from sinograd.config.shown import shown
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError
+from sinograd.io.storage.hdf5.chunks import check_chunks
 from sinograd.io.storage.hdf5.layout import (
     ArrayLayout,
     attribute,
-    check_chunks,
     check_version,
     is_hdf5,
     mapping,

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from numbers import Real
 
 import numpy as np
 import torch
@@ -12,7 +11,7 @@ from torch import Tensor
 
 from sinograd.choices import WINDOWS
 from sinograd.errors import InputError
-from sinograd.geometry.checks import scalar
+from sinograd.geometry.checks import number
 from sinograd.ops.device_cache import on_device
 
 # Samples of a transformed row, at least: the bits of shorter transforms depend on threads and on the rows beside them.
@@ -39,8 +38,8 @@ def ramp_taps(
         ValueError: an unknown window, or a cutoff outside (0, 1].
     """
     check_window(window)
-    cutoff = float(value) if isinstance(value := scalar(cutoff), Real) else cutoff
-    if not (isinstance(cutoff, (int, float)) and 0 < cutoff <= 1):
+    cutoff = number(cutoff, "cutoff")
+    if not 0 < cutoff <= 1:
         raise InputError(f"cutoff: expected a fraction of the Nyquist frequency in (0, 1], got {cutoff!r}")
     n = torch.arange(-(columns - 1), columns, dtype=torch.float64)
     step = spacing if radius is None else spacing / radius

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import real
 from sinograd.recon.iterative.inner_products import norm, spread
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
@@ -17,7 +18,7 @@ from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.smooth_part import (
     SmoothPart,
     attenuation_scale,
-    check_strength,
+    checked_strength,
     usual_misfit,
     voxel_spacing,
 )
@@ -71,9 +72,10 @@ def chambolle_pock(
 
     Returns, raises and warns as `sirt`.
     """
+    balance = real(balance, "balance")
     if not 0 < balance < math.inf:
         raise InputError(f"balance: expected a number above 0, got {balance}")
-    check_strength(None, strength)
+    _, strength = checked_strength(None, strength)
     smooth = SmoothPart(operator, projections, weights=weights, start=start, lower=lower, upper=upper)
     problem = smooth.problem
     if misfit is None:

@@ -12,7 +12,7 @@ from sinograd.recon.iterative.inner_products import spread
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.run import Control, Run, Step, Steps
-from sinograd.recon.iterative.smooth_part import SmoothPart, check_strength, tv_weight, voxel_spacing
+from sinograd.recon.iterative.smooth_part import SmoothPart, checked_strength, tv_weight, voxel_spacing
 from sinograd.recon.iterative.state import State
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.total_variation import TotalVariation, TotalVariationProximal
@@ -59,7 +59,7 @@ def fista_tv(
 
     Returns, raises and warns as `sirt`. `objectives` holds what was minimised.
     """
-    check_strength(regularization, strength, inner_iterations)
+    regularization, strength = checked_strength(regularization, strength, inner_iterations)
     smooth = SmoothPart(operator, projections, weights=weights, start=start, lower=lower, upper=upper)
     variation = TotalVariation(voxel_spacing(operator, smooth.problem.image_ndim, spacing))
     run = Run("fista_tv", smooth.problem, Control(iterations, stop, callback, progress, keep_best))

@@ -9,11 +9,12 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import real
 from sinograd.recon.iterative.fidelity import Fidelity
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.run import Control, Run, Step, Steps
-from sinograd.recon.iterative.smooth_part import SmoothPart, attenuation_scale, check_strength, voxel_spacing
+from sinograd.recon.iterative.smooth_part import SmoothPart, attenuation_scale, checked_strength, voxel_spacing
 from sinograd.recon.iterative.state import State
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.total_variation import TotalVariation
@@ -59,7 +60,10 @@ def gradient_descent(
 
     Returns, raises and warns as `sirt`. `objectives` holds what was minimised.
     """
-    check_strength(regularization, 1.0)
+    regularization = real(regularization, "regularization")
+    checked_strength(regularization, 1.0)
+    smoothing = None if smoothing is None else real(smoothing, "smoothing")
+    step = real(step, "step")
     if not 0 < step < 2:
         raise InputError(f"step: expected a number above 0 and below 2, got {step}")
     if smoothing is not None and not 0 < smoothing < math.inf:

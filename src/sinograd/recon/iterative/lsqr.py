@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import real
 from sinograd.recon.iterative.inner_products import norm, spread
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
@@ -48,6 +49,7 @@ def lsqr(
 
     Returns, raises and warns as `sirt`.
     """
+    damp = real(damp, "damp")
     if not 0 <= damp < math.inf:
         raise InputError(f"damp: expected a number from 0, got {damp}")
     problem = Problem(operator, projections, start=start, weights=weights)

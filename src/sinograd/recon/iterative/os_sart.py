@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import real
 from sinograd.recon.iterative.inner_products import dot
 from sinograd.recon.iterative.operators import Operator, kept, own
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
 from sinograd.recon.iterative.row_column_weights import reciprocal_
 from sinograd.recon.iterative.run import Control, Run, Step, Steps
-from sinograd.recon.iterative.sirt import check_relaxation
+from sinograd.recon.iterative.sirt import checked_relaxation
 from sinograd.recon.iterative.state import State
 from sinograd.recon.iterative.stopping import Stop
 from sinograd.recon.iterative.subsets import ORDERS, given_subsets, interleaved, orders
@@ -133,7 +134,8 @@ class _Part:
 
 
 def _ordered(name: str, problem: Problem, options: _Options, control: Control) -> Result:
-    check_relaxation(options.relaxation)
+    relaxation, decay = checked_relaxation(options.relaxation), real(options.decay, "decay")
+    options = replace(options, relaxation=relaxation, decay=decay)
     if not 0 < options.decay <= 1:
         raise InputError(f"decay: expected a number above 0 and at most 1, got {options.decay}")
     if options.order not in ORDERS:
@@ -170,8 +172,8 @@ def _steps(problem: Problem, options: _Options, lists: list[list[int]]) -> Steps
         drawn = None if generator is None else generator.get_state()
         yield Step(x, misfit, state={"x": x, "misfit": misfit, "relaxation": relaxation, "generator": drawn})
         met = torch.zeros(problem.batch, dtype=torch.float64, device=x.device)
-        for number in next(order):
-            part = parts[number]
+        for index in next(order):
+            part = parts[index]
             residual = own(part.operator(x), x).neg_().add_(part.of(problem.projections))
             met += _squared(problem, part, residual)
             residual.mul_(part.of(rows))

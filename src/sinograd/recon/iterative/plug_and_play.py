@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry.checks import real
 from sinograd.recon.iterative.fidelity import Fidelity
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
@@ -62,6 +63,7 @@ def pnp_proximal_gradient(
     Returns, raises and warns as `sirt`; also raises ValueError for a denoiser that changes the shape. The last image is
     returned unless the iterations diverge.
     """
+    step = real(step, "step")
     if not 0 < step < 2:
         raise InputError(f"step: expected a number above 0 and below 2, got {step}")
     check_denoiser(denoiser)

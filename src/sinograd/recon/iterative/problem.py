@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry.checks import number, scalar
 from sinograd.recon.directions import check_operator_directions
 from sinograd.recon.iterative.checks.adjointness import warn_if_unmatched
 from sinograd.recon.iterative.inner_products import dot, norm
@@ -178,6 +179,7 @@ class Problem:
     ) -> tuple[float | Tensor | None, float | Tensor | None]:
         """Two numbers or two tensors, as clamp wants them."""
         shape = (*self.batch, *self.image_shape)
+        lower, upper = _plain(lower, "lower"), _plain(upper, "upper")
         for name, bound in (("lower", lower), ("upper", upper)):
             if isinstance(bound, Tensor):
                 if not _broadcasts(bound.shape, shape):
@@ -193,6 +195,14 @@ class Problem:
         if lower is not None and upper is not None and not bool(torch.as_tensor(lower <= upper).all()):
             raise InputError(f"lower: expected at most upper, got {_text(lower)} above {_text(upper)}")
         return lower, upper
+
+
+def _plain(bound: float | Tensor | None, name: str) -> float | Tensor | None:
+    """A tensor of at least one dimension as it is, any other number as Python's; infinite ones bound nothing."""
+    bound = scalar(bound)  # pyright: ignore[reportAssignmentType]
+    if bound is None or isinstance(bound, Tensor) or (isinstance(bound, float) and not math.isfinite(bound)):
+        return bound
+    return number(bound, name)
 
 
 def check_values(name: str, tensor: Tensor) -> Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import real
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.result import Callback, Progress, Result
@@ -67,7 +68,7 @@ def sirt(
         UnmatchedPairWarning: A.T is not the adjoint of A.
         GridWarning: rays that miss the grid are attenuated: the object is larger than the grid.
     """
-    check_relaxation(relaxation)
+    relaxation = checked_relaxation(relaxation)
     problem = Problem(operator, projections, start=start, weights=weights, lower=lower, upper=upper)
     run = Run("sirt", problem, Control(iterations, stop, callback, progress, keep_best))
     return run(_steps(problem, relaxation))
@@ -95,7 +96,9 @@ def _steps(problem: Problem, relaxation: float) -> Steps:
         residual = problem.residual(x)
 
 
-def check_relaxation(relaxation: float) -> None:
-    """ValueError unless 0 < relaxation < 2."""
+def checked_relaxation(relaxation: float) -> float:
+    """A Python number; InputError unless 0 < relaxation < 2."""
+    relaxation = real(relaxation, "relaxation")
     if not 0 < relaxation < 2:
         raise InputError(f"relaxation: expected a number above 0 and below 2, got {relaxation}")
+    return relaxation

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import real
 from sinograd.recon.iterative.fidelity import Fidelity, LeastSquares, as_fidelity
 from sinograd.recon.iterative.norms import operator_norm
 from sinograd.recon.iterative.operators import Operator
@@ -71,13 +72,18 @@ class SmoothPart:
         return bool((value <= model + rounding).all()) or not bool(torch.isfinite(length).all())
 
 
-def check_strength(regularization: float | None, strength: float, inner_iterations: int = 1) -> None:
-    """ValueError unless regularization and strength are numbers from 0 and iterations above 0."""
-    for name, number in (("regularization", regularization), ("strength", strength)):
-        if number is not None and not 0 <= number < math.inf:
-            raise InputError(f"{name}: expected a number from 0, got {number}")
+def checked_strength(
+    regularization: float | None, strength: float, inner_iterations: int = 1
+) -> tuple[float | None, float]:
+    """Both as Python's numbers; InputError unless they are numbers from 0 and iterations above 0."""
+    regularization = None if regularization is None else real(regularization, "regularization")
+    strength = real(strength, "strength")
+    for name, value in (("regularization", regularization), ("strength", strength)):
+        if value is not None and not 0 <= value < math.inf:
+            raise InputError(f"{name}: expected a number from 0, got {value}")
     if inner_iterations < 1:
         raise InputError(f"inner_iterations: expected 1 or more, got {inner_iterations}")
+    return regularization, strength
 
 
 def voxel_spacing(operator: Operator, ndim: int, spacing: Sequence[float] | None) -> tuple[float, ...]:

@@ -14,6 +14,7 @@ from torch.autograd import gradcheck, gradgradcheck
 import sinograd as sg
 from helical_scans import LONG, ORBIT, REGIONS, collimation, detector, disc, helix
 from sinograd.errors import CoverageWarning, InputError, InputTypeError, TruncationWarning
+from sinograd.recon.analytic.helical.helix import helix_of
 
 GRID = sg.Grid((5, 56, 56), (4.0, 4.0, 4.0))
 
@@ -200,3 +201,13 @@ def test_a_truncated_patient_is_said() -> None:
     wide = sg.Ellipsoids(0.02, (300.0, 200.0, 4000.0))
     with pytest.warns(TruncationWarning, match=r"\d"):
         sg.reconstruct(sg.Scan(wide.project(geometry), geometry), shape=(1, 16, 16), voxel_mm=8.0)
+
+
+@pytest.mark.parametrize("noise", [0.0, 0.002])
+def test_heights_of_the_focal_spot_are_told_apart(noise: float) -> None:
+    """Also where a file rounds them; the second positions are those of the odd views."""
+    offsets = torch.randn(120, 2, dtype=torch.float64) * noise
+    offsets[1::2, 0] += 0.6
+    found = helix_of(helix(detector("curved", 6, 64), 0.9, 60, 2.0, source_offset=offsets))
+    assert [views.tolist() for views in found.heights] == [[*range(0, 120, 2)], [*range(1, 120, 2)]]
+    assert found.pitch == pytest.approx(0.9 * collimation(detector("curved", 6, 64)))

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.data.projections import view_order
 from sinograd.errors import FormatError
 from sinograd.io.scans.dicom_ct_pd.header import ViewHeader
 
@@ -36,7 +37,7 @@ class CtPdImages:
         return self.shape[0]
 
     def __getitem__(self, views: Any) -> np.ndarray:
-        order = np.arange(len(self))[np.asarray(views) if isinstance(views, list) else views]
+        order = view_order(views, self.shape, self.dtype, str(self._stored[0].path))
         block = np.empty((*order.shape, *self.shape[1:]), self.dtype)
         if order.ndim == 0:
             self._stored[int(order)].fill(block)

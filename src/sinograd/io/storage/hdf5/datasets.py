@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
+from sinograd.io.storage.hdf5.chunks import whole_array
 from sinograd.io.storage.hdf5.layout import numbers
 from sinograd.io.storage.hdf5.values import LARGEST_IMAGE, Values
 
@@ -39,4 +38,4 @@ def image_stack(values: Values, name: str) -> Any:
         return values.images(name)
     if dataset.size * dataset.dtype.itemsize > LARGEST_IMAGE:
         raise values.error(f"/{name} {list(dataset.shape)} is too large for one image")
-    return np.asarray(dataset[()])[None]
+    return whole_array(dataset, name, values.path)[None]

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 _COMPRESSION = 1100  # the most that deflate can do
 _LARGEST_CHUNK = 1 << 29  # bytes that are unpacked together
-_CHUNK_SLACK = 1 << 12  # bytes that packing may add to a chunk
 _UNLIKELY = 32  # times the length of a file, of one slice or image in it
 _LONGEST_TEXT = 64 << 20  # bytes
 _LONGEST_ATTRIBUTE = 1 << 20
@@ -172,17 +171,6 @@ def check_extent(dataset: h5py.Dataset, name: str, path: Path) -> None:
             f"{path}: the dataset /{name} {list(dataset.shape)} of {dataset.dtype} does not fit in a file of "
             f"{length:,} bytes"
         )
-
-
-def check_chunks(dataset: h5py.Dataset, name: str, path: Path) -> None:
-    """InputError for a packed chunk that is much larger than its numbers: HDF5 inflates it to its end all the same."""
-    if dataset.chunks is None or dataset.is_virtual or not dataset.id.get_create_plist().get_nfilters():
-        return
-    plain = math.prod(dataset.chunks) * dataset.dtype.itemsize
-    most = plain + plain // 8 + _CHUNK_SLACK
-    largest = dataset.id.chunk_iter(lambda chunk: chunk.size if chunk.size > most else None)
-    if largest is not None:
-        raise InputError(f"{path}: a packed chunk of /{name} has {largest:,} bytes, its numbers have {plain:,}")
 
 
 def text(file: h5py.File, name: str, path: Path) -> str:

@@ -7,7 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.data.projections import view_order
 from sinograd.errors import InputError
+from sinograd.io.storage.hdf5.chunks import check_inflated
 from sinograd.io.storage.hdf5.layout import numbers, opened
 from sinograd.io.storage.outside import is_outside_allowed, outside_allowed
 
@@ -29,7 +31,7 @@ class Hdf5Projections:
         return self.shape[0]
 
     def __getitem__(self, views: Any) -> np.ndarray:
-        order = np.arange(self.shape[0])[np.asarray(views) if isinstance(views, list) else views]
+        order = view_order(views, self.shape, self.dtype, str(self.path))
         first_use, place = np.unique(order, return_inverse=True)
         with outside_allowed(self._outside), opened(self.path) as file:
             dataset = numbers(file, self.dataset, self.path)
@@ -40,6 +42,7 @@ class Hdf5Projections:
                 )
             if len(first_use) == 0:
                 return np.empty((0, *self.shape[1:]), self.dtype)
+            check_inflated(dataset, self.dataset, self.path, first_use)
             steps = np.unique(np.diff(first_use))
             regular = len(steps) <= 1
             step = int(steps[0]) if len(steps) == 1 else 1

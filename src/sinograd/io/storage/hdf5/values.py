@@ -13,7 +13,8 @@ import numpy as np
 
 from sinograd.config.shown import shown
 from sinograd.errors import InputError, ScanWarning
-from sinograd.io.storage.hdf5.layout import attribute, check_chunks, check_text, numbers
+from sinograd.io.storage.hdf5.chunks import check_chunks, whole_array
+from sinograd.io.storage.hdf5.layout import attribute, check_text, numbers
 from sinograd.io.storage.hdf5.lazy import Hdf5Projections
 from sinograd.io.storage.hdf5.links import find
 
@@ -38,7 +39,7 @@ MM = {
     "nanometer": 1e-6,
 }
 DEGREES = {"deg": 1.0, "degree": 1.0, "°": 1.0, "rad": 180 / math.pi, "radian": 180 / math.pi}
-_LONGEST = 10_000_000  # entries of an array that is read at once
+LONGEST = 10_000_000  # entries of an array that is read at once
 _MANY = 50
 LARGEST_IMAGE = 1 << 29  # bytes of one image
 
@@ -70,8 +71,8 @@ class Values:
         if len(shape) != 3 or 0 in shape:
             raise self.error(f"/{name} must be [n, rows, columns] and not empty, got {list(shape)}")
         size = shape[1] * shape[2] * dataset.dtype.itemsize
-        if shape[0] > _LONGEST:
-            raise self.error(f"/{name} has {shape[0]:,} images, at most {_LONGEST:,} are read")
+        if shape[0] > LONGEST:
+            raise self.error(f"/{name} has {shape[0]:,} images, at most {LONGEST:,} are read")
         if size > LARGEST_IMAGE:
             raise self.error(
                 f"an image of /{name} {list(shape)} has {size:,} bytes, at most {LARGEST_IMAGE:,} are read"
@@ -90,10 +91,10 @@ class Values:
         shape, size = dataset.shape or (), dataset.size or 0
         if sum(n != 1 for n in shape) > 1 or size == 0:
             raise self.error(f"/{name} must be one row of numbers, got {list(shape)}")
-        if size > _LONGEST:
-            raise self.error(f"/{name} has {size:,} entries, at most {_LONGEST:,} are read")
+        if size > LONGEST:
+            raise self.error(f"/{name} has {size:,} entries, at most {LONGEST:,} are read")
         with np.errstate(invalid="ignore", over="ignore"):  # signalling NaNs, long doubles
-            values = np.asarray(dataset[()], dtype=np.float64).ravel()
+            values = whole_array(dataset, name, self.path).astype(np.float64).ravel()
         bad = int((~np.isfinite(values)).sum())
         if bad and finite:
             raise self.error(f"/{name} must be finite, {bad} of {values.size} values are not")
@@ -102,9 +103,9 @@ class Values:
     def table(self, name: str) -> np.ndarray:
         """Numbers of any shape, as they are stored."""
         dataset = numbers(self.file, name, self.path)
-        if (dataset.size or 0) > _LONGEST:
-            raise self.error(f"/{name} has {dataset.size:,} entries, at most {_LONGEST:,} are read")
-        return np.asarray(dataset)
+        if (dataset.size or 0) > LONGEST:
+            raise self.error(f"/{name} has {dataset.size:,} entries, at most {LONGEST:,} are read")
+        return whole_array(dataset, name, self.path)
 
     def degrees(self, name: str, *, finite: bool = True) -> np.ndarray:
         """Angles in degrees, by their attribute `units` (without one: degrees, with a ScanWarning)."""

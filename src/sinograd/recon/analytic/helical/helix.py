@@ -20,8 +20,8 @@ WIDEST_STEP = math.pi / 5
 # Largest spread of the source's distance to the axis, as a share of it, and largest deviation of the detector from
 # the line z = z_start + pitch a / (2 pi), in rows.
 LARGEST_SPREAD, LARGEST_DEVIATION = 0.05, 1.0
-# Heights of the focal spot that differ by less than this share of a row are one, and more than so many are none.
-SAME_HEIGHT, MOST_HEIGHTS = 1e-3, 8
+# Heights of the focal spot with no gap of this share of a row between them are one, and more than so many are none.
+SAME_HEIGHT, MOST_HEIGHTS = 0.02, 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,7 +172,9 @@ def _line(vectors: Tensor, angles: Tensor) -> tuple[float, float]:
 def _heights(vectors: Tensor, angles: Tensor) -> tuple[Tensor, ...]:
     """Views of each height of the source above the detector's middle; all together where they follow no pattern."""
     above, spacing = vectors[:, SOURCE, 2] - vectors[:, CENTER, 2], float(vectors[:, V, 2].abs().min())
-    numbers = torch.unique(((above - above[0]) / (SAME_HEIGHT * spacing)).round(), return_inverse=True)[1]
+    ordered, order = above.sort()
+    numbers = torch.zeros(len(above), dtype=torch.int64)
+    numbers[order[1:]] = (ordered.diff() > SAME_HEIGHT * spacing).cumsum(0)
     count = int(numbers.max()) + 1
     views = tuple((numbers == number).nonzero().flatten() for number in range(count)) if count <= MOST_HEIGHTS else ()
     typical = float(angles.diff().median())
