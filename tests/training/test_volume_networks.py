@@ -13,6 +13,7 @@ from sinograd.errors import ConfigError
 from sinograd.models import load_model
 from sinograd.training import Stack, TrainingData, train
 from sinograd.training.config import as_config
+from sinograd.training.effect import share_of_change, shares_of_training
 
 CONFIG: dict[str, Any] = {
     "model": {"name": "nn-sp", "channels": [4, 3, 2, 2, 3]},
@@ -43,6 +44,18 @@ def test_a_run(tmp_path: Path) -> None:
     scale: float = model.scale  # type: ignore[assignment]
     expected = ((denoised - clean) / scale).square().mean().item()
     assert first.history.column("validation_loss")[1][-1] == pytest.approx(expected, rel=1e-4)
+
+
+def test_the_effect_is_looked_at() -> None:
+    """After ten steps, in volumes and with the whole depth that the network needs, in the mode that it then has."""
+    config = {**CONFIG, "stop": {"max_steps": 10}}
+    result = train(config, TrainingData([pair(0)], [pair(2)]))
+    assert result.steps == 10
+    (share,) = shares_of_training(result.model, pair(0))
+    with torch.no_grad():
+        values = pair(0).inputs[0].read(3, 11)
+        expected = share_of_change(values, result.model.eval()(values))
+    assert share == pytest.approx(expected)
 
 
 @pytest.mark.parametrize(
