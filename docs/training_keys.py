@@ -58,7 +58,7 @@ def table(kind: Any, about: Callable[..., Any] | None = None, without: tuple[str
     said = meanings(about or kind)
     lines = ["| key | value | default | meaning |", "| --- | --- | --- | --- |"]
     for field in dataclasses.fields(kind):
-        if field.name not in without:
+        if field.name not in without and field.metadata.get("plain", True):
             assert field.name in said, f"{kind.__name__}: a line for {field.name} is missing under Attributes (Args)"
             cells = (f"`{field.name}`", _value(field.name, hints[field.name]), _default(field), said[field.name])
             lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
@@ -74,6 +74,8 @@ def _value(name: str, hint: Any) -> str:
     words = words.replace(" of a file", " of a folder") if name in ("folder", "output") else words
     if any(isinstance(item, Choice) for item in typing.get_args(hint)):
         return "a name, or a mapping with it, below" if "or a mapping" in words else "a mapping with a name, below"
+    if any(isinstance(item, Choice) for member in typing.get_args(hint) for item in typing.get_args(member)):
+        return "a mapping with a name, below, or null"
     parts = words.split(" or ")
     return words if len(set(parts)) == len(parts) else " or ".join(dict.fromkeys(parts))
 
@@ -122,6 +124,7 @@ def sections() -> Iterator[tuple[str, list[str]]]:
         if len(lines) > 1:
             yield f"## model: {name}, besides those of every network", lines
     yield "## optimizer: adam", table(config.Adam, without=("name",))
+    yield "## optimizer: sgd", table(config.Sgd, without=("name",))
     yield "## schedule: plateau", table(config.Plateau, without=("name",))
     yield "## stop", table(config.Stop)
     yield "## early_stopping", table(config.EarlyStopping)

@@ -26,8 +26,8 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def run(
-    experiment: Annotated[str, typer.Argument(help="bone_xrm, low_dose_ct or noise2noise.")],
-    profile: Annotated[str, typer.Option(help="quick or full.")] = "quick",
+    experiment: Annotated[str, typer.Argument(help="bone_xrm, low_dose_ct, noise2noise or bone_microstructure.")],
+    profile: Annotated[str, typer.Option(help="quick or full; bone_microstructure: quick or evening.")] = "quick",
     output: Annotated[Path | None, typer.Option(help="Folder for tables and figures.")] = None,
     cache: Annotated[Path, typer.Option(help="Folder for data and training runs.")] = HERE.parent / "build/experiments",
     device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
@@ -62,12 +62,9 @@ def _prepared(
     experiment: str, config: Path, profile: str, cache: Path, device: str, debug: bool, report: Callable[[str], None]
 ) -> Any:
     """The experiment, ready to run."""
-    if experiment == "noise2noise":
-        module = importlib.import_module("noise2noise.experiment")
-        settings = importlib.import_module("noise2noise.settings")
-    else:
-        module = importlib.import_module("study.experiment")
-        settings = importlib.import_module("study.config")
+    own = (HERE / experiment / "experiment.py").is_file()
+    module = importlib.import_module(f"{experiment}.experiment" if own else "study.experiment")
+    settings = importlib.import_module(f"{experiment}.settings" if own else "study.config")
     study = settings.load_study(config, profile)
     if debug:
         study = settings.load_study(config, profile, module.debug_changes(study))

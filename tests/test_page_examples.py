@@ -189,6 +189,8 @@ def run_page(page: str, folder: Path) -> dict[str, Any]:
     return session.names
 
 
+@pytest.mark.filterwarnings(r"ignore:`isinstance\(treespec, LeafSpec\)`:FutureWarning")  # of Lightning itself
+@pytest.mark.filterwarnings(r"ignore:The 'train_dataloader' does not have many workers")
 @pytest.mark.parametrize("page", PAGES[1:])  # the README in test_readme.py
 def test_a_page_runs(page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)

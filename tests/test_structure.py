@@ -52,6 +52,7 @@ PUBLIC = {
     "recon.iterative.plug_and_play.pnp_admm",
     "recon.iterative.plug_and_play.pnp_proximal_gradient",
     "recon.iterative.sirt.sirt",
+    "training.train.train",
     "view.page.save_page",
     "view.slices.save_preview",
     "workflows.conversion.convert",

@@ -41,7 +41,7 @@ def write_tables(study: Study, results: Results, record: dict[str, Any], folder:
 
 def markdown(study: Study, results: Results, record: dict[str, Any]) -> str:
     """One page."""
-    sections = [f"# {study.title}, {study.profile} profile", _head(study, record), _scores(study, results)]
+    sections = [f"# {study.title}, {study.profile} profile", _head(study, results, record), _scores(study, results)]
     sections += [_compared(study, results), _trained(study, results), _learned(study, results)]
     if study.depth is not None:
         sections.append(_depth(study, results))
@@ -52,9 +52,9 @@ def markdown(study: Study, results: Results, record: dict[str, Any]) -> str:
     return "\n\n".join(sections) + "\n"
 
 
-def _head(study: Study, record: dict[str, Any]) -> str:
+def _head(study: Study, results: Results, record: dict[str, Any]) -> str:
     phantoms, unit = study.phantoms, study.scale.unit
-    bound = -10 * math.log10(study.noise.dose)
+    bound = _bound(results)
     networks = "" if study.networks is None else f", networks on phantoms {_listed(study.networks.training)}"
     return (
         f"Commit {record['commit']}, configuration {record['config_sha256'][:16]}, {record['date']}; "
@@ -62,10 +62,25 @@ def _head(study: Study, record: dict[str, Any]) -> str:
         f"Filters were trained on one stack of phantom {phantoms.training}{networks}; all are tested on "
         f"{_listed(phantoms.test)}, which training never saw; seeds {_listed(study.seeds)} of noise and training. "
         f"PSNR and SSIM: data range {study.scale.data_range:g} {unit}, means over slices; ± is the standard deviation "
-        f"over the test phantoms of their means over the seeds.\n\n"
+        f"over the test phantoms of their means over the seeds.\n\n" + bound
+    )
+
+
+def _bound(results: Results) -> str:
+    """What can be gained against the normal dose at most, from the noise that was measured.
+
+    Of noise with variance n in the normal dose and l in the low one, which contains it, a method that knows the object
+    can tell the part n / l of the low dose's noise: its error is n (1 - n / l), the low dose's l - n, l / n times as
+    much. l - n and n are measured: as error of the low dose to the normal one, and of that to the object.
+    """
+    normal, low = results.summary(NORMAL, "clean", "psnr"), results.summary(LOW, "normal", "psnr")
+    if normal is None or low is None or not math.isfinite(normal.mean - low.mean):
+        return ""
+    bound = 10 * math.log10(1 + 10 ** ((normal.mean - low.mean) / 10))
+    return (
         f"Against the normal dose, as in the paper, a method that knew the object exactly would gain {bound:.2f} dB "
-        "over the low dose, and none can gain more, as long as photon noise dominates: the noise of the normal dose is "
-        "part of the target and cannot be told better from that of the low dose."
+        "over the low dose, by the noise measured here, and none can gain more: the noise of the normal dose is part "
+        "of the target and cannot be told better from that of the low dose."
     )
 
 
@@ -158,13 +173,15 @@ def _starts(study: Study, results: Results) -> str:
     for spatial, value in study.starts.sigmas:
         name = f"start-{spatial:g}-{value:g}"
         cells = [f"{spatial:g}, {value:g}"]
-        cells += [_plus_minus(results.summary(name, "normal", metric), metric) for metric in _DIGITS]
+        for reference in REFERENCES:
+            cells += [_plus_minus(results.summary(name, reference, metric), metric) for metric in _DIGITS]
         loss, learned = results.mean_of_runs(name, "last_loss"), results.sigmas_of(name)
         cells.append("" if loss is None else f"{loss:.6g}")
         for sigma in ("sigma_y", "sigma_range"):
             cells.append(", ".join(f"{_mean(values):.3g}" for key, values in learned.items() if key.endswith(sigma)))
         rows.append(cells)
-    heads = ["start: spatial, range", "SSIM", "PSNR", "training loss", "sigma y of the filters", "sigma range"]
+    heads = [f"{metric.upper()} to {words}" for words in REFERENCES.values() for metric in _DIGITS]
+    heads = ["start: spatial, range", *heads, "training loss", "sigma y of the filters", "sigma range"]
     return "## Other start values\n" + table(heads, rows)
 
 

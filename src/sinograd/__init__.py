@@ -94,11 +94,13 @@ if TYPE_CHECKING:
         helical_fbp,
         katsevich,
     )
+    from sinograd.training import train
     from sinograd.view import (
         save_center_picture,
         save_page,
         save_preview,
         save_scan_preview,
+        show_comparison,
     )
     from sinograd.workflows import (
         convert,
@@ -175,9 +177,11 @@ __all__ = [
     "shepp_logan_3d",
     "shift_detector",
     "short_scan",
+    "show_comparison",
     "simulate",
     "stack",
     "tibia",
+    "train",
     "write_scan",
     "write_volume",
 ]

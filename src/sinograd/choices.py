@@ -160,7 +160,7 @@ NETWORKS.add("wavresnet", "sinograd.networks.wavresnet:WavResNet", "residuals of
 NETWORKS.add("nn-sp", "sinograd.networks.nn_sp:NNSP", "3-D network of paper 001 for bone", learning_rate=3.162e-4)
 
 # Models that are no networks, as training configurations describe them: `training.model_config.ModelConfig`s.
-# takes: "volumes" or "scans".
+# takes: "volumes", "scans" or "either".
 MODELS: Registry[Any] = Registry("model")
 MODELS.add("bilateral", "sinograd.training.models.bilateral:BilateralModel", "bilateral filters", takes="volumes")
 MODELS.add(
@@ -170,6 +170,10 @@ MODELS.add(
     takes="scans",
 )
 
+_PARTS = "sinograd.training.models.dual_domain_networks:DualDomainNetworks"
+MODELS.add("dual-domain", _PARTS, "networks or filters before and after the reconstruction", takes="scans")
+MODELS.add("own", "sinograd.training.models.own:OwnModel", "a module of your own, imported", takes="either")
+
 # Losses of training: `losses.Loss`es, functions or classes whose constructor has options of plain types.
 LOSSES: Registry[Any] = Registry("loss", "sinograd.losses")
 LOSSES.add("mse", "sinograd.losses.errors:mse", "mean squared error")
@@ -178,20 +182,17 @@ LOSSES.add("ssim", "sinograd.losses.structural_similarity:SSIM", "1 - structural
 LOSSES.add("charbonnier", "sinograd.losses.charbonnier:Charbonnier", "mean absolute error, smooth at 0")
 LOSSES.add("sobel", "sinograd.losses.sobel:Sobel", "mean absolute difference of gradients")
 LOSSES.add("perceptual", "sinograd.losses.perceptual:Perceptual", "differences of VGG's features")
-LOSSES.add(
-    "structure-aware", "sinograd.losses.structure_aware:StructureAware", "errors weighted by gradients, for StructKPN"
-)
+LOSSES.add("structure-aware", "sinograd.losses.structure_aware:StructureAware", "StructKPN's, weighted by gradients")
 LOSSES.add("jbfnet", "sinograd.losses.jbfnet:JBFNetLoss", "squared error and gradients of all blocks of JBFnet")
 LOSSES.add("sum", "sinograd.losses.weighted_sum:WeightedSum", "several losses, each with a weight")
+LOSSES.add("own", "sinograd.losses.own:OwnLoss", "one of your own, imported")
 LOSSES.add("bone", "sinograd.morphometry.losses:BoneLoss", "maps of bone parameters, any terms")
 LOSSES.add("nn-sp", "sinograd.morphometry.losses:NNSPLoss", "maps of TMD, BV/TV and BMD")
 LOSSES.add("nn-bmd", "sinograd.morphometry.losses:NNBMDLoss", "voxels and maps of BMD and standard deviation")
 
 # Losses of a network and its critic, of adversarial tasks: `losses.AdversarialLoss`es.
 ADVERSARIAL_LOSSES: Registry[Any] = Registry("adversarial loss", "sinograd.adversarial_losses")
-ADVERSARIAL_LOSSES.add(
-    "wasserstein", "sinograd.losses.adversarial:Wasserstein", "Wasserstein distance with gradient penalty"
-)
+ADVERSARIAL_LOSSES.add("wasserstein", "sinograd.losses.adversarial:Wasserstein", "distance with gradient penalty")
 ADVERSARIAL_LOSSES.add("least-squares", "sinograd.losses.adversarial:LeastSquares", "squared distance to 1 and 0")
 
 # Tasks of training, what is compared with what: `training.task_config.TaskConfig`s.
@@ -200,6 +201,8 @@ TASKS.add("supervised", "sinograd.training.tasks.supervised:Supervised", "compar
 TASKS.add("noise2noise", "sinograd.training.tasks.noise2noise:Noise2Noise", "compared with another realisation")
 TASKS.add("noise2void", "sinograd.training.tasks.noise2void:Noise2Void", "replaced voxels are predicted")
 TASKS.add("dual-domain", "sinograd.training.tasks.dual_domain:DualDomain", "from projections to the volume")
+TASKS.add("wgan-vgg", "sinograd.training.tasks.wgan_vgg:WganVgg", "a critic of patches and a perceptual loss")
+TASKS.add("dugan", "sinograd.training.tasks.dugan:DuGan", "discriminators of images and of their gradients")
 
 # Formats of files, one class each (`sinograd.io.formats`). The first whose `matches` accepts the content of a path
 # reads it, so that special formats stand before general ones, and `add(..., first=True)` puts one before all.

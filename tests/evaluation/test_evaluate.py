@@ -68,6 +68,15 @@ def test_oracles_are_told_and_excluded(pairs: list[PairedVolume]) -> None:
     assert seen[0] == (0, 4, ", A-0: input") and seen[-1] == (4, 4, "")
 
 
+def test_no_method_is_best_that_is_worse_than_the_input(pairs: list[PairedVolume]) -> None:
+    """Of two that blur or shift, the better one is still no use."""
+    worse = [Method.of("shifted", lambda volume: volume + 500), Method.of("more", lambda volume: volume + 900)]
+    scores = evaluate(worse, pairs[:2], FULL)
+    assert scores.best("rmse") is None and scores.best("psnr") is None
+    better = evaluate([*worse, Method.of("gauss", gauss)], pairs[:2], FULL)
+    assert better.best("rmse") == "gauss"
+
+
 def test_models_by_file(pairs: list[PairedVolume], tmp_path: Path) -> None:
     model = bilateral_stack(2, sigma_spatial=(0.2, 0.9, 0.9), sigma_range=0.05, input_scale=4096.0)
     save_model(model, tmp_path / "two-filters.yaml")

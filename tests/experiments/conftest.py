@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import sys
 from pathlib import Path
 from typing import Any
@@ -74,6 +75,30 @@ SMALL_NOISE2NOISE: dict[str, Any] = {
     "seeds": [0],
 }
 
+SMALL_MICROSTRUCTURE: dict[str, Any] = {
+    "region": {"shape": [29, 41, 41], "phantom": [11.5, 11.5]},
+    "reference": {"points": 1},
+    "clinical": {
+        "views": 15,
+        "rows": [12, 1.0],
+        "columns": [24, 0.5],
+        "points": [1, 1],
+        "voxel": 0.12,
+        "currents": [100, 360],
+        "repetitions": 2,
+    },
+    "sigmas": [0.2, 0.4],
+    "splits": {
+        "position": {"by": "position", "networks": {"nn-sp": [0], "nn-bmd": [0]}},
+        "bone": {"by": "bone", "networks": {"nn-sp": [0, 1], "nn-bmd": [0]}},
+    },
+    "model": {"channels": [2, 2, 2, 2, 2]},
+    "patches": {"per_batch": 2, "per_place": 2},
+    "stop": {"max_steps": 2},
+    "stages": 2,
+    "places": {"folds": 4},
+}
+
 
 @pytest.fixture
 def small() -> Any:
@@ -93,5 +118,20 @@ def small_noise2noise() -> Any:
 
     def load(**changes: Any) -> Any:
         return load_study(EXPERIMENTS / "noise2noise" / "config.yaml", "quick", {**SMALL_NOISE2NOISE, **changes})
+
+    return load
+
+
+@pytest.fixture
+def small_microstructure() -> Any:
+    """The same of the experiment `bone_microstructure`, with fewer bones."""
+    from bone_microstructure.settings import load_study
+
+    file = EXPERIMENTS / "bone_microstructure" / "config.yaml"
+    bones = dataclasses.asdict(load_study(file, "quick").bones)
+    few = {"training": bones["training"][::2], "others": bones["others"][:1], "parameters": bones["parameters"][1:3]}
+
+    def load(**changes: Any) -> Any:
+        return load_study(file, "quick", {**SMALL_MICROSTRUCTURE, "bones": few, **changes})
 
     return load

@@ -17,7 +17,7 @@ from sinograd.losses import SSIM, as_loss, loss_schema, mae, mse
 from sinograd.losses.charbonnier import Charbonnier
 
 # Those whose options have a unit are compared in tests/morphometry/test_losses.py.
-WITHOUT_UNIT = [name for name in LOSSES if getattr(LOSSES.load(name), "unit", None) is None]
+WITHOUT_UNIT = [name for name in LOSSES if name != "own" and getattr(LOSSES.load(name), "unit", None) is None]
 # Those that need options, and the size of images that all of them can compare.
 OPTIONS: dict[str, Any] = {
     "perceptual": {"name": "perceptual", "weights": "random", "network": "vgg16", "layer": 6},

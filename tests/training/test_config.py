@@ -75,11 +75,11 @@ BAD: dict[str, tuple[Any, str]] = {
     "a name alone": ({"task": "supervised"}, "task: expected a mapping with name: supervised, noise2noise, noise2void"),
     "unknown task": (
         {"task": {"name": "n2v"}},
-        "task.name: expected supervised, noise2noise, noise2void or dual-domain, got 'n2v'",
+        "task.name: expected supervised, noise2noise, noise2void, dual-domain, wgan-vgg or dugan, got 'n2v'",
     ),
     "no name": (
         {"task": {"fraction": 0.1}},
-        "task.name: missing, expected supervised, noise2noise, noise2void or dual-domain",
+        "task.name: missing, expected supervised, noise2noise, noise2void, dual-domain, wgan-vgg or dugan",
     ),
     "unknown key": ({"sed": 1}, "sed: unknown key (did you mean seed?), expected some of task, model, data"),
     "unknown key deep down": (
@@ -129,7 +129,7 @@ BAD: dict[str, tuple[Any, str]] = {
     "neighborhood": ({"task": {"name": "noise2void", "neighborhood": 4}}, "task.neighborhood: expected an odd number"),
     "another model": (
         {"task": {"name": "dual-domain"}},
-        "model.name: expected dual-domain-bilateral for the task dual-domain, got bilateral",
+        "model.name: expected dual-domain-bilateral or dual-domain for the task dual-domain, got bilateral",
     ),
     "another group": (
         {"optimizer": {"learning_rates": {"all": 0.1}}},

@@ -13,7 +13,7 @@ from sinograd.datasets import PairedVolume
 from sinograd.errors import ConfigError, MissingFileError
 from sinograd.evaluation import evaluate, find_method, protocol
 from sinograd.evaluation.tables import score_cells
-from sinograd.losses import Perceptual, VGGFeatures
+from sinograd.losses import JBFNetLoss, Perceptual, VGGFeatures
 from sinograd.training import Stack, TrainingData, load_config, train
 from sinograd.training.config import as_config, config_hash, save_text
 
@@ -95,3 +95,23 @@ def test_random_weights_stand_in_the_record_and_in_tables(tmp_path: Path) -> Non
     assert score_cells(scores, scores.methods[1])[0] == "run (perceptual loss with random vgg16 weights)"
     with pytest.raises(MissingFileError):
         Perceptual(tmp_path / "nothing.pth")
+
+
+def test_stages_of_jbfnet() -> None:
+    """The prior and the blocks before the last are compared with the middle slice, in units of the scale."""
+    generator = torch.Generator().manual_seed(0)
+    clean = torch.rand(15, 1, 1, generator=generator).expand(15, 20, 20).contiguous()
+    noisy = clean + 0.05 * torch.randn(clean.shape, generator=generator)
+    config = {
+        "task": {"name": "supervised", "loss": "jbfnet"},
+        "model": {"name": "jbfnet", "channels": 3, "offset": -1.0, "scale": 4.0},
+        "stop": {"max_steps": 1},
+    }
+    result = train(config, TrainingData([Stack(noisy, clean)]))
+    denoiser: Any = result.config.model.build(result.config.seed)
+    output, stages = denoiser.network.with_stages((noisy[None, None] + 1) / 4)
+    target = (clean[None, None, 7:8] + 1) / 4
+    expected = JBFNetLoss()(output, target, stages=stages)
+    assert len(stages) == 4 and stages[0].shape == target.shape
+    assert result.history.column("training_loss")[1][0] == pytest.approx(expected.item(), rel=1e-4)
+    assert expected.item() > JBFNetLoss()(output, target).item()

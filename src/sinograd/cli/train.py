@@ -13,6 +13,7 @@ from sinograd.workflows.report import Report, opened_report
 if TYPE_CHECKING:
     from sinograd.cli.describe import Lines
     from sinograd.training import TrainingResult
+    from sinograd.training.quality import Quality
 
 
 OPTIONS = {
@@ -29,6 +30,9 @@ OPTIONS = {
     ),
     "resume": Option(bool, "Continue the run in the folder, to the same result.", panel=OUTPUT_GROUP),
     "force": Option(bool, "Replace the run in the folder.", panel=OUTPUT_GROUP),
+    "allow_import": Option(
+        bool, "Import and run code that the file names (`name: own`); without it, such a file is an error."
+    ),
 }
 
 
@@ -38,6 +42,7 @@ def train(
     output: Path | None = None,
     resume: bool = False,
     force: bool = False,
+    allow_import: bool = False,
     quiet: bool = False,
     json: bool = False,
 ) -> None:
@@ -46,11 +51,12 @@ def train(
     from sinograd.training import train as run
     from sinograd.training.distributed import first_process
 
-    if output is None and load_config(config).output is None:
+    if output is None and load_config(config, allow_import=allow_import).output is None:
         raise InputError(f"{config}: output: missing, expected the folder of the run (or `output=FOLDER`)")
     with opened_report(None if quiet or json else "bar") as report:
         bars = _Bars(report)
-        result = run(config, output=output, resume=resume, force=force, progress=bars.step, reading=bars.reading)
+        options: dict[str, Any] = {"output": output, "resume": resume, "force": force, "allow_import": allow_import}
+        result = run(config, **options, progress=bars.step, reading=bars.reading)
     if json and first_process():
         from sinograd.cli.records import print_record
 
@@ -97,6 +103,7 @@ def record(result: TrainingResult) -> dict[str, Any]:
         "stopped": result.reason,
         **{name: {"first": v[0], "last": v[-1], "least": min(v)} for name, v in losses.items() if len(v)},
         "kept_step": result.kept_step,
+        "quality": None if result.quality is None else _quality_record(result.quality),
         "filters": {
             name: {
                 "sigma_spatial_voxels": entry.sigma_spatial,
@@ -108,6 +115,34 @@ def record(result: TrainingResult) -> dict[str, Any]:
         "folder": None if result.folder is None else str(result.folder),
         "duration_s": result.seconds,
     }
+
+
+def _quality_record(quality: Quality) -> dict[str, Any]:
+    return {
+        "on": quality.on,
+        "input_loss": quality.input_loss,
+        "loss": quality.loss,
+        "input_psnr_db": quality.input_psnr,
+        "psnr_db": quality.psnr,
+        "psnr_data_range": quality.data_range,
+        "switched_off": list(quality.switched_off),
+    }
+
+
+def _quality_lines(quality: Quality) -> Lines:
+    """The untouched input beside the output."""
+    on = f"{quality.on} data"
+    if quality.input_loss is None or quality.input_psnr is None:
+        psnr = f"{quality.psnr:.2f} dB"
+        return [(f"{quality.on}", f"loss {quality.loss:.4g}, PSNR {psnr} (data range {quality.data_range:.4g})")]
+    return [
+        ("loss", f"{quality.loss:.4g} on the {on}; of the untouched input {quality.input_loss:.4g}"),
+        (
+            "PSNR",
+            f"{quality.psnr:.2f} dB; of the untouched input {quality.input_psnr:.2f} dB "
+            f"(data range {quality.data_range:.4g}, of the targets)",
+        ),
+    ]
 
 
 def summary(result: TrainingResult) -> Lines:
@@ -127,10 +162,14 @@ def summary(result: TrainingResult) -> Lines:
         if values:
             lines.append((name.replace("_", " "), f"{values[0]:.4g} to {values[-1]:.4g}, least {min(values):.4g}"))
     lines.append(("weights", f"those after step {result.kept_step}"))
+    off = () if result.quality is None else result.quality.switched_off
+    if result.quality is not None:
+        lines += _quality_lines(result.quality)
     for name, layer in bilateral_filters(result.model).items():
         entry = describe_filter(layer)
         spatial = ", ".join(f"{sigma:.4g}" for sigma in entry.sigma_spatial)
         scale = f"{entry.sigma_range:.4g} x {entry.input_scale:.4g}"
-        lines.append((f"filter {name}", f"sigma {spatial} voxels; range {scale}"))
+        note = "; switched off: it changes nothing" if name in off else ""
+        lines.append((f"filter {name}", f"sigma {spatial} voxels; range {scale}{note}"))
     lines += [("seconds", f"{result.seconds:.2f}"), ("run", str(result.folder))]
     return lines

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sinograd.config.near_keys import near_keys
+from sinograd.config.own_code import path_of
 from sinograd.config.shown import shown
 from sinograd.errors import ConfigError, InputError
 
@@ -48,6 +49,13 @@ class OneOf:
     def holds(self, value: object) -> bool:
         """Whether it is one of the names."""
         return value in tuple(self.names)
+
+
+@dataclass(frozen=True)
+class Usual:
+    """Of a union of dataclasses that are told apart by `name`: the one that is meant where there is none."""
+
+    name: str
 
 
 @dataclass(frozen=True)
@@ -83,13 +91,20 @@ def from_plain(kind: type[T], data: object, where: str = "") -> T:
 
 
 def to_plain(value: object) -> Any:
-    """Mappings, lists, numbers and text, as `from_plain` reads them; every field is written out."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: to_plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    """Mappings, lists, numbers and text, as `from_plain` reads them; every field is written out.
+
+    Fields whose metadata have plain=False are left out: they hold what exists in memory alone. Functions and modules,
+    such as a loss of one's own, are named: {name: own, path: "module:function"}.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type) and not callable(value):
+        written = [f.name for f in dataclasses.fields(value) if f.metadata.get("plain", True)]
+        return {name: to_plain(getattr(value, name)) for name in written}
     if isinstance(value, Mapping):
         return {str(key): to_plain(item) for key, item in value.items()}
     if isinstance(value, Sequence) and not isinstance(value, str):
         return [to_plain(item) for item in value]
+    if callable(value):
+        return {"name": "own", "path": path_of(value), "options": {}}
     return str(value) if isinstance(value, Path) else value
 
 
@@ -108,6 +123,8 @@ def _read(kind: Any, data: object, where: str) -> Any:
         for item in more:
             if isinstance(item, Choice):
                 return _read_choice(item, data, where)
+            if isinstance(item, Usual) and isinstance(data, Mapping) and "name" not in data:
+                data = {"name": item.name, **data}
         checks += [item for item in more if isinstance(item, Check | OneOf)]
     value = _read_bare(kind, data, where)
     for check in checks:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 import torch
 from torch import Tensor
+from torch.utils.data import IterableDataset
 
 from sinograd.data.units import AIR, unit_text
 from sinograd.data.volume import Volume
@@ -18,8 +19,12 @@ _MOST_PADDING = 0.8  # of a patch; others are drawn again
 _DRAWS = 20
 
 
-class Patches:
+class Patches(IterableDataset[tuple[Tensor, Tensor]]):
     """Random patches of paired volumes, or of their slices, the same place in input and target.
+
+    It iterates over single patches without end, for a `torch.utils.data.DataLoader`, which puts `batch_size` of them
+    together; `torch.manual_seed` before the loop makes them the same again, in every process others. `batch` draws
+    batches from a generator of your own.
 
     Args:
         pairs: with the same unit; with a target each, or each without one.
@@ -90,6 +95,17 @@ class Patches:
             for offset, (one, other) in enumerate(self._place(generator)):
                 inputs[index + offset, 0], targets[index + offset, 0] = one, other
         return inputs, targets
+
+    def __iter__(self) -> Iterator[tuple[Tensor, Tensor]]:
+        """Input and target, float32 [1, (d,) h, w], one patch after the other."""
+        worker = torch.utils.data.get_worker_info()
+        seed = int(torch.randint(1 << 62, ())) if worker is None else worker.seed
+        generator = torch.Generator().manual_seed(seed)
+        while True:
+            with torch.no_grad():  # not around `yield`, where it would hold in the loop, too
+                drawn = self._place(generator)
+            for one, other in drawn:
+                yield one[None].clone(), other[None].clone()
 
     def _place(self, generator: torch.Generator) -> list[tuple[Tensor, Tensor]]:
         """Inputs and targets at one place, of `per_place` realisations."""

@@ -115,7 +115,8 @@ class Protocol:
 
 
 def _windows(**centers_and_widths: tuple[float, float]) -> dict[str, Window]:
-    return {group: (c - w / 2, c + w / 2) for group, (c, w) in centers_and_widths.items()}
+    """DICOM's linear windows (PS3.3, C.11.2.1.2.1): w - 1 steps from c - w/2 to c + w/2 - 1."""
+    return {group: (c - w / 2, c + w / 2 - 1) for group, (c, w) in centers_and_widths.items()}
 
 
 LDCT_BENCHMARK = Protocol(
@@ -141,9 +142,10 @@ PROTOCOLS: dict[str, Protocol] = {p.name: p for p in (LDCT_BENCHMARK, FULL_RANGE
 def protocol(name: str, *, data_range: float | None = None, unit: str = "HU") -> Protocol:
     """A protocol by its name, for values in `unit` ("HU", "1/mm", "mg/cm3" or "1").
 
-    "ldct-benchmark": values in HU are clipped to the window of the volume's group, "chest" (-1350 to 150), "abdomen"
-    (-150 to 250) or "neuro" (0 to 80), whose width is the data range of PSNR and SSIM (7 x 7 uniform window, as
-    scikit-image's default); the RMSE is that of values clipped to -1024 to 1900.
+    "ldct-benchmark": values in HU are clipped to the window of the volume's group, "chest" (-1350 to 149), "abdomen"
+    (-150 to 249) or "neuro" (0 to 79), whose width is the data range of PSNR and SSIM (7 x 7 uniform window, as
+    scikit-image's default); the RMSE is that of values clipped to -1024 to 1900. Windows are DICOM's linear ones, as
+    in that package: of centre c and width w from c - w/2 to c + w/2 - 1.
 
     "full-range": all values count, with a data range of 4096 HU; for other units `data_range` must be given. SSIM as
     Wang et al. (2004), Gaussian window of 1.5 pixels, of HU + 1000: so it is that of attenuation (data range 4.096

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -115,10 +116,19 @@ class Scores:
         return paired_difference(list(one.values()), [other[patient] for patient in one])
 
     def best(self, metric: str) -> str | None:
-        """The method with the best mean among those that could be used: no oracle, not the input; None without any."""
+        """The method with the best mean among those that could be used: no oracle, not the input.
+
+        None without any, and where none is better than the input.
+        """
         self._check(self.methods[0].name, metric)
-        usable = [m.name for m in self.methods if not m.oracle and m.name != "input"]
-        return max(usable, key=lambda name: BETTER[metric] * self.summary(name, metric).mean, default=None)
+
+        def goodness(name: str) -> float:
+            return BETTER[metric] * self.summary(name, metric).mean
+
+        names = [m.name for m in self.methods if not m.oracle]
+        least = goodness("input") if "input" in names else -math.inf
+        usable = [name for name in names if name != "input" and goodness(name) > least]
+        return max(usable, key=goodness, default=None)
 
     def seconds(self, method: str) -> float:
         """Wall-clock time a slice, median over the volumes."""

@@ -168,12 +168,18 @@ def bilateral_parameter_groups(
     module: nn.Module,
     spatial: float = 0.01,
     range: float = 0.005,
+    other: float = 1e-3,
 ) -> list[dict[str, object]]:
-    """The parameters of all bilateral filters in a module as two groups for an optimiser, with their learning rates.
+    """The parameters of a module as groups for an optimiser, with their learning rates.
 
     Args:
-        module: a filter, or anything that contains some. Parameters of other layers are in neither group.
-        spatial, range: learning rates in voxels and in units of `input_scale`; the paper's are the default, for Adam.
+        module: a filter, or anything that contains some.
+        spatial, range: learning rates of all bilateral filters, in voxels and in units of `input_scale`; the paper's
+            are the default, for Adam.
+        other: that of all other parameters that are trained, such as the taps of an `FDK` layer or a network's weights.
+
+    Returns:
+        Two groups, spatial and range sigmas, and a third one of the others if there are any.
 
     Raises:
         ValueError: the module has no bilateral filter.
@@ -181,10 +187,13 @@ def bilateral_parameter_groups(
     layers = [layer for layer in module.modules() if isinstance(layer, _BilateralFilter)]
     if not layers:
         raise InputError(f"module: expected bilateral filters in it, got {type(module).__name__} without any")
-    return [
+    groups: list[dict[str, object]] = [
         {"params": list(dict.fromkeys(layer.raw_sigma_spatial for layer in layers)), "lr": spatial},
         {"params": list(dict.fromkeys(layer.raw_sigma_range for layer in layers)), "lr": range},
     ]
+    sigmas = {id(parameter) for group in groups for parameter in group["params"]}  # pyright: ignore
+    others = [p for p in module.parameters() if p.requires_grad and id(p) not in sigmas]
+    return [*groups, {"params": others, "lr": other}] if others else groups
 
 
 def _number(value: float, name: str) -> float:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from sinograd.losses.errors import mae, mse
     from sinograd.losses.jbfnet import JBFNetLoss
     from sinograd.losses.loss import Loss, as_loss, loss_schema
+    from sinograd.losses.own import OwnLoss
     from sinograd.losses.perceptual import Perceptual
     from sinograd.losses.sobel import Sobel
     from sinograd.losses.structural_similarity import SSIM
@@ -30,6 +31,7 @@ __all__ = [
     "JBFNetLoss",
     "LeastSquares",
     "Loss",
+    "OwnLoss",
     "Perceptual",
     "Sobel",
     "StructureAware",

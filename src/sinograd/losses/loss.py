@@ -13,6 +13,7 @@ from sinograd.choices import LOSSES
 from sinograd.config.schema import Choice, from_plain
 from sinograd.config.signature import options_of, schema_of
 from sinograd.errors import InputTypeError
+from sinograd.losses.own import scaled
 
 
 class Loss(Protocol):
@@ -55,6 +56,9 @@ class _Named:
 def as_loss(choice: Any) -> Loss:
     """A loss from what a configuration says: a name, a mapping or `loss_schema` with options, or a loss itself.
 
+    A function without an argument `scale`, such as `torch.nn.L1Loss()`, gets prediction and target in the unit of the
+    data.
+
     Raises:
         ConfigError: an unknown name or option. InputTypeError: anything else.
     """
@@ -66,7 +70,7 @@ def as_loss(choice: Any) -> Loss:
         return _built(choice.name, options_of(choice))  # pyright: ignore[reportAttributeAccessIssue]
     if not callable(choice) or isinstance(choice, type):
         raise InputTypeError(f"loss: expected a name, a mapping with a name or a loss, got {choice!r}")
-    return choice  # pyright: ignore[reportReturnType]
+    return scaled(choice)
 
 
 def with_found_options(choice: Any, pairs: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> Any:

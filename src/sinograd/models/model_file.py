@@ -25,19 +25,19 @@ from dataclasses import dataclass, field
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
-import numpy as np
 from torch import nn
 
 from sinograd.config.regular_files import check_regular, read_text
-from sinograd.config.schema import POSITIVE, from_plain, to_plain
+from sinograd.config.schema import from_plain, to_plain
 from sinograd.config.shown import shown
 from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.errors import ConfigError, FormatError, InputError, InputTypeError, MissingFileError
 from sinograd.io.storage.atomic import replacing
-from sinograd.models.bilateral import BILATERAL, DualDomainBilateral, is_bilateral_stack
-from sinograd.models.network_denoiser import NetworkDenoiser
+from sinograd.models.bilateral import DualDomainBilateral, is_bilateral_stack
+from sinograd.models.dual_domain_file import SavedDualDomain, has_networks
+from sinograd.models.filter_entry import FilterEntry, describe_filter
 from sinograd.models.network_file import (
     FORMAT,
     NETWORK_SUFFIX,
@@ -47,24 +47,9 @@ from sinograd.models.network_file import (
     read_network,
     save_network,
 )
+from sinograd.models.own_file import SavedOwn
 
 SUFFIXES = (".yaml", ".yml")
-
-
-@dataclass(frozen=True)
-class FilterEntry:
-    """One bilateral filter."""
-
-    dimensions: Literal[2, 3]
-    sigma_spatial: tuple[Annotated[float, POSITIVE], ...]
-    sigma_range: Annotated[float, POSITIVE]
-    input_scale: Annotated[float, POSITIVE] = 1.0
-    window: int | tuple[int, ...] | None = None
-
-    def build(self) -> nn.Module:
-        """The layer."""
-        kind = BILATERAL[self.dimensions - 2]
-        return kind(self.sigma_spatial, self.sigma_range, input_scale=self.input_scale, window=self.window)
 
 
 @dataclass(frozen=True)
@@ -122,19 +107,32 @@ class SavedModel:
         return self.model.build()
 
 
-def load_model(name_or_path: str | os.PathLike[str]) -> nn.Module:
+AnySaved = SavedModel | SavedNetwork | SavedDualDomain | SavedOwn
+
+
+def load_model(name_or_path: str | os.PathLike[str], *, module: nn.Module | None = None) -> nn.Module:
     """A trained model: a `torch.nn.Sequential` of filters, a `DualDomainBilateral` or a `NetworkDenoiser`.
 
     Args:
         name_or_path: as for `read_model`.
+        module: of a class of your own, whose weights the file holds; it gets them, and is returned (in a
+            `NetworkDenoiser` where it was saved in one).
 
     Raises:
-        InputError, FileError: as `read_model`.
+        InputError, FileError: as `read_model`; a module of another class, or none where one is needed.
     """
-    return read_model(name_or_path).build()
+    saved = read_model(name_or_path)
+    try:
+        if isinstance(saved, SavedOwn):
+            return saved.build(module)
+        if module is not None:
+            raise InputError(f"module: none is needed, the file holds a {saved.model.name}")
+    except InputError as error:
+        raise type(error)(f"{os.fspath(name_or_path)}: {error}") from error
+    return saved.build()
 
 
-def read_model(name_or_path: str | os.PathLike[str]) -> SavedModel | SavedNetwork:
+def read_model(name_or_path: str | os.PathLike[str]) -> AnySaved:
     """What the file of a trained model holds.
 
     Args:
@@ -179,21 +177,26 @@ def save_model(
 ) -> None:
     """Write a model; `load_model` gives it back.
 
-    Bilateral filters become YAML, with the rounding of float32; networks an archive of PyTorch's, bit for bit.
+    Bilateral filters become YAML, with the rounding of float32; all others an archive of PyTorch's, bit for bit. Of
+    classes that sinograd does not know, the file names the class; `load_model(path, module=...)` needs one again.
 
     Args:
-        module: a `torch.nn.Sequential` of bilateral filters, a `DualDomainBilateral`, or a `NetworkDenoiser`.
-        path: a file name that ends in .yaml or .yml, of networks in .pt.
+        module: a `torch.nn.Sequential` of bilateral filters, a `DualDomainBilateral`, a `NetworkDenoiser`, or any other
+            module.
+        path: a file name that ends in .yaml or .yml for bilateral filters alone, else in .pt.
         description, trained_on, provenance: plain values to keep with it.
         force: replace an existing file.
 
     Raises:
-        TypeError: another module.
+        TypeError: no module, or one whose state_dict holds more than tensors.
         ValueError: another suffix.
         FileExistsError: the file exists and `force` is not set.
     """
     target = Path(path)
-    if isinstance(module, NetworkDenoiser):
+    if not isinstance(module, nn.Module):
+        raise InputTypeError(f"module: expected a torch.nn.Module, got {type(module).__name__}")
+    filters = is_bilateral_stack(module) or (isinstance(module, DualDomainBilateral) and not has_networks(module))
+    if not filters:
         record = {"trained_on": dict(trained_on or {}), "provenance": dict(provenance or {})}
         save_network(module, target, description=description, force=force, **record)
         return
@@ -213,20 +216,8 @@ def model_names() -> list[str]:
     return sorted(_shipped())
 
 
-def describe_filter(layer: nn.Module) -> FilterEntry:
-    """The numbers of one bilateral filter, as a model file holds them."""
-    if not isinstance(layer, BILATERAL):
-        raise InputTypeError(f"layer: expected a bilateral filter, got {type(layer).__name__}")
-    return FilterEntry(
-        2 if layer.ndim == 2 else 3,
-        tuple(_rounded(sigma) for sigma in layer.sigma_spatial.tolist()),
-        _rounded(layer.sigma_range.item()),
-        _rounded(layer.input_scale.item()),
-        layer.window,
-    )
-
-
 def _entry(module: nn.Module) -> BilateralEntry | DualDomainEntry:
+    """Of filters alone."""
     if isinstance(module, DualDomainBilateral):
         return DualDomainEntry(
             "dual-domain-bilateral",
@@ -235,16 +226,8 @@ def _entry(module: nn.Module) -> BilateralEntry | DualDomainEntry:
             module.ramp_window,
             module.cutoff,
         )
-    if is_bilateral_stack(module):
-        assert isinstance(module, nn.Sequential)
-        return BilateralEntry("bilateral", tuple(describe_filter(layer) for layer in module))
-    expected = "bilateral filters, a DualDomainBilateral or a NetworkDenoiser"
-    raise InputTypeError(f"module: expected {expected}, got {type(module).__name__}")
-
-
-def _rounded(value: float) -> float:
-    """The shortest number that float32 rounds to the same."""
-    return float(str(np.float32(value)))
+    assert isinstance(module, nn.Sequential)
+    return BilateralEntry("bilateral", tuple(describe_filter(layer) for layer in module))
 
 
 def _shipped() -> dict[str, Traversable]:
@@ -276,13 +259,14 @@ def _is_archive(source: Path) -> bool:
         return file.read(2) == b"PK"
 
 
-def _read_archive(path: Path) -> SavedNetwork:
+def _read_archive(path: Path) -> SavedNetwork | SavedDualDomain | SavedOwn:
     if path.suffix == ".ckpt":
         what = "a training checkpoint; the model is model.yaml in its run's folder (of networks model.pt)"
         raise InputError(f"{path} is no model file: it is {what}")
     try:
         saved = read_network(path)
-        saved.build()
+        if not isinstance(saved, SavedOwn):
+            saved.build()
     except ValueError as error:
         raise InputError(f"{path}: {error}") from error
     return saved

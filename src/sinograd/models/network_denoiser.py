@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
+import sys
 import warnings
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -47,9 +49,10 @@ class NetworkDenoiser(nn.Module):
 
     @property
     def reach(self) -> int:
-        """How many slices away those are that a slice depends on."""
+        """How many slices away those are that a slice depends on; any number where the network does not say."""
         if getattr(self.network, "ndim", 2) == 3:
-            return self.network.reach[0]  # pyright: ignore
+            reach: Any = getattr(self.network, "reach", None)
+            return sys.maxsize if reach is None else int(reach[0])
         return getattr(self.network, "slices", 1) // 2
 
     def forward(self, volume: Tensor) -> Tensor:
@@ -81,13 +84,30 @@ class NetworkDenoiser(nn.Module):
             result[start : start + step] = self._denoised(images[start : start + step])
         return result.reshape(volume.shape)
 
+    def with_stages(self, volume: Tensor) -> tuple[Tensor, tuple[Tensor, ...]]:
+        """The denoised volume and what the network makes on its way, if it has `with_stages`, as JBFnet; else ().
+
+        In the units of the data; raises as `forward` and as the network.
+        """
+        if not hasattr(self.network, "with_stages"):
+            return self(volume), ()
+        self._check(volume)
+        images = volume.reshape(-1, 1, *volume.shape[-self.ndim :])
+        denoised, stages = self.network.with_stages((images - self.offset) / self.scale)  # pyright: ignore
+
+        def placed(image: Tensor) -> Tensor:
+            values = image.to(volume.dtype) * self.scale + self.offset
+            return values.reshape(*volume.shape[: -self.ndim], *values.shape[-self.ndim :])
+
+        return placed(denoised), tuple(placed(stage) for stage in stages)
+
     def _in_slabs(self, volumes: Tensor) -> Tensor:
         """[B, 1, Z, Y, X], in parts along z with the slices that they depend on."""
         if self.training and any(getattr(self.network, "margin", ())):
             return self._denoised(volumes)
-        slices, reach = volumes.shape[2], self.reach
+        slices, reach = volumes.shape[2], min(self.reach, volumes.shape[2])
         result = torch.empty_like(volumes)
-        step = max(1, _VOXELS // math.prod(volumes.shape[-2:]))
+        step = slices if reach == slices else max(1, _VOXELS // math.prod(volumes.shape[-2:]))
         for one, out in zip(volumes.split(1), result.split(1), strict=True):
             for start in range(0, slices, step):
                 first, stop = max(0, start - reach), min(start + step, slices)
@@ -106,7 +126,7 @@ class NetworkDenoiser(nn.Module):
             expected = "slices [..., Y, X]" if self.ndim == 2 else "volumes [..., Z, Y, X]"
             raise InputError(f"volume: expected {expected}, got {list(volume.shape)}")
         weights = next(self.network.parameters(), None)
-        if weights is not None and volume.dtype != weights.dtype:
+        if weights is not None and weights.is_floating_point() and volume.dtype != weights.dtype:
             raise InputTypeError(f"volume: expected {weights.dtype} as the network's weights have, got {volume.dtype}")
 
     def extra_repr(self) -> str:

@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import torch
 from torch import nn
@@ -29,6 +29,10 @@ from sinograd.errors import ConfigError, InputError, InputTypeError
 from sinograd.io.storage.atomic import replacing
 from sinograd.models.archive import check_weight, read_archive
 from sinograd.models.network_denoiser import NetworkDenoiser
+from sinograd.models.own_file import SavedOwn, own_entry, own_weights
+
+if TYPE_CHECKING:
+    from sinograd.models.dual_domain_file import SavedDualDomain
 
 # What every model file starts with.
 FORMAT = "sinograd-model"
@@ -104,7 +108,7 @@ def network_entry(module: NetworkDenoiser) -> NetworkEntry:
 
 
 def save_network(
-    module: NetworkDenoiser,
+    module: nn.Module,
     path: Path,
     *,
     description: str,
@@ -112,15 +116,16 @@ def save_network(
     provenance: Mapping[str, Any],
     force: bool,
 ) -> None:
-    """Write a denoiser; `read_network` gives it back, bit for bit."""
+    """Write a denoiser, or another module; `read_network` gives it back, bit for bit."""
     if path.suffix != NETWORK_SUFFIX:
         raise InputError(f"the file of a network ends in {NETWORK_SUFFIX}, got {str(path)!r}")
-    weights = {name: value.detach().cpu() for name, value in module.network.state_dict().items()}
+    entry = _entry_of(module)
+    weights = own_weights(module)
     content = {
         "format": FORMAT,
         "version": VERSION,
         "description": description,
-        "model": to_plain(network_entry(module)),
+        "model": to_plain(entry),
         "trained_on": to_plain(trained_on),
         "provenance": to_plain(provenance),
         "state_dict": weights,
@@ -130,12 +135,24 @@ def save_network(
         torch.save(content, temporary)
 
 
-def read_network(path: Path) -> SavedNetwork:
+def _entry_of(module: nn.Module) -> Any:
+    """Of what sinograd can build again; else the name of the class."""
+    from sinograd.models.dual_domain_file import dual_domain_entry, is_registered
+
+    if isinstance(module, NetworkDenoiser) and NETWORKS.name_of(type(module.network)) is not None:
+        return network_entry(module)
+    if is_registered(module):
+        return dual_domain_entry(module)  # pyright: ignore[reportArgumentType]
+    return own_entry(module)
+
+
+def read_network(path: Path) -> SavedNetwork | SavedDualDomain | SavedOwn:
     """What the file of a network holds; also of ldct-benchmark's checkpoints, see `ldct_benchmark`.
 
     Raises:
         ValueError: no such file, damaged, or an unknown, missing or wrong key; does not name the file.
     """
+    from sinograd.models.dual_domain_file import SavedDualDomain
     from sinograd.models.ldct_benchmark import converted, is_ldct_benchmark
 
     content = read_archive(path)
@@ -146,7 +163,10 @@ def read_network(path: Path) -> SavedNetwork:
     name = content.get("format") if isinstance(content, Mapping) else None
     if name != FORMAT:
         raise ConfigError(f"it is no model file: expected format: {FORMAT}, got {shown(name)}")
-    saved = from_plain(SavedNetwork, content)
+    entry = content.get("model")
+    kind = entry.get("name") if isinstance(entry, Mapping) else None
+    kinds = {"own": SavedOwn, "dual-domain": SavedDualDomain}
+    saved = from_plain(kinds.get(kind, SavedNetwork) if isinstance(kind, str) else SavedNetwork, content)
     check_version(saved.version)
     return saved
 

@@ -66,7 +66,7 @@ def filter_in_place(
         slab_bytes = _NETWORK_SLAB_BYTES if by_slices else SLAB_BYTES
     slices, halo = len(volume), reach(module)
     per_slice = max(1, volume[0].numel() * volume.element_size())
-    length = max(1, slab_bytes // per_slice - 2 * halo)
+    length = slices if halo >= slices else max(1, slab_bytes // per_slice - 2 * halo)
     before = volume[:0]  # the slices below the slab as they were
     for start in range(0, slices, length):
         stop = min(start + length, slices)

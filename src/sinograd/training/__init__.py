@@ -13,12 +13,14 @@ if TYPE_CHECKING:
     from sinograd.training.data import ScanStack, Stack, TrainingData, load_data
     from sinograd.training.history import History, read_history, save_curves
     from sinograd.training.noise2void import blind_spots
+    from sinograd.training.quality import Quality
     from sinograd.training.train import TrainingResult, train
 
 __all__ = [
     "Config",
     "ConfigError",
     "History",
+    "Quality",
     "ScanStack",
     "Stack",
     "TrainingData",

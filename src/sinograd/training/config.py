@@ -40,16 +40,16 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import torch
-
 from sinograd.choices import MODELS
-from sinograd.config.schema import NOT_NEGATIVE, Check, from_plain, to_plain
+from sinograd.config.own_code import importing
+from sinograd.config.schema import NOT_NEGATIVE, from_plain, to_plain
 from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.datasets import with_absolute_paths
 from sinograd.errors import ConfigError, FormatError, MissingFileError
 from sinograd.training.data_config import Data, Region, StackFiles, check_data
-from sinograd.training.model_config import Count, Model, Positive, model_schema
-from sinograd.training.task_config import TaskChoice, supervised
+from sinograd.training.model_config import Count, Model, model_schema
+from sinograd.training.optimizer_config import Adam, OptimizerConfig, OwnOptimizer, Plateau, Sgd
+from sinograd.training.task_config import LATER, TaskChoice, supervised
 
 __all__ = [
     "Adam",
@@ -57,8 +57,10 @@ __all__ = [
     "Data",
     "EarlyStopping",
     "Every",
+    "OwnOptimizer",
     "Plateau",
     "Region",
+    "Sgd",
     "StackFiles",
     "Stop",
     "Validation",
@@ -68,46 +70,6 @@ __all__ = [
     "load_config",
     "save_text",
 ]
-
-_FACTOR = Check("a fraction above 0 and below 1", lambda value: 0 < value < 1)
-
-
-@dataclass(frozen=True)
-class Plateau:
-    """All learning rates times `factor` after every `patience` validations in a row without a new lowest loss.
-
-    P. Gnudi et al., "Denoising of x-ray projections and computed tomography images using convolutional neural networks
-    without clean data", 2020, section III.C, with the defaults; an epoch there is a validation here.
-
-    Attributes:
-        name: of the schedule.
-        patience: validations without a new lowest loss.
-        factor: for all learning rates.
-    """
-
-    name: Literal["plateau"] = "plateau"
-    patience: Count = 2
-    factor: Annotated[float, _FACTOR] = 0.5
-
-
-@dataclass(frozen=True)
-class Adam:
-    """torch.optim.Adam.
-
-    Attributes:
-        name: of the optimiser.
-        learning_rates: one for each parameter group (spatial, range; of networks: network); those left out are the
-            model's own.
-        schedule: how the rates fall.
-    """
-
-    name: Literal["adam"] = "adam"
-    learning_rates: dict[str, Positive] = field(default_factory=dict)
-    schedule: Plateau | None = None
-
-    def build(self, groups: list[dict[str, Any]]) -> torch.optim.Optimizer:
-        """The optimiser of parameter groups, each with its learning rate."""
-        return torch.optim.Adam(groups)
 
 
 @dataclass(frozen=True)
@@ -156,10 +118,16 @@ class Validation:
     Attributes:
         every: steps.
         slices: of each paired volume, evenly spaced; null: all.
+        at: steps after which they are measured, instead of every so many.
     """
 
     every: Count = 50
     slices: Count | None = None
+    at: tuple[Count, ...] | None = field(default=None, metadata=LATER)
+
+    def due(self, step: int) -> bool:
+        """Whether they are measured after this step."""
+        return step % self.every == 0 if self.at is None else step in self.at
 
 
 @dataclass(frozen=True)
@@ -170,7 +138,7 @@ class Config:
         task: what is compared with what.
         model: what is trained.
         data: what it is trained on; null in Python, if `train` gets tensors.
-        optimizer: learning rates and their schedule.
+        optimizer: adam or sgd, learning rates and their schedule.
         stop: when training ends.
         validation: when the validation loss is measured.
         checkpoints: when the state of the run is saved.
@@ -184,7 +152,7 @@ class Config:
     task: TaskChoice = field(default_factory=supervised)
     model: Model = field(default_factory=lambda: model_schema("bilateral")(name="bilateral"))
     data: Data | None = None
-    optimizer: Adam = field(default_factory=Adam)
+    optimizer: OptimizerConfig = field(default_factory=Adam)
     stop: Stop = field(default_factory=Stop)
     validation: Validation = field(default_factory=Validation)
     checkpoints: Every = field(default_factory=lambda: Every(100))
@@ -198,14 +166,29 @@ class Config:
         object.__setattr__(self, "model", self.model.started(self.task.starts_from_noise))
 
 
-def load_config(path: str | os.PathLike[str]) -> Config:
+def load_config(path: str | os.PathLike[str], *, allow_import: bool = False) -> Config:
     """Read a configuration file; paths in it become absolute.
+
+    Args:
+        path: of the file.
+        allow_import: import code that it names (`own` models and losses), from the file's folder, too.
 
     Raises:
         FileNotFoundError: no such file.
         ConfigError: not YAML, or an unknown, missing or wrong key: names the file, the key path, the expected and
             the actual value.
     """
+    config = read_config(path)
+    try:
+        with importing(allow_import, Path(path).resolve().parent):
+            check_config(config)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from error
+    return config
+
+
+def read_config(path: str | os.PathLike[str]) -> Config:
+    """As `load_config`, but of each key alone: whether keys fit together and code can be imported is not checked."""
     file = Path(path)
     if not file.is_file():
         raise MissingFileError(f"no configuration file at {file}")
@@ -214,11 +197,9 @@ def load_config(path: str | os.PathLike[str]) -> Config:
     except FormatError as error:
         raise ConfigError(str(error)) from error
     try:
-        config = _absolute(from_plain(Config, {} if data is None else data), file.resolve().parent)
-        check_config(config)
+        return _absolute(from_plain(Config, {} if data is None else data), file.resolve().parent)
     except ConfigError as error:
         raise ConfigError(f"{file}: {error}") from error
-    return config
 
 
 def check_config(config: Config) -> None:
@@ -227,6 +208,8 @@ def check_config(config: Config) -> None:
     config.task.check()
     if config.task.takes_scans != config.model.takes_scans:
         takes = "scans" if config.task.takes_scans else "volumes"
+        if config.model.name == "own":
+            raise ConfigError(f"model.starts_from: expected {takes} for the task {config.task.name}")
         fitting = " or ".join(entry.name for entry in MODELS.entries() if entry.about.get("takes") == takes)
         rest = "" if config.task.takes_scans else " (or a network)"
         raise ConfigError(
@@ -262,9 +245,9 @@ def config_hash(config: Config) -> str:
     """
     nameless = dataclasses.replace(config, task=_names_alone(config.task), data=_names_alone(config.data), output=None)
     plain = {key: value for key, value in to_plain(nameless).items() if key != "output"}
-    for part in ("task", "model"):
+    for part in ("task", "model", "optimizer", "validation"):
         for f in dataclasses.fields(getattr(config, part)):
-            if f.metadata.get("later") and plain[part][f.name] == f.default:
+            if f.metadata.get("later") and plain[part][f.name] == to_plain(f.default):
                 del plain[part][f.name]
             elif "hashed" in f.metadata and plain[part][f.name] == f.default:
                 plain[part][f.name] = f.metadata["hashed"]
@@ -290,12 +273,13 @@ def _absolute(config: Config, folder: Path) -> Config:
     return dataclasses.replace(config, **parts, output=output)
 
 
-def as_config(source: Config | Mapping[str, Any] | str | os.PathLike[str]) -> Config:
+def as_config(source: Config | Mapping[str, Any] | str | os.PathLike[str], *, allow_import: bool = False) -> Config:
     """A checked configuration from an object, a mapping (paths relative to the current folder) or a file."""
     if isinstance(source, Mapping):
         source = from_plain(Config, source)
     elif not isinstance(source, Config):
-        return load_config(source)
+        return load_config(source, allow_import=allow_import)
     config = _absolute(source, Path.cwd())
-    check_config(config)
+    with importing(allow_import, Path.cwd()):
+        check_config(config)
     return config

@@ -98,6 +98,7 @@ class TrainingData:
         units = {item.unit for item in (*self.training, *self.validation) if isinstance(item, PairedVolume)}
         if len(units) > 1:
             raise InputError(f"data: expected volumes in one unit, got {' and '.join(sorted(units))}")
+        self._check_patients()
         patches = config.data is not None and config.data.patches is not None
         if not patches and any(isinstance(item, PairedVolume) for item in self.training):
             raise ConfigError("data.patches: missing, paired volumes are trained on in patches")
@@ -105,26 +106,36 @@ class TrainingData:
             raise ConfigError("optimizer.schedule: plateau looks at the validation loss, and data.validation is empty")
         self._check_loss(config)
 
+    def _check_patients(self) -> None:
+        """InputError where a patient is trained on and validates: then the best step is one that knows the answers."""
+        trained = {item.patient for item in self.training if isinstance(item, PairedVolume)}
+        for item in self.validation:
+            if isinstance(item, PairedVolume) and item.patient in trained:
+                words = f"{item.name} is of the patient {item.patient}, who is trained on, too"
+                raise InputError(f"data.validation: {words}: expected other patients")
+
     def _check_loss(self, config: Config) -> None:
         """InputError where images are too small for the loss, UnitError where it is for values in another unit."""
         unit = getattr(config.task.measure, "unit", None)
         for item in (*self.training, *self.validation):
             if unit is not None and isinstance(item, PairedVolume) and item.unit != unit:
                 raise UnitError(f"{item.name}: the loss needs values in {unit}, and the volume is in {item.unit}")
-        check = getattr(config.task.measure, "check", None)
-        if check is None:
-            return
+        check = getattr(config.task.measure, "check", lambda shape: None)
         shapes = {item.name: _image_shape(item) for item in (*self.training, *self.validation)}
         if config.data is not None and config.data.patches is not None:
             size = config.data.patches.size
             patch = (size, size) if isinstance(size, int) else size
-            kept = tuple(n - lost for n, lost in zip(patch, config.model.lost, strict=True))
+            lost = config.model.lost or (0,) * len(patch)
+            kept = tuple(n - less for n, less in zip(patch, lost, strict=True))
             shapes |= {item.name: kept for item in self.training}
+        trained = {item.name for item in self.training}
         for name, shape in shapes.items():
             try:
                 check(shape)
+                if name in trained:
+                    config.task.check_images(shape)
             except InputError as error:
-                raise InputError(f"{name}: {error}") from None
+                raise type(error)(f"{name}: {error}") from None
 
     def _check_kind(self, item: object, config: Config) -> None:
         kind = ScanStack if config.task.takes_scans else Stack
@@ -139,6 +150,8 @@ class TrainingData:
         if isinstance(item, Stack) and config.model.single_precision:
             _check_single(item, config.model.name)
         ndim = item.geometry.ndim if isinstance(item, ScanStack) else item.input.ndim
+        if needed is None:
+            return
         if ndim < needed or (isinstance(item, ScanStack) and ndim != needed):
             raise ConfigError(f"model.dimensions: {needed} does not fit {item.name}, which has {ndim} dimensions")
 

@@ -119,6 +119,7 @@ def check_data(data: Data, task: TaskConfig, model: ModelConfig) -> None:
         _check_patches(data.patches, model, key)
     if any(model.lost) and task.name == "noise2void":
         raise ConfigError(f"task: noise2void looks at all voxels, and {model.name} gives fewer in training")
+    task.check_data(data)
     for part, stacks in (("training", data.training), ("validation", data.validation)):
         for i, files in enumerate(stacks):
             task.check_files(files, f"data.{part}[{i}]", trained=part == "training")

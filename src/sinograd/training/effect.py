@@ -54,12 +54,15 @@ def warn_without_effect(shares: Sequence[float], subject: str, advice: str) -> N
 def shares_of_training(model: nn.Module, item: Stack | ScanStack | PairedVolume) -> list[float]:
     """What a trained model, on the CPU, changes in the middle of an item that it was trained on."""
     if isinstance(item, ScanStack):
-        assert isinstance(model, DualDomainBilateral)
+        if not isinstance(model, DualDomainBilateral):
+            return []
         parts = ((model.projection_filters, item.projections), (model.image_filters, item.target))
         return [_share(filters, values) for filters, values in parts if len(filters)]
     if isinstance(item, PairedVolume):
-        middle = item.shape[0] // 2
-        return [_share(model, item.inputs[0].read(middle, middle + 1))]
+        # A network of volumes needs some slices.
+        taken = min(_SLAB if getattr(model, "ndim", 2) == 3 else 1, item.shape[0])
+        first = (item.shape[0] - taken + 1) // 2
+        return [_share(model, item.inputs[0].read(first, first + taken))]
     return [_share(model, item.input)]
 
 
@@ -69,4 +72,9 @@ def _share(model: nn.Module, values: Tensor) -> float:
         values = values[0]
         first = max(0, (len(values) - _SLAB) // 2)
         values = values[first : first + _SLAB]
-    return share_of_change(values, model(values))
+    training = model.training
+    try:
+        # In training some networks return less than they are given.
+        return share_of_change(values, model.eval()(values))
+    finally:
+        model.train(training)

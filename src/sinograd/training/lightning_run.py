@@ -18,14 +18,14 @@ from typing import Any
 
 import lightning.pytorch as pl
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sinograd.config.schema import to_plain
 from sinograd.errors import InputError, Stopped
 from sinograd.interrupts import Interrupts
 from sinograd.io.storage.atomic import replacing
 from sinograd.training.batches import Batches
-from sinograd.training.build import build_optimizers, build_task
+from sinograd.training.build import build_optimizers
 from sinograd.training.config import Config
 from sinograd.training.convergence import Convergence
 from sinograd.training.data import TrainingData
@@ -33,6 +33,7 @@ from sinograd.training.history import History, sigmas
 from sinograd.training.random_streams import stream
 from sinograd.training.run_folder import RunFolder
 from sinograd.training.schedule import PlateauSchedule
+from sinograd.training.tasks.task import Task
 from sinograd.training.validation import on_device, validation_loss
 
 StepReport = Callable[[int, int, float], None]
@@ -43,15 +44,14 @@ _PRECISION = {"float32": "32-true", "float16": "16-mixed", "bfloat16": "bf16-mix
 class Steps(pl.LightningModule):
     """A model, its task and its data."""
 
-    def __init__(self, model: nn.Module, config: Config, data: TrainingData, batches: Batches) -> None:
+    def __init__(self, task: Task, config: Config, data: TrainingData, batches: Batches) -> None:
         super().__init__()
-        self.model = model
+        self.model = task.model
         self.config, self.data, self.batches = config, data, batches
-        self.work = build_task(config, model)
+        self.work = task
         self.automatic_optimization = not self.work.manual
         if len(self.work.extra):
             self.extra = self.work.extra
-        self.measured: list[float] = []  # validation losses of now, one a stack
 
     def training_step(self, batch: Tensor, batch_idx: int) -> Tensor:
         """The loss of what is the step's turn."""
@@ -67,21 +67,23 @@ class Steps(pl.LightningModule):
         self.log("training_loss", loss, batch_size=1)
         return loss
 
-    def on_validation_epoch_start(self) -> None:
-        """Nothing measured yet."""
-        self.measured = []
-
-    def validation_step(self, batch: int, batch_idx: int) -> None:
-        """The loss of one validation stack or volume; every process measures all, so that all know the same."""
-        loss = validation_loss(
-            self.work,
-            self.data.validation[batch_idx],
-            stream(self.config.seed, "validation", batch_idx),
-            slices=self.config.validation.slices,
-            device=self.device,
-        )
-        self.measured.append(loss)
-        self.log("validation_loss", loss, batch_size=1)
+    @torch.no_grad()
+    def validate(self) -> list[float]:
+        """The loss of every validation stack or volume; every process measures all, so that all know the same."""
+        self.eval()
+        with self.trainer.precision_plugin.val_step_context():
+            losses = [
+                validation_loss(
+                    self.work,
+                    item,
+                    stream(self.config.seed, "validation", number),
+                    slices=self.config.validation.slices,
+                    device=self.device,
+                )
+                for number, item in enumerate(self.data.validation)
+            ]
+        self.train()
+        return losses
 
     def configure_optimizers(self) -> list[torch.optim.Optimizer]:
         """Those of the task."""
@@ -112,8 +114,10 @@ class Recorder(pl.Callback):
         self.best_weights: dict[str, Tensor] | None = None
         self.reason = "max_steps"
         self.seconds = 0.0
+        self.final_weights: dict[str, Tensor] | None = None
         self._started: dict[str, float] = {}
         self._loss = math.nan
+        self._saved_step = 0
         self._since = time.perf_counter()
 
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
@@ -138,23 +142,29 @@ class Recorder(pl.Callback):
         self._loss = float(outputs["loss"])
         if trainer.world_size > 1:
             self._loss = float(trainer.strategy.reduce(outputs["loss"].detach().clone(), reduce_op="mean"))
-        if not math.isfinite(self._loss):
-            step = trainer.current_epoch + 1
-            raise InputError(
-                f"the training loss is {self._loss} in step {step}: smaller learning rates (optimizer.learning_rates) "
-                "or other start values may help"
-            )
+        figures = {name: float(value) for name, value in _steps(pl_module).work.figures.items()}
+        self._started |= figures
+        for name, value in {**figures, "training_loss": self._loss}.items():
+            if not math.isfinite(value):
+                raise self._diverged(f"the {name.replace('_', ' ')} is {value} in step {trainer.current_epoch + 1}")
+
+    def _diverged(self, words: str) -> InputError:
+        kept = f"; the state after step {self._saved_step} is kept" if self.folder and self._saved_step else ""
+        advice = "smaller learning rates (optimizer.learning_rates) or other start values may help"
+        return InputError(f"{words}: {advice}{kept}")
 
     def on_train_epoch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """After the step and, where it is due, the validation: the row, what is best, what is to be kept."""
         module, step = _steps(pl_module), trainer.current_epoch + 1
         values = {"training_loss": self._loss, "validation_loss": math.nan}
         self.training.update(step, self._loss)
-        if module.measured:
-            values["validation_loss"] = math.fsum(module.measured) / len(module.measured)
-            module.measured = []
+        if self.config.validation.due(step) and module.data.validation:
+            measured = module.validate()
+            values["validation_loss"] = math.fsum(measured) / len(measured)
+            for logger in trainer.loggers:
+                logger.log_metrics({"validation_loss": values["validation_loss"]}, step - 1)
             if self.validation.update(step, values["validation_loss"]):
-                self.best_weights = {key: v.detach().cpu().clone() for key, v in module.model.state_dict().items()}
+                self.best_weights = _weights(module)
             if self.schedule is not None:
                 self.schedule.update(values["validation_loss"], *trainer.optimizers)
         self.history.append(step, {**values, **self._started})
@@ -166,14 +176,27 @@ class Recorder(pl.Callback):
             self.report(step, self.config.stop.max_steps, self._loss)
         self._end_if_due(trainer, step, bool(module.data.validation))
         last = trainer.should_stop or step == self.config.stop.max_steps
-        if self.config.output is not None and (last or step % self.config.checkpoints.every == 0):
+        due = last or step % self.config.checkpoints.every == 0
+        if due:
+            self._check_weights(module, step)
+        if last:
+            self.final_weights = _weights(module)
+        if self.config.output is not None and due:
             self._save(trainer)
+            self._saved_step = step
+
+    def _check_weights(self, module: Steps, step: int) -> None:
+        """InputError before weights that are not finite replace the last good checkpoint."""
+        for name, weight in module.named_parameters():
+            if not bool(torch.isfinite(weight).all()):
+                raise self._diverged(f"the weights ({name}) are not finite after step {step}")
 
     def _end_if_due(self, trainer: pl.Trainer, step: int, validated: bool) -> None:
         watched = self.validation if validated else self.training
+        falls = validated or self.config.task.loss_falls
         # one process alone may have got the signal
         interrupted = trainer.strategy.reduce_boolean_decision(self.interrupts.requested, all=False)
-        if watched.stalled(step):
+        if falls and watched.stalled(step):
             self.reason, trainer.should_stop = "converged", True
         elif interrupted and step < self.config.stop.max_steps:
             self.reason, trainer.should_stop = "interrupted", True
@@ -215,6 +238,7 @@ class Recorder(pl.Callback):
         if self.schedule is not None:
             self.schedule.load(state_dict["schedule"])
         self.best_weights, self.seconds = state_dict["best_weights"], state_dict["seconds"]
+        self._saved_step = len(self.history)
 
     def on_save_checkpoint(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
@@ -224,7 +248,7 @@ class Recorder(pl.Callback):
 
 
 def fit(
-    model: nn.Module,
+    task: Task,
     config: Config,
     data: TrainingData,
     batches: Batches,
@@ -232,20 +256,19 @@ def fit(
     checkpoint: Path | None,
     report: StepReport | None,
 ) -> Recorder:
-    """Train `model` in place, from a checkpoint if one is given; without a folder nothing is written."""
+    """Train the task's model in place, from a checkpoint if one is given; without a folder nothing is written."""
     device = torch.device(config.device)
-    module = Steps(model, config, data, batches)
+    module = Steps(task, config, data, batches)
     with Interrupts() as interrupts, _quiet():
         recorder = Recorder(config, batches.round, folder, interrupts, report)
         trainer = pl.Trainer(
             accelerator="gpu" if device.type == "cuda" else device.type,
             devices=[device.index or 0] if device.type == "cuda" and config.devices == 1 else config.devices,
-            strategy="ddp" if config.devices > 1 else "auto",
+            strategy=_strategy(config, module),
             use_distributed_sampler=False,
             precision=_PRECISION[config.precision],  # pyright: ignore
             max_epochs=config.stop.max_steps,
-            check_val_every_n_epoch=min(config.validation.every, config.stop.max_steps),
-            limit_val_batches=1.0 if data.validation else 0,
+            limit_val_batches=0,  # `Steps.validate` does it, at any steps
             num_sanity_val_steps=0,
             log_every_n_steps=1,
             logger=_tensorboard(folder) if folder is not None else False,
@@ -255,9 +278,8 @@ def fit(
             enable_model_summary=False,
             default_root_dir=None if folder is None else str(folder.path),
         )
-        validation = range(len(data.validation)) if data.validation else None
         try:
-            trainer.fit(module, range(1), validation, ckpt_path=checkpoint, weights_only=True)
+            trainer.fit(module, range(1), ckpt_path=checkpoint, weights_only=True)
         except SystemExit:  # what Lightning makes of a KeyboardInterrupt
             step = len(recorder.history) + 1
             rest = "nothing was kept" if folder is None else "`resume=True` goes on from the last checkpoint"
@@ -287,6 +309,18 @@ def _quiet() -> Iterator[None]:
         finally:
             for logger, level in zip(loggers, levels, strict=True):
                 logger.setLevel(level)
+
+
+def _strategy(config: Config, module: Steps) -> str:
+    if config.devices == 1:
+        return "auto"
+    # of several optimisers each backward pass reaches a part of the weights alone
+    return "ddp_find_unused_parameters_true" if module.work.manual else "ddp"
+
+
+def _weights(module: Steps) -> dict[str, Tensor]:
+    """Copies of those that are the result."""
+    return {key: value.detach().cpu().clone() for key, value in module.work.kept.state_dict().items()}
 
 
 def _steps(module: pl.LightningModule) -> Steps:

@@ -66,14 +66,14 @@ class ModelConfig:
     file_name: ClassVar[str] = "model.yaml"
 
     @property
-    def ndim(self) -> int:
-        """2 for models of images, 3 for models of volumes."""
+    def ndim(self) -> int | None:
+        """2 for models of images, 3 for models of volumes; None: not known before the model is built."""
         raise NotImplementedError
 
     @property
     def lost(self) -> tuple[int, ...]:
         """By how many voxels along each axis the output is smaller than the input in training."""
-        return (0,) * self.ndim
+        return (0,) * (self.ndim or 0)
 
     @property
     def loss_scale(self) -> float:

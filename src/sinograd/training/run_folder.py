@@ -28,7 +28,7 @@ from sinograd.errors import ConfigError, ExistingFileError, InputError, MissingF
 from sinograd.files.commit import settle
 from sinograd.files.inputs import check_output
 from sinograd.io.storage.atomic import replacing, replacing_files, replacing_folder
-from sinograd.training.config import Config, load_config, save_text
+from sinograd.training.config import Config, read_config, save_text
 
 _NAMES = (
     *("config.yaml", "provenance.json", "metrics.csv", "tensorboard", "checkpoints", "loss.png"),
@@ -102,7 +102,7 @@ class RunFolder:
 
     def with_its_start(self, config: Config, requested: Config) -> Config:
         """The resolved configuration with the range sigma that the run started from, where "auto" was requested."""
-        stored = load_config(self.config).model
+        stored = read_config(self.config).model
         if getattr(requested.model, "sigma_range", None) != "auto" or type(stored) is not type(config.model):
             return config
         start = {"sigma_range": getattr(stored, "sigma_range")}  # noqa: B009
@@ -110,7 +110,7 @@ class RunFolder:
 
     def check_resumed(self, config: Config) -> None:
         """ConfigError, with the keys, unless the folder's run has this resolved configuration."""
-        stored, requested = to_plain(load_config(self.config)), to_plain(config)
+        stored, requested = to_plain(read_config(self.config)), to_plain(config)
         for key in _FREE:
             stored.pop(key, None)
             requested.pop(key, None)

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from sinograd.datasets import PairedVolume
     from sinograd.training.data import ScanStack, Stack
-    from sinograd.training.data_config import StackFiles
+    from sinograd.training.data_config import Data, StackFiles
     from sinograd.training.model_config import ModelConfig
     from sinograd.training.tasks.task import Task
 
@@ -46,12 +46,14 @@ class TaskConfig:
         takes_scans: whether it starts from projections (`ScanStack`) and not from volumes (`Stack`).
         needs_target: whether each stack must have one.
         starts_from_noise: whether "auto" starts range sigmas at the noise of the data, not at the paper's 0.01.
+        loss_falls: whether the training loss falls as training goes on; else it ends no training early.
     """
 
     name: str
     takes_scans: ClassVar[bool] = False
     needs_target: ClassVar[bool] = True
     starts_from_noise: ClassVar[bool] = False
+    loss_falls: ClassVar[bool] = True
 
     @property
     def measure(self) -> Loss:
@@ -69,7 +71,8 @@ class TaskConfig:
         try:
             self.measure  # noqa: B018
         except ConfigError as error:
-            raise ConfigError(f"task.{error}") from error
+            where = "task." if str(error).startswith("loss") else "task.loss."
+            raise ConfigError(f"{where}{error}") from error
         except (InputError, InputTypeError) as error:
             raise ConfigError(f"task.loss.{error}") from error
         except MissingFileError as error:
@@ -81,6 +84,12 @@ class TaskConfig:
             raise ConfigError(f"{where}.target: missing, the task {self.name} needs one")
         if len(files.inputs) > 1:
             raise ConfigError(f"{where}.input: expected one file for the task {self.name}, got {len(files.inputs)}")
+
+    def check_data(self, data: Data) -> None:
+        """ConfigError unless the data's part of the configuration is for the task."""
+
+    def check_images(self, shape: Sequence[int]) -> None:
+        """ConfigError for training images [..., Y, X] that the task cannot take."""
 
     def check_item(self, item: Stack | ScanStack | PairedVolume, *, trained: bool) -> None:
         """ValueError, naming the item, unless it has what the task compares."""

@@ -6,7 +6,7 @@ import dataclasses
 import importlib.util
 import os
 import platform
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from sinograd.config.own_code import importing
 from sinograd.config.schema import to_plain
 from sinograd.data import make_provenance
 from sinograd.datasets import PairedVolume
@@ -22,12 +23,14 @@ from sinograd.files.inputs import inputs
 from sinograd.models import save_model
 from sinograd.ops.devices import compute_device
 from sinograd.training.batches import Batches, build_batches
-from sinograd.training.build import build_model, check_values, resolve
-from sinograd.training.config import Config, as_config, config_hash
+from sinograd.training.build import build_model, build_task, check_values, resolve
+from sinograd.training.config import Config, config_hash
 from sinograd.training.data import Progress, ScanStack, Stack, TrainingData, load_data
 from sinograd.training.distributed import check_processes, leave_group, rank_of
 from sinograd.training.effect import shares_of_training, warn_without_effect
 from sinograd.training.history import History, save_curves
+from sinograd.training.own_work import OwnWork
+from sinograd.training.quality import Quality, measure_quality
 from sinograd.training.resumed import check_resumed_run, data_files, file_records
 from sinograd.training.risk import warn_if_worse
 from sinograd.training.run_folder import RunFolder
@@ -48,6 +51,7 @@ class TrainingResult:
         seconds: of all steps, those before an interrupt included.
         folder: where the run's files are, None if nothing was written.
         trained_on: what the model file says about it.
+        quality: loss and PSNR of the untouched input and of the model's output; None without targets.
     """
 
     model: nn.Module
@@ -59,29 +63,54 @@ class TrainingResult:
     seconds: float
     folder: Path | None
     trained_on: Mapping[str, Any]
+    quality: Quality | None = None
 
 
 def train(
-    config: Config | Mapping[str, Any] | str | os.PathLike[str],
+    config: Config | Mapping[str, Any] | str | os.PathLike[str] | None = None,
     data: TrainingData | None = None,
     *,
+    model: nn.Module | None = None,
+    loss: Any = None,
+    optimizer: Any = None,
+    pairs: Sequence[Any] | None = None,
+    validation_pairs: Sequence[Any] | None = None,
+    patches: int | Mapping[str, Any] | None = None,
     output: str | os.PathLike[str] | None = None,
     resume: bool = False,
     force: bool = False,
+    allow_import: bool = False,
     progress: Callable[[int, int, float], None] | None = None,
     reading: Progress | None = None,
 ) -> TrainingResult:
-    """Train a model.
+    """Train a model: one of a configuration, or any module.
+
+        train("run.yaml")
+        train(model=my_module, loss=torch.nn.L1Loss(), optimizer=torch.optim.AdamW(my_module.parameters()), pairs=pairs)
 
     The same configuration, data and number of threads give the same result, bit for bit on a CPU, also when the run
     was interrupted and resumed.
 
     Args:
-        config: a `Config`, a mapping, or the path of a YAML file.
-        data: what to train on; None: the files that the configuration names.
+        config: a `Config`, a mapping, or the path of a YAML file; with `model` it may be left out, or hold only what
+            differs from the defaults: {"stop": {"max_steps": 1000}}.
+        data: what to train on; None: `pairs`, or the files that the configuration names.
+        model: a module of images [B, 1, Y, X] to the same shape (of volumes [B, 1, Z, Y, X] with `ndim = 3`), which is
+            trained in place on values as they are; in a `NetworkDenoiser` it sees (value - offset) / scale. With
+            `ScanStack`s as data: a `DualDomainBilateral` of filters and networks, or any module that makes the volume
+            of the projections, such as torch.nn.Sequential(my_module, FDK(geometry, grid)).
+        loss: a name, a mapping with options, or a function of prediction and target, in the unit of the data, such as
+            torch.nn.L1Loss().
+        optimizer: of the parameters of `model`, or a function that makes one of parameter groups, as
+            `functools.partial(torch.optim.AdamW, weight_decay=0.1)`; None: Adam.
+        pairs, validation_pairs: `datasets.PairedVolume`s, or (noisy, clean) tuples of volumes or tensors [Z, Y, X];
+            each tuple counts as a patient.
+        patches: size of the random patches of pairs, or the keys of `patches` in a configuration; 16 of 64^2 a step
+            unless the configuration says otherwise.
         output: folder of the run, instead of the configuration's; None in both: nothing is written.
         resume: continue the run in the folder.
         force: replace the run in the folder.
+        allow_import: import models and losses of your own that the configuration names (`name: own`).
         progress: called with (step, steps at most, loss) after every step.
         reading: called with (stacks read, stacks) while files are read.
 
@@ -96,22 +125,23 @@ def train(
             more.
     """
     _check_lightning()
-    with inputs():
-        return _train(config, data, output, resume, force, progress, reading)
+    own = OwnWork(model, loss, optimizer, pairs, validation_pairs, patches)
+    beside = Path(config).resolve().parent if isinstance(config, str | os.PathLike) else Path.cwd()
+    with inputs(), importing(allow_import, beside):
+        merged, data = own.merged(config, data, allow_import=allow_import)
+        if output is not None:
+            merged = dataclasses.replace(merged, output=Path(output).resolve())
+        return _train(merged, data, resume, force, progress, reading)
 
 
 def _train(
-    config: Config | Mapping[str, Any] | str | os.PathLike[str],
+    config: Config,
     data: TrainingData | None,
-    output: str | os.PathLike[str] | None,
     resume: bool,
     force: bool,
     progress: Callable[[int, int, float], None] | None,
     reading: Progress | None,
 ) -> TrainingResult:
-    config = as_config(config)
-    if output is not None:
-        config = dataclasses.replace(config, output=Path(output).resolve())
     _check_device(config)
     check_processes(config)
     first = rank_of(config) == 0
@@ -154,12 +184,18 @@ def _run(
     from sinograd.training.lightning_run import fit
 
     model = build_model(config)
-    recorder = fit(model, config, data, batches, folder, checkpoint, progress)
+    task = build_task(config, model)
+    trained = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    recorder = fit(task, config, data, batches, folder, checkpoint, progress)
     history, kept = recorder.history, len(recorder.history)
     if config.stop.keep == "best" and recorder.best_weights is not None:
         model.load_state_dict(recorder.best_weights)
         kept = recorder.validation.best_step
-    model.requires_grad_(True).cpu()
+    elif recorder.final_weights is not None:
+        model.load_state_dict(recorder.final_weights)
+    model.cpu()
+    for parameter in trained:
+        parameter.requires_grad_(True)
     leave_group()
     trained_on = _trained_on(config, data, history, kept)
     if folder is not None:
@@ -173,6 +209,7 @@ def _run(
         raise Stopped(where, rest)
     if len(history) >= _LEAST_STEPS:
         _warn_of_effect(model, data)
+    quality = None if rank_of(config) else measure_quality(task, model, data, config.validation.slices)
     return TrainingResult(
         model,
         config,
@@ -183,6 +220,7 @@ def _run(
         recorder.seconds,
         None if folder is None else folder.path,
         trained_on,
+        quality,
     )
 
 

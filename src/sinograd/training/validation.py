@@ -30,7 +30,7 @@ def validation_loss(
         return task.validation_loss(on_device(item, device), generator).item()
     losses, counts = [], []
     flat = all(getattr(layer, "ndim", 2) == 2 for layer in task.model.modules())
-    for first, end in _parts(item.shape[0], slices) if flat else _middle(item.shape[0], slices):
+    for first, end in parts_of(item.shape[0], slices) if flat else _middle(item.shape[0], slices):
         volumes = [source.read(first, end) for source in item.inputs]
         target = None if item.target is None else item.target.read(first, end)
         stack = Stack(volumes[0], target, item.name, others=tuple(volumes[1:]))
@@ -59,7 +59,8 @@ def _middle(count: int, slices: int | None) -> Iterator[tuple[int, int]]:
     yield (count - taken) // 2, (count - taken) // 2 + taken
 
 
-def _parts(count: int, slices: int | None) -> Iterator[tuple[int, int]]:
+def parts_of(count: int, slices: int | None) -> Iterator[tuple[int, int]]:
+    """First and end of the slices that are measured: all, or `slices` evenly spaced ones."""
     if slices is None or slices >= count:
         yield from ((first, min(first + _SLICES, count)) for first in range(0, count, _SLICES))
     else:

@@ -6,6 +6,7 @@ from sinograd.lazy import attach
 
 if TYPE_CHECKING:
     from sinograd.view.center import save_center_picture
+    from sinograd.view.comparison import show_comparison
     from sinograd.view.page import check_page_path, save_page
     from sinograd.view.scan import save_scan_preview
     from sinograd.view.slices import check_picture_path, save_preview
@@ -17,6 +18,7 @@ __all__ = [
     "save_page",
     "save_preview",
     "save_scan_preview",
+    "show_comparison",
 ]
 
 attach(__name__)

@@ -30,9 +30,8 @@ if TYPE_CHECKING:
     from sinograd.data import Scan, Volume
     from sinograd.geometry import Grid
     from sinograd.io.volumes.dicom.series import DicomSeries
-    from sinograd.models import DualDomainBilateral, NetworkDenoiser, SavedModel, SavedNetwork
-
-    AnySaved = SavedModel | SavedNetwork
+    from sinograd.models import DualDomainBilateral, NetworkDenoiser
+    from sinograd.models.model_file import AnySaved
 
 _LEAST_SCALE = 5.0  # HU; what counts as 1 in a model of attenuation in 1/mm is far below
 

@@ -13,9 +13,8 @@ if TYPE_CHECKING:
     from torch import nn
 
     from sinograd.geometry import Grid
-    from sinograd.models import NetworkDenoiser, SavedModel, SavedNetwork
-
-    AnySaved = SavedModel | SavedNetwork
+    from sinograd.models import NetworkDenoiser
+    from sinograd.models.model_file import AnySaved
 
 # How far voxels and values may be from those that a model was trained on before a warning says so.
 _VOXEL_RATIO, _SCALE_RATIO = 1.1, 3.0

@@ -7,8 +7,10 @@ from sinograd.lazy import attach
 if TYPE_CHECKING:
     from sinograd.training.models.bilateral import BilateralModel
     from sinograd.training.models.dual_domain import DualDomainModel
+    from sinograd.training.models.dual_domain_networks import DualDomainNetworks
     from sinograd.training.models.network import NetworkModel, network_model
+    from sinograd.training.models.own import OwnModel
 
-__all__ = ["BilateralModel", "DualDomainModel", "NetworkModel", "network_model"]
+__all__ = ["BilateralModel", "DualDomainModel", "DualDomainNetworks", "NetworkModel", "OwnModel", "network_model"]
 
 attach(__name__)

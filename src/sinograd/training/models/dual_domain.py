@@ -17,7 +17,7 @@ from sinograd.training.model_config import ModelConfig, RangeSigma, Scale, Sigma
 from sinograd.training.models.bilateral import PAPER_RANGE, RANGE_FIELD, RATES, check_filters
 from sinograd.training.samples import Samples, typical_size
 
-_CUTOFF = Check("a fraction above 0 and at most 1", lambda value: 0 < value <= 1)
+CUTOFF = Check("a fraction above 0 and at most 1", lambda value: 0 < value <= 1)
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ class DualDomainModel(ModelConfig):
     image_scale: Scale = "auto"
     window: Window = None
     ramp_window: Annotated[str, OneOf(WINDOWS)] = "ram-lak"
-    cutoff: Annotated[float, _CUTOFF] = 1.0
+    cutoff: Annotated[float, CUTOFF] = 1.0
     takes_scans: ClassVar[bool] = True
 
     @property

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sinograd.config.schema import NOT_NEGATIVE
+from sinograd.errors import InputError
 from sinograd.models import DualDomainBilateral
 from sinograd.training.data import ScanStack, Stack, load_scan
 from sinograd.training.data_config import StackFiles
@@ -43,33 +44,49 @@ class DualDomain(TaskConfig):
 
     def build(self, model: nn.Module, settings: ModelConfig, seed: int) -> Task:
         """In units of the volume's scale."""
-        assert isinstance(model, DualDomainBilateral)
         return DualDomainTask(model, settings.loss_scale, self.recompute, self.loss)
 
 
 class DualDomainTask(SupervisedTask):
-    """The loss of the volume that a plain sequence of layers makes of projections."""
+    """The loss of the volume that a model makes of projections.
 
-    def __init__(self, model: DualDomainBilateral, scale: float, recompute: bool, loss: Any = "mse") -> None:
+    Of a `DualDomainBilateral` that is a plain sequence of layers for each scan; any other module is called with the
+    projections alone, and brings its reconstruction along.
+    """
+
+    def __init__(self, model: nn.Module, scale: float, recompute: bool, loss: Any = "mse") -> None:
         super().__init__(model, scale, loss)
-        self.model: DualDomainBilateral = model
         self.recompute = recompute
         self._sequences: list[tuple[ScanStack, nn.Sequential]] = []
 
     def prediction(self, stack: Stack | ScanStack) -> Tensor:
         """The denoised volume."""
         assert isinstance(stack, ScanStack)
-        sequence = self.sequence(stack)
+        if not isinstance(self.model, DualDomainBilateral):
+            return self._volume(stack)
+        sequence = self.sequence(self.model, stack)
         if self.recompute and torch.is_grad_enabled():
             return run_recomputing(sequence, stack.projections)
         return sequence(stack.projections)
 
-    def sequence(self, stack: ScanStack) -> nn.Sequential:
+    def forget(self) -> None:
+        """No sequence is kept; for a copy with another model."""
+        self._sequences = []
+
+    def _volume(self, stack: ScanStack) -> Tensor:
+        """What a module of one's own makes of projections; InputError for another shape than the target's."""
+        volume = self.model(stack.projections)
+        if not isinstance(volume, Tensor) or volume.shape != stack.target.shape:
+            got = list(volume.shape) if isinstance(volume, Tensor) else type(volume).__name__
+            raise InputError(f"{stack.name}: the model made {got} of it, the target is {list(stack.target.shape)}")
+        return volume
+
+    def sequence(self, model: DualDomainBilateral, stack: ScanStack) -> nn.Sequential:
         """Filters, reconstruction of this scan, filters; made once for each geometry."""
         for known, sequence in self._sequences:
             if known.geometry is stack.geometry and known.grid is stack.grid:
                 return sequence
-        sequence = self.model.over(stack.geometry, stack.grid, recompute=self.recompute)
+        sequence = model.over(stack.geometry, stack.grid, recompute=self.recompute)
         self._sequences.append((stack, sequence.to(stack.projections.device)))
         return self._sequences[-1][1]
 

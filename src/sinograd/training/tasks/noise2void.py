@@ -59,7 +59,7 @@ class Noise2Void(TaskConfig):
 
     def build(self, model: nn.Module, settings: ModelConfig, seed: int) -> Task:
         """In units of the model's scale."""
-        return Noise2VoidTask(model, settings.loss_scale, self, settings.ndim)
+        return Noise2VoidTask(model, settings.loss_scale, self, settings.ndim or 2)
 
 
 class Noise2VoidTask(SupervisedTask):

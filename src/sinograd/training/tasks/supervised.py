@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sinograd.training.data import ScanStack, Stack
 from sinograd.training.model_config import ModelConfig
 from sinograd.training.task_config import LossChoice, TaskConfig
-from sinograd.training.tasks.task import Task
+from sinograd.training.tasks.task import Task, middle
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,11 @@ class SupervisedTask(Task):
         return self.model(stack.input)
 
     def loss(self, stack: Stack | ScanStack, generator: torch.Generator) -> Tensor:
-        """Nothing random."""
+        """Nothing random. Losses of a network's stages, as JBFnet's, get them in training."""
         assert stack.target is not None
+        if getattr(self.measure, "takes_stages", False) and hasattr(self.model, "with_stages") and self.model.training:
+            assert isinstance(stack, Stack)
+            predicted, stages = self.model.with_stages(stack.input)  # pyright: ignore[reportCallIssue]
+            target = middle(stack.target, predicted.shape)
+            return self.measure(predicted, target, scale=self.scale, stages=stages)  # pyright: ignore[reportCallIssue]
         return self.difference(self.prediction(stack), stack.target)

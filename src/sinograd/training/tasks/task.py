@@ -44,7 +44,8 @@ class Task:
     A derived class says in `prediction` and `loss` what is compared. By default there is one optimiser over the
     model's parameters and a step is one step of it down `loss`. A task with several losses sets `manual`, makes its
     optimisers in `optimizers` and does the whole step in `step`; modules that it trains besides the model stand in
-    `extra`, so that they are on the device and in the checkpoints.
+    `extra`, so that they are on the device and in the checkpoints. `figures` are further numbers of a step, such as
+    the critic's loss, for columns of the history; the same ones in every step.
 
     Args:
         model: what is trained.
@@ -58,6 +59,12 @@ class Task:
         self.model, self.scale = model, scale
         self.measure: Loss = as_loss(loss)
         self.extra = nn.ModuleDict()
+        self.figures: dict[str, Tensor] = {}
+
+    @property
+    def kept(self) -> nn.Module:
+        """Whose weights are the result: the model's, or those of a moving average of it."""
+        return self.model
 
     def prediction(self, stack: Stack | ScanStack) -> Tensor:
         """What the model makes of the stack."""

@@ -1,0 +1,1 @@
+"""Noise reduction for bone parameters: what this experiment has of its own."""
