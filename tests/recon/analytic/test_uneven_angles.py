@@ -196,6 +196,25 @@ def test_a_gap_measured_from_neither_side(gap: int, complete: bool) -> None:
     assert 1 - measured(image)[0] == pytest.approx(share, rel=0.25)  # which directions are missing matters a little
 
 
+@pytest.mark.parametrize("seed", [1, 5, 6, 10, 12])
+def test_twenty_random_views_of_a_parallel_beam(seed: int) -> None:
+    """Steps of up to 73 degrees, with their conjugates between them. The amplitude was 0.974 to 1.012."""
+    geometry, angles = parallel(random(20, seed)), random(20, seed)
+    axes = tuple(axis.numpy() for axis in GRID.axes())
+    sinogram = OBJECT.project(geometry).double().numpy() * trapezoid(angles, math.pi)[:, None]
+    check(geometry, textbook.parallel_fbp(sinogram, angles, 1.0, 1.0, 1.0, axes))  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("seed", [6, 10, 11, 12])
+def test_twenty_random_views_of_a_fan_beam_are_told(seed: int) -> None:
+    """Up to 38 degrees between directions, which no weights make up for: the warning gives the error to expect."""
+    geometry = fan(random(20, seed))
+    with pytest.warns(sg.CoverageWarning, match="amplitudes are off by up to about") as caught:
+        image = sg.fbp(OBJECT.project(geometry), geometry, GRID)
+    told = float(str(caught[0].message).split("up to about ")[1].split(" ")[0]) / 100
+    assert 0.005 < abs(measured(image)[0] - 1) < told < 0.03
+
+
 def test_pairs_of_a_cone_beam() -> None:
     """Every view twice, 0.0004 rad apart: the amplitude was 0.09."""
     ball = sg.Ellipsoids([0.02], [[18.0, 14.0, 16.0]], [[0.0, 0.0, 0.0]])

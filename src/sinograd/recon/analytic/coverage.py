@@ -12,7 +12,13 @@ from torch import Tensor
 from sinograd.data.lengths import length_text
 from sinograd.errors import CoverageWarning
 from sinograd.geometry import Geometry, Grid
-from sinograd.recon.analytic.angular import AngularSampling, angular_sampling
+from sinograd.recon.analytic.angular import (
+    BEARABLE_STEP,
+    SAME,
+    AngularSampling,
+    angular_sampling,
+    trapezoid_arcs,
+)
 from sinograd.recon.analytic.missing_views import missing_views
 from sinograd.recon.analytic.orbit import Orbit, check_axis_seen, circular_orbit, defined_for
 from sinograd.recon.analytic.redundancy import conjugate, detector_edges, ray_confidence
@@ -25,6 +31,12 @@ FEW = 20  # views whose number is said
 # Degrees: rays further than this from every view were not measured, however few views there are; and steps between
 # directions above which the report gives the detail that they bear.
 FARTHEST_DEG, COARSE_DEG = 22.5, 3.0
+# Degrees between neighbouring directions of uneven views, so many times the mean, from which amplitudes are off by more
+# than 0.5 %, in fan and in parallel beams, whose conjugates lie between the views in all columns alike: by up to about
+# this at the widest step that is none missing (random views of an ellipse with inserts).
+WIDE_FAN_DEG, WIDE_DEG, UNEVEN, OFF, WIDEST_DEG = 20.0, 36.0, 1.5, 0.03, 45.0
+# Rad: parallel views and their conjugates are sampled together where directions are few, but for gaps wider than this.
+WIDEST_GAP = 0.75 * math.pi
 
 
 @dataclass(frozen=True)
@@ -139,8 +151,17 @@ def scan_sampling(orbit: Orbit) -> AngularSampling:
     borne = angular_sampling(orbit.angles, parallel)
     if parallel and borne.closed:
         return borne
+    if parallel and _closed_by_conjugates(orbit.angles, borne):
+        return AngularSampling(trapezoid_arcs(torch.remainder(orbit.angles.double(), 2 * math.pi), 2 * math.pi), ())
     dense = angular_sampling(orbit.angles, parallel, bearable=0.0)
     return dense if dense.closed or measure_coverage(orbit, dense).missing == 0 else borne
+
+
+def _closed_by_conjugates(angles: Tensor, sampling: AngularSampling) -> bool:
+    """Whether few views all round leave gaps that their conjugates fill only here and there."""
+    if largest_arc(angles) <= BEARABLE_STEP or max(end - start for start, end in sampling.gaps) > WIDEST_GAP:
+        return False
+    return angular_sampling(torch.cat([angles, angles + math.pi])).closed
 
 
 def measure_coverage(orbit: Orbit, sampling: AngularSampling) -> Coverage:
@@ -231,8 +252,26 @@ def warn_of_missing_rays(orbit: Orbit, sampling: AngularSampling, grid: Grid) ->
             f"streaks and shape distortions along the missing directions, {start} the axis outwards."
         )
         warnings.warn(CoverageWarning(measured.summary, details), stacklevel=4)
+    elif measured.complete:
+        text = _off_by(orbit.angles, WIDE_FAN_DEG if orbit.divergent else WIDE_DEG)
+        if text:
+            warnings.warn(CoverageWarning(f"{measured.summary}, {text}", f"{measured}. {text}"), stacklevel=4)
     for text in orbit.deviations:
         warnings.warn(CoverageWarning(f"geometry: {text}"), stacklevel=4)
+
+
+def _off_by(angles: Tensor, least_deg: float) -> str:
+    """What wide steps between directions of uneven views cost, in words; empty where that is nothing."""
+    widest = largest_arc(angles)
+    steps = torch.remainder(angles.double(), math.pi).sort().values.diff()
+    mean = math.pi / (1 + int((steps > SAME).sum()))
+    wide = math.degrees(widest)
+    if wide <= least_deg or widest <= UNEVEN * mean:
+        return ""
+    return (
+        f"up to {wide:.0f} degrees between neighbouring directions: amplitudes are off by up to about "
+        f"{100 * OFF * wide / WIDEST_DEG:.1f} %"
+    )
 
 
 def lacks_rays(measured: Coverage, grid: Grid) -> bool:
