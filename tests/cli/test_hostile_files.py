@@ -52,7 +52,7 @@ def shaped(shape: str) -> str:
     return f"{{'descr': '<f4', 'fortran_order': False, 'shape': {shape}}}"
 
 
-def with_sidecar(name: str, content: str | bytes, sidecar: str) -> Make:
+def with_sidecar(name: str, content: str | bytes, sidecar: str | bytes) -> Make:
     def make(folder: Path) -> Path:
         text(Path(name).stem + ".yaml", sidecar)(folder)
         return text(name, content)(folder)
@@ -65,7 +65,7 @@ def geometry(content: str | bytes) -> Make:
     return with_sidecar("a.npy", npy(shaped("(3, 8)")) + bytes(96), content)
 
 
-def hdf5(change: Callable[[Any], None], own: bool = True) -> Make:
+def hdf5(change: Callable[[Any], object], own: bool = True) -> Make:
     """sinograd's own scan, changed."""
 
     def make(folder: Path) -> Path:
