@@ -125,6 +125,19 @@ def test_a_file_states_what_is_saturated() -> None:
         sg.prepare(dataclasses.replace(scan, metadata={"saturation": "much"}))
 
 
+@pytest.mark.parametrize("bits", [12, 12.0])
+def test_a_file_states_the_bits_of_the_camera(bits: float) -> None:
+    """Single readings at 4095 are no plateau; brighter ones show that frames were added up."""
+    counts = np.rint(3800 * np.exp(-EXACT.numpy())).astype(np.uint16)
+    counts[::7, 3, 30] = 4095
+    scan = scan_of(counts, np.full((1, 12, 64), 3800, np.uint16))
+    hot = int((counts == 4095).sum())
+    assert not prepared(scan)[1]
+    assert f"{hot} saturated" in prepared(dataclasses.replace(scan, metadata={"bit_depth": bits}))[1]
+    for other in (16, 11, 0, -3, 1e300, math.nan, "12", None, True):
+        assert not prepared(dataclasses.replace(scan, metadata={"bit_depth": other}))[1]
+
+
 @pytest.mark.parametrize("part", [np.s_[:, :20], np.s_[:6], np.s_[:, 30:]])
 def test_a_view_that_is_saturated_in_part_is_left_out(part: Any) -> None:
     counts = COUNTS.copy()

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.config.shown import shown
 from sinograd.errors import FormatError, MissingFileError, ScanWarning
 from sinograd.files.inputs import noted
 
@@ -25,6 +26,7 @@ _NUMBER = re.compile(r"[-+]?(\d+(\.\d*)?|\.\d+)([eEdD][-+]?\d+)?")
 _COMMA = re.compile(r"[-+]?\d+,\d+")
 _EVEN = 0.01  # of a step
 _MANY = 50
+_LONGEST_NAME = 1000
 
 
 def read_angles(path: Path) -> list[float]:
@@ -68,6 +70,11 @@ def with_angles_of_file(data: Mapping[str, Any], source: Path) -> dict[str, Any]
     name = data.get("angles_deg")
     if not isinstance(name, str):
         return dict(data)
+    if len(name) > _LONGEST_NAME or "\n" in name or (_NUMBER.match(name.split(",")[0].strip()) and "," in name):
+        raise FormatError(
+            f"{source}: angles_deg must be a list of numbers, as in [0, 1, 2], or the name of a text file, got "
+            f"the text {shown(name)}"
+        )
     folder = source.parent.resolve()
     path = (folder / name).resolve() if "\0" not in name else folder
     if not path.is_relative_to(folder) or path == folder:

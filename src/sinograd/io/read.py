@@ -154,7 +154,7 @@ def _unknown(path: Path, head: bytes) -> str:
     names = [entry.help for entry in SCAN_FORMATS.entries() if suffix and suffix in entry.about["suffixes"]]
     if names:
         return (
-            f"{path} is not a {names[0]} file, or is damaged: it starts with {head[:16]!r}. "
+            f"{path} is not a {names[0].removesuffix(' file')} file, or is damaged: it starts with {head[:16]!r}. "
             f"Known formats: {known_formats()}"
         )
     return f"{path} is in no known scan format (it starts with {head[:16]!r}). Known formats: {known_formats()}"

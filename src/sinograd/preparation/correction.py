@@ -20,6 +20,7 @@ from sinograd.preparation.saturation import (
     WHITE,
     fill_saturated_,
     is_mark,
+    limit_of_bits,
     marked_elements,
     may_hold_marks,
     plateau,
@@ -151,7 +152,10 @@ class Correction:
         references = self._reference_images(calibration, options)
         if not self._stated and stored_type(self.scan.projections.dtype).kind in "iu":
             top = plateau(self._samples, self.scan.projections.dtype, references)
-            self.saturation = top or self.saturation
+            seen = [images[torch.isfinite(images)] for images in (self._samples, references) if images is not None]
+            brightest = max(float(values.max()) for values in seen if values.numel()) if any(map(len, seen)) else 0.0
+            bits = limit_of_bits(self.scan.metadata, self.scan.projections.dtype, brightest)
+            self.saturation = top or bits or self.saturation
         dark_mean = self._dark_mean(calibration, references, options)
         if references is not None:
             means = self._reference_means(references, getattr(calibration, "reference_views", None), dark_mean)

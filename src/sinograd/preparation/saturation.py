@@ -37,6 +37,9 @@ PILE, NEAR_TOP, LEAST_PLATEAU, DISTINCT = 4, 0.9, 100.0, 8
 # SMALL elements (a cosmic ray) only where all but reach it.
 NEAR, SMALL, NEAR_SMALL = 0.6, 4, 0.97
 
+# Bits of the coarsest detector.
+LEAST_BITS = 4
+
 # Beside the brightest readings, which share of their brightness is air.
 AIR = 0.95
 
@@ -61,6 +64,20 @@ def stated_saturation(metadata: Mapping[str, Any], name: str) -> float | None:
             f"{name} states saturation: {str(value)[:40]}, expected positive counts; `saturation` replaces it"
         )
     return counts
+
+
+def limit_of_bits(metadata: Mapping[str, Any], dtype: Any, brightest: float) -> float | None:
+    """The largest value of as many bits as the file states (metadata["bit_depth"]), fewer than the type's.
+
+    None where it states none, or readings are brighter: sums of frames, or numbers shifted to the type's upper end.
+    """
+    bits, kind = metadata.get("bit_depth"), stored_type(dtype)
+    if kind.kind not in "iu" or isinstance(bits, bool) or not isinstance(bits, int | float):
+        return None
+    if not LEAST_BITS <= bits < 8 * kind.itemsize or bits != int(bits):
+        return None
+    limit = float(2 ** int(bits) - 1)
+    return limit if brightest <= limit else None
 
 
 def plateau(samples: Tensor, dtype: Any, references: Tensor | None) -> float | None:

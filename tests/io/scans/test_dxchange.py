@@ -159,3 +159,12 @@ def test_angles_that_look_like_radians(path: Path) -> None:
         read(path)
     write(path, {"exchange/data": data, "exchange/theta": (np.linspace(0, np.pi, 100), "radians")})
     assert float(read(path).geometry.angles[-1]) == pytest.approx(-np.pi)  # pyright: ignore[reportOptionalSubscript]
+
+
+def test_limits_of_readings(path: Path) -> None:
+    """As the file states them; a text or a number that says nothing is none."""
+    detector = "measurement/instrument/detector"
+    write(path, {f"{detector}/bit_depth": np.array([[12]], np.uint32), f"{detector}/saturation_value": 4000})
+    assert {"bit_depth": 12, "saturation": 4000}.items() <= read(path).metadata.items()
+    write(path, {f"{detector}/bit_depth": "12 bits", f"{detector}/saturation_value": -1})
+    assert not {"bit_depth", "saturation"} & read(path).metadata.keys()

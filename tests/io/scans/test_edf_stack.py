@@ -85,3 +85,11 @@ def test_other_files(tmp_path: Path) -> None:
     (folder / "geometry.yaml").unlink()
     with pytest.raises(ValueError, match="geometry"):
         sg.read(folder)
+
+
+def test_limits_of_readings(tmp_path: Path) -> None:
+    """As a header states them, however its keys are written."""
+    folder = write_edf_stack(tmp_path / "a", sample_scan(), **{"Saturation_Value": "4000", "BitDepth": "12"})
+    assert {"bit_depth": 12, "saturation": 4000}.items() <= sg.read(folder).metadata.items()
+    folder = write_edf_stack(tmp_path / "b", sample_scan(), **{"SaturationValue": "none", "bit_depth": "-1"})
+    assert not {"bit_depth", "saturation"} & sg.read(folder).metadata.keys()

@@ -168,7 +168,8 @@ def test_strips_of_tiff_without_imagecodecs(tmp_path: Path, monkeypatch: pytest.
     tifffile.imwrite(path, np.zeros((500, 300), np.float32), compression="zlib", rowsperstrip=500, metadata=None)
     content = bytearray(path.read_bytes())
     with tifffile.TiffFile(path) as file:
-        tags = file.pages[0].tags
+        page: Any = file.pages[0]
+        tags = page.tags
         for tag, value in ((tags[273], len(content)), (tags[279], len(BOMB))):
             content[tag.valueoffset : tag.valueoffset + 4] = value.to_bytes(4, "little")
     path.write_bytes(bytes(content) + BOMB)

@@ -63,6 +63,10 @@ _TEXTS = {
     "camera": f"{_DETECTOR}/model",
     "date": "process/acquisition/start_date",
 }
+_LIMITS = {  # of readings: counts, and bits of the camera
+    "saturation": (f"{_DETECTOR}/saturation_value",),
+    "bit_depth": (f"{_DETECTOR}/bit_depth", f"{_DETECTOR}/bit_depth_readout"),
+}
 
 
 class DXchange(ScanFormat):
@@ -90,7 +94,8 @@ class DXchange(ScanFormat):
             values = Values(file, path)
             data = values.images("exchange/data")
             white, dark = (_calibration_images(values, f"exchange/data_{name}", data) for name in ("white", "dark"))
-            metadata = {name: values.text(stream) for name, stream in _TEXTS.items()}
+            metadata: dict[str, Any] = {name: values.text(stream) for name, stream in _TEXTS.items()}
+            metadata |= {name: values.first_positive(streams) for name, streams in _LIMITS.items()}
             if geometry is None:
                 pixel_mm = _pixel(values)
                 length_unit = PIXEL if pixel_mm is None else "mm"

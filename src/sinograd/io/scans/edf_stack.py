@@ -44,6 +44,10 @@ TYPES = {
     "signedlong": "i4", "unsignedlong": "u4", "signed64": "i8", "unsigned64": "u8",
     "float": "f4", "floatvalue": "f4", "real": "f4", "float32": "f4", "double": "f8", "doublevalue": "f8",
 }  # fmt: skip
+LIMITS = {  # keys of headers without blanks, dashes and underscores
+    "saturation": ("saturation", "saturationvalue", "saturationlevel"),
+    "bit_depth": ("bitdepth", "bitdepthreadout"),
+}
 ORDERS = {"lowbytefirst": "<", "highbytefirst": ">"}
 
 
@@ -157,6 +161,7 @@ class EdfStack(ScanFormat):
             file=path,
             images=lambda files: _array(_stack(files, sidecar), sidecar),
             kind=kind,
+            metadata=_limits(groups["projections"][0]),
         )
         return _with_reference_views(scan, groups["reference"])
 
@@ -177,6 +182,21 @@ def _header(path: Path) -> tuple[dict[str, str], int]:
     lines = text[:end].decode("latin-1").strip().strip("{}").split(";")
     pairs = [line.partition("=") for line in lines if "=" in line]
     return {key.strip().lower(): value.strip() for key, _, value in pairs}, end
+
+
+def _limits(path: Path) -> dict[str, float]:
+    """Counts from which readings are saturated, and bits of the camera, where a header states them."""
+    entries = {re.sub(r"[\s_-]", "", key): value for key, value in _header(path)[0].items()}
+    limits = {}
+    for name, keys in LIMITS.items():
+        for key in keys:
+            try:
+                value = float(entries.get(key, ""))
+            except ValueError:
+                continue
+            if 0 < value < math.inf:
+                limits.setdefault(name, value)
+    return limits
 
 
 def _count(path: Path, entries: dict[str, str], key: str) -> int:

@@ -270,14 +270,7 @@ def _metadata(values: Values, detector: str, unused: int) -> dict[str, Any]:
         "date": values.text(f"{entry}/start_time"),
         "instrument": values.text("/".join([*detector.split("/")[:-1], "name"])),
         "frames_not_used": unused or "",
-        "saturation": _saturation(values, f"{detector}/saturation_value"),
+        "saturation": values.first_positive([f"{detector}/saturation_value"]),
+        "bit_depth": values.first_positive([f"{detector}/bit_depth_readout"]),
     }
     return {name: value for name, value in found.items() if value != ""}
-
-
-def _saturation(values: Values, name: str) -> float | str:
-    """Counts from which readings are saturated; "" where the file does not say it or says nothing usable."""
-    if not values.has(name):
-        return ""
-    counts = float(values.array(name, finite=False).min())
-    return counts if 0 < counts < np.inf else ""

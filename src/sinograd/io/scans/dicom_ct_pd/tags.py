@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.config.shown import shown
-from sinograd.errors import FormatError
+from sinograd.errors import FormatError, InputError
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -108,9 +108,13 @@ _MARKS = [TAGS[name].number for name in REQUIRED if name != "DetectorShape"]
 
 def is_projection(path: Path) -> bool:
     """Whether a DICOM file has tags of DICOM-CT-PD; InputError for one that is damaged."""
-    from sinograd.io.volumes.dicom.file import decoding
+    from sinograd.io.volumes.dicom.file import check_deflated, decoding
 
     with decoding(path):
+        try:
+            check_deflated(path)
+        except InputError:  # whoever reads its pixels says so
+            return False
         return has_marks(read_tags(path, _MARKS))
 
 
@@ -120,9 +124,12 @@ def has_marks(header: Dataset) -> bool:
 
 
 def read_tags(path: Path, tags: list[Any]) -> Dataset:
-    """Some tags of a file, without its pixels."""
+    """Some tags of a file, without its pixels; InputError for one that inflates to too much."""
     import pydicom
 
+    from sinograd.io.volumes.dicom.file import check_deflated
+
+    check_deflated(path)
     return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags, force=False)
 
 

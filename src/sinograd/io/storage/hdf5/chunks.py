@@ -23,9 +23,15 @@ _RATIO = 1032  # of deflate, at most
 
 
 def check_chunks(dataset: h5py.Dataset, name: str, path: Path) -> None:
-    """InputError for a packed chunk that is much larger than its numbers, and for chunks that are packed twice."""
+    """InputError for a packed chunk that is much larger than its numbers, for chunks that are packed twice, and for
+    filters that are missing."""
+    from h5py import h5z  # pyright: ignore[reportAttributeAccessIssue]
+
     if dataset.chunks is None or dataset.is_virtual or not _filters(dataset):
         return
+    for code in _filters(dataset):
+        if not h5z.filter_avail(code):
+            raise InputError(f"{path}: /{name} is packed by HDF5's filter {code}, which is not installed here")
     plain = _plain(dataset)
     most = plain + plain // 8 + _SLACK
     largest = dataset.id.chunk_iter(lambda chunk: chunk.size if chunk.size > most else None)

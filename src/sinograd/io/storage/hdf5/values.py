@@ -142,6 +142,19 @@ class Values:
         value = np.asarray(dataset[()]).ravel()[0]
         return value.decode("utf-8", errors="replace").strip() if isinstance(value, bytes) else str(value).strip()
 
+    def first_positive(self, names: Iterable[str]) -> float | str:
+        """The least number of the first of the data sets that has a positive, finite one; "" where none has."""
+        for name in names:
+            if not self.has(name):
+                continue
+            try:
+                least = float(self.array(name, finite=False).min())
+            except ValueError:  # a text, a table: it says nothing usable
+                continue
+            if 0 < least < np.inf:
+                return least
+        return ""
+
     def warn(self, message: str) -> None:
         """A ScanWarning that names the file."""
         warnings.warn(f"{self.path}: {message}", ScanWarning, stacklevel=3)

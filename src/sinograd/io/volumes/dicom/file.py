@@ -99,11 +99,11 @@ def read_file(path: Path, *, tags: list[str] | None = None) -> Dataset:
 
     check_regular(path)
     with decoding(path):
-        _check_deflated(path)
+        check_deflated(path)
         return pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=tags)
 
 
-def _check_deflated(path: Path) -> None:
+def check_deflated(path: Path) -> None:
     """InputError for a deflated data set of more than 256 MB, which pydicom would inflate at once."""
     from pydicom.filereader import read_file_meta_info
     from pydicom.uid import DeflatedExplicitVRLittleEndian
