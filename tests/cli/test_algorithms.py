@@ -59,7 +59,8 @@ def test_options_of_chambolle_pock(sinograd: Any, scan_file: Path, tmp_path: Pat
 
 
 def test_the_algorithms_are_those_of_the_option() -> None:
-    assert {*METHODS, "auto", "fdk", "fbp"} == set(RECONSTRUCT["algorithm"].kind.names())
+    analytic = {"fdk", "fbp", "helical-fbp", "katsevich"}
+    assert {*METHODS, "auto", *analytic} == set(RECONSTRUCT["algorithm"].kind.names())
 
 
 @pytest.mark.filterwarnings("ignore::sinograd.errors.GridWarning")

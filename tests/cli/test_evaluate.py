@@ -73,7 +73,7 @@ def test_volumes(sinograd: Command, folder: Path) -> None:
         "median",
     )
     assert found.exit_code == 0, found.output
-    assert "input - median" in found.output and "abdomen -150 to 250" in found.output
+    assert "input - median" in found.output and "abdomen -150 to 249" in found.output
     assert {path.name for path in folder.iterdir()} == {"input", "target", "pairs.yaml", "model.yaml"}
 
 

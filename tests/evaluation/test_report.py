@@ -113,7 +113,7 @@ def test_the_page_holds_the_slices(scores: Scores, tmp_path: Path) -> None:
         y, x, side = sample["region"]
         assert 0 <= y <= 40 - side and 0 <= x <= 44 - side and side == 16
     windows = [sample["window"] for sample in meta["samples"]]
-    assert windows == [[-150, 250]] * 3 + [[-1350, 150]]
+    assert windows == [[-150, 249]] * 3 + [[-1350, 149]]
     assert meta["rows"][2][0] == "gaussian*" and len(meta["differenceRows"]) == 3
     assert ["pairs", "made <here>"] in meta["details"]
     assert [row[0] for row in meta["noise"]["rows"]] == ["input", "mean_3</script>", "gaussian*"]

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 
 from sinograd import FDK, ConeBeam, CurvedDetector, FlatDetector, Grid, full_scan
 from sinograd.ops import device_cache
-from sinograd.recon.analytic import filtered_backprojection, view_filter
+from sinograd.recon.analytic import arguments, filtered_backprojection, view_filter
 from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection
 from sinograd.recon.analytic.view_filter import ViewFilter, filter_views
 
@@ -55,10 +55,10 @@ class Copies(TorchDispatchMode):
 @pytest.fixture(autouse=True)
 def captured(monkeypatch: pytest.MonkeyPatch) -> None:
     """As while a graph is captured, but for the cache; what the kernels of a GPU do is left out."""
-    for module in (filtered_backprojection, view_filter):
+    for module in (arguments, view_filter):
         monkeypatch.setattr(module, "capturing", lambda device: True)
-    monkeypatch.setattr(filtered_backprojection, "add_backprojection", lambda *arguments, **options: None)
-    monkeypatch.setattr(filtered_backprojection, "check_shape", lambda *arguments: None)
+    monkeypatch.setattr(filtered_backprojection, "add_backprojection", lambda *given, **options: None)
+    monkeypatch.setattr(filtered_backprojection, "check_shape", lambda *given: None)
 
 
 def scan(options: dict[str, Any]) -> tuple[ConeBeam, str]:

@@ -21,6 +21,7 @@ from sinograd.training.validation import parts_of
 
 _ITEMS = 4  # that are looked at where nothing validates
 _SLICES = 8  # of each paired volume then
+_SLAB = 32  # slices in the middle of each, for networks of volumes, whose losses look at neighbourhoods
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ def measure_quality(task: Task, model: nn.Module, data: TrainingData, slices: in
     """The quality of a trained model on the CPU; None without targets. slices: as `validation.slices`."""
     validated = bool(data.validation)
     items = data.validation if validated else data.training[:_ITEMS]
-    stacks = [stack for item in items for stack in _stacks(item, slices if validated else _SLICES)]
+    of_volumes = getattr(model, "ndim", 2) == 3
+    stacks = [stack for item in items for stack in _stacks(item, slices if validated else _SLICES, of_volumes)]
     stacks = [stack for stack in stacks if stack.target is not None]
     if not stacks:
         return None
@@ -125,11 +127,16 @@ def _untouched(task: Task, model: nn.Module) -> Task | None:
     return _with_model(task, DualDomainBilateral([], [], ramp_window=model.ramp_window, cutoff=model.cutoff))
 
 
-def _stacks(item: Stack | ScanStack | PairedVolume, slices: int | None) -> Iterator[Stack | ScanStack]:
+def _stacks(
+    item: Stack | ScanStack | PairedVolume, slices: int | None, of_volumes: bool
+) -> Iterator[Stack | ScanStack]:
     if not isinstance(item, PairedVolume):
         yield item
         return
-    for first, end in parts_of(item.shape[0], slices):
+    count = item.shape[0]
+    middle_first = max(0, (count - _SLAB) // 2)
+    slab = [(middle_first, min(count, middle_first + _SLAB))]
+    for first, end in slab if of_volumes else parts_of(count, slices):
         target = None if item.target is None else item.target.read(first, end)
         yield Stack(item.inputs[0].read(first, end), target, item.name)
 

@@ -46,9 +46,10 @@ def image_rows(geometry: Geometry, grid: Grid) -> tuple[int, int]:
     """The same for a 3-D geometry, on a detector that has no end."""
     detector = upright_detector(geometry)
     image = _image(detector, geometry.divergent, grid)
-    if detector.homographies is not None:
-        image = _rows_of_the_real_one(detector, image)
-    return _span(image, geometry.rows)
+    if detector.homographies is None:
+        return _span(image, geometry.rows)
+    first, end = _span(_rows_of_the_real_one(detector, image), geometry.rows)
+    return first - 1, end + 1  # cubic interpolation reads two rows on either side
 
 
 def upright_rows(detector: VirtualDetector, divergent: bool, grid: Grid) -> tuple[int, int] | None:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sinograd.choices import WINDOWS
-from sinograd.errors import InputError
+from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry.checks import number
 from sinograd.ops.device_cache import on_device
 
@@ -38,15 +38,18 @@ def ramp_taps(
         ValueError: an unknown window, or a cutoff outside (0, 1].
     """
     check_window(window)
-    cutoff = number(cutoff, "cutoff")
-    if not 0 < cutoff <= 1:
+    try:
+        fraction = number(cutoff, "cutoff")
+    except (InputError, InputTypeError):
+        fraction = math.nan
+    if not 0 < fraction <= 1:
         raise InputError(f"cutoff: expected a fraction of the Nyquist frequency in (0, 1], got {cutoff!r}")
     n = torch.arange(-(columns - 1), columns, dtype=torch.float64)
     step = spacing if radius is None else spacing / radius
     taps = torch.where(n % 2 == 0, 0.0, -1 / (math.pi * n) ** 2)
     taps[columns - 1] = 0.25
-    if window != "ram-lak" or cutoff < 1:
-        taps = _windowed(taps, window, float(cutoff))
+    if window != "ram-lak" or fraction < 1:
+        taps = _windowed(taps, window, fraction)
     taps = taps / step
     if radius is None:
         return taps
