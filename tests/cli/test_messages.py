@@ -54,7 +54,7 @@ def test_arguments_become_options() -> None:
             ("with `non_negative=False`", "with --any-sign"),
             ("`output` is the scan itself", "-o is the scan itself"),
             ("`json` too, and `scan`", "--json too, and SCAN"),
-            ("`volume.to('HU')` and `water=0.02`", "`volume.to('HU')` and `water=0.02`"),
+            ("`volume.to('HU')` and `water=0.02`", "`volume.to('HU')` and --water 0.02"),
         ):
             assert as_options(text) == expected
     assert as_options("use `force=True`") == "use `force=True`"

@@ -71,7 +71,7 @@ def test_values_in_other_units_are_told(sinograd: Any, volumes: Path) -> None:
     result = sinograd("denoise", volumes / "noisy0.h5", "--model", volumes / "hu.pt", "-o", volumes / "out.h5")
     assert result.exit_code == 0, result.output
     assert "the network counts 502.2 around -542.5 as 1 (other material or other units?)" in result.stderr
-    assert "trained on voxels of 5 x 0.5 x 0.5 mm, these are 0.5 x 0.5 x 0.5 mm" in result.stderr
+    assert "trained on voxels of 5 x 0.5 x 0.5 mm, these are 500 x 500 x 500 um" in result.stderr
 
 
 def test_bad_configurations(sinograd: Any, volumes: Path) -> None:

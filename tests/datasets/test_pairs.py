@@ -45,7 +45,7 @@ def test_shape_and_spacing_of_a_pair() -> None:
     ("options", "message"),
     [
         ({"inputs": ()}, "a: inputs must be a tuple of at least one volume"),
-        ({"unit": "mm"}, "a: unit must be one of 1/mm, HU, mg/cm3, 1, got 'mm'"),
+        ({"unit": "mm"}, "a: unit must be one of 1/mm, HU, mg/cm3, 1, 1/pixel, got 'mm'"),
         ({"target": torch.zeros(3, 4, 6)}, "a: target has 3 x 4 x 6 voxels, the input 3 x 4 x 5"),
         (
             {"inputs": (torch.zeros(3, 4, 5), torch.zeros(2, 4, 5))},

@@ -208,11 +208,11 @@ def test_from_start_to_end(small_microstructure: Any, tmp_path: Path, monkeypatc
     # unfiltered, two re-calibrations, two widths, the chosen one, networks of one and two seeds
     assert len(found.rows) == (6 * 3 + 2 + 3 + 3) * 2 * 4
     assert [(run.split, run.network, run.seed) for run in found.runs] == [
-        ("position", "nn-sp", 0),
-        ("position", "nn-bmd", 0),
         ("bone", "nn-sp", 0),
         ("bone", "nn-sp", 1),
         ("bone", "nn-bmd", 0),
+        ("position", "nn-sp", 0),
+        ("position", "nn-bmd", 0),
     ]
     assert [(stage.steps, stage.part) for stage in found.stages[::4]] == [
         (1, "training"), (1, "test"), (2, "training"), (2, "test")

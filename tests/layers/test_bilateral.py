@@ -132,8 +132,9 @@ class TestTraining:
     def test_parameter_groups(self) -> None:
         shared = sg.BilateralFilter3d()
         network = nn.Sequential(shared, nn.Conv3d(1, 1, 1), nn.Sequential(sg.BilateralFilter3d(), shared))
-        spatial, of_range = sg.bilateral_parameter_groups(network)
-        assert (spatial["lr"], of_range["lr"]) == (0.01, 0.005)
+        spatial, of_range, others = sg.bilateral_parameter_groups(network)
+        assert (spatial["lr"], of_range["lr"], others["lr"]) == (0.01, 0.005, 1e-3)
+        assert [p.shape for p in others["params"]] == [(1, 1, 1, 1, 1), (1,)]
         assert [p.shape for p in spatial["params"]] == [(3,), (3,)]
         assert [p.shape for p in of_range["params"]] == [(), ()]
         assert spatial["params"][0] is shared.raw_sigma_spatial

@@ -14,7 +14,7 @@ from sinograd.errors import ConfigError, InputError
 
 
 class OwnLoss:
-    """A loss that is imported, where imports are allowed (`--allow-import`): `{name: own, path: "losses:huber"}`.
+    """A loss that is imported, where imports are allowed: `{name: own, path: "losses:huber"}`.
 
     Args:
         path: "module:name" of a function of prediction and target, or of a class that makes one, such as

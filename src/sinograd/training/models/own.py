@@ -26,7 +26,7 @@ _RATE = 1e-3
 
 @dataclass(frozen=True)
 class OwnModel(ModelConfig):
-    """A module of your own, imported where that is allowed (`--allow-import`).
+    """A module of your own, imported where that is allowed.
 
     Attributes:
         name: own.
