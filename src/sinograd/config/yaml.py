@@ -53,10 +53,14 @@ def load_yaml(content: str | TextSource, source: str = "", check: Callable[[yaml
             content = read_text(content)
         text = content if isinstance(content, str) else content.read_text(encoding="utf-8")
         _check_size(text)
-        node = None if check is None else yaml.compose(text, Loader=_Loader)
-        if check is not None and node is not None:
-            check(node)
-        return yaml.load(text, Loader=_Loader)
+        loader = _Loader(text)
+        try:
+            node = loader.get_single_node()
+            if check is not None and node is not None:
+                check(node)
+            return None if node is None else loader.construct_document(node)
+        finally:
+            loader.dispose()
     except (FormatError, OSError):
         raise
     except Exception as error:  # PyYAML meets values that do not fit their tags with whatever they lead to

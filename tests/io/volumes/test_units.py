@@ -78,7 +78,7 @@ def test_tensors_have_the_unit_that_is_said(tmp_path: Path) -> None:
     assert [sg.read_volume(tmp_path / f"{name}.h5").unit for name in "abc"] == [None, "HU", "HU"]
     with pytest.raises(UnitError, match=r"`unit='1/mm'`, but the volume is in HU; volume\.to\('1/mm'\) converts it"):
         sg.write_volume(hounsfield(), tmp_path / "d.h5", unit="1/mm")
-    with pytest.raises(ValueError, match="unit: expected one of 1/mm, HU, mg/cm3, 1, got 'hounsfield'"):
+    with pytest.raises(ValueError, match="unit: expected one of 1/mm, HU, mg/cm3, 1, 1/pixel, got 'hounsfield'"):
         sg.write_volume(values, tmp_path / "d.h5", GRID, unit="hounsfield")
     with pytest.raises(ValueError, match="grid is another one than the volume's"):
         sg.write_volume(hounsfield(), tmp_path / "d.h5", sg.Grid(GRID.shape))
@@ -101,7 +101,9 @@ def test_an_unknown_unit_in_a_file(tmp_path: Path) -> None:
     sg.write_volume(hounsfield(), tmp_path / "out.h5")
     with h5py.File(tmp_path / "out.h5", "r+") as file:
         file["volume"].attrs["unit"] = "furlong"
-    with pytest.raises(ValueError, match=r"out\.h5: the unit must be one of 1/mm, HU, mg/cm3, 1, got 'furlong'"):
+    with pytest.raises(
+        ValueError, match=r"out\.h5: the unit must be one of 1/mm, HU, mg/cm3, 1, 1/pixel, got 'furlong'"
+    ):
         sg.read_volume(tmp_path / "out.h5")
 
 
