@@ -195,7 +195,7 @@ EDF = (
 )
 MHA = "ObjectType = Image\nNDims = 3\nDimSize = {}\nElementType = {}\nElementSpacing = {}\nElementDataFile = LOCAL\n"
 NRRD = "NRRD0005\ntype: {}\ndimension: 3\nsizes: {}\nspacings: 1 1 1\nencoding: {}\n\n"
-MANY = ", ".join(str(i / 1000) for i in range(250_000))  # 5 s; a million, the most that is read, take 25 s
+MANY = ", ".join(str(i / 1000) for i in range(400_000))
 
 
 def edf(columns: str, rows: str) -> Make:
