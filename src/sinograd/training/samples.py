@@ -63,6 +63,14 @@ def typical_size(tensors: Sequence[Tensor]) -> float:
     return float(f"{size:.3g}")
 
 
+def offset_and_scale(offset: float | str, scale: float | str, samples: Samples) -> tuple[float | str, float | str]:
+    """Those of a network, with the mean and the deviation of the inputs where they are "auto"."""
+    if "auto" not in (offset, scale):
+        return offset, scale
+    mean, deviation = mean_and_deviation(samples.inputs)
+    return mean if offset == "auto" else offset, deviation if scale == "auto" else scale
+
+
 def mean_and_deviation(tensors: Sequence[Tensor]) -> tuple[float, float]:
     """What "auto" takes as offset and scale of networks, to three digits; ValueError where all values are equal."""
     values = _some_values(tensors).double()

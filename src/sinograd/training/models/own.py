@@ -19,7 +19,7 @@ from sinograd.models.dual_domain_file import has_networks
 from sinograd.training.model_config import ModelConfig, Offset, Scale, number
 from sinograd.training.models.bilateral import RATES
 from sinograd.training.random_streams import stream
-from sinograd.training.samples import Samples, mean_and_deviation
+from sinograd.training.samples import Samples, offset_and_scale
 
 _RATE = 1e-3
 
@@ -93,11 +93,8 @@ class OwnModel(ModelConfig):
 
     def resolved(self, samples: Samples) -> Self:
         """With mean and deviation of the inputs."""
-        if "auto" not in (self.offset, self.scale):
-            return self
-        mean, deviation = mean_and_deviation(samples.inputs)
-        offset, scale = (mean if self.offset == "auto" else self.offset), self.scale
-        return dataclasses.replace(self, offset=offset, scale=deviation if scale == "auto" else scale)
+        offset, scale = offset_and_scale(self.offset, self.scale, samples)
+        return dataclasses.replace(self, offset=offset, scale=scale)
 
     def build(self, seed: int) -> nn.Module:
         """The module itself, or a new one whose starting values follow from the seed; on volumes [..., Y, X]."""
