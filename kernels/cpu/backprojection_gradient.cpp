@@ -11,14 +11,10 @@
 #include <cmath>
 #include <type_traits>
 
-#include "aligned_buffer.h"
 #include "general_gradients.h"
+#include "lanes.h"
+#include "padded_images.h"
 
-#if defined(__AVX512F__)
-#include "lanes_avx512.h"
-#elif defined(__AVX2__)
-#include "lanes_avx2.h"
-#endif
 #if defined(__AVX2__)
 #include "voxel_sums.h"
 #endif
@@ -28,25 +24,6 @@ namespace SINOGRAD_ISA {
 namespace {
 
 constexpr int64_t kRun = 128, kLineBlock = 64;
-
-// One view's image with zeros around it: one row and column before, two after.
-template <class T>
-struct PaddedImage {
-  explicit PaddedImage(DetectorShape detector)
-      : stride(detector.columns + 3), pixels((detector.rows + 3) * stride), shape(detector) {
-    pixels.zero();
-  }
-
-  void load(const T* image) {
-    for (int64_t row = 0; row < shape.rows; ++row)
-      std::copy_n(image + row * shape.columns, shape.columns, pixel(row, 0));
-  }
-  T* pixel(int64_t row, int64_t column) { return pixels.data() + (row + 1) * stride + column + 1; }
-
-  int64_t stride;
-  AlignedBuffer<T> pixels;
-  DetectorShape shape;
-};
 
 // Places of a run of voxels on the detector, and what their cotangents weigh; 0 beside it.
 template <class T>
@@ -160,17 +137,17 @@ void add_fan_weight(const FlatView& view, const Run<T>& run, int n, const T* ima
 }
 
 template <Weighting weighting, class T>
-void add_line(const FlatView& view, PaddedImage<T>& image, const Grid& grid, double y, double z, bool planar,
+void add_line(const FlatView& view, PaddedImages<T>& image, const Grid& grid, double y, double z, bool planar,
               const T* cotangents, double* numbers) {
   Run<T> run;
   for (int64_t x = 0; x < grid.x.count; x += kRun) {
     const int n = int(std::min(kRun, grid.x.count - x));
     const double start = grid.x.position(x), spacing = grid.x.spacing;
     place<weighting>(view, grid.x, y, z, x, n, image.shape, image.stride, planar, cotangents + x, run);
-    const RunSums sums = sums_of<weighting == Weighting::fdk>(run, n, image.pixel(0, 0), image.stride);
+    const RunSums sums = sums_of<weighting == Weighting::fdk>(run, n, image.pixel(0, 0, 0), image.stride);
     add_flat<weighting>(view, sums, start, spacing, y, z, numbers);
     if constexpr (weighting == Weighting::fan)
-      add_fan_weight(view, run, n, image.pixel(0, 0), image.stride, start, spacing, y, numbers);
+      add_fan_weight(view, run, n, image.pixel(0, 0, 0), image.stride, start, spacing, y, numbers);
   }
 }
 
@@ -207,7 +184,7 @@ void add_voxel(const CylinderView& view, double x, double y, double z, double to
 }
 
 template <Weighting weighting, class T>
-void add_line(const CylinderView& view, PaddedImage<T>& image, const Grid& grid, double y, double z, bool planar,
+void add_line(const CylinderView& view, PaddedImages<T>& image, const Grid& grid, double y, double z, bool planar,
               const T* cotangents, double* numbers) {
   for (int64_t i = 0; i < grid.x.count; ++i) {
     const double x = grid.x.position(i), g = double(cotangents[i]);
@@ -216,7 +193,7 @@ void add_line(const CylinderView& view, PaddedImage<T>& image, const Grid& grid,
     if (!(at.column > -1.0 && at.column < double(image.shape.columns) && row > -1.0 && row < double(image.shape.rows)))
       continue;
     const double c = std::floor(at.column), r = std::floor(row), right = at.column - c, upper = row - r;
-    const T* p = image.pixel(int64_t(r), int64_t(c));
+    const T* p = image.pixel(0, int64_t(r), int64_t(c));
     const double across_low = double(p[1]) - double(p[0]);
     const double across_high = double(p[image.stride + 1]) - double(p[image.stride]);
     const double low = double(p[0]) + right * across_low, high = double(p[image.stride]) + right * across_high;
@@ -232,10 +209,10 @@ void add_views(const T* volume, const T* projections, double* result, const View
                const Grid& grid, bool planar, Interruption stop) {
   const int64_t lines = grid.z.count * grid.y.count, blocks = (lines + kLineBlock - 1) / kLineBlock;
   AlignedBuffer<double> parts(blocks * kViewDoubles);
-  PaddedImage<T> image(detector);
+  PaddedImages<T> image(1, detector);
   for (int64_t v = 0; v < views.count; ++v) {
     stop();
-    image.load(projections + v * detector.rows * detector.columns);
+    image.load(0, projections + v * detector.rows * detector.columns);
     parts.zero();
     View view;
     if constexpr (std::is_same_v<View, CylinderView>)
@@ -264,7 +241,7 @@ void backprojection_gradient(const T* volume, const T* projections, double* resu
   with_weighting(views.weighting, [&](auto w) {
     if (views.curved) return add_views<w(), CylinderView>(volume, projections, result, views, detector, grid, planar, stop);
 #if defined(__AVX2__)
-    if constexpr (std::is_same_v<T, float>)
+    if constexpr (has_vectors<T>)
       if (!planar) return add_views_in_lanes<w()>(volume, projections, result, views, detector, grid, stop);
 #endif
     add_views<w(), FlatView>(volume, projections, result, views, detector, grid, planar, stop);

@@ -7,14 +7,10 @@
 #include <cmath>
 #include <type_traits>
 
-#include "aligned_buffer.h"
 #include "general.h"
+#include "lanes.h"
+#include "padded_images.h"
 
-#if defined(__AVX512F__)
-#include "lanes_avx512.h"
-#elif defined(__AVX2__)
-#include "lanes_avx2.h"
-#endif
 #if defined(__AVX2__)
 #include "voxel_lanes.h"
 #endif
@@ -24,20 +20,6 @@ namespace SINOGRAD_ISA {
 namespace {
 
 constexpr int64_t kViewBlock = 16, kRun = 128;
-
-// Images of a block of views with zeros around them: one row and column before, two after.
-template <class T>
-struct PaddedImages {
-  PaddedImages(int64_t views, DetectorShape detector)
-      : stride(detector.columns + 3), view_stride((detector.rows + 3) * stride), pixels(views * view_stride) {}
-
-  T* pixel(int64_t view, int64_t row, int64_t column) {
-    return pixels.data() + view * view_stride + (row + 1) * stride + column + 1;
-  }
-
-  int64_t stride, view_stride;
-  AlignedBuffer<T> pixels;
-};
 
 // The images of a run of voxels along x: the offset of the pixel below each from pixel (0, 0) and the weights of the
 // four pixels around it. Images beside the detector are moved to its padding.
@@ -138,14 +120,10 @@ template <Weighting weighting, class View, class T>
 void backproject(const T* projections, T* volume, const Views& views, DetectorShape detector, const Grid& grid,
                  Interruption stop) {
   PaddedImages<T> images(std::min(kViewBlock, views.count), detector);
-  images.pixels.zero();
   for (int64_t first = 0; first < views.count; first += kViewBlock) {
     stop();
     const int64_t last = std::min(first + kViewBlock, views.count);
-    for (int64_t v = first; v < last; ++v)
-      for (int64_t row = 0; row < detector.rows; ++row)
-        std::copy_n(projections + (v * detector.rows + row) * detector.columns, detector.columns,
-                    images.pixel(v - first, row, 0));
+    for (int64_t v = first; v < last; ++v) images.load(v - first, projections + v * detector.rows * detector.columns);
 #pragma omp parallel for schedule(dynamic, 16)
     for (int64_t line = 0; line < grid.z.count * grid.y.count; ++line) {
       const double z = grid.z.position(line / grid.y.count), y = grid.y.position(line % grid.y.count);
@@ -200,7 +178,7 @@ void backproject_general(const T* projections, T* volume, Views views, DetectorS
   with_weighting(views.weighting, [&](auto w) {
     if (views.curved) return backproject<w(), CylinderView>(projections, volume, views, detector, grid, stop);
 #if defined(__AVX2__)
-    if constexpr (std::is_same_v<T, float>) return backproject_lanes<w()>(projections, volume, views, detector, grid, stop);
+    if constexpr (has_vectors<T>) return backproject_lanes<w()>(projections, volume, views, detector, grid, stop);
 #endif
     backproject<w(), FlatView>(projections, volume, views, detector, grid, stop);
   });

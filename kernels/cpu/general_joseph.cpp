@@ -14,11 +14,6 @@
 #include "ray_table.h"
 #include "voxel_lines.h"
 
-#if defined(__AVX512F__)
-#include "lanes_avx512.h"
-#elif defined(__AVX2__)
-#include "lanes_avx2.h"
-#endif
 #if defined(__AVX2__)
 #include "ray_lanes.h"
 #endif
@@ -30,14 +25,7 @@ namespace {
 constexpr int64_t kViewBlock = 4, kLineBlock = 16, kPlaneBlock = 8;
 constexpr int64_t kAdjointViewBlock = 4, kSlab = 8;
 
-#if defined(__AVX2__)
-template <class T>
-constexpr bool has_vectors = std::is_same_v<T, float>;
-constexpr int64_t kWidth = Lanes::width;
-#else
-template <class T>
-constexpr bool has_vectors = false;
-constexpr int64_t kWidth = kRays;
+#if !defined(__AVX2__)
 struct LineOnPlane {
   explicit LineOnPlane(int64_t) {}
   template <class... A>

@@ -14,11 +14,6 @@
 #include "aligned_buffer.h"
 #include "general_gradients.h"
 
-#if defined(__AVX512F__)
-#include "lanes_avx512.h"
-#elif defined(__AVX2__)
-#include "lanes_avx2.h"
-#endif
 #include "ray_sums.h"
 #include "ray_table.h"
 #include "vector_sums.h"
@@ -28,16 +23,6 @@ namespace SINOGRAD_ISA {
 namespace {
 
 constexpr int64_t kLineBlock = 16, kPlaneBlock = 8;
-
-#if defined(__AVX2__)
-template <class T>
-constexpr bool has_vectors = std::is_same_v<T, float>;
-constexpr int64_t kWidth = Lanes::width;
-#else
-template <class T>
-constexpr bool has_vectors = false;
-constexpr int64_t kWidth = kRays;
-#endif
 
 // Derivatives of rays' integrals, times what they are worth, to their origins and directions.
 struct RayGradients {
@@ -103,8 +88,7 @@ struct LineGradients {
     const Strides strides = strides_along(columns, axis);
     const int64_t stride = table.stride(), size = kSums * stride;
     std::fill_n(sums, count * size, T(0));
-    if (axis < 2)
-      for (int64_t i = 0; i < count; ++i) table.fill(i, lines(), chosen[i], axis, columns.grid);
+    for (int64_t i = 0; i < count; ++i) table.fill(i, lines(), chosen[i], axis, columns.grid);
     for (int64_t plane = 0; plane < strides.planes; plane += kPlaneBlock) {
       const int64_t end = std::min(plane + kPlaneBlock, strides.planes);
       for (int64_t i = 0; i < count; ++i) {
@@ -116,7 +100,7 @@ struct LineGradients {
         }
       }
     }
-    for (int64_t i = 0; i < count; ++i) add(axis, chosen[i], sums + i * size, stride);
+    for (int64_t i = 0; i < count; ++i) add(axis, chosen[i], table.lengths(i), sums + i * size, stride);
   }
 
   void one_by_one(int axis, int64_t line, int64_t ray, const Strides& strides, int64_t first, int64_t last, T* sums,
@@ -129,16 +113,15 @@ struct LineGradients {
                    stride);
   }
 
-  // From the sums of one line to the numbers of the view.
-  void add(int axis, int64_t line, const T* sums, int64_t stride) const {
+  // From the sums of one line to the numbers of the view; rays of length 0 step along another axis.
+  void add(int axis, int64_t line, const T* lengths, const T* sums, int64_t stride) const {
     const PixelLines cut = lines();
     VectorSums total(cut, line);
     for (int64_t first = 0; first < cut.length; first += kRays) {
       const Directions rays(cut, line, first);
-      const RayPaths<T> paths(cut, line, first, axis, columns.grid);
       double weights[kRays];
       for (int64_t r = 0; r < kRays; ++r)
-        weights[r] = first + r < cut.length && paths.length[r] > 0.0 ? double(image[cut.offset(line, first + r)]) : 0.0;
+        weights[r] = lengths[first + r] > T(0) ? double(image[cut.offset(line, first + r)]) : 0.0;
       RayGradients gradients;
       gradients.find(rays, weights, sums + first, stride, axis, columns.grid, planar);
       total.add(first, gradients.origin, gradients.direction);

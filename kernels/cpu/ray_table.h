@@ -6,10 +6,18 @@
 #include <cstdint>
 #include <vector>
 
+#include "lanes.h"
 #include "pixel_lines.h"
 
 namespace sinograd {
 namespace SINOGRAD_ISA {
+
+// Rays that are taken at a time.
+#if defined(__AVX2__)
+constexpr int64_t kWidth = Lanes::width;
+#else
+constexpr int64_t kWidth = kRays;
+#endif
 
 // Elements before the first and behind the last ray of a line that vectors may read; they are zero.
 constexpr int64_t kTableFront = 16, kTablePad = 80;

@@ -139,25 +139,37 @@ void locate(const LinedView& lined, double x, double y, const Axis& axis, int64_
   }
 }
 
+// Where the voxels of a group fall, in fixed point from element k_first along a line and from line j_first across, and
+// by how much each is nearer than the middle.
+struct GroupPlaces {
+  Lanes::Float nearer;
+  Lanes::Int along, across;
+
+  GroupPlaces(const Groups& groups, int64_t g) {
+    const Lanes::Int lane = Lanes::numbers(), turn = Lanes::all(uint32_t(16) << kBits);
+    const Lanes::Float t = Lanes::subtract(Lanes::number(lane), Lanes::all(0.5f * float(Lanes::width - 1)));
+    const Lanes::Float depth = Lanes::multiply_add(t, Lanes::all(groups.depth_step[g]), Lanes::all(1.0f));
+    nearer = Lanes::reciprocal(depth);
+    const Lanes::Float bend = Lanes::multiply(Lanes::multiply(t, t), nearer);
+    const auto place = [&](int32_t start, int32_t step, float by) {
+      const Lanes::Int even = Lanes::add(Lanes::multiply(lane, Lanes::all(uint32_t(step))), Lanes::all(uint32_t(start)));
+      return Lanes::subtract(Lanes::add(even, turn), Lanes::nearest(Lanes::multiply(bend, Lanes::all(by))));
+    };
+    along = place(groups.k[g], groups.dk[g], groups.bend_k[g]);
+    across = place(groups.j[g], groups.dj[g], groups.bend_j[g]);
+  }
+};
+
 // Adds one view to one group of voxels, those of lane 0 to `count` - 1.
 template <Weighting weighting>
 inline void read_group(const Groups& groups, int64_t g, const LinedView& lined, const float* line0, int64_t stride,
                        float* voxels) {
-  const Lanes::Int lane = Lanes::numbers(), turn = Lanes::all(uint32_t(16) << kBits);
-  const Lanes::Float t = Lanes::subtract(Lanes::number(lane), Lanes::all(0.5f * float(Lanes::width - 1)));
-  const Lanes::Float depth = Lanes::multiply_add(t, Lanes::all(groups.depth_step[g]), Lanes::all(1.0f));
-  const Lanes::Float nearer = Lanes::reciprocal(depth), bend = Lanes::multiply(Lanes::multiply(t, t), nearer);
-  const auto place = [&](int32_t start, int32_t step, float by) {
-    const Lanes::Int even = Lanes::add(Lanes::multiply(lane, Lanes::all(uint32_t(step))), Lanes::all(uint32_t(start)));
-    return Lanes::subtract(Lanes::add(even, turn), Lanes::nearest(Lanes::multiply(bend, Lanes::all(by))));
-  };
-  const Lanes::Int along = place(groups.k[g], groups.dk[g], groups.bend_k[g]);
-  const Lanes::Int across = place(groups.j[g], groups.dj[g], groups.bend_j[g]);
+  const GroupPlaces at(groups, g);
   const Lanes::Float value = interpolate(line0 + groups.k_first[g], stride, groups.j_first[g], groups.j_last[g],
-                                         lined.count, along, across);
+                                         lined.count, at.along, at.across);
   Lanes::Float weight = Lanes::all(groups.weight[g]);
-  if constexpr (weighting == Weighting::fdk) weight = Lanes::multiply(weight, Lanes::multiply(nearer, nearer));
-  if constexpr (weighting == Weighting::ratio) weight = Lanes::multiply(weight, nearer);
+  if constexpr (weighting == Weighting::fdk) weight = Lanes::multiply(weight, Lanes::multiply(at.nearer, at.nearer));
+  if constexpr (weighting == Weighting::ratio) weight = Lanes::multiply(weight, at.nearer);
   Lanes::store(voxels, Lanes::multiply_add(value, weight, Lanes::load(voxels)));
 }
 

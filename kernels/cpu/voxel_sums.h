@@ -48,30 +48,21 @@ inline void add_matrix_row(double* m, double sum, double moment, double x, doubl
 template <Weighting weighting>
 inline void add_group(const Groups& groups, int64_t g, const LinedView& lined, double inverse_depth, const float* line0,
                       int64_t stride, const float* cotangents, ColumnSums& sums) {
-  const Lanes::Int lane = Lanes::numbers(), turn = Lanes::all(uint32_t(16) << kBits);
-  const Lanes::Float t = Lanes::subtract(Lanes::number(lane), Lanes::all(0.5f * float(Lanes::width - 1)));
-  const Lanes::Float depth = Lanes::multiply_add(t, Lanes::all(groups.depth_step[g]), Lanes::all(1.0f));
-  const Lanes::Float nearer = Lanes::reciprocal(depth), bend = Lanes::multiply(Lanes::multiply(t, t), nearer);
-  const auto place = [&](int32_t start, int32_t step, float by) {
-    const Lanes::Int even = Lanes::add(Lanes::multiply(lane, Lanes::all(uint32_t(step))), Lanes::all(uint32_t(start)));
-    return Lanes::subtract(Lanes::add(even, turn), Lanes::nearest(Lanes::multiply(bend, Lanes::all(by))));
-  };
+  const GroupPlaces at(groups, g);
   const auto element = [](Lanes::Int place, int32_t first) {
     return Lanes::add(Lanes::add(Lanes::number(Lanes::element(place)), fraction(place)), Lanes::all(float(first)));
   };
-  const Lanes::Int along = place(groups.k[g], groups.dk[g], groups.bend_k[g]);
-  const Lanes::Int across = place(groups.j[g], groups.dj[g], groups.bend_j[g]);
   const Differentiated f = differentiate(line0 + groups.k_first[g], stride, groups.j_first[g], groups.j_last[g],
-                                         lined.count, along, across);
+                                         lined.count, at.along, at.across);
   Lanes::Float weight = Lanes::multiply(Lanes::load(cotangents), Lanes::all(groups.weight[g]));
-  if constexpr (weighting == Weighting::fdk) weight = Lanes::multiply(weight, Lanes::multiply(nearer, nearer));
-  const Lanes::Float by_depth = Lanes::multiply(weight, Lanes::multiply(nearer, Lanes::all(float(inverse_depth))));
-  const Lanes::Float number = Lanes::add(Lanes::number(lane), Lanes::all(float(g * Lanes::width)));
+  if constexpr (weighting == Weighting::fdk) weight = Lanes::multiply(weight, Lanes::multiply(at.nearer, at.nearer));
+  const Lanes::Float by_depth = Lanes::multiply(weight, Lanes::multiply(at.nearer, Lanes::all(float(inverse_depth))));
+  const Lanes::Float number = Lanes::add(Lanes::number(Lanes::numbers()), Lanes::all(float(g * Lanes::width)));
   const Lanes::Float to_j = Lanes::multiply(by_depth, f.across), to_k = Lanes::multiply(by_depth, f.along);
   sums.add(ColumnSums::across, to_j, number);
   sums.add(ColumnSums::along, to_k, number);
-  const Lanes::Float to_depth = Lanes::multiply_add(to_j, element(across, groups.j_first[g]),
-                                                    Lanes::multiply(to_k, element(along, groups.k_first[g])));
+  const Lanes::Float to_depth = Lanes::multiply_add(to_j, element(at.across, groups.j_first[g]),
+                                                    Lanes::multiply(to_k, element(at.along, groups.k_first[g])));
   sums.add(ColumnSums::depth, to_depth, number);
   if constexpr (weighting != Weighting::none)
     sums.add(ColumnSums::value, Lanes::multiply(f.value, weighting == Weighting::fdk ? by_depth : weight), number);
