@@ -70,7 +70,7 @@ struct RunSums {
   double u, u_i, v, v_i, depth, depth_i, value, value_i;
 };
 
-// scaled: values by depth as well, which the weighting "fdk" divides by.
+// scaled: values by depth as well, which the weightings "fdk" and "ratio" divide by.
 template <bool scaled, class T>
 RunSums sums_of(const Run<T>& run, int n, const T* image, int64_t stride) {
   const T* next = image + stride;
@@ -109,11 +109,12 @@ void add_flat(const FlatView& view, const RunSums& s, double start, double spaci
   add_row(m, s.u, s.u_i, start, spacing, y, z);
   add_row(m + 4, s.v, s.v_i, start, spacing, y, z);
   add_row(m + 8, -s.depth, -s.depth_i, start, spacing, y, z);
-  if constexpr (weighting == Weighting::fdk) {  // w = (m11 / h2)^2; m11 itself is done at the end
-    add_row(m + 8, -2.0 * s.value, -2.0 * s.value_i, start, spacing, y, z);
+  if constexpr (falls_with_depth<weighting>) {  // w = (m11 / h2)^power; m11 itself is done at the end
+    constexpr double power = power_of<weighting>;
+    add_row(m + 8, -power * s.value, -power * s.value_i, start, spacing, y, z);
     // h2 / m11 of each voxel: h2 = m8 x + m9 y + m10 z + m11, and value is by 1 / h2
     const double x_sum = start * s.value + spacing * s.value_i;
-    m[11] += 2.0 / view.m[11] * (view.m[8] * x_sum + (view.m[9] * y + view.m[10] * z + view.m[11]) * s.value);
+    m[11] += power / view.m[11] * (view.m[8] * x_sum + (view.m[9] * y + view.m[10] * z + view.m[11]) * s.value);
   }
 }
 
@@ -144,7 +145,7 @@ void add_line(const FlatView& view, PaddedImages<T>& image, const Grid& grid, do
     const int n = int(std::min(kRun, grid.x.count - x));
     const double start = grid.x.position(x), spacing = grid.x.spacing;
     place<weighting>(view, grid.x, y, z, x, n, image.shape, image.stride, planar, cotangents + x, run);
-    const RunSums sums = sums_of<weighting == Weighting::fdk>(run, n, image.pixel(0, 0, 0), image.stride);
+    const RunSums sums = sums_of<falls_with_depth<weighting>>(run, n, image.pixel(0, 0, 0), image.stride);
     add_flat<weighting>(view, sums, start, spacing, y, z, numbers);
     if constexpr (weighting == Weighting::fan)
       add_fan_weight(view, run, n, image.pixel(0, 0, 0), image.stride, start, spacing, y, numbers);
@@ -178,8 +179,8 @@ void add_voxel(const CylinderView& view, double x, double y, double z, double to
   if constexpr (weighting != Weighting::none) {
     const double squared = dx * dx + dy * dy, weighted = value * view.voxel_weight<weighting>(x, y, z);
     const double radius = c[0] * c[0] + c[1] * c[1];
-    m[0] += 2.0 * weighted * (dx / squared + c[0] / radius);
-    m[1] += 2.0 * weighted * (dy / squared + c[1] / radius);
+    m[0] += power_of<weighting> * weighted * (dx / squared + c[0] / radius);
+    m[1] += power_of<weighting> * weighted * (dy / squared + c[1] / radius);
   }
 }
 

@@ -14,7 +14,7 @@ namespace sinograd {
 namespace SINOGRAD_ISA {
 
 // Sums over a column of voxels, each once more times the voxel's number in it: of the derivatives to the places along
-// and across lines and to the depth, by depth, and of the weighted values (by depth for the weighting "fdk").
+// and across lines and to the depth, by depth, and of the weighted values (by depth where these fall with it).
 struct ColumnSums {
   enum Of : int { across, along, depth, value };
   Lanes::Float sum[4], moment[4];
@@ -56,6 +56,7 @@ inline void add_group(const Groups& groups, int64_t g, const LinedView& lined, d
                                          lined.count, at.along, at.across);
   Lanes::Float weight = Lanes::multiply(Lanes::load(cotangents), Lanes::all(groups.weight[g]));
   if constexpr (weighting == Weighting::fdk) weight = Lanes::multiply(weight, Lanes::multiply(at.nearer, at.nearer));
+  if constexpr (weighting == Weighting::ratio) weight = Lanes::multiply(weight, at.nearer);
   const Lanes::Float by_depth = Lanes::multiply(weight, Lanes::multiply(at.nearer, Lanes::all(float(inverse_depth))));
   const Lanes::Float number = Lanes::add(Lanes::number(Lanes::numbers()), Lanes::all(float(g * Lanes::width)));
   const Lanes::Float to_j = Lanes::multiply(by_depth, f.across), to_k = Lanes::multiply(by_depth, f.along);
@@ -65,15 +66,16 @@ inline void add_group(const Groups& groups, int64_t g, const LinedView& lined, d
                                                     Lanes::multiply(to_k, element(at.along, groups.k_first[g])));
   sums.add(ColumnSums::depth, to_depth, number);
   if constexpr (weighting != Weighting::none)
-    sums.add(ColumnSums::value, Lanes::multiply(f.value, weighting == Weighting::fdk ? by_depth : weight), number);
+    sums.add(ColumnSums::value, Lanes::multiply(f.value, falls_with_depth<weighting> ? by_depth : weight), number);
 }
 
 // What the weights of a column add: `value` and its moment as in ColumnSums.
 template <Weighting weighting>
 void add_weights(const double* v, double value, double moment, double x, double y, double z0, double dz, double* m) {
-  if constexpr (weighting == Weighting::fdk) {  // w = (m11 / h2)^2, h2 = m8 x + m9 y + m10 z + m11
-    add_matrix_row(m + 8, -2.0 * value, -2.0 * moment, x, y, z0, dz);
-    m[11] += 2.0 / v[11] * ((v[8] * x + v[9] * y + v[10] * z0 + v[11]) * value + v[10] * dz * moment);
+  if constexpr (falls_with_depth<weighting>) {  // w = (m11 / h2)^power, h2 = m8 x + m9 y + m10 z + m11
+    constexpr double power = power_of<weighting>;
+    add_matrix_row(m + 8, -power * value, -power * moment, x, y, z0, dz);
+    m[11] += power / v[11] * ((v[8] * x + v[9] * y + v[10] * z0 + v[11]) * value + v[10] * dz * moment);
   }
   if constexpr (weighting == Weighting::fan) {
     const double dx = x - v[12], dy = y - v[13], squared = dx * dx + dy * dy;
@@ -101,7 +103,7 @@ void add_voxel(const LinedView& lined, double x, double y, double z, const float
   add_matrix_row(m + (lined.along_rows ? 0 : 4), to_j, 0.0, x, y, z, 0.0);
   add_matrix_row(m + (lined.along_rows ? 4 : 0), to_k, 0.0, x, y, z, 0.0);
   add_matrix_row(m + 8, -(to_j * at_j + to_k * at_k), 0.0, x, y, z, 0.0);
-  const double value = (low + right * (high - low)) * (weighting == Weighting::fdk ? by_depth : weight);
+  const double value = (low + right * (high - low)) * (falls_with_depth<weighting> ? by_depth : weight);
   add_weights<weighting>(lined.view.m, value, 0.0, x, y, z, 0.0, m);
 }
 

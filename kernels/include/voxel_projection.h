@@ -25,6 +25,12 @@ namespace sinograd {
 // fan and fdk are squares of ratios; ratio is fdk's own, not squared.
 enum class Weighting : int { none = 0, fan = 1, fdk = 2, ratio = 3 };
 
+// Whether the weights of flat detectors are a power of the depth, and which power of the ratio weights are.
+template <Weighting weighting>
+constexpr bool falls_with_depth = weighting == Weighting::fdk || weighting == Weighting::ratio;
+template <Weighting weighting>
+constexpr int power_of = weighting == Weighting::none ? 0 : weighting == Weighting::ratio ? 1 : 2;
+
 constexpr int kViewDoubles = 16;
 
 // The image of a line of voxels along z.

@@ -53,7 +53,7 @@ SCANS: dict[str, sg.Geometry] = {
 OPERATORS = [
     (scan, weighting)
     for scan, geometry in SCANS.items()
-    for weighting in ("joseph", "none", "fdk", "fan")
+    for weighting in ("joseph", "none", "fdk", "fan", "ratio")
     if geometry.divergent or weighting in ("joseph", "none")
     if scan != "cone, steep" or weighting == "joseph"
 ]
@@ -122,7 +122,7 @@ def test_single_precision(scan: str, kind: str) -> None:
     assert float((got - expected).abs().max()) <= 2e-5 * float(expected.abs().max())
 
 
-@pytest.mark.parametrize("kind", ["joseph", "none", "fdk", "fan"])
+@pytest.mark.parametrize("kind", ["joseph", "none", "fdk", "fan", "ratio"])
 @pytest.mark.parametrize("turned", [{}, {"tilt": 0.02, "in_plane_rotation": 0.03}, {"in_plane_rotation": 1.5}], ids=str)
 def test_vector_loops(turned: dict[str, float], kind: str) -> None:
     """Of tall volumes and long lines in float32, against the plain loops of float64; weights of all signs and zeros."""
