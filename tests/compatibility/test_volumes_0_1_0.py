@@ -39,7 +39,11 @@ def test_volumes(name: str) -> None:
 
 
 def test_options_of_a_reconstruction(files: Path) -> None:
-    """From a configuration file, and from the volume that 0.1.0 made with it: the same volume as 0.1.0's."""
+    """From a configuration file, and from the volume that 0.1.0 made with it: the same volume as 0.1.0's.
+
+    Up to 2e-5 of its largest value: 0.1.0 took the edges of a detector of few columns from its mean fan angle, and
+    weighted redundant rays by them; now they are where the detector ends.
+    """
     expected = EXPECTED["volumes"]["from-config.h5"]
     for number, config in enumerate(("reconstruct.yaml", "from-config.h5")):
         output = files / f"again-{number}.h5"
@@ -50,4 +54,4 @@ def test_options_of_a_reconstruction(files: Path) -> None:
         assert_same(grid_numbers(volume.grid), expected["grid"], config)
         assert_same(volume.provenance["options"], {"window": "cosine", "mask": True}, config)
         old = sg.read_volume(FILES / "from-config.h5")
-        torch.testing.assert_close(volume.values, old.values, rtol=1e-5, atol=1e-7)
+        torch.testing.assert_close(volume.values, old.values, rtol=0.0, atol=2e-5 * float(old.values.max()))
