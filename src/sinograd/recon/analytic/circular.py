@@ -6,10 +6,12 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sinograd.errors import UnsupportedError
 from sinograd.geometry import Geometry
+from sinograd.geometry.motion import move
 from sinograd.geometry.vectors import slid
 from sinograd.ops.kernel_views import is_curved
 from sinograd.recon.analytic.angular import AngularSampling, angular_sampling
@@ -84,6 +86,27 @@ class CircularScan:
         spacing, radius = self.tap_spacing
         return ramp_taps(self.filtered_columns, spacing, window, cutoff, radius)
 
+    def of_moving_object(self, motion: Tensor, divergent: bool) -> CircularScan:
+        """The same of an object that moves by [views, 6 or 3].
+
+        Rows are weighted and filtered as they were measured, and backprojected from where the object saw them; views
+        count by the angles between them that the object saw.
+        """
+        moved = move(self.vectors, motion if torch.is_grad_enabled() else motion.detach(), divergent)
+        x, y = moved[:, 0, 0], moved[:, 0, 1]
+        angles = torch.atan2(x, -y) if divergent else torch.atan2(-x, y)
+        seen, measured = (
+            angular_sampling(every, not divergent, self.sampling.bearable).steps
+            for every in (angles, self.orbit.angles)
+        )
+        per_column = self.rays.per_column * torch.where(measured > 0, seen / measured, 1.0)[:, None]
+        return dataclasses.replace(
+            self,
+            vectors=moved,
+            detector=dataclasses.replace(self.detector, all_rows=True),
+            rays=dataclasses.replace(self.rays, per_column=per_column),
+        )
+
     def of_rows(self, rows: tuple[int, int]) -> CircularScan:
         """The same for rows (first, end) of the upright detector, which are weighted and filtered to the same bits."""
         first, end = rows
@@ -139,6 +162,10 @@ def circular_scan(geometry: Geometry, truncation: str = "none") -> CircularScan:
         InputError: an unknown way to continue rows.
         UnsupportedError: the geometry requires gradients, and its detector is curved or its rows are continued.
     """
+    recipe = geometry.moving_recipe
+    if recipe is not None and recipe.motion is not None:
+        still = circular_scan(dataclasses.replace(recipe, motion=None).geometry(), truncation)
+        return still.of_moving_object(torch.as_tensor(recipe.motion), geometry.divergent)
     detector = upright_detector(geometry)
     vectors = detector.vectors.detach()
     orbit = circular_orbit(
