@@ -21,17 +21,6 @@ WINDOWS.add("hamming", "sinograd.recon.analytic.windows:hamming", "0.54 + 0.46 c
 WINDOWS.add("hann", "sinograd.recon.analytic.windows:hann", "0.5 + 0.5 cosine")
 WINDOWS.add("blackman", "sinograd.recon.analytic.windows:blackman", "the smoothest: 0.42 + 0.5 cosine + 0.08 cosine")
 
-# What `sg.calibrate` minimises: classes made of a `recon.calibration.level.Level`, with the methods of
-# `recon.calibration.descend.Criterion`.
-CRITERIA: Registry[Any] = Registry("criterion")
-CRITERIA.add(
-    "reprojection",
-    "sinograd.recon.calibration.reprojection:Reprojection",
-    "what of the projections no volume explains; any geometry",
-)
-CRITERIA.add("sparsity", "sinograd.recon.calibration.sharpness:GradientSparsity", "1-norm over 2-norm of the gradient")
-CRITERIA.add("entropy", "sinograd.recon.calibration.sharpness:Entropy", "entropy of the reconstruction's values")
-
 # Algorithms of reconstruction.
 #   iterative: whether it is `function(operator, projections, *, iterations=..., start=None, callback=None,
 #     progress=None, **options) -> recon.Result` of any operator (`recon.Operator`), as `recon.sirt` is; else it is

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from sinograd.choices import CRITERIA
 from sinograd.cli.command import Choices, Option, command
 from sinograd.cli.options import OUTPUT_GROUP, SCAN, SHARED
+from sinograd.recon.calibration.criteria import CRITERIA
 from sinograd.workflows import calibration
 
 OPTIONS = {

@@ -29,7 +29,10 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "calibrate": (
         ("sinograd calibrate scan.h5 -o beam.yaml --learn axis_offset,in_plane_rotation", "Axis and roll, to a file"),
-        ("sinograd reconstruct scan.h5 --geometry beam.yaml -o volume.h5", "The scan with that geometry"),
+        (
+            "sinograd calibrate scan.h5 --learn axis_offset,tilt,yaw --picture both.png",
+            "A picture of both",
+        ),
     ),
     "convert": (
         ("sinograd convert scan.txrm scan.h5", "A vendor's scan to HDF5"),

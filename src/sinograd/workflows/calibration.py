@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.choices import CRITERIA
 from sinograd.config.paths import checked_path
 from sinograd.errors import ExistingFileError, InputError, InputTypeError
+from sinograd.recon.calibration.criteria import CRITERIA
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay
 from sinograd.workflows.report import Report, recorded_warnings
@@ -47,7 +47,7 @@ def calibrate_scan(
         scan: a scan, file or folder.
         output: a YAML file for the geometry.
         learn: names of arguments of the geometry (see `sg.calibrate`); a text lists them with commas.
-        criterion: what is minimised, a name of `sinograd.choices.CRITERIA`.
+        criterion: what is minimised, a name of `sinograd.recon.calibration.criteria.CRITERIA`.
         columns: of the binned projections that are used at last.
         picture: a PNG file with the middle slice before and after.
         geometry: to start from, instead of the file's: a Geometry, a YAML file or the name of a scanner.

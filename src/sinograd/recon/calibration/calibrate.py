@@ -11,11 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sinograd.choices import CRITERIA
 from sinograd.errors import CalibrationError, CalibrationWarning, InputError, InputTypeError
 from sinograd.geometry import Geometry, checks
 from sinograd.geometry.learned import changed, check_learnable, start_value
 from sinograd.ops.arguments import check_shape
+from sinograd.recon.calibration.criteria import CRITERIA
 from sinograd.recon.calibration.descend import Found, descend, standard_errors
 from sinograd.recon.calibration.identifiability import sensitivities, undetermined
 from sinograd.recon.calibration.level import Level, make_level
@@ -74,9 +74,10 @@ def calibrate(
         geometry: a parallel, fan or cone beam that is given by arguments (not by vectors); flat or curved.
         learn: names of arguments, as for `LearnedGeometry`, that are one number for all views. Of two that move images
             in the same way, the later one is held.
-        criterion: a name of `sinograd.choices.CRITERIA`: "reprojection" (what no volume explains of the projections;
-            for any geometry, and the most precise), "sparsity" (of the reconstruction's gradient) or "entropy" (of its
-            values), which take orbits of `fdk` and `fbp` with flat detectors.
+        criterion: a name of `recon.calibration.criteria.CRITERIA`: "reprojection" (what no volume explains of the
+            projections; for any geometry, and the most precise), "sparsity" (of the reconstruction's gradient) or
+            "entropy" (of its values), which take orbits of `fdk` and `fbp` with flat detectors, and tell of the axis
+            alone.
         bounds: (low, high) of arguments in mm and radians; by default 10 % of the field of view or detector for
             offsets, 5 degrees for angles and 5 % for distances on both sides of what the geometry has.
         columns: of the finest level that is used; coarser ones have half as many each, and at least 32.
