@@ -85,7 +85,7 @@ def test_an_interrupt_keeps_whole_pairs(
     with pytest.raises(ExistingFileError, match=r"holds pairs.*resume"):
         sg.make_pairs(raw, tmp_path / "out", **options)
     with pytest.raises(InputError, match="made with other seed and options"):
-        sg.make_pairs(raw, tmp_path / "out", seed=2, resume=True, **options | {"dose": 0.2})
+        sg.make_pairs(raw, tmp_path / "out", seed=2, resume=True, **{**options, "dose": 0.2})
     calls.clear()
     sg.make_pairs(raw, tmp_path / "out", resume=True, **options)
     assert [path.name for path in calls] == ["L096-normal.h5", "L096-low.h5"]

@@ -164,7 +164,7 @@ def _make(request: PairsRequest, name: str, path: Path, seed: int, report: Posit
 
     report.stage(f"reading {name}", 0)
     scan: Scan = read(path)
-    volume = {option: request.options[option] for option in _VOLUME} | {"unit": "HU"}
+    volume: dict[str, Any] = {option: request.options[option] for option in _VOLUME} | {"unit": "HU"}
     # the normal dose first: its grid and its water are checked before photons are drawn
     for kind in ("normal", "low"):
         file = request.output / _file(request, name, kind)
