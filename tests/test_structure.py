@@ -60,6 +60,7 @@ PUBLIC = {
     "workflows.conversion.convert",
     "workflows.bone.measure_bone",
     "workflows.denoising.denoise",
+    "workflows.pairs.make_pairs",
     "workflows.reconstruction.reconstruct",
     "workflows.simulation.simulate",
 }

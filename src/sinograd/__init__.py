@@ -107,6 +107,7 @@ if TYPE_CHECKING:
     from sinograd.workflows import (
         convert,
         denoise,
+        make_pairs,
         reconstruct,
         simulate,
     )
@@ -166,6 +167,7 @@ __all__ = [
     "load_geometry",
     "load_model",
     "low_dose",
+    "make_pairs",
     "prepare",
     "read",
     "read_volume",
