@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         filter_rows,
         ramp_taps,
     )
-    from sinograd.recon.calibration import Calibrated, calibrate
+    from sinograd.recon.calibration import Calibrated, calibrate, calibrate_from_balls, find_balls
     from sinograd.recon.iterative import (
         ConvergenceWarning,
         Fidelity,
@@ -80,6 +80,7 @@ __all__ = [
     "Stop",
     "UnmatchedPairWarning",
     "calibrate",
+    "calibrate_from_balls",
     "cgls",
     "chambolle_pock",
     "check",
@@ -89,6 +90,7 @@ __all__ = [
     "fbp",
     "fdk",
     "filter_rows",
+    "find_balls",
     "fista_tv",
     "gradient_descent",
     "helical_fbp",
