@@ -17,7 +17,7 @@ from sinograd.recon.analytic.angular import (
     SAME,
     AngularSampling,
     angular_sampling,
-    trapezoid_arcs,
+    sampled_all_round,
 )
 from sinograd.recon.analytic.missing_views import missing_views
 from sinograd.recon.analytic.orbit import Orbit, check_axis_seen, circular_orbit, defined_for
@@ -151,10 +151,8 @@ def scan_sampling(orbit: Orbit) -> AngularSampling:
     """
     parallel = not orbit.divergent
     borne = angular_sampling(orbit.angles, parallel)
-    if parallel and borne.closed:
-        return borne
-    if parallel and _closed_by_conjugates(orbit.angles, borne):
-        return AngularSampling(trapezoid_arcs(torch.remainder(orbit.angles.double(), 2 * math.pi), 2 * math.pi), ())
+    if parallel and (borne.closed or _closed_by_conjugates(orbit.angles, borne)):
+        return sampled_all_round(orbit.angles)
     dense = angular_sampling(orbit.angles, parallel, bearable=0.0)
     return dense if dense.closed or measure_coverage(orbit, dense).missing == 0 else borne
 
