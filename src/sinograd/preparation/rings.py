@@ -9,11 +9,11 @@ o = m - b, b = (1 + 1/a D'D)^-1 m. b is fitted robustly, so that strong stripes 
 The scan is cut into segments: an error of the detector is the same in each, detail of the object is not, so that o is
 the mean of the middle half of the segments and shrinks by 1 - SHRINKAGE (its standard error / its size)^2, or to zero.
 What stands still in all segments may still be the object, if it is round and stands on the axis: then it is the same
-on both sides of the axis, which errors are not (`mirrored`). Where the detector does not reach to the other side, a ring
-and an edge of a round object are the same. There errors are reduced up to the size that is typical where both sides are
-seen, or up to a small part of what the object changes by from segment to segment; larger ones are left, and so are those
-beside edges, which lines through the columns beside tell: they contradict each other there. And what deviates in more
-columns than a stripe has is none.
+on both sides of the axis, which errors are not (`mirrored`). Where the detector does not reach to the other side, a
+ring and an edge of a round object are the same. There errors are reduced up to the size that is typical where both
+sides are seen, or up to a small part of what the object changes by from segment to segment; larger ones are left, and
+so are those beside edges, which lines through the columns beside tell: they contradict each other there. And what
+deviates in more columns than a stripe has is none.
 """
 
 from __future__ import annotations

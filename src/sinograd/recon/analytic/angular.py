@@ -152,7 +152,7 @@ def sampled_all_round(angles: Tensor) -> AngularSampling:
 def balanced(arcs: Tensor, angles: Tensor, shares: Tensor) -> Tensor:
     """Arcs [views] times 1 + c0 + c1 cos 2a + c2 sin 2a + ..., so that these harmonics have the mean zero.
 
-    As they are where no view stands for more than `BEARABLE_STEP`, or where views are too few for factors of a half to 2.
+    As they are where no view stands for more than `BEARABLE_STEP`, or views are too few for factors of a half to 2.
 
     Args:
         angles: rad, [views].
@@ -169,7 +169,7 @@ def balanced(arcs: Tensor, angles: Tensor, shares: Tensor) -> Tensor:
     solution, singular = torch.linalg.solve_ex((basis * weighted) @ basis.mT, wanted - moments)
     factors = 1 + solution @ basis
     low, high = (float(v) for v in torch.aminmax(factors.detach()))
-    usable = int(singular) == 0 and 1 / LARGEST_CHANGE <= low and high <= LARGEST_CHANGE
+    usable = int(singular) == 0 and low >= 1 / LARGEST_CHANGE and high <= LARGEST_CHANGE
     return arcs * factors if usable else arcs
 
 

@@ -6,6 +6,7 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sinograd.errors import UnsupportedError
@@ -153,14 +154,13 @@ def circular_scan(geometry: Geometry, truncation: str = "none") -> CircularScan:
     radius = float((vectors[0, 1] - vectors[0, 4]).norm()) if is_curved(vectors) else None
     check_truncation(truncation)
     continued = None if truncation == "none" else _continue(vectors, detector.shape, orbit, padding)
-    weights = redundancy_weights(orbit, sampling)
-    arcs = _arcs(orbit, sampling, weights) if _measures_all(orbit, sampling) else sampling.steps
+    arcs = _arcs(orbit, sampling) if _measures_all(orbit, sampling) else sampling.steps
     scan = CircularScan(
         ndim=geometry.ndim,
         detector=detector,
         orbit=orbit,
         sampling=sampling,
-        weights=weights,
+        weights=redundancy_weights(orbit, sampling),
         rays=RayWeights.of(orbit if continued is None else continued.orbit, arcs * (spacing[0] / spacing)),
         padding=padding,
         vectors=_pad_vectors(vectors, padding),
@@ -181,11 +181,10 @@ def _followed(scan: CircularScan, vectors: Tensor) -> CircularScan:
     else:
         sampling = angular_sampling(orbit.angles, not orbit.divergent, scan.sampling.bearable)
     closeness = scan.tap_spacing[0] / vectors[:, 2].norm(dim=1)
-    weights = redundancy_weights(orbit, sampling)
-    arcs = _arcs(orbit, sampling, weights) if _measures_all(scan.orbit, scan.sampling) else sampling.steps
+    arcs = _arcs(orbit, sampling) if _measures_all(scan.orbit, scan.sampling) else sampling.steps
     return dataclasses.replace(
         scan,
-        weights=weights,
+        weights=redundancy_weights(orbit, sampling),
         rays=RayWeights.of(orbit, arcs * closeness),
         vectors=_pad_vectors(vectors, scan.padding),
     )
@@ -196,10 +195,10 @@ def _measures_all(orbit: Orbit, sampling: AngularSampling) -> bool:
     return orbit.divergent and measure_coverage(orbit, sampling).missing <= TOLERATED
 
 
-def _arcs(orbit: Orbit, sampling: AngularSampling, weights: Tensor) -> Tensor:
+def _arcs(orbit: Orbit, sampling: AngularSampling) -> Tensor:
     """What each view stands for, rad, [views], balanced by the weights of the rays through the axis."""
-    middle = orbit.fan.detach().abs().argmin(1, keepdim=True)
-    return balanced(sampling.steps, orbit.angles, weights.gather(1, middle)[:, 0])
+    axis = dataclasses.replace(orbit, fan=torch.zeros_like(orbit.fan[:, :1]))
+    return balanced(sampling.steps, orbit.angles, redundancy_weights(axis, sampling)[:, 0])
 
 
 def once(values: Tensor) -> Tensor:
