@@ -323,8 +323,9 @@ class _Run:
         readings = [f"{n} {what}" for what, n in counts.items() if n]
         parts = []
         if readings:
-            share = 100 * sum(counts.values()) / total
-            parts.append(f"{', '.join(readings)} of {total} readings ({share:.2g} %)")
+            share = min(100 * sum(counts.values()) / total, 100.0)  # what is not positive may be raised, too
+            percent = f"{share:.2g}" if share < 10 else f"{share:.0f}"
+            parts.append(f"{', '.join(readings)} of {total} readings ({percent} %)")
         if elements and sum(elements.values()) > 0.01 * self.correction.defective.numel():
             found = ", ".join(f"{n} {what}" for what, n in elements.items() if n)
             parts.append(f"{found} of {self.correction.defective.numel()} detector elements")

@@ -1,8 +1,8 @@
 """The order in which image files were taken, from the numbers in their names.
 
 Names are read as texts and numbers. A number may have decimals (0.25 or 0,25; 2.5e+01) and a sign (+7, -60, n60, p60);
-what looks like either is one only where all names agree with it: the hyphen of scan-1, scan-2 ... is none, nor is the dot of
-2024.1, 2024.2 ... 2024.10. The number that orders the images is the first of these that there is:
+what looks like either is one only where all names agree with it: the hyphen of scan-1, scan-2 ... is none, nor is the
+dot of 2024.1, 2024.2 ... 2024.10. The number that orders the images is the first of these that there is:
 
 1. a whole number without a sign, different in every name and evenly growing: the index
 2. an angle (in degrees) that pairs every name with one view of the geometry, whatever the order of its views

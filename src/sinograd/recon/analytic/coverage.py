@@ -96,7 +96,7 @@ class Coverage:
         text = f"{count} {'at' if self.views == 1 else 'from'} {_degrees(self.views_deg)}"
         if self.complete:
             return text
-        share = f"({100 * self.missing:.2g} % of the rays)"
+        share = f"({_percent(self.missing)} % of the rays)"
         if self.largest_arc_deg >= 180:
             return f"{text}, all in one direction {share}"
         if not self.gaps_deg:
@@ -312,6 +312,10 @@ def _degrees(arcs: tuple[tuple[float, float], ...], most: int = 4) -> str:
     texts = [first if first == last else f"{first} to {last}" for first, last in ends]
     more = f" and {len(texts) - most} more ranges" if len(texts) > most else ""
     return f"{', '.join(texts[:most])} degrees{more}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.0f}"
 
 
 def _whole(angle: float) -> str:
