@@ -14,8 +14,8 @@ from sinograd.geometry import Geometry
 from sinograd.geometry.motion import move
 from sinograd.geometry.vectors import slid
 from sinograd.ops.kernel_views import is_curved
-from sinograd.recon.analytic.angular import AngularSampling, angular_sampling
-from sinograd.recon.analytic.coverage import scan_sampling
+from sinograd.recon.analytic.angular import AngularSampling, angular_sampling, balanced, sampled_all_round
+from sinograd.recon.analytic.coverage import TOLERATED, measure_coverage, scan_sampling
 from sinograd.recon.analytic.orbit import Orbit, UndefinedGeometryError, check_axis_seen, circular_orbit, orbit_rays
 from sinograd.recon.analytic.ramp import ramp_taps
 from sinograd.recon.analytic.redundancy import redundancy_weights
@@ -180,13 +180,14 @@ def circular_scan(geometry: Geometry, truncation: str = "none") -> CircularScan:
     radius = float((vectors[0, 1] - vectors[0, 4]).norm()) if is_curved(vectors) else None
     check_truncation(truncation)
     continued = None if truncation == "none" else _continue(vectors, detector.shape, orbit, padding)
+    arcs = _arcs(orbit, sampling) if _measures_all(orbit, sampling) else sampling.steps
     scan = CircularScan(
         ndim=geometry.ndim,
         detector=detector,
         orbit=orbit,
         sampling=sampling,
         weights=redundancy_weights(orbit, sampling),
-        rays=RayWeights.of(orbit if continued is None else continued.orbit, sampling.steps * (spacing[0] / spacing)),
+        rays=RayWeights.of(orbit if continued is None else continued.orbit, arcs * (spacing[0] / spacing)),
         padding=padding,
         vectors=_pad_vectors(vectors, padding),
         tap_spacing=(float(spacing[0]), radius),  # of other spacings taps are the same, by the share that rays weigh
@@ -201,14 +202,29 @@ def _followed(scan: CircularScan, vectors: Tensor) -> CircularScan:
         what = "curved detectors" if is_curved(vectors) else 'truncation other than "none"'
         raise UnsupportedError(f"geometry: filtered backprojection with {what} passes no gradients to it yet")
     orbit = orbit_rays(vectors, scan.detector.shape, scan.orbit.divergent, scan.detector.ends)
-    sampling = angular_sampling(orbit.angles, not orbit.divergent, scan.sampling.bearable)
+    if scan.sampling.closed:
+        sampling = sampled_all_round(orbit.angles)
+    else:
+        sampling = angular_sampling(orbit.angles, not orbit.divergent, scan.sampling.bearable)
     closeness = scan.tap_spacing[0] / vectors[:, 2].norm(dim=1)
+    arcs = _arcs(orbit, sampling) if _measures_all(scan.orbit, scan.sampling) else sampling.steps
     return dataclasses.replace(
         scan,
         weights=redundancy_weights(orbit, sampling),
-        rays=RayWeights.of(orbit, sampling.steps * closeness),
+        rays=RayWeights.of(orbit, arcs * closeness),
         vectors=_pad_vectors(vectors, scan.padding),
     )
+
+
+def _measures_all(orbit: Orbit, sampling: AngularSampling) -> bool:
+    """Whether a divergent beam measures all rays, so that its arcs are balanced."""
+    return orbit.divergent and measure_coverage(orbit, sampling).missing <= TOLERATED
+
+
+def _arcs(orbit: Orbit, sampling: AngularSampling) -> Tensor:
+    """What each view stands for, rad, [views], balanced by the weights of the rays through the axis."""
+    axis = dataclasses.replace(orbit, fan=torch.zeros_like(orbit.fan[:, :1]))
+    return balanced(sampling.steps, orbit.angles, redundancy_weights(axis, sampling)[:, 0])
 
 
 def once(values: Tensor) -> Tensor:
