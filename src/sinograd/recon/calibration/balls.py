@@ -56,18 +56,26 @@ def find_balls(projections: Any, threshold: float = 0.5) -> list[Tensor]:
     if not 0 < threshold < 1:
         raise InputError(f"threshold: expected a share between 0 and 1, got {threshold}")
     level = threshold * float(np.percentile(images.max(axis=(1, 2)), 50))
-    labelled = [ndimage.label(image > level) for image in images]
-    areas = [np.bincount(labels.ravel(), minlength=count + 1)[1:] for labels, count in labelled]
-    largest = WIDEST * float(np.median(np.concatenate(areas))) if sum(map(len, areas)) else 0.0
+    labelled = [_labels(image > level) for image in images]
+    areas = [np.bincount(labels.ravel(), minlength=2)[1:] for labels in labelled]
+    largest = WIDEST * float(np.median(np.concatenate(areas))) if any(labels.any() for labels in labelled) else 0.0
     centers = []
-    for image, (labels, count), area in zip(images, labelled, areas, strict=True):
+    for image, labels, area in zip(images, labelled, areas, strict=True):
         at_edge = {*labels[0], *labels[-1], *labels[:, 0], *labels[:, -1]}
-        chosen = [label for label in range(1, count + 1) if label not in at_edge and area[label - 1] <= largest]
+        chosen = [n for n, size in enumerate(area, 1) if n not in at_edge and 0 < size <= largest]
         # a shadow's rim is below the threshold: the mass of the whole neighbourhood counts
         wide = ndimage.grey_dilation(labels, size=(3, 3))
         found = ndimage.center_of_mass(image * (wide > 0), wide, chosen) if chosen else []
         centers.append(torch.tensor(np.array(found, dtype=np.float64).reshape(-1, 2)))
     return centers
+
+
+def _labels(inside: np.ndarray) -> np.ndarray:
+    """Connected parts, numbered from 1."""
+    from scipy import ndimage
+
+    labels: Any = ndimage.label(inside)
+    return labels[0]
 
 
 @dataclass(frozen=True, eq=False)
@@ -165,7 +173,8 @@ class _BallFit:
         spread = (torch.linalg.inv(normal).diagonal() * residuals.square().sum() / free).sqrt()
         start = torch.cat([torch.zeros(len(self.names), dtype=torch.float64), unknowns[len(self.names) :]])
         before, _ = self._linear(start, *self._associated(start, NEAREST[0]))
-        return unknowns, *(float(values.square().mean().mul(2).sqrt()) for values in (before, residuals)), spread
+        sizes = [float(values.square().mean().mul(2).sqrt()) for values in (before, residuals)]
+        return unknowns, sizes[0], sizes[1], spread
 
     def _refined(self, unknowns: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
         """Unknowns, derivatives and distances after association and least squares in turn; None for too few shadows."""

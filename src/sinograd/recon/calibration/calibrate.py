@@ -19,12 +19,13 @@ from sinograd.recon.calibration.criteria import CRITERIA
 from sinograd.recon.calibration.descend import Found, descend, standard_errors
 from sinograd.recon.calibration.identifiability import sensitivities, undetermined
 from sinograd.recon.calibration.level import Level, make_level
+from sinograd.recon.calibration.reprojection import Normal
 from sinograd.recon.calibration.result import ANGLES, Calibrated
 
 LEAST_COLUMNS = 32  # of the coarsest level
 
 # What pixels and voxels displace images by, in pixels of the finest level: measured with ellipsoids (64 columns, a cone
-# of 29 degrees), 0.005 to 0.016 for distances and turns, less for an axis.
+# of 29 degrees), up to 0.016.
 MODEL_ERROR = 0.01
 
 Progress = Callable[[int, int], None]
@@ -86,7 +87,7 @@ def calibrate(
     Returns:
         The geometry, values and standard errors. Those hold the noise of the projections (estimated from them) as it
         passes to the values (sandwich estimator H^-1 J H^-1: P. J. Huber, 1967), and what pixels and voxels err by: a
-        third of the last change between levels, and a hundredth of a pixel in what images move by.
+        third of the last change between levels, and what displacements of a hundredth of a pixel would make.
 
     Raises:
         TypeError, ValueError: wrong arguments or names.
@@ -137,8 +138,7 @@ def _finish(
         if not active:
             raise _error("the scan determines none of what is to be learnt", task, values, held)
     final = values | _plain(level.values(found.theta))
-    pixels = sensitivities(level.start, active)
-    model = {name: MODEL_ERROR / max(pixels[name], 1e-300) for name in active}
+    model = _model_errors(found.normal, level)
     errors = {name: math.hypot(noise[name], model[name], _change(name, final, history)) for name in active}
     first = {name: float(start_value(task.geometry, name)) for name in active}
     start = torch.tensor([(first[name] - values[name]) for name in active], dtype=torch.float64) / level.scales
@@ -178,6 +178,15 @@ def _of_level(task: _Task, values: Mapping[str, float], active: Sequence[str], w
     level = task.level(values, active[:1], width)
     out = undetermined(level.start, active, _ranges(task))
     return [name for name in active if name not in out]
+
+
+def _model_errors(normal: Normal, level: Level) -> dict[str, float]:
+    """What MODEL_ERROR pixels, in the pattern that does most, would make of the arguments, mm or radians."""
+    if normal.pixel is None:
+        pixels = sensitivities(level.start, level.learn)
+        return {name: MODEL_ERROR / max(pixels[name], 1e-300) for name in level.learn}
+    spread = torch.linalg.pinv(normal.curvature).diagonal().clamp_min(0) * normal.pixel
+    return dict(zip(level.learn, (MODEL_ERROR * level.scales * spread.sqrt()).tolist(), strict=True))
 
 
 def _change(name: str, final: Mapping[str, float], history: Sequence[Mapping[str, float]]) -> float:

@@ -14,7 +14,11 @@ from sinograd.recon.calibration.level import Level
 from sinograd.recon.calibration.reprojection import Normal
 
 LONGEST, SHORTEST = 2.0, 0.003  # pixels: of a step, and of one that is the last
-MOST_STEPS = 10
+MOST_STEPS = 12
+
+RISE = 0.02
+"""Share by which the criterion may rise at a step: where a volume is fitted in a few iterations, how near they come
+depends on the geometry, too, and a gradient of zero is what is looked for."""
 
 
 class Criterion(Protocol):
@@ -58,7 +62,7 @@ def descend(criterion: Criterion, limits: Tensor) -> Found:
     step = torch.zeros_like(theta)
     for _ in range(MOST_STEPS):
         normal = _normal(criterion, theta)
-        if best is not None and (normal is None or normal.cost > best[1].cost + 1e-6 * abs(best[1].cost)):
+        if best is not None and (normal is None or normal.cost > best[1].cost + RISE * abs(best[1].cost)):
             step = step / 2
             if float(step.abs().max()) < SHORTEST:
                 return Found(best[0], best[1], True)

@@ -26,7 +26,7 @@ with a volume that explains more than the tangents leave, steps are too short.""
 STEP = 0.3
 """Scaled step (pixels) of the differences by which projections follow an argument."""
 
-EDGE = 2  # elements at the detector's edges that are not compared
+EDGE = 3  # elements at the detector's edges that are not compared
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,12 +38,14 @@ class Normal:
         gradient: [n], to the scaled arguments.
         curvature: [n, n].
         influence: how the gradient follows the projections, [n, *projections.shape].
+        pixel: the curvature of moving all projections by a pixel along their rows; None where that is not known.
     """
 
     cost: float
     gradient: Tensor
     curvature: Tensor
     influence: Tensor
+    pixel: float | None = None
 
 
 class Reprojection:
@@ -52,16 +54,18 @@ class Reprojection:
     def __init__(self, level: Level) -> None:
         self.level = level
         self.norm = MiddleFrequencies(level.projections)
+        # what voxels hold without error, whichever way they lie: else a grid that rows run along would fit better
+        self.projections = smoothed(level.projections, level.projections.ndim - 1)
 
     def cost(self, theta: Tensor) -> float:
         """The criterion."""
-        _, residual = fit_volume(self._operator(theta), self.norm, self.level.projections, ITERATIONS)
+        _, residual = fit_volume(self._operator(theta), self.norm, self.projections, ITERATIONS)
         return self._product(residual, residual) / 2
 
     def normal(self, theta: Tensor, active: list[int]) -> Normal:
         """The criterion near theta [n] as a function of the arguments `active`."""
         operator = self._operator(theta)
-        volume, residual = fit_volume(operator, self.norm, self.level.projections, ITERATIONS)
+        volume, residual = fit_volume(operator, self.norm, self.projections, ITERATIONS)
         tangents = [self._tangent(theta, index, volume, operator) for index in active]
         weighted = [self.norm(tangent) for tangent in tangents]
         gradient = [-_dot(tangent, residual) for tangent in weighted]
@@ -70,8 +74,14 @@ class Reprojection:
             self._product(residual, residual) / 2,
             torch.tensor(gradient, dtype=torch.float64),
             torch.tensor(curvature, dtype=torch.float64),
-            -torch.stack(weighted),
+            -smoothed(torch.stack(weighted), self.projections.ndim - 1),
+            self._pixel(),
         )
+
+    def _pixel(self) -> float:
+        slope = torch.zeros_like(self.projections)
+        slope[..., 1:-1] = (self.projections[..., 2:] - self.projections[..., :-2]) / 2
+        return self._product(slope, slope)
 
     def _operator(self, theta: Tensor) -> XRayTransform:
         geometry = self.level.geometry(theta)
@@ -111,10 +121,26 @@ class MiddleFrequencies:
         weighted = torch.fft.rfft(projections * self.inside, 2 * columns) * self.filter
         result = torch.fft.irfft(weighted, 2 * columns)[..., :columns]
         if projections.ndim == 3 and projections.shape[1] > 1:
-            for _ in range(2):
-                result = torch.nn.functional.pad(result, (0, 0, 1, 1))
-                result = 0.25 * result[:, :-2] + 0.5 * result[:, 1:-1] + 0.25 * result[:, 2:]
+            result = _smoothed_along(result, -2)
         return result * self.inside
+
+
+def smoothed(values: Tensor, axes: int) -> Tensor:
+    """Values after a binomial filter of 1 element standard deviation along the last axes; symmetric, zero outside."""
+    for axis in range(-axes, 0):
+        values = _smoothed_along(values, axis)
+    return values
+
+
+def _smoothed_along(values: Tensor, axis: int) -> Tensor:
+    count = values.shape[axis]
+    for _ in range(2):
+        before, after = values.narrow(axis, 0, count - 1), values.narrow(axis, 1, count - 1)
+        sides = torch.zeros_like(values)
+        sides.narrow(axis, 1, count - 1).add_(before)
+        sides.narrow(axis, 0, count - 1).add_(after)
+        values = 0.5 * values + 0.25 * sides
+    return values
 
 
 def fit_volume(
