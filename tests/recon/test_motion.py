@@ -12,7 +12,8 @@ import torch
 
 import sinograd as sg
 from sinograd.geometry import spline
-from sinograd.recon.motion import anderson, estimate_motion
+from sinograd.recon.calibration.descend import anderson
+from sinograd.recon.motion import estimate_motion
 
 
 def smooth_motion(views: int, ndim: int, mm: float, degrees: float) -> torch.Tensor:

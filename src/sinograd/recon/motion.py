@@ -24,6 +24,7 @@ from sinograd.geometry.learned import pixel_scale, start_value
 from sinograd.geometry.motion import spline_basis
 from sinograd.ops import XRayTransform
 from sinograd.ops.arguments import check_shape
+from sinograd.recon.calibration.descend import anderson
 from sinograd.recon.calibration.level import binned, binning, covering_grid
 from sinograd.recon.calibration.reprojection import MiddleFrequencies, fit_volume
 
@@ -206,24 +207,6 @@ class _Fit:
     def _centred(self, coefficients: Tensor) -> Tensor:
         """The same motion about its mean: place and turn of the object cannot be told."""
         return coefficients - (self.basis @ coefficients).mean(0)
-
-
-def anderson(points: list[Tensor], steps: list[Tensor]) -> Tensor:
-    """The next point of a fixed-point iteration from its last points and the steps that it took there.
-
-    D. G. Anderson, "Iterative procedures for nonlinear integral equations", J. ACM 12(4), 1965.
-    """
-    if len(points) == 1:
-        return points[0] + steps[0]
-    last = steps[-1].flatten()
-    differences = torch.stack([(steps[-1] - step).flatten() for step in steps[:-1]], 1)
-    size = float(differences.norm()) ** 2
-    square = differences.T @ differences + 1e-6 * size * torch.eye(differences.shape[1], dtype=last.dtype)
-    share = torch.linalg.solve(square, differences.T @ last)
-    result = points[-1] + steps[-1]
-    for weight, point, step in zip(share, points, steps, strict=False):
-        result = result - weight * (points[-1] + steps[-1] - point - step)
-    return result
 
 
 def _result(geometry: Geometry, basis: Tensor, coefficients: Tensor, rest: tuple[float, float, bool]) -> Motion:

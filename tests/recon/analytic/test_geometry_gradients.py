@@ -34,7 +34,7 @@ SCANS: dict[str, tuple[sg.Geometry, float]] = {
     "fan, curved": (sg.FanBeam.circular(**DISTANCES, detector=sg.CurvedDetector(14, 1.0), angles=ANGLES), 1e-6),
     "cone, curved": (
         sg.ConeBeam.circular(**DISTANCES, detector=sg.CurvedDetector((8, 10), 1.0), angles=ANGLES, axis_offset=0.3),
-        1e-6,
+        1e-4,
     ),
     "parallel, 2-D": (sg.ParallelBeam(HALF_TURN, LINE), 1e-6),
     "parallel, 2-D, uneven": (sg.ParallelBeam(UNEVEN, LINE), 1e-6),

@@ -57,7 +57,7 @@ class CircularScan:
     rays: RayWeights
     padding: tuple[int, int]
     vectors: Tensor
-    tap_spacing: tuple[float, float | Tensor | None]
+    tap_spacing: tuple[float | Tensor, float | Tensor | None]
     continued: Continuation | None = None
 
     @property
@@ -210,6 +210,8 @@ def _followed(scan: CircularScan, vectors: Tensor) -> CircularScan:
     else:
         sampling = angular_sampling(orbit.angles, not orbit.divergent, scan.sampling.bearable)
     spacing, radius = scan.tap_spacing
+    if radius is not None:  # else taps are the reciprocal of the spacing, which the closeness is a share of
+        spacing = vectors[0, 2].norm()
     closeness = _closeness(vectors, spacing)
     arcs = _arcs(orbit, sampling) if _measures_all(scan.orbit, scan.sampling) else sampling.steps
     return dataclasses.replace(

@@ -19,7 +19,11 @@ SHORTEST = 128
 
 
 def ramp_taps(
-    columns: int, spacing: float, window: str = "ram-lak", cutoff: float = 1.0, radius: float | Tensor | None = None
+    columns: int,
+    spacing: float | Tensor,
+    window: str = "ram-lak",
+    cutoff: float = 1.0,
+    radius: float | Tensor | None = None,
 ) -> Tensor:
     """Taps of the ramp filter for rows of `columns` samples, [2 columns - 1], float64, in 1/mm.
 

@@ -15,16 +15,15 @@ from sinograd.recon.calibration.reprojection import Normal
 
 LONGEST, SHORTEST = 2.0, 0.003  # pixels: of a step, and of one that is the last
 MOST_STEPS = 12
-
-RISE = 0.02
-"""Share by which the criterion may rise at a step: where a volume is fitted in a few iterations, how near they come
-depends on the geometry, too, and a gradient of zero is what is looked for."""
+MEMORY = 3  # of Anderson's acceleration
 
 
 class Criterion(Protocol):
     """What is minimised at a level, of scaled arguments [n]."""
 
     level: Level
+    rise: float
+    """Share by which it may rise at a step."""
 
     def cost(self, theta: Tensor) -> float:
         """Its value."""
@@ -54,15 +53,17 @@ def descend(criterion: Criterion, limits: Tensor) -> Found:
     """Newton steps from 0 within limits [n, 2].
 
     Steps are those of the curvature's absolute values, so that they always descend (Y. Dauphin et al., "Identifying and
-    attacking the saddle point problem", NeurIPS 2014), at most two pixels long, and halved where the criterion rises or
-    the geometry cannot be reconstructed.
+    attacking the saddle point problem", NeurIPS 2014), accelerated after Anderson, at most two pixels long, and halved
+    where the criterion rises or the geometry cannot be reconstructed.
     """
     theta = torch.zeros(len(limits), dtype=torch.float64)
     best: tuple[Tensor, Normal] | None = None
     step = torch.zeros_like(theta)
+    points: list[Tensor] = []
+    steps: list[Tensor] = []
     for _ in range(MOST_STEPS):
         normal = _normal(criterion, theta)
-        if best is not None and (normal is None or normal.cost > best[1].cost + RISE * abs(best[1].cost)):
+        if best is not None and (normal is None or normal.cost > best[1].cost + criterion.rise * abs(best[1].cost)):
             step = step / 2
             if float(step.abs().max()) < SHORTEST:
                 return Found(best[0], best[1], True)
@@ -70,13 +71,35 @@ def descend(criterion: Criterion, limits: Tensor) -> Found:
             continue
         if normal is None:
             raise InputError("geometry: the criterion cannot be computed where the calibration starts")
-        step = newton_step(normal, theta, limits)
+        points.append(theta)
+        steps.append(newton_step(normal, theta, limits))
+        step = anderson(points[-MEMORY:], steps[-MEMORY:]) - theta
+        step = step * min(1.0, LONGEST / max(float(step.abs().max()), 1e-300))
         best = (theta, normal)
         theta = (theta + step).clamp(limits[:, 0], limits[:, 1])
-        if bool((step.abs() < _short(normal, criterion.level)).all()):
+        step = theta - best[0]
+        if bool((steps[-1].abs() < _short(normal, criterion.level)).all()):
             return Found(theta, normal, True)
     assert best is not None
     return Found(best[0], best[1], False)
+
+
+def anderson(points: list[Tensor], steps: list[Tensor]) -> Tensor:
+    """The next point of a fixed-point iteration from its last points and the steps that it took there.
+
+    D. G. Anderson, "Iterative procedures for nonlinear integral equations", J. ACM 12(4), 1965.
+    """
+    if len(points) == 1:
+        return points[0] + steps[0]
+    last = steps[-1].flatten()
+    differences = torch.stack([(steps[-1] - step).flatten() for step in steps[:-1]], 1)
+    size = float(differences.norm()) ** 2
+    square = differences.T @ differences + 1e-6 * size * torch.eye(differences.shape[1], dtype=last.dtype)
+    share = torch.linalg.solve(square, differences.T @ last)
+    result = points[-1] + steps[-1]
+    for weight, point, step in zip(share, points, steps, strict=False):
+        result = result - weight * (points[-1] + steps[-1] - point - step)
+    return result
 
 
 def newton_step(normal: Normal, theta: Tensor, limits: Tensor) -> Tensor:

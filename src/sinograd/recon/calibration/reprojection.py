@@ -51,6 +51,9 @@ class Normal:
 class Reprojection:
     """`Normal`s of the criterion at one level."""
 
+    # how near a volume comes in a few iterations depends on the geometry, too: what is looked for is a gradient of zero
+    rise = 0.02
+
     def __init__(self, level: Level) -> None:
         self.level = level
         self.norm = MiddleFrequencies(level.projections)

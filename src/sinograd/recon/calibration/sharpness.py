@@ -23,6 +23,8 @@ BINS = 64
 class Sharpness:
     """`Normal`s of a measure of the reconstruction at one level."""
 
+    rise = 1e-6
+
     def __init__(self, level: Level) -> None:
         self.level = level
         self.span: tuple[float, float] | None = None
