@@ -1,8 +1,8 @@
 """A helix beside a peer: `python benchmarks/helical_peer.py --peers .venv-peers/bin/python [-o FILE]`.
 
-The same projections of balls in a cylinder, exact, go to `sg.helical_fbp` and to mbirjax's two reconstructions of helices
-(its FDK, which it calls approximate, and its iterative one with its default prior), one after the other on the same
-machine. Errors are against the phantom on the slices that the helix supports.
+The same projections of balls in a cylinder, exact, go to `sg.helical_fbp` and to mbirjax's two reconstructions of
+helices (its FDK, which it calls approximate, and its iterative one with its default prior), one after the other on the
+same machine. Errors are against the phantom on the slices that the helix supports.
 """
 
 from __future__ import annotations
