@@ -319,6 +319,8 @@ VOLUME_FORMATS.add("raw", "sinograd.io.volumes.raw:Raw", "raw float32 voxels and
 #     into how many elements (rows, columns) its detector is divided; rows_mm: the height of the detector that is used
 #   pair_options: options that datasets have otherwise
 #   group: the body part, for protocols that have windows for each
+#   materials: of phantoms for beams of many energies: by material, which share of its density the parts have that each
+#     argument stands for
 PHANTOMS: Registry[Any] = Registry("phantom", "sinograd.phantoms")
 _ABDOMEN = {"width_mm": 340.0, "scanner": "siemens-definition-as", "views": 576, "detector": (32, 368)}
 PHANTOMS.add("abdomen", "sinograd.phantoms.abdomen:abdomen", "organs with lesions", group="abdomen", **_ABDOMEN)
@@ -350,6 +352,11 @@ PHANTOMS.add(
     scanner="walnut",
     views=360,
     detector=(256, 256),
+    materials={
+        "bone": {"cortical": 1.0, "trabecular": 0.94},
+        "adipose": {"marrow": 1.0},
+        "water": {"fluid": 1.0},
+    },
 )
 PHANTOMS.add(
     "rods",
@@ -384,6 +391,7 @@ PHANTOMS.add(
     views=400,
     detector=(32, 512),
     rows_mm=0.432,
+    materials={"bone": {"cortical": 1.0}, "adipose": {"marrow": 1.0}, "water": {"fluid": 1.0}},
 )
 PHANTOMS.add(
     "water",
@@ -394,4 +402,5 @@ PHANTOMS.add(
     scanner="siemens-definition-as",
     views=576,
     detector=(32, 368),
+    materials={"water": {"value": 1.0}},
 )

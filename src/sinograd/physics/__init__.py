@@ -12,11 +12,15 @@ if TYPE_CHECKING:
     from sinograd.physics.lower_dose import low_dose
     from sinograd.physics.materials import Material, material_names
     from sinograd.physics.photon_noise import add_photon_noise, photon_counts
+    from sinograd.physics.polychromatic import SpectralBeam
     from sinograd.physics.readings import Starved, made_by_views, view_slices, views_of_readings
+    from sinograd.physics.response import DetectorResponse
     from sinograd.physics.spectrum import Spectrum
 
 __all__ = [
+    "DetectorResponse",
     "Material",
+    "SpectralBeam",
     "Spectrum",
     "Starved",
     "add_photon_noise",

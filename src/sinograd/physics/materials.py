@@ -65,7 +65,7 @@ _SAME = {"cortical bone": "bone", "acrylic": "pmma", "plexiglas": "pmma", "teflo
     "fat": "adipose",
     "cesium iodide": "caesium iodide",
 }
-_SYMBOLS = {parts: name for name, (_, parts) in _KNOWN.items() if isinstance(parts, str) and len(parts) <= 2}
+_FORMULAS = {parts: name for name, (_, parts) in _KNOWN.items() if isinstance(parts, str)}
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ class Material:
         Args:
             material: a name of `material_names()`, whatever its case; a symbol; a formula, as "Ca5(PO4)3OH"; or a
                 material, which stays as it is.
-            density: g/cm^3, instead of the known one; formulas need it.
+            density: g/cm^3, instead of the known one; formulas that are not in the list need it.
 
         Raises:
             ValueError: an unknown name (the message has near ones), or a formula without a density.
@@ -112,7 +112,7 @@ class Material:
             raise InputTypeError(f"material must be a name, a formula or a Material, got {type(material).__name__}")
         text = " ".join(material.replace("_", " ").replace("-", " ").split())
         name = _SAME.get(text.casefold(), text.casefold())
-        name = _SYMBOLS.get(text, name)
+        name = _FORMULAS.get(text, name)
         if name in _KNOWN:
             known, parts = _KNOWN[name]
             return cls(name, _masses(parts), known if density is None else density)
