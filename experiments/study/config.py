@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -222,6 +222,13 @@ def config_hash(study: object) -> str:
 def digest(plain: Any) -> str:
     """SHA-256 of plain data."""
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
+
+
+def check_headline(headline: Sequence[tuple[str, str]], comparisons: Sequence[tuple[str, str]]) -> None:
+    """ConfigError unless all of them are compared."""
+    for pair in headline:
+        if pair not in comparisons:
+            raise ConfigError(f"headline: {' - '.join(pair)} is not among the comparisons")
 
 
 def _check(study: Study) -> None:
