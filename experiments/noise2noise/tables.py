@@ -10,9 +10,9 @@ from typing import Any
 
 from noise2noise.results import Metric, Results, Run
 from noise2noise.settings import NOISY, Study
+from study.markdown import table, write_csv, write_text
 from study.scoring import Summary
 from study.significance import COMPARED, interval, pair_title, significant
-from study.tables import table, write_csv, write_text
 
 Key = tuple[str, tuple[str, str], Metric]  # data set, better and than, metric
 

@@ -13,9 +13,9 @@ from sinograd.evaluation.paired import Summary, holm
 Key = TypeVar("Key", bound=Hashable)
 
 COMPARED = (
-    "Paired differences: mean over the test phantoms, 95 % interval (Student's t) of each by itself. Bold rows are what "
-    "the study is about: an asterisk marks an interval without 0. In the other rows, of all tables together, it marks p "
-    "below 0.05 after Holm's correction."
+    "Paired differences: mean over the test phantoms, 95 % interval (Student's t) of each by itself. Bold rows are "
+    "what the study is about: an asterisk marks an interval without 0. In the other rows, of all tables together, it "
+    "marks p below 0.05 after Holm's correction."
 )
 
 

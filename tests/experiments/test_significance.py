@@ -6,9 +6,9 @@ import math
 
 import pytest
 from scipy import stats
-from study.significance import interval, p_value, pair_title, significant
 
 from sinograd.evaluation.paired import holm, summarise
+from study.significance import interval, p_value, pair_title, significant
 
 
 def test_holm_by_hand() -> None:
@@ -27,7 +27,13 @@ def test_p_values_are_those_of_the_t_test() -> None:
 def test_headline_stands_by_its_interval_and_the_rest_is_corrected() -> None:
     weak, strong = summarise([0.3, 0.15, 0.45, 0.2]), summarise([5.0, 5.01, 5.02, 5.0])
     assert 0.02 < p_value(weak) < 0.05 and p_value(strong) < 1e-5
-    found = {"headline": weak, "weak": weak, "another": weak, "strong": strong, "below": summarise([-5.0, -5.01, -5.02, -5.0])}
+    found = {
+        "headline": weak,
+        "weak": weak,
+        "another": weak,
+        "strong": strong,
+        "below": summarise([-5.0, -5.01, -5.02, -5.0]),
+    }
     assert significant(found, lambda key: key == "headline") == {"headline", "strong", "below"}
     assert significant({"weak": weak}, lambda _key: False) == {"weak"}  # one alone needs no correction
 

@@ -69,7 +69,7 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Paired
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values corrected for their number, in their order; NaN stays NaN and is not counted.
+    """P values corrected for their number, in their order; NaN stays NaN and is not counted.
 
     S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6, 65 (1979): the k-th
     smallest of n is multiplied by n - k + 1, none falls below a smaller one's, and none is above 1. Differences whose
