@@ -95,7 +95,7 @@ def _compared(study: Study, results: Results, name: str, real: set[Key]) -> str:
 
 def _real(study: Study, results: Results) -> set[Key]:
     """The differences, of all data sets together, that are marked."""
-    found = {
+    found: dict[Key, Summary] = {
         (name, pair, metric): difference
         for name in study.sets
         for pair in study.comparisons

@@ -148,9 +148,9 @@ def _trained(study: Study, results: Results) -> str:
             ]
         )
     text = (
-        "Means over the seeds; filters take stacks whole, in turn, networks random patches. Losses are each model's own. What "
-        "the last quarter of the steps added to the PSNR to the normal dose (networks: of the validation phantom; "
-        f"filters: of what they learn from) tells whether a method was trained out: above {FLAT:g} dB it was not."
+        "Means over the seeds; filters take stacks whole, in turn, networks random patches. Losses are each model's "
+        "own. What the last quarter of the steps added to the PSNR to the normal dose (networks: of the validation "
+        f"phantom; filters: of what they learn from) tells whether a method was trained out: above {FLAT:g} dB it was not."
     )
     heads = ["", "trained on phantoms", "validated on", "steps", "training, s", "last training losses"]
     heads += ["gain of the last quarter, dB", "seeds", "commit"]

@@ -33,7 +33,7 @@ DUAL = {
 }
 NETWORKS: dict[str, Any] = {
     "training": [100, 101, 102, 103, 104, 105, 106],
-    "steps": {},
+    "steps": {"red-cnn": 2, "qae": 2},
     "patches": {"size": 16, "per_batch": 2},
     "stop": {"max_steps": 2},
     "validate": {"every": 1, "slices": 1},
@@ -60,7 +60,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "stop": {"max_steps": 3},
         "seeds": [0],
         "depth": {"filters": [1, 2], "seeds": [0]},
-        "starts": {"sigmas": [[0.5, 0.01], [1.0, 0.05]]},
+        "starts": {"sigmas": [[0.5, 0.01], [1.0, 0.05]], "seeds": [0]},
         "shown_slice": 1,
         "networks": NETWORKS,
         "further": FEW,

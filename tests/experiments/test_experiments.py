@@ -171,7 +171,7 @@ def test_rods_have_the_contrast_that_is_asked_for(small: Any) -> None:
     """Of the object itself and with white noise: contrast 1, contrast-to-noise by hand, resolution of the pixels."""
     from study.rods import measure_rods, places, rods_object
 
-    study = small("low_dose_ct", rods={"rod": 40, "ring": 70, "seeds": [0]})
+    study = small("low_dose_ct", rods={"rod": 31, "ring": 70, "seeds": [0]})
     made = rods_object(study.rods).voxelize(study.volume_grid, supersampling=8)
     generator = torch.Generator().manual_seed(0)
     noisy = [made + 1e-4 * torch.randn(made.shape, generator=generator) for _ in range(20)]
@@ -280,7 +280,7 @@ def test_bone_from_start_to_end(small: Any, tmp_path: Path) -> None:
 
     study = small("bone_xrm")
     networks = {
-        "steps": {},
+        "steps": {"red-cnn": 2, "qae": 2},
         "patches": {"size": 16, "per_batch": 2},
         "stop": {"max_steps": 2},
         "validate": {"every": 1, "slices": 1},
@@ -316,7 +316,7 @@ def test_bone_from_start_to_end(small: Any, tmp_path: Path) -> None:
     assert [run.training_seconds for run in again.runs] == [run.training_seconds for run in found.runs]
     # A study with other methods finds the runs that both have; one with other networks' phantoms none of these.
     held = {path.name for path in (tmp_path / "cache" / "runs").iterdir()}
-    for changes, new in (({"title": "Other"}, 0), ({"networks": {**networks, "training": [100]}}, 3)):
+    for changes, new in (({"title": "Other"}, 0), ({"networks": {**networks, "training": [*range(110, 117)]}}, 4)):
         other = small("bone_xrm", **changes)
         folders = {
             run_folder(tmp_path / "cache", other, method, training_config(other, method, 0)).name
