@@ -150,7 +150,8 @@ def _trained(study: Study, results: Results) -> str:
     text = (
         "Means over the seeds; filters take stacks whole, in turn, networks random patches. Losses are each model's "
         "own. What the last quarter of the steps added to the PSNR to the normal dose (networks: of the validation "
-        f"phantom; filters: of what they learn from) tells whether a method was trained out: above {FLAT:g} dB it was not."
+        "phantom; filters: of what they learn from) tells whether a method was trained out: above "
+        f"{FLAT:g} dB it was not."
     )
     heads = ["", "trained on phantoms", "validated on", "steps", "training, s", "last training losses"]
     heads += ["gain of the last quarter, dB", "seeds", "commit"]

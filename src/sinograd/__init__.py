@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         FlatDetector,
         Geometry,
         Grid,
+        LearnedGeometry,
         ParallelBeam,
         concatenate,
         detector_region,
@@ -88,6 +89,7 @@ if TYPE_CHECKING:
         rebin,
     )
     from sinograd.recon import (
+        calibrate,
         coverage,
         fbp,
         fdk,
@@ -105,6 +107,7 @@ if TYPE_CHECKING:
     from sinograd.workflows import (
         convert,
         denoise,
+        make_pairs,
         reconstruct,
         simulate,
     )
@@ -132,6 +135,7 @@ __all__ = [
     "HelicalFBP",
     "JointBilateralFilter2d",
     "JointBilateralFilter3d",
+    "LearnedGeometry",
     "LinearOperator",
     "NetworkDenoiser",
     "ParallelBeam",
@@ -148,6 +152,7 @@ __all__ = [
     "bilateral_parameter_groups",
     "bone",
     "bowtie_transmission",
+    "calibrate",
     "concatenate",
     "convert",
     "coverage",
@@ -162,6 +167,7 @@ __all__ = [
     "load_geometry",
     "load_model",
     "low_dose",
+    "make_pairs",
     "prepare",
     "read",
     "read_volume",

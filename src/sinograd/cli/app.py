@@ -21,10 +21,12 @@ GROUPS = {
     "For scanners": {
         "info": "Show what a scan, a volume or a trained model holds.",
         "reconstruct": "Reconstruct a scan: FDK, filtered backprojection or an iterative algorithm.",
+        "calibrate": "Find the geometry of a scan from its own projections: axis, tilt, turns, distances.",
         "convert": "Convert a scan or a volume between formats.",
         "simulate": "Simulate a scan: a measured one at a lower dose, or one of a phantom.",
     },
     "For denoisers": {
+        "pairs": "Make low-dose pairs of measured scans, to train and evaluate on.",
         "train": "Train a denoiser: bilateral filters or a network.",
         "denoise": "Denoise a volume with a trained model, or a scan with a dual-domain one.",
         "evaluate": "Compare denoisers: SSIM, PSNR, RMSE, noise, time and memory.",

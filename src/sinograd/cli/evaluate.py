@@ -60,9 +60,9 @@ OPTIONS = {
     ),
     "method": Option(
         list[str],
-        "A model that comes along, a model file or a run's folder, or volumes that any program has made, with {name}, "
-        "{stem} or {patient} in their path where there are several (TITLE=FILE names each), or a filter tuned on each "
-        "image: gaussian, median, bilateral, bm3d, the first three with -3d, bm4d; or one that estimates the noise: "
+        "A model that comes along, a model file or a run's folder, a volume that any program has made (several: a path "
+        "with name, stem or patient in braces; TITLE=FILE names each), or a filter tuned on each image: gaussian, "
+        "median, bilateral, bm3d, the first three with -3d, bm4d; or one that estimates the noise: "
         "bilateral-estimated, bm3d-estimated, bm4d-estimated, ksvd. May be repeated.",
         ("--method", "-m"),
         metavar="NAME",
@@ -71,8 +71,7 @@ OPTIONS = {
     "target": Option(list[Path], "Normal-dose volume; one for each low-dose volume.", metavar="FILE", panel=_VOLUMES),
     "scan": Option(
         str,
-        "The low-dose scans that dual-domain models start from, with {name}, {stem} or {patient} where there are "
-        "several.",
+        "The low-dose scan that dual-domain models start from (several: a path with name, stem or patient in braces).",
         metavar="FILE",
         panel=_VOLUMES,
     ),
