@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 import time
@@ -264,7 +263,7 @@ def test_deflated_dicom_files(tmp_path: Path) -> None:
     sequence = struct.pack("<HH2sHI", 0x8, 0x1140, b"SQ", 0, 0xFFFFFFFF)
     item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
     many = name * (1 << 17)
-    FileDataset(None, {}, file_meta=meta, preamble=bytes(128)).save_as(tmp_path / "head", enforce_file_format=True)
+    FileDataset("", {}, file_meta=meta, preamble=bytes(128)).save_as(tmp_path / "head", enforce_file_format=True)
     head = (tmp_path / "head").read_bytes()
     head = head[: head.index(b"DICM") + 4 + 12 + int.from_bytes(head[140:144], "little")]
     (tmp_path / "in").mkdir()
@@ -287,7 +286,7 @@ def test_deflated_dicom_files(tmp_path: Path) -> None:
     long_sequence = struct.pack("<HH2sHI", 0x8, 0x1140, b"SQ", 0, 200 << 20)
     refused("holds more than 500,000 data elements", long_sequence, many, 9)
     meta.TransferSyntaxUID = ExplicitVRLittleEndian
-    FileDataset(None, {}, file_meta=meta, preamble=bytes(128)).save_as(
+    FileDataset("", {}, file_meta=meta, preamble=bytes(128)).save_as(
         tmp_path / "in" / "a.dcm", enforce_file_format=True
     )
     with open(tmp_path / "in" / "a.dcm", "ab") as file:

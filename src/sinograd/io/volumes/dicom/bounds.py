@@ -59,7 +59,9 @@ class _Source(Protocol):
 class _Plain:
     def __init__(self, file: BinaryIO) -> None:
         self.file = file
-        self.read = file.read
+
+    def read(self, count: int) -> bytes:
+        return self.file.read(count)
 
     def skip(self, count: int) -> None:
         self.file.seek(count, io.SEEK_CUR)
