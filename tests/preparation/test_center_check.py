@@ -62,9 +62,9 @@ def test_nothing_is_said_of_what_tells_no_centre(kind: str) -> None:
         assert check is not None and not check.is_clearly_better
 
 
-@pytest.mark.parametrize(("photons", "least"), [(1e3, 9), (1e4, 12)])
+@pytest.mark.parametrize(("photons", "least"), [(1e3, 11), (1e4, 12)])
 def test_one_row_of_a_half_turn(photons: float, least: int) -> None:
-    """Ends of the half turn are all that is measured twice: 60 rays. At 1000 photons 1 of 12 draws was noticed."""
+    """Ends of the half turn are all that is measured twice: some 30 independent rays."""
     nominal, shifted = (
         sg.ParallelBeam(torch.arange(90) * math.pi / 90, sg.FlatDetector(96, 1.0, offset)) for offset in (0.0, 3.2)
     )

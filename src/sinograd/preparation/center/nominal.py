@@ -23,8 +23,8 @@ _SAMPLES = 200_000
 _REACH = 0.12
 
 # Another centre is clearly better where it lies at least so many columns, and so many standard errors, away, and where
-# its mismatch is smaller by so many standard deviations of the noise: of the difference of both (Wilks's theorem: pairs x
-# (nominal / best - 1) is the square of a normal number where both fit equally well), and by at least a quarter; or of
+# its mismatch is smaller by so many standard deviations of the noise: of the difference of both (Wilks's theorem: pairs
+# x (nominal / best - 1) is the square of a normal number where both fit equally well), and by at least a quarter; or of
 # their logarithms, as if they were two measurements.
 _LEAST_OFFSET, _ERRORS, _DEVIATIONS, _LEAST_RATIO = 0.5, 4.0, 6.0, 1.33
 
