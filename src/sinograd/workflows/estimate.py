@@ -63,7 +63,7 @@ def needed_memory(geometry: Geometry, shape: tuple[int, ...], algorithm: str = "
         from sinograd.recon.algorithms import working_memory
 
         return working_memory(algorithm, shape, geometry.projection_shape)
-    from sinograd.recon.analytic.filtered_backprojection import GROUP_VIEWS
+    from sinograd.recon.analytic.view_blocks import GROUP_VIEWS
 
     projections, volume = 4 * math.prod(geometry.projection_shape), 4 * math.prod(shape)
     block = projections * min(len(geometry), _VIEWS) / len(geometry)
