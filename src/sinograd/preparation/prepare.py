@@ -16,7 +16,6 @@ from sinograd.data import Scan
 from sinograd.data.blocks import views_per_block
 from sinograd.data.projections import ProjectionStore
 from sinograd.errors import InputError, InputTypeError, PreparationWarning, TruncationWarning
-from sinograd.geometry import detector_region, shift_detector
 from sinograd.geometry.regions import check_binning, check_span
 from sinograd.preparation.beam_hardening import correct_beam_hardening_
 from sinograd.preparation.correction import Correction
@@ -24,9 +23,10 @@ from sinograd.preparation.defects import fill_starved_
 from sinograd.preparation.destination import Destination, destination
 from sinograd.preparation.options import Preparation
 from sinograd.preparation.overview import Overview, spans
+from sinograd.preparation.prepared_geometry import prepared_geometry
 from sinograd.preparation.region import joined
 from sinograd.preparation.rings import SEGMENTS, check_ring_options, ring_errors
-from sinograd.preparation.shifts import check_shifts, shift_projections_, unmeasured_edges
+from sinograd.preparation.shifts import shift_projections_, unmeasured_edges
 from sinograd.preparation.truncated import Truncation, find_truncation
 
 # Bytes of float32 projections that are worked on at once, so that they stay in the cache; at least one view.
@@ -99,22 +99,19 @@ class _Run:
 
     def __init__(self, scan: Scan, options: Preparation, progress: Progress | None) -> None:
         self.scan, self.options, self.progress = scan, options, progress
-        geometry, calibration = scan.geometry, scan.calibration
+        geometry = scan.geometry
         self.name = scan.name
         self.views = geometry.views
         _check_shape(scan, self.name)
         self.rows = check_span(options.rows, "rows", geometry.rows)
         self.columns = check_span(options.columns, "columns", geometry.columns)
         self.binning = check_binning(options.binning, geometry.detector.ndim)
-        self.geometry = detector_region(
-            geometry, options.rows if geometry.ndim == 3 else None, self.columns, self.binning
-        )
+        self.geometry, self.moves = prepared_geometry(scan, options)
         self.correction = Correction(scan, options, self.rows, self.columns, self.name)
         self.overview = Overview(self.views, self.geometry.rows, self.geometry.columns)
         self.bad: dict[str, np.ndarray] = {}
         self.truncation: Truncation | None = None
         self.air = self._air()
-        self.moves = self._moves(calibration)
         if options.rings:
             check_ring_options(options.ring_width, options.ring_limit, self.views, self.geometry.columns)
 
@@ -219,25 +216,6 @@ class _Run:
                 f"{self.columns[1]} that are used"
             )
         return low, high
-
-    def _moves(self, calibration: Any) -> np.ndarray | None:
-        """Shifts that projections are to be moved by, in elements of the result; moves the detector if asked to."""
-        shifts = None if calibration is None else calibration.shifts
-        if shifts is None or self.options.shifts == "ignore":
-            return None
-        moves = check_shifts(shifts, torch.empty(self.views, 1, 1)).detach().double().numpy()
-        two_dimensional = self.scan.geometry.ndim == 2
-        if two_dimensional and moves[:, 0].any():
-            raise InputError(
-                f"{self.name}: shifts along the rows of a 2-D scan, up to {abs(moves[:, 0]).max():g} pixels"
-            )
-        if self.options.shifts == "interpolate":
-            return moves / np.array(self.binning)
-        detector = self.scan.geometry.detector
-        column = torch.from_numpy(moves[:, 1]) * detector.column_spacing
-        row = 0.0 if two_dimensional else torch.from_numpy(moves[:, 0]) * detector.row_spacing
-        self.geometry = shift_detector(self.geometry, column, row)
-        return None
 
     def _warn(self, good: np.ndarray) -> None:
         for text in (
