@@ -30,6 +30,7 @@ PUBLIC = {
     "geometry.cone.ConeBeam.circular",
     "geometry.cone.ConeBeam.helical",
     "geometry.cone.ConeBeam.short_scan",
+    "geometry.fan.FanBeam.circular",
     "geometry.fan.FanBeam.short_scan",
     "layers.unrolled.Unrolled.__init__",
     "metrics.structural_similarity.ssim",
@@ -58,6 +59,7 @@ PUBLIC = {
     "workflows.conversion.convert",
     "workflows.bone.measure_bone",
     "workflows.denoising.denoise",
+    "workflows.pairs.make_pairs",
     "workflows.reconstruction.reconstruct",
     "workflows.simulation.simulate",
 }

@@ -96,6 +96,16 @@ const VectorGradients<double>& vector_gradients<double>() {
   return SINOGRAD_CHOOSE(kDoubleVectorGradients);
 }
 
+template <>
+const VariationKernels<float>& variation_kernels<float>() {
+  return SINOGRAD_CHOOSE(kFloatVariation);
+}
+
+template <>
+const VariationKernels<double>& variation_kernels<double>() {
+  return SINOGRAD_CHOOSE(kDoubleVariation);
+}
+
 template <class T>
 const OperatorPairs<T>& axial_operators() {
   static const OperatorPairs<T> pairs = {backproject_axial<T>, backproject_axial_adjoint<T>, joseph_axial<T>,

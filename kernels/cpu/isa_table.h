@@ -4,6 +4,7 @@
 #include "bilateral.h"
 #include "lines.h"
 #include "operators.h"
+#include "total_variation.h"
 #include "vector_gradients.h"
 
 namespace sinograd {
@@ -20,6 +21,8 @@ namespace sinograd {
   extern const BilateralKernels<double> kDoubleBilateral; \
   extern const VectorGradients<float> kFloatVectorGradients;   \
   extern const VectorGradients<double> kDoubleVectorGradients; \
+  extern const VariationKernels<float> kFloatVariation;        \
+  extern const VariationKernels<double> kDoubleVariation;      \
   }
 
 SINOGRAD_DECLARE(portable)

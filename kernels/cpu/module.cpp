@@ -13,6 +13,7 @@
 #include "cone_parallel.h"
 #include "instruction_set.h"
 #include "operators.h"
+#include "total_variation.h"
 #include "vector_gradients.h"
 
 namespace nb = nanobind;
@@ -179,8 +180,55 @@ void bind_cone_parallel(nb::module_& m, const std::string& name, bool volume_fir
       "window"_a.noconvert(), "projections"_a, "lattice"_a, "shape"_a, "spacing"_a, "centre"_a);
 }
 
+// Shapes are batch, z, y, x; factors z, y, x. A field has `axes` components, of the last axes.
+VariationImages variation_images(size_t size, std::array<int64_t, 4> shape, std::array<double, 3> factors, int64_t axes) {
+  VariationImages images{shape[0], {shape[1], shape[2], shape[3]}, axes, {factors[0], factors[1], factors[2]}};
+  if (axes < 1 || axes > 3) throw std::invalid_argument("axes: expected 1 to 3");
+  if (shape[3] < 1 || size != size_t(images.voxels())) throw std::invalid_argument("x: wrong number of elements");
+  return images;
+}
+
+template <class T>
+void bind_variation(nb::module_& m) {
+  m.def(
+      "tv_descend",
+      [](Input<T> b, Input<T> field, Output<T> out, std::array<int64_t, 4> shape, std::array<double, 3> factors,
+         int64_t axes, T scale, std::array<T, 2> bounds) {
+        const VariationImages images = variation_images(b.size(), shape, factors, axes);
+        if (out.size() != b.size()) throw std::invalid_argument("out: wrong number of elements");
+        if (field.size() != size_t(axes) * b.size()) throw std::invalid_argument("field: wrong number of elements");
+        nb::gil_scoped_release unlock;
+        variation_kernels<T>().descend(b.data(), field.data(), out.data(), images, scale, bounds[0], bounds[1]);
+      },
+      "b"_a.noconvert(), "field"_a.noconvert(), "out"_a.noconvert(), "shape"_a, "factors"_a, "axes"_a, "scale"_a,
+      "bounds"_a);
+  m.def(
+      "tv_ascend",
+      [](Input<T> x, Output<T> dual, Output<T> ahead, std::array<int64_t, 4> shape, std::array<double, 3> factors,
+         int64_t axes, T step, T limit, T momentum) {
+        const VariationImages images = variation_images(x.size(), shape, factors, axes);
+        for (const size_t size : {dual.size(), ahead.size()})
+          if (size != size_t(axes) * x.size()) throw std::invalid_argument("dual, ahead: wrong number of elements");
+        nb::gil_scoped_release unlock;
+        variation_kernels<T>().ascend(x.data(), dual.data(), ahead.data(), images, step, limit, momentum);
+      },
+      "x"_a.noconvert(), "dual"_a.noconvert(), "ahead"_a.noconvert(), "shape"_a, "factors"_a, "axes"_a, "step"_a,
+      "limit"_a, "momentum"_a);
+  m.def(
+      "tv_value",
+      [](Input<T> x, Output<double> sums, std::array<int64_t, 4> shape, std::array<double, 3> factors, int64_t axes,
+         T smoothing) {
+        const VariationImages images = variation_images(x.size(), shape, factors, axes);
+        if (sums.size() != size_t(shape[0])) throw std::invalid_argument("sums: wrong number of elements");
+        nb::gil_scoped_release unlock;
+        variation_kernels<T>().value(x.data(), sums.data(), images, smoothing);
+      },
+      "x"_a.noconvert(), "sums"_a.noconvert(), "shape"_a, "factors"_a, "axes"_a, "smoothing"_a);
+}
+
 template <class T>
 void bind_all(nb::module_& m) {
+  bind_variation<T>(m);
   bind_bilateral<T>(m);
   bind_gradient<T>(m, "joseph_gradient", vector_gradients<T>, &VectorGradients<T>::joseph, false);
   bind_gradient<T>(m, "backprojection_gradient", vector_gradients<T>, &VectorGradients<T>::backproject, true);

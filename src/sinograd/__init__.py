@@ -30,6 +30,7 @@ if TYPE_CHECKING:
         FlatDetector,
         Geometry,
         Grid,
+        LearnedGeometry,
         ParallelBeam,
         concatenate,
         detector_region,
@@ -105,6 +106,7 @@ if TYPE_CHECKING:
     from sinograd.workflows import (
         convert,
         denoise,
+        make_pairs,
         reconstruct,
         simulate,
     )
@@ -132,6 +134,7 @@ __all__ = [
     "HelicalFBP",
     "JointBilateralFilter2d",
     "JointBilateralFilter3d",
+    "LearnedGeometry",
     "LinearOperator",
     "NetworkDenoiser",
     "ParallelBeam",
@@ -162,6 +165,7 @@ __all__ = [
     "load_geometry",
     "load_model",
     "low_dose",
+    "make_pairs",
     "prepare",
     "read",
     "read_volume",

@@ -6,6 +6,7 @@ def main() -> None:
     import sys
 
     code: object = 1
+    _let_waiting_threads_sleep()
     try:
         from sinograd.interrupts import raised_as_interrupts
 
@@ -23,6 +24,18 @@ def main() -> None:
 
     quiet()
     sys.exit(code)  # pyright: ignore[reportArgumentType]
+
+
+def _let_waiting_threads_sleep() -> None:
+    """Before torch loads its OpenMP: threads that wait for others sleep, unless the environment says otherwise.
+
+    By default they spin for a while. Where other processes want the processors, too, a thread that spins keeps them
+    from the one it waits for: many small operations then take more than ten times as long.
+    """
+    import os
+
+    if not any(name in os.environ for name in ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT", "KMP_BLOCKTIME")):
+        os.environ["OMP_WAIT_POLICY"] = "passive"
 
 
 def _start_up_code(error: BaseException) -> int:

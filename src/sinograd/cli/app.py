@@ -26,6 +26,7 @@ GROUPS = {
         "simulate": "Simulate a scan: a measured one at a lower dose, or one of a phantom.",
     },
     "For denoisers": {
+        "pairs": "Make low-dose pairs of measured scans, to train and evaluate on.",
         "train": "Train a denoiser: bilateral filters or a network.",
         "denoise": "Denoise a volume with a trained model, or a scan with a dual-domain one.",
         "evaluate": "Compare denoisers: SSIM, PSNR, RMSE, noise, time and memory.",

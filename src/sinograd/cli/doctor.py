@@ -135,7 +135,8 @@ def _native() -> Finding:
 def _threads() -> Finding:
     import torch
 
-    return Finding("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors")
+    waiting = "sleep" if os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive" else "spin"
+    return Finding("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors; those that wait {waiting}")
 
 
 def _extras() -> Iterator[Finding]:

@@ -41,6 +41,13 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
             "Exact projections, with fewer pixels",
         ),
     ),
+    "pairs": (
+        ("sinograd pairs L067 L096 --dose 0.1 --window hann --slice-mm 3 -o pairs", "Raw clinical scans"),
+        (
+            "sinograd pairs L067 L096 --dose 0.1 --window hann --slice-mm 3 -o pairs --resume",
+            "Go on after an interrupt",
+        ),
+    ),
     "train": (
         ("sinograd train config.yaml -o runs/three-filters", "A run in a folder of its own"),
         ("sinograd train config.yaml -o runs/three-filters --resume", "Continue it after an interrupt"),

@@ -29,9 +29,9 @@ from sinograd.data.projections import (
 from sinograd.data.units import PER_PIXEL
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid, ParallelBeam
-from sinograd.geometry.base import view_indices
 from sinograd.geometry.checks import is_sequence, positive
 from sinograd.geometry.scaling import scaled_beam
+from sinograd.geometry.view_indices import view_indices
 
 LENGTH_UNITS = ("mm", PIXEL)
 KINDS = ("line integrals", "transmission", "counts")

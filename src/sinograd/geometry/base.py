@@ -4,30 +4,31 @@ from __future__ import annotations
 
 import inspect
 import math
-import operator
 import os
 from abc import ABC
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar, Self
 
-import numpy as np
-import torch
 from torch import Tensor
 
 from sinograd.config.shown import shown
-from sinograd.errors import InputError, InputIndexError, InputTypeError
+from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import checks
 from sinograd.geometry import vectors as surface
 from sinograd.geometry.checks import Values, plain
+from sinograd.geometry.circular import Circular, Helical, ShortScan
 from sinograd.geometry.detectors import Detector
 from sinograd.geometry.formatting import angles_from_degrees, angles_to_degrees, call_text, only_keys
 from sinograd.geometry.grid import Grid
+from sinograd.geometry.vector_recipe import Vectors
+from sinograd.geometry.view_indices import Index, view_indices
 from sinograd.geometry.view_vectors import check_views
 
 _ANGULAR = ("angles", "start", "tilt", "yaw", "in_plane_rotation")
 """Arguments in radians; in dictionaries and YAML they are in degrees and their keys end in _deg."""
 
-Index = int | slice | Sequence[int] | np.ndarray | Tensor
+Recipe = Circular | ShortScan | Helical | Vectors
+RECIPES: dict[str, type[Any]] = {kind.scan: kind for kind in (Circular, ShortScan, Helical, Vectors)}
 
 
 class Geometry(ABC):
@@ -75,6 +76,19 @@ class Geometry(ABC):
     def _make(cls, scan: str, vectors: Tensor, arguments: dict[str, Any]) -> Self:
         return object.__new__(cls)._fill(scan, vectors, arguments)
 
+    def _fill_from(self, recipe: Recipe) -> Self:
+        """Set the state to what a recipe describes."""
+        return self._fill(recipe.scan, recipe.vectors(), self._described(recipe))
+
+    @classmethod
+    def _of(cls, recipe: Any) -> Self:
+        return object.__new__(cls)._fill_from(recipe)
+
+    @classmethod
+    def _described(cls, recipe: Recipe) -> dict[str, Any]:
+        names = cls._parameters(recipe.scan)
+        return recipe.arguments({**names, "angles": None} if recipe.scan == "short_scan" else names)
+
     def __setattr__(self, name: str, value: object) -> None:
         raise AttributeError(f"{type(self).__name__} is immutable; make a new one instead of setting {name}")
 
@@ -82,6 +96,11 @@ class Geometry(ABC):
     def scan(self) -> str:
         """How it was made: "circular", "short_scan", "helical" or "vectors"."""
         return self._scan
+
+    @property
+    def recipe(self) -> Recipe:
+        """What it was made from, without gradients: `dataclasses.replace(geometry.recipe, tilt=0.01).geometry()`."""
+        return RECIPES[self.scan](**{name: self._arguments[name] for name in self._parameters(self.scan)})
 
     @property
     def detector(self) -> Detector:
@@ -352,41 +371,3 @@ def _from_plain(name: str, key: str, value: Any) -> Any:
     if name == "detector":
         return Detector.from_dict(value)
     return math.radians(checks.number(value, key)) if name in _ANGULAR else value
-
-
-def view_indices(index: Index, views: int) -> Tensor:
-    """Non-negative indices of the chosen views, int64 [chosen], at least one."""
-    if isinstance(index, np.ndarray) and index.dtype == bool:
-        index = torch.from_numpy(index)
-    if isinstance(index, slice):
-        try:
-            chosen = list(range(views)[index])
-        except (TypeError, ValueError) as error:
-            raise InputTypeError(f"views are chosen by whole numbers, got {shown(index)}: {error}") from None
-    elif isinstance(index, Tensor) and index.dtype == torch.bool:
-        if index.shape != (views,):
-            raise InputIndexError(f"a bool mask of views must be [{views}], got {list(index.shape)}")
-        chosen = index.nonzero()[:, 0].tolist()
-    else:
-        items = index.tolist() if isinstance(index, Tensor) else index
-        items = checks.entries(items, "view index", "a list of ints") if checks.is_sequence(items) else (items,)
-        chosen = [_view_index(item, views) for item in items]
-    if not chosen:
-        raise InputError(f"no views chosen by {shown(index)} of {views}; a geometry has at least one")
-    return torch.tensor(chosen, dtype=torch.int64, device="cpu")
-
-
-def _view_index(item: Any, views: int) -> int:
-    if isinstance(item, bool):
-        raise InputTypeError(
-            f"a view is chosen by its number, or several by a bool tensor [{views}]; got {shown(item)}"
-        )
-    try:
-        position = operator.index(item)
-    except TypeError:
-        raise InputTypeError(
-            f"a view is chosen by its number, a whole one, got {shown(item)} ({type(item).__name__})"
-        ) from None
-    if not -views <= position < views:
-        raise InputIndexError(f"view {position} is out of range for {views} views")
-    return position % views

@@ -1,4 +1,4 @@
-"""Circular and helical orbits lowered to vectors: the one place that gives displacements their sign.
+"""Recipes of circular and helical orbits, lowered to vectors: the one place that gives displacements their sign.
 
 At gantry angle a, counter-clockwise seen from +z, with nothing displaced:
 
@@ -36,65 +36,149 @@ in_plane_rotation, tilt, yaw: turn the detector about its own centre (where the 
 detector.offset and shifts: (row, column), in 2-D a number: slide the detector along its own +v and +u, as
     turned; shifts holds one for each view and adds to detector.offset. On a curved detector the column part
     slides along the arc, so the centre of curvature stays.
-height: moves source and detector along z.
+motion: rigid motion of the object (see `sinograd.geometry.motion`), applied last, to everything.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from typing import Any
+from abc import abstractmethod
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
 from sinograd.geometry import checks
+from sinograd.geometry import vectors as surface
+from sinograd.geometry.angles import short_scan
+from sinograd.geometry.checks import Values
 from sinograd.geometry.detectors import CurvedDetector, Detector
+from sinograd.geometry.motion import move, read_motion
+
+if TYPE_CHECKING:
+    from sinograd.geometry.base import Geometry
+
+Number = float | Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True, eq=False)
 class Orbit:
-    """The checked arguments of a circular scan; per-view ones are tensors [views] or [views, 2].
+    """What `Circular`, `ShortScan` and `Helical` share; every argument is checked when it is made.
 
-    Those that require gradients are tensors, too.
+    Args:
+        detector: a line detector (2-D) or an area detector.
+        source_to_origin, source_to_detector: mm, positive; without both the rays are parallel, and the detector stands
+            on the rotation axis.
+        axis_offset, source_offset, tilt, yaw, in_plane_rotation, shifts: see `ConeBeam`; tensors may require gradients.
+        motion: of the object, [views, 6], in 2-D [views, 3]: shift along x, y, z in mm, then the rotation vector in
+            radians (see `ConeBeam`).
+
+    Raises:
+        TypeError, ValueError: naming the argument.
     """
 
     detector: Detector
-    source_to_origin: float | Tensor
-    source_to_detector: float | Tensor
-    axis_offset: float | Tensor
-    source_offset: float | tuple[float, ...] | Tensor
-    tilt: float | Tensor
-    yaw: float | Tensor
-    in_plane_rotation: float | Tensor
-    shifts: Tensor | None
+    source_to_origin: Number | None = None
+    source_to_detector: Number | None = None
+    axis_offset: Number | Values = 0.0
+    source_offset: Number | Values = 0.0
+    tilt: Number = 0.0
+    yaw: Number = 0.0
+    in_plane_rotation: Number = 0.0
+    shifts: Values | None = None
+    motion: Values | None = None
 
-    def arguments(self) -> dict[str, Any]:
-        """What the scan is made of, without gradients: numbers, pairs, and tensors with an entry for each view."""
-        held = {name: checks.plain(value) for name, value in vars(self).items()}
-        offset = held["source_offset"]
+    scan: ClassVar[str]
+
+    def __post_init__(self) -> None:
+        views, area = self._read(), self.detector.ndim == 2
+        if self.parallel:
+            self._check_parallel()
+        else:
+            distances = check_distances(self.source_to_origin, self.source_to_detector)
+            self._set(source_to_origin=distances[0], source_to_detector=distances[1])
+        offset = checks.per_view_offset if area else checks.per_view
+        turns = {name: checks.parameter(getattr(self, name), name) for name in ("tilt", "yaw", "in_plane_rotation")}
+        for name, turn in turns.items():
+            if not area and checks.plain(turn) != 0:
+                raise InputError(f"{name} {checks.plain(turn):g} needs a 2-D detector, got shape {self.detector.shape}")
+        self._set(
+            axis_offset=checks.per_view(self.axis_offset, "axis_offset", views),
+            source_offset=offset(self.source_offset, "source_offset", views),
+            **turns,
+            shifts=read_shifts(self.shifts, views, self.detector),
+            motion=read_motion(self.motion, views, self.detector.ndim + 1),
+        )
+
+    @property
+    def parallel(self) -> bool:
+        """Whether the rays are parallel."""
+        return self.source_to_origin is None and self.source_to_detector is None
+
+    def geometry(self) -> Geometry:
+        """The parallel, fan or cone beam of this recipe; its `followed_vectors` follow what requires gradients."""
+        from sinograd.geometry.cone import ConeBeam
+        from sinograd.geometry.fan import FanBeam
+        from sinograd.geometry.parallel import ParallelBeam
+
+        beam = ParallelBeam if self.parallel else FanBeam if self.detector.ndim == 1 else ConeBeam
+        return beam._of(self)
+
+    def arguments(self, names: Iterable[str]) -> dict[str, Any]:
+        """Those arguments without gradients: numbers, pairs, and tensors with an entry for each view."""
+        held = {name: checks.plain(getattr(self, name)) for name in names}
+        offset = held.get("source_offset")
         if isinstance(offset, Tensor) and offset.ndim == 1 and self.detector.ndim == 2:
             held["source_offset"] = tuple(offset.tolist())
         return held
 
-    def vectors(self, angles: Tensor, height: Tensor | None = None) -> Tensor:
-        """Per-view vectors [views, 4 or 5, 3]; height is mm along z, [views]."""
+    @abstractmethod
+    def vectors(self) -> Tensor:
+        """Per-view vectors as `Geometry.vectors`, float64 [views, 4 or 5, 3]; they follow what requires gradients."""
+
+    @abstractmethod
+    def _read(self) -> int:
+        """Check and set what is this recipe's own; the number of views."""
+
+    def _check_parallel(self) -> None:
+        if bool(torch.as_tensor(self.source_offset, dtype=torch.float64).any()):
+            raise InputError(f"source_offset: parallel rays have no source to move, got {self.source_offset}")
+        if checks.plain(self.yaw) != 0:
+            raise InputError(f"yaw: expected 0 for parallel rays, got {self.yaw:g}; in angles it is an offset of all")
+
+    def _set(self, **values: object) -> None:
+        for name, value in values.items():
+            object.__setattr__(self, name, value)
+
+    def _placed(self, angles: Tensor, height: Tensor | None = None) -> Tensor:
+        """The vectors at these angles, height mm along z ([views]), after the motion of the object."""
+        vectors = self._divergent(angles, height, *((1.0, 1.0) if self.parallel else self._distances()))
+        if self.parallel:
+            vectors = torch.cat([-_frame(angles)[2][:, None], vectors[:, 1:]], dim=1)
+        return vectors if self.motion is None else move(vectors, self.motion, not self.parallel)  # type: ignore[arg-type]
+
+    def _distances(self) -> tuple[Number, Number]:
+        return self.source_to_origin, self.source_to_detector  # type: ignore[return-value]
+
+    def _divergent(self, angles: Tensor, height: Tensor | None, to_origin: Number, to_detector: Number) -> Tensor:
         views = len(angles)
         u, v, n = _frame(angles)
         base = -_spread(self.axis_offset, views)[:, None] * u
         if height is not None:
             base = base + height[:, None] * v
         source_row, source_column = self._row_column(self.source_offset, views)
-        distance = self.source_to_origin + self._outward(views)
+        distance = to_origin + self._outward(views)
         source = base + distance * n + source_row * v + source_column * u
-        pivot = base - (self.source_to_detector - self.source_to_origin) * n
+        pivot = base - (to_detector - to_origin) * n
         u, v, n = _turned(u, v, n, self.in_plane_rotation, self.tilt, self.yaw)
         row, column = self._slide(views)
         step_u, step_v = u * self.detector.column_spacing, v * self.detector.row_spacing
         if not isinstance(self.detector, CurvedDetector):
             return torch.stack([source, pivot + row * v + column * u, step_u, step_v], dim=1)
-        radius = self.source_to_detector if self.detector.radius is None else self.detector.radius
+        radius = to_detector if self.detector.radius is None else self.detector.radius
         self.detector.check_arc(float(checks.plain(radius)))
         axis = pivot + radius * n + row * v
         angle = column / radius
@@ -115,7 +199,7 @@ class Orbit:
         given = self.detector.ndim == 2 and offset.ndim > 0 and offset.shape[-1] == 3
         return offset[..., 2:].expand(views, 1) if given else torch.zeros(views, 1, dtype=torch.float64, device="cpu")
 
-    def _row_column(self, value: float | tuple[float, ...] | Tensor, views: int) -> tuple[Tensor, Tensor]:
+    def _row_column(self, value: Any, views: int) -> tuple[Tensor, Tensor]:
         """Row and column parts, each [views, 1]; a line detector has no row part."""
         if self.detector.ndim == 1:
             column = _spread(value, views)[:, None]
@@ -125,34 +209,81 @@ class Orbit:
         return pairs[:, :1], pairs[:, 1:]
 
 
-@dataclass(frozen=True)
-class OrbitArguments:
-    """The arguments of a circular scan as they came."""
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Circular(Orbit):
+    """Source and detector turning about the z axis (or the directions of a parallel beam); see `Orbit`.
 
-    detector: Detector
-    source_to_origin: object
-    source_to_detector: object
-    axis_offset: object
-    source_offset: object
-    shifts: object
-    tilt: object = 0.0
-    yaw: object = 0.0
-    in_plane_rotation: object = 0.0
+    Args:
+        angles: gantry angle of each view in radians, [views].
+    """
 
-    def checked(self, views: int) -> Orbit:
-        """The orbit of a scan of so many views; errors name the argument."""
-        distances = check_distances(self.source_to_origin, self.source_to_detector)
-        offset = checks.per_view if self.detector.ndim == 1 else checks.per_view_offset
-        return Orbit(
-            self.detector,
-            *distances,
-            checks.per_view(self.axis_offset, "axis_offset", views),
-            offset(self.source_offset, "source_offset", views),
-            checks.parameter(self.tilt, "tilt"),
-            checks.parameter(self.yaw, "yaw"),
-            checks.parameter(self.in_plane_rotation, "in_plane_rotation"),
-            read_shifts(self.shifts, views, self.detector),
-        )
+    angles: Values
+
+    scan: ClassVar[str] = "circular"
+
+    def _read(self) -> int:
+        self._set(angles=checks.angles(self.angles))
+        return len(self.angles)  # type: ignore[arg-type]
+
+    def vectors(self) -> Tensor:
+        """See `Orbit.vectors`."""
+        return self._placed(self.angles)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class ShortScan(Orbit):
+    """A circular scan over half a turn plus the fan angle; see `Orbit`.
+
+    Args:
+        views: number of views, at least 2; both ends are included.
+        start: first gantry angle in radians.
+    """
+
+    views: int
+    start: float = 0.0
+
+    scan: ClassVar[str] = "short_scan"
+
+    def _read(self) -> int:
+        self._set(views=checks.count(self.views, "views"), start=checks.number(self.start, "start"))
+        return self.views
+
+    @property
+    def angles(self) -> Tensor:
+        """Gantry angle of each view in radians, [views]; passes no gradients."""
+        zeros = torch.zeros(self.views, dtype=torch.float64, device="cpu")
+        still = replace(self, motion=None)._placed(zeros).detach()
+        return short_scan(self.views, 2 * surface.reach(still, self.detector), self.start)
+
+    def vectors(self) -> Tensor:
+        """See `Orbit.vectors`."""
+        return self._placed(self.angles)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Helical(Orbit):
+    """Source and detector turning about the z axis and moving along it; see `Orbit`.
+
+    Args:
+        angles: gantry angle of each view in radians, [views], counting on over several turns.
+        pitch: mm of table feed per turn; negative for a helix of the other hand.
+        z_start: z (mm) of the first view; None centres the scan on z = 0.
+    """
+
+    angles: Values
+    pitch: Number
+    z_start: Number | None = None
+
+    scan: ClassVar[str] = "helical"
+
+    def _read(self) -> int:
+        self._set(angles=checks.angles(self.angles), pitch=checks.parameter(self.pitch, "pitch"))
+        self._set(z_start=None if self.z_start is None else checks.parameter(self.z_start, "z_start"))
+        return len(self.angles)  # type: ignore[arg-type]
+
+    def vectors(self) -> Tensor:
+        """See `Orbit.vectors`."""
+        return self._placed(self.angles, helix_heights(self.angles, self.pitch, self.z_start))  # type: ignore[arg-type]
 
 
 def check_distances(source_to_origin: object, source_to_detector: object) -> tuple[float | Tensor, float | Tensor]:
@@ -177,30 +308,6 @@ def read_shifts(shifts: Any, views: int, detector: Detector) -> Tensor | None:
     if shifts is None:
         return None
     return checks.values(shifts, "shifts", (views,) if detector.ndim == 1 else (views, 2), follow=True)
-
-
-def parallel_vectors(
-    angles: Tensor,
-    detector: Detector,
-    axis_offset: float | Tensor,
-    tilt: float | Tensor,
-    in_plane_rotation: float | Tensor,
-    shifts: Tensor | None,
-) -> Tensor:
-    """Per-view vectors [views, 4, 3] of a parallel beam; the detector stands on the rotation axis."""
-    orbit = Orbit(
-        detector,
-        source_to_origin=1.0,
-        source_to_detector=1.0,  # the detector stands on the axis
-        axis_offset=axis_offset,
-        source_offset=(0.0, 0.0) if detector.ndim == 2 else 0.0,
-        tilt=tilt,
-        yaw=0.0,
-        in_plane_rotation=in_plane_rotation,
-        shifts=shifts,
-    )
-    vectors = orbit.vectors(angles)
-    return torch.cat([-_frame(angles)[2][:, None], vectors[:, 1:]], dim=1)
 
 
 def helix_heights(angles: Tensor, pitch: float | Tensor, z_start: float | Tensor | None) -> Tensor:
@@ -238,6 +345,6 @@ def _rotated(a: Tensor, b: Tensor, angle: Turn) -> tuple[Tensor, Tensor]:
     return cosine * a + sine * b, cosine * b - sine * a
 
 
-def _spread(value: float | tuple[float, ...] | Tensor, views: int) -> Tensor:
+def _spread(value: Any, views: int) -> Tensor:
     """A value for every view: [views]."""
     return torch.as_tensor(value, dtype=torch.float64, device="cpu").expand(views)

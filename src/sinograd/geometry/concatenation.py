@@ -17,7 +17,7 @@ from sinograd.geometry.view_vectors import stack_vectors
 
 G = TypeVar("G", bound=Geometry)
 
-_PER_VIEW = ("angles", "axis_offset", "source_offset", "shifts")
+_PER_VIEW = ("angles", "axis_offset", "source_offset", "shifts", "motion")
 _EXACT = 1e-9  # of the size of a scan: what still counts as the same place
 
 
@@ -92,7 +92,7 @@ def _joined_arguments(parts: list[G]) -> dict[str, Any] | None:
     joined |= {"detector": first["detector"], "angles": torch.cat([part["angles"] for part in arguments])}
     for name in first.keys() & {"axis_offset", "source_offset"}:
         joined[name] = _of_each_view([part[name] for part in arguments], [part.views for part in parts])
-    joined["shifts"] = _shifts(parts)
+    joined["shifts"], joined["motion"] = _shifts(parts), _motion(parts)
     if "helical" in scans:
         heights = [helix_heights(part["angles"], part["pitch"], part["z_start"]) for part in arguments]
         joined["z_start"] = heights[0][0].item()
@@ -128,6 +128,16 @@ def _shifts(parts: list[G]) -> Tensor | None:
         moves = moves if detector.ndim == 2 else moves[:, 1]
         shifts.append(moves if own is None else moves + own)
     return torch.cat(shifts)
+
+
+def _motion(parts: list[G]) -> Tensor | None:
+    """The motion of all views; 0 in those of parts without."""
+    motions = [part._arguments["motion"] for part in parts]
+    if all(motion is None for motion in motions):
+        return None
+    width = 6 if parts[0].ndim == 3 else 3
+    still = [torch.zeros(part.views, width, dtype=torch.float64, device="cpu") for part in parts]
+    return torch.cat([zeros if motion is None else motion for motion, zeros in zip(motions, still, strict=True)])
 
 
 def vector_arguments(first: Geometry, vectors: Tensor) -> dict[str, Any]:

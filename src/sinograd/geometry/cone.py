@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, ClassVar, Literal, Self
 
-import torch
 from torch import Tensor
 
 from sinograd.geometry import checks, matrices
-from sinograd.geometry import vectors as surface
-from sinograd.geometry.angles import short_scan
 from sinograd.geometry.base import Geometry
 from sinograd.geometry.checks import Values
-from sinograd.geometry.circular import OrbitArguments, helix_heights
+from sinograd.geometry.circular import Circular, Helical, ShortScan, helix_heights
 from sinograd.geometry.detectors import Detector
-from sinograd.geometry.view_vectors import read_curvature, read_vectors, require_dimension, stack_vectors
+from sinograd.geometry.vector_recipe import Vectors
+from sinograd.geometry.view_vectors import require_dimension
 
 
 class ConeBeam(Geometry):
@@ -51,6 +49,9 @@ class ConeBeam(Geometry):
     - detector.offset (row, column) and shifts ([views, 2], one pair for each view) add up and slide the
       detector along its own +v and +u, as turned. On a curved detector the column part slides along the arc,
       which leaves its centre of curvature where it is.
+    - motion: of the object, [views, 6]: where view i is taken, its point p stands at R p + t, with
+      t = motion[i, :3] in mm and R the rotation about the isocentre by the rotation vector motion[i, 3:] in
+      radians. Source and detector move the other way, so that the object is reconstructed at rest.
     """
 
     divergent = True
@@ -86,6 +87,7 @@ class ConeBeam(Geometry):
         yaw: float = 0.0,
         in_plane_rotation: float = 0.0,
         shifts: Values | None = None,
+        motion: Values | None = None,
     ) -> Self:
         """Source and detector turning about the axis.
 
@@ -93,14 +95,13 @@ class ConeBeam(Geometry):
             source_to_origin, source_to_detector: distances in mm, positive.
             angles: gantry angle of each view in radians, [views].
             detector: an area detector.
-            axis_offset, source_offset, tilt, yaw, in_plane_rotation, shifts: see `ConeBeam`.
+            axis_offset, source_offset, tilt, yaw, in_plane_rotation, shifts, motion: see `ConeBeam`.
 
         Raises:
             TypeError, ValueError: naming the argument, what was expected and what came.
         """
-        turns = checks.angles(angles)
-        orbit = OrbitArguments(
-            require_dimension(detector, 2, "ConeBeam"),
+        recipe = Circular(
+            detector=require_dimension(detector, 2, "ConeBeam"),
             source_to_origin=source_to_origin,
             source_to_detector=source_to_detector,
             axis_offset=axis_offset,
@@ -109,8 +110,10 @@ class ConeBeam(Geometry):
             yaw=yaw,
             in_plane_rotation=in_plane_rotation,
             shifts=shifts,
-        ).checked(len(turns))
-        return cls._make("circular", orbit.vectors(turns), {**orbit.arguments(), "angles": turns})
+            motion=motion,
+            angles=angles,
+        )
+        return cls._of(recipe)
 
     @classmethod
     def short_scan(
@@ -127,6 +130,7 @@ class ConeBeam(Geometry):
         yaw: float = 0.0,
         in_plane_rotation: float = 0.0,
         shifts: Values | None = None,
+        motion: Values | None = None,
     ) -> Self:
         """A circular scan over half a turn plus the fan angle, which measures every line of the mid-plane.
 
@@ -138,9 +142,8 @@ class ConeBeam(Geometry):
         The angles cover pi + 2 g, where g is the largest horizontal angle between any ray and the line
         source - rotation axis.
         """
-        views = checks.count(views, "views")
-        orbit = OrbitArguments(
-            require_dimension(detector, 2, "ConeBeam"),
+        recipe = ShortScan(
+            detector=require_dimension(detector, 2, "ConeBeam"),
             source_to_origin=source_to_origin,
             source_to_detector=source_to_detector,
             axis_offset=axis_offset,
@@ -149,11 +152,11 @@ class ConeBeam(Geometry):
             yaw=yaw,
             in_plane_rotation=in_plane_rotation,
             shifts=shifts,
-        ).checked(views)
-        still = orbit.vectors(torch.zeros(views, dtype=torch.float64, device="cpu"))
-        turns = short_scan(views, 2 * surface.reach(still.detach(), orbit.detector), checks.number(start, "start"))
-        arguments = {**orbit.arguments(), "angles": turns, "views": views, "start": float(start)}
-        return cls._make("short_scan", orbit.vectors(turns), arguments)
+            motion=motion,
+            views=views,
+            start=start,
+        )
+        return cls._of(recipe)
 
     @classmethod
     def helical(
@@ -171,6 +174,7 @@ class ConeBeam(Geometry):
         yaw: float = 0.0,
         in_plane_rotation: float = 0.0,
         shifts: Values | None = None,
+        motion: Values | None = None,
     ) -> Self:
         """Source and detector turning about the axis and moving along it.
 
@@ -183,9 +187,8 @@ class ConeBeam(Geometry):
             z_start: z (mm) of the first view; None centres the scan on z = 0.
             source_to_origin, source_to_detector, detector and the displacements: as for `circular`.
         """
-        turns = checks.angles(angles)
-        orbit = OrbitArguments(
-            require_dimension(detector, 2, "ConeBeam"),
+        recipe = Helical(
+            detector=require_dimension(detector, 2, "ConeBeam"),
             source_to_origin=source_to_origin,
             source_to_detector=source_to_detector,
             axis_offset=axis_offset,
@@ -194,11 +197,12 @@ class ConeBeam(Geometry):
             yaw=yaw,
             in_plane_rotation=in_plane_rotation,
             shifts=shifts,
-        ).checked(len(turns))
-        feed = checks.parameter(pitch, "pitch")
-        first = None if z_start is None else checks.parameter(z_start, "z_start")
-        vectors = orbit.vectors(turns, helix_heights(turns, feed, first))
-        return cls._make("helical", vectors, {**orbit.arguments(), "angles": turns, "pitch": feed, "z_start": first})
+            motion=motion,
+            angles=angles,
+            pitch=pitch,
+            z_start=z_start,
+        )
+        return cls._of(recipe)
 
     def _arguments_of_views(self, chosen: Tensor) -> dict[str, Any]:
         arguments = super()._arguments_of_views(chosen)
@@ -229,12 +233,15 @@ class ConeBeam(Geometry):
             curvature_centers: a point (x, y, z) in mm of the axis of each curved detector, [views, 3], where that is
                 not detector.radius (without one: the source's distance) in front of its middle.
         """
-        detector = require_dimension(detector, 2, "ConeBeam")
-        source, center, step_u, step_v = read_vectors(detector, sources, "sources", centers, u, v)
-        curvature = read_curvature(detector, curvature_centers, len(source))
-        vectors = stack_vectors(detector, source, center, step_u, step_v, curvature)
-        steps = {"u": step_u, "v": step_v, "curvature_centers": curvature}
-        return cls._make("vectors", vectors, {"sources": source, "centers": center, **steps, "detector": detector})
+        recipe = Vectors(
+            detector=require_dimension(detector, 2, "ConeBeam"),
+            sources=sources,
+            centers=centers,
+            u=u,
+            v=v,
+            curvature_centers=curvature_centers,
+        )
+        return cls._of(recipe)
 
     @classmethod
     def from_matrices(

@@ -2,18 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar, Self
+from typing import ClassVar, Self
 
-import torch
-
-from sinograd.geometry import checks
-from sinograd.geometry import vectors as surface
-from sinograd.geometry.angles import short_scan
 from sinograd.geometry.base import Geometry
 from sinograd.geometry.checks import Values
-from sinograd.geometry.circular import Orbit, OrbitArguments
+from sinograd.geometry.circular import Circular, ShortScan
 from sinograd.geometry.detectors import Detector
-from sinograd.geometry.view_vectors import read_curvature, read_vectors, require_dimension, stack_vectors
+from sinograd.geometry.vector_recipe import Vectors
+from sinograd.geometry.view_vectors import require_dimension
 
 
 class FanBeam(Geometry):
@@ -36,6 +32,8 @@ class FanBeam(Geometry):
     - source_offset: moves only the source, along +u.
     - detector.offset and shifts ([views]) add up and slide the detector along +u (along the arc if it is
       curved, which leaves its centre of curvature where it is).
+    - motion: of the object, [views, 3]: shift along x and y in mm, and turn about the isocentre in radians,
+      counter-clockwise; see `ConeBeam`.
     """
 
     divergent = True
@@ -67,6 +65,7 @@ class FanBeam(Geometry):
         axis_offset: float | Values = 0.0,
         source_offset: float | Values = 0.0,
         shifts: Values | None = None,
+        motion: Values | None = None,
     ) -> Self:
         """Source and detector turning about the axis.
 
@@ -74,14 +73,22 @@ class FanBeam(Geometry):
             source_to_origin, source_to_detector: distances in mm, positive.
             angles: gantry angle of each view in radians, [views].
             detector: a line detector.
-            axis_offset, source_offset, shifts: see `FanBeam`.
+            axis_offset, source_offset, shifts, motion: see `FanBeam`.
 
         Raises:
             TypeError, ValueError: naming the argument, what was expected and what came.
         """
-        turns = checks.angles(angles)
-        orbit = _orbit(len(turns), detector, source_to_origin, source_to_detector, axis_offset, source_offset, shifts)
-        return cls._make("circular", orbit.vectors(turns), {**_arguments(orbit), "angles": turns})
+        recipe = Circular(
+            detector=require_dimension(detector, 1, "FanBeam"),
+            source_to_origin=source_to_origin,
+            source_to_detector=source_to_detector,
+            axis_offset=axis_offset,
+            source_offset=source_offset,
+            shifts=shifts,
+            motion=motion,
+            angles=angles,
+        )
+        return cls._of(recipe)
 
     @classmethod
     def short_scan(
@@ -95,6 +102,7 @@ class FanBeam(Geometry):
         axis_offset: float | Values = 0.0,
         source_offset: float | Values = 0.0,
         shifts: Values | None = None,
+        motion: Values | None = None,
     ) -> Self:
         """A circular scan over half a turn plus the fan angle, the least that measures every line.
 
@@ -106,12 +114,18 @@ class FanBeam(Geometry):
         The angles cover pi + 2 g, where g is the largest angle between any ray and the line source - rotation
         axis.
         """
-        views = checks.count(views, "views")
-        orbit = _orbit(views, detector, source_to_origin, source_to_detector, axis_offset, source_offset, shifts)
-        still = orbit.vectors(torch.zeros(views, dtype=torch.float64, device="cpu"))
-        turns = short_scan(views, 2 * surface.reach(still.detach(), orbit.detector), checks.number(start, "start"))
-        arguments = {**_arguments(orbit), "angles": turns, "views": views, "start": float(start)}
-        return cls._make("short_scan", orbit.vectors(turns), arguments)
+        recipe = ShortScan(
+            detector=require_dimension(detector, 1, "FanBeam"),
+            source_to_origin=source_to_origin,
+            source_to_detector=source_to_detector,
+            axis_offset=axis_offset,
+            source_offset=source_offset,
+            shifts=shifts,
+            motion=motion,
+            views=views,
+            start=start,
+        )
+        return cls._of(recipe)
 
     @classmethod
     def from_vectors(
@@ -128,26 +142,6 @@ class FanBeam(Geometry):
             curvature_centers: the centre (x, y) in mm of each curved detector's arc, [views, 2], where that is not
                 detector.radius (without one: the source's distance) in front of its middle.
         """
-        detector = require_dimension(detector, 1, "FanBeam")
-        source, center, step, _ = read_vectors(detector, sources, "sources", centers, u, None)
-        curvature = read_curvature(detector, curvature_centers, len(source))
-        vectors = stack_vectors(detector, source, center, step, None, curvature)
-        steps = {"u": step, "curvature_centers": curvature}
-        return cls._make("vectors", vectors, {"sources": source, "centers": center, **steps, "detector": detector})
-
-
-def _orbit(
-    views: int,
-    detector: Detector,
-    source_to_origin: object,
-    source_to_detector: object,
-    axis_offset: object,
-    source_offset: object,
-    shifts: object,
-) -> Orbit:
-    line = require_dimension(detector, 1, "FanBeam")
-    return OrbitArguments(line, source_to_origin, source_to_detector, axis_offset, source_offset, shifts).checked(views)
-
-
-def _arguments(orbit: Orbit) -> dict[str, Any]:
-    return {key: value for key, value in orbit.arguments().items() if key not in ("tilt", "yaw", "in_plane_rotation")}
+        line = require_dimension(detector, 1, "FanBeam")
+        recipe = Vectors(detector=line, sources=sources, centers=centers, u=u, curvature_centers=curvature_centers)
+        return cls._of(recipe)

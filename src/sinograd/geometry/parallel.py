@@ -5,12 +5,12 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 from sinograd.errors import InputError, InputTypeError
-from sinograd.geometry import checks
 from sinograd.geometry.base import Geometry
 from sinograd.geometry.checks import Values
-from sinograd.geometry.circular import parallel_vectors, read_shifts
+from sinograd.geometry.circular import Circular
 from sinograd.geometry.detectors import CurvedDetector, Detector
-from sinograd.geometry.view_vectors import read_vectors, require_dimension, stack_vectors
+from sinograd.geometry.vector_recipe import Vectors
+from sinograd.geometry.view_vectors import require_dimension
 
 
 class ParallelBeam(Geometry):
@@ -38,6 +38,7 @@ class ParallelBeam(Geometry):
             the source side (counter-clockwise seen from there).
         shifts: mm by which the detector moves along its own +v and +u in each view: [views, 2] (row, column),
             or [views] for a line detector. Adds to detector.offset.
+        motion: of the object, [views, 6] or, in 2-D, [views, 3]; see `ConeBeam` and `FanBeam`.
 
     Raises:
         TypeError, ValueError: naming the argument, what was expected and what came.
@@ -56,23 +57,18 @@ class ParallelBeam(Geometry):
         tilt: float = 0.0,
         in_plane_rotation: float = 0.0,
         shifts: Values | None = None,
+        motion: Values | None = None,
     ) -> None:
-        detector = _flat(detector)
-        turns = checks.angles(angles)
-        views = len(turns)
-        arguments = {
-            "angles": turns,
-            "detector": detector,
-            "axis_offset": checks.per_view(axis_offset, "axis_offset", views),
-            "tilt": checks.parameter(tilt, "tilt"),
-            "in_plane_rotation": checks.parameter(in_plane_rotation, "in_plane_rotation"),
-            "shifts": read_shifts(shifts, views, detector),
-        }
-        for name in ("tilt", "in_plane_rotation"):
-            turn = checks.plain(arguments[name])
-            if detector.ndim == 1 and turn != 0:
-                raise InputError(f"{name} {turn:g} needs a 2-D detector, got shape {detector.shape}")
-        self._fill("circular", parallel_vectors(**arguments), arguments)
+        recipe = Circular(
+            detector=_flat(detector),
+            angles=angles,
+            axis_offset=axis_offset,
+            tilt=tilt,
+            in_plane_rotation=in_plane_rotation,
+            shifts=shifts,
+            motion=motion,
+        )
+        self._fill_from(recipe)
 
     @classmethod
     def from_vectors(
@@ -88,14 +84,8 @@ class ParallelBeam(Geometry):
             v: step from one row to the next (mm), [views, 3]; left out in 2-D.
             detector: a `FlatDetector` without offset.
         """
-        detector = _flat(detector)
-        ray, center, step_u, step_v = read_vectors(detector, directions, "directions", centers, u, v)
-        length = ray.norm(dim=-1, keepdim=True)
-        if (length == 0).any():
-            raise InputError(f"directions[{int((length == 0).nonzero()[0, 0])}] is zero")
-        ray = ray / length
-        arguments = {"directions": ray, "centers": center, "u": step_u, "v": step_v, "detector": detector}
-        return cls._make("vectors", stack_vectors(detector, ray, center, step_u, step_v), arguments)
+        recipe = Vectors(detector=_flat(detector), directions=directions, centers=centers, u=u, v=v)
+        return cls._of(recipe)
 
 
 def _flat(detector: object) -> Detector:

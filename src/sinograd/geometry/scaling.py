@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import torch
+
 from sinograd.errors import InputError
 from sinograd.geometry import checks
 from sinograd.geometry.base import Geometry
@@ -28,4 +30,8 @@ def scaled_beam(geometry: Geometry, factor: float) -> ParallelBeam:
     for name in _LENGTHS:
         if arguments.get(name) is not None:
             arguments[name] = factor * arguments[name]
+    motion = arguments.get("motion")
+    if motion is not None:
+        lengths = 3 if geometry.ndim == 3 else 2
+        arguments["motion"] = torch.cat([factor * motion[:, :lengths], motion[:, lengths:]], 1)
     return ParallelBeam._constructor(geometry.scan)(**arguments)

@@ -64,11 +64,26 @@ def central_hit(vectors: Tensor, divergent: bool) -> tuple[Tensor, Tensor, Tenso
         magnification (for a parallel beam mm from the axis), and index distances from the detector's middle.
         Not finite where the ray misses the detector's surface.
     """
-    center, u, v = vectors[:, CENTER], vectors[:, U], vectors[:, V]
-    start, ray = torch.zeros_like(center), vectors[:, SOURCE]
+    start, ray = torch.zeros_like(vectors[:, CENTER]), vectors[:, SOURCE]
     if divergent:
         start = vectors[:, SOURCE]
         ray = -start * torch.tensor([1.0, 1.0, 0.0], dtype=torch.float64, device="cpu")
+    return ray_hit(vectors, start, ray)
+
+
+def images(vectors: Tensor, points: Tensor, divergent: bool) -> Tensor:
+    """Where the images of world points [points, 3] lie on the detector: (row, column) from its middle,
+    [views, points, 2]; not finite where there is none."""
+    views, count = len(vectors), len(points)
+    every = vectors[:, None].expand(views, count, *vectors.shape[1:]).flatten(0, 1)
+    point, first = points.expand(views, count, 3).flatten(0, 1), every[:, SOURCE]
+    _, row, column = ray_hit(every, first, point - first) if divergent else ray_hit(every, point, first)
+    return torch.stack([row, column], -1).reshape(views, count, 2)
+
+
+def ray_hit(vectors: Tensor, start: Tensor, ray: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """(t, row, column), each [n], where start + t ray meets the detector of each of n views."""
+    center, u, v = vectors[:, CENTER], vectors[:, U], vectors[:, V]
     if vectors.shape[1] == 4:
         normal = torch.linalg.cross(u, v)
         t = _dot(center - start, normal) / _dot(ray, normal)

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from sinograd.errors import UnsupportedError
 from sinograd.geometry import Geometry, Grid
-from sinograd.geometry.base import Index
+from sinograd.geometry.view_indices import Index
 from sinograd.ops.arguments import check_pair, check_projections, check_volume
 from sinograd.ops.derivatives import Function, linear_op
 from sinograd.ops.linear_operator import LinearOperator

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from sinograd.errors import InputError, InputTypeError, UnsupportedError
 from sinograd.geometry import Geometry, Grid, checks
-from sinograd.geometry.base import Index
+from sinograd.geometry.view_indices import Index
 from sinograd.ops.arguments import autocast, check_last_dimensions
 from sinograd.ops.derivatives import transformed
 

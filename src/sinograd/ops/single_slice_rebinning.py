@@ -166,7 +166,7 @@ def fan_beam(geometry: ConeBeam, views: range) -> FanBeam:
     arguments = part._arguments
     offset = torch.as_tensor(arguments.get("source_offset", 0.0), dtype=torch.float64)
     outward = bool(offset.ndim and offset.shape[-1] == 3 and offset[..., 2].any())
-    if part.scan == "vectors" or outward or arguments["yaw"]:
+    if part.scan == "vectors" or outward or arguments["yaw"] or arguments["motion"] is not None:
         source, center, u = (part.vectors[:, row, :2] for row in range(3))
         line: FlatDetector | CurvedDetector = FlatDetector(old.columns, old.column_spacing)
         if isinstance(old, CurvedDetector):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError, UnsupportedError
 from sinograd.geometry import Geometry, Grid
-from sinograd.geometry.base import Index
+from sinograd.geometry.view_indices import Index
 from sinograd.ops.derivatives import Function, linear
 from sinograd.ops.devices import compute_device
 from sinograd.ops.geometry_operator import GeometryOperator

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import Grid
-from sinograd.geometry.base import Index, view_indices
+from sinograd.geometry.view_indices import Index, view_indices
 from sinograd.ops.arguments import check_last_dimensions
 from sinograd.ops.derivatives import transformed
 from sinograd.ops.linear_operator import Combination, LinearOperator, check_same_grid, total

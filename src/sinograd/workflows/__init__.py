@@ -8,10 +8,11 @@ if TYPE_CHECKING:
     from sinograd.workflows.bone import measure_bone
     from sinograd.workflows.conversion import convert
     from sinograd.workflows.denoising import denoise
+    from sinograd.workflows.pairs import make_pairs
     from sinograd.workflows.reconstruction import reconstruct
     from sinograd.workflows.report import Bars, Report
     from sinograd.workflows.simulation import simulate
 
-__all__ = ["Bars", "Report", "convert", "denoise", "measure_bone", "reconstruct", "simulate"]
+__all__ = ["Bars", "Report", "convert", "denoise", "make_pairs", "measure_bone", "reconstruct", "simulate"]
 
 attach(__name__)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+from typing import Any
 
 import pytest
 import torch
@@ -11,7 +12,7 @@ from skimage.restoration import denoise_tv_chambolle
 from torch import Tensor
 
 from sinograd.recon import tv_denoise
-from sinograd.recon.iterative import total_variation
+from sinograd.recon.iterative import variation_slabs
 from sinograd.recon.iterative.total_variation import TotalVariation
 
 SHAPES = {(4, 5): (1.0, 2.0), (3, 4, 5): (2.0, 1.0, 1.0), (1, 6): (1.0, 1.0), (5, 1, 3): (1.0, 1.0, 1.0), (7,): (3.0,)}
@@ -28,9 +29,12 @@ def gradient(x: Tensor, spacing: tuple[float, ...]) -> Tensor:
     return field
 
 
-@pytest.fixture(params=[1, 1 << 18], ids=["slabs of one slice", "one slab"])
+@pytest.fixture(params=[1, 1 << 18, None], ids=["slabs of one slice", "one slab", "kernels"])
 def slabs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(total_variation, "SLAB_BYTES", request.param)
+    """Torch, slab by slab, as on a GPU; and the kernels."""
+    if request.param is not None:
+        monkeypatch.setattr(variation_slabs, "SLAB_BYTES", request.param)
+        monkeypatch.setattr(TotalVariation, "_compiled", lambda *tensors: False)
 
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
@@ -57,12 +61,59 @@ def test_transposed_gradient_and_dual_step(shape: tuple[int, ...], slabs: None) 
         field[axis].narrow(axis, shape[axis] - 1, 1).zero_()  # as in every gradient
     inner = (gradient(x, spacing) * field).sum()
     target = torch.zeros_like(x)
-    variation.add_transposed_(target, field, 0.5)
+    variation.descend(target, field, -0.5, target)
     torch.testing.assert_close((target * x).sum(), 0.5 * inner)
+    bounded = variation.descend(x, field, -0.5, torch.empty_like(x), (-0.3, 0.4))
+    torch.testing.assert_close(bounded, (x + target).clamp(-0.3, 0.4))
     moved = field + 0.7 * gradient(x, spacing)
     expected = moved / (moved.square().sum(0).sqrt() / 0.9).clamp(min=1)
+    dual, ahead = torch.randn_like(field), field.clone()
+    overshoot = expected + 0.6 * (expected - dual)
+    variation.ascend_(dual, x, 0.7, 0.9, ahead, 0.6)
+    torch.testing.assert_close(dual, expected)
+    torch.testing.assert_close(ahead, overshoot)
     variation.ascend_(field, x, 0.7, limit=0.9)
     torch.testing.assert_close(field, expected)
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+@pytest.mark.parametrize("shape", [(2, 3, 150, 130), (2, 41, 40, 37), (40_000,)], ids=str)
+def test_kernels_are_torchs(shape: tuple[int, ...], dtype: torch.dtype, threads: int) -> None:
+    """Large enough for several threads, with a batch where there is room for one; NaN stays where it is."""
+    spacing = (0.5, 1.0, 2.0)[: min(len(shape), 3)] if len(shape) < 4 else (0.5, 2.0)
+    variation, before = TotalVariation(spacing), torch.get_num_threads()
+    factors, axes = variation.factors, variation.ndim
+    x, fields = torch.randn(shape, dtype=dtype), torch.randn(3, axes, *shape, dtype=dtype)
+    for axis in range(axes):
+        fields[:, axis].narrow(axis - axes, shape[axis - axes] - 1, 1).zero_()
+    close: dict[str, Any] = {"rtol": 1e-5, "atol": 1e-5} if dtype == torch.float32 else {"rtol": 1e-12, "atol": 1e-12}
+    torch.set_num_threads(threads)
+    try:
+        dual, ahead = fields[0].clone(), fields[1].clone()
+        other_dual, other_ahead = fields[0].clone(), fields[1].clone()
+        variation.ascend_(dual, x, 0.3, 0.8, ahead, 0.7)
+        variation_slabs.ascend_(other_dual, x, factors, 0.3, 0.8, other_ahead, 0.7)
+        torch.testing.assert_close((dual, ahead), (other_dual, other_ahead), **close)
+        image = variation.descend(x, fields[2], 0.7, torch.empty_like(x), (-1.0, 2.0))
+        other = variation_slabs.descend(x, fields[2], factors, 0.7, torch.empty_like(x), (-1.0, 2.0))
+        torch.testing.assert_close(image, other, **close)
+        torch.testing.assert_close(variation.value(x, 0.1), variation_slabs.value(x, factors, 0.1), rtol=1e-5, atol=0)
+        x.view(-1)[5] = math.nan
+        assert variation.descend(x, fields[2], 0.7, torch.empty_like(x), (-1.0, 2.0)).isnan().sum() == 1
+    finally:
+        torch.set_num_threads(before)
+
+
+def test_other_layouts() -> None:
+    """Transposed images and fields are worked on where they are."""
+    variation, x = TotalVariation((1.0, 1.0)), torch.randn(6, 5).t()
+    field = torch.randn(2, 6, 5).transpose(1, 2)
+    own = field.contiguous()
+    variation.ascend_(own, x.contiguous(), 0.5, 1.0)
+    variation.ascend_(field, x, 0.5, 1.0)
+    torch.testing.assert_close(field, own)
+    assert variation.value(torch.zeros(0, 4, 5)).shape == (0,) and variation.value(torch.zeros(4, 5)).shape == ()
 
 
 def test_bound() -> None:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sinograd.recon.iterative.sirt import sirt
     from sinograd.recon.iterative.state import State
     from sinograd.recon.iterative.stopping import Stop
-    from sinograd.recon.iterative.total_variation import tv_denoise
+    from sinograd.recon.iterative.total_variation_proximal import tv_denoise
 
 __all__ = [
     "ConvergenceWarning",

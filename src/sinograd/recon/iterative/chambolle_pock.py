@@ -113,7 +113,7 @@ def _steps(smooth: SmoothPart, variation: TotalVariation, misfit: Tensor, balanc
         _update_data_dual(problem, y, projected_ahead, root, dual, misfit)
         variation.ascend_(field, ahead, dual * scale, limit=1.0)
         gradient = problem.adjoint(y if root is None else y * root)
-        variation.add_transposed_(gradient, field, scale)
+        variation.descend(gradient, field, -scale, gradient)
         new = problem.constrain_(torch.sub(x, gradient, alpha=primal, out=gradient))
         torch.lerp(x, new, 2.0, out=ahead)
         x = new

@@ -15,7 +15,8 @@ from sinograd.recon.iterative.run import Control, Run, Step, Steps
 from sinograd.recon.iterative.smooth_part import SmoothPart, checked_strength, tv_weight, voxel_spacing
 from sinograd.recon.iterative.state import State
 from sinograd.recon.iterative.stopping import Stop
-from sinograd.recon.iterative.total_variation import TotalVariation, TotalVariationProximal
+from sinograd.recon.iterative.total_variation import TotalVariation
+from sinograd.recon.iterative.total_variation_proximal import TotalVariationProximal
 
 
 def fista_tv(
