@@ -214,9 +214,13 @@ def test_defaults_of_preparation_are_those_of_its_class() -> None:
 
 def test_a_request_has_every_argument() -> None:
     """So that none is forgotten on the way; `report` is of the call alone."""
-    names = set(inspect.signature(sg.reconstruct).parameters) - {"report"}
+    names = set(inspect.signature(sg.reconstruct).parameters) - {"report", "client"}
     preparation = {field.name for field in dataclasses.fields(sg.Preparation)}
-    request = {field.name for field in dataclasses.fields(reconstruction.Request)} - {"preparation", "options"}
+    request = {field.name for field in dataclasses.fields(reconstruction.Request)} - {
+        "preparation",
+        "options",
+        "client",
+    }
     assert names == request | preparation
 
 

@@ -24,11 +24,12 @@ from sinograd.workflows.hounsfield import (
     write_dicom,
 )
 from sinograd.workflows.job import job, no_partial
+from sinograd.workflows.manifest import Manifest
 from sinograd.workflows.memory_need import memory_for
 from sinograd.workflows.outputs import check_inputs_stay, is_folder, volume_outputs
 from sinograd.workflows.report import Report, recorded_warnings
 from sinograd.workflows.result import Clock, Reconstruction, with_record
-from sinograd.workflows.streaming_choice import is_streamed
+from sinograd.workflows.streaming_choice import is_streamed, stored_bytes
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
@@ -69,18 +70,22 @@ def opened_scan(request: Request) -> Scan:
     return scan[request.views]
 
 
-def check_outputs(request: Request, grid: Grid, room: bool = True) -> None:
-    """Whether everything can be written, before the work starts; with `room` that the disk has it for the volume."""
+def check_outputs(request: Request, grid: Grid, streamed: bool = False) -> None:
+    """Whether everything can be written, before the work starts.
+
+    streamed: the volume is written in slabs: one that was begun has its room already.
+    """
     from sinograd.io import check_volume_path
     from sinograd.io.formats import writing_format
     from sinograd.view import check_page_path, check_picture_path
 
     if request.output is not None and is_dicom_output(request):
         check_dicom(request.output, grid, request.force)
-    elif request.output is not None and room:
+    elif request.output is not None and not streamed:
         check_volume_path(request.output, grid, force=request.force)
     elif request.output is not None:
-        writing_format(VOLUME_FORMATS, request.output).format.check(request.output, force=request.force)
+        needed = 0 if Manifest(request.output).has_plan else stored_bytes(request, grid)
+        writing_format(VOLUME_FORMATS, request.output).format.check(request.output, force=request.force, needed=needed)
     for picture in (request.preview, request.center_picture):
         if picture is not None:
             check_picture_path(picture, force=request.force)
@@ -123,7 +128,7 @@ def _run(request: Request, report: Report) -> Reconstruction:
 
         if (result := finished_before(request, scan, texts)) is not None:
             return result
-    check_outputs(request, grid, room=not streamed)
+    check_outputs(request, grid, streamed)
     if streamed:
         from sinograd.workflows.streamed import reconstruct_streamed
 

@@ -39,6 +39,7 @@ from sinograd.workflows.schedule import (
     sources_of,
 )
 from sinograd.workflows.slab_job import Scaling, SlabJob, run_here
+from sinograd.workflows.streaming_choice import stored_bytes
 
 if TYPE_CHECKING:
     from sinograd.data import Scan, Volume
@@ -308,8 +309,7 @@ def _check_room(request: Request, scan: Scan, grid: Grid, source: str, scratch: 
     from sinograd.preparation.prepared_geometry import prepared_geometry
 
     output = _output(request).absolute().parent
-    itemsize = {"uint16": 2, "uint8": 1}.get(request.dtype or ("float32" if request.range is None else "uint16"), 4)
-    needed = {output: itemsize * torch.Size(grid.shape).numel()}
+    needed = {output: stored_bytes(request, grid)}
     if source == IN_SCRATCH:
         place = scratch.parent if request.scratch is not None else output
         place.mkdir(parents=True, exist_ok=True)

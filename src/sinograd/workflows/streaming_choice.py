@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from sinograd.choices import VOLUME_FORMATS
@@ -46,6 +47,12 @@ def is_streamed(request: Request, scan: Scan, grid: Grid) -> bool:
         )
     # a run in memory that was interrupted goes on as it began
     return not reason and needed > budget(None) and not request.resume
+
+
+def stored_bytes(request: Request, grid: Grid) -> int:
+    """Of the voxels in the output."""
+    dtype = request.dtype or ("float32" if request.range is None else "uint16")
+    return {"uint16": 2, "uint8": 1}.get(dtype, 4) * math.prod(grid.shape)
 
 
 def _why_not(request: Request, scan: Scan, grid: Grid) -> str:
