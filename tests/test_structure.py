@@ -56,6 +56,7 @@ PUBLIC = {
     "training.train.train",
     "view.page.save_page",
     "view.slices.save_preview",
+    "workflows.calibration.calibrate_scan",
     "workflows.conversion.convert",
     "workflows.bone.measure_bone",
     "workflows.denoising.denoise",

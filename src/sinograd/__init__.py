@@ -89,6 +89,7 @@ if TYPE_CHECKING:
         rebin,
     )
     from sinograd.recon import (
+        calibrate,
         coverage,
         fbp,
         fdk,
@@ -151,6 +152,7 @@ __all__ = [
     "bilateral_parameter_groups",
     "bone",
     "bowtie_transmission",
+    "calibrate",
     "concatenate",
     "convert",
     "coverage",

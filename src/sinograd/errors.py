@@ -53,6 +53,14 @@ class InputIndexError(SinogradError, IndexError):
     """An index outside its range."""
 
 
+class CalibrationError(InputError):
+    """A geometry that could not be found from projections; `result` is the last good state (`recon.Calibrated`)."""
+
+    def __init__(self, message: str, result: object = None) -> None:
+        super().__init__(message)
+        self.result = result
+
+
 class UnsupportedError(SinogradError, NotImplementedError):
     """Something that is not defined for this input, or that this installation cannot do."""
 
@@ -119,6 +127,10 @@ class PreparationWarning(SinogradWarning):
 
 class TruncationWarning(PreparationWarning):
     """An object that reaches beyond the detector; the message says in how many views, and what that costs."""
+
+
+class CalibrationWarning(SinogradWarning):
+    """Arguments of a geometry that a scan cannot determine, which are held, or a search that did not converge."""
 
 
 class CenterWarning(SinogradWarning):

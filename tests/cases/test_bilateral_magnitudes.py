@@ -46,3 +46,13 @@ def test_layer_in_tiny_and_huge_units() -> None:
     for scale in (2.0**-90, 2.0**90):
         actual = sg.BilateralFilter2d(0.8, 0.5, input_scale=scale)(scale * x).detach() / scale
         assert torch.allclose(actual, expected, rtol=1e-6, atol=1e-6)
+
+
+@pytest.mark.parametrize("kind", [sg.BilateralFilter2d, sg.BilateralFilter3d, sg.JointBilateralFilter2d])
+def test_range_sigmas_that_a_layer_cannot_hold(kind: type) -> None:
+    """Below a millionth of its knee a layer's sigma stops: 1e-12 silently was 4e-9. `input_scale` takes it."""
+    with pytest.raises(sg.errors.InputError, match=r"sigma_range: expected at least 4\.2e-09 units of `input_scale`"):
+        kind(1.0, 1e-12)
+    layer = kind(1.0, 0.7, input_scale=1e-12)
+    assert float(layer.sigma_range.detach() * layer.input_scale) == pytest.approx(7e-13)
+    assert float(kind(1.0, 5e-9).sigma_range.detach()) == pytest.approx(5e-9, rel=1e-5)

@@ -23,6 +23,8 @@ NAMES: dict[str, tuple[np.ndarray, Callable[[int, float], str]]] = {
     "comma": (np.arange(0, 180, 0.25), lambda i, a: f"p_{a}.tif".replace(".", ",", 1)),
     "golden angle, then index": (GOLDEN, lambda i, a: f"GR_{a:.4f}".rstrip("0").rstrip(".") + f"_{i:03d}.tif"),
     "golden angle alone": (GOLDEN, lambda i, a: f"GR_{a:.4f}.tif"),
+    "exponents": (np.arange(180), lambda i, a: f"scan_{a:.2e}.tif"),
+    "exponents with signs": (np.arange(-90, 90), lambda i, a: f"tomo_{a:+.3e}_deg.tif"),
     "clock time before the index": (
         np.arange(180),
         lambda i, a: f"p_{9 + i // 60}-{i % 60}-{(i * 7) % 60}_{i}.tif",

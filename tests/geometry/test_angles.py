@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 
+import sinograd as sg
 from sinograd.geometry import full_scan, short_scan
 
 
@@ -40,3 +42,32 @@ def test_bad_input_is_named(make, error: type[Exception], message: str) -> None:
     """Errors name the argument, what was expected and what came."""
     with pytest.raises(error, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    "degrees",
+    [
+        np.arange(360.0),
+        np.arange(0, 180, 0.5),
+        np.linspace(0, 180, 181),
+        torch.linspace(-90, 90, 61),
+        np.arange(360.0)[::-1],
+    ],
+)
+def test_degrees_are_told(degrees: object) -> None:
+    with pytest.warns(sg.errors.ScanWarning, match="look like degrees"):
+        sg.ParallelBeam(degrees, sg.FlatDetector(8, 1.0))  # type: ignore[arg-type]
+    with pytest.warns(sg.errors.ScanWarning, match="look like degrees"):
+        sg.FanBeam.circular(
+            source_to_origin=50,
+            source_to_detector=80,
+            angles=degrees,  # type: ignore[arg-type]
+            detector=sg.FlatDetector(8, 1.0),
+        )
+
+
+@pytest.mark.parametrize(
+    "turns", [np.radians(np.arange(360)), sg.full_scan(720), np.arange(0, 200, 0.1), np.arange(5.0)]
+)
+def test_radians_are_not(turns: object) -> None:
+    sg.ParallelBeam(turns, sg.FlatDetector(8, 1.0))  # type: ignore[arg-type]

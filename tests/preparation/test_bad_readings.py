@@ -66,6 +66,44 @@ def test_references_that_saturate_with_the_air(most: int, dtype: type) -> None:
     assert f"75% of the references' readings are at the largest value, {most}" in text and "too low" in text
 
 
+def noisy(white: float, brightness: float, dtype: type, photons: float) -> np.ndarray:
+    """Counts that end at `white`, of a beam of `brightness` times that, with the noise of so many photons."""
+    draws = np.random.default_rng(0).poisson(photons * brightness * np.exp(-EXACT.numpy()))
+    return np.minimum(np.rint(draws * (white / photons)), white).astype(dtype)
+
+
+LIMITS = [(65535, np.uint16, 2e4), (65535, np.uint16, 1e6), (255, np.uint8, 2e3), (4095, np.uint16, 2e4)]
+
+
+@pytest.mark.parametrize(("white", "dtype", "photons"), LIMITS)
+@pytest.mark.parametrize("brightness", [1.05, 1.3, 1.5])
+def test_references_wholly_at_the_limit(white: int, dtype: type, photons: float, brightness: float) -> None:
+    """Air at the limit without noise: line integrals of the object are too low by the logarithm of the brightness."""
+    counts = noisy(white, brightness, dtype, photons)
+    text = prepared(scan_of(counts, np.full((3, 12, 64), white, dtype)))[1]
+    assert "the open beam saturates the detector" in text and "too low" in text and "`unattenuated`" in text
+    mended = sg.Scan(counts, GEOMETRY, kind="counts")
+    done, _ = prepared(mended, unattenuated=brightness * white)
+    assert abs(float((done.projections.double() - EXACT)[counts < white].mean())) < 0.01
+
+
+@pytest.mark.parametrize(("white", "dtype", "photons"), LIMITS)
+def test_a_white_level_with_noise_is_none(white: int, dtype: type, photons: float) -> None:
+    for brightness in (0.97, 1.0):
+        assert (
+            "saturates"
+            not in prepared(scan_of(noisy(white, brightness, dtype, photons), np.full((3, 12, 64), white, dtype)))[1]
+        )
+
+
+def test_detail_without_noise_is_no_noise() -> None:
+    rng = np.random.default_rng(0)
+    centers = np.c_[rng.uniform(-1.3, 1.3, (150, 2)), np.zeros(150)]
+    rods = sg.Ellipsoids([0.3] * 150, [[0.12, 0.12, 0.6]] * 150, centers.tolist())
+    counts = np.rint(65535 * np.exp(-rods.project(GEOMETRY).numpy())).astype(np.uint16)
+    assert not prepared(scan_of(counts, np.full((1, 12, 64), 65535, np.uint16)))[1]
+
+
 def test_saturated_air_keeps_the_level_of_the_air() -> None:
     """The beam rises by 15 % after the flats: air saturates, the object does not."""
     true = 60000 * 1.15 * np.exp(-EXACT.numpy())
@@ -102,6 +140,20 @@ def test_detectors_of_fewer_bits_than_the_type_saturate(white: int, dtype: type)
     saturated = int((counts == white).sum())
     assert f"{saturated} saturated" in text and done.metadata["preparation"]["repaired"]["saturated"] == saturated
     assert done.projections[AIR].max() < -math.log(1 / 0.92) + 0.04  # never the rim
+
+
+@pytest.mark.parametrize(("offset", "noise"), [(0, True), (0, False), (100, True)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_copies_as_floating_point_saturate(offset: float, noise: bool, dtype: type) -> None:
+    """16 bits, dark current subtracted or not: air was 0.10 too high."""
+    rng = np.random.default_rng(0)
+    light, open_beam = 69000 * np.exp(-EXACT.numpy()), np.full((3, 12, 64), 60000.0)
+    counts = np.minimum(rng.poisson(light) if noise else np.rint(light), 65535) - offset
+    flats = (rng.poisson(open_beam) if noise else open_beam) - offset
+    done, text = prepared(scan_of(counts.astype(dtype), flats.astype(dtype)))
+    saturated = int((counts == 65535 - offset).sum())
+    assert f"{saturated} saturated" in text
+    assert done.projections[AIR].max() < -math.log(65535 / 60000) + 0.02  # never the rim
 
 
 @pytest.mark.parametrize("top", [3900, 3901])
@@ -444,6 +496,57 @@ def test_one_flat_of_another_exposure(level: float, percent: int, timed: bool) -
     done, text = prepared(scan_of(COUNTS, flats, DARKS, reference_views=times))
     assert "image 2 of the references, as its level is" in text
     assert abs(float((done.projections.double() - EXACT).mean())) < 5e-4
+
+
+@pytest.mark.parametrize("timed", [True, False])
+@pytest.mark.parametrize("value", [65535, 60000, 36000, 22000])
+def test_single_readings_of_references_that_stand_out(value: int, timed: bool) -> None:
+    """One flat of three with a cosmic ray or a saturated element, which does not reach twice its neighbours."""
+    flats, darks = FLATS[:3].copy(), DARKS.copy()
+    flats[1, 4, 4], darks[2, 7, 9] = value, 3000
+    flats[2] = (1.02 * (flats[2] - 100.0) + 100).astype(np.uint16)  # the beam varies
+    done, text = prepared(scan_of(COUNTS, flats, darks, reference_views=[0, 0, 0] if timed else None))
+    assert not text and (done.projections.double() - EXACT).abs().max() < 0.01  # 0.33
+
+
+def test_noise_of_references_is_no_outlier() -> None:
+    """Their plain mean."""
+    rng = np.random.default_rng(0)
+    flats = rng.poisson(300.0, (5, 12, 64)).astype(np.uint16)
+    done, _ = prepared(scan_of(np.broadcast_to(flats.mean(0), (VIEWS, 12, 64)).astype(np.float32), flats))
+    assert done.projections.abs().max() < 1e-6
+
+
+def test_references_of_two_exposures_at_unknown_times_are_told() -> None:
+    flats = FLATS.copy()
+    flats[:2] = 15100
+    text = prepared(scan_of(COUNTS, flats, DARKS))[1]
+    assert "between 1.5e+04 and 3e+04 counts bright" in text and "off by up to 0.69" in text
+    assert "is not known" not in prepared(scan_of(COUNTS, flats, DARKS, reference_views=[179, 179, 0, 0, 0]))[1]
+
+
+@pytest.mark.parametrize("place", [0, 1])
+def test_one_of_two_flats_is_a_view(place: int) -> None:
+    flats = FLATS[:2].copy()
+    flats[place] = COUNTS[10]
+    done, text = prepared(scan_of(COUNTS, flats, DARKS))
+    assert (
+        f"left out image {place} of the references" in text and (done.projections.double() - EXACT).abs().max() < 1e-3
+    )
+
+
+@pytest.mark.parametrize("factor", [0.5, 0.8, 1.3, 2.0])
+def test_views_of_another_exposure_are_left_out(factor: float) -> None:
+    """Every line integral of such a view is off by the logarithm of the factor."""
+    counts = COUNTS.copy()
+    for view in (70, 120):
+        counts[view] = np.rint((counts[view] - 100.0) * factor + 100)
+    done, text = prepared(scan_of(counts, FLATS, DARKS))
+    assert "2 of 180 views (70, 120 of another brightness)" in text and len(done.geometry) == VIEWS - 2
+    exposure = np.ones(VIEWS)
+    exposure[[70, 120]] = factor
+    assert not prepared(scan_of(counts, FLATS, DARKS, exposure=exposure))[1]
+    assert len(prepared(scan_of(counts, FLATS, DARKS), air=(0, 4))[0].geometry) == VIEWS
 
 
 def test_flats_that_all_have_another_exposure_or_no_light() -> None:

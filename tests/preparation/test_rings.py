@@ -96,16 +96,14 @@ UNEVEN = sg.Ellipsoids(
 
 
 @pytest.mark.parametrize("thing", [ROUND, UNEVEN], ids=["round", "uneven"])
-@pytest.mark.parametrize(
-    ("turn", "beside", "harm"), [(2 * np.pi, 0.0, 1e-3), (np.pi, 0.0, 1e-3), (2 * np.pi, 60.0, 2e-3)]
-)
-def test_clean_objects_on_the_axis(thing: sg.Ellipsoids, turn: float, beside: float, harm: float) -> None:
-    """Clean data changes by less than 0.1 % of the object (0.2 % with the detector beside), a round one included."""
+@pytest.mark.parametrize(("turn", "beside"), [(2 * np.pi, 0.0), (np.pi, 0.0), (2 * np.pi, 60.0)])
+def test_clean_objects_on_the_axis(thing: sg.Ellipsoids, turn: float, beside: float) -> None:
+    """Clean data changes by less than 0.1 % of the object, a round one included."""
     geometry = sg.ParallelBeam(torch.arange(360) * (turn / 360), sg.FlatDetector(200, 1.0, beside))
     grid = sg.Grid((128, 128), 1.0)
     clean = thing.project(geometry, dtype=torch.float64)
     before, after = (sg.fbp(p.float(), geometry, grid, window="hann") for p in (clean, remove_rings(clean)))
-    assert (after - before).square().mean().sqrt() < harm * 0.02  # 4.5 % before
+    assert (after - before).square().mean().sqrt() < 1e-3 * 0.02  # 4.5 % before
 
 
 @pytest.mark.parametrize("thing", [ROUND, UNEVEN], ids=["round", "uneven"])
@@ -141,6 +139,21 @@ def test_axes_between_columns(thing: sg.Ellipsoids, offset: float) -> None:
     assert remainder(thing, torch.zeros(200, dtype=torch.float64), offset) < 1e-3
     for stripes in (GAINS, 0.1 * GAINS, SINGLE, WIDE):
         assert remainder(thing, stripes, offset) < 1.05
+
+
+RODS = TUBE + sg.Ellipsoids([0.01, 0.01], [[8, 8, 20], [5, 9, 9]], [[48, 10, 0], [-20, -40, 0]])
+NEARLY = sg.Ellipsoids([0.02], [[50, 50, 50]], [[1, 0, 0]])
+
+
+@pytest.mark.parametrize("offset", [60.0, 60.3, 90.0])
+@pytest.mark.parametrize("thing", [ROUND, RODS, NEARLY, UNEVEN], ids=["round", "rods", "nearly", "uneven"])
+def test_detectors_beside_the_axis(thing: sg.Ellipsoids, offset: float) -> None:
+    """Half of the columns have no other side: round objects changed by up to 1.8 %, weak rings became 20 times as
+    strong. What cannot be told from the object is left; errors of all columns are reduced at uneven objects still."""
+    assert remainder(thing, torch.zeros(200, dtype=torch.float64), offset) < 1e-3
+    for stripes in (0.1 * GAINS, 0.1 * SINGLE, WIDE):
+        assert remainder(thing, stripes, offset) < 1.35
+    assert remainder(thing, GAINS, offset) < (0.95 if thing is UNEVEN else 1.01)
 
 
 def test_rows_are_alone_and_strong_structure_is_spared(sinogram: torch.Tensor) -> None:

@@ -214,7 +214,7 @@ def test_defaults_of_preparation_are_those_of_its_class() -> None:
 
 def test_a_request_has_every_argument() -> None:
     """So that none is forgotten on the way; `report` is of the call alone."""
-    names = set(inspect.signature(sg.reconstruct).parameters) - {"report", "client"}
+    names = set(inspect.signature(sg.reconstruct).parameters) - {"report"}
     preparation = {field.name for field in dataclasses.fields(sg.Preparation)}
     request = {field.name for field in dataclasses.fields(reconstruction.Request)} - {
         "preparation",

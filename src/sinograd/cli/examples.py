@@ -28,6 +28,13 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("sinograd info volume.h5 --json", "A volume, as numbers for a program"),
         ("sinograd info runs/three-filters", "A trained model"),
     ),
+    "calibrate": (
+        ("sinograd calibrate scan.h5 -o beam.yaml --learn axis_offset,in_plane_rotation", "Axis and roll, to a file"),
+        (
+            "sinograd calibrate scan.h5 --learn axis_offset,tilt,yaw --picture both.png",
+            "A picture of both",
+        ),
+    ),
     "convert": (
         ("sinograd convert scan.txrm scan.h5", "A vendor's scan to HDF5"),
         ("sinograd convert volume.h5 slices", "A volume to a folder of TIFF slices"),

@@ -47,6 +47,7 @@ class Geometry(ABC):
     _vectors: Tensor
     _followed: Tensor | None
     _arguments: dict[str, Any]
+    _followed_recipe: Any = None  # what it was made of, where that requires gradients
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
@@ -78,7 +79,10 @@ class Geometry(ABC):
 
     def _fill_from(self, recipe: Recipe) -> Self:
         """Set the state to what a recipe describes."""
-        return self._fill(recipe.scan, recipe.vectors(), self._described(recipe))
+        self._fill(recipe.scan, recipe.vectors(), self._described(recipe))
+        if self._followed is not None:
+            object.__setattr__(self, "_followed_recipe", recipe)
+        return self
 
     @classmethod
     def _of(cls, recipe: Any) -> Self:
@@ -101,6 +105,13 @@ class Geometry(ABC):
     def recipe(self) -> Recipe:
         """What it was made from, without gradients: `dataclasses.replace(geometry.recipe, tilt=0.01).geometry()`."""
         return RECIPES[self.scan](**{name: self._arguments[name] for name in self._parameters(self.scan)})
+
+    @property
+    def moving_recipe(self) -> Recipe | None:
+        """Its recipe, with gradients where it is followed, if the object moves; else None."""
+        if self._arguments.get("motion") is None:
+            return None
+        return self.recipe if self._followed is None else self._followed_recipe
 
     @property
     def detector(self) -> Detector:

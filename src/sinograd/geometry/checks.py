@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
@@ -13,7 +14,7 @@ from torch import Tensor
 from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[reportMissingImports]
 
 from sinograd.config.shown import shown
-from sinograd.errors import InputError, InputTypeError
+from sinograd.errors import InputError, InputTypeError, ScanWarning
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -23,6 +24,9 @@ Values: TypeAlias = "Tensor | ArrayLike"
 
 
 MOST = 1 << 40  # of a count
+
+# The fewest views that tell degrees, and the share of a step by which steps are the same.
+LEAST_DEGREES, EVEN = 8, 0.01
 
 
 def without_gradients(value: object, name: str, levels: int = 3) -> None:
@@ -164,8 +168,28 @@ def values(value: object, name: str, form: tuple[int | str, ...], follow: bool =
 
 
 def angles(value: object) -> Tensor:
-    """Gantry angles in radians: float64 [views], at least one."""
-    return values(value, "angles", ("views",), follow=True)
+    """Gantry angles in radians: float64 [views], at least one. A ScanWarning where they look like degrees."""
+    result = values(value, "angles", ("views",), follow=True)
+    known = None if is_functorch_wrapped_tensor(result) else result.detach()
+    if known is not None and _are_degrees(known):
+        warnings.warn(
+            f"angles: {len(known)} views over {float(known[-1] - known[0]):.5g} rad, evenly "
+            f"{float(known[1] - known[0]):.4g} rad apart: they look like degrees; `torch.deg2rad(angles)` are radians",
+            ScanWarning,
+            stacklevel=4,
+        )
+    return result
+
+
+def _are_degrees(turns: Tensor) -> bool:
+    """Whether angles go in even steps over 180 or 360, with their end or without it: in radians that is no turn."""
+    count = len(turns)
+    if count < LEAST_DEGREES:
+        return False
+    step = float(turns[-1] - turns[0]) / (count - 1)
+    if step == 0 or bool(((turns.diff() - step).abs() > EVEN * abs(step)).any()):
+        return False
+    return any(abs(n * abs(step) - total) < EVEN * abs(step) for n in (count, count - 1) for total in (180, 360))
 
 
 def per_view(value: object, name: str, views: int) -> float | Tensor:

@@ -56,6 +56,12 @@ class _BilateralFilter(nn.Module):
         check_sigmas(spatial, sigma_range)
         if not sigma_range < LARGEST:
             raise InputError(f"sigma_range: expected at most {LARGEST:g}, got {sigma_range}")
+        smallest = RANGE_KNEE * math.exp(LOWEST)
+        if sigma_range < smallest:
+            raise InputError(
+                f"sigma_range: expected at least {smallest:.2g} units of `input_scale`, got {sigma_range:g}; give what "
+                "counts as 1 in the data as `input_scale`"
+            )
         if not 0 < input_scale < math.inf:
             raise InputError(f"input_scale: expected a positive, finite number, got {input_scale}")
         self.window: tuple[int, ...] | None = None if window is None else check_window(window, self.ndim)
@@ -137,7 +143,7 @@ class BilateralFilter3d(_Plain):
             parameters. `bilateral_parameter_groups` sorts these for an optimiser.
 
     Raises:
-        ValueError: a sigma or a scale that is not positive, an even window.
+        ValueError: a sigma or a scale that is not positive, a range sigma below 4e-9, an even window.
     """
 
     ndim = 3

@@ -11,10 +11,12 @@ from torch import Tensor
 
 from sinograd.data import Scan
 from sinograd.errors import InputError
+from sinograd.preparation.clipped_air import is_clipped
 from sinograd.preparation.defects import Defects, find_defects, plan_repair
 from sinograd.preparation.options import Preparation
 from sinograd.preparation.overview import Overview
 from sinograd.preparation.references import grouped_means, reference_times, time_weights
+from sinograd.preparation.robust_means import without_outliers
 from sinograd.preparation.saturation import (
     SAMPLES,
     WHITE,
@@ -39,6 +41,9 @@ READINGS = ("saturated", "not finite", "not positive", "raised to the smallest")
 # Share of a reference's elements with light below the largest value that shows that it is no white level.
 LIT = 0.01
 
+# Share of the references' counts by which one of their readings stands out from the other images, and of the darks'.
+REFERENCE_SHARE, DARK_SHARE = 0.1, 0.01
+
 KINDS = ("counts", "transmission", "line integrals")
 
 
@@ -52,6 +57,8 @@ class Correction:
         at_limit: readings at the type's largest value that are taken for values.
         saturated_references: share of the references' elements at the largest value, where it is most of them and the
             others have light; else 0.
+        levels: least and largest brightness of references that were averaged over unknown times, counts.
+        clipped_air: whether references are at the largest value, and the air of the views is, too, without noise.
     """
 
     def __init__(
@@ -67,6 +74,8 @@ class Correction:
         self.left_out: dict[str, dict[int, str]] = {"references": {}, "darks": {}}
         self.at_limit = 0
         self.saturated_references = 0.0
+        self.clipped_air = False
+        self.levels = (1.0, 1.0)
         self._marks = raw
         stated = options.saturation or stated_saturation(scan.metadata, name)
         self._stated = stated is not None
@@ -150,7 +159,7 @@ class Correction:
 
     def _read_calibration(self, calibration: Any, options: Preparation) -> None:
         references = self._reference_images(calibration, options)
-        if not self._stated and stored_type(self.scan.projections.dtype).kind in "iu":
+        if not self._stated and stored_type(self.scan.projections.dtype).kind in "iuf":
             top = plateau(self._samples, self.scan.projections.dtype, references)
             seen = [images[torch.isfinite(images)] for images in (self._samples, references) if images is not None]
             brightest = max(float(values.max()) for values in seen if values.numel()) if any(map(len, seen)) else 0.0
@@ -217,8 +226,9 @@ class Correction:
         bad = screen_darks(images, response)
         self.left_out["darks"] = bad
         good = [i for i in range(len(images)) if i not in bad]
-        self.darks = len(good)
-        return images[good].mean(0) if bad else images.mean(0)
+        self.darks, images = len(good), images[good] if bad else images
+        group = np.zeros(len(images), dtype=np.int64)
+        return without_outliers(images.mean(0)[None], images, group, share=0.0, least=DARK_SHARE * abs(response))[0]
 
     def _reference_means(self, images: Tensor, taken: Any, dark: Tensor | None) -> Tensor:
         """Mean references of each time, [times, rows, columns], of the images that are good as a whole."""
@@ -230,7 +240,10 @@ class Correction:
             images = images[good]
             times, group = reference_times(times[group[good]], len(good))
         self.references, self._times = len(images), times
-        means = grouped_means(images, group)
+        means = without_outliers(grouped_means(images, group), images, group, share=REFERENCE_SHARE)
+        if taken is None and len(images) > 1:
+            levels = images.flatten(1).nanmedian(1).values - (0.0 if dark is None else _middle(dark))
+            self.levels = (float(levels.min()), float(levels.max()))
         return self._without_saturated(means) if self.saturation is not None else means
 
     def _without_saturated(self, means: Tensor) -> Tensor:
@@ -244,6 +257,8 @@ class Correction:
             lit = ~full & (means > 0.5 * self.saturation)
             if int(lit.sum()) > LIT * full.numel():  # a white level is the same everywhere
                 self.saturated_references = int(full.sum()) / full.numel()
+            else:
+                self.clipped_air = is_clipped(self._neighbours(), self.saturation)
             return means
         return torch.where(full, torch.nan, means)
 
@@ -286,6 +301,15 @@ class Correction:
             _copy(projections[view : view + 1], sample[None], self._part)
         marked = is_mark(samples, projections.dtype) if self._marks else None
         return samples if marked is None else samples.masked_fill_(marked, torch.nan)
+
+    def _neighbours(self) -> Tensor:
+        """The region of a few pairs of neighbouring views, [pairs, 2, rows, columns]."""
+        views = self.scan.geometry.views
+        places = np.unique(np.linspace(0, max(views - 2, 0), SAMPLES).round().astype(int)).tolist()
+        pairs = torch.empty(len(places), 2, *self.defective.shape)
+        for pair, view in zip(pairs, places, strict=True):
+            _copy(self.scan.projections[view : view + 2], pair, self._part)
+        return pairs
 
     def _images(self, kind: str, images: Any) -> Tensor:
         """All images of the region as float32 [n, rows, columns]."""

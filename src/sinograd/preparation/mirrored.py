@@ -32,7 +32,7 @@ INDEPENDENT = (2.0, 1.7)
 
 # No error is larger than the difference of both sides nearby, and so many median differences. Differences over more
 # than so many stripe widths are none of the detector's.
-MEDIANS, WIDTHS = 2.0, 6.0
+MEDIANS, WIDTHS = 1.0, 6.0
 
 
 def twice_the_axis(profile: np.ndarray) -> float | None:
@@ -72,7 +72,12 @@ def not_mirrored(errors: Tensor, profiles: Tensor, axis: float, width: float) ->
     left = torch.where(_largest(objects, BESIDE) > PART * size, 0.0, own)
     apart = rest(profiles[:, first:end] - interpolated(profiles, places), WIDTHS * width).abs()
     most = _largest(apart, 1) + MEDIANS * NORMAL * median(apart)
-    return torch.minimum(torch.maximum(left, -most), most)
+    return up_to(left, most)
+
+
+def up_to(errors: Tensor, most: Tensor) -> Tensor:
+    """Errors of up to this size; of larger ones a part, from twice the size on nothing."""
+    return errors * (2 - errors.abs() / (most + 1e-30)).clamp(0, 1)
 
 
 def interpolated(profiles: Tensor, places: Tensor) -> Tensor:

@@ -25,6 +25,10 @@ JUMP, END_JUMP, FEW_VIEWS = 0.05, 0.25, 3.0
 # saturates at once and comes back.
 SATURATED, BESIDE, SATURATED_PART = 0.98, 0.9, 0.15
 
+# A view is of another brightness than both views beside it, which agree: so much in line integrals, so many times the
+# spread over its blocks and what is typical of all views; they agree within this part of it. The fewest views.
+OTHER, OUTLYING, AGREE, FEWEST = 0.1, 6.0, 0.3, 8
+
 
 class Overview:
     """Means of transmitted fractions over blocks of each view, and shares of readings that are none.
@@ -60,8 +64,11 @@ class Overview:
         """By how much line integrals of the good views are too low where the references have the sample, or None."""
         return sample_in_references(self._means[good], self._size) if self._seen == len(self._means) else None
 
-    def bad_views(self) -> dict[str, np.ndarray]:
-        """Numbers of the views to leave out, growing, by reason; without those of no view."""
+    def bad_views(self, scaled: bool = False) -> dict[str, np.ndarray]:
+        """Numbers of the views to leave out, growing, by reason; without those of no view.
+
+        scaled: views are scaled to one brightness later, which may differ then.
+        """
         unread, saturated = self.missing >= 1, self._saturated()
         rest = ~saturated & ~unread
         dark = self._dark_share()
@@ -70,12 +77,14 @@ class Overview:
         off[places] = _jumps(dark[places], JUMP)
         full = np.zeros(len(dark), dtype=bool)
         full[places] = _jumps(self.saturated[places], SATURATED_PART)
+        other = ~np.bool_(scaled) & self._of_another_brightness() & rest & ~off & ~full
         found = {
             "without counts": off & (dark >= SATURATED),
             "in part without counts": off & (dark < SATURATED),
             "saturated": saturated & ~unread,
             "in part saturated": full & ~off,
             "without a number": unread,
+            "of another brightness": other,
         }
         return {reason: np.flatnonzero(mask) for reason, mask in found.items() if mask.any()}
 
@@ -96,6 +105,21 @@ class Overview:
         typical = float(np.median(contrast[high >= DIM * brightness]))
         dark[(high < DIM * brightness) & (contrast < FLAT * typical)] = 1.0
         return np.minimum(np.maximum(dark, self.missing), 1.0)
+
+    def _of_another_brightness(self) -> np.ndarray:
+        """Single views that are brighter or darker by one factor than both views beside them: a failed exposure."""
+        other = np.zeros(len(self._means), dtype=bool)
+        if len(other) < FEWEST or not self._seen:
+            return other
+        logs = np.log(np.maximum(self._means, 1e-6))
+        away = logs[1:-1] - (logs[:-2] + logs[2:]) / 2
+        level = np.median(away, axis=1)
+        spread = 1.4826 * np.median(np.abs(away - level[:, None]), axis=1)
+        typical = 1.4826 * float(np.median(np.abs(level)))
+        beside = np.abs(np.median(logs[2:] - logs[:-2], axis=1))
+        size = np.abs(level)
+        other[1:-1] = (size > np.maximum(OTHER, OUTLYING * np.maximum(spread, typical))) & (beside < AGREE * size)
+        return other
 
     def _saturated(self) -> np.ndarray:
         """Which views are saturated nearly everywhere, between views that are not."""

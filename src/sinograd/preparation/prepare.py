@@ -36,6 +36,9 @@ BLOCK_BYTES = 8 << 20
 # without light.
 BRIGHTER, NO_LIGHT = 1.3, 100.0
 
+# References of one brightness: the darkest as a share of the brightest.
+EQUAL = 0.75
+
 Progress = Callable[[int, int], None]
 
 
@@ -155,7 +158,7 @@ class _Run:
         """Which views are good as a whole, bool [views]; ValueError where none is."""
         if self.overview.is_dark and not (self.overview.missing >= 1).all():
             raise InputError(f"{self.name}: none of {self.views} views has counts above the dark's")
-        self.bad = self.overview.bad_views()
+        self.bad = self.overview.bad_views(scaled=self.air is not None)
         good = np.ones(self.views, dtype=bool)
         for numbers in self.bad.values():
             good &= ~np.isin(np.arange(self.views), numbers)
@@ -232,6 +235,20 @@ class _Run:
     def _references_text(self) -> str:
         """Of references that are saturated as the air of the views is: nothing tells by how much."""
         share = self.correction.saturated_references
+        if self.correction.clipped_air:
+            return (
+                f"the references are at the largest value, {self.correction.saturation:g}, and so is the air of the "
+                "views, which has none of the noise of darker readings: the open beam saturates the detector, or air "
+                "was set to this value; line integrals are too low by as much as the beam is brighter; `unattenuated` "
+                "with the counts of the open beam mends that"
+            )
+        low, high = self.correction.levels
+        if not share and low < EQUAL * high:
+            return (
+                f"the references are between {low:.4g} and {high:.4g} counts bright, and when they were taken is not "
+                f"known: their mean is used, so that line integrals are off by up to {math.log(high / low):.2f}; "
+                "`reference_views` of the calibration says when"
+            )
         if not share:
             return ""
         return (
@@ -281,8 +298,9 @@ class _Run:
         readings = [f"{n} {what}" for what, n in counts.items() if n]
         parts = []
         if readings:
-            share = 100 * sum(counts.values()) / total
-            parts.append(f"{', '.join(readings)} of {total} readings ({share:.2g} %)")
+            share = min(100 * sum(counts.values()) / total, 100.0)  # what is not positive may be raised, too
+            percent = f"{share:.2g}" if share < 10 else f"{share:.0f}"
+            parts.append(f"{', '.join(readings)} of {total} readings ({percent} %)")
         if elements and sum(elements.values()) > 0.01 * self.correction.defective.numel():
             found = ", ".join(f"{n} {what}" for what, n in elements.items() if n)
             parts.append(f"{found} of {self.correction.defective.numel()} detector elements")

@@ -9,9 +9,11 @@ o = m - b, b = (1 + 1/a D'D)^-1 m. b is fitted robustly, so that strong stripes 
 The scan is cut into segments: an error of the detector is the same in each, detail of the object is not, so that o is
 the mean of the middle half of the segments and shrinks by 1 - SHRINKAGE (its standard error / its size)^2, or to zero.
 What stands still in all segments may still be the object, if it is round and stands on the axis: then it is the same
-on both sides of the axis, which errors are not (`mirrored`). Where the detector does not reach to the other side, lines
-through the columns beside tell edges of the object: they contradict each other there. And what deviates in more columns
-than a stripe has is none.
+on both sides of the axis, which errors are not (`mirrored`). Where the detector does not reach to the other side, a
+ring and an edge of a round object are the same. There errors are reduced up to the size that is typical where both
+sides are seen, or up to a small part of what the object changes by from segment to segment; larger ones are left, and
+so are those beside edges, which lines through the columns beside tell: they contradict each other there. And what
+deviates in more columns than a stripe has is none.
 """
 
 from __future__ import annotations
@@ -21,8 +23,8 @@ from torch import Tensor
 
 from sinograd.errors import InputError
 from sinograd.ops.derivatives import constant
-from sinograd.preparation.mirrored import not_mirrored, overlap, twice_the_axis
-from sinograd.preparation.smooth_fit import fit, robust_weights, smoothness
+from sinograd.preparation.mirrored import UNTYPICAL, not_mirrored, overlap, twice_the_axis, up_to
+from sinograd.preparation.smooth_fit import NORMAL, fit, median, robust_weights, smoothness
 
 SEGMENTS = 16
 
@@ -36,6 +38,10 @@ SHRINKAGE = 4.0
 # Variance of the mean of the middle half, from the variance of its values, times their number: 8 for a normal
 # distribution, less for one with tails, as detail of the object that passes makes.
 MIDDLE_SPREAD = 4.0
+
+# Where there is no other side: the largest error as a share of the standard deviation of the smooth part over the
+# segments, and the share of the largest line integral below which columns nearby see air, and any error is one.
+MOVING, AIR = 0.05, 0.02
 
 # Columns of the lines on either side; their contradiction that makes an edge: so many times what the stripes of all
 # columns explain, or this share of the stripe itself. Between once and twice that, the error is reduced in part.
@@ -72,7 +78,7 @@ def ring_errors(means: Tensor, *, width: float = 4.0, limit: float | None = LIMI
     columns = segments.shape[2]
     axis = None if limit is None else twice_the_axis(constant(segments.mean((0, 1), dtype=torch.float64)))
     rows = max(1, BLOCK // (len(segments) * columns))
-    stripes = torch.cat([_stripes(block.double(), width, axis) for block in segments.split(rows, 1)])
+    stripes = torch.cat([_stripes(block.double(), width, axis, limit is not None) for block in segments.split(rows, 1)])
     if limit is not None:
         first, end = overlap(columns, axis)
         most = torch.full((columns,), min(limit, LIMIT_ALONE), dtype=stripes.dtype, device=stripes.device)
@@ -93,22 +99,38 @@ def check_ring_options(width: float, limit: float | None, views: int, columns: i
         )
 
 
-def _stripes(segments: Tensor, width: float, axis: float | None) -> Tensor:
+def _stripes(segments: Tensor, width: float, axis: float | None, spare: bool) -> Tensor:
     """Errors of the columns [rows, columns] that are no part of the object, from [segments, rows, columns]."""
     profiles = segments.mean(0)
-    errors = _errors(segments, robust_weights(profiles, smoothness(width)), smoothness(width))
+    weights, smoothing = robust_weights(profiles, smoothness(width)), smoothness(width)
+    smooth = fit(segments * weights, weights, smoothing)
+    errors = _errors(segments - smooth)
     first, end = overlap(profiles.shape[1], axis)
     reach = max(REACH, round(2 * width))
-    stripes = _beside_edges(errors, profiles, reach)
-    if axis is not None and end > first:
-        both = not_mirrored(errors, profiles, axis, width)
-        stripes = torch.cat([stripes[:, :first], both, stripes[:, end:]], 1)
-    return _narrow(stripes, reach)
+    alone = _narrow(_beside_edges(errors, profiles, reach), reach)
+    if not spare:
+        return alone
+    most = _that_no_object_has(smooth, reach)
+    if axis is None or end <= first:
+        return up_to(alone, most)
+    both = not_mirrored(errors, profiles, axis, width)
+    alone = up_to(alone, torch.maximum(most, UNTYPICAL * NORMAL * median(both.abs())))
+    return _narrow(torch.cat([alone[:, :first], both, alone[:, end:]], 1), reach)
 
 
-def _errors(segments: Tensor, weights: Tensor, smoothing: float) -> Tensor:
-    """What stands out of the smooth fit in all means over segments, [segments, rows, columns]: [rows, columns]."""
-    high = segments - fit(segments * weights, weights, smoothing)
+def _that_no_object_has(smooth: Tensor, reach: int) -> Tensor:
+    """The largest errors [rows, columns] that no edge of the object which stands still explains.
+
+    smooth: [segments, rows, columns]. What moves from segment to segment has no such edge; in air there is none.
+    """
+    level = smooth.mean(0).abs()
+    moves = (smooth - smooth.mean(0)).square().mean(0).sqrt()
+    nearby = torch.nn.functional.max_pool1d(level, 2 * reach + 1, 1, reach)
+    return torch.where(nearby < AIR * level.amax(1, keepdim=True), torch.inf, MOVING * moves)
+
+
+def _errors(high: Tensor) -> Tensor:
+    """What stands out in all segments [segments, rows, columns]: [rows, columns]."""
     few = len(high) // 4
     middle = high.sort(0).values[few : len(high) - few]
     error, spread = middle.mean(0), MIDDLE_SPREAD * middle.var(0) / len(high)

@@ -109,7 +109,9 @@ def _pile(images: Tensor) -> float | None:
 
 
 def _ends(kind: np.dtype) -> set[float]:
-    """The largest values of detectors of fewer bits than the type."""
+    """The largest values of detectors of fewer bits than the type; of copies as floating point, of up to 16 bits."""
+    if kind.kind == "f":
+        return {float(2**n - 1) for n in range(8, 17)}
     bits = 8 * kind.itemsize - (kind.kind == "i")
     low = {float(2**n - 1) for n in range(8, min(bits, 24))}
     return low | {float(2**bits - 2**shift) for shift in range(1, bits - 7)}

@@ -100,7 +100,7 @@ def _attenuated(blocks: np.ndarray, levels: np.ndarray, members: list[int], limi
     if len(members) == 2:
         ratio = scaled[0, lit] / np.maximum(scaled[1, lit], 1e-3)
         loss = 1 - min(_loss(ratio), _loss(1 / np.maximum(ratio, 1e-3)))
-        darker = members[int(levels[members].argmin())]
+        darker = members[int(blocks[members].mean(1).argmin())]
         return {darker: text.format(loss)} if loss > max(limit, OTHER_TIME[1]) else {}
     ratio = scaled[:, lit] / np.maximum(np.median(scaled[:, lit], axis=0), 1e-3)
     losses = 1 - np.array([_loss(r) for r in ratio])

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
         filter_rows,
         ramp_taps,
     )
+    from sinograd.recon.calibration import Calibrated, calibrate, calibrate_from_balls, find_balls
     from sinograd.recon.iterative import (
         ConvergenceWarning,
         Fidelity,
@@ -58,9 +59,11 @@ if TYPE_CHECKING:
         sirt,
         tv_denoise,
     )
+    from sinograd.recon.motion import Motion, estimate_motion
 
 __all__ = [
     "WINDOWS",
+    "Calibrated",
     "ConvergenceWarning",
     "Coverage",
     "CoverageWarning",
@@ -68,6 +71,7 @@ __all__ = [
     "FilteredBackprojection",
     "Iteration",
     "LeastSquares",
+    "Motion",
     "Operator",
     "OperatorCheck",
     "PoissonLikelihood",
@@ -75,14 +79,18 @@ __all__ = [
     "State",
     "Stop",
     "UnmatchedPairWarning",
+    "calibrate",
+    "calibrate_from_balls",
     "cgls",
     "chambolle_pock",
     "check",
     "column_weights",
     "coverage",
+    "estimate_motion",
     "fbp",
     "fdk",
     "filter_rows",
+    "find_balls",
     "fista_tv",
     "gradient_descent",
     "helical_fbp",

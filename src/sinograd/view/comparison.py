@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +12,9 @@ import numpy as np
 from sinograd.data.units import unit_text
 from sinograd.data.volume import Volume
 from sinograd.errors import InputError, InputTypeError
+from sinograd.io.storage.atomic import replacing
 from sinograd.view.arguments import Values
+from sinograd.view.slices import check_picture_path
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -64,6 +68,17 @@ def show_comparison(
         raise InputError(f"window must be (low, high) with low < high, got {tuple(shown)}")
     names = [f"image {number + 1}" for number in range(len(planes))] if titles is None else list(titles)
     return _drawn(planes, names, shown, _unit(images, unit), difference)
+
+
+def save_comparison(figure: Figure, path: str | os.PathLike[str], *, force: bool = False) -> None:
+    """Write the figure of `show_comparison` to a PNG file.
+
+    Raises ValueError when the name does not end in .png, FileExistsError when the file exists and `force` is not set.
+    """
+    path = check_picture_path(Path(path), force=force)
+    with replacing(path, force=force) as temporary:
+        canvas: Any = figure.canvas
+        canvas.print_png(str(temporary), metadata={"Software": "sinograd"})
 
 
 def _plane(image: Any, number: int, slice: int | None) -> np.ndarray:

@@ -6,6 +6,7 @@ from sinograd.lazy import attach
 
 if TYPE_CHECKING:
     from sinograd.workflows.bone import measure_bone
+    from sinograd.workflows.calibration import calibrate_scan
     from sinograd.workflows.conversion import convert
     from sinograd.workflows.denoising import denoise
     from sinograd.workflows.pairs import make_pairs
@@ -13,6 +14,16 @@ if TYPE_CHECKING:
     from sinograd.workflows.report import Bars, Report
     from sinograd.workflows.simulation import simulate
 
-__all__ = ["Bars", "Report", "convert", "denoise", "make_pairs", "measure_bone", "reconstruct", "simulate"]
+__all__ = [
+    "Bars",
+    "Report",
+    "calibrate_scan",
+    "convert",
+    "denoise",
+    "make_pairs",
+    "measure_bone",
+    "reconstruct",
+    "simulate",
+]
 
 attach(__name__)

@@ -113,7 +113,7 @@ def test_half_a_millimetre_along_z_at_785_mm() -> None:
     ("vectors", "words"),
     [
         (heights(torch.linspace(-8, 8, VIEWS, dtype=torch.float64)), "not for a helix: the source moves 16 mm"),
-        (heights(8 * torch.cos(TURN)), r"moves up and down by 16 mm along z"),
+        (heights(9 * torch.cos(TURN)), r"moves up and down by 18 mm along z"),
         (off_axis(10.0, -6.0), r"circular orbit about z: .* from 138\.\d+ to 161\.\d+ mm"),
     ],
 )

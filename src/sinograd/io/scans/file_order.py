@@ -1,8 +1,8 @@
 """The order in which image files were taken, from the numbers in their names.
 
-Names are read as texts and numbers. A number may have decimals (0.25 or 0,25) and a sign (+7, -60, n60 and p60); what
-looks like either is one only where all names agree with it: the hyphen of scan-1, scan-2 ... is none, nor is the dot of
-2024.1, 2024.2 ... 2024.10. The number that orders the images is the first of these that there is:
+Names are read as texts and numbers. A number may have decimals (0.25 or 0,25; 2.5e+01) and a sign (+7, -60, n60, p60);
+what looks like either is one only where all names agree with it: the hyphen of scan-1, scan-2 ... is none, nor is the
+dot of 2024.1, 2024.2 ... 2024.10. The number that orders the images is the first of these that there is:
 
 1. a whole number without a sign, different in every name and evenly growing: the index
 2. an angle (in degrees) that pairs every name with one view of the geometry, whatever the order of its views
@@ -22,6 +22,7 @@ import warnings
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from fractions import Fraction
 from itertools import pairwise
 from pathlib import Path
@@ -35,6 +36,7 @@ _MINUS, _PLUS = ("-", "\u2212", "\u2013", "n", "m", "neg", "minus"), ("+", "p", 
 _SIGN = r"(?:(?<![^\W\d_])(?:neg|minus|pos|plus|[nmp])|[-+\u2212\u2013])"
 _ANGLE_BEFORE = re.compile(r"(?:ang|angle|angles|theta|tilt|rot|rotation|phi|omega|(?<!\d)(?<!\d[ _])deg)[\W_]*$")
 _ANGLE_AFTER = re.compile(r"\s*_?(?:deg|degree|degrees|°)(?![a-z])")
+_EXPONENT = re.compile(r"(?<![a-z\d.])\d+(?:\.\d+)?e[+-]\d{1,2}(?!\d)")
 _DENSE = 2  # an index of at most so many numbers an image
 
 # How numbers with decimals are written, in the order in which they are tried: with a point or a comma, not at all, and
@@ -101,7 +103,7 @@ def ordered_files(files: Sequence[Path], degrees: np.ndarray | None = None, *, w
     files = natural_order(files)
     if len(files) < 2:
         return files
-    names = [_stem(file) for file in files]
+    names = _without_exponents([_stem(file) for file in files])
     readings = _readings(names)
     angles = degrees if degrees is not None and len(degrees) == len(files) else None
     order, doubt = _order(readings, names, angles)
@@ -177,7 +179,7 @@ def _order(readings: list[list[_Field]], names: list[str], angles: np.ndarray | 
     even = [field for field in separated if field.unique and len(field.steps) == 1]
     if even:
         return even[0].order, ""
-    return None, _left_to_right(readings)
+    return None, _left_to_right(readings, names)
 
 
 def _one_of(fields: list[_Field], words: str) -> tuple[np.ndarray, str]:
@@ -231,10 +233,12 @@ def _against_geometry(field: _Field, angles: np.ndarray | None) -> str:
     return "the angles in the names do not follow those of the geometry; sorted by the angle"
 
 
-def _left_to_right(readings: list[list[_Field]]) -> str:
+def _left_to_right(readings: list[list[_Field]], names: list[str]) -> str:
     """Words where the names' numbers are compared one after the other, unless they are of one length or nested."""
     if not readings:
         return "the names differ in how many numbers they hold; sorted from left to right"
+    if not any(readings) and len({len(name) for name in names}) > 1:
+        return "the names hold no numbers that differ; sorted by the alphabet"
     if any(_is_listed(fields) for fields in readings):
         return ""
     return "no number of the names is different in every image; sorted by all of them, from left to right"
@@ -309,6 +313,13 @@ def _numbers(name: str, marks: str) -> list[_Number]:
             found.append(_Number(value, sign, glued, bool(part), len(digits), angle))
             sign, glued = "", True
     return found
+
+
+def _without_exponents(names: list[str]) -> list[str]:
+    """Names with 2.5e+01 as 25, where all of them hold such a number."""
+    if not all(_EXPONENT.search(name) for name in names):
+        return names
+    return [_EXPONENT.sub(lambda match: format(Decimal(match[0]), "f"), name) for name in names]
 
 
 def _decimals(field: _Field) -> int:

@@ -13,6 +13,10 @@ gaps, the third for steps that vary. Half of the scan's angle lies in long steps
 bursts, and the longest of n random steps is about log(n) times their mean, which is twice the fifth longest. No more
 than 45 degrees: what lies further than half of that from every view was not measured (`coverage`).
 
+In divergent beams with such long steps, arcs are changed by a few percent so that the harmonics 2 and 4 of the angle
+average out over the views (`balanced`): a ray and its conjugate have the same ones, and a long step with views on the
+other side costs no amplitude then (random views: up to 0.3 % off, 1.4 % by the trapezoid rule alone).
+
 A longer step is a gap: a missing range, where it is not measured from the other side. Views stand for nothing there,
 redundancy weights fall to zero towards it, and coverage reports it.
 """
@@ -36,6 +40,9 @@ PATTERN = 4
 # stands for that has no neighbour, rad.
 WIDEST_STEP = math.radians(80.0)
 LONE_STEP = math.radians(1.0)
+
+# Harmonics of the angle that balanced arcs average out, and the most by which they change an arc.
+HARMONICS, LARGEST_CHANGE = (2, 4), 2.0
 
 # Rad up to which two angles are the same.
 SAME = 1e-9
@@ -134,6 +141,36 @@ def trapezoid_arcs(angles: Tensor, period: float) -> Tensor:
     arcs = torch.empty_like(after)
     arcs[order] = (after + after.roll(1)) / 2
     return arcs
+
+
+def sampled_all_round(angles: Tensor) -> AngularSampling:
+    """Views [views], rad, without any gap."""
+    turn = 2 * math.pi
+    return AngularSampling(trapezoid_arcs(torch.remainder(angles.double(), turn), turn), ())
+
+
+def balanced(arcs: Tensor, angles: Tensor, shares: Tensor) -> Tensor:
+    """Arcs [views] times 1 + c0 + c1 cos 2a + c2 sin 2a + ..., so that these harmonics have the mean zero.
+
+    As they are where no view stands for more than `BEARABLE_STEP`, or views are too few for factors of a half to 2.
+
+    Args:
+        angles: rad, [views].
+        shares: of the views in what the rays through the axis are weighted with, [views]; with the arcs they add up to
+            half a turn.
+    """
+    if len(arcs) <= 2 * len(HARMONICS) or float(arcs.detach().max()) <= BEARABLE_STEP:
+        return arcs
+    waves = [f(m * angles.double()) for m in HARMONICS for f in (torch.cos, torch.sin)]
+    basis, weighted = torch.stack([torch.ones_like(arcs), *waves]), arcs * shares
+    moments = basis @ weighted
+    wanted = torch.zeros_like(moments)
+    wanted[0] = math.pi
+    solution, singular = torch.linalg.solve_ex((basis * weighted) @ basis.mT, wanted - moments)
+    factors = 1 + solution @ basis
+    low, high = (float(v) for v in torch.aminmax(factors.detach()))
+    usable = int(singular) == 0 and low >= 1 / LARGEST_CHANGE and high <= LARGEST_CHANGE
+    return arcs * factors if usable else arcs
 
 
 def longest_step(typical: float, steps: Tensor, bearable: float) -> float:

@@ -6,14 +6,16 @@ import dataclasses
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from sinograd.errors import UnsupportedError
 from sinograd.geometry import Geometry
+from sinograd.geometry.motion import move
 from sinograd.geometry.vectors import slid
 from sinograd.ops.kernel_views import is_curved
-from sinograd.recon.analytic.angular import AngularSampling, angular_sampling
-from sinograd.recon.analytic.coverage import scan_sampling
+from sinograd.recon.analytic.angular import AngularSampling, angular_sampling, balanced, sampled_all_round
+from sinograd.recon.analytic.coverage import TOLERATED, measure_coverage, scan_sampling
 from sinograd.recon.analytic.orbit import Orbit, UndefinedGeometryError, check_axis_seen, circular_orbit, orbit_rays
 from sinograd.recon.analytic.ramp import ramp_taps
 from sinograd.recon.analytic.redundancy import redundancy_weights
@@ -84,6 +86,27 @@ class CircularScan:
         spacing, radius = self.tap_spacing
         return ramp_taps(self.filtered_columns, spacing, window, cutoff, radius)
 
+    def of_moving_object(self, motion: Tensor, divergent: bool) -> CircularScan:
+        """The same of an object that moves by [views, 6 or 3].
+
+        Rows are weighted and filtered as they were measured, and backprojected from where the object saw them; views
+        count by the angles between them that the object saw.
+        """
+        moved = move(self.vectors, motion if torch.is_grad_enabled() else motion.detach(), divergent)
+        x, y = moved[:, 0, 0], moved[:, 0, 1]
+        angles = torch.atan2(x, -y) if divergent else torch.atan2(-x, y)
+        seen, measured = (
+            angular_sampling(every, not divergent, self.sampling.bearable).steps
+            for every in (angles, self.orbit.angles)
+        )
+        per_column = self.rays.per_column * torch.where(measured > 0, seen / measured, 1.0)[:, None]
+        return dataclasses.replace(
+            self,
+            vectors=moved,
+            detector=dataclasses.replace(self.detector, all_rows=True),
+            rays=dataclasses.replace(self.rays, per_column=per_column),
+        )
+
     def of_rows(self, rows: tuple[int, int]) -> CircularScan:
         """The same for rows (first, end) of the upright detector, which are weighted and filtered to the same bits."""
         first, end = rows
@@ -139,6 +162,10 @@ def circular_scan(geometry: Geometry, truncation: str = "none") -> CircularScan:
         InputError: an unknown way to continue rows.
         UnsupportedError: the geometry requires gradients, and its detector is curved or its rows are continued.
     """
+    recipe = geometry.moving_recipe
+    if recipe is not None and recipe.motion is not None:
+        still = circular_scan(dataclasses.replace(recipe, motion=None).geometry(), truncation)
+        return still.of_moving_object(torch.as_tensor(recipe.motion), geometry.divergent)
     detector = upright_detector(geometry)
     vectors = detector.vectors.detach()
     orbit = circular_orbit(
@@ -153,13 +180,14 @@ def circular_scan(geometry: Geometry, truncation: str = "none") -> CircularScan:
     radius = float((vectors[0, 1] - vectors[0, 4]).norm()) if is_curved(vectors) else None
     check_truncation(truncation)
     continued = None if truncation == "none" else _continue(vectors, detector.shape, orbit, padding)
+    arcs = _arcs(orbit, sampling) if _measures_all(orbit, sampling) else sampling.steps
     scan = CircularScan(
         ndim=geometry.ndim,
         detector=detector,
         orbit=orbit,
         sampling=sampling,
         weights=redundancy_weights(orbit, sampling),
-        rays=RayWeights.of(orbit if continued is None else continued.orbit, sampling.steps * (spacing[0] / spacing)),
+        rays=RayWeights.of(orbit if continued is None else continued.orbit, arcs * (spacing[0] / spacing)),
         padding=padding,
         vectors=_pad_vectors(vectors, padding),
         tap_spacing=(float(spacing[0]), radius),  # of other spacings taps are the same, by the share that rays weigh
@@ -174,14 +202,29 @@ def _followed(scan: CircularScan, vectors: Tensor) -> CircularScan:
         what = "curved detectors" if is_curved(vectors) else 'truncation other than "none"'
         raise UnsupportedError(f"geometry: filtered backprojection with {what} passes no gradients to it yet")
     orbit = orbit_rays(vectors, scan.detector.shape, scan.orbit.divergent, scan.detector.ends)
-    sampling = angular_sampling(orbit.angles, not orbit.divergent, scan.sampling.bearable)
+    if scan.sampling.closed:
+        sampling = sampled_all_round(orbit.angles)
+    else:
+        sampling = angular_sampling(orbit.angles, not orbit.divergent, scan.sampling.bearable)
     closeness = scan.tap_spacing[0] / vectors[:, 2].norm(dim=1)
+    arcs = _arcs(orbit, sampling) if _measures_all(scan.orbit, scan.sampling) else sampling.steps
     return dataclasses.replace(
         scan,
         weights=redundancy_weights(orbit, sampling),
-        rays=RayWeights.of(orbit, sampling.steps * closeness),
+        rays=RayWeights.of(orbit, arcs * closeness),
         vectors=_pad_vectors(vectors, scan.padding),
     )
+
+
+def _measures_all(orbit: Orbit, sampling: AngularSampling) -> bool:
+    """Whether a divergent beam measures all rays, so that its arcs are balanced."""
+    return orbit.divergent and measure_coverage(orbit, sampling).missing <= TOLERATED
+
+
+def _arcs(orbit: Orbit, sampling: AngularSampling) -> Tensor:
+    """What each view stands for, rad, [views], balanced by the weights of the rays through the axis."""
+    axis = dataclasses.replace(orbit, fan=torch.zeros_like(orbit.fan[:, :1]))
+    return balanced(sampling.steps, orbit.angles, redundancy_weights(axis, sampling)[:, 0])
 
 
 def once(values: Tensor) -> Tensor:

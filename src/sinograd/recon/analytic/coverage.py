@@ -17,7 +17,7 @@ from sinograd.recon.analytic.angular import (
     SAME,
     AngularSampling,
     angular_sampling,
-    trapezoid_arcs,
+    sampled_all_round,
 )
 from sinograd.recon.analytic.missing_views import missing_views
 from sinograd.recon.analytic.orbit import Orbit, check_axis_seen, circular_orbit, defined_for
@@ -96,7 +96,7 @@ class Coverage:
         text = f"{count} {'at' if self.views == 1 else 'from'} {_degrees(self.views_deg)}"
         if self.complete:
             return text
-        share = f"({100 * self.missing:.2g} % of the rays)"
+        share = f"({_percent(self.missing)} % of the rays)"
         if self.largest_arc_deg >= 180:
             return f"{text}, all in one direction {share}"
         if not self.gaps_deg:
@@ -151,10 +151,8 @@ def scan_sampling(orbit: Orbit) -> AngularSampling:
     """
     parallel = not orbit.divergent
     borne = angular_sampling(orbit.angles, parallel)
-    if parallel and borne.closed:
-        return borne
-    if parallel and _closed_by_conjugates(orbit.angles, borne):
-        return AngularSampling(trapezoid_arcs(torch.remainder(orbit.angles.double(), 2 * math.pi), 2 * math.pi), ())
+    if parallel and (borne.closed or _closed_by_conjugates(orbit.angles, borne)):
+        return sampled_all_round(orbit.angles)
     dense = angular_sampling(orbit.angles, parallel, bearable=0.0)
     return dense if dense.closed or measure_coverage(orbit, dense).missing == 0 else borne
 
@@ -314,6 +312,10 @@ def _degrees(arcs: tuple[tuple[float, float], ...], most: int = 4) -> str:
     texts = [first if first == last else f"{first} to {last}" for first, last in ends]
     more = f" and {len(texts) - most} more ranges" if len(texts) > most else ""
     return f"{', '.join(texts[:most])} degrees{more}"
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.2g}" if share < 0.1 else f"{100 * share:.0f}"
 
 
 def _whole(angle: float) -> str:

@@ -43,7 +43,9 @@ def needed_rows(geometry: Geometry, grid: Grid, margin: int = 0) -> tuple[int, i
 
 
 def image_rows(geometry: Geometry, grid: Grid) -> tuple[int, int]:
-    """The same for a 3-D geometry, on a detector that has no end."""
+    """The same for a 3-D geometry, on a detector that has no end; all rows of it where the object moves."""
+    if geometry.moving_recipe is not None:
+        return 0, geometry.rows
     detector = upright_detector(geometry)
     image = _image(detector, geometry.divergent, grid)
     if detector.homographies is None:
@@ -54,6 +56,8 @@ def image_rows(geometry: Geometry, grid: Grid) -> tuple[int, int]:
 
 def upright_rows(detector: VirtualDetector, divergent: bool, grid: Grid) -> tuple[int, int] | None:
     """First and end of the rows of an upright detector that `grid` needs; None where it sees nothing of it."""
+    if detector.all_rows:
+        return 0, detector.shape[0]
     image = _image(detector, divergent, grid)
     if bool(image.isnan().any()):
         return 0, detector.shape[0]

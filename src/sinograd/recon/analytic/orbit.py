@@ -23,7 +23,7 @@ SILENT_SPREAD, LARGEST_SPREAD = 0.02, 0.1
 # - Heights that vary: rows are filtered in planes that lie off the orbit's middle by height x radius / distance at the
 #   edge of the field of view. Rows up to which nothing is said; shares of the detector's height and of the distance to
 #   the axis that are not refused.
-SILENT_ROWS, LARGEST_CLIMB, LARGEST_TILT = 1.0, 0.5, 0.04
+SILENT_ROWS, LARGEST_CLIMB, LARGEST_TILT = 1.0, 0.5, 0.11
 # - A curved detector that is not centred on the source: columns subtend other angles than the filter takes them for,
 #   an error of the amplitude of this share.
 SILENT_FOCUS, LARGEST_FOCUS = 0.002, 0.02

@@ -62,7 +62,7 @@ def detector_edges(orbit: Orbit) -> tuple[float, float]:
     """Fan coordinates of the detector's two edges (half a column beyond the last centres), the mean over views;
     tensors where gradients are asked for."""
     low, high = orbit.edges.mean(0).unbind()
-    return (low, high) if orbit.fan.requires_grad else (float(low), float(high))  # pyright: ignore[reportReturnType]
+    return (low, high) if orbit.edges.requires_grad else (float(low), float(high))  # pyright: ignore[reportReturnType]
 
 
 def ray_confidence(angles: Tensor, fan: Tensor, sampling: AngularSampling, edges: tuple[float, float]) -> Tensor:

@@ -38,6 +38,7 @@ class VirtualDetector:
         ends: [views, 2, 3], both ends of its middle row.
         rows: first and end of the rows of the upright detector that are read; all of `shape` if None.
         real_rows: first and end of the rows of the real detector that projections have; all if None.
+        all_rows: whether any slice may need any row, as of an object that moves.
     """
 
     vectors: Tensor
@@ -47,6 +48,7 @@ class VirtualDetector:
     ends: Tensor
     rows: tuple[int, int] | None = None
     real_rows: tuple[int, int] | None = None
+    all_rows: bool = False
 
     @property
     def row_count(self) -> int:
