@@ -216,11 +216,7 @@ def test_a_request_has_every_argument() -> None:
     """So that none is forgotten on the way; `report` is of the call alone."""
     names = set(inspect.signature(sg.reconstruct).parameters) - {"report"}
     preparation = {field.name for field in dataclasses.fields(sg.Preparation)}
-    request = {field.name for field in dataclasses.fields(reconstruction.Request)} - {
-        "preparation",
-        "options",
-        "client",
-    }
+    request = {field.name for field in dataclasses.fields(reconstruction.Request)} - {"preparation", "options"}
     assert names == request | preparation
 
 

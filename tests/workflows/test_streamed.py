@@ -335,7 +335,7 @@ print((peak() - idle) / 1e6, len(volume.provenance["checksums"]))
 """
     result = subprocess.run([sys.executable, "-W", "ignore", "-c", code], capture_output=True, text=True, check=True)
     taken, _ = map(float, result.stdout.split()[-2:])
-    assert 10 < taken < 52, result.stdout
+    assert 10 < taken < 60, result.stdout  # a fifth for what the allocator keeps
 
 
 def watched_parts(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
