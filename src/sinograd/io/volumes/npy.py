@@ -45,7 +45,7 @@ class Npy(VolumeFormat):
         sidecar = path.with_suffix(".yaml")
         if head.startswith(MAGIC) and not sidecar.is_file():
             settle(path.parent)
-        return head.startswith(MAGIC) and sidecar.is_file() and "spacing_mm" in (_load(sidecar) or {})
+        return head.startswith(MAGIC) and sidecar.is_file() and _has_spacing(sidecar)
 
     def read(self, path: Path) -> Volume:
         """The volume; FormatError for damaged files, MissingFileError without the YAML file."""
@@ -122,6 +122,17 @@ def _opened(path: Path, *, mapped: bool) -> tuple[np.ndarray, dict[str, Any]]:
     check_described(record.get(DIGESTS), sidecar, path)
     check_digests(record.get(DIGESTS), sidecar, [path], whole=not mapped)
     return array, record
+
+
+def _has_spacing(sidecar: Path) -> bool:
+    """Whether a YAML file has the key spacing_mm; where its lines say so, it is not parsed for that."""
+    found = False
+    with open(sidecar, "rb") as file:
+        for line in file:
+            if line.startswith(b"spacing_mm:"):
+                return True
+            found = found or b"spacing_mm" in line
+    return found and "spacing_mm" in (_load(sidecar) or {})
 
 
 def _load(path: Path) -> dict[str, Any] | None:
