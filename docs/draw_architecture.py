@@ -23,7 +23,7 @@ HOLDS = {
     "registry": "names to things, plugins",
     "errors": "one tree of errors and warnings",
 }
-PLANNED = {"viewer", "invariance"}  # the contract has a place for them, the package not yet
+PLANNED = {"viewer"}  # the contract has a place for them, the package not yet
 COLOURS = {"top": "#cfe3f7", "middle": "#e3efd9", "bottom": "#f7e6c9"}
 
 
