@@ -204,6 +204,13 @@ TASKS.add("dual-domain", "sinograd.training.tasks.dual_domain:DualDomain", "from
 TASKS.add("wgan-vgg", "sinograd.training.tasks.wgan_vgg:WganVgg", "a critic of patches and a perceptual loss")
 TASKS.add("dugan", "sinograd.training.tasks.dugan:DuGan", "discriminators of images and of their gradients")
 
+# How learning rates fall: `training.schedules.ScheduleConfig`s.
+SCHEDULES: Registry[Any] = Registry("schedule")
+SCHEDULES.add("cosine", "sinograd.training.schedules:Cosine", "half a cosine down, over all steps")
+SCHEDULES.add("exponential", "sinograd.training.schedules:Exponential", "the same factor in every step")
+SCHEDULES.add("step", "sinograd.training.schedules:Steps", "a factor after every so many steps")
+SCHEDULES.add("plateau", "sinograd.training.plateau:Plateau", "a factor when the validation loss does not fall")
+
 # Formats of files, one class each (`sinograd.io.formats`). The first whose `matches` accepts the content of a path
 # reads it, so that special formats stand before general ones, and `add(..., first=True)` puts one before all.
 #   suffixes: in lower case, "" for a name without one
@@ -225,17 +232,10 @@ SCAN_FORMATS.add(
     "h5", "sinograd.io.scans.sinograd_hdf5:SinogradHdf5", "sinograd HDF5", suffixes=(".h5", ".hdf5"), writes=True
 )
 SCAN_FORMATS.add(
-    "dxchange",
-    "sinograd.io.scans.dxchange:DXchange",
-    "DXchange HDF5",
-    suffixes=(".h5", ".hdf5", ".hdf"),
-    writes=True,
+    "dxchange", "sinograd.io.scans.dxchange:DXchange", "DXchange HDF5", suffixes=(".h5", ".hdf5", ".hdf"), writes=True
 )
 SCAN_FORMATS.add(
-    "nxtomo",
-    "sinograd.io.scans.nxtomo:NXtomo",
-    "NeXus NXtomo",
-    suffixes=(".nxs", ".nx", ".h5", ".hdf5", ".hdf"),
+    "nxtomo", "sinograd.io.scans.nxtomo:NXtomo", "NeXus NXtomo", suffixes=(".nxs", ".nx", ".h5", ".hdf5", ".hdf")
 )
 SCAN_FORMATS.add("fips", "sinograd.io.scans.fips:Fips", "FIPS / Helsinki MATLAB", suffixes=(".mat",))
 SCAN_FORMATS.add("txrm", "sinograd.io.scans.txrm:Txrm", "Zeiss / Xradia XRM", suffixes=(".txrm", ".xrm"), folder=None)
@@ -274,12 +274,7 @@ VOLUME_FORMATS.add(
 VOLUME_FORMATS.add("tif", "sinograd.io.volumes.tiff:Tiff", "TIFF", suffixes=(".tif", ".tiff"), writes=True)
 VOLUME_FORMATS.add("npy", "sinograd.io.volumes.npy:Npy", "NumPy array and YAML", suffixes=(".npy",), writes=True)
 VOLUME_FORMATS.add(
-    "mha",
-    "sinograd.io.volumes.metaimage:MetaImage",
-    "MetaImage",
-    suffixes=(".mha",),
-    writes=True,
-    package="SimpleITK",
+    "mha", "sinograd.io.volumes.metaimage:MetaImage", "MetaImage", suffixes=(".mha",), writes=True, package="SimpleITK"
 )
 VOLUME_FORMATS.add(
     "nifti", "sinograd.io.volumes.nifti:Nifti", "NIfTI", suffixes=(".nii", ".nii.gz"), writes=True, package="SimpleITK"
