@@ -204,6 +204,13 @@ TASKS.add("dual-domain", "sinograd.training.tasks.dual_domain:DualDomain", "from
 TASKS.add("wgan-vgg", "sinograd.training.tasks.wgan_vgg:WganVgg", "a critic of patches and a perceptual loss")
 TASKS.add("dugan", "sinograd.training.tasks.dugan:DuGan", "discriminators of images and of their gradients")
 
+# How learning rates fall: `training.schedules.ScheduleConfig`s.
+SCHEDULES: Registry[Any] = Registry("schedule")
+SCHEDULES.add("cosine", "sinograd.training.schedules:Cosine", "half a cosine down, over all steps")
+SCHEDULES.add("exponential", "sinograd.training.schedules:Exponential", "the same factor in every step")
+SCHEDULES.add("step", "sinograd.training.schedules:Steps", "a factor after every so many steps")
+SCHEDULES.add("plateau", "sinograd.training.plateau:Plateau", "a factor when the validation loss does not fall")
+
 # Formats of files, one class each (`sinograd.io.formats`). The first whose `matches` accepts the content of a path
 # reads it, so that special formats stand before general ones, and `add(..., first=True)` puts one before all.
 #   suffixes: in lower case, "" for a name without one
@@ -225,17 +232,10 @@ SCAN_FORMATS.add(
     "h5", "sinograd.io.scans.sinograd_hdf5:SinogradHdf5", "sinograd HDF5", suffixes=(".h5", ".hdf5"), writes=True
 )
 SCAN_FORMATS.add(
-    "dxchange",
-    "sinograd.io.scans.dxchange:DXchange",
-    "DXchange HDF5",
-    suffixes=(".h5", ".hdf5", ".hdf"),
-    writes=True,
+    "dxchange", "sinograd.io.scans.dxchange:DXchange", "DXchange HDF5", suffixes=(".h5", ".hdf5", ".hdf"), writes=True
 )
 SCAN_FORMATS.add(
-    "nxtomo",
-    "sinograd.io.scans.nxtomo:NXtomo",
-    "NeXus NXtomo",
-    suffixes=(".nxs", ".nx", ".h5", ".hdf5", ".hdf"),
+    "nxtomo", "sinograd.io.scans.nxtomo:NXtomo", "NeXus NXtomo", suffixes=(".nxs", ".nx", ".h5", ".hdf5", ".hdf")
 )
 SCAN_FORMATS.add("fips", "sinograd.io.scans.fips:Fips", "FIPS / Helsinki MATLAB", suffixes=(".mat",))
 SCAN_FORMATS.add("txrm", "sinograd.io.scans.txrm:Txrm", "Zeiss / Xradia XRM", suffixes=(".txrm", ".xrm"), folder=None)
@@ -274,12 +274,7 @@ VOLUME_FORMATS.add(
 VOLUME_FORMATS.add("tif", "sinograd.io.volumes.tiff:Tiff", "TIFF", suffixes=(".tif", ".tiff"), writes=True)
 VOLUME_FORMATS.add("npy", "sinograd.io.volumes.npy:Npy", "NumPy array and YAML", suffixes=(".npy",), writes=True)
 VOLUME_FORMATS.add(
-    "mha",
-    "sinograd.io.volumes.metaimage:MetaImage",
-    "MetaImage",
-    suffixes=(".mha",),
-    writes=True,
-    package="SimpleITK",
+    "mha", "sinograd.io.volumes.metaimage:MetaImage", "MetaImage", suffixes=(".mha",), writes=True, package="SimpleITK"
 )
 VOLUME_FORMATS.add(
     "nifti", "sinograd.io.volumes.nifti:Nifti", "NIfTI", suffixes=(".nii", ".nii.gz"), writes=True, package="SimpleITK"
@@ -319,6 +314,8 @@ VOLUME_FORMATS.add("raw", "sinograd.io.volumes.raw:Raw", "raw float32 voxels and
 #     into how many elements (rows, columns) its detector is divided; rows_mm: the height of the detector that is used
 #   pair_options: options that datasets have otherwise
 #   group: the body part, for protocols that have windows for each
+#   materials: of phantoms for beams of many energies: by material, which share of its density the parts have that each
+#     argument stands for
 PHANTOMS: Registry[Any] = Registry("phantom", "sinograd.phantoms")
 _ABDOMEN = {"width_mm": 340.0, "scanner": "siemens-definition-as", "views": 576, "detector": (32, 368)}
 PHANTOMS.add("abdomen", "sinograd.phantoms.abdomen:abdomen", "organs with lesions", group="abdomen", **_ABDOMEN)
@@ -350,6 +347,11 @@ PHANTOMS.add(
     scanner="walnut",
     views=360,
     detector=(256, 256),
+    materials={
+        "bone": {"cortical": 1.0, "trabecular": 0.94},
+        "adipose": {"marrow": 1.0},
+        "water": {"fluid": 1.0},
+    },
 )
 PHANTOMS.add(
     "rods",
@@ -384,6 +386,7 @@ PHANTOMS.add(
     views=400,
     detector=(32, 512),
     rows_mm=0.432,
+    materials={"bone": {"cortical": 1.0}, "adipose": {"marrow": 1.0}, "water": {"fluid": 1.0}},
 )
 PHANTOMS.add(
     "water",
@@ -394,4 +397,5 @@ PHANTOMS.add(
     scanner="siemens-definition-as",
     views=576,
     detector=(32, 368),
+    materials={"water": {"value": 1.0}},
 )

@@ -107,12 +107,12 @@ def test_shapes_and_what_the_condition_and_the_latents_do(vae: ConditionalVAE) -
 
 
 def test_weights_of_the_decoder_have_spectral_norm_1() -> None:
+    torch.manual_seed(0)
     decoder = ConditionalVAE("small", generator=seeded()).decoder
-    z, condition = torch.randn(4, 64, generator=seeded()), images(4)
-    for _ in range(20):  # each forward pass is one step of the power iterations
-        decoder(z, condition)
     for layer in (decoder.start, decoder.last, decoder.blocks[0].conv1, decoder.blocks[1].norm2.gain):
-        assert abs(float(torch.linalg.matrix_norm(layer.weight.detach().flatten(1), 2)) - 1) < 0.05
+        for _ in range(200):
+            weight = layer.weight.detach()  # in training, each use is one step of the power iteration
+        assert abs(float(torch.linalg.matrix_norm(weight.flatten(1), 2)) - 1) < 0.02
     assert sum(hasattr(module, "parametrizations") for module in decoder.modules()) == 1 + 4 * (3 + 4) + 4 + 1
 
 

@@ -22,6 +22,7 @@ from sinograd.invariance.decoder import Decoder, DecoderSize
 
 Preset = Literal["published", "small"]
 _LOG_VARIANCES = (-30.0, 10.0)
+_ITERATIONS = 15  # as many as PyTorch's spectral norm starts with
 # Of chest images, ldct-benchmark: HU + 1024 has mean 481.454 and deviation 502.185.
 MEAN_HU, DEVIATION_HU = 481.454 - 1024.0, 502.185
 
@@ -156,3 +157,8 @@ def _draw(module: nn.Module, generator: torch.Generator) -> None:
             for values in (original, layer.bias):
                 if values is not None:
                     values.uniform_(-bound, bound, generator=generator)
+            if parametrizations:  # the estimate of the norm is that of the old weights
+                for vector in parametrizations.weight[0].buffers():
+                    vector.copy_(nn.functional.normalize(vector.normal_(generator=generator), dim=0))
+                for _ in range(_ITERATIONS):
+                    _ = layer.weight

@@ -6,6 +6,7 @@ NAME.yaml also holds digests of NAME.npy, so that neither is read with the other
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,12 +34,18 @@ from sinograd.io.storage.digests import (
 )
 from sinograd.io.storage.npy import MAGIC, check_npy
 from sinograd.io.volumes.format import VolumeFormat, as_array, as_tensor, record_of, torch_dtype, volume_of
+from sinograd.io.volumes.sink import FlatSink, VolumeSink, stored_type, unit_of
 
 
 class Npy(VolumeFormat):
     """An .npy file with a YAML file beside it."""
 
     unit_place = "`unit` in the YAML file"
+    streams = True
+
+    def sink(self, header: Volume, path: Path) -> VolumeSink:
+        """The voxels lie one after another."""
+        return FlatSink(path, header, stored_type(header), _lay_out, write_sidecar, unit_of(header.grid))
 
     def matches(self, path: Path, head: bytes) -> bool:
         """A NumPy array whose YAML file tells the spacing of voxels."""
@@ -99,6 +106,20 @@ class MappedArray:
             raise FormatError(f"{self.path} changed since it was opened: {array.shape} != {self.shape}")
         slices = array if array.ndim == 3 else array[None]
         return as_tensor(np.array(slices[first:end]))
+
+
+def write_sidecar(path: Path, header: Volume, more: Mapping[str, Any] | None = None) -> None:
+    """The YAML file of a volume whose voxels are written, with their digests."""
+    record = json.loads(to_json({**record_of(header), **(more or {})}))
+    text = dump_yaml(record) + dump_yaml({DIGESTS: digests_of([path])})
+    path.with_suffix(".yaml").write_text(text, encoding="utf-8")
+
+
+def _lay_out(path: Path, header: Volume) -> int:
+    described = {"descr": stored_type(header).str, "fortran_order": False, "shape": header.shape}
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, described)
+        return file.tell()
 
 
 def _opened(path: Path, *, mapped: bool) -> tuple[np.ndarray, dict[str, Any]]:

@@ -57,7 +57,7 @@ class CircularScan:
     rays: RayWeights
     padding: tuple[int, int]
     vectors: Tensor
-    tap_spacing: tuple[float, float | None]
+    tap_spacing: tuple[float | Tensor, float | Tensor | None]
     continued: Continuation | None = None
 
     @property
@@ -177,7 +177,7 @@ def circular_scan(geometry: Geometry, truncation: str = "none") -> CircularScan:
     spacing = vectors[:, 2].norm(dim=1)
     if float(spacing.max() - spacing.min()) > LARGEST_SPACING_SPREAD * float(spacing.max()):
         raise UndefinedGeometryError("needs the same column spacing in every view")
-    radius = float((vectors[0, 1] - vectors[0, 4]).norm()) if is_curved(vectors) else None
+    radius = _radii(vectors).mean() if is_curved(vectors) else None
     check_truncation(truncation)
     continued = None if truncation == "none" else _continue(vectors, detector.shape, orbit, padding)
     arcs = _arcs(orbit, sampling) if _measures_all(orbit, sampling) else sampling.steps
@@ -187,10 +187,13 @@ def circular_scan(geometry: Geometry, truncation: str = "none") -> CircularScan:
         orbit=orbit,
         sampling=sampling,
         weights=redundancy_weights(orbit, sampling),
-        rays=RayWeights.of(orbit if continued is None else continued.orbit, arcs * (spacing[0] / spacing)),
+        rays=RayWeights.of(orbit if continued is None else continued.orbit, arcs * _closeness(vectors, spacing[0])),
         padding=padding,
         vectors=_pad_vectors(vectors, padding),
-        tap_spacing=(float(spacing[0]), radius),  # of other spacings taps are the same, by the share that rays weigh
+        tap_spacing=(
+            float(spacing[0]),
+            None if radius is None else float(radius),
+        ),  # of other spacings taps are the same, by the share that rays weigh
         continued=continued,
     )
     return _followed(scan, detector.vectors) if detector.vectors.requires_grad else scan
@@ -198,22 +201,40 @@ def circular_scan(geometry: Geometry, truncation: str = "none") -> CircularScan:
 
 def _followed(scan: CircularScan, vectors: Tensor) -> CircularScan:
     """The scan with weights and vectors that follow those of the upright detector; what is reported stays."""
-    if is_curved(vectors) or scan.continued is not None:
-        what = "curved detectors" if is_curved(vectors) else 'truncation other than "none"'
+    if scan.continued is not None:
+        what = 'truncation other than "none"'
         raise UnsupportedError(f"geometry: filtered backprojection with {what} passes no gradients to it yet")
     orbit = orbit_rays(vectors, scan.detector.shape, scan.orbit.divergent, scan.detector.ends)
     if scan.sampling.closed:
         sampling = sampled_all_round(orbit.angles)
     else:
         sampling = angular_sampling(orbit.angles, not orbit.divergent, scan.sampling.bearable)
-    closeness = scan.tap_spacing[0] / vectors[:, 2].norm(dim=1)
+    spacing, radius = scan.tap_spacing
+    if radius is not None:  # else taps are the reciprocal of the spacing, which the closeness is a share of
+        spacing = vectors[0, 2].norm()
+    closeness = _closeness(vectors, spacing)
     arcs = _arcs(orbit, sampling) if _measures_all(scan.orbit, scan.sampling) else sampling.steps
     return dataclasses.replace(
         scan,
         weights=redundancy_weights(orbit, sampling),
         rays=RayWeights.of(orbit, arcs * closeness),
+        tap_spacing=(spacing, None if radius is None else _radii(vectors).mean()),
         vectors=_pad_vectors(vectors, scan.padding),
     )
+
+
+def _radii(vectors: Tensor) -> Tensor:
+    """Of curved detectors, mm, [views]."""
+    return (vectors[:, 1] - vectors[:, 4]).norm(dim=1)
+
+
+def _closeness(vectors: Tensor, spacing: float | Tensor) -> Tensor:
+    """Of the columns of each view, beside those that the taps are for: in mm, on curved detectors in angle, [views]."""
+    closeness = spacing / vectors[:, 2].norm(dim=1)
+    if not is_curved(vectors):
+        return closeness
+    radii = _radii(vectors)
+    return closeness * radii / radii.mean()
 
 
 def _measures_all(orbit: Orbit, sampling: AngularSampling) -> bool:

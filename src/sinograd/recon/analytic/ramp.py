@@ -19,7 +19,11 @@ SHORTEST = 128
 
 
 def ramp_taps(
-    columns: int, spacing: float, window: str = "ram-lak", cutoff: float = 1.0, radius: float | None = None
+    columns: int,
+    spacing: float | Tensor,
+    window: str = "ram-lak",
+    cutoff: float = 1.0,
+    radius: float | Tensor | None = None,
 ) -> Tensor:
     """Taps of the ramp filter for rows of `columns` samples, [2 columns - 1], float64, in 1/mm.
 
@@ -32,7 +36,7 @@ def ramp_taps(
         spacing: mm between samples (along the arc with `radius`).
         window: a name of `recon.WINDOWS`; "ram-lak" is none.
         cutoff: the frequency at which the window ends, as a fraction (0, 1] of the Nyquist frequency.
-        radius: mm, curved detectors only.
+        radius: mm, curved detectors only; a tensor keeps gradients.
 
     Raises:
         ValueError: an unknown window, or a cutoff outside (0, 1].
@@ -54,7 +58,8 @@ def ramp_taps(
     if radius is None:
         return taps
     gamma = n * step
-    return taps * torch.where(gamma == 0, 1.0, gamma / torch.sin(gamma)) ** 2
+    apart = torch.where(n == 0, 1.0, gamma)  # where the middle one is 0 / 0, gradients would be NaN
+    return taps * torch.where(n == 0, 1.0, apart / torch.sin(apart)) ** 2
 
 
 def _windowed(taps: Tensor, window: str, cutoff: float) -> Tensor:
