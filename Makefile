@@ -18,9 +18,9 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
     [print(*functools.reduce(dict.get, path.split("."), table), sep="\n") for path in sys.argv[1:]]' $(1)
 
 # The optional dependencies that the tests need; `baselines` stays out for its licence.
-extras := test train io docs cuda
+extras := test train io invariance docs cuda cluster spectra
 
-.PHONY: help venv install demo test slow fuzz interrupts lint docs dev experiments gpu-check sanitize peers
+.PHONY: help venv install demo test slow large fuzz interrupts lint docs dev experiments gpu-check sanitize peers
 
 help:
 	@echo "make demo     install and run the main job: simulate a scan, reconstruct it, write a picture to demo/"
@@ -45,6 +45,12 @@ test: install
 
 slow: install
 	@$(python) -m pytest -m slow
+
+# 1024^3 under 1.5 GB, then 2048^3 killed three times: about two hours, 55 GB on the disk; FOLDER says where.
+FOLDER ?= large
+large: install
+	@$(python) benchmarks/large.py --size 1024 --views 720 --memory 1.5GB --limit 2.5GB --folder $(FOLDER)
+	@$(python) benchmarks/large.py --size 2048 --views 512 --memory 4GB --kills 3 --folder $(FOLDER)
 
 # COUNT mutations of SEED, from number FIRST on; failures are printed with what repeats them.
 fuzz: install

@@ -20,10 +20,11 @@ HOLDS = {
     "ops": "differentiable operators over the kernels",
     "recon": "analytic and iterative reconstruction",
     "choices": "every choice, one line each",
+    "phantom_choices": "the phantoms among them",
     "registry": "names to things, plugins",
     "errors": "one tree of errors and warnings",
 }
-PLANNED = {"viewer", "invariance"}  # the contract has a place for them, the package not yet
+PLANNED = {"viewer"}  # the contract has a place for them, the package not yet
 COLOURS = {"top": "#cfe3f7", "middle": "#e3efd9", "bottom": "#f7e6c9"}
 
 

@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from sinograd.choices import LOSSES, MODELS, NETWORKS, TASKS
+from sinograd.choices import LOSSES, MODELS, NETWORKS, SCHEDULES, TASKS
 from sinograd.config.schema import Choice, in_words, to_plain
 from sinograd.datasets import spec
 from sinograd.losses import loss_schema
 from sinograd.training import config, data_config
 from sinograd.training.model_config import model_schema
 from sinograd.training.models.network import NetworkModel
+from sinograd.training.schedules import schedule_schema
 from sinograd.training.task_config import task_schema
 
 PAGE = Path(__file__).resolve().parent / "training-keys.md"
@@ -125,7 +126,8 @@ def sections() -> Iterator[tuple[str, list[str]]]:
             yield f"## model: {name}, besides those of every network", lines
     yield "## optimizer: adam", table(config.Adam, without=("name",))
     yield "## optimizer: sgd", table(config.Sgd, without=("name",))
-    yield "## schedule: plateau", table(config.Plateau, without=("name",))
+    for name in SCHEDULES:
+        yield f"## schedule: {name}", table(schedule_schema(name), without=("name",))
     yield "## stop", table(config.Stop)
     yield "## early_stopping", table(config.EarlyStopping)
     yield "## validation", table(config.Validation)

@@ -22,6 +22,7 @@ from sinograd.geometry import ConeBeam, CurvedDetector, FlatDetector, Grid, full
 from sinograd.interop import write_rtk
 from sinograd.io import write_scan, write_volume
 from sinograd.models import NetworkDenoiser, bilateral_stack, save_model
+from sinograd.networks.cnn10 import CNN10
 from sinograd.networks.dncnn import DnCNN
 from sinograd.testing import CtPdStyle, write_ct_pd
 from txrm_file import write_txrm
@@ -218,8 +219,8 @@ def xrm_series(folder: Path) -> Path:
 
 
 def checkpoint(folder: Path) -> Path:
-    """Weights by the names of ldct-benchmark's CNN-10, of other sizes."""
-    weights = {f"layers.{i}.{kind}": torch.ones(2, 1, 3, 3) for i in (0, 2, 4) for kind in ("weight", "bias")}
+    """Weights of ldct-benchmark's CNN-10, by its names."""
+    weights = {name: torch.zeros_like(value) for name, value in CNN10().state_dict().items()}
     torch.save({"model_state_dict": weights}, folder / "in.pt")
     return folder / "in.pt"
 
@@ -314,9 +315,11 @@ def training(folder: Path) -> Path:
     record = {
         "task": {"name": "supervised", "loss": "mse"},
         "model": {"name": "red-cnn", "channels": 8},
-        "pairs": {"layout": "phantoms", "phantom": "abdomen", "count": 2, "shape": [4, 32, 32]},
-        "patches": {"size": 16, "per_batch": 4},
-        "steps": 10,
+        "data": {
+            "pairs": {"layout": "phantoms", "phantom": "abdomen", "count": 2, "shape": [4, 32, 32]},
+            "patches": {"size": 24, "per_batch": 4},
+        },
+        "stop": {"max_steps": 10},
         "seed": 1,
     }
     (folder / "in.yaml").write_text(dump_yaml(record))
@@ -360,6 +363,8 @@ CASES: dict[str, Case] = {
     "volume TIFF": Case("volume", volume("out.tif"), "out.tif"),
     "volume npy": Case("volume", volume("out.npy"), "out.npy"),
     "YAML of volume npy": Case("volume", volume("out.npy"), "out.yaml"),
+    "raw": Case("volume", volume("out.raw"), "out.raw"),
+    "YAML of raw": Case("volume", volume("out.raw"), "out.yaml"),
     "mha": Case("volume", volume("out.mha"), "out.mha"),
     "mhd": Case("volume", mhd(False), "out.mhd"),
     "mhd packed": Case("volume", mhd(True), "out.mhd"),

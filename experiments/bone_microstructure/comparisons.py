@@ -7,8 +7,8 @@ import math
 from bone_microstructure.results import SMALLER, Results
 from bone_microstructure.settings import Study
 from bone_microstructure.titles import TESTS, UNITS, oracle, title_of
+from study.markdown import table
 from study.scoring import Summary, summarise
-from study.tables import table
 
 _STATISTICS = {"rmse": "RMSE", "corrected": "RMSE - dAvg", "r2": "R²adj, %"}
 _NETWORK = "nn-sp"

@@ -15,7 +15,7 @@ from bone_microstructure.results import Results, Row
 from bone_microstructure.scans import BoneScans
 from bone_microstructure.settings import Study
 from bone_microstructure.titles import CURRENTS, TESTS, UNITS, oracle, title_of
-from study.tables import table, write_csv, write_text
+from study.markdown import table, write_csv, write_text
 
 _COLUMNS = {
     "difference": "dAvg",

@@ -18,7 +18,7 @@ from noise2noise.images import (
     noisy_pairs,
     strength_for,
 )
-from noise2noise.methods import denoise, train_network, tune_on_training
+from noise2noise.methods import denoise, run_folder, train_network, training_config, tune_on_training
 from noise2noise.results import Point, Results, Row, Run
 from noise2noise.settings import NOISY, ORACLE, Study
 from noise2noise.tables import write_tables
@@ -37,7 +37,6 @@ class Experiment:
 
     def __init__(self, study: Study, cache: Path | None, *, device: str = "cpu", report: Report = print) -> None:
         self.study, self.cache, self.device, self.report = study, cache, device, report
-        self.runs_folder = None if cache is None else cache / f"runs-{config_hash(study)[:16]}"
         self.results = Results()
         self.networks: dict[tuple[str, str, int], Trained] = {}
         self.shown: dict[str, dict[str, Tensor]] = {}
@@ -100,8 +99,9 @@ class Experiment:
         self, name: str, method: str, training: list[PairedVolume], validation: list[PairedVolume], seed: int
     ) -> Trained:
         study = self.study
-        folder = None if self.runs_folder is None else self.runs_folder / f"{name}-{method}-seed-{seed}"
-        trained = train_network(study, method, training, validation, seed, folder, device=self.device)
+        config = training_config(study, method, seed, self.device)
+        folder = None if self.cache is None else run_folder(self.cache, study, name, method, config)
+        trained = train_network(config, training, validation, folder)
         title = f"{study.sets[name].title}, {study.methods[method].title}, seed {seed}"
         self.report(f"{title}: {trained.steps} steps, {trained.seconds:.0f} s, {trained.reason}")
         self.networks[name, method, seed] = trained

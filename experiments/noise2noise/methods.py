@@ -9,30 +9,22 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from noise2noise.images import data_hash
 from noise2noise.settings import Study
+from sinograd.config.schema import to_plain
 from sinograd.datasets import PairedVolume
 from sinograd.models.classical_tuning import Tuned, tune
 from sinograd.training import TrainingData
-from sinograd.training.config import Config, Data
+from sinograd.training.config import Config, Data, config_hash
 from sinograd.training.tasks import Noise2Noise
+from study.config import digest
 from study.methods import Progress, Trained, train_or_find
 
 
-def train_network(
-    study: Study,
-    method: str,
-    training: Sequence[PairedVolume],
-    validation: Sequence[PairedVolume],
-    seed: int,
-    folder: Path | None = None,
-    *,
-    device: str = "cpu",
-    progress: Progress | None = None,
-) -> Trained:
-    """Train the U-net as `method` says; Noise2Noise is given no clean image, not even to be validated on."""
-    task = study.methods[method].task
-    config = Config(
-        task=task,
+def training_config(study: Study, method: str, seed: int, device: str = "cpu") -> Config:
+    """A training run of the U-net as `sinograd train` takes it."""
+    return Config(
+        task=study.methods[method].task,
         model=study.model,
         data=Data(patches=study.patches),
         optimizer=study.optimizer,
@@ -41,8 +33,24 @@ def train_network(
         seed=seed,
         device=device,
     )
+
+
+def run_folder(cache: Path, study: Study, dataset: str, method: str, config: Config) -> Path:
+    """Where a training run is kept: the same for the same training on the same images, whatever else is compared."""
+    parts = [config_hash(config), data_hash(study), to_plain(study.sets[dataset].noise), study.realisations]
+    return cache / "runs" / f"{dataset}-{method}-seed-{config.seed}-{digest(parts)[:12]}"
+
+
+def train_network(
+    config: Config,
+    training: Sequence[PairedVolume],
+    validation: Sequence[PairedVolume],
+    folder: Path | None = None,
+    progress: Progress | None = None,
+) -> Trained:
+    """Train the U-net; Noise2Noise is given no clean image, not even to be validated on."""
     parts = [training, validation]
-    if isinstance(task, Noise2Noise):
+    if isinstance(config.task, Noise2Noise):
         parts = [[dataclasses.replace(pair, target=None) for pair in part] for part in parts]
     return train_or_find(config, lambda: TrainingData(*parts), folder, progress)
 

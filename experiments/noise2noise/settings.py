@@ -22,7 +22,7 @@ from sinograd.models.classical_tuning import TUNABLE
 from sinograd.training.config import Adam, Stop, Validation
 from sinograd.training.model_config import Model
 from sinograd.training.tasks import Noise2Noise, Supervised
-from study.config import Seeds, load_profile
+from study.config import Seeds, check_headline, load_profile
 
 NOISY = "noisy"
 ORACLE = "-oracle"  # after the name of a filter: tuned on each test image
@@ -144,7 +144,8 @@ class Study:
     """The experiment in one profile.
 
     realisations: of the noise of each training image. filters: of `sinograd.models.classical_tuning`; tuning_images:
-    how many training images their one setting is found on. comparisons: pairs (better, than) of rows.
+    how many training images their one setting is found on. comparisons: pairs (better, than) of rows; headline: those
+    of them that the study is about, whose intervals stand as they are; the others are corrected for their number.
     """
 
     title: str
@@ -164,6 +165,7 @@ class Study:
     stop: Stop
     validation: Validation
     realisations: Annotated[int, _TWO] = 2
+    headline: tuple[tuple[str, str], ...] = ()
 
     def title_of(self, method: str) -> str:
         """The words for a row of the tables: the noisy images, a network or a filter."""
@@ -203,6 +205,7 @@ def _check(study: Study) -> None:
     for pair in study.comparisons:
         for method in pair:
             _among("comparisons", method, {NOISY, *study.methods, *filters})
+    check_headline(study.headline, study.comparisons)
     for name, curve in study.curves.items():
         for dataset, method in curve.networks:
             _among(f"curves.{name}.networks", dataset, study.sets)

@@ -10,8 +10,11 @@ from typing import Any
 
 from noise2noise.results import Metric, Results, Run
 from noise2noise.settings import NOISY, Study
+from study.markdown import table, write_csv, write_text
 from study.scoring import Summary
-from study.tables import table, write_csv, write_text
+from study.significance import COMPARED, interval, pair_title, significant
+
+Key = tuple[str, tuple[str, str], Metric]  # data set, better and than, metric
 
 _DIGITS: dict[Metric, int] = {"psnr": 2, "ssim": 4}
 
@@ -36,8 +39,9 @@ def write_tables(study: Study, results: Results, record: dict[str, Any], folder:
 def markdown(study: Study, results: Results, record: dict[str, Any]) -> str:
     """One page."""
     sections = [f"# {study.title}, {study.profile} profile", _head(study, record)]
+    real = _real(study, results)
     for name, dataset in study.sets.items():
-        sections += [f"## {dataset.title}", _scores(study, results, name), _compared(study, results, name)]
+        sections += [f"## {dataset.title}", _scores(study, results, name), _compared(study, results, name, real)]
     sections += [_curve(study, results, name) for name in study.curves]
     sections += [_settings(study, results), _runs(study, results)]
     return "\n\n".join(sections) + "\n"
@@ -74,16 +78,31 @@ def _scores(study: Study, results: Results, name: str) -> str:
     return table(["", "PSNR, dB", "gain, dB", "SSIM", "the paper's PSNR"], rows)
 
 
-def _compared(study: Study, results: Results, name: str) -> str:
+def _compared(study: Study, results: Results, name: str, real: set[Key]) -> str:
     rows = []
-    for better, than in study.comparisons:
-        found = [_interval(results.difference(name, better, than, metric), metric) for metric in _DIGITS]
-        if all(found):
-            rows.append([f"{study.title_of(better)} - {study.title_of(than)}", *found])
-    text = (
-        "Paired differences: mean over the test phantoms, 95 % interval (Student's t); an asterisk marks one above 0."
-    )
-    return f"{text}\n\n" + table(["", "PSNR, dB", "SSIM"], rows)
+    for pair in study.comparisons:
+        found = {metric: results.difference(name, *pair, metric) for metric in _DIGITS}
+        cells = [
+            interval(difference, _DIGITS[metric], real=(name, pair, metric) in real)
+            for metric, difference in found.items()
+            if difference is not None
+        ]
+        if cells:
+            title = pair_title(*map(study.title_of, pair), headline=pair in study.headline)
+            rows.append([title, *cells])
+    return f"{COMPARED}\n\n" + table(["", "PSNR, dB", "SSIM"], rows)
+
+
+def _real(study: Study, results: Results) -> set[Key]:
+    """The differences, of all data sets together, that are marked."""
+    found: dict[Key, Summary] = {
+        (name, pair, metric): difference
+        for name in study.sets
+        for pair in study.comparisons
+        for metric in _DIGITS
+        if (difference := results.difference(name, *pair, metric)) is not None
+    }
+    return significant(found, lambda key: key[1] in study.headline)
 
 
 def _curve(study: Study, results: Results, name: str) -> str:
@@ -140,16 +159,6 @@ def _plus_minus(summary: Summary | None, metric: Metric) -> str:
     digits = _DIGITS[metric]
     std = "" if math.isnan(summary.std) else f" ± {summary.std:.{digits}f}"
     return f"{summary.mean:.{digits}f}{std}"
-
-
-def _interval(summary: Summary | None, metric: Metric) -> str:
-    if summary is None:
-        return ""
-    digits = _DIGITS[metric]
-    if math.isnan(summary.low):
-        return f"{summary.mean:+.{digits}f}"
-    mark = " *" if summary.above_zero else ""
-    return f"{summary.mean:+.{digits}f} [{summary.low:+.{digits}f}, {summary.high:+.{digits}f}]{mark}"
 
 
 def _summary(study: Study, results: Results) -> list[dict[str, Any]]:

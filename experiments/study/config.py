@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -23,7 +23,7 @@ from sinograd.geometry import Geometry, Grid
 from sinograd.training.config import Adam, Plateau, Stop, Validation
 from sinograd.training.model_config import Model
 from sinograd.training.models import BilateralModel, NetworkModel
-from sinograd.training.tasks import DualDomain, Noise2Void, Supervised
+from sinograd.training.task_config import TaskChoice
 
 _FRACTION = Check("a fraction above 0 and below 1", lambda value: 0 < value < 1)
 _SOME = Check("a list that is not empty", lambda value: len(value) > 0)
@@ -37,25 +37,31 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Phantoms:
-    """Which objects: `kind` names a function of `sinograd.phantoms`, options are its arguments; seeds by use."""
+    """Which objects: `kind` names a function of `sinograd.phantoms`, options are its arguments; seeds by use.
+
+    draw: smallest and largest factor of an option, drawn for each phantom from its seed; "size" scales all lengths.
+    """
 
     kind: Literal["tibia", "abdomen"]
     training: int
     test: Seeds
     options: dict[str, Any] = field(default_factory=dict)
+    draw: dict[str, Interval] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Noise:
     """photons: per pixel and view, unattenuated, of the normal dose; dose: of the low one, as a fraction of it.
 
-    electronic_noise: in photons. bowtie_mm: radius of the water cylinder that a bowtie filter is made for.
+    electronic_noise: in photons. bowtie_mm: radius of the water cylinder that a bowtie filter is made for. correlation:
+    standard deviation, in detector pixels, of the Gaussian that all noise is convolved with; its variance stays.
     """
 
     photons: Annotated[float, POSITIVE]
     dose: Annotated[float, _FRACTION]
     electronic_noise: Annotated[float, NOT_NEGATIVE] = 0.0
     bowtie_mm: Annotated[float, POSITIVE] | None = None
+    correlation: Annotated[float, NOT_NEGATIVE] = 0.0
 
 
 @dataclass(frozen=True)
@@ -83,12 +89,21 @@ class Space:
 
 @dataclass(frozen=True)
 class Method:
-    """A denoiser: name for files, title for tables; task and model as in the configuration of `sinograd train`."""
+    """A denoiser: name for files, title for tables; task and model as in the configuration of `sinograd train`.
+
+    phantoms: how many of `networks.training` it learns from; null: networks from all, filters from one stack. seeds:
+    how many of the study's it is trained with, the first ones; null: all. patches: instead of those of all
+    networks. like: the network whose learning rate and steps it has.
+    """
 
     name: str
     title: str
-    task: Supervised | Noise2Void | DualDomain
+    task: TaskChoice
     model: Model
+    phantoms: Annotated[int, AT_LEAST_ONE] | None = None
+    seeds: Annotated[int, AT_LEAST_ONE] | None = None
+    patches: PatchesSpec | None = None
+    like: str | None = None
 
     @property
     def is_network(self) -> bool:
@@ -99,7 +114,8 @@ class Method:
 @dataclass(frozen=True)
 class Networks:
     """How networks are trained, which a single stack would not be enough for: on random patches of other phantoms'
-    slices, as long as validation phantoms show progress. learning_rates: by the names of the methods.
+    slices, as long as validation phantoms show progress. learning_rates: by the names of the methods; steps: of some,
+    instead of those of `stop`.
     """
 
     training: Seeds
@@ -109,6 +125,7 @@ class Networks:
     stop: Stop
     validate: Validation
     schedule: Plateau | None = None
+    steps: dict[str, Annotated[int, AT_LEAST_ONE]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -130,6 +147,53 @@ class Starts:
 
 
 @dataclass(frozen=True)
+class Sizes:
+    """What more training data are worth: methods trained on the first so many of `networks.training`."""
+
+    methods: Annotated[tuple[str, ...], _SOME]
+    counts: Annotated[tuple[int, ...], _SOME]
+    seeds: Seeds
+
+
+@dataclass(frozen=True)
+class Shift:
+    """Test phantoms that differ from the training's: `phantoms` and `noise` change those of the study.
+
+    seeds: how many of the study's are taken, the first ones.
+    """
+
+    name: str
+    title: str
+    phantoms: dict[str, Any] = field(default_factory=dict)
+    noise: dict[str, Any] = field(default_factory=dict)
+    seeds: Annotated[int, AT_LEAST_ONE] = 1
+
+
+@dataclass(frozen=True)
+class Lacunae:
+    """Dark things in the bone's tube, below `threshold` (1/mm), of at least so many voxels, are counted."""
+
+    threshold: Annotated[float, POSITIVE]
+    smallest: Annotated[int, AT_LEAST_ONE] = 2
+
+
+@dataclass(frozen=True)
+class Rods:
+    """A cylinder with rods for resolution and contrast; lengths in mm, attenuation in 1/mm, seeds of its noise.
+
+    radius, background: of the cylinder. rod: the rods' radius. ring: distance of their middles from the axis. values:
+    their attenuation, one rod each; the first one's resolution, the last one's contrast-to-noise ratio is measured.
+    """
+
+    radius: Annotated[float, POSITIVE]
+    background: Annotated[float, POSITIVE]
+    rod: Annotated[float, POSITIVE]
+    ring: Annotated[float, POSITIVE]
+    values: Annotated[tuple[float, ...], _SOME]
+    seeds: Seeds
+
+
+@dataclass(frozen=True)
 class Implant:
     """Figure 7: a phantom with metal, denoised by what was trained without."""
 
@@ -142,8 +206,9 @@ class Implant:
 class Study:
     """An experiment in one profile.
 
-    comparisons: pairs (better, than) of methods whose scores are subtracted. regions: squares of the shown slice that
-    are drawn enlarged, (top, left, size) as fractions of its height, width and height.
+    comparisons: pairs (better, than) of methods whose scores are subtracted; headline: those that the study is about.
+    regions: squares of the shown slice that are drawn enlarged, (top, left, size) as fractions of its height, width and
+    height. further: methods and comparisons of a profile, beside those of all profiles.
     """
 
     title: str
@@ -156,11 +221,16 @@ class Study:
     methods: Annotated[tuple[Method, ...], _SOME]
     comparisons: tuple[tuple[str, str], ...]
     seeds: Seeds
+    headline: tuple[tuple[str, str], ...] = ()
     optimizer: Adam = field(default_factory=Adam)
     stop: Stop = field(default_factory=Stop)
     networks: Networks | None = None
     depth: Depth | None = None
     starts: Starts | None = None
+    sizes: Sizes | None = None
+    shifts: tuple[Shift, ...] = ()
+    lacunae: Lacunae | None = None
+    rods: Rods | None = None
     implant: Implant | None = None
     regions: tuple[Region, ...] = ()
     shown_slice: Annotated[int, NOT_NEGATIVE] = 0
@@ -190,6 +260,18 @@ class Study:
         """The method of that name."""
         return next(method for method in self.methods if method.name == name)
 
+    def seeds_of(self, method: Method) -> tuple[int, ...]:
+        """What a method is trained with."""
+        return self.seeds[: method.seeds]
+
+    def shifted(self, shift: Shift) -> Study:
+        """The study with the objects and the noise of other tests."""
+        parts = {
+            "phantoms": from_plain(Phantoms, _merged(to_plain(self.phantoms), shift.phantoms), "phantoms"),
+            "noise": from_plain(Noise, _merged(to_plain(self.noise), shift.noise), "noise"),
+        }
+        return replace(self, **parts)
+
 
 def load_study(file: str | Path, profile: str, changes: Mapping[str, Any] | None = None) -> Study:
     """Read a profile; `changes` is merged in last. Raises ConfigError naming the file and the key."""
@@ -207,6 +289,8 @@ def load_profile(
         if profile not in profiles:
             raise ConfigError(f"no profile {profile!r}, expected one of {', '.join(profiles)}")
         merged = _merged(_merged(data, profiles[profile] or {}), changes or {})
+        for key, more in merged.pop("further", {}).items():
+            merged[key] = [*merged[key], *more]
         study = from_plain(kind, {**merged, "profile": profile})
         check(study)
     except (ValueError, TypeError, yaml.YAMLError) as error:
@@ -224,6 +308,13 @@ def digest(plain: Any) -> str:
     return hashlib.sha256(json.dumps(plain, sort_keys=True).encode()).hexdigest()
 
 
+def check_headline(headline: Sequence[tuple[str, str]], comparisons: Sequence[tuple[str, str]]) -> None:
+    """ConfigError unless all of them are compared."""
+    for pair in headline:
+        if pair not in comparisons:
+            raise ConfigError(f"headline: {' - '.join(pair)} is not among the comparisons")
+
+
 def _check(study: Study) -> None:
     names = [method.name for method in study.methods]
     if len(set(names)) < len(names):
@@ -233,7 +324,9 @@ def _check(study: Study) -> None:
         for name in (better, than):
             if name not in known:
                 raise ConfigError(f"comparisons: no method {name!r}, expected some of {', '.join(sorted(known))}")
+    check_headline(study.headline, study.comparisons)
     used = [study.depth.like] if study.depth else []
+    used += study.sizes.methods if study.sizes else ()
     used += [study.starts.like] if study.starts else []
     used += study.implant.methods if study.implant else ()
     for name in used:
@@ -243,6 +336,11 @@ def _check(study: Study) -> None:
         if like is not None and not isinstance(study.method(like.like).model, BilateralModel):
             raise ConfigError(f"like: expected a stack of filters in the image, got {like.like!r}")
     _check_networks(study)
+    for number, shift in enumerate(study.shifts):
+        try:
+            study.shifted(shift)
+        except ConfigError as error:
+            raise ConfigError(f"shifts[{number}].{error}") from error
     if (study.scale.unit == "HU") != (study.scale.water is not None):
         raise ConfigError("scale.water: expected with the unit HU and only then")
     trained = [study.phantoms.training]
@@ -257,6 +355,10 @@ def _check(study: Study) -> None:
         raise ConfigError(f"shown_slice: expected less than {study.grid.shape[0]}, got {study.shown_slice}")
     if study.scan_geometry.ndim != 3:
         raise ConfigError("geometry: expected a cone beam")
+    most = 0 if study.networks is None else len(study.networks.training)
+    wanted = [method.phantoms or 0 for method in study.methods]
+    if max([*wanted, *(study.sizes.counts if study.sizes else ())]) > most:
+        raise ConfigError(f"networks.training: {most} phantoms, but methods or sizes take more")
 
 
 def _check_networks(study: Study) -> None:

@@ -7,6 +7,8 @@ made from the normal-dose scan (`sinograd.low_dose`), as in the paper, so the no
 from __future__ import annotations
 
 import hashlib
+import math
+import random
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -50,19 +52,33 @@ class Case:
 
 def data_hash(study: Study) -> str:
     """SHA-256 of all that the data depend on but the seeds."""
-    parts = (study.geometry, study.grid, study.noise, study.phantoms.kind, study.phantoms.options)
+    phantoms = study.phantoms
+    parts = (study.geometry, study.grid, study.noise, phantoms.kind, phantoms.options, phantoms.draw)
     return digest([to_plain(part) for part in parts] + [_VERSION])
 
 
 def make_phantom(study: Study, seed: int, **options: Any) -> Ellipsoids:
     """The object of a seed."""
-    return PHANTOMS.load(study.phantoms.kind)(seed, **study.phantoms.options, **options)
+    drawn = dict(study.phantoms.options)
+    size = 1.0
+    for name, (low, high) in study.phantoms.draw.items():
+        factor = low + (high - low) * random.Random(f"{name}/{seed}").random()
+        if name == "size":
+            size = factor
+        else:
+            drawn[name] = [factor * v for v in drawn[name]] if isinstance(drawn[name], list) else factor * drawn[name]
+    made = PHANTOMS.load(study.phantoms.kind)(seed, **drawn, **options)
+    return made if size == 1.0 else made.scaled(size)
 
 
 def make_case(study: Study, phantom: int, seed: int, **options: Any) -> Case:
-    """A scan of `phantom` with the noise of `seed`, view block by view block; options go to the phantom."""
+    """A scan of `phantom` with the noise of `seed`; options go to the phantom."""
+    return scanned(study, make_phantom(study, phantom, **options), phantom, seed)
+
+
+def scanned(study: Study, made: Ellipsoids, phantom: int, seed: int) -> Case:
+    """A scan of an object, view block by view block."""
     geometry, grid, noise = study.scan_geometry, study.volume_grid, study.noise
-    made = make_phantom(study, phantom, **options)
     photons: float | Tensor = noise.photons
     if noise.bowtie_mm is not None:
         water = study.scale.water or 0.02
@@ -74,10 +90,23 @@ def make_case(study: Study, phantom: int, seed: int, **options: Any) -> Case:
         exact = made.project(geometry[views])
         normal = add_photon_noise(exact, photons, noise.electronic_noise, generator=generator)
         low = low_dose(normal, noise.dose, photons, noise.electronic_noise, generator=generator, return_counts=True)
-        return exact, normal, starved.counted(low)
+        counted = starved.counted(low)
+        return exact, *(exact + correlated(scan - exact, noise.correlation) for scan in (normal, counted))
 
     exact, normal, low = made_by_views(geometry.projection_shape, scans, _VIEWS)
     return Case(phantom, seed, low, *(fdk(scan, geometry, grid) for scan in (low, normal, exact)), starved.empty)
+
+
+def correlated(noise: Tensor, sigma: float) -> Tensor:
+    """Noise [views, rows, columns] convolved with a Gaussian of unit energy, so that white noise keeps its variance."""
+    if sigma == 0:
+        return noise
+    reach = math.ceil(4 * sigma)
+    line = torch.exp(-(torch.arange(-reach, reach + 1, dtype=noise.dtype) ** 2) / (2 * sigma**2))
+    kernel = line[:, None] * line
+    kernel = kernel / kernel.square().sum().sqrt()
+    padded = torch.nn.functional.pad(noise[:, None], [reach] * 4, mode="circular")
+    return torch.nn.functional.conv2d(padded, kernel[None, None])[:, 0]
 
 
 def noise_generator(phantom: int, seed: int) -> torch.Generator:

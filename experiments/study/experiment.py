@@ -7,17 +7,21 @@ from pathlib import Path
 
 from torch import Tensor
 
+from sinograd.evaluation.spectra import measure_spectrum
 from sinograd.training import History, TrainingData
-from study.config import Method, Study
-from study.data import Case, cached_case
-from study.figures import save_depth, save_losses, save_predictions
+from study.config import Method, Shift, Study
+from study.convergence import Curve, last_gain, save_score_curves, score_curve
+from study.data import Case, cached_case, scanned
+from study.figures import save_depth, save_losses, save_predictions, save_sizes
 from study.implant import implant_row
+from study.lacunae import measure_lacunae
 from study.methods import (
     Trained,
     deeper,
     denoise,
     run_folder,
     seconds_a_slice,
+    sized,
     started,
     train_or_find,
     training_config,
@@ -26,6 +30,8 @@ from study.methods import (
 )
 from study.record import make_record
 from study.results import LOW, NORMAL, Results, Run
+from study.rods import PHANTOM as RODS
+from study.rods import measure_rods, rods_object
 from study.scoring import score_volume
 from study.tables import write_tables
 
@@ -44,6 +50,8 @@ class Experiment:
         titles = {LOW: "Low dose", **{method.name: method.title for method in study.methods}, NORMAL: "Normal dose"}
         self.results = Results(titles)
         self.histories: dict[str, list[History]] = {}
+        self.curves: dict[str, list[Curve | None]] = {}
+        self._trained: dict[tuple[str, int], Trained] = {}
 
     def run(self, output: Path) -> Results:
         """Everything; the tables and figures are written to `output`."""
@@ -51,6 +59,16 @@ class Experiment:
         output.mkdir(parents=True, exist_ok=True)
         for seed in study.seeds:
             self._methods(seed, output)
+        for shift in study.shifts:
+            self._shift(shift)
+        if study.rods is not None:
+            self._rods()
+        if study.sizes is not None:
+            for seed in study.sizes.seeds:
+                for like in study.sizes.methods:
+                    for count in study.sizes.counts:
+                        self._extra(sized(study, like, count), seed)
+            save_sizes(study, self.results, output / "sizes.png")
         if study.depth is not None:
             for seed in study.depth.seeds:
                 for filters in study.depth.filters:
@@ -62,19 +80,24 @@ class Experiment:
                     self._extra(started(study, study.starts.like, spatial, value), seed)
         if study.implant is not None:
             self._implant(output)
-        titled = {self.results.titles[name]: runs for name, runs in self.histories.items()}
-        save_losses(study, titled, output / "losses.png")
+        titles = self.results.titles
+        save_losses(study, {titles[name]: runs for name, runs in self.histories.items()}, output / "losses.png")
+        save_score_curves(study, {titles[name]: runs for name, runs in self.curves.items()}, output / "steps.png")
         write_tables(study, self.results, make_record(study, self.device), output)
         return self.results
 
-    def case(self, phantom: int, seed: int, **options: str) -> Case:
-        """A scan, made or found."""
+    def case(self, phantom: int, seed: int, study: Study | None = None, **options: str) -> Case:
+        """A scan, made or found; of another study where that is given."""
         self.report(f"data: phantom {phantom}, seed {seed}")
-        return cached_case(self.study, phantom, seed, self.cache, **options)
+        return cached_case(study or self.study, phantom, seed, self.cache, **options)
 
     def trained(self, method: Method, seed: int) -> Trained:
         """A method trained on the scans of this seed."""
+        if (method.name, seed) not in self._trained:
+            self._trained[method.name, seed] = self._train(method, seed)
+        return self._trained[method.name, seed]
 
+    def _train(self, method: Method, seed: int) -> Trained:
         def data() -> TrainingData:
             parts = [[self.case(phantom, seed) for phantom in part] for part in training_phantoms(self.study, method)]
             return training_data(self.study, method, *parts)
@@ -88,17 +111,21 @@ class Experiment:
     def _methods(self, seed: int, output: Path) -> None:
         """All methods of one seed on all test phantoms; the first phantom of the first seed is drawn."""
         study = self.study
-        models = {method.name: self.trained(method, seed) for method in study.methods}
+        methods = [method for method in study.methods if seed in study.seeds_of(method)]
+        models = {method.name: self.trained(method, seed) for method in methods}
         for number, phantom in enumerate(study.phantoms.test):
             case = self.case(phantom, seed)
             self.results.starved.append({"phantom": phantom, "seed": seed, "starved": case.starved})
             self._score(LOW, case, case.low)
             self._score(NORMAL, case, case.normal, ("clean",))
+            self._measure(LOW, case, case.low)
+            self._measure(NORMAL, case, case.normal)
             shown: dict[str, Tensor] = {"Low dose": case.low}
-            for method in study.methods:
+            for method in methods:
                 trained = models[method.name]
                 found = denoise(study, method, trained.model, case, self.device)
                 self._score(method.name, case, found)
+                self._measure(method.name, case, found)
                 shown[method.title] = found
                 if number == 0:
                     self._keep(method, seed, trained, case)
@@ -108,6 +135,42 @@ class Experiment:
                 save_predictions(study, shown, output / "predictions.png", title)
                 for region, name in zip(study.regions, _names("region", len(study.regions)), strict=True):
                     save_predictions(study, shown, output / f"{name}.png", title, region)
+
+    def _shift(self, shift: Shift) -> None:
+        """All methods, as they were trained, on test phantoms and noise of another kind."""
+        study, other = self.study, self.study.shifted(shift)
+        for seed in study.seeds[: shift.seeds]:
+            methods = [method for method in study.methods if seed in study.seeds_of(method)]
+            models = {method.name: self.trained(method, seed).model for method in methods}
+            for phantom in other.phantoms.test:
+                case = self.case(phantom, seed, study=other)
+                self._score(LOW, case, case.low, test=shift.name)
+                for method in methods:
+                    found = denoise(other, method, models[method.name], case, self.device)
+                    self._score(method.name, case, found, test=shift.name)
+
+    def _rods(self) -> None:
+        """Resolution and contrast of all methods of the first seed."""
+        study = self.study
+        assert study.rods is not None
+        made = rods_object(study.rods)
+        cases = [scanned(study, made, RODS, seed) for seed in study.rods.seeds]
+        self.results.measure(LOW, RODS, -1, measure_rods(study, [case.low for case in cases]))
+        self.results.measure(NORMAL, RODS, -1, measure_rods(study, [case.normal for case in cases]))
+        for method in study.methods:
+            model = self.trained(method, study.seeds[0]).model
+            found = [denoise(study, method, model, case, self.device) for case in cases]
+            self.results.measure(method.name, RODS, -1, measure_rods(study, found))
+
+    def _measure(self, method: str, case: Case, found: Tensor) -> None:
+        """Noise and, of bone, lacunae."""
+        study = self.study
+        spectrum = measure_spectrum(found, case.clean, study.grid.spacing[1:], lambda values: values / study.per_unit)
+        if spectrum is not None:
+            values = {"noise": spectrum.noise, "frequency": spectrum.mean_frequency}
+            self.results.measure(method, case.phantom, case.seed, values)
+        if study.lacunae is not None:
+            self.results.measure(method, case.phantom, case.seed, measure_lacunae(study, found, case))
 
     def _extra(self, method: Method, seed: int) -> None:
         """A variant of a method, on all test phantoms."""
@@ -134,15 +197,19 @@ class Experiment:
         title = f"{wanted.metal} in the spine, phantom {wanted.phantom}: nothing was trained on metal".capitalize()
         save_predictions(study, {**shown, "Normal dose": case.normal}, output / "implant.png", title)
 
-    def _score(self, method: str, case: Case, found: Tensor, references: Sequence[str] = ("normal", "clean")) -> None:
+    def _score(
+        self, method: str, case: Case, found: Tensor, references: Sequence[str] = ("normal", "clean"), test: str = ""
+    ) -> None:
         for reference in references:
             score = score_volume(found, getattr(case, reference), self.study.data_range)
-            self.results.add(method, case.phantom, case.seed, reference, score)
+            self.results.add(method, case, reference, score, test)
 
     def _keep(self, method: Method, seed: int, trained: Trained, case: Case, *, shown: bool = True) -> None:
         losses = trained.history.column("training_loss")[1][-_LAST:]
+        curve = score_curve(self.study, method, trained)
         if shown:
             self.histories.setdefault(method.name, []).append(trained.history)
+            self.curves.setdefault(method.name, []).append(curve)
         self.results.runs.append(
             Run(
                 method.name,
@@ -155,6 +222,7 @@ class Experiment:
                 sum(losses) / len(losses),
                 trained.sigmas,
                 trained.commit,
+                None if curve is None else last_gain(curve),
             )
         )
 
@@ -184,6 +252,8 @@ def debug_changes(study: Study) -> Mapping[str, object]:
         changes["depth"] = {"seeds": [77]}
     if study.starts is not None:
         changes["starts"] = {"seeds": [77]}
+    if study.sizes is not None:
+        changes["sizes"] = {"seeds": [77]}
     if study.implant is not None:
         changes["implant"] = {"phantom": study.implant.phantom + 9000}
     return changes

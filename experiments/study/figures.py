@@ -102,6 +102,21 @@ def save_depth(study: Study, results: Results, path: Path) -> None:
     save(figure, path)
 
 
+def save_sizes(study: Study, results: Results, path: Path) -> None:
+    """PSNR over the number of training phantoms, with the standard deviation over the test phantoms."""
+    assert study.sizes is not None
+    figure = Figure((9, 3.4), dpi=110, facecolor="white", layout="constrained")
+    for axes, (reference, words) in zip(figure.subplots(1, 2), REFERENCES.items(), strict=True):
+        for like in study.sizes.methods:
+            found = {n: results.summary(f"size-{n}-{like}", reference, "psnr") for n in study.sizes.counts}
+            held = {n: summary for n, summary in found.items() if summary is not None}
+            means, stds = [s.mean for s in held.values()], [s.std for s in held.values()]
+            axes.errorbar(list(held), means, stds, marker="o", markersize=4, capsize=3, label=results.titles[like])
+        dress(axes, f"PSNR to {words}, dB", "training phantoms")
+        axes.legend(fontsize=7, frameon=False)
+    save(figure, path)
+
+
 def _slices(region: Region | None, shape: tuple[int, int]) -> tuple[slice, slice]:
     """Rows and columns of a square that is given in fractions of height, width and height; None: of all."""
     if region is None:

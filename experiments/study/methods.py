@@ -58,15 +58,15 @@ def training_config(study: Study, method: Method, seed: int, device: str = "cpu"
         return Config(
             task=method.task, model=method.model, optimizer=study.optimizer, stop=study.stop, seed=seed, device=device
         )
-    assert study.networks is not None
-    rates = {"network": study.networks.learning_rates[method.name]}
+    networks, name = study.networks, method.like or method.name
+    assert networks is not None
     return Config(
         task=method.task,
         model=method.model,
-        data=Data(patches=study.networks.patches),
-        optimizer=Adam(learning_rates=rates, schedule=study.networks.schedule),
-        stop=study.networks.stop,
-        validation=study.networks.validate,
+        data=Data(patches=method.patches or networks.patches),
+        optimizer=Adam(learning_rates={"network": networks.learning_rates[name]}, schedule=networks.schedule),
+        stop=dataclasses.replace(networks.stop, max_steps=networks.steps.get(name, networks.stop.max_steps)),
+        validation=networks.validate,
         seed=seed,
         device=device,
     )
@@ -95,27 +95,29 @@ def train_or_find(
 
 
 def run_folder(cache: Path, study: Study, method: Method, config: Config) -> Path:
-    """Where a training run is kept: the same for the same training on the same data, whatever else the study holds."""
+    """Where a training run is kept: the same for the same training on the same data, whatever it is called."""
     key = digest([config_hash(config), data_hash(study), *map(list, training_phantoms(study, method))])
-    return cache / "runs" / f"{method.name}-seed-{config.seed}-{key[:12]}"
+    return cache / "runs" / f"{method.model.name}-seed-{config.seed}-{key[:12]}"
 
 
 def training_phantoms(study: Study, method: Method) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """Seeds of the phantoms that a method learns from, and of those it is validated on."""
-    if not method.is_network or study.networks is None:
+    if study.networks is None or not (method.is_network or method.phantoms):
         return (study.phantoms.training,), ()
-    return study.networks.training, study.networks.validation
+    return study.networks.training[: method.phantoms], study.networks.validation if method.is_network else ()
 
 
 def training_data(study: Study, method: Method, training: Sequence[Case], validation: Sequence[Case]) -> TrainingData:
     """What `train` takes: low doses and, unless the method does without, normal doses."""
     if method.is_network:
         return TrainingData(*([_paired(study, method, case) for case in part] for part in (training, validation)))
-    (case,) = training
     if isinstance(method.task, DualDomain):
-        scan = ScanStack(case.projections, study.scan_geometry, study.volume_grid, case.normal, case.name)
-        return TrainingData([scan.needed_part(method.task.row_margin)])
-    return TrainingData([Stack(case.low, _target(method, case), case.name, study.grid.spacing)])
+        scans = [
+            ScanStack(case.projections, study.scan_geometry, study.volume_grid, case.normal, case.name)
+            for case in training
+        ]
+        return TrainingData([scan.needed_part(method.task.row_margin) for scan in scans])
+    return TrainingData([Stack(case.low, _target(method, case), case.name, study.grid.spacing) for case in training])
 
 
 def _paired(study: Study, method: Method, case: Case) -> PairedVolume:
@@ -173,3 +175,9 @@ def started(study: Study, like: str, spatial: float, value: float) -> Method:
     assert isinstance(method.model, BilateralModel)
     model = dataclasses.replace(method.model, sigma_spatial=spatial, sigma_range=value)
     return dataclasses.replace(method, name=f"start-{spatial:g}-{value:g}", model=model)
+
+
+def sized(study: Study, like: str, count: int) -> Method:
+    """The method `like` trained on so many phantoms."""
+    method = study.method(like)
+    return dataclasses.replace(method, name=f"size-{count}-{like}", phantoms=count, like=like)

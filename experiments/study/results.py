@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from study.data import Case
 from study.scoring import Score, Summary, by_phantom, paired_difference, summarise
 
 LOW, NORMAL = "low-dose", "normal-dose"
@@ -15,7 +17,10 @@ REFERENCES = {"normal": "normal dose", "clean": "noise-free"}
 
 @dataclass(frozen=True)
 class Row:
-    """Scores of one denoised (or input) volume against one reference: "normal" dose or "clean", without noise."""
+    """Scores of one denoised (or input) volume against one reference: "normal" dose or "clean", without noise.
+
+    test: the name of the shift, "" for the study's own test phantoms.
+    """
 
     method: str
     phantom: int
@@ -23,6 +28,18 @@ class Row:
     reference: str
     ssim: float
     psnr: float
+    test: str = ""
+
+
+@dataclass(frozen=True)
+class Measure:
+    """Something measured of one volume, or of all seeds of an object; seed -1 then."""
+
+    method: str
+    phantom: int
+    seed: int
+    name: str
+    value: float
 
 
 @dataclass(frozen=True)
@@ -42,6 +59,7 @@ class Run:
     last_loss: float
     sigmas: dict[str, float]
     commit: str
+    last_gain: float | None = None
 
 
 @dataclass
@@ -53,24 +71,36 @@ class Results:
     runs: list[Run] = field(default_factory=list)
     starved: list[dict[str, Any]] = field(default_factory=list)
     implant: list[dict[str, Any]] = field(default_factory=list)
+    measures: list[Measure] = field(default_factory=list)
 
-    def add(self, method: str, phantom: int, seed: int, reference: str, score: Score) -> None:
+    def add(self, method: str, case: Case, reference: str, score: Score, test: str = "") -> None:
         """One more row."""
-        self.rows.append(Row(method, phantom, seed, reference, score.ssim, score.psnr))
+        self.rows.append(Row(method, case.phantom, case.seed, reference, score.ssim, score.psnr, test))
 
-    def values(self, method: str, reference: str, metric: str) -> list[tuple[int, int, float]]:
+    def measure(self, method: str, phantom: int, seed: int, values: Mapping[str, float]) -> None:
+        """More measures."""
+        self.measures += [Measure(method, phantom, seed, name, value) for name, value in values.items()]
+
+    def measured(self, method: str, name: str) -> Summary | None:
+        """As `summary`, of a measure; without values that are not finite."""
+        held = [m for m in self.measures if (m.method, m.name) == (method, name) and math.isfinite(m.value)]
+        values = by_phantom([(m.phantom, m.seed, m.value) for m in held])
+        return summarise(list(values.values())) if values else None
+
+    def values(self, method: str, reference: str, metric: str, test: str = "") -> list[tuple[int, int, float]]:
         """(phantom, seed, value) of a method; metric is "ssim" or "psnr"."""
-        chosen = (row for row in self.rows if row.method == method and row.reference == reference)
+        chosen = (row for row in self.rows if (row.method, row.reference, row.test) == (method, reference, test))
         return [(row.phantom, row.seed, getattr(row, metric)) for row in chosen]
 
-    def summary(self, method: str, reference: str, metric: str) -> Summary | None:
+    def summary(self, method: str, reference: str, metric: str, test: str = "") -> Summary | None:
         """Over phantoms, of their means over the seeds; None without values."""
-        values = self.values(method, reference, metric)
+        values = self.values(method, reference, metric, test)
         return summarise(list(by_phantom(values).values())) if values else None
 
-    def difference(self, better: str, than: str, reference: str, metric: str) -> Summary:
+    def difference(self, better: str, than: str, reference: str, metric: str, test: str = "") -> Summary:
         """Paired by phantom."""
-        return paired_difference(self.values(better, reference, metric), self.values(than, reference, metric))
+        both = (self.values(method, reference, metric, test) for method in (better, than))
+        return paired_difference(*both)
 
     def runs_of(self, method: str) -> list[Run]:
         """One for each seed."""

@@ -41,8 +41,9 @@ def by_phantom(scores: Sequence[tuple[int, int, float]]) -> dict[int, float]:
 
 
 def paired_difference(better: Sequence[tuple[int, int, float]], than: Sequence[tuple[int, int, float]]) -> Summary:
-    """Of the phantoms' means over the seeds; both must have the same phantoms and seeds."""
-    if sorted((p, s) for p, s, _ in better) != sorted((p, s) for p, s, _ in than):
-        raise ValueError("better and than: expected scores of the same phantoms and seeds")
-    first, second = by_phantom(better), by_phantom(than)
+    """Of the phantoms' means over the seeds that both have; ValueError where one lacks a phantom or they share none."""
+    common = {(p, s) for p, s, _ in better} & {(p, s) for p, s, _ in than}
+    if not common or {p for p, _, _ in better} != {p for p, _, _ in than}:
+        raise ValueError("better and than: expected scores of the same phantoms and some seeds in common")
+    first, second = (by_phantom([v for v in values if v[:2] in common]) for values in (better, than))
     return summarise([first[phantom] - second[phantom] for phantom in first])

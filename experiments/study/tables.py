@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import json
 import math
@@ -10,11 +9,14 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from sinograd.io.storage.atomic import replacing
 from study.config import Study
+from study.convergence import FLAT
+from study.markdown import plus_minus, table, write_csv, write_text
+from study.measured_tables import measured_sections
 from study.methods import training_phantoms
 from study.results import LOW, NORMAL, REFERENCES, Results
 from study.scoring import Summary
+from study.significance import COMPARED, interval, pair_title, significant
 
 _DIGITS = {"ssim": 4, "psnr": 2}
 
@@ -33,6 +35,7 @@ def write_tables(study: Study, results: Results, record: dict[str, Any], folder:
         "summary": _summary(study, results),
         "differences": _differences(study, results),
         **{name: getattr(results, name) for name in ("starved", "implant")},
+        "measures": [dataclasses.asdict(measure) for measure in results.measures],
         "rows": [dataclasses.asdict(row) for row in results.rows],
         "runs": [dataclasses.asdict(run) for run in results.runs],
     }
@@ -42,7 +45,8 @@ def write_tables(study: Study, results: Results, record: dict[str, Any], folder:
 def markdown(study: Study, results: Results, record: dict[str, Any]) -> str:
     """One page."""
     sections = [f"# {study.title}, {study.profile} profile", _head(study, results, record), _scores(study, results)]
-    sections += [_compared(study, results), _trained(study, results), _learned(study, results)]
+    sections += [_compared(study, results), *measured_sections(study, results)]
+    sections += [_trained(study, results), _learned(study, results)]
     if study.depth is not None:
         sections.append(_depth(study, results))
     if study.starts is not None:
@@ -93,7 +97,7 @@ def _scores(study: Study, results: Results) -> str:
     for name in (LOW, *(method.name for method in study.methods), NORMAL):
         cells = [results.titles[name]]
         for reference in REFERENCES:
-            cells += [_plus_minus(results.summary(name, reference, metric), metric) for metric in _DIGITS]
+            cells += [plus_minus(results.summary(name, reference, metric), _DIGITS[metric]) for metric in _DIGITS]
         parameters, seconds = results.mean_of_runs(name, "parameters"), results.mean_of_runs(name, "seconds_a_slice")
         cells += ["" if parameters is None else f"{parameters:.0f}", "" if seconds is None else f"{seconds:.2g}"]
         rows.append(cells)
@@ -103,16 +107,26 @@ def _scores(study: Study, results: Results) -> str:
 
 
 def _compared(study: Study, results: Results) -> str:
+    real = significant(_all_differences(study, results), lambda key: key[0] in study.headline)
     rows = []
-    for better, than in study.comparisons:
-        cells = [f"{results.titles[better]} - {results.titles[than]}"]
+    for pair in study.comparisons:
+        cells = [pair_title(*(results.titles[name] for name in pair), headline=pair in study.headline)]
         for reference in REFERENCES:
-            for metric in _DIGITS:
-                cells.append(_interval(results.difference(better, than, reference, metric), metric))
+            for metric, digits in _DIGITS.items():
+                found = results.difference(*pair, reference, metric)
+                cells.append(interval(found, digits, real=(pair, reference, metric) in real))
         rows.append(cells)
     heads = [f"{metric.upper()} to {words}" for words in REFERENCES.values() for metric in _DIGITS]
-    text = "Mean over the test phantoms, 95 % interval (Student's t); an asterisk marks an interval above 0."
-    return f"## Paired differences\n{text}\n\n" + table(["", *heads], rows)
+    return f"## Paired differences\n{COMPARED}\n\n" + table(["", *heads], rows)
+
+
+def _all_differences(study: Study, results: Results) -> dict[tuple[tuple[str, str], str, str], Summary]:
+    return {
+        (pair, reference, metric): results.difference(*pair, reference, metric)
+        for pair in study.comparisons
+        for reference in REFERENCES
+        for metric in _DIGITS
+    }
 
 
 def _trained(study: Study, results: Results) -> str:
@@ -128,12 +142,28 @@ def _trained(study: Study, results: Results) -> str:
                 f"{_mean(run.steps for run in runs):.0f}",
                 f"{_mean(run.training_seconds for run in runs):.0f}",
                 f"{_mean(run.last_loss for run in runs):.4g}",
+                _gained([run.last_gain for run in runs]),
+                f"{len(runs)}",
                 ", ".join(sorted({run.commit[:7] for run in runs})),
             ]
         )
-    text = "Means over the seeds; filters take one stack whole, networks random patches. Losses are each model's own."
-    heads = ["", "trained on phantoms", "validated on", "steps", "training, s", "last training losses", "commit"]
+    text = (
+        "Means over the seeds; filters take stacks whole, in turn, networks random patches. Losses are each model's "
+        "own. What the last quarter of the steps added to the PSNR to the normal dose (networks: of the validation "
+        "phantom; filters: of what they learn from) tells whether a method was trained out: above "
+        f"{FLAT:g} dB it was not."
+    )
+    heads = ["", "trained on phantoms", "validated on", "steps", "training, s", "last training losses"]
+    heads += ["gain of the last quarter, dB", "seeds", "commit"]
     return f"## Training\n{text}\n\n" + table(heads, rows)
+
+
+def _gained(gains: Sequence[float | None]) -> str:
+    """The mean gain of the runs, and whether it is flat; "" where the loss is no score."""
+    held = [gain for gain in gains if gain is not None]
+    if not held:
+        return ""
+    return f"{_mean(held):+.2f}" + (", not trained out" if _mean(held) > FLAT else "")
 
 
 def _learned(study: Study, results: Results) -> str:
@@ -160,11 +190,12 @@ def _depth(study: Study, results: Results) -> str:
         name = f"depth-{filters}"
         cells = [f"{filters}"]
         for reference in REFERENCES:
-            cells += [_plus_minus(results.summary(name, reference, metric), metric) for metric in _DIGITS]
+            cells += [plus_minus(results.summary(name, reference, metric), _DIGITS[metric]) for metric in _DIGITS]
         loss = results.mean_of_runs(name, "last_loss")
         rows.append([*cells, "" if loss is None else f"{loss:.6g}"])
     heads = [f"{metric.upper()} to {words}" for words in REFERENCES.values() for metric in _DIGITS]
-    return "## Depth\n" + table(["filters", *heads, "training loss"], rows)
+    text = f"After at most {study.stop.max_steps} steps; seeds {_listed(study.depth.seeds)}."
+    return f"## Depth\n{text}\n\n" + table(["filters", *heads, "training loss"], rows)
 
 
 def _starts(study: Study, results: Results) -> str:
@@ -174,7 +205,7 @@ def _starts(study: Study, results: Results) -> str:
         name = f"start-{spatial:g}-{value:g}"
         cells = [f"{spatial:g}, {value:g}"]
         for reference in REFERENCES:
-            cells += [_plus_minus(results.summary(name, reference, metric), metric) for metric in _DIGITS]
+            cells += [plus_minus(results.summary(name, reference, metric), _DIGITS[metric]) for metric in _DIGITS]
         loss, learned = results.mean_of_runs(name, "last_loss"), results.sigmas_of(name)
         cells.append("" if loss is None else f"{loss:.6g}")
         for sigma in ("sigma_y", "sigma_range"):
@@ -182,7 +213,8 @@ def _starts(study: Study, results: Results) -> str:
         rows.append(cells)
     heads = [f"{metric.upper()} to {words}" for words in REFERENCES.values() for metric in _DIGITS]
     heads = ["start: spatial, range", *heads, "training loss", "sigma y of the filters", "sigma range"]
-    return "## Other start values\n" + table(heads, rows)
+    text = f"After at most {study.stop.max_steps} steps; seeds {_listed(study.starts.seeds)}."
+    return f"## Other start values\n{text}\n\n" + table(heads, rows)
 
 
 def _implant(study: Study, results: Results) -> str:
@@ -207,28 +239,6 @@ def _implant(study: Study, results: Results) -> str:
     heads = ["", "SSIM", "PSNR", f"RMSE within 15 mm of metal, {unit}", f"RMSE elsewhere, {unit}"]
     heads += ["voxels outside", "not finite"]
     return f"## Metal\n{text}\n\n" + table(heads, rows)
-
-
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [heads, ["---"] * len(heads), *rows]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-
-
-def _plus_minus(summary: Summary | None, metric: str) -> str:
-    if summary is None or not math.isfinite(summary.mean):
-        return ""
-    digits = _DIGITS[metric]
-    std = "" if math.isnan(summary.std) else f" ± {summary.std:.{digits}f}"
-    return f"{summary.mean:.{digits}f}{std}"
-
-
-def _interval(summary: Summary, metric: str) -> str:
-    digits = _DIGITS[metric]
-    if math.isnan(summary.low):
-        return f"{summary.mean:+.{digits}f}"
-    mark = " *" if summary.above_zero else ""
-    return f"{summary.mean:+.{digits}f} [{summary.low:+.{digits}f}, {summary.high:+.{digits}f}]{mark}"
 
 
 def _spread(values: Sequence[float]) -> str:
@@ -267,17 +277,3 @@ def _differences(study: Study, results: Results) -> list[dict[str, Any]]:
         for reference in REFERENCES
         for metric in _DIGITS
     ]
-
-
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows of the same keys; replaces the file."""
-    with replacing(path, force=True) as temporary, open(temporary, "w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, list(rows[0]) if rows else [])
-        writer.writeheader()
-        writer.writerows(rows)
-
-
-def write_text(path: Path, text: str) -> None:
-    """Replaces the file."""
-    with replacing(path, force=True) as temporary:
-        temporary.write_text(text, encoding="utf-8")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from sinograd.phantom_choices import PHANTOMS as PHANTOMS  # the list of phantoms has its own file
 from sinograd.registry import Registry
 
 # Windows of the ramp filter, from sharp to smooth: functions of the frequency as a fraction of the cut-off.
@@ -204,6 +205,13 @@ TASKS.add("dual-domain", "sinograd.training.tasks.dual_domain:DualDomain", "from
 TASKS.add("wgan-vgg", "sinograd.training.tasks.wgan_vgg:WganVgg", "a critic of patches and a perceptual loss")
 TASKS.add("dugan", "sinograd.training.tasks.dugan:DuGan", "discriminators of images and of their gradients")
 
+# How learning rates fall: `training.schedules.ScheduleConfig`s.
+SCHEDULES: Registry[Any] = Registry("schedule")
+SCHEDULES.add("cosine", "sinograd.training.schedules:Cosine", "half a cosine down, over all steps")
+SCHEDULES.add("exponential", "sinograd.training.schedules:Exponential", "the same factor in every step")
+SCHEDULES.add("step", "sinograd.training.schedules:Steps", "a factor after every so many steps")
+SCHEDULES.add("plateau", "sinograd.training.plateau:Plateau", "a factor when the validation loss does not fall")
+
 # Formats of files, one class each (`sinograd.io.formats`). The first whose `matches` accepts the content of a path
 # reads it, so that special formats stand before general ones, and `add(..., first=True)` puts one before all.
 #   suffixes: in lower case, "" for a name without one
@@ -225,17 +233,10 @@ SCAN_FORMATS.add(
     "h5", "sinograd.io.scans.sinograd_hdf5:SinogradHdf5", "sinograd HDF5", suffixes=(".h5", ".hdf5"), writes=True
 )
 SCAN_FORMATS.add(
-    "dxchange",
-    "sinograd.io.scans.dxchange:DXchange",
-    "DXchange HDF5",
-    suffixes=(".h5", ".hdf5", ".hdf"),
-    writes=True,
+    "dxchange", "sinograd.io.scans.dxchange:DXchange", "DXchange HDF5", suffixes=(".h5", ".hdf5", ".hdf"), writes=True
 )
 SCAN_FORMATS.add(
-    "nxtomo",
-    "sinograd.io.scans.nxtomo:NXtomo",
-    "NeXus NXtomo",
-    suffixes=(".nxs", ".nx", ".h5", ".hdf5", ".hdf"),
+    "nxtomo", "sinograd.io.scans.nxtomo:NXtomo", "NeXus NXtomo", suffixes=(".nxs", ".nx", ".h5", ".hdf5", ".hdf")
 )
 SCAN_FORMATS.add("fips", "sinograd.io.scans.fips:Fips", "FIPS / Helsinki MATLAB", suffixes=(".mat",))
 SCAN_FORMATS.add("txrm", "sinograd.io.scans.txrm:Txrm", "Zeiss / Xradia XRM", suffixes=(".txrm", ".xrm"), folder=None)
@@ -274,12 +275,7 @@ VOLUME_FORMATS.add(
 VOLUME_FORMATS.add("tif", "sinograd.io.volumes.tiff:Tiff", "TIFF", suffixes=(".tif", ".tiff"), writes=True)
 VOLUME_FORMATS.add("npy", "sinograd.io.volumes.npy:Npy", "NumPy array and YAML", suffixes=(".npy",), writes=True)
 VOLUME_FORMATS.add(
-    "mha",
-    "sinograd.io.volumes.metaimage:MetaImage",
-    "MetaImage",
-    suffixes=(".mha",),
-    writes=True,
-    package="SimpleITK",
+    "mha", "sinograd.io.volumes.metaimage:MetaImage", "MetaImage", suffixes=(".mha",), writes=True, package="SimpleITK"
 )
 VOLUME_FORMATS.add(
     "nifti", "sinograd.io.volumes.nifti:Nifti", "NIfTI", suffixes=(".nii", ".nii.gz"), writes=True, package="SimpleITK"
@@ -310,88 +306,3 @@ VOLUME_FORMATS.add(
     folder=None,
 )
 VOLUME_FORMATS.add("raw", "sinograd.io.volumes.raw:Raw", "raw float32 voxels and YAML", suffixes=(".raw",), writes=True)
-
-# Phantoms: functions that give `phantoms.Ellipsoids`; their first argument is a seed, unless seeded is False.
-#   options: further arguments, of the phantom at its natural width
-#   width_mm: its natural width; None: any, as all fit it; it is then 1 mm wide
-#   usual_mm: how wide one of any width is, where no scanner says it
-#   scanner, views, detector: what `simulate` scans it with, unless told otherwise: a scanner, how many views of it and
-#     into how many elements (rows, columns) its detector is divided; rows_mm: the height of the detector that is used
-#   pair_options: options that datasets have otherwise
-#   group: the body part, for protocols that have windows for each
-PHANTOMS: Registry[Any] = Registry("phantom", "sinograd.phantoms")
-_ABDOMEN = {"width_mm": 340.0, "scanner": "siemens-definition-as", "views": 576, "detector": (32, 368)}
-PHANTOMS.add("abdomen", "sinograd.phantoms.abdomen:abdomen", "organs with lesions", group="abdomen", **_ABDOMEN)
-PHANTOMS.add(
-    "abdomen-implant",
-    "sinograd.phantoms.abdomen:abdomen",
-    "the same with screws and rods of titanium",
-    options={"implant": "titanium"},
-    group="abdomen",
-    **_ABDOMEN,
-)
-PHANTOMS.add(
-    "ball",
-    "sinograd.phantoms.balls:ball",
-    "one even ball",
-    seeded=False,
-    options={"radius": 0.5, "value": 0.02},
-    usual_mm=200.0,
-    scanner="tigre-default",
-    views=180,
-    detector=(128, 128),
-)
-PHANTOMS.add(
-    "bone",
-    "sinograd.phantoms.bone:bone",
-    "trabecular and cortical bone",
-    options={"size": 1.0},
-    usual_mm=5.0,
-    scanner="walnut",
-    views=360,
-    detector=(256, 256),
-)
-PHANTOMS.add(
-    "rods",
-    "sinograd.phantoms.cylinders:rods",
-    "groups of rods for line pairs per cm",
-    seeded=False,
-    width_mm=200.0,
-    scanner="tigre-default",
-    views=720,
-    detector=(8, 512),
-    rows_mm=6.4,
-)
-PHANTOMS.add(
-    "shepp-logan",
-    "sinograd.phantoms.shepp_logan:shepp_logan_3d",
-    "the head of Kak and Slaney",
-    seeded=False,
-    options={"radius": 0.5, "value": 0.02, "variant": "kak-slaney"},
-    pair_options={"value": 0.0193},
-    usual_mm=200.0,
-    scanner="tigre-default",
-    views=360,
-    detector=(256, 256),
-)
-PHANTOMS.add(
-    "tibia",
-    "sinograd.phantoms.tibia:tibia",
-    "osteons and lacunae of cortical bone",
-    options={"height": 0.15},
-    width_mm=1.3,
-    scanner="zeiss-xradia-620",
-    views=400,
-    detector=(32, 512),
-    rows_mm=0.432,
-)
-PHANTOMS.add(
-    "water",
-    "sinograd.phantoms.cylinders:water",
-    "a cylinder of water for HU and noise",
-    seeded=False,
-    width_mm=200.0,
-    scanner="siemens-definition-as",
-    views=576,
-    detector=(32, 368),
-)

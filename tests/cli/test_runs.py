@@ -16,7 +16,7 @@ import yaml
 
 from sinograd.io import read, read_volume, write_volume
 
-BLOCKS = "sinograd.recon.analytic.filtered_backprojection"
+BLOCKS = "sinograd.recon.analytic.view_blocks"
 
 
 def volume_of(path: Path) -> torch.Tensor:

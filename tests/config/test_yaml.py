@@ -14,7 +14,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sinograd.config.yaml import MAX_DEPTH, dump_yaml, load_yaml
+from sinograd.config.yaml import MAX_DEPTH, MAX_VALUES, dump_yaml, load_yaml
 from sinograd.errors import FileError, FormatError
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, full_scan
 
@@ -127,6 +127,29 @@ def test_long_words_take_no_time() -> None:
     assert load_yaml("a: " + "9" * 200_000 + "x")["a"].endswith("9x")
     assert load_yaml("a: 1" + " " * 200_000 + "b")["a"].endswith("b")
     assert time.process_time() - start < 5
+
+
+@pytest.mark.parametrize("text", ["[" * 100 + "]" * 100 + ",", "-1.25,", "x,", "[],"])
+def test_a_million_values_take_seconds(text: str) -> None:
+    """A fifth of the largest file takes a fifth of ten seconds of processor time."""
+    count = MAX_VALUES // 5 // max(1, text.count("["))
+    start = time.process_time()
+    assert len(load_yaml("a: [" + text * count + "]")["a"]) == count
+    assert time.process_time() - start < 2
+
+
+@given(st.from_regex(r"[-+]?[0-9]{1,18}(\.[0-9]{0,9})?([eE][-+][0-9]{1,3})?", fullmatch=True))
+def test_numbers_are_those_of_pyyaml(text: str) -> None:
+    """Octal ones, too; only numbers with an exponent and no point are text there."""
+    expected, got = yaml.safe_load(text), load_yaml(text)
+    assert got == (float(text) if isinstance(expected, str) and "e" in text.lower() else expected)
+    assert isinstance(expected, str) or type(got) is type(expected)
+
+
+@pytest.mark.parametrize("text", ["!!float {a: 1}", "!!int [1]", "!!float [1.5]", "!!int {1: 2}"])
+def test_collections_that_say_they_are_numbers(text: str) -> None:
+    with pytest.raises(FormatError, match="is not a YAML file"):
+        load_yaml(text)
 
 
 def test_dates_are_text() -> None:

@@ -163,6 +163,21 @@ def test_in_a_browser(browser: Any, scores: Scores, tmp_path: Path) -> None:
 
     region = tuple(decode(tmp_path / "r.html")[0]["samples"][0]["region"])
     check(0, -150, 250, 150, region)
+    # Whole slices of all methods, as wide as their columns, with bars that say what black and white mean.
+    kept = scores.samples[0]
+    y, x = next(
+        at for at in ((2, 3), (37, 40)) if not all(0 <= a - b < region[2] for a, b in zip(at, region, strict=False))
+    )
+    for name, image in zip(("overview", "whole-1", "whole-2"), (kept.target, *kept.images.values()), strict=False):
+        want = 255 * (float(image[y, x]) + 150) / 400
+        found = grey(browser, name, (y + 0.5) / image.shape[0], (x + 0.5) / image.shape[1])
+        assert found == pytest.approx(min(255, max(0, want)), abs=1), name
+    bars = browser.execute_script("return [...document.querySelectorAll('#bars span[id]')].map(s => s.textContent)")
+    assert bars == ["-150 HU", "249 HU", "-149.6 HU", "149.6 HU"]
+    tops = browser.execute_script(
+        "return [1, 2].map(n => document.getElementById('image-' + n).getBoundingClientRect().top)"
+    )
+    assert tops[0] == pytest.approx(tops[1], abs=1)
     browser.execute_script("show(-300, 100, 60); region = { y: 3, x: 5, size: 20 }; draw();")
     check(0, -300, 100, 60, (3, 5, 20))
     browser.execute_script("return choose(3)")

@@ -11,8 +11,29 @@ EXPERIMENTS = Path(__file__).resolve().parents[2] / "experiments"
 if str(EXPERIMENTS) not in sys.path:
     sys.path.insert(0, str(EXPERIMENTS))
 
+FEW = {
+    "methods": [
+        {"name": name, "title": name.upper(), "phantoms": 2, "task": {"name": "supervised"}, "model": {"name": name}}
+        for name in ("red-cnn", "qae", "cnn-10")
+    ]
+}
+DUAL = {
+    "name": "dual-domain",
+    "title": "Dual-domain BFs",
+    "seeds": 1,
+    "task": {"name": "dual-domain", "row_margin": 4, "recompute": False},
+    "model": {
+        "name": "dual-domain-bilateral",
+        "projection_filters": 1,
+        "image_filters": 2,
+        "sigma_spatial": 0.5,
+        "sigma_range": 0.01,
+        "image_scale": 0.768,
+    },
+}
 NETWORKS: dict[str, Any] = {
-    "training": [100, 101],
+    "training": [100, 101, 102, 103, 104, 105, 106],
+    "steps": {"red-cnn": 2, "qae": 2},
     "patches": {"size": 16, "per_batch": 2},
     "stop": {"max_steps": 2},
     "validate": {"every": 1, "slices": 1},
@@ -26,6 +47,10 @@ SMALL: dict[str, dict[str, Any]] = {
         "seeds": [0, 1],
         "shown_slice": 1,
         "networks": NETWORKS,
+        "further": {"methods": [DUAL, *FEW["methods"]]},
+        "sizes": {"counts": [1, 2]},
+        "shifts": [{"name": "dose-5", "title": "5 % dose", "noise": {"dose": 0.05}}],
+        "rods": {"rod": 0.02, "ring": 0.05, "values": [0.054, 0.4], "seeds": [0]},
         "regions": [[0.1, 0.3, 0.4]],
     },
     "low_dose_ct": {
@@ -35,9 +60,12 @@ SMALL: dict[str, dict[str, Any]] = {
         "stop": {"max_steps": 3},
         "seeds": [0],
         "depth": {"filters": [1, 2], "seeds": [0]},
-        "starts": {"sigmas": [[0.5, 0.01], [1.0, 0.05]]},
+        "starts": {"sigmas": [[0.5, 0.01], [1.0, 0.05]], "seeds": [0]},
         "shown_slice": 1,
         "networks": NETWORKS,
+        "further": FEW,
+        "shifts": [{"name": "parameters", "title": "other bodies", "phantoms": {"draw": {"size": [0.75, 0.85]}}}],
+        "rods": {"rod": 31, "ring": 75, "seeds": [0]},
         "regions": [],
     },
 }

@@ -117,7 +117,7 @@ def test_noise2noise_sees_no_clean_image(small_noise2noise: Any, monkeypatch: py
     given: list[tuple[Any, Any]] = []
     monkeypatch.setattr(methods, "train_or_find", lambda config, data, *_: given.append((config, data())))
     for method in ("n2n-mse", "n2n-mae", "n2c-mse"):
-        methods.train_network(study, method, pairs[:1], pairs[1:], 3)
+        methods.train_network(methods.training_config(study, method, 3), pairs[:1], pairs[1:])
     for config, data in given:
         assert config.seed == 3 and len(data.training) == len(data.validation) == 1
         for pair in (*data.training, *data.validation):
@@ -167,7 +167,7 @@ def test_from_start_to_end(small_noise2noise: Any, tmp_path: Path, monkeypatch: 
         assert point.psnr_in == pytest.approx(point.level, abs=0.7)
     page = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     assert "## CT slices, 24.44 dB (Table IV)" in page and "| Median, per image |" in page
-    assert "| Noise2Noise, MSE - Noise2Clean, MSE |" in page and "## Trained at 29.91 dB (Figure 2)" in page
+    assert "| **Noise2Noise, MSE - Noise2Clean, MSE** |" in page and "## Trained at 29.91 dB (Figure 2)" in page
     record = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
     assert len(record["record"]["config_sha256"]) == len(record["record"]["data_sha256"]) == 64
     with open(tmp_path / "out" / "scores.csv", newline="", encoding="utf-8") as file:

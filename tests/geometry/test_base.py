@@ -399,6 +399,7 @@ def test_degrees_in_dictionaries() -> None:
     [
         ({"beam": "pencil"}, ValueError, "beam must be one of cone, fan, parallel, got 'pencil'"),
         ({"scan": "helical"}, ValueError, "scan of a fan beam must be one of circular, short_scan, vectors"),
+        ({"scan": None}, ValueError, "circular, short_scan, vectors, got .None."),
         (
             {"sod": 3},
             ValueError,
@@ -441,3 +442,8 @@ def test_saving_through_the_geometry(cone: ConeBeam, tmp_path: Path) -> None:
         cone.save(str(tmp_path / "a.yaml"))
     cone[:2].save(tmp_path / "a.yaml", force=True)
     assert load_geometry(tmp_path / "a.yaml").equals(cone[:2])
+
+
+def test_a_geometry_without_its_scan_is_told_so() -> None:
+    with pytest.raises(ValueError, match="a parallel beam must be one of circular, vectors, but `scan` is missing"):
+        Geometry.from_dict({"beam": "parallel", "detector": {"shape": [4, 5], "spacing": 1}})

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import pytest
 
 from sinograd.choices import FORMAT_FACTS, SCAN_FORMATS
-from sinograd.io.formats import format_table, path_suffix, writing_format, writing_suffixes
+from sinograd.errors import FileError
+from sinograd.io.formats import file_head, format_table, path_suffix, writing_format, writing_suffixes
 from sinograd.registry import Registry
 
 
@@ -35,3 +37,9 @@ def test_the_first_format_that_writes_a_suffix_is_chosen() -> None:
     ):
         with pytest.raises(ValueError, match=words):
             writing_format(formats, Path(name), format)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="needs a file that can be opened and not be read")
+def test_a_file_that_cannot_be_read_is_named() -> None:
+    with pytest.raises(FileError, match="/proc/self/mem cannot be read: Input/output error"):
+        file_head(Path("/proc/self/mem"))

@@ -38,7 +38,7 @@ from sinograd.ops import (
 from sinograd.ops import dispatch as native
 from sinograd.ops.cuda import Program
 from sinograd.ops.projection_cuda import Strip, Tile, strip_of, tile_of
-from sinograd.recon.analytic import filtered_backprojection
+from sinograd.recon.analytic import view_blocks
 from sinograd.testing.operator_contract import ExactnessContract, distance, noise, per_dtype
 
 CPU = torch.device("cpu")
@@ -151,8 +151,8 @@ def test_fdk(options: dict[str, Any], emulated: Emulator, monkeypatch: pytest.Mo
     )
     grid, x = Grid((67, 9, 10), (0.9, 1.0, 1.1)), noise((2, *geometry.projection_shape), 0, torch.float64, CPU)
     expected = on_cpu(lambda p: fdk(p, geometry, grid), x, monkeypatch)
-    monkeypatch.setattr(filtered_backprojection, "BLOCK_VIEWS", 5)
-    monkeypatch.setattr(filtered_backprojection, "BLOCK_BYTES", 1)
+    monkeypatch.setattr(view_blocks, "BLOCK_VIEWS", 5)
+    monkeypatch.setattr(view_blocks, "BLOCK_BYTES", 1)
     assert distance(fdk(x, geometry, grid), expected) <= 1e-11
     if not options:
         assert distance(fdk(x, geometry, grid, device="cpu", memory=10**6), expected) <= 1e-7

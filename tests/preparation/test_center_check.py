@@ -62,6 +62,25 @@ def test_nothing_is_said_of_what_tells_no_centre(kind: str) -> None:
         assert check is not None and not check.is_clearly_better
 
 
+@pytest.mark.parametrize(("photons", "least"), [(1e3, 11), (1e4, 12)])
+def test_one_row_of_a_half_turn(photons: float, least: int) -> None:
+    """Ends of the half turn are all that is measured twice: some 30 independent rays."""
+    nominal, shifted = (
+        sg.ParallelBeam(torch.arange(90) * math.pi / 90, sg.FlatDetector(96, 1.0, offset)) for offset in (0.0, 3.2)
+    )
+    right, wrong = THING.project(nominal), THING.project(shifted)
+    noticed = 0
+    for seed in range(12):
+        generator = torch.Generator().manual_seed(seed)
+        same = check_center(sg.add_photon_noise(right, photons, generator=generator), nominal)
+        assert same is not None and not same.is_clearly_better
+        check = check_center(sg.add_photon_noise(wrong, photons, generator=generator), nominal)
+        assert check is not None
+        noticed += check.is_clearly_better
+        assert not check.is_clearly_better or abs(check.offset_pixels - 3.2) < 3 * check.standard_error
+    assert noticed >= least
+
+
 def test_scans_whose_centre_cannot_be_found() -> None:
     helix = geometry("helix")
     assert check_center(torch.zeros(helix.projection_shape), helix) is None

@@ -306,7 +306,7 @@ COUNTS = counts_of(line_integrals())
 @pytest.mark.parametrize(
     ("scan", "options", "message"),
     [
-        (raw(COUNTS, None), {}, "raw counts and no reference"),
+        (raw(COUNTS, None), {}, "raw counts and no reference .*; give `flat`, a file or folder"),
         (raw(COUNTS, calibration(dark=None, reference=None)), {}, "raw counts and no reference"),
         (raw(COUNTS, calibration(reference=DARK[None])), {}, "reference: expected counts above the dark's"),
         (raw(COUNTS, calibration(reference=GAIN[None, :, 1:])), {}, r"reference \[1, 20, 29\] does not match"),

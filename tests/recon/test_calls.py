@@ -14,7 +14,7 @@ from torch import Tensor
 
 import sinograd as sg
 from sinograd.phantoms import shepp_logan_3d
-from sinograd.recon.analytic import filtered_backprojection as blocks
+from sinograd.recon.analytic import view_blocks as blocks
 from sinograd.recon.analytic import view_filter
 from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection
 

@@ -20,8 +20,8 @@ from sinograd.training import ConfigError, Stack, TrainingData, load_config, tra
 from sinograd.training.batches import build_batches
 from sinograd.training.build import build_model, resolve
 from sinograd.training.config import Plateau, as_config
+from sinograd.training.plateau import PlateauSchedule
 from sinograd.training.random_streams import stack_of_step
-from sinograd.training.schedule import PlateauSchedule
 from sinograd.training.tasks import Noise2NoiseTask, SupervisedTask
 from sinograd.training.tasks.noise2noise import ordered_pairs
 from sinograd.training.validation import validation_loss
@@ -151,7 +151,7 @@ def test_the_schedule_is_torchs() -> None:
             again = PlateauSchedule(ours.rule)
             again.load(ours.state())
             ours = again
-            ours.update(loss, optimizers[1])
+            ours.after_validation(loss, optimizers[1:])
             assert optimizers[0].param_groups[0]["lr"] == optimizers[1].param_groups[0]["lr"]
         assert optimizers[1].param_groups[0]["lr"] < 0.5
 

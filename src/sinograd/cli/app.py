@@ -21,6 +21,7 @@ GROUPS = {
     "For scanners": {
         "info": "Show what a scan, a volume or a trained model holds.",
         "reconstruct": "Reconstruct a scan: FDK, filtered backprojection or an iterative algorithm.",
+        "batch": "Reconstruct many scans, with one table of results.",
         "calibrate": "Find the geometry of a scan from its own projections: axis, tilt, turns, distances.",
         "convert": "Convert a scan or a volume between formats.",
         "simulate": "Simulate a scan: a measured one at a lower dose, or one of a phantom.",

@@ -22,6 +22,8 @@ from sinograd.errors import InputError
 from sinograd.registry import Registry
 
 NO_FLAGS: tuple[str, ...] = ()
+# Parameters of jobs that are Python objects: no options.
+_OBJECTS = ("report", "client")
 # Of every command whose table has it.
 _ALLOW_OUTSIDE = inspect.Parameter("allow_outside", inspect.Parameter.KEYWORD_ONLY, default=False)
 
@@ -143,8 +145,8 @@ def command(
 
     Args:
         options: of each parameter, by name. The annotations of the function itself are for its readers alone.
-        job: a function whose parameters the command has, too, but `report`. What they are given comes as the
-            function's first argument, a dictionary.
+        job: a function whose parameters the command has, too, but those that are objects. What they are given comes as
+            the function's first argument, a dictionary.
 
     The command's typer parameters are made by its `refresh()`, so that choices are those that are registered then.
     """
@@ -152,7 +154,7 @@ def command(
     def decorate(function: Callable[..., None]) -> Callable[..., None]:
         own = list(inspect.signature(function).parameters.values())
         outside = [_ALLOW_OUTSIDE] if _ALLOW_OUTSIDE.name in options else []
-        jobs = [] if job is None else [p for p in inspect.signature(job).parameters.values() if p.name != "report"]
+        jobs = [] if job is None else [p for p in inspect.signature(job).parameters.values() if p.name not in _OBJECTS]
         if job is not None:
             own = own[1:]
 

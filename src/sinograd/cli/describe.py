@@ -172,6 +172,14 @@ def reconstruction_lines(request: Request, result: Reconstruction) -> Lines:
         ("algorithm", f"{result.algorithm}, {result.details}"),
         ("seconds", f"{sum(result.seconds.values()):.2f} ({stages})"),
     ]
+    if result.schedule is not None and result.schedule.parts:
+        lines.append(("parts", result.schedule.text))
+    scaling = result.volume.provenance.get("scaling")
+    if scaling:
+        low, high, clipped = (scaling[name] for name in ("low", "high", "clipped"))
+        lines.append(("stored", f"{scaling['dtype']} of {low:.6g} to {high:.6g}, {clipped} voxels clipped"))
+    if result.missing:
+        return [*lines, ("missing", f"{result.missing} of {result.volume.slices} slices, of other parts")]
     if request.output is not None:
         lines.append(("volume", written(request.output)))
     made = {"preview": request.preview, "page": request.page, "centre picture": request.center_picture}

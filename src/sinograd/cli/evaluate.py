@@ -33,6 +33,7 @@ class EvaluateRequest:
     targets: list[Path]
     methods: list[str]
     protocol: str | None
+    scan: str | None = None
     output: Path | None = None
     unit: str | None = None
     group: str = ""
@@ -59,14 +60,21 @@ OPTIONS = {
     ),
     "method": Option(
         list[str],
-        "A model that comes along, a model file or a run's folder (TITLE=FILE names it), or a filter tuned on each "
-        "image: gaussian, median, bilateral, bm3d, the first three with -3d, bm4d; or one that estimates the noise: "
+        "A model that comes along, a model file or a run's folder, a volume that any program has made (several: a path "
+        "with name, stem or patient in braces; TITLE=FILE names each), or a filter tuned on each image: gaussian, "
+        "median, bilateral, bm3d, the first three with -3d, bm4d; or one that estimates the noise: "
         "bilateral-estimated, bm3d-estimated, bm4d-estimated, ksvd. May be repeated.",
         ("--method", "-m"),
         metavar="NAME",
     ),
     "protocol": Option(str, "ldct-benchmark or full-range. Must be given.", metavar="NAME", panel=_SCORES),
     "target": Option(list[Path], "Normal-dose volume; one for each low-dose volume.", metavar="FILE", panel=_VOLUMES),
+    "scan": Option(
+        str,
+        "The low-dose scan that dual-domain models start from (several: a path with name, stem or patient in braces).",
+        metavar="FILE",
+        panel=_VOLUMES,
+    ),
     "unit": Option(str, "Volumes: what they are in, HU, 1/mm, mg/cm3 or 1.", metavar="UNIT", panel=_VOLUMES),
     "group": Option(str, "Volumes: chest, abdomen or neuro, for ldct-benchmark.", metavar="NAME", panel=_VOLUMES),
     "data_range": Option(
@@ -101,6 +109,7 @@ def evaluate(
     method: list[str] | None = None,
     protocol: str | None = None,
     target: list[Path] | None = None,
+    scan: str | None = None,
     unit: str | None = None,
     group: str = "",
     data_range: float | None = None,
@@ -120,6 +129,7 @@ def evaluate(
         targets=target or [],
         methods=method or [],
         protocol=protocol,
+        scan=scan,
         output=output,
         unit=unit,
         group=group,
@@ -171,7 +181,7 @@ def evaluate_files(request: EvaluateRequest, report: Report) -> Scores:
         check_results_folder(request.output, force=request.force)
     chosen_device(request.device, kernels=False)
     discs = [Disc.parse(text) for text in request.discs]
-    methods = [find_method(name, request.device) for name in request.methods]
+    methods = [find_method(name, request.device, scans=request.scan) for name in request.methods]
     known = ["input", *(m.name for m in methods)]
     if request.against not in known:
         raise InputError(f"`against`: expected one of {', '.join(known)}, got {request.against!r}")

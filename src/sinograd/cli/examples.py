@@ -17,10 +17,11 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
             "sinograd reconstruct images --geometry beam.yaml --flat flats --dark darks --center auto -o volume.tif",
             "TIFF images whose axis is not known",
         ),
-        (
-            "sinograd reconstruct scan.h5 -o volume.h5 --algorithm fista-tv --iterations 100 --binning 2",
-            "Few or noisy views, first on a coarser detector",
-        ),
+        ("sinograd reconstruct large.h5 -o volume.zarr --memory 4GB", "A volume larger than the memory, in slabs"),
+    ),
+    "batch": (
+        ("sinograd batch jobs.yaml", "All scans of a list"),
+        ("sinograd batch night.yaml --quiet", "Only failures are printed"),
     ),
     "info": (
         ("sinograd info scan.h5 --picture scan.png", "A scan, with a picture of projections and a sinogram"),

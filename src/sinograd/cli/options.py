@@ -14,6 +14,7 @@ from sinograd.cli.help import OUTPUT as OUTPUT_GROUP
 _SCAN = "Scan"
 _PREPARATION = "Preparation of the projections"
 _VOLUME = "Volume"
+SLABS = "Large volumes"
 
 
 def _with(fact: str) -> str:
@@ -163,5 +164,26 @@ RECONSTRUCT = {
     "device": replace(DEVICE, panel=_VOLUME),
     "page": Option(Path, "Also write an .html page to look at the volume with.", metavar="FILE", panel=OUTPUT_GROUP),
     "center_picture": Option(Path, "Write a PNG of the search for the centre.", metavar="FILE", panel=OUTPUT_GROUP),
+    "memory": Option(
+        str,
+        "Memory to use; what does not fit is computed and written in slabs. Default: 60 % of what is free.",
+        metavar="SIZE",
+        panel=SLABS,
+    ),
+    "scratch": Option(Path, "Folder for prepared projections. Default: beside the output.", metavar="DIR", panel=SLABS),
+    "cluster": Option(
+        str,
+        "Dask workers that compute slabs: so many here, those of a scheduler, or of dask-jobqueue.",
+        metavar="local:N|tcp://HOST:PORT|YAML",
+        panel=SLABS,
+    ),
+    "part": Option(str, "Compute one part of N, K from 1 to N, for job arrays.", metavar="K/N", panel=SLABS),
+    "dtype": Option(("float32", "uint16", "uint8"), "Numbers of the volume. Default: float32.", panel=_VOLUME),
+    "range": Option(
+        str,
+        "Values that become the smallest and the largest whole number. Default: from a coarse reconstruction.",
+        metavar="LOW,HIGH",
+        panel=_VOLUME,
+    ),
     "dry_run": Option(bool, "Print what would be done, and the memory and time it takes.", panel=OUTPUT_GROUP),
 }

@@ -55,7 +55,8 @@ def _record(request: reconstruction.Request, result: Reconstruction) -> dict[str
         "coverage": records.coverage_record(result.scan.geometry, result.scan.length_unit),
         "center": records.center_record(result.center, result.scan.length_unit),
         "algorithm": result.algorithm.lower(),
-        "volume": records.volume_record(result.volume, request.output),
+        "volume": records.volume_record(result.volume, request.output, values=not result.missing),
+        "missing_slices": result.missing,
         "files": records.files_record(
             preview=request.preview, page=request.page, center_picture=request.center_picture
         ),

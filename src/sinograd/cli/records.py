@@ -121,7 +121,8 @@ def volume_record(volume: Volume, file: Path | None = None, values: bool = True)
         "grid": grid_record(volume.grid, volume.length_unit),
     }
     if values:
-        low, high = (float(edge) for edge in volume.values.aminmax())
+        edges = [volume.read(*block, None).aminmax() for block in volume.blocks()]
+        low, high = min(float(edge.min) for edge in edges), max(float(edge.max) for edge in edges)
         record[f"range_{unit_name(volume.unit)}"] = [low, high]
     return record
 

@@ -6,8 +6,10 @@ used where it is installed: geometries given by vectors are long texts.
 
 from __future__ import annotations
 
+import gc
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -21,7 +23,9 @@ MAX_VALUES = 1_000_000  # those of 60,000 views given by vectors
 MAX_DEPTH = 200  # levels of lists and mappings; the C part would overflow its stack at some 10,000
 _EXPONENT = re.compile(r"^[-+]?(\d+(\.\d*)?|\.\d+)[eE][-+]?\d+$")
 _TAG = "tag:yaml.org,2002:"
-_FLOAT, _MERGE = f"{_TAG}float", f"{_TAG}merge"
+_FLOAT, _INT, _MERGE = f"{_TAG}float", f"{_TAG}int", f"{_TAG}merge"
+_POINT = re.compile(r"[-+]?[0-9]+\.[0-9]*([eE][-+][0-9]+)?")  # most of what long files hold
+_WHOLE = re.compile(r"[-+]?(0|[1-9][0-9]{0,15})")
 _MOST_BITS = 1000  # of a whole number: it is still a float
 
 
@@ -52,21 +56,38 @@ def load_yaml(content: str | TextSource, source: str = "", check: Callable[[yaml
         if isinstance(content, Path):
             content = read_text(content)
         text = content if isinstance(content, str) else content.read_text(encoding="utf-8")
-        _check_size(text)
-        loader = _Loader(text)
-        try:
-            node = loader.get_single_node()
-            if check is not None and node is not None:
-                check(node)
-            return None if node is None else loader.construct_document(node)
-        finally:
-            loader.dispose()
+        with _no_collection():
+            return _loaded(text, check)
     except (FormatError, OSError):
         raise
     except Exception as error:  # PyYAML meets values that do not fit their tags with whatever they lead to
         words = str(error) if isinstance(error, yaml.YAMLError | ValueError) else f"{type(error).__name__}: {error}"
         reason = " ".join(words.replace('in "<unicode string>", ', "at ").split())
         raise FormatError(f"{source} is not a YAML file: {reason[:400]}") from error
+
+
+def _loaded(text: str, check: Callable[[yaml.Node], None] | None) -> Any:
+    _check_size(text)
+    loader = _Loader(text)
+    try:
+        node = loader.get_single_node()
+        if check is not None and node is not None:
+            check(node)
+        return None if node is None else loader.construct_document(node)
+    finally:
+        loader.dispose()
+
+
+@contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without garbage collection, which would look through a million nodes again and again."""
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
 
 
 def dump_yaml(record: Any) -> str:
@@ -88,7 +109,20 @@ class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[mi
             seen.add(key)
         return super().construct_mapping(node, deep)
 
+    def resolve(self, kind: type[yaml.Node], value: str, implicit: Any) -> Any:
+        if kind is yaml.ScalarNode and implicit[0]:
+            if _POINT.fullmatch(value):
+                return _FLOAT
+            if _WHOLE.fullmatch(value):
+                return _INT
+        return super().resolve(kind, value, implicit)
+
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        if isinstance(node, yaml.ScalarNode):
+            if node.tag == _FLOAT and _POINT.fullmatch(node.value):
+                return float(node.value)
+            if node.tag == _INT and _WHOLE.fullmatch(node.value):
+                return int(node.value)
         try:
             return super().construct_object(node, deep)
         except (yaml.YAMLError, RecursionError):

@@ -30,6 +30,26 @@ class Projections(Protocol):
     def __getitem__(self, views: Any, /) -> Any: ...
 
 
+class ProjectionStore(Protocol):
+    """Projections that are written block by block and read again: a file that takes what memory does not."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """[views, (rows,) columns]."""
+        ...
+
+    @property
+    def dtype(self) -> Any:
+        """NumPy's float32."""
+        ...
+
+    def __getitem__(self, views: Any, /) -> np.ndarray: ...
+
+    def write(self, first: int, views: np.ndarray) -> None:
+        """Views `first` and following, [views, (rows,) columns]."""
+        ...
+
+
 class ChosenViews:
     """Some views of projections that stay where they are until these are read.
 
@@ -50,6 +70,10 @@ class ChosenViews:
         if np.ndim(chosen) == 0:
             return self.projections[int(chosen)]
         return self.projections[as_slice(chosen)]
+
+    def read_rows(self, views: slice, rows: slice) -> Any:
+        """Rows of some views, [views, rows, columns]; see `read_rows`."""
+        return read_rows(self.projections, as_slice(self.order[views]), rows)
 
     def __repr__(self) -> str:
         return f"ChosenViews({self.projections!r}, {len(self)} views)"
@@ -108,6 +132,21 @@ def load_views(projections: Projections, views: Any = slice(None), dtype: torch.
             block = block.copy()
         block = torch.from_numpy(np.atleast_1d(block))
     return block.to(dtype)
+
+
+def read_rows(projections: Projections, views: slice | list[int], rows: slice) -> Any:
+    """Detector rows first to end - 1 of some views [views, rows, columns], as stored.
+
+    Of a file whose format allows it (`reads_rows`) nothing else is read.
+    """
+    own = getattr(projections, "read_rows", None)
+    return projections[views][:, rows] if own is None else own(views, rows)
+
+
+def reads_rows(projections: Projections) -> bool:
+    """Whether `read_rows` reads no more than these rows."""
+    inner = projections.projections if isinstance(projections, ChosenViews) else projections
+    return isinstance(inner, np.ndarray | torch.Tensor) or hasattr(inner, "read_rows")
 
 
 def check_dtype(dtype: object) -> None:

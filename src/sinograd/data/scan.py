@@ -33,6 +33,7 @@ from sinograd.geometry.checks import is_sequence, positive
 from sinograd.geometry.scaling import scaled_beam
 from sinograd.geometry.view_indices import view_indices
 
+_CHECKED_BYTES = 4 << 20  # of float32 numbers that are looked at together
 LENGTH_UNITS = ("mm", PIXEL)
 KINDS = ("line integrals", "transmission", "counts")
 
@@ -155,7 +156,7 @@ class Scan:
         """
         self.check_shape()
         count, first = 0, None
-        for start, stop in view_blocks(self.shape, self.projections.dtype.itemsize):
+        for start, stop in view_blocks(self.shape, 4, _CHECKED_BYTES):
             bad = ~torch.isfinite(self.load(slice(start, stop)))
             if bad.any():
                 count += int(bad.sum())

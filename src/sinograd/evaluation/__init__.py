@@ -10,10 +10,11 @@ from sinograd.lazy import attach
 if TYPE_CHECKING:
     from sinograd.evaluation.discs import Disc, Sharpness
     from sinograd.evaluation.evaluate import evaluate
+    from sinograd.evaluation.made_elsewhere import finished_volumes, from_scans
     from sinograd.evaluation.methods import Method, classical_names, find_method, unchanged
     from sinograd.evaluation.noise_tables import curves_csv, discs_csv, noise_latex, rich_edges, rich_noise
     from sinograd.evaluation.page import save_report
-    from sinograd.evaluation.paired import PairedDifference, Summary, paired_difference, summarise
+    from sinograd.evaluation.paired import PairedDifference, Summary, holm, paired_difference, summarise
     from sinograd.evaluation.pairs_file import read_pairs_file
     from sinograd.evaluation.protocols import PROTOCOLS, Protocol, SliceScores, protocol
     from sinograd.evaluation.report import check_results_folder, write_results
@@ -50,6 +51,9 @@ __all__ = [
     "discs_csv",
     "evaluate",
     "find_method",
+    "finished_volumes",
+    "from_scans",
+    "holm",
     "latex",
     "mean_spectra",
     "noise_latex",

@@ -69,8 +69,8 @@ def evaluate(
     Raises:
         ValueError, before anything is denoised: no methods or pairs, names given twice, a volume without a target,
             with another unit or group than the protocol is for, values that cannot be in the volume's unit or are not
-            finite (in the middle slices), a method trained on another unit, a disc that no volume can have
-            (`DiscImages`).
+            finite (in the middle slices), a method trained on another unit or whose files do not fit, a disc that no
+            volume can have (`DiscImages`).
         ValueError: a method that returns another shape or values that are not finite; names method and volume.
     """
     device = torch.device(device)
@@ -103,7 +103,7 @@ def evaluate(
                 if number == realisation == 0 and method.warm_up is not None:
                     with torch.inference_mode():
                         method.warm_up(volume[:1])
-                found, seconds, memory = _denoise(method, pair, volume, target)
+                found, seconds, memory = _denoise(method, pair, realisation, volume, target)
                 of_slices = _score(found, target, pair, protocol, convert)
                 spectrum = _spectrum(found, target, method, pair, scores.frequency_unit, convert)
                 scores.spectra.extend([] if spectrum is None else [spectrum])
@@ -141,6 +141,9 @@ def _check(methods: Sequence[Method], pairs: Sequence[PairedVolume], protocol: P
                 raise InputError(f"{method.name}: trained on values in {method.unit}, {pair.name} is in {pair.unit}")
     for pair in pairs:
         check_unit(pair)
+    for method in methods:
+        if method.check is not None:
+            method.check(list(pairs))
     return "" if units[0] == "1" else units[0]
 
 
@@ -153,9 +156,11 @@ def _read(pair: PairedVolume, source: Volume, what: str, device: torch.device) -
 
 
 @torch.inference_mode()
-def _denoise(method: Method, pair: PairedVolume, volume: Tensor, target: Tensor) -> tuple[Tensor, float, int | None]:
-    """The denoised volume, seconds a slice, and bytes."""
-    denoise = method.prepare(volume, target)
+def _denoise(
+    method: Method, pair: PairedVolume, realisation: int, volume: Tensor, target: Tensor
+) -> tuple[Tensor, float, int | None]:
+    """The denoised volume, seconds a slice, and bytes; NaN and None where they say nothing."""
+    denoise = method.prepare(volume, target) if method.of_pair is None else method.of_pair(pair, realisation)
     with PeakMemory(volume.device) as memory:
         seconds, found = _timed(denoise, volume)
     if not isinstance(found, Tensor) or found.shape != volume.shape:
@@ -164,7 +169,7 @@ def _denoise(method: Method, pair: PairedVolume, volume: Tensor, target: Tensor)
     if not bool(torch.isfinite(found).all()):
         bad = int((~torch.isfinite(found)).sum())
         raise InputError(f"{method.name}: made {bad} NaN or infinite values of {pair.name}")
-    return found, seconds / len(volume), memory.peak
+    return (found, seconds / len(volume), memory.peak) if method.timed else (found, math.nan, None)
 
 
 def _timed(denoise: Denoise, volume: Tensor) -> tuple[float, Tensor]:

@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.data.units import AIR
+from sinograd.datasets import PairedVolume
 from sinograd.errors import InputError
 from sinograd.models import DualDomainBilateral, filter_in_place, read_model
 from sinograd.models.bilateral import is_bilateral_stack
@@ -36,6 +37,10 @@ class Method:
             is not counted.
         unit: of the values that it was trained on, "HU" or "1/mm"; None: not known, or any.
         note: what its row in tables says beside the name, such as random weights in the loss of its training.
+        of_pair: instead of `prepare`, for what does not start from the noisy volume: called with the pair and the
+            number of its realisation.
+        check: called with all pairs before anything is scored; raises what is wrong with them.
+        timed: whether time and memory say something.
     """
 
     name: str
@@ -45,6 +50,9 @@ class Method:
     warm_up: Denoise | None = None
     unit: str | None = None
     note: str = ""
+    of_pair: Callable[[PairedVolume, int], Denoise] | None = None
+    check: Callable[[list[PairedVolume]], None] | None = None
+    timed: bool = True
 
     @staticmethod
     def of(name: str, function: Denoise, parameters: int | None = None, *, warm_up: bool = False) -> Method:
@@ -58,10 +66,10 @@ class Method:
     def of_module(name: str, module: nn.Module, device: str | torch.device = "cpu") -> Method:
         """A trained denoiser of volumes [Z, Y, X] in the unit of the data, moved to the device.
 
-        Raises ValueError for a `DualDomainBilateral`, which starts from projections.
+        Raises InputError for a `DualDomainBilateral`, which starts from projections: `evaluation.from_scans`.
         """
         if isinstance(module, DualDomainBilateral):
-            raise InputError(f"{name}: the model starts from projections, expected one that denoises volumes")
+            raise InputError(f"{name}: the model starts from projections: give its scans (`evaluation.from_scans`)")
         module = module.to(device).eval()
         parameters = sum(p.numel() for p in module.parameters())
         if is_bilateral_stack(module):
@@ -80,19 +88,24 @@ def classical_names() -> list[str]:
     return [*TUNABLE, *ESTIMATED]
 
 
-def find_method(name_or_path: str | os.PathLike[str], device: str | torch.device = "cpu") -> Method:
-    """A classical filter by name, tuned on each image by its target unless it says otherwise, or a trained model.
+def find_method(
+    name_or_path: str | os.PathLike[str], device: str | torch.device = "cpu", *, scans: str | None = None
+) -> Method:
+    """A classical filter by name, tuned on each image by its target unless it says otherwise, a trained model, or
+    volumes that any program has made.
 
     Args:
         name_or_path: gaussian, median, bilateral, bm3d (2-D, slice by slice), gaussian-3d, median-3d, bilateral-3d,
             bm4d; bilateral-estimated, bm3d-estimated, bm4d-estimated and ksvd, which estimate the noise and look at no
             target; "input" for the noisy volume itself; or, as for `sinograd.models.load_model`, the name of a model
-            that comes along, a model file, or the folder of a training run. NAME=PATH names a model in the tables.
+            that comes along, a model file, or the folder of a training run; or a volume file, with `{name}`, `{stem}`,
+            `{patient}` where there are several (`finished_volumes`). NAME=PATH names it in the tables.
         device: where the model runs.
+        scans: the scans of models that start from projections, likewise (`from_scans`).
 
     Raises:
-        ValueError: an unknown name, a filter whose package is missing, a file that is no model, or a model that
-            starts from projections.
+        ValueError: an unknown name, a filter whose package is missing, a file that is neither model nor volume, or a
+            model that starts from projections without `scans`.
     """
     text = os.fspath(name_or_path)
     if text == INPUT:
@@ -105,16 +118,37 @@ def find_method(name_or_path: str | os.PathLike[str], device: str | torch.device
     if text in TUNABLE:
         return Method(text, lambda volume, target: tune(text, volume, target), oracle=True)
     title, _, path = text.rpartition("=") if not Path(text).exists() else ("", "", text)
+    from sinograd.evaluation.made_elsewhere import finished_volumes, from_scans, is_pattern
+
+    if is_pattern(path):
+        return finished_volumes(title or Path(path).suffix.lstrip(".") or path, path)
     try:
         saved = read_model(path)
     except FileNotFoundError as error:
         raise InputError(
-            f"no method {path!r}: expected one of {INPUT}, {', '.join(classical_names())}, or a model ({error})"
+            f"no method {path!r}: expected one of {INPUT}, {', '.join(classical_names())}, a model ({error}), a volume"
         ) from error
+    except InputError:
+        if not _is_volume(path):
+            raise
+        return finished_volumes(title or Path(path).name, path)
+    built = saved.build()
+    if isinstance(built, DualDomainBilateral) and scans is not None:
+        return from_scans(title or _short(path), built, scans)
     unit, notes = saved.trained_on.get("unit"), saved.trained_on.get("notes")
-    method = Method.of_module(title or _short(path), saved.build(), device)
+    method = Method.of_module(title or _short(path), built, device)
     note = "; ".join(map(str, notes)) if isinstance(notes, list) else ""
     return replace(method, unit=unit if unit in AIR else None, note=note)
+
+
+def _is_volume(path: str) -> bool:
+    from sinograd.io import open_volume
+
+    try:
+        open_volume(path)
+    except InputError:
+        return False
+    return True
 
 
 def _short(path: str) -> str:

@@ -66,3 +66,18 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Paired
     t = found.mean / (found.std / math.sqrt(found.n))
     wilcoxon = float(stats.wilcoxon(differences).pvalue)  # pyright: ignore[reportAttributeAccessIssue]
     return PairedDifference(found, float(2 * stats.t.sf(abs(t), found.n - 1)), wilcoxon)
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """P values corrected for their number, in their order; NaN stays NaN and is not counted.
+
+    S. Holm, "A simple sequentially rejective multiple test procedure", Scand. J. Statist. 6, 65 (1979): the k-th
+    smallest of n is multiplied by n - k + 1, none falls below a smaller one's, and none is above 1. Differences whose
+    corrected p is below 0.05 are all real with a probability of at least 95 %.
+    """
+    order = sorted((p, i) for i, p in enumerate(p_values) if not math.isnan(p))
+    corrected, largest = [math.nan] * len(p_values), 0.0
+    for rank, (p, i) in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * p))
+        corrected[i] = largest
+    return corrected

@@ -130,9 +130,10 @@ class Scores:
         usable = [name for name in names if name != "input" and goodness(name) > least]
         return max(usable, key=goodness, default=None)
 
-    def seconds(self, method: str) -> float:
-        """Wall-clock time a slice, median over the volumes."""
-        return statistics.median(row.seconds for row in self.rows if row.method == method)
+    def seconds(self, method: str) -> float | None:
+        """Wall-clock time a slice, median over the volumes; None where it is not known."""
+        held = [row.seconds for row in self.rows if row.method == method and not math.isnan(row.seconds)]
+        return statistics.median(held) if held else None
 
     def memory(self, method: str) -> int | None:
         """The most that a volume took, in bytes; None where that is not known."""

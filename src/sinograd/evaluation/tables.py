@@ -46,7 +46,8 @@ def score_cells(scores: Scores, info: MethodInfo) -> list[str]:
     cells.append("" if info.parameters is None else f"{info.parameters:,}")
     if info.name == INPUT:
         return [*cells, "", ""]
-    cells.append(f"{scores.seconds(info.name):.2g}")
+    seconds = scores.seconds(info.name)
+    cells.append("" if seconds is None else f"{seconds:.2g}")
     return [*cells, "" if memory is None else f"{memory / 1e6:.0f} MB"]
 
 

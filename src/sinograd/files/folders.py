@@ -26,6 +26,15 @@ def locked(folder: Path) -> Iterator[None]:
             os.close(descriptor)
 
 
+def flush_file(path: Path) -> None:
+    """Have the disk keep a file."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
 def flush_folder(folder: Path) -> None:
     """Have the disk keep the names in a folder, where the file system can."""
     try:

@@ -337,7 +337,8 @@ class Geometry(ABC):
         scan = str(data.get("scan"))
         if scan not in kind._constructors:
             scans = ", ".join(kind._constructors)
-            raise InputError(f"scan of a {kind._beam} beam must be one of {scans}, got {shown(scan)}")
+            came = f"got {shown(scan)}" if "scan" in data else "but `scan` is missing"
+            raise InputError(f"scan of a {kind._beam} beam must be one of {scans}, {came}")
         parameters = kind._parameters(scan)
         keys = {f"{name}_deg" if name in _ANGULAR else name: name for name in parameters}
         needed = [key for key, name in keys.items() if parameters[name].default is inspect.Parameter.empty]

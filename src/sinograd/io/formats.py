@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from sinograd.config.regular_files import check_regular
-from sinograd.errors import FormatError, InputError, MissingFileError, UnsupportedError
+from sinograd.errors import FileError, FormatError, InputError, MissingFileError, UnsupportedError
 from sinograd.files.commit import settle
 from sinograd.io.storage.optional import check_extra
 from sinograd.registry import Entry, Registry
@@ -183,12 +183,15 @@ def path_suffix(registry: Registry[Any], path: Path) -> str:
 
 
 def file_head(path: Path) -> bytes:
-    """How a file starts, b"" for a folder; FormatError for an empty file."""
+    """How a file starts, b"" for a folder; FormatError for an empty file, FileError for one that cannot be read."""
     check_regular(path)
     if path.is_dir():
         return b""
     with open(path, "rb") as file:
-        head = file.read(HEAD_BYTES)
+        try:
+            head = file.read(HEAD_BYTES)
+        except OSError as error:  # which does not name the file
+            raise FileError(f"{path} cannot be read: {error.strerror}") from error
     if not head:
         raise FormatError(f"{path} is empty (0 bytes)")
     return head

@@ -9,12 +9,14 @@ if TYPE_CHECKING:
     from sinograd.phantoms.balls import ball, balls
     from sinograd.phantoms.bone import bone
     from sinograd.phantoms.ellipsoids import Ellipsoids
+    from sinograd.phantoms.materials import MaterialPhantom
     from sinograd.phantoms.shepp_logan import shepp_logan_2d, shepp_logan_3d
     from sinograd.phantoms.tibia import tibia
     from sinograd.phantoms.trabecular import Trabecular, trabecular
 
 __all__ = [
     "Ellipsoids",
+    "MaterialPhantom",
     "Trabecular",
     "abdomen",
     "ball",

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from sinograd.geometry import Geometry
     from sinograd.phantoms.ellipsoids import Ellipsoids
+    from sinograd.phantoms.materials import MaterialPhantom
 
 FILL = 0.9
 """Of the field of view or the grid, for phantoms without a width of their own."""
@@ -34,6 +35,25 @@ def made(name: str, seed: int, width: float, **options: Any) -> Ellipsoids:
     entry = PHANTOMS.entry(name)
     seeds = (seed,) if entry.about.get("seeded", True) else ()
     phantom: Ellipsoids = entry.load()(*seeds, **{**entry.about.get("options", {}), **options})
+    natural = entry.about.get("width_mm", 1.0)
+    return phantom if width == natural else phantom.scaled(width / natural)
+
+
+def made_of_materials(name: str, seed: int, width: float) -> MaterialPhantom:
+    """The same shapes as `made`, of materials instead of attenuations.
+
+    Raises:
+        ValueError: an unknown phantom, or one without materials.
+    """
+    from sinograd.phantoms.known_materials import of_arguments
+
+    entry = PHANTOMS.entry(name)
+    materials = entry.about.get("materials")
+    if materials is None:
+        known = ", ".join(each for each in PHANTOMS.names() if "materials" in facts(each))
+        raise InputError(f"`spectrum`: the phantom {name} has no materials; {known} have")
+    seeds = (seed,) if entry.about.get("seeded", True) else ()
+    phantom = of_arguments(entry.load(), materials, *seeds, **entry.about.get("options", {}))
     natural = entry.about.get("width_mm", 1.0)
     return phantom if width == natural else phantom.scaled(width / natural)
 

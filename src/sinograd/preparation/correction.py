@@ -201,8 +201,8 @@ class Correction:
         if reference is None:
             if options.unattenuated is None:
                 raise InputError(
-                    f"{self.name}: the scan holds raw counts and no reference (flat field); give `unattenuated`, the "
-                    "counts without object, or a calibration with a reference"
+                    f"{self.name}: the scan holds raw counts and no reference (flat field); give `flat`, a file or "
+                    "folder of flat fields, or `unattenuated`, the counts without object"
                 )
             return None
         images = self._images("reference", reference)

@@ -53,9 +53,17 @@ def mask_field_of_view_(volume: Tensor, geometry: Geometry, grid: Grid, value: f
     """Sets voxels of a volume [..., (Z,) Y, X] outside the field of view to `value`, in place and slice by slice."""
     if tuple(volume.shape[-grid.ndim :]) != grid.shape:
         raise InputError(f"volume {list(volume.shape)} does not match grid.shape {list(grid.shape)}")
+    return mask_circles_(volume, grid, field_of_view_radii(geometry, grid), value)
+
+
+def mask_circles_(volume: Tensor, grid: Grid, radii: Tensor, value: float = 0.0) -> Tensor:
+    """Sets voxels of slices [..., (Z,) Y, X] outside circles about the axis to `value`, in place.
+
+    radii: of each slice, mm, as `field_of_view_radii` gives them; `grid` has the slices' y and x.
+    """
     squared = _squared_distance(grid).to(volume.device)
     slices = volume.unbind(-3) if grid.ndim == 3 else (volume,)
-    for plane, r in zip(slices, field_of_view_radii(geometry, grid).tolist(), strict=True):
+    for plane, r in zip(slices, radii.tolist(), strict=True):
         plane.masked_fill_(squared > r * r if r >= 0 else torch.ones_like(squared, dtype=torch.bool), value)
     return volume
 

@@ -14,17 +14,19 @@ from torch import Tensor
 
 from sinograd.data import Scan
 from sinograd.data.blocks import views_per_block
+from sinograd.data.projections import ProjectionStore
 from sinograd.errors import InputError, InputTypeError, PreparationWarning, TruncationWarning
-from sinograd.geometry import detector_region, shift_detector
 from sinograd.geometry.regions import check_binning, check_span
 from sinograd.preparation.beam_hardening import correct_beam_hardening_
 from sinograd.preparation.correction import Correction
 from sinograd.preparation.defects import fill_starved_
+from sinograd.preparation.destination import Destination, destination
 from sinograd.preparation.options import Preparation
 from sinograd.preparation.overview import Overview, spans
+from sinograd.preparation.prepared_geometry import prepared_geometry
 from sinograd.preparation.region import joined
 from sinograd.preparation.rings import SEGMENTS, check_ring_options, ring_errors
-from sinograd.preparation.shifts import check_shifts, shift_projections_, unmeasured_edges
+from sinograd.preparation.shifts import shift_projections_, unmeasured_edges
 from sinograd.preparation.truncated import Truncation, find_truncation
 
 # Bytes of float32 projections that are worked on at once, so that they stay in the cache; at least one view.
@@ -44,7 +46,7 @@ def prepare(
     scan: Scan,
     options: Preparation | None = None,
     *,
-    out: Tensor | None = None,
+    out: Tensor | ProjectionStore | None = None,
     progress: Progress | None = None,
 ) -> Scan:
     """The scan with its counts turned into line integrals.
@@ -67,8 +69,9 @@ def prepare(
     Args:
         scan: projections of counts, transmission or line integrals, with geometry and calibration.
         options: what to do; see `Preparation`.
-        out: float32 tensor of all views that takes the projections (mapped to a file, if it is to be larger than the
-            memory). Where views are left out, the result is its first part.
+        out: float32 tensor of all views that takes the projections, or a store (`data.projections.ProjectionStore`),
+            such as a file that is larger than the memory. Where views are left out, the result is the first part of the
+            tensor, or the others of the store.
         progress: called with (views done, views) between blocks; with `rings` all views count twice.
 
     Returns:
@@ -99,57 +102,55 @@ class _Run:
 
     def __init__(self, scan: Scan, options: Preparation, progress: Progress | None) -> None:
         self.scan, self.options, self.progress = scan, options, progress
-        geometry, calibration = scan.geometry, scan.calibration
+        geometry = scan.geometry
         self.name = scan.name
         self.views = geometry.views
         _check_shape(scan, self.name)
         self.rows = check_span(options.rows, "rows", geometry.rows)
         self.columns = check_span(options.columns, "columns", geometry.columns)
         self.binning = check_binning(options.binning, geometry.detector.ndim)
-        self.geometry = detector_region(
-            geometry, options.rows if geometry.ndim == 3 else None, self.columns, self.binning
-        )
+        self.geometry, self.moves = prepared_geometry(scan, options)
         self.correction = Correction(scan, options, self.rows, self.columns, self.name)
         self.overview = Overview(self.views, self.geometry.rows, self.geometry.columns)
         self.bad: dict[str, np.ndarray] = {}
         self.truncation: Truncation | None = None
         self.air = self._air()
-        self.moves = self._moves(calibration)
         if options.rings:
             check_ring_options(options.ring_width, options.ring_limit, self.views, self.geometry.columns)
 
-    def result(self, out: Tensor | None) -> Any:
-        out = self._destination(out)
-        images = out if out.ndim == 3 else out[:, None, :]
-        sums = images.new_zeros(SEGMENTS, *images.shape[1:]) if self.options.rings else None
+    def result(self, out: Tensor | ProjectionStore | None) -> Any:
+        images = destination(out, self.geometry.projection_shape)
+        image = (self.geometry.rows, self.geometry.columns)
+        sums = torch.zeros(SEGMENTS, *image) if self.options.rings else None
         segment = np.repeat(np.arange(SEGMENTS), [len(p) for p in np.array_split(np.arange(self.views), SEGMENTS)])
         shape = (self.rows[1] - self.rows[0], self.columns[1] - self.columns[0])
         step = views_per_block((self.views, *shape), 4, BLOCK_BYTES)
         joins = self.binning != (1, 1)
-        whole = images.new_empty(min(step, self.views), *shape) if joins else images
+        whole = torch.empty(min(step, self.views), *shape) if joins else torch.empty(0)
         passes = 2 if sums is not None else 1
         for start in range(0, self.views, step):
             stop = min(start + step, self.views)
-            block = whole[: stop - start] if joins else images[start:stop]
-            self.correction.read(start, stop, block, self.overview)
+            block = images.block(start, stop)
+            unbinned = whole[: stop - start] if joins else block
+            self.correction.read(start, stop, unbinned, self.overview)
             if joins:
-                images[start:stop] = joined(block, self.binning)
-                block = images[start:stop]
+                block.copy_(joined(unbinned, self.binning))
             self._to_line_integrals(block, start)
             if sums is not None:
                 for view, k in zip(block, segment[start:stop].tolist(), strict=True):
                     sums[k] += view
             elif self.moves is not None:
                 shift_projections_(block, self.moves[start:stop], edges=self.options.edges)
+            images.put(start, block)
             self._tell(stop, passes)
         good = self._good_views()
         if sums is not None:
             for view in np.flatnonzero(~good).tolist():
-                sums[int(segment[view])] -= images[view]
+                sums[int(segment[view])] -= images.get(view, view + 1)[0]
             self._reduce_rings(images, sums, segment, step, good)
-        out = _chosen(out, good)
-        result = self._finished(out, good)
-        self.truncation = find_truncation(out, result.geometry)
+        kept = images.chosen(good)
+        result = self._finished(kept, good)
+        self.truncation = find_truncation(kept, result.geometry)
         self._warn(good)
         return result
 
@@ -171,16 +172,6 @@ class _Run:
             )
         return good
 
-    def _destination(self, out: Tensor | None) -> Tensor:
-        shape = self.geometry.projection_shape
-        if out is None:
-            return torch.from_numpy(np.empty(shape, np.float32))  # NumPy asks the system for large pages
-        if tuple(out.shape) != shape or out.dtype != torch.float32 or not out.is_contiguous():
-            raise InputError(
-                f"out: expected a contiguous float32 tensor {list(shape)}, got {out.dtype} {list(out.shape)}"
-            )
-        return out
-
     def _to_line_integrals(self, block: Tensor, start: int) -> None:
         if self.scan.kind != "line integrals":
             self.overview.add(start, block)
@@ -196,16 +187,19 @@ class _Run:
         if self.options.beam_hardening:
             correct_beam_hardening_(block, self.options.beam_hardening)
 
-    def _reduce_rings(self, images: Tensor, sums: Tensor, segment: np.ndarray, step: int, good: np.ndarray) -> None:
+    def _reduce_rings(
+        self, images: Destination, sums: Tensor, segment: np.ndarray, step: int, good: np.ndarray
+    ) -> None:
         check_ring_options(self.options.ring_width, self.options.ring_limit, int(good.sum()), self.geometry.columns)
         used = torch.from_numpy(np.bincount(segment[good], minlength=SEGMENTS))
         means = sums[used > 0] / used[used > 0].to(sums)[:, None, None]
         errors = ring_errors(means, width=self.options.ring_width, limit=self.options.ring_limit)
         for start in range(0, self.views, step):
-            block = images[start : start + step]
+            block = images.get(start, min(start + step, self.views))
             block -= errors
             if self.moves is not None:
                 shift_projections_(block, self.moves[start : start + step], edges=self.options.edges)
+            images.put(start, block)
             self._tell(self.views + min(start + step, self.views), 2)
 
     def _tell(self, done: int, passes: int) -> None:
@@ -225,25 +219,6 @@ class _Run:
                 f"{self.columns[1]} that are used"
             )
         return low, high
-
-    def _moves(self, calibration: Any) -> np.ndarray | None:
-        """Shifts that projections are to be moved by, in elements of the result; moves the detector if asked to."""
-        shifts = None if calibration is None else calibration.shifts
-        if shifts is None or self.options.shifts == "ignore":
-            return None
-        moves = check_shifts(shifts, torch.empty(self.views, 1, 1)).detach().double().numpy()
-        two_dimensional = self.scan.geometry.ndim == 2
-        if two_dimensional and moves[:, 0].any():
-            raise InputError(
-                f"{self.name}: shifts along the rows of a 2-D scan, up to {abs(moves[:, 0]).max():g} pixels"
-            )
-        if self.options.shifts == "interpolate":
-            return moves / np.array(self.binning)
-        detector = self.scan.geometry.detector
-        column = torch.from_numpy(moves[:, 1]) * detector.column_spacing
-        row = 0.0 if two_dimensional else torch.from_numpy(moves[:, 0]) * detector.row_spacing
-        self.geometry = shift_detector(self.geometry, column, row)
-        return None
 
     def _warn(self, good: np.ndarray) -> None:
         for text in (
@@ -335,7 +310,7 @@ class _Run:
         """Readings of each kind that were repaired in the views that are used."""
         return {what: int(n[good].sum()) for what, n in self.correction.counts.items()}
 
-    def _finished(self, out: Tensor, good: np.ndarray) -> Any:
+    def _finished(self, out: Any, good: np.ndarray) -> Any:
         record: dict[str, Any] = {
             "options": self.options.to_dict(),
             "references": self.correction.references,
@@ -356,16 +331,6 @@ class _Run:
             calibration=None,
             metadata={**self.scan.metadata, "preparation": record},
         )
-
-
-def _chosen(out: Tensor, good: np.ndarray) -> Tensor:
-    """The good views, moved to the front of `out`."""
-    if good.all():
-        return out
-    for place, view in enumerate(np.flatnonzero(good).tolist()):
-        if place != view:
-            out[place] = out[view]
-    return out[: int(good.sum())]
 
 
 def _check_shape(scan: Scan, name: str) -> None:

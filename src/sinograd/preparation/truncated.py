@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sinograd.data.projections import Projections, load_views
 from sinograd.geometry import Geometry
 from sinograd.geometry.vectors import central_hit
 
@@ -48,7 +49,7 @@ class Truncation:
         )
 
 
-def find_truncation(line_integrals: Tensor, geometry: Geometry) -> Truncation | None:
+def find_truncation(line_integrals: Projections, geometry: Geometry) -> Truncation | None:
     """Whether the rows of line integrals [views, (rows,) columns] end in the object; None where they end in air.
 
     Edges that opposite views measure farther out (a detector beside the axis, over a full turn) do not count. The
@@ -82,13 +83,13 @@ def find_truncation(line_integrals: Tensor, geometry: Geometry) -> Truncation | 
     return Truncation(share, float(np.median(at_edge[at_edge > 0])), excess)
 
 
-def _profiles(line_integrals: Tensor) -> np.ndarray:
+def _profiles(line_integrals: Projections) -> np.ndarray:
     """Means over neighbouring views and bands of rows, float64 [groups, bands, columns]."""
-    views, columns = len(line_integrals), line_integrals.shape[-1]
+    views, columns = line_integrals.shape[0], line_integrals.shape[-1]
     edges = np.linspace(0, views, min(views, GROUPS) + 1).round().astype(int)
     rest = []
     for first, end in zip(edges[:-1].tolist(), edges[1:].tolist(), strict=True):
-        chosen = line_integrals[first : end : max(1, (end - first) // VIEWS)]
+        chosen = load_views(line_integrals, slice(first, end, max(1, (end - first) // VIEWS)))
         images = chosen.detach().reshape(len(chosen), -1, columns).float()
         bands = torch.nn.functional.adaptive_avg_pool2d(images, (min(BANDS, images.shape[1]), columns))
         rest.append(bands.mean(0).double().numpy())

@@ -16,7 +16,7 @@
     optimizer:
       name: adam
       learning_rates: {spatial: 0.01, range: 0.005}   # one for each parameter group; of networks: {network: 1.0e-4}
-      schedule: null              # or {name: plateau, patience: 2, factor: 0.5}
+      schedule: null              # or cosine, exponential, step, plateau; options: `schedules`
     stop:
       max_steps: 5000
       early_stopping: {patience: 500, min_change: 1.0e-4}   # null: none
@@ -48,7 +48,8 @@ from sinograd.datasets import with_absolute_paths
 from sinograd.errors import ConfigError, FormatError, MissingFileError
 from sinograd.training.data_config import Data, Region, StackFiles, check_data
 from sinograd.training.model_config import Count, Model, model_schema
-from sinograd.training.optimizer_config import Adam, OptimizerConfig, OwnOptimizer, Plateau, Sgd
+from sinograd.training.optimizer_config import Adam, OptimizerConfig, OwnOptimizer, Sgd
+from sinograd.training.plateau import Plateau
 from sinograd.training.task_config import LATER, TaskChoice, supervised
 
 __all__ = [

@@ -102,8 +102,10 @@ class TrainingData:
         patches = config.data is not None and config.data.patches is not None
         if not patches and any(isinstance(item, PairedVolume) for item in self.training):
             raise ConfigError("data.patches: missing, paired volumes are trained on in patches")
-        if config.optimizer.schedule is not None and not self.validation:
-            raise ConfigError("optimizer.schedule: plateau looks at the validation loss, and data.validation is empty")
+        schedule = config.optimizer.schedule
+        if schedule is not None and schedule.needs_validation and not self.validation:
+            words = f"{schedule.name} looks at the validation loss, and data.validation is empty"
+            raise ConfigError(f"optimizer.schedule: {words}")
         self._check_loss(config)
 
     def _check_patients(self) -> None:

@@ -32,7 +32,6 @@ from sinograd.training.data import TrainingData
 from sinograd.training.history import History, sigmas
 from sinograd.training.random_streams import stream
 from sinograd.training.run_folder import RunFolder
-from sinograd.training.schedule import PlateauSchedule
 from sinograd.training.tasks.task import Task
 from sinograd.training.validation import on_device, validation_loss
 
@@ -110,7 +109,7 @@ class Recorder(pl.Callback):
         self.training = Convergence(config.stop.early_stopping, over=count)
         self.validation = Convergence(config.stop.early_stopping)
         rule = config.optimizer.schedule
-        self.schedule = None if rule is None else PlateauSchedule(rule)
+        self.schedule = None if rule is None else rule.build(config.stop.max_steps)
         self.best_weights: dict[str, Tensor] | None = None
         self.reason = "max_steps"
         self.seconds = 0.0
@@ -133,6 +132,7 @@ class Recorder(pl.Callback):
         """The sigmas that the step starts from, and learning rates that change."""
         self._started = sigmas(_steps(pl_module).model)
         if self.schedule is not None:
+            self.schedule.before_step(trainer.current_epoch, trainer.optimizers)
             self._started["learning_rate"] = trainer.optimizers[0].param_groups[0]["lr"]
 
     def on_train_batch_end(
@@ -166,7 +166,7 @@ class Recorder(pl.Callback):
             if self.validation.update(step, values["validation_loss"]):
                 self.best_weights = _weights(module)
             if self.schedule is not None:
-                self.schedule.update(values["validation_loss"], *trainer.optimizers)
+                self.schedule.after_validation(values["validation_loss"], trainer.optimizers)
         self.history.append(step, {**values, **self._started})
         for logger in trainer.loggers:
             logger.log_metrics(self._started, step - 1)

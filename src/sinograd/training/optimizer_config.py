@@ -10,31 +10,13 @@ import torch
 
 from sinograd.config.schema import NOT_NEGATIVE, Check, Usual
 from sinograd.errors import ConfigError, InputError
-from sinograd.training.model_config import Count, Positive
+from sinograd.training.model_config import Positive
+from sinograd.training.schedules import ScheduleChoice
 from sinograd.training.task_config import LATER
 
 _DECAY = Check("a number of at least 0 and below 1", lambda value: 0 <= value < 1)
-_FACTOR = Check("a fraction above 0 and below 1", lambda value: 0 < value < 1)
 Decay = Annotated[float, _DECAY]
 Groups = list[dict[str, Any]]
-
-
-@dataclass(frozen=True)
-class Plateau:
-    """All learning rates times `factor` after every `patience` validations in a row without a new lowest loss.
-
-    P. Gnudi et al., "Denoising of x-ray projections and computed tomography images using convolutional neural networks
-    without clean data", 2020, section III.C, with the defaults; an epoch there is a validation here.
-
-    Attributes:
-        name: of the schedule.
-        patience: validations without a new lowest loss.
-        factor: for all learning rates.
-    """
-
-    name: Literal["plateau"] = "plateau"
-    patience: Count = 2
-    factor: Annotated[float, _FACTOR] = 0.5
 
 
 @dataclass(frozen=True)
@@ -45,13 +27,13 @@ class Adam:
         name: of the optimiser.
         learning_rates: one for each parameter group (spatial, range; of networks: network; of tasks with other
             networks theirs, too: critic, discriminator); those left out are the model's and the task's own.
-        schedule: how the rates fall.
+        schedule: how the rates fall: one of `choices.SCHEDULES`, a name or a mapping with options.
         betas: decay of the averages of gradients and of their squares.
     """
 
     name: Literal["adam"] = "adam"
     learning_rates: dict[str, Positive] = field(default_factory=dict)
-    schedule: Plateau | None = None
+    schedule: ScheduleChoice | None = None
     betas: tuple[Decay, Decay] = field(default=(0.9, 0.999), metadata=LATER)
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:
@@ -72,7 +54,7 @@ class Sgd:
 
     name: Literal["sgd"] = "sgd"
     learning_rates: dict[str, Positive] = field(default_factory=dict)
-    schedule: Plateau | None = None
+    schedule: ScheduleChoice | None = None
     momentum: Decay = 0.9
     weight_decay: Annotated[float, NOT_NEGATIVE] = 0.0
 
@@ -95,7 +77,7 @@ class OwnOptimizer:
     name: Literal["own"] = "own"
     path: str = ""
     learning_rates: dict[str, Positive] = field(default_factory=dict)
-    schedule: Plateau | None = None
+    schedule: ScheduleChoice | None = None
     optimizer: Any = field(default=None, metadata={"plain": False})
 
     def build(self, groups: Groups) -> torch.optim.Optimizer:

@@ -34,21 +34,25 @@ def filtered_backprojection(
     from sinograd.geometry import ConeBeam
 
     cone = isinstance(scan.geometry, ConeBeam)
-    if request.algorithm == ("fbp" if cone else "fdk"):
-        raise InputError(f"`algorithm={request.algorithm!r}` does not take a {type(scan.geometry).__name__}")
-    whole = _of_scan(request, scan, grid)
+    whole = of_scan(request, scan, grid)
     partial = Partial.of(request, scan, grid)
     parts = _parts(chosen_device(request.device), whole)
     if len(parts) > 1:
         volume = _in_slabs(request, scan, whole, len(parts), report)
     else:
         volume = _whole(request, scan, whole, parts[0].block if parts else None, partial, report)
-    options = f"window {request.window}, cut-off {request.cutoff:g}"
-    if request.truncation != "none":
-        options += f", rows continued ({request.truncation})"
-    if request.device != "cpu":
-        options += f", on {request.device}" + (f" in {len(parts)} slabs" if len(parts) > 1 else "")
+    options = options_text(request)
+    if request.device != "cpu" and len(parts) > 1:
+        options += f" in {len(parts)} slabs"
     return volume, "FDK" if cone else "FBP", options, partial
+
+
+def options_text(request: Request) -> str:
+    """Of filtered backprojection."""
+    text = f"window {request.window}, cut-off {request.cutoff:g}"
+    if request.truncation != "none":
+        text += f", rows continued ({request.truncation})"
+    return text if request.device == "cpu" else f"{text}, on {request.device}"
 
 
 def direct(request: Request, scan: Scan, grid: Grid, report: Report) -> tuple[torch.Tensor, str, str, None]:
@@ -62,18 +66,20 @@ def direct(request: Request, scan: Scan, grid: Grid, report: Report) -> tuple[to
     return volume.cpu(), request.algorithm.upper(), f"window {request.window}, cut-off {request.cutoff:g}", None
 
 
-def _of_scan(request: Request, scan: Scan, grid: Grid) -> FilteredBackprojection:
+def of_scan(request: Request, scan: Scan, grid: Grid, warn: bool = True) -> FilteredBackprojection:
     """What does not depend on the projections; errors about the geometry name the scan."""
+    from sinograd.geometry import ConeBeam
     from sinograd.ops.arguments import check_pair
     from sinograd.recon import FilteredBackprojection
     from sinograd.recon.algorithms import any_orbit_algorithms
     from sinograd.recon.analytic.orbit import UndefinedGeometryError
 
+    if request.algorithm == ("fbp" if isinstance(scan.geometry, ConeBeam) else "fdk"):
+        raise InputError(f"`algorithm={request.algorithm!r}` does not take a {type(scan.geometry).__name__}")
     check_pair(scan.geometry, grid)
+    words = {"window": request.window, "cutoff": request.cutoff, "truncation": request.truncation}
     try:
-        return FilteredBackprojection.of(
-            scan.geometry, grid, window=request.window, cutoff=request.cutoff, truncation=request.truncation
-        )
+        return FilteredBackprojection.of(scan.geometry, grid, warn=warn, **words)
     except UndefinedGeometryError as error:
         name = "FDK" if scan.geometry.ndim == 3 and scan.geometry.divergent else "filtered backprojection"
         first, *others = any_orbit_algorithms(type(scan.geometry).__name__)

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sinograd.geometry import Geometry, Grid
 
 _UPDATES = 1.5e8  # voxel updates measured: some tenths of a second
-_IDLE_BYTES = 250 << 20  # Python with torch and sinograd
+IDLE_BYTES = 250 << 20  # Python with torch and sinograd
 _VIEWS = 24  # the kernels' block
 
 
@@ -46,7 +46,7 @@ def estimate(
         algorithm: "auto" or a name of `ALGORITHMS`.
         iterations: of an iterative algorithm; None: its default.
     """
-    volume, memory = 4 * math.prod(grid.shape), _IDLE_BYTES + needed_memory(geometry, grid.shape, algorithm)
+    volume, memory = 4 * math.prod(grid.shape), IDLE_BYTES + needed_memory(geometry, grid.shape, algorithm)
     if _iterates(algorithm):
         from sinograd.recon.algorithms import default_iterations
 
@@ -63,7 +63,7 @@ def needed_memory(geometry: Geometry, shape: tuple[int, ...], algorithm: str = "
         from sinograd.recon.algorithms import working_memory
 
         return working_memory(algorithm, shape, geometry.projection_shape)
-    from sinograd.recon.analytic.filtered_backprojection import GROUP_VIEWS
+    from sinograd.recon.analytic.view_blocks import GROUP_VIEWS
 
     projections, volume = 4 * math.prod(geometry.projection_shape), 4 * math.prod(shape)
     block = projections * min(len(geometry), _VIEWS) / len(geometry)

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 import warnings
-from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from sinograd.choices import VOLUME_FORMATS
 from sinograd.data.lengths import lengths_in
 from sinograd.errors import GridWarning, InputError
 from sinograd.files.inputs import note_again
 from sinograd.io.formats import folders_written
 from sinograd.io.storage.together import together
-from sinograd.workflows.centering import center_text, centered
+from sinograd.workflows.centering import centered
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.hounsfield import (
@@ -27,37 +24,17 @@ from sinograd.workflows.hounsfield import (
     write_dicom,
 )
 from sinograd.workflows.job import job, no_partial
+from sinograd.workflows.manifest import Manifest
 from sinograd.workflows.memory_need import memory_for
 from sinograd.workflows.outputs import check_inputs_stay, is_folder, volume_outputs
 from sinograd.workflows.report import Report, recorded_warnings
+from sinograd.workflows.result import Clock, Reconstruction, with_record
+from sinograd.workflows.streaming_choice import is_streamed, stored_bytes
 
 if TYPE_CHECKING:
-    from sinograd.data import Scan, Volume
+    from sinograd.data import Scan
     from sinograd.geometry import Geometry, Grid
-    from sinograd.preparation import Center
     from sinograd.workflows.reconstruction import Request
-
-
-@dataclass(frozen=True)
-class Reconstruction:
-    """The result of a request.
-
-    Attributes:
-        volume: in 1/mm (1/pixel where the pixel size is not known), with its record.
-        scan: the prepared scan.
-        algorithm, details: in words.
-        center: of the search, if there was one.
-        seconds: by stage.
-        warnings: their texts, once each.
-    """
-
-    volume: Volume
-    scan: Scan
-    algorithm: str
-    details: str
-    center: Center | None
-    seconds: Mapping[str, float]
-    warnings: list[str]
 
 
 def run_reconstruction(request: Request, report: Report | str | bool | None) -> Reconstruction:
@@ -93,15 +70,22 @@ def opened_scan(request: Request) -> Scan:
     return scan[request.views]
 
 
-def check_outputs(request: Request, grid: Grid) -> None:
-    """Whether everything can be written, before the work starts."""
+def check_outputs(request: Request, grid: Grid, streamed: bool = False) -> None:
+    """Whether everything can be written, before the work starts.
+
+    streamed: the volume is written in slabs: one that was begun has its room already.
+    """
     from sinograd.io import check_volume_path
+    from sinograd.io.formats import writing_format
     from sinograd.view import check_page_path, check_picture_path
 
     if request.output is not None and is_dicom_output(request):
         check_dicom(request.output, grid, request.force)
-    elif request.output is not None:
+    elif request.output is not None and not streamed:
         check_volume_path(request.output, grid, force=request.force)
+    elif request.output is not None:
+        needed = 0 if Manifest(request.output).has_plan else stored_bytes(request, grid)
+        writing_format(VOLUME_FORMATS, request.output).format.check(request.output, force=request.force, needed=needed)
     for picture in (request.preview, request.center_picture):
         if picture is not None:
             check_picture_path(picture, force=request.force)
@@ -129,7 +113,7 @@ def _run(request: Request, report: Report) -> Reconstruction:
     )
     check_inputs_stay([request.file, *request.flat, *request.dark], outputs, "is the scan itself")
     note_again(request.file)
-    clock = _Clock()
+    clock = Clock()
     with recorded_warnings(texts, report):
         scan = opened_scan(request)
     note_parts(scan)
@@ -138,14 +122,28 @@ def _run(request: Request, report: Report) -> Reconstruction:
     check_directions(scan.geometry, grid, scan.name)
     water_of(request, scan)
     slices_together(request, grid)
-    check_outputs(request, grid)
+    streamed = is_streamed(request, scan, grid)
+    if request.part is not None:
+        from sinograd.workflows.streamed import finished_before
+
+        if (result := finished_before(request, scan, texts)) is not None:
+            return result
+    check_outputs(request, grid, streamed)
+    if streamed:
+        from sinograd.workflows.streamed import reconstruct_streamed
+
+        with lengths_in(scan.length_unit):
+            result = reconstruct_streamed(request, report, scan, texts, clock)
+            if not result.missing:
+                write_pictures(request, result)
+            return result
     options = request.preparation
     used = detector_region(scan.geometry, options.rows, options.columns, options.binning)
     with memory_for(used, grid, request.algorithm, scan.length_unit), lengths_in(scan.length_unit):
         return _work(request, report, scan, texts, clock)
 
 
-def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock: _Clock) -> Reconstruction:
+def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock: Clock) -> Reconstruction:
     """Everything after the checks."""
     from sinograd.data import Volume
     from sinograd.workflows.analytic import direct, filtered_backprojection
@@ -185,7 +183,7 @@ def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock:
         texts,
     )
     made = dataclasses.replace(made, volume=finished(request, scan, made.volume))
-    result = dataclasses.replace(made, volume=_with_record(request, made))
+    result = dataclasses.replace(made, volume=with_record(request, made))
     report.stage("writing", 0)
     with together():
         _write(request, result)
@@ -210,35 +208,8 @@ def _prepare(request: Request, scan: Scan, report: Report) -> Scan:
         return prepare(scan, request.preparation, progress=report.stage("reading", len(scan.geometry))).validate()
 
 
-def _with_record(request: Request, result: Reconstruction) -> Volume:
-    """The volume with the record of how it was made."""
-    from sinograd.data import make_provenance
-
-    scan = result.scan
-    metadata = {name: value for name, value in scan.metadata.items() if name != "preparation"}
-    source = {
-        "file": None if request.file is None else str(request.file.resolve()),
-        "metadata": metadata,
-        "provenance": scan.provenance,
-    }
-    if not isinstance(request.scan, Path):
-        source["in_memory"] = True
-    made: dict[str, Any] = {
-        "algorithm": result.algorithm,
-        "details": result.details,
-        "scan": source,
-        "preparation": scan.metadata.get("preparation", {}),
-        "geometry": repr(scan.geometry),
-        "warnings": result.warnings,
-    }
-    if result.center is not None:
-        made["center"] = center_text(result.center)
-    return result.volume.with_provenance(make_provenance("sinograd reconstruct", request.options, **made))
-
-
 def _write(request: Request, result: Reconstruction) -> None:
-    volume, record = result.volume, result.volume.provenance
-    title = f"{request.title}: {result.algorithm}, {result.details}"
+    volume = result.volume
     if request.output is not None:
         from sinograd.io import write_volume
 
@@ -246,6 +217,13 @@ def _write(request: Request, result: Reconstruction) -> None:
             write_dicom(request, result.scan, volume)
         else:
             write_volume(volume, request.output, force=request.force)
+    write_pictures(request, result)
+
+
+def write_pictures(request: Request, result: Reconstruction) -> None:
+    """The preview and the page of a request."""
+    volume, record = result.volume, result.volume.provenance
+    title = f"{request.title}: {result.algorithm}, {result.details}"
     if request.preview is not None:
         from sinograd.view import save_preview
 
@@ -261,16 +239,3 @@ def _write(request: Request, result: Reconstruction) -> None:
         details["options"] = ", ".join(f"{name} {value}" for name, value in request.options.items())
         details["made by"] = f"{record['software']}, {record['time']}"
         save_page(volume, request.page, title=title, details=details, force=request.force)
-
-
-class _Clock:
-    """Seconds by stage."""
-
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
-        self._last = time.perf_counter()
-
-    def stage(self, name: str) -> None:
-        now = time.perf_counter()
-        self.seconds[name] = now - self._last
-        self._last = now

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sinograd.choices import ALGORITHMS, WINDOWS
 from sinograd.errors import InputError, InputTypeError
 from sinograd.workflows.hounsfield import UNITS
+from sinograd.workflows.memory_budget import memory_bytes
 from sinograd.workflows.report import Report
 from sinograd.workflows.values import (
     CenterColumn,
@@ -18,6 +19,7 @@ from sinograd.workflows.values import (
     choice,
     number,
     numbers,
+    part_of_all,
     path_or_none,
     recorded,
     span,
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
     from sinograd.preparation import Preparation
 
 TRUNCATION = ("none", "ellipse")
+DTYPES = ("float32", "uint16", "uint8")
 
 
 def reconstruct(
@@ -78,6 +81,13 @@ def reconstruct(
     preview: str | os.PathLike[str] | None = None,
     page: str | os.PathLike[str] | None = None,
     center_picture: str | os.PathLike[str] | None = None,
+    memory: int | str | None = None,
+    scratch: str | os.PathLike[str] | None = None,
+    dtype: str | None = None,
+    range: Sequence[float] | str | None = None,
+    cluster: str | None = None,
+    client: Any = None,
+    part: tuple[int, int] | str | None = None,
     resume: bool = False,
     force: bool = False,
     report: Report | str | bool | None = None,
@@ -117,12 +127,25 @@ def reconstruct(
         device: "cpu", "cuda" or "cuda:1".
         preview, page, center_picture: further files to write: a PNG of the middle slices, an .html page, a PNG of the
             search for the centre.
+        memory: bytes that may be used beside what the process holds already, or text such as "4GB"; None: 60 % of what
+            is free. A volume that does not fit is computed in slabs, which are written as they are done; so is every
+            volume of FDK or filtered backprojection with an output where this or one of the next options is set.
+        scratch: folder for prepared projections where they fit neither into memory nor are cheap to prepare again;
+            None: beside the output. They are removed at the end.
+        dtype: "float32", or "uint16" or "uint8" of scaled values; None: float32, or uint16 with `range`.
+        range: (low, high) that the whole numbers of `dtype` stand for, in the output's unit; values beyond are clipped
+            and counted. None: from one coarse reconstruction.
+        cluster: computes slabs on Dask workers: "local:4", "tcp://scheduler:8786" or a YAML file of dask-jobqueue.
+        client: a `distributed.Client` instead.
+        part: (k, n) or "k/n", k from 1 to n: computes one part of n, for job arrays; the run that completes the last
+            one gives the output its name.
         resume: continue an interrupted run with the same output; needs a scan file.
         force: replace files that exist.
         report: shows progress: True or "bar", or a `workflows.Report`; None: nothing.
 
     Returns:
-        Attenuation in 1/mm (1/pixel of a scan whose pixel size is not known), in memory, float32 [z, y, x] or [y, x].
+        Attenuation in 1/mm (1/pixel of a scan whose pixel size is not known), float32 [z, y, x] or [y, x]; in memory,
+        or of a volume that was written in slabs lazy, in its file.
         Its provenance has scan, options, preparation, centre and warnings; a volume file with it is a configuration
         that repeats the reconstruction.
 
@@ -174,6 +197,13 @@ class Request:
     preview: Path | None
     page: Path | None
     center_picture: Path | None
+    memory: int | None
+    scratch: Path | None
+    dtype: str | None
+    range: tuple[float, ...] | None
+    cluster: str | None
+    client: Any
+    part: tuple[int, int] | None
     resume: bool
     force: bool
     options: Mapping[str, Any]
@@ -201,9 +231,13 @@ class Request:
             "unit": choice(arguments["unit"], UNITS, "unit"),
             "shape": numbers(arguments["shape"], int, "shape"),
             "center_mm": numbers(arguments["center_mm"], float, "center_mm"),
+            "memory": memory_bytes(arguments["memory"]),
+            "range": numbers(arguments["range"], float, "range"),
+            "part": part_of_all(arguments["part"]),
+            "client": arguments.get("client"),
             "options": recorded(arguments),
         }
-        for name in ("output", "preview", "page", "center_picture"):
+        for name in ("output", "preview", "page", "center_picture", "scratch"):
             checked[name] = path_or_none(arguments[name], name)
         checked["iterations"] = number(arguments["iterations"], "iterations", whole=True)
         for name in ("cutoff", "water", "slice_mm", "voxel_mm", "tv_strength", "pixel_mm"):
@@ -238,8 +272,16 @@ class Request:
 
     def _check(self) -> None:
         from sinograd.workflows.iterative import check_options
+        from sinograd.workflows.output_range import check_range
 
         check_options(self)
+        if self.dtype is not None:
+            choice(self.dtype, DTYPES, "dtype")
+        check_range(self.range, self.dtype)
+        if self.cluster is not None and (self.client is not None or self.part is not None):
+            raise InputError("`cluster`, `client` and `part`: one of them says who computes")
+        if self.part is not None and not isinstance(self.scan, Path):
+            raise InputError("`part` needs a scan file: every run of a part reads it")
         if self.cutoff is None or not 0 <= self.cutoff <= 1:
             raise InputError(f"`cutoff` must be from 0 to 1, got {self.cutoff}")
         if self.center_picture is not None and self.center != "auto":

@@ -17,7 +17,10 @@ T = TypeVar("T", int, float)
 
 # Files, and how a job runs: no part of what makes its result.
 _NOT_RECORDED = frozenset(
-    {"scan", "output", "preview", "page", "center_picture", "device", "resume", "force", "report"}
+    {
+        *("scan", "output", "preview", "page", "center_picture", "device", "resume", "force", "report"),
+        *("memory", "scratch", "cluster", "client", "part"),
+    }
 )
 _SPANS = ("rows", "columns", "air")
 
@@ -52,6 +55,20 @@ def span(value: Any, name: str) -> tuple[int, int] | None:
             raise ValueError
     except (TypeError, ValueError):
         raise InputError(f"`{name}`: expected FIRST:END, two whole numbers, got {value!r}") from None
+    return result
+
+
+def part_of_all(value: Any, name: str = "part") -> tuple[int, int] | None:
+    """K/N as text or as two whole numbers, K from 1 to N; None stays None."""
+    if value is None:
+        return None
+    try:
+        number, count = value.split("/") if isinstance(value, str) else value
+        result = int(number), int(count)
+        if not 1 <= result[0] <= result[1] or (not isinstance(value, str) and result != (number, count)):
+            raise ValueError
+    except (TypeError, ValueError):
+        raise InputError(f"`{name}`: expected K/N with K from 1 to N, got {value!r:.40}") from None
     return result
 
 

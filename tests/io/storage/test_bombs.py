@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 import json
 import struct
 import time
@@ -253,23 +252,44 @@ def test_xml(tmp_path: Path, content: bytes, words: str) -> None:
         read_rtk(tmp_path / "a.xml", FlatDetector((4, 5), 1.0))
 
 
-def test_a_deflated_dicom_file(tmp_path: Path) -> None:
+def test_deflated_dicom_files(tmp_path: Path) -> None:
     from pydicom.dataset import FileDataset, FileMetaDataset
-    from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, generate_uid
+    from pydicom.uid import CTImageStorage, DeflatedExplicitVRLittleEndian, ExplicitVRLittleEndian, generate_uid
 
     meta = FileMetaDataset()
     meta.TransferSyntaxUID, meta.MediaStorageSOPClassUID = DeflatedExplicitVRLittleEndian, CTImageStorage
     meta.MediaStorageSOPInstanceUID = generate_uid()
-    FileDataset(None, {}, file_meta=meta, preamble=bytes(128)).save_as(tmp_path / "head", enforce_file_format=True)
-    content = (tmp_path / "head").read_bytes()
-    with io.BytesIO() as packed:
-        deflate = zlib.compressobj(9, zlib.DEFLATED, -zlib.MAX_WBITS)
-        for _ in range(300):
-            packed.write(deflate.compress(bytes(1 << 20)))
-        packed.write(deflate.flush())
-        bomb = packed.getvalue()
-    start = content.index(b"DICM") + 4 + 12 + int.from_bytes(content[140:144], "little")
+    name = struct.pack("<HH2sH", 0x10, 0x10, b"PN", 0)
+    sequence = struct.pack("<HH2sHI", 0x8, 0x1140, b"SQ", 0, 0xFFFFFFFF)
+    item = struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+    many = name * (1 << 17)
+    FileDataset("", {}, file_meta=meta, preamble=bytes(128)).save_as(tmp_path / "head", enforce_file_format=True)
+    head = (tmp_path / "head").read_bytes()
+    head = head[: head.index(b"DICM") + 4 + 12 + int.from_bytes(head[140:144], "little")]
     (tmp_path / "in").mkdir()
-    (tmp_path / "in" / "a.dcm").write_bytes(content[:start] + bomb)
-    with one_line("inflate to more than 268,435,456 bytes"):
+
+    def refused(words: str, start: bytes, block: bytes, count: int) -> None:
+        with open(tmp_path / "in" / "a.dcm", "wb") as file:
+            deflate = zlib.compressobj(1, zlib.DEFLATED, -zlib.MAX_WBITS)
+            file.write(head + deflate.compress(start))
+            for _ in range(count):
+                file.write(deflate.compress(block))
+            file.write(deflate.flush())
+        with one_line(words):
+            sg.read_volume(tmp_path / "in")
+
+    pixels = struct.pack("<HH2sHI", 0x7FE0, 0x10, b"OW", 0, 300 << 20)
+    refused("inflate to more than 268,435,456 bytes", pixels, bytes(1 << 20), 300)
+    refused("holds more than 500,000 data elements", b"", bytes(1 << 20), 5)
+    refused("holds more than 500,000 data elements", b"", many, 5)
+    refused("holds more than 500,000 data elements", sequence + item, many, 5)
+    long_sequence = struct.pack("<HH2sHI", 0x8, 0x1140, b"SQ", 0, 200 << 20)
+    refused("holds more than 500,000 data elements", long_sequence, many, 9)
+    meta.TransferSyntaxUID = ExplicitVRLittleEndian
+    FileDataset("", {}, file_meta=meta, preamble=bytes(128)).save_as(
+        tmp_path / "in" / "a.dcm", enforce_file_format=True
+    )
+    with open(tmp_path / "in" / "a.dcm", "ab") as file:
+        file.write(many * 4)
+    with one_line("holds more than 500,000 data elements"):
         sg.read_volume(tmp_path / "in")

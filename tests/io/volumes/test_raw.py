@@ -50,7 +50,7 @@ def test_a_sidecar_by_hand(tmp_path: Path) -> None:
         ({"dtype": None}, r"v.yaml lacks dtype: raw voxels need the keys shape .*spacing_mm, center_mm and dtype"),
         ({"shape": None, "center_mm": None}, r"v.yaml lacks shape, center_mm: "),
         ({"spacing_mm": None, "voxel_size": 1}, r"v.yaml lacks spacing_mm: .*spacing_mm"),
-        ({"dtype": "uint16"}, r"v.yaml: dtype must be float32, got 'uint16'"),
+        ({"dtype": "float64"}, r"v.yaml: dtype must be float32 or uint16 or uint8, got 'float64'"),
         ({"byte_order": "big"}, r"v.yaml: byte_order must be little, got 'big'"),
         ({"order": "F"}, r"v.yaml: order must be C, got 'F'"),
         ({"shape": [3, 4, 6]}, r"v.raw is truncated, or v.yaml .*: \[3, 4, 6\] float32 voxels have 288 bytes.* 240"),

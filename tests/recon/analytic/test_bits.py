@@ -12,7 +12,7 @@ from torch import Tensor
 
 import sinograd as sg
 from sinograd.recon import FilteredBackprojection
-from sinograd.recon.analytic import filtered_backprojection as blocks
+from sinograd.recon.analytic import view_blocks as blocks
 from sinograd.recon.analytic import view_filter
 from sinograd.recon.analytic.needed_rows import upright_rows
 from sinograd.recon.analytic.view_filter import ViewFilter

@@ -11,7 +11,8 @@ from torch import Tensor
 
 import sinograd as sg
 from sinograd.ops import InSlabs
-from sinograd.recon.analytic import filtered_backprojection as blocks
+from sinograd.recon.analytic import view_blocks as blocks
+from sinograd.recon.analytic import view_filter
 from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection
 from sinograd.recon.analytic.slabs import Part
 
@@ -80,13 +81,13 @@ def test_the_fewest_slabs_that_fit() -> None:
 def test_a_part_stays_within_the_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """Slices, a block of views as it is copied, the next one, filtered and in the kernels' layout, and transforms."""
     memory, held = 150_000, []
-    original = blocks.ViewFilter.__call__
+    original = view_filter.ViewFilter.__call__
 
     def watched(self: Any, projections: Tensor, part: slice) -> Tensor:
         held.append(projections.nbytes)
         return original(self, projections, part)
 
-    monkeypatch.setattr(blocks.ViewFilter, "__call__", watched)
+    monkeypatch.setattr(view_filter.ViewFilter, "__call__", watched)
     found = sg.fdk(measured(), SCAN, GRID, device="cpu", memory=memory)
     thickest = max(part.slab.last - part.slab.first for part in parts(memory))
     assert found.nbytes * thickest / 20 + (5 + 4 * 2) * max(held) <= memory

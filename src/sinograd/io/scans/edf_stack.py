@@ -30,7 +30,7 @@ from sinograd.data.scan import Scan
 from sinograd.errors import FormatError, InputError
 from sinograd.files.inputs import noted
 from sinograd.geometry import Geometry
-from sinograd.io.scans.file_groups import group_of
+from sinograd.io.scans.file_groups import group_of, warn_of_several_names
 from sinograd.io.scans.file_order import ordered_files
 from sinograd.io.scans.format import ScanFormat
 from sinograd.io.scans.sidecar import Sidecar, sidecar_of
@@ -224,6 +224,8 @@ def _groups(path: Path, sidecar: Sidecar) -> dict[str, list[Path]]:
         groups["projections"] = named
     elif groups["projections"]:
         groups["projections"] = ordered_files(groups["projections"], sidecar.degrees)
+        if len(groups["projections"]) == len(sidecar.geometry):
+            warn_of_several_names(groups["projections"])
     return groups
 
 

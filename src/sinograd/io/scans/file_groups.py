@@ -3,18 +3,42 @@
 from __future__ import annotations
 
 import re
+import warnings
+from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
-REFERENCE_WORDS = ("flat", "flatfield", "ref", "reference", "white", "openbeam", "io")
-DARK_WORDS = ("dark", "darkfield", "di")
+from sinograd.config.shown import some
+from sinograd.errors import ScanWarning
+
+REFERENCE_WORDS = (
+    *("flat", "flatfield", "ff", "ref", "reference", "white", "whitefield", "bright", "brightfield", "gain"),
+    *("openbeam", "openfield", "ob", "io", "i0"),
+)
+DARK_WORDS = ("dark", "darkfield", "darkcurrent", "df", "dc", "di")
+_WORD = re.compile("(?<![a-z0-9])i0(?![a-z0-9])|[a-z]+")
 
 
 def group_of(file: Path, top: Path) -> str:
     """ "reference", "dark" or "projections", by the file's name and that of its folder, unless that is `top`."""
-    words = re.findall("[a-z]+", file.stem.casefold())
+    words = _WORD.findall(file.stem.casefold())
     if file.parent != top:
-        words += re.findall("[a-z]+", file.parent.name.casefold())
+        words += _WORD.findall(file.parent.name.casefold())
     for group, known in (("reference", REFERENCE_WORDS), ("dark", DARK_WORDS)):
         if any(word in known or word.removesuffix("s") in known for word in words):
             return group
     return "projections"
+
+
+def warn_of_several_names(files: Sequence[Path]) -> None:
+    """A ScanWarning where images that are taken for projections have names of several kinds."""
+    kinds = Counter(re.sub(r"\d+", "*", file.name) for file in files)
+    words = {tuple(re.findall("[^\\W\\d_]+", kind.casefold())) for kind in kinds}
+    if len(words) > 1:
+        names = some((f"{count} {kind}" for kind, count in kinds.most_common()), 4)
+        warnings.warn(
+            f"{files[0].parent}: images of several names are taken for projections ({names}); flat fields have flat in "
+            "their names or lie in a folder flats, dark images dark or darks; or give `flat` and `dark`",
+            ScanWarning,
+            stacklevel=3,
+        )

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from sinograd.data.projections import Projections, shape_of
+from sinograd.data.projections import Projections, read_rows, shape_of
 
 
 class FlippedImages:
@@ -27,6 +27,13 @@ class FlippedImages:
 
     def __getitem__(self, views: Any) -> np.ndarray:
         return np.flip(np.asarray(self.images[views]), self._axes)
+
+    def read_rows(self, views: slice | list[int], rows: slice) -> np.ndarray:
+        """Rows of some views, [views, rows, columns]; see `sinograd.data.projections.read_rows`."""
+        first, end, _ = rows.indices(self.shape[1])
+        if self.flips[0]:
+            first, end = self.shape[1] - end, self.shape[1] - first
+        return np.flip(np.asarray(read_rows(self.images, views, slice(first, end))), self._axes)
 
     def __repr__(self) -> str:
         return f"FlippedImages({self.images!r}, flips={self.flips})"

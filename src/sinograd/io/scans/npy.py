@@ -31,6 +31,7 @@ from sinograd.geometry import Geometry
 from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype
 from sinograd.io.scans.sidecar import Sidecar, sidecar_of, sidecar_text
 from sinograd.io.storage.atomic import replacing_files
+from sinograd.io.storage.bands import read_bands
 from sinograd.io.storage.digests import (
     DIGESTS,
     check_digests,
@@ -75,6 +76,8 @@ class NpyProjections:
         return self.shape[0]
 
     def __getitem__(self, views: Any) -> np.ndarray:
+        if isinstance(views, slice) and views.step in (None, 1) and not self._fortran and len(self.shape) == 3:
+            return self.read_rows(views, slice(None))
         order = "F" if self._fortran else "C"
         check_unchanged(self.path, self._state)
         try:
@@ -82,6 +85,20 @@ class NpyProjections:
         except ValueError as error:
             raise InputError(f"{self.path} was cut since it was opened: {error}") from error
         block = np.array(array[np.asarray(views) if isinstance(views, list) else views])
+        return np.flip(block, self._flips)
+
+    def read_rows(self, views: slice | list[int], rows: slice) -> np.ndarray:
+        """Rows of some views, [views, rows, columns]; nothing else is read."""
+        if self._fortran:
+            return self[views][:, rows]
+        count, height, width = self.shape
+        first, end, _ = rows.indices(height)
+        if self.flips[0]:
+            first, end = height - end, height - first
+        check_unchanged(self.path, self._state)
+        chosen = range(count)[views] if isinstance(views, slice) else views
+        block = np.empty((len(chosen), end - first, width), self.dtype)
+        read_bands(self.path, self._offset, self.shape, (chosen, first), block)
         return np.flip(block, self._flips)
 
     def __repr__(self) -> str:

@@ -5,9 +5,9 @@ index, else by the angle in them. An image named unlike the rest is left out (a 
 are as many as the views.
 
 Without entries for them in the YAML file, references and dark images are known by name: an image is a reference when
-flat, flatfield, ref, reference, white, openbeam or io is one of the words of its name or the name of a folder inside,
-and dark with dark, darkfield or di ("flat_0001.tif", "darks/001.tif"; s at the end does not matter, numbers and other
-signs separate words). A 2-D scan is one image, [views, columns], or images of one row.
+flat, white, gain, ... is one of the words of its name or the name of a folder inside, and dark with dark, df, ...
+("flat_0001.tif", "darks/001.tif"; `file_groups` has the words; s at the end does not matter, numbers and other signs
+separate words). A 2-D scan is one image, [views, columns], or images of one row.
 
 Pixels are taken as they are: row 0 is the lowest (-v), unless the YAML file says flip_rows. Row 0 is the uppermost one
 of what viewers show: images with the tag Orientation are turned so, those with MinIsWhite (0 is white) are inverted,
@@ -27,7 +27,7 @@ from sinograd.data.projections import Projections, shape_of
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
-from sinograd.io.scans.file_groups import group_of
+from sinograd.io.scans.file_groups import group_of, warn_of_several_names
 from sinograd.io.scans.file_order import missing_numbers, ordered_files, without_strays
 from sinograd.io.scans.format import Progress, ScanFormat, as_array, stored_dtype
 from sinograd.io.scans.sidecar import Sidecar, find_sidecar, sidecar_of, sidecar_text
@@ -131,6 +131,8 @@ def _groups(path: Path, sidecar: Sidecar) -> dict[str, list[Path]]:
     if not named:
         files = groups["projections"]
         groups["projections"] = ordered_files(files, sidecar.degrees, warn=len(files) == len(sidecar.geometry))
+        if len(files) == len(sidecar.geometry):
+            warn_of_several_names(groups["projections"])
     for group in ("reference", "dark"):
         folders = groupby(groups[group], key=lambda file: file.parent)
         groups[group] = [file for _, files in folders for file in ordered_files(list(files), warn=False)]
@@ -143,6 +145,7 @@ def _shape(path: Path) -> tuple[int, int, int] | None:
     try:
         with opened_tiff(files[0]) as file:
             shape = file.pages[0].shape
+            warn_of_several_names(files)
             views = len(files) if path.is_dir() else len(file.pages)
     except (IndexError, OSError, ValueError):
         return None

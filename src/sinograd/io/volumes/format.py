@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 import torch
@@ -22,8 +22,12 @@ from sinograd.geometry import Grid
 from sinograd.io.formats import Format
 from sinograd.io.storage.atomic import check_destination, check_folder, replacing, replacing_folder
 from sinograd.io.storage.digests import check_sidecar
+from sinograd.io.volumes.scaled import scaled
 
-RECORD_KEYS = ("shape", "spacing_mm", "center_mm", "unit", "dtype", "provenance")
+if TYPE_CHECKING:
+    from sinograd.io.volumes.sink import VolumeSink
+
+RECORD_KEYS = ("shape", "spacing_mm", "center_mm", "unit", "dtype", "scale", "provenance")
 
 
 class VolumeFormat(Format):
@@ -35,6 +39,7 @@ class VolumeFormat(Format):
         keeps: what a file holds beside values, spacing and position: "unit", "provenance", and "dtype" where
             floating-point and whole numbers and booleans come back as they were.
         unit_place: where the unit stands in a file, for the documentation.
+        streams: whether volumes can be written slab by slab (`sink`).
     """
 
     holds: ClassVar[str] = "volume"
@@ -44,6 +49,7 @@ class VolumeFormat(Format):
     package: ClassVar[str | None] = None
     keeps: ClassVar[frozenset[str]] = frozenset({"unit", "provenance", "dtype"})
     unit_place: ClassVar[str] = ""
+    streams: ClassVar[bool] = False
 
     def read(self, path: Path) -> Volume:
         """The volume in memory. Raises FormatError, which names the file, for one that is damaged."""
@@ -58,6 +64,10 @@ class VolumeFormat(Format):
     def write(self, volume: Volume, path: Path) -> None:
         """Write to a new file, or fill an empty folder. Raises OSError; whoever calls makes the writing atomic."""
         raise UnsupportedError(f"{type(self).__name__} does not write volumes")
+
+    def sink(self, header: Volume, path: Path) -> VolumeSink:
+        """What takes a volume slab by slab, and makes `path` of it (see `io.volumes.sink`); if `streams`."""
+        raise UnsupportedError(f"{type(self).__name__} does not write volumes slab by slab")
 
     def is_own(self, folder: Path) -> bool:
         """Whether a folder holds what `write` writes and nothing else, so that it may be replaced."""
@@ -158,7 +168,8 @@ def as_array(volume: Volume) -> np.ndarray:
 def record_of(volume: Volume) -> dict[str, Any]:
     """What files hold beside the values, as JSON or YAML: shape, spacing_mm, center_mm, unit, dtype, provenance.
 
-    `unit` is left out where it is not known, `dtype` unless it is bool, which most formats store as whole numbers.
+    `unit` is left out where it is not known, `dtype` unless it is bool, which most formats store as whole numbers;
+    `scale` is [slope, intercept] of value = slope * stored + intercept, of volumes that are stored as whole numbers.
     """
     record: dict[str, Any] = {
         "shape": list(volume.shape),
@@ -169,6 +180,9 @@ def record_of(volume: Volume) -> dict[str, Any]:
         record["unit"] = volume.unit
     if volume.dtype == torch.bool:
         record["dtype"] = "bool"
+    scale = getattr(volume.source, "scale", None)
+    if scale is not None:
+        record["scale"] = [float(number) for number in scale]
     return {**record, "provenance": dict(volume.provenance)}
 
 
@@ -177,12 +191,14 @@ def volume_of(values: Any, record: Mapping[str, Any], path: Path) -> Volume:
 
     Args:
         values: an array, a tensor or a `VolumeSource`. Arrays of any byte order; booleans as the record says.
-        record: spacing_mm, center_mm and, where they are, unit, dtype and provenance.
+        record: spacing_mm, center_mm and, where they are, unit, dtype, scale and provenance.
     """
     if isinstance(values, np.ndarray):
         values = as_tensor(values, is_bool=record.get("dtype") == "bool")
     with damage(path):
         grid = grid_of(path, tuple(int(n) for n in values.shape), record)
+        if record.get("scale") is not None:
+            values = scaled(values, record["scale"])
         return Volume(values, grid, stored_unit(path, record), provenance_of(record), path)
 
 

@@ -6,6 +6,7 @@ NAME.yaml also holds digests of NAME.npy, so that neither is read with the other
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,19 +34,25 @@ from sinograd.io.storage.digests import (
 )
 from sinograd.io.storage.npy import MAGIC, check_npy
 from sinograd.io.volumes.format import VolumeFormat, as_array, as_tensor, record_of, torch_dtype, volume_of
+from sinograd.io.volumes.sink import FlatSink, VolumeSink, stored_type, unit_of
 
 
 class Npy(VolumeFormat):
     """An .npy file with a YAML file beside it."""
 
     unit_place = "`unit` in the YAML file"
+    streams = True
+
+    def sink(self, header: Volume, path: Path) -> VolumeSink:
+        """The voxels lie one after another."""
+        return FlatSink(path, header, stored_type(header), _lay_out, write_sidecar, unit_of(header.grid))
 
     def matches(self, path: Path, head: bytes) -> bool:
         """A NumPy array whose YAML file tells the spacing of voxels."""
         sidecar = path.with_suffix(".yaml")
         if head.startswith(MAGIC) and not sidecar.is_file():
             settle(path.parent)
-        return head.startswith(MAGIC) and sidecar.is_file() and "spacing_mm" in (_load(sidecar) or {})
+        return head.startswith(MAGIC) and sidecar.is_file() and _has_spacing(sidecar)
 
     def read(self, path: Path) -> Volume:
         """The volume; FormatError for damaged files, MissingFileError without the YAML file."""
@@ -101,6 +108,20 @@ class MappedArray:
         return as_tensor(np.array(slices[first:end]))
 
 
+def write_sidecar(path: Path, header: Volume, more: Mapping[str, Any] | None = None) -> None:
+    """The YAML file of a volume whose voxels are written, with their digests."""
+    record = json.loads(to_json({**record_of(header), **(more or {})}))
+    text = dump_yaml(record) + dump_yaml({DIGESTS: digests_of([path])})
+    path.with_suffix(".yaml").write_text(text, encoding="utf-8")
+
+
+def _lay_out(path: Path, header: Volume) -> int:
+    described = {"descr": stored_type(header).str, "fortran_order": False, "shape": header.shape}
+    with open(path, "wb") as file:
+        np.lib.format.write_array_header_1_0(file, described)
+        return file.tell()
+
+
 def _opened(path: Path, *, mapped: bool) -> tuple[np.ndarray, dict[str, Any]]:
     """The array, mapped from the disk or read, and what the YAML file beside it tells."""
     sidecar = path.with_suffix(".yaml")
@@ -122,6 +143,17 @@ def _opened(path: Path, *, mapped: bool) -> tuple[np.ndarray, dict[str, Any]]:
     check_described(record.get(DIGESTS), sidecar, path)
     check_digests(record.get(DIGESTS), sidecar, [path], whole=not mapped)
     return array, record
+
+
+def _has_spacing(sidecar: Path) -> bool:
+    """Whether a YAML file has the key spacing_mm; where its lines say so, it is not parsed for that."""
+    found = False
+    with open(sidecar, "rb") as file:
+        for line in file:
+            if line.startswith(b"spacing_mm:"):
+                return True
+            found = found or b"spacing_mm" in line
+    return found and "spacing_mm" in (_load(sidecar) or {})
 
 
 def _load(path: Path) -> dict[str, Any] | None:

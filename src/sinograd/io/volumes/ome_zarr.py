@@ -2,7 +2,8 @@
 
     zarr.json      attributes: ome = {version, multiscales: [axes z, y, x in millimeter; for each level a scale (mm)
                    and a translation (mm, centre of the first voxel)]}, sinograd = {version = 2, unit (missing: not
-                   known), provenance}; without a version: of sinograd 0.1.0, whose unit is always 1/mm
+                   known), scale (of whole numbers: [slope, intercept]), provenance}; without a version: of sinograd
+                   0.1.0, whose unit is always 1/mm
     0, 1, 2 ...    arrays in chunks of up to 128 a side; each level averages 2 x 2 x 2 voxels of the one before, until
                    no axis has more than 128. The last voxel of an odd axis averages what there is. Of masks and
                    labels (whole numbers or booleans without a unit) a level takes the first of the voxels instead
@@ -35,10 +36,12 @@ from sinograd.io.storage.outside import OutsideError
 from sinograd.io.storage.zarr_checks import check_array, check_chunk, check_folder
 from sinograd.io.volumes.format import VolumeFormat, as_array, as_tensor, record_of, torch_dtype, volume_of
 from sinograd.io.volumes.old_units import trusted_record
+from sinograd.io.volumes.sink import VolumeSink
 
 PACKAGE = "zarr"
 VERSION = 2
 CHUNK = 128
+_OWN = ("unit", "scale", "provenance")
 T = TypeVar("T")
 MM = {"nanometer": 1e-6, "micrometer": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1e3}
 
@@ -47,6 +50,7 @@ class OmeZarr(VolumeFormat):
     """A Zarr group with an image pyramid."""
 
     folder = True
+    streams = True
     unit_place = "`unit` of the group's attribute `sinograd`"
 
     def matches(self, path: Path, head: bytes) -> bool:
@@ -64,38 +68,56 @@ class OmeZarr(VolumeFormat):
         array, shape, record = _stored(path)
         return volume_of(ZarrLevel(path.resolve(), array, shape), record, path)
 
+    def sink(self, header: Volume, path: Path) -> VolumeSink:
+        """Slabs in shards of their own."""
+        from sinograd.io.volumes.ome_zarr_sink import ZarrSink
+
+        extra(PACKAGE, path)
+        return ZarrSink(path, header)
+
     def write(self, volume: Volume, path: Path) -> None:
         """The volume, its pyramid and its record."""
         zarr: Any = extra(PACKAGE, path)
         array, record = as_array(volume), record_of(volume)
         labels = volume.unit == "1" and array.dtype.kind in "iub"
-        spacing = np.array(volume.spacing, dtype=np.float64)
-        first = np.array([float(axis[0]) for axis in volume.grid.axes()])
         group = zarr.open_group(str(path), mode="w", zarr_format=3)
-        axes, datasets, factor = ["z", "y", "x"][-array.ndim :], [], np.ones(array.ndim)
-        for number, level in enumerate(levels := _pyramid(array, labels)):
-            if number:
-                factor = factor * np.where(np.array(levels[number - 1].shape) > 1, 2, 1)
-            datasets.append(_dataset(str(number), spacing * factor, first + (factor - 1) / 2 * spacing))
+        levels = _pyramid(array, labels)
+        for number, level in enumerate(levels):
             stored = group.create_array(
                 str(number),
                 shape=level.shape,
                 chunks=tuple(min(CHUNK, n) for n in level.shape),
                 dtype=level.dtype.newbyteorder("="),
-                dimension_names=axes,
+                dimension_names=["z", "y", "x"][-array.ndim :],
                 config={"write_empty_chunks": True},
             )
             for start in range(0, level.shape[0], CHUNK):
                 stored[start : start + CHUNK] = level[start : start + CHUNK]
-        multiscale = {
-            "name": "volume",
-            "type": "nearest" if labels else "mean",
-            "axes": [{"name": name, "type": "space", "unit": "millimeter"} for name in axes],
-            "datasets": datasets,
-        }
-        group.attrs["ome"] = {"version": "0.5", "multiscales": [multiscale]}
-        own = {name: record[name] for name in ("unit", "provenance") if name in record}
-        group.attrs["sinograd"] = {"version": VERSION, **json.loads(to_json(own))}
+        group.attrs.update(attributes_of(volume, [level.shape for level in levels], labels, record))
+
+
+def attributes_of(
+    volume: Volume, shapes: list[tuple[int, ...]], labels: bool, record: dict[str, Any]
+) -> dict[str, Any]:
+    """Those of the group, of levels of these shapes."""
+    spacing = np.array(volume.spacing, dtype=np.float64)
+    first = np.array([float(axis[0]) for axis in volume.grid.axes()])
+    datasets, factor = [], np.ones(volume.ndim)
+    for number in range(len(shapes)):
+        if number:
+            factor = factor * np.where(np.array(shapes[number - 1]) > 1, 2, 1)
+        datasets.append(_dataset(str(number), spacing * factor, first + (factor - 1) / 2 * spacing))
+    multiscale = {
+        "name": "volume",
+        "type": "nearest" if labels else "mean",
+        "axes": [{"name": n, "type": "space", "unit": "millimeter"} for n in ["z", "y", "x"][-volume.ndim :]],
+        "datasets": datasets,
+    }
+    own = {name: record[name] for name in _OWN if name in record}
+    return {
+        "ome": {"version": "0.5", "multiscales": [multiscale]},
+        "sinograd": {"version": VERSION, **json.loads(to_json(own))},
+    }
 
 
 @dataclass(frozen=True)
@@ -168,7 +190,7 @@ def _stored(folder: Path) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
         own = own if isinstance(own, dict) else {}
         if own:
             _check_chunks(array, [path for path in (folder / str(array.path) / "c").rglob("*") if path.is_file()])
-        record = {name: own[name] for name in ("unit", "provenance") if name in own}
+        record = {name: own[name] for name in _OWN if name in own}
         return array, shape, {**record, "spacing_mm": spacing, "center_mm": middle[::-1]}, "version" not in own
 
     array, shape, record, is_old = checked(folder, opened)
@@ -199,7 +221,7 @@ def checked(folder: Path, work: Callable[[], T]) -> T:
 
 def _check_chunks(array: Any, files: list[Path]) -> None:
     """FormatError where chunks are missing, which Zarr reads as zeros; sinograd writes all."""
-    expected = math.prod(-(-n // chunk) for n, chunk in zip(array.shape, array.chunks, strict=True))
+    expected = math.prod(-(-n // step) for n, step in zip(array.shape, array.shards or array.chunks, strict=True))
     if len(files) < expected:
         raise FormatError(f"{expected - len(files)} of {expected} chunks are missing")
 
@@ -236,11 +258,11 @@ def _placed(multiscale: dict[str, Any], stored: tuple[int, ...]) -> tuple[tuple[
 def _pyramid(array: np.ndarray, labels: bool) -> list[np.ndarray]:
     levels = [array]
     while max(levels[-1].shape) > CHUNK:
-        levels.append(levels[-1][(slice(None, None, 2),) * array.ndim] if labels else _halved(levels[-1]))
+        levels.append(levels[-1][(slice(None, None, 2),) * array.ndim] if labels else halved(levels[-1]))
     return levels
 
 
-def _halved(array: np.ndarray) -> np.ndarray:
+def halved(array: np.ndarray) -> np.ndarray:
     """Means of 2 voxels along every axis that has more than one; planes of the first axis are taken by pairs."""
     whole = array.dtype.kind in "iu"
     step = 2 if array.shape[0] > 1 else 1

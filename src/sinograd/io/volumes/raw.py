@@ -1,11 +1,11 @@
 """Volumes as plain numbers: NAME.raw, and NAME.yaml that says what they are.
 
-NAME.raw holds the voxels and nothing else: float32, little-endian, x fastest, then y, then z. NAME.yaml has
+NAME.raw holds the voxels and nothing else, little-endian, x fastest, then y, then z. NAME.yaml has
 
     shape         z, y, x (of an image y, x)
     spacing_mm    voxel size along each of these axes
     center_mm     place of the volume's middle
-    dtype         float32
+    dtype         float32; or uint16, uint8 with scale: [slope, intercept] of value = slope * stored + intercept
     byte_order    little; may be left out
     order         C, the last axis runs fastest; may be left out
     unit, provenance, digests
@@ -37,9 +37,12 @@ from sinograd.io.storage.digests import DIGESTS, check_described, check_digests,
 from sinograd.io.storage.raw_images import RawImages
 from sinograd.io.storage.voxels import Voxels
 from sinograd.io.volumes.format import RECORD_KEYS, StoredArray, VolumeFormat, record_of, volume_of
+from sinograd.io.volumes.npy import write_sidecar
+from sinograd.io.volumes.sink import FlatSink, VolumeSink, stored_type, unit_of
 
 _STORED = np.dtype("<f4")
 _LAYOUT = {"dtype": "float32", "byte_order": "little", "order": "C"}
+_TYPES = ("float32", "uint16", "uint8")
 _NEEDED = ("shape", "spacing_mm", "center_mm", "dtype")
 _KEYS = "shape (z, y, x), spacing_mm, center_mm and dtype: float32 (little-endian, x fastest)"
 
@@ -49,6 +52,11 @@ class Raw(VolumeFormat):
 
     keeps = frozenset({"unit", "provenance"})
     unit_place = "`unit` in the YAML file"
+    streams = True
+
+    def sink(self, header: Volume, path: Path) -> VolumeSink:
+        """The voxels lie one after another."""
+        return FlatSink(path, header, stored_type(header), _lay_out, _complete, unit_of(header.grid))
 
     def matches(self, path: Path, head: bytes) -> bool:
         """A name that ends in .raw; the YAML file is looked at on reading, which says what it lacks."""
@@ -85,6 +93,15 @@ class Raw(VolumeFormat):
             (folder / names[1]).write_text(dump_yaml(record) + dump_yaml(digests), encoding="utf-8")
 
 
+def _lay_out(path: Path, header: Volume) -> int:
+    path.touch()
+    return 0
+
+
+def _complete(path: Path, header: Volume) -> None:
+    write_sidecar(path, header, {**_LAYOUT, "dtype": stored_type(header).name})
+
+
 def _opened(path: Path, *, whole: bool) -> Volume:
     """The volume, whose values stay in the file; with `whole` all of it is held against its digest."""
     sidecar = path.with_suffix(".yaml")
@@ -96,14 +113,15 @@ def _opened(path: Path, *, whole: bool) -> Volume:
     if isinstance(record, Mapping):
         check_described(record.get(DIGESTS), sidecar, path)
     shape = _shape(sidecar, record)
-    length, needed = path.stat().st_size, _STORED.itemsize * math.prod(shape)
+    stored = np.dtype(record["dtype"]).newbyteorder("<")
+    length, needed = path.stat().st_size, stored.itemsize * math.prod(shape)
     if length != needed:
         raise FormatError(
-            f"{path} is truncated, or {sidecar.name} does not describe it: {list(shape)} float32 voxels have "
+            f"{path} is truncated, or {sidecar.name} does not describe it: {list(shape)} {stored.name} voxels have "
             f"{needed:,} bytes, the file has {length:,}"
         )
     check_digests(record.get(DIGESTS), sidecar, [path], whole=whole)
-    images = RawImages(path, Voxels(path, 0, shape, _STORED).extents, (shape[-2], shape[-1]), _STORED)
+    images = RawImages(path, Voxels(path, 0, shape, stored).extents, (shape[-2], shape[-1]), stored)
     return volume_of(StoredArray(images, shape), record, path)
 
 
@@ -118,8 +136,9 @@ def _shape(sidecar: Path, record: Any) -> tuple[int, ...]:
             f"{sidecar} lacks {', '.join(missing)}: raw voxels need the keys {_KEYS}{did_you_mean(others, _NEEDED)}"
         )
     for key, expected in _LAYOUT.items():
-        if record.get(key, expected) != expected:
-            raise FormatError(f"{sidecar}: {key} must be {expected}, got {shown(record[key])}")
+        allowed = _TYPES if key == "dtype" else (expected,)
+        if record.get(key, expected) not in allowed:
+            raise FormatError(f"{sidecar}: {key} must be {' or '.join(allowed)}, got {shown(record[key])}")
     shape = record["shape"]
     whole = isinstance(shape, list) and all(type(n) is int and n > 0 for n in shape)
     if not whole or len(shape) not in (2, 3):

@@ -6,8 +6,11 @@ in mm; spacing, centre, unit and provenance are JSON in ImageJ's Info or OME's D
 
 from __future__ import annotations
 
+import math
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from xml.sax.saxutils import escape
 
 from sinograd.config.json import load_json
 from sinograd.config.xml import load_xml
@@ -16,6 +19,7 @@ from sinograd.data.volume import Volume
 from sinograd.errors import FormatError
 from sinograd.io.storage.tiff import TiffImages, is_tiff, opened_tiff
 from sinograd.io.volumes.format import StoredArray, VolumeFormat, as_array, record_of, volume_of
+from sinograd.io.volumes.sink import FlatSink, VolumeSink, stored_type, unit_of
 
 if TYPE_CHECKING:
     import tifffile
@@ -28,6 +32,7 @@ class Tiff(VolumeFormat):
     """One TIFF file."""
 
     keeps = frozenset({"unit", "provenance"})
+    streams = True
     unit_place = "`unit` of the JSON text in ImageJ's Info, or OME's Description"
 
     def matches(self, path: Path, head: bytes) -> bool:
@@ -52,22 +57,56 @@ class Tiff(VolumeFormat):
         """The volume and its record."""
         import tifffile
 
-        array, record = as_array(volume), record_of(volume)
+        array = as_array(volume)
         array = array.astype(_STORED.get(array.dtype.name, "float32"), copy=False)
-        spacing = record["spacing_mm"]
-        axes = "ZYX" if array.ndim == 3 else "YX"
+        tifffile.imwrite(path, array, **_options(volume, array.nbytes, to_json(record_of(volume))))
+
+    def sink(self, header: Volume, path: Path) -> VolumeSink:
+        """The voxels lie one after another, behind the first header."""
+        return FlatSink(path, header, stored_type(header), _lay_out, _complete, unit_of(header.grid))
+
+
+def _options(volume: Volume, nbytes: int, text: str) -> dict[str, Any]:
+    """What tifffile writes beside the voxels; `text` is the record."""
+    spacing = [float(s) for s in volume.spacing]
+    axes = "ZYX" if volume.ndim == 3 else "YX"
+    if nbytes <= IMAGEJ_BYTES:
+        description: dict[str, Any] = {"axes": axes, "unit": "mm", "Info": text}
+        if volume.ndim == 3:
+            description["spacing"] = spacing[0]
         resolution = (1 / spacing[-1], 1 / spacing[-2])  # pixels a mm, x then y
-        if array.nbytes <= IMAGEJ_BYTES:
-            description = {"axes": axes, "unit": "mm", "Info": to_json(record)}
-            if array.ndim == 3:
-                description["spacing"] = spacing[0]
-            options: dict[str, Any] = {"imagej": True, "resolution": resolution, "metadata": description}
-        else:
-            description = {"axes": axes, "Description": to_json(record)}
-            for axis, value in zip("XYZ", reversed(spacing), strict=False):
-                description |= {f"PhysicalSize{axis}": value, f"PhysicalSize{axis}Unit": "mm"}
-            options = {"ome": True, "bigtiff": True, "metadata": description}
-        tifffile.imwrite(path, array, photometric="minisblack", **options)
+        return {"photometric": "minisblack", "imagej": True, "resolution": resolution, "metadata": description}
+    description = {"axes": axes, "Description": text}
+    for axis, value in zip("XYZ", reversed(spacing), strict=False):
+        description |= {f"PhysicalSize{axis}": value, f"PhysicalSize{axis}Unit": "mm"}
+    return {"photometric": "minisblack", "ome": True, "bigtiff": True, "metadata": description}
+
+
+def _lay_out(path: Path, header: Volume) -> int:
+    """A file without voxels."""
+    import tifffile
+
+    dtype = stored_type(header)
+    options = _options(header, math.prod(header.shape) * dtype.itemsize, to_json(record_of(header)))
+    options |= {"returnoffset": True, "byteorder": "<"}
+    found: Any = tifffile.imwrite(path, shape=header.shape, dtype=dtype, **options)
+    return int(found[0])
+
+
+def _complete(path: Path, header: Volume) -> None:
+    """The last record in the place of the first; where it is longer, tifffile puts it at the end of the file."""
+    import tifffile
+
+    text = to_json(record_of(header))
+    with tifffile.TiffFile(path, mode="r+") as file:
+        tags: Any = file.pages.first.tags
+        if file.imagej_metadata is not None:
+            for code, dtype, _, value, _ in tifffile.tifffile.imagej_metadata_tag({"Info": text}, file.byteorder):
+                tags[code].overwrite(value, dtype=dtype)
+            return
+        element = f"<Description>{escape(text)}</Description>"
+        document = re.sub(r"<Description>.*?</Description>", lambda _: element, file.ome_metadata or "", flags=re.S)
+        tags[270].overwrite(document.encode())
 
 
 def _record(file: tifffile.TiffFile) -> Any:

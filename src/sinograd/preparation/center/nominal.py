@@ -23,8 +23,10 @@ _SAMPLES = 200_000
 _REACH = 0.12
 
 # Another centre is clearly better where it lies at least so many columns, and so many standard errors, away, and where
-# the logarithms of both mismatches differ by so many standard deviations of the noise.
-_LEAST_OFFSET, _ERRORS, _DEVIATIONS = 0.5, 4.0, 6.0
+# its mismatch is smaller by so many standard deviations of the noise: of the difference of both (Wilks's theorem: pairs
+# x (nominal / best - 1) is the square of a normal number where both fit equally well), and by at least a quarter; or of
+# their logarithms, as if they were two measurements.
+_LEAST_OFFSET, _ERRORS, _DEVIATIONS, _LEAST_RATIO = 0.5, 4.0, 6.0, 1.33
 
 
 @dataclass(frozen=True)
@@ -52,8 +54,10 @@ class CenterCheck:
         least = max(_LEAST_OFFSET, _ERRORS * self.standard_error)
         if not (abs(self.offset_pixels) > least and self.nominal_criterion > 0):
             return False
-        deviation = math.sqrt(4 / max(self.pairs, 1.0))
-        return math.log(self.nominal_criterion / max(self.criterion, 1e-30)) > _DEVIATIONS * deviation
+        pairs = max(self.pairs, 1.0)
+        apart = math.exp(_DEVIATIONS * math.sqrt(4 / pairs))
+        together = max(_LEAST_RATIO, 1 + _DEVIATIONS**2 / pairs)
+        return self.nominal_criterion / max(self.criterion, 1e-30) > min(apart, together)
 
 
 def check_center(projections: Any, geometry: Geometry, *, reach: float = _REACH) -> CenterCheck | None:

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sinograd.data.blocks import view_blocks
+from sinograd.data.projections import read_rows
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
 from sinograd.geometry.regions import check_span
@@ -31,6 +32,8 @@ ROW_ERROR = 0.25
 ALIGNED = 0.01
 
 Progress = Callable[[int, int], None]
+
+_READ_BYTES = 16 << 20  # of projections at a time
 
 
 @dataclass(frozen=True)
@@ -178,12 +181,11 @@ def _read(
     needed = max(0, min(lowest, count - 1)), max(1, min(count, highest))
     source = detector.of_rows(needed)
     stored_rows = slice(*source.real_rows_of(needed))
-    for start, stop in view_blocks((views, geometry.rows, geometry.columns), 4):
+    for start, stop in view_blocks((views, geometry.rows, geometry.columns), 4, _READ_BYTES):
         part = slice(start, stop)
-        stored = projections[part]
+        stored = projections[part] if geometry.ndim == 2 else read_rows(projections, part, stored_rows)
         block = stored.detach().cpu() if isinstance(stored, Tensor) else np.asarray(stored)
         block = block[:, None] if geometry.ndim == 2 else block
-        block = block[:, stored_rows]
         block = block.float() if isinstance(block, Tensor) else torch.from_numpy(block.astype(np.float32))
         block = source.read(block, part)
         for view, rise in enumerate(higher[part].tolist()):

@@ -18,7 +18,7 @@ added in their order. So does whoever computes groups in different places.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -41,6 +41,7 @@ from sinograd.ops.slab_plan import Slab
 from sinograd.ops.transfers import uploaded
 from sinograd.ops.vector_gradients import moving_backprojection
 from sinograd.recon.algorithms import any_orbit_algorithms
+from sinograd.recon.analytic import view_blocks
 from sinograd.recon.analytic.arguments import check_parameter, view_span
 from sinograd.recon.analytic.circular import CircularScan, circular_scan
 from sinograd.recon.analytic.coverage import Coverage, measure_coverage, warn_of_missing_rays
@@ -51,16 +52,6 @@ from sinograd.recon.directions import check_directions
 if TYPE_CHECKING:
     from sinograd.recon.analytic.recomputed import Recomputed
     from sinograd.recon.analytic.slabs import OnDevice, Part
-
-# Without gradients: bytes of filtered projections backprojected at a time (a multiple of 24 views, the kernels' own
-# block, and at least that).
-BLOCK_BYTES, BLOCK_VIEWS = 8 << 20, 24
-# On a GPU, whose kernels start too often otherwise: at least this, and more where the volume is large, as every block
-# reads and writes all of it.
-GPU_BLOCK_BYTES, GPU_BLOCK_SHARE = 1 << 30, 8
-# Views of a group, a multiple of a block: each group after the first costs four passes over the volume, and all of
-# them together one more volume.
-GROUP_VIEWS = 360
 
 # Where a GPU has too little memory.
 IN_SLABS = 'projections in host memory are reconstructed in parts that fit: fdk(projections.cpu(), ..., device="cuda")'
@@ -155,7 +146,7 @@ class FilteredBackprojection:
     @property
     def groups(self) -> tuple[range, ...]:
         """Views that are summed before their sum is added to the volume."""
-        return tuple(range(first, min(first + GROUP_VIEWS, self.views)) for first in range(0, self.views, GROUP_VIEWS))
+        return view_blocks.groups(self.views)
 
     def replace(self, taps: Tensor, weights: Tensor) -> FilteredBackprojection:
         """The same with another filter and other redundancy weights."""
@@ -238,19 +229,32 @@ class FilteredBackprojection:
         offset = 0 if of_all else first
         if block is None:
             view_bytes = projections.nbytes // max(1, projections.shape[-self.scan.ndim])
-            block = block_views(volume.nbytes, view_bytes, volume.is_cuda)
-        parts = list(_blocks(first, last, block))
+            block = view_blocks.block_views(volume.nbytes, view_bytes, volume.is_cuda)
+        parts = list(view_blocks.view_blocks(first, last, block))
         rest = [slice(None)] * (self.scan.ndim - 1)
         pieces = (projections[(..., slice(part.start - offset, part.stop - offset), *rest)] for part in parts)
         if projections.device != volume.device:
             pieces = uploaded(pieces, volume.device)
+        return self.add_pieces(volume, zip(parts, pieces, strict=True), views, progress)
+
+    def add_pieces(
+        self,
+        volume: Tensor,
+        pieces: Iterable[tuple[slice, Tensor]],
+        views: tuple[int, int],
+        progress: Progress | None = None,
+    ) -> Tensor:
+        """As `add_unchecked`, of pieces that come one by one: blocks of views (`view_blocks`) and their projections."""
+        first, last = views
         filtered = ViewFilter.of(self.scan, self.taps, self.weights, volume)
-        target = volume
-        for part, piece in zip(parts, pieces, strict=True):
-            if part.start >= GROUP_VIEWS and (part.start == first or part.start % GROUP_VIEWS == 0):
+        target, group = volume, view_blocks.GROUP_VIEWS
+        for part, piece in pieces:
+            if part.start >= view_blocks.GROUP_VIEWS and (
+                part.start == first or part.start % view_blocks.GROUP_VIEWS == 0
+            ):
                 target = torch.zeros_like(volume) if target is volume else target.zero_()
             self._backproject(target, filtered(piece, part), part)
-            if target is not volume and (part.stop == last or part.stop % GROUP_VIEWS == 0):
+            if target is not volume and (part.stop == last or part.stop % group == 0):
                 volume += target
             if progress is not None:
                 progress(part.stop, self.views)
@@ -258,7 +262,7 @@ class FilteredBackprojection:
 
     def held(self, done: int) -> int:
         """Views that a volume holds when `add` has reported `done` of them: no part of a group but of the first."""
-        return done if done <= GROUP_VIEWS or done == self.views else done // GROUP_VIEWS * GROUP_VIEWS
+        return view_blocks.held(done, self.views)
 
     def on(self, device: torch.device | str | None, memory: int | None = None) -> FilteredBackprojection | OnDevice:
         """The same, computed on a device; what it has too little memory for in slabs along z.
@@ -378,17 +382,3 @@ class FilteredBackprojection:
         cut = self.cut or Cut(self.scan.vectors, self.grid.center)
         place = (self.grid.spacing, cut.center, self.scan.orbit.weighting)
         add_backprojection(volume, filtered, cut.vectors[part], self.geometry.divergent, *place, part=cut.part)
-
-
-def block_views(volume_bytes: int, view_bytes: int, on_gpu: bool) -> int:
-    """Views backprojected at a time."""
-    size = max(GPU_BLOCK_BYTES, volume_bytes // GPU_BLOCK_SHARE) if on_gpu else BLOCK_BYTES
-    return BLOCK_VIEWS * max(1, size // max(1, BLOCK_VIEWS * view_bytes))
-
-
-def _blocks(first: int, last: int, block: int) -> Iterator[slice]:
-    """Blocks of views first to last - 1, which end with their groups."""
-    while first < last:
-        end = min(first + block, last, (first // GROUP_VIEWS + 1) * GROUP_VIEWS)
-        yield slice(first, end)
-        first = end

@@ -11,7 +11,8 @@ from torch import Tensor
 from sinograd.ops.arguments import autocast
 from sinograd.ops.backprojection import backproject_adjoint
 from sinograd.ops.derivatives import transformed
-from sinograd.recon.analytic.filtered_backprojection import BLOCK_VIEWS, FilteredBackprojection, Progress
+from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection, Progress
+from sinograd.recon.analytic.view_blocks import BLOCK_VIEWS
 from sinograd.recon.analytic.view_filter import filter_views
 
 # Bytes of projections in a block of the backward pass; filtering takes about twelve times as much for a moment. A

@@ -17,13 +17,8 @@ from sinograd.ops.derivatives import transformed
 from sinograd.ops.devices import compute_device
 from sinograd.ops.slab_plan import Slab, memory_of
 from sinograd.ops.transfers import Downloads
-from sinograd.recon.analytic.filtered_backprojection import (
-    BLOCK_VIEWS,
-    GROUP_VIEWS,
-    FilteredBackprojection,
-    Progress,
-    block_views,
-)
+from sinograd.recon.analytic import view_blocks
+from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection, Progress
 from sinograd.recon.analytic.needed_rows import upright_rows
 from sinograd.recon.analytic.view_filter import GPU_BLOCK_NUMBERS, strip_views
 
@@ -126,10 +121,8 @@ def parts_that_fit(whole: FilteredBackprojection, memory: int, element: int, on_
         edges = [round(i * slices / count) for i in range(count + 1)]
         parts, largest = [], 0
         for first, last in itertools.pairwise(edges):
-            slab = Slab(first, last, torch.zeros(0, 2))
-            upright, rows = _rows(whole, slab) if count > 1 else _all_rows(whole)
-            block, needed = _needs(whole, upright, _voxels(grid, last - first) * element, memory, (element, on_gpu))
-            parts.append(Part(slab, upright, rows, block))
+            part, needed = part_of(whole, (first, last), memory, (element, on_gpu))
+            parts.append(part)
             largest = max(largest, needed)
         if largest <= memory:
             return parts
@@ -139,6 +132,32 @@ def parts_that_fit(whole: FilteredBackprojection, memory: int, element: int, on_
                 f"the views that it is computed from take {largest:,} bytes"
             )
         count = min(slices, max(count + 1, int(count * min(2.0, largest / memory))))
+
+
+def part_of(
+    whole: FilteredBackprojection, slices: tuple[int, int], memory: int, kind: tuple[int, bool]
+) -> tuple[Part, int]:
+    """Slices (first, end) as a part, and the bytes that it takes on the device.
+
+    Args:
+        memory: bytes on the device, of which blocks of views take a share at most.
+        kind: bytes of a voxel with all volumes of a batch, and whether the device is a GPU.
+    """
+    grid, (first, last) = whole.grid, slices
+    slab = Slab(first, last, torch.zeros(0, 2))
+    everything = grid.ndim == 2 or last - first == grid.shape[0]
+    upright, rows = _all_rows(whole) if everything else _rows(whole, slab)
+    block, needed = _needs(whole, upright, _voxels(grid, last - first) * kind[0], memory, kind)
+    return Part(slab, upright, rows, block), needed
+
+
+def slab_of(whole: FilteredBackprojection, part: Part) -> FilteredBackprojection | None:
+    """What computes a part from the rows that it needs; None where no row sees it, so that it is zero."""
+    if whole.grid.ndim == 2 or part.slab.last - part.slab.first == whole.grid.shape[0]:
+        return whole
+    if part.rows is None or part.upright is None:
+        return None
+    return whole.slab((part.slab.first, part.slab.last), part.upright)
 
 
 def _all_rows(whole: FilteredBackprojection) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -165,14 +184,14 @@ def _needs(
     (element, on_gpu), scan = kind, whole.scan
     count, columns = rows[1] - rows[0], max(scan.columns, scan.detector.real_shape[1])
     view = count * columns * element
-    block = min(block_views(volume, view, on_gpu), max(1, memory // (BLOCK_SHARE * view)))
+    block = min(view_blocks.block_views(volume, view, on_gpu), max(1, memory // (BLOCK_SHARE * view)))
     if on_gpu:  # whose kernels sum blocks of views, which must not differ
-        block = max(1, block // BLOCK_VIEWS) * BLOCK_VIEWS
+        block = max(1, block // view_blocks.BLOCK_VIEWS) * view_blocks.BLOCK_VIEWS
     block = min(whole.views, block)
     transformed = 2 * count * max(scan.columns, scan.rays.per_column.shape[1]) * element
     strip = min(block, strip_views(view, on_gpu))
     transforms = max(strip * transformed, GPU_BLOCK_NUMBERS * element if on_gpu else 0)
-    volumes = volume if whole.views <= GROUP_VIEWS else 2 * volume
+    volumes = volume if whole.views <= view_blocks.GROUP_VIEWS else 2 * volume
     return block, volumes + BLOCK_COPIES * block * view + STRIP_COPIES * transforms
 
 
@@ -196,15 +215,13 @@ def _computed(
     progress: Progress | None,
 ) -> Tensor:
     """The slices of a part, on the device."""
-    if part.slab.last - part.slab.first < whole.grid.shape[0] and whole.grid.ndim == 3:
-        grid = part.slab.grid(whole.grid)
-        if part.rows is not None and part.upright is not None:
-            projections = projections[..., part.rows[0] : part.rows[1], :]
-            whole = whole.slab((part.slab.first, part.slab.last), part.upright)
-        else:
-            return projections.new_zeros((*projections.shape[:-3], *grid.shape), device=where)
-    result = projections.new_zeros(whole.volume_shape(projections), device=where)
-    return whole.add_unchecked(result, projections, (0, whole.views), progress, part.block)
+    slab = slab_of(whole, part)
+    if slab is None:
+        return projections.new_zeros((*projections.shape[:-3], *part.slab.grid(whole.grid).shape), device=where)
+    if slab is not whole and part.rows is not None:
+        projections = projections[..., part.rows[0] : part.rows[1], :]
+    result = projections.new_zeros(slab.volume_shape(projections), device=where)
+    return slab.add_unchecked(result, projections, (0, slab.views), progress, part.block)
 
 
 def _pieces(slab: Slab, grid: Grid, element: int) -> list[tuple[Index, Index]]:

@@ -17,6 +17,7 @@ from sinograd.config.regular_files import check_regular
 from sinograd.config.shown import some
 from sinograd.errors import FormatError, OutOfMemory
 from sinograd.io.scans.dicom_ct_pd.tags import PUBLIC, REQUIRED, TAGS, has, text_of, values_of
+from sinograd.io.volumes.dicom.bounds import check_bounds
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -73,6 +74,7 @@ def read_headers(paths: Sequence[Path]) -> tuple[list[ViewHeader], Dataset]:
 def _read(path: Path) -> tuple[ViewHeader, Dataset]:
     check_regular(path)
     try:
+        check_bounds(path)
         with open(path, "rb") as file:
             return _header(path, file)
     except (FormatError, FileNotFoundError, PermissionError, OutOfMemory):

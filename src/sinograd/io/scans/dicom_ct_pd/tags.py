@@ -108,11 +108,12 @@ _MARKS = [TAGS[name].number for name in REQUIRED if name != "DetectorShape"]
 
 def is_projection(path: Path) -> bool:
     """Whether a DICOM file has tags of DICOM-CT-PD; InputError for one that is damaged."""
-    from sinograd.io.volumes.dicom.file import check_deflated, decoding
+    from sinograd.io.volumes.dicom.bounds import check_bounds
+    from sinograd.io.volumes.dicom.file import decoding
 
     with decoding(path):
         try:
-            check_deflated(path)
+            check_bounds(path)
         except InputError:  # whoever reads its pixels says so
             return False
         return has_marks(read_tags(path, _MARKS))
@@ -124,12 +125,12 @@ def has_marks(header: Dataset) -> bool:
 
 
 def read_tags(path: Path, tags: list[Any]) -> Dataset:
-    """Some tags of a file, without its pixels; InputError for one that inflates to too much."""
+    """Some tags of a file, without its pixels; InputError for one that holds too much."""
     import pydicom
 
-    from sinograd.io.volumes.dicom.file import check_deflated
+    from sinograd.io.volumes.dicom.bounds import check_bounds
 
-    check_deflated(path)
+    check_bounds(path)
     return pydicom.dcmread(path, stop_before_pixels=True, specific_tags=tags, force=False)
 
 

@@ -19,6 +19,7 @@ _SIGNATURE = b"GCOL\x01\0\0\0"
 _HEADER, _OBJECT = 16, 16
 _SMALLEST = 4096  # bytes of a collection
 _SEARCHED = 16 << 20  # bytes at either end of a file, where its descriptions are
+_PIECE = 1 << 20  # bytes that are mapped at a time
 _TICK = 2_000_000_000  # ns: the coarsest clock of a file system
 
 
@@ -39,15 +40,31 @@ def _search(path: str, length: int, changed: int) -> None:
     with open(path, "rb") as file:
         if length < _SMALLEST:
             return
-        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
-            for start, stop in ((0, _SEARCHED), (max(_SEARCHED, length - _SEARCHED), length)):
-                place = content.find(_SIGNATURE, start, stop)
-                while place >= 0:
-                    if not _ends(content, place):
-                        raise InputError(
-                            f"{path} is a truncated or damaged HDF5 file: the heap at byte {place} has no end"
-                        )
-                    place = content.find(_SIGNATURE, place + 1, stop)
+        for start, stop in ((0, _SEARCHED), (max(_SEARCHED, length - _SEARCHED), length)):
+            for begin in range(start, min(stop, length), _PIECE):
+                end = min(begin + _PIECE + len(_SIGNATURE) - 1, stop, length)
+                _search_part(path, file.fileno(), (begin, end), length)
+
+
+def _search_part(path: str, file: int, part: tuple[int, int], length: int) -> None:
+    """As `_search`, of collections that begin in a part of the file; no more is mapped than they need."""
+    begin, end = part[0] // mmap.ALLOCATIONGRANULARITY * mmap.ALLOCATIONGRANULARITY, part[1]
+    while True:
+        with mmap.mmap(file, end - begin, access=mmap.ACCESS_READ, offset=begin) as content:
+            needed = end
+            place = content.find(_SIGNATURE, part[0] - begin, part[1] - begin)
+            while place >= 0:
+                size = int.from_bytes(content[place + 8 : place + 16], "little")
+                if end < begin + place + size <= length:
+                    needed = max(needed, begin + place + size)
+                elif not _ends(content, place):
+                    raise InputError(
+                        f"{path} is a truncated or damaged HDF5 file: the heap at byte {begin + place} has no end"
+                    )
+                place = content.find(_SIGNATURE, place + 1, part[1] - begin)
+        if needed == end:
+            return
+        end = needed
 
 
 def _ends(content: mmap.mmap, place: int) -> bool:

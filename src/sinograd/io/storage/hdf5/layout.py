@@ -64,6 +64,20 @@ def write_hdf5(
     path: Path, attributes: Mapping[str, Any], arrays: Mapping[str, ArrayLayout], texts: Mapping[str, str]
 ) -> None:
     """Write a new HDF5 file: attributes of the root, arrays, and UTF-8 texts as scalar datasets."""
+    offsets = lay_out(path, attributes, arrays, texts)
+    with open(path, "rb+") as raw:
+        for name, array in arrays.items():
+            per_item = len(offsets[name]) > 1
+            for start, stop in view_blocks(array.shape, array.dtype.itemsize, 1 if per_item else None):
+                block = np.ascontiguousarray(array.read(start, stop), dtype=array.dtype)
+                raw.seek(offsets[name][start] if per_item else offsets[name][0] + start * array.item_bytes)
+                raw.write(block.data)
+
+
+def lay_out(
+    path: Path, attributes: Mapping[str, Any], arrays: Mapping[str, ArrayLayout], texts: Mapping[str, str]
+) -> dict[str, list[int]]:
+    """A new HDF5 file without the numbers; the byte offsets of each array's chunks, or of the array."""
     import h5py
 
     offsets: dict[str, list[int]] = {}
@@ -76,13 +90,19 @@ def write_hdf5(
                 offsets[name] = _allocate(file, name, array)
     except RuntimeError as error:  # some of HDF5's failed writes
         raise OSError(str(error)) from error
-    with open(path, "rb+") as raw:
-        for name, array in arrays.items():
-            per_item = len(offsets[name]) > 1
-            for start, stop in view_blocks(array.shape, array.dtype.itemsize, 1 if per_item else None):
-                block = np.ascontiguousarray(array.read(start, stop), dtype=array.dtype)
-                raw.seek(offsets[name][start] if per_item else offsets[name][0] + start * array.item_bytes)
-                raw.write(block.data)
+    return offsets
+
+
+def replace_text(path: Path, name: str, content: str) -> None:
+    """Another text in the place of one of a file that sinograd wrote."""
+    import h5py
+
+    try:
+        with h5py.File(path, "r+") as file:
+            del file[name]
+            file.create_dataset(name, data=content, dtype=h5py.string_dtype())
+    except RuntimeError as error:
+        raise OSError(str(error)) from error
 
 
 def _allocate(file: h5py.File, name: str, array: ArrayLayout) -> list[int]:

@@ -31,6 +31,13 @@ class Hdf5Projections:
         return self.shape[0]
 
     def __getitem__(self, views: Any) -> np.ndarray:
+        return self._read(views, ())
+
+    def read_rows(self, views: slice | list[int], rows: slice) -> np.ndarray:
+        """Rows of some views, [views, rows, columns]; of packed chunks all that they hold is read."""
+        return self._read(views, (rows,))
+
+    def _read(self, views: Any, rest: tuple[slice, ...]) -> np.ndarray:
         order = view_order(views, self.shape, self.dtype, str(self.path))
         first_use, place = np.unique(order, return_inverse=True)
         with outside_allowed(self._outside), opened(self.path) as file:
@@ -41,12 +48,13 @@ class Hdf5Projections:
                     f"{self.shape} {self.dtype}"
                 )
             if len(first_use) == 0:
-                return np.empty((0, *self.shape[1:]), self.dtype)
+                return np.empty((0, *self.shape[1:]), self.dtype)[(slice(None), *rest)]
             check_inflated(dataset, self.dataset, self.path, first_use)
             steps = np.unique(np.diff(first_use))
             regular = len(steps) <= 1
             step = int(steps[0]) if len(steps) == 1 else 1
-            block: np.ndarray = dataset[slice(first_use[0], first_use[-1] + 1, step) if regular else first_use]
+            key = slice(first_use[0], first_use[-1] + 1, step) if regular else first_use
+            block: np.ndarray = dataset[(key, *rest) if rest else key]
         if len(order.shape) == 1 and np.array_equal(order, first_use):
             return block
         return block[place.reshape(order.shape)]

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 import warnings
-import zlib
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,15 +14,14 @@ import numpy as np
 
 from sinograd.config.regular_files import check_regular
 from sinograd.errors import InputError, OutOfMemory
+from sinograd.io.volumes.dicom.bounds import MAGIC, MAGIC_START, check_bounds
 
 if TYPE_CHECKING:
     from pydicom import Dataset
 
 SUFFIXES = (".dcm", ".ima", ".dicom")
 _MOST_PACKED = 1100  # bytes of pixels in a byte of a file
-_LARGEST_DEFLATED = 1 << 28  # bytes
 _PERPENDICULAR = 1e-3
-_MAGIC, _MAGIC_START = b"DICM", 128
 _TAGS = (
     "SOPClassUID",
     "SOPInstanceUID",
@@ -71,8 +69,8 @@ def is_dicom(path: Path) -> bool:
     if path.suffix.lower() in SUFFIXES:
         return True
     with open(path, "rb") as file:
-        file.seek(_MAGIC_START)
-        return file.read(len(_MAGIC)) == _MAGIC
+        file.seek(MAGIC_START)
+        return file.read(len(MAGIC)) == MAGIC
 
 
 @contextmanager
@@ -99,30 +97,8 @@ def read_file(path: Path, *, tags: list[str] | None = None) -> Dataset:
 
     check_regular(path)
     with decoding(path):
-        check_deflated(path)
+        check_bounds(path)
         return pydicom.dcmread(path, stop_before_pixels=tags is not None, specific_tags=tags)
-
-
-def check_deflated(path: Path) -> None:
-    """InputError for a deflated data set of more than 256 MB, which pydicom would inflate at once."""
-    from pydicom.filereader import read_file_meta_info
-    from pydicom.uid import DeflatedExplicitVRLittleEndian
-
-    with open(path, "rb") as file:
-        file.seek(_MAGIC_START)
-        if file.read(len(_MAGIC)) != _MAGIC:
-            return
-    if read_file_meta_info(path).get("TransferSyntaxUID") != DeflatedExplicitVRLittleEndian:
-        return
-    with open(path, "rb") as file:  # the length of the meta information is the first of its values
-        file.seek(_MAGIC_START + len(_MAGIC) + 8)
-        start = _MAGIC_START + len(_MAGIC) + 12 + int.from_bytes(file.read(4), "little")
-        file.seek(start)
-        inflate, length = zlib.decompressobj(-zlib.MAX_WBITS), 0
-        while not inflate.eof and (block := inflate.unconsumed_tail or file.read(1 << 16)):
-            length += len(inflate.decompress(block, 1 << 20))
-            if length > _LARGEST_DEFLATED:
-                raise InputError(f"{path}: its data inflate to more than {_LARGEST_DEFLATED:,} bytes, which are read")
 
 
 def stored_values(header: Dataset, path: Path) -> np.ndarray:

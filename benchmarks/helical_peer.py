@@ -1,0 +1,123 @@
+"""A helix beside a peer: `python benchmarks/helical_peer.py --peers .venv-peers/bin/python [-o FILE]`.
+
+The same projections of balls in a cylinder, exact, go to `sg.helical_fbp` and to mbirjax's two reconstructions of
+helices (its FDK, which it calls approximate, and its iterative one with its default prior), one after the other on the
+same machine. Errors are against the phantom on the slices that the helix supports.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import machine
+import numpy as np
+import torch
+from helical import ORBIT
+from torch import Tensor
+
+import sinograd as sg
+from sinograd.phantoms.balls import balls
+
+ROWS, COLUMNS, VIEWS, TURNS = 32, 240, 240, 4
+PIXEL = (1.642, 3.857)
+GRID = sg.Grid((24, 160, 160), (1.5, 2.25, 2.25))
+ITERATIONS = 15
+
+
+def scan() -> sg.ConeBeam:
+    """A helix of pitch 1 on a curved detector."""
+    angles = torch.arange(TURNS * VIEWS, dtype=torch.float64) * (2 * math.pi / VIEWS)
+    pitch = ROWS * PIXEL[0] * ORBIT["source_to_origin"] / ORBIT["source_to_detector"]
+    detector = sg.CurvedDetector((ROWS, COLUMNS), PIXEL)
+    return sg.ConeBeam.helical(**ORBIT, angles=angles, detector=detector, pitch=pitch)
+
+
+def phantom() -> sg.Ellipsoids:
+    """Water, and three balls of other densities."""
+    places = [(60.0, -30.0, 5.0), (-40.0, 70.0, -8.0), (10.0, 90.0, 0.0)]
+    return sg.Ellipsoids(0.02, (150.0, 150.0, 1e4)) + balls([20.0, 12.0, 8.0], [0.01, -0.01, 0.005], places)
+
+
+def timed(job: Callable[[], Tensor]) -> dict[str, Any]:
+    """The second of two calls."""
+    job()
+    wall, processor = time.perf_counter(), time.process_time()
+    volume = job()
+    return {
+        "seconds": time.perf_counter() - wall,
+        "processor_seconds": time.process_time() - processor,
+        "volume": volume,
+    }
+
+
+def peer(geometry: sg.ConeBeam, projections: Tensor, python: str) -> dict[str, dict[str, Any]]:
+    """Volumes and times of mbirjax."""
+    with tempfile.TemporaryDirectory() as folder:
+        case, out = Path(folder) / "case.npz", Path(folder) / "out.npz"
+        np.savez(
+            case,
+            projections=projections.numpy(),
+            angles=np.arange(geometry.views) * (2 * math.pi / VIEWS),
+            heights=geometry.vectors[:, 0, 2].numpy(),
+            shape=GRID.shape,
+            spacing=GRID.spacing,
+            pixel=PIXEL,
+            iterations=ITERATIONS,
+            **ORBIT,
+        )
+        script = Path(__file__).parent / "libraries" / "mbirjax_helix.py"
+        subprocess.run([python, str(script), str(case), str(out)], check=True)
+        found = np.load(out)
+        name = f"mbirjax {found['version']}"
+        return {
+            f"{name}, {job}": {
+                "seconds": float(found[f"{job}_seconds"]),
+                "processor_seconds": float(found[f"{job}_processor_seconds"]),
+                "volume": torch.from_numpy(found[job].copy()),
+            }
+            for job in ("fdk", "recon")
+        }
+
+
+def errors(volume: Tensor, truth: Tensor) -> dict[str, float]:
+    """Root mean square of the error inside the cylinder, and in its middle parts away from edges, of water's value."""
+    error = (volume - truth)[4:-4] / 0.02
+    y, x = torch.meshgrid(*[(torch.arange(160) - 79.5) * 2.25] * 2, indexing="ij")
+    inside = (x.square() + y.square()).sqrt() < 140
+    flat = inside & ((truth[4:-4] - 0.02).abs().amax(0) < 1e-6)
+    return {
+        "rmse": float(error[:, inside].square().mean().sqrt()),
+        "rmse_of_water": float(error[:, flat].square().mean().sqrt()),
+        "mean_of_water": float(error[:, flat].mean()),
+    }
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--peers", help="Python of the environment that `make peers` makes, with mbirjax")
+    parser.add_argument("-o", "--output", type=Path)
+    arguments = parser.parse_args()
+    geometry, truth = scan(), phantom().voxelize(GRID)
+    projections = phantom().project(geometry)
+    methods = {"sinograd, helical_fbp": timed(lambda: sg.helical_fbp(projections, geometry, GRID))}
+    if arguments.peers:
+        methods |= peer(geometry, projections, arguments.peers)
+    rows = {name: {**errors(found.pop("volume"), truth), **found} for name, found in methods.items()}
+    record = {**machine.describe(), "iterations": ITERATIONS, "methods": rows}
+    text = json.dumps(record, indent=1)
+    print(text)
+    if arguments.output:
+        arguments.output.write_text(text + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

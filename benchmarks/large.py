@@ -1,0 +1,142 @@
+"""A volume larger than memory, from scan file to volume file: memory, time, kills and bits.
+
+    python benchmarks/large.py --size 1024 --views 720 --memory 1.5GB --limit 2.5GB --folder large
+    python benchmarks/large.py --size 2048 --views 512 --memory 4GB --kills 3 --folder large
+
+The scan is made if it is not there: line integrals of a ball with noise, float32 .npy. The run is a process of its own,
+whose address space `--limit` bounds; it is killed `--kills` times at random and resumed. Eight slabs drawn by `--seed`
+are held against the same slices of `FilteredBackprojection.slab`. Prints one JSON object.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+import sinograd as sg
+from sinograd.data.projections import read_rows
+from sinograd.workflows.memory_budget import memory_bytes
+from sinograd.workflows.slab_job import checksum
+
+RUN = """
+import json, resource, sys, time
+import sinograd as sg
+start = time.perf_counter()
+sg.reconstruct(sys.argv[1], sys.argv[2], memory=sys.argv[3], resume=sys.argv[4] == "True", dtype="float32")
+usage = resource.getrusage(resource.RUSAGE_SELF)
+print(json.dumps({"seconds": time.perf_counter() - start, "peak_bytes": usage.ru_maxrss * 1024,
+                  "processor_seconds": usage.ru_utime + usage.ru_stime}))
+"""
+
+
+def main() -> None:
+    """One run with the options of the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--views", type=int, default=720)
+    parser.add_argument("--memory", default="1.5GB")
+    parser.add_argument("--limit", help="of the address space of the process")
+    parser.add_argument("--kills", type=int, default=0)
+    parser.add_argument("--seed", type=int, default=19)
+    parser.add_argument("--slabs", type=int, default=8)
+    parser.add_argument("--suffix", default=".h5")
+    parser.add_argument("--folder", type=Path, default=Path("large"))
+    arguments = parser.parse_args()
+    needed = 4 * arguments.size**2 * (arguments.size + 2 * arguments.views) + (1 << 30)
+    arguments.folder.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(arguments.folder).free
+    if free < needed:
+        raise SystemExit(f"{arguments.folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
+    scan = made_scan(arguments.folder / f"{arguments.size}-{arguments.views}.npy", arguments.size, arguments.views)
+    output = arguments.folder / f"{scan.stem}{arguments.suffix}"
+    facts = run(scan, output, arguments)
+    facts["slabs_equal"] = compared(scan, output, arguments.slabs, arguments.seed)
+    print(json.dumps({"size": arguments.size, "views": arguments.views, "memory": arguments.memory, **facts}, indent=1))
+    if not all(facts["slabs_equal"].values()):
+        raise SystemExit("slabs differ")
+
+
+def made_scan(path: Path, size: int, views: int) -> Path:
+    """Line integrals of a ball, with noise, view by view."""
+    if path.with_suffix(".yaml").exists():
+        return path
+    geometry = sg.ConeBeam.circular(
+        source_to_origin=400.0,
+        source_to_detector=600.0,
+        angles=sg.full_scan(views),
+        detector=sg.FlatDetector((size, size), 150.0 / size),
+    )
+    image = sg.phantoms.ball(40.0, 0.02).project(geometry[:1])[0].numpy()
+    scan = np.lib.format.open_memmap(path, mode="w+", dtype=np.float32, shape=(views, size, size))
+    noise = np.random.default_rng(0)
+    for view in scan:
+        view[:] = image + noise.normal(0, 0.01, image.shape)
+    scan.flush()
+    path.with_suffix(".yaml").write_text(yaml.safe_dump({"geometry": geometry.to_dict(), "kind": "line integrals"}))
+    return path
+
+
+def run(scan: Path, output: Path, arguments: argparse.Namespace) -> dict[str, object]:
+    """Peak and times of the last process, and how often it was killed."""
+    limit = memory_bytes(arguments.limit, "limit")
+    chance, kills = random.Random(arguments.seed), 0
+    folder = output.with_name(f"{output.name}.partial")
+    while True:
+        command = [sys.executable, "-c", RUN, str(scan), str(output), arguments.memory, str(folder.exists())]
+        preexec = None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=preexec)
+        if kills < arguments.kills:
+            before = len(list(folder.glob("parts/*.json")))
+            while process.poll() is None and len(list(folder.glob("parts/*.json"))) <= before:
+                time.sleep(0.05)
+            time.sleep(chance.uniform(0, 2))
+            if process.poll() is None:
+                os.kill(process.pid, signal.SIGKILL)
+                process.wait()
+                kills += 1
+                continue
+        text, _ = process.communicate()
+        if process.returncode:
+            raise SystemExit(f"the run ended with {process.returncode}")
+        return {**json.loads(text.splitlines()[-1]), "killed": kills}
+
+
+def compared(scan: Path, output: Path, count: int, seed: int) -> dict[str, bool]:
+    """Whether slabs of the volume, drawn at random, are those that are computed from their rows alone."""
+    import torch
+
+    from sinograd.recon import FilteredBackprojection
+    from sinograd.recon.analytic.slabs import part_of
+
+    read, volume = sg.read(scan), sg.io.open_volume(output)
+    whole = FilteredBackprojection.of(read.geometry, volume.grid, warn=False)
+    unit = volume.provenance["unit_slices"]
+    found = {}
+    for number in random.Random(seed).sample(range(-(-volume.slices // unit)), min(count, -(-volume.slices // unit))):
+        slices = (number * unit, min(volume.slices, (number + 1) * unit))
+        part, _ = part_of(whole, slices, 1 << 30, (4, False))
+        if part.rows is None or part.upright is None:
+            continue
+        rows = torch.from_numpy(np.ascontiguousarray(read_rows(read.projections, slice(None), slice(*part.rows))))
+        slab = whole.slab(slices, part.upright)
+        expected = slab.add_unchecked(torch.zeros(slab.grid.shape), rows, (0, slab.views))
+        stored = volume.read(*slices).numpy()
+        same = np.array_equal(stored, expected.numpy())
+        found[f"{slices[0]}-{slices[1]}"] = same and checksum(stored) == volume.provenance["checksums"][number]
+    return found
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,41 @@
+"""How much memory a job may use: `memory` of a request, or a share of what the machine has free."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from sinograd.data.memory import available_memory
+from sinograd.errors import InputError, InputTypeError
+
+SHARE = 0.6
+"""Of the free memory, what is used without being told."""
+
+_UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
+
+
+def memory_bytes(value: Any, name: str = "memory") -> int | None:
+    """Bytes of a whole number or of text such as "4GB", "1.5 GB", "500MB" or "2GiB"; None stays None."""
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise InputTypeError(f"`{name}`: expected bytes, or text such as '4GB', got {value!r:.40}")
+    match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kmgt]i?)?b?\s*", str(value), re.IGNORECASE)
+    size = 0 if match is None else round(float(match[1]) * _UNITS[(match[2] or "").lower()])
+    if size <= 0:
+        raise InputError(f"`{name}`: expected a size such as 4GB, 500MB or 2GiB, got {value!r:.40}")
+    return size
+
+
+def budget(memory: int | None) -> int:
+    """Bytes to plan with."""
+    if memory is not None:
+        return memory
+    free = available_memory()
+    return int(SHARE * free) if math.isfinite(free) else 4 * 10**9
+
+
+def size_text(count: float) -> str:
+    """For example "1.5 GB" or "120 MB"."""
+    return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"

@@ -1,0 +1,90 @@
+"""Slabs on Dask workers: the bits of one process, whatever becomes of a worker. Needs dask and distributed."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import sinograd as sg
+from sinograd.errors import InputError
+from sinograd.workflows.manifest import Manifest
+
+distributed: Any = pytest.importorskip("distributed")
+pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.filterwarnings("default::ResourceWarning")]
+
+
+@pytest.fixture(scope="module")
+def scan(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tensor]:
+    """64 rows of 72 columns in 400 views, and the volume of all of it."""
+    geometry = sg.ConeBeam.circular(
+        source_to_origin=60, source_to_detector=90, angles=sg.full_scan(400), detector=sg.FlatDetector((120, 72), 0.4)
+    )
+    values = np.random.default_rng(4).normal(0.5, 0.1, geometry.projection_shape).astype(np.float32)
+    path = tmp_path_factory.mktemp("scan") / "scan.npy"
+    sg.write_scan(sg.Scan(torch.from_numpy(values), geometry), path)
+    return path, sg.fdk(torch.from_numpy(values), geometry)
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    options = {"n_workers": 2, "threads_per_worker": 1, "dashboard_address": None, "memory_limit": 0}
+    with distributed.LocalCluster(processes=True, **options) as cluster, distributed.Client(cluster) as client:
+        yield client
+
+
+def test_workers_give_the_bits_of_one_process(tmp_path: Path, scan: tuple[Path, torch.Tensor], client: Any) -> None:
+    volume = sg.reconstruct(scan[0], tmp_path / "v.npy", client=client, memory="5MB")
+    assert len(volume.provenance["checksums"]) > 4
+    assert torch.equal(volume.values, scan[1])
+
+
+def test_the_name_of_a_cluster(tmp_path: Path, scan: tuple[Path, torch.Tensor], client: Any) -> None:
+    volume = sg.reconstruct(scan[0], tmp_path / "v.h5", cluster=client.scheduler.address, memory="5MB")
+    assert torch.equal(volume.values, scan[1])
+
+
+def test_a_killed_worker_changes_nothing(tmp_path: Path, scan: tuple[Path, torch.Tensor], client: Any) -> None:
+    output = tmp_path / "v.raw"
+    pids = list(client.run(os.getpid).values())
+
+    def kill() -> None:
+        while len(Manifest(output).parts()) < 1:
+            time.sleep(0.01)
+        os.kill(pids[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    volume = sg.reconstruct(scan[0], output, client=client, memory="4.5MB")
+    killer.join()
+    assert torch.equal(volume.values, scan[1])
+
+
+def test_bad_clusters(tmp_path: Path, scan: tuple[Path, torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinograd.workflows.cluster.TIMEOUT", 1.0)
+    output = tmp_path / "v.h5"
+    for cluster, words in (
+        ("local:none", "expected local:N with N workers"),
+        ("somewhere", r"expected local:N, tcp://HOST:PORT or a \.yaml file"),
+        ("tcp://127.0.0.1:9", "the scheduler tcp://127.0.0.1:9 does not answer"),
+    ):
+        with pytest.raises(InputError, match=words):
+            sg.reconstruct(scan[0], output, cluster=cluster, memory="5MB", force=True)
+    with pytest.raises(InputError, match=r"`client`: expected a distributed\.Client, got a int"):
+        sg.reconstruct(scan[0], output, client=7, memory="5MB", force=True)
+
+
+def test_workers_are_looked_at_first(
+    tmp_path: Path, scan: tuple[Path, torch.Tensor], client: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sinograd.workflows.cluster.software_version", lambda: "99")
+    with pytest.raises(InputError, match=r"`cluster`: the worker tcp://\S+ has sinograd \S+, here is 99"):
+        sg.reconstruct(scan[0], tmp_path / "v.h5", client=client, memory="5MB")
