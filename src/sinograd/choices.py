@@ -306,6 +306,9 @@ VOLUME_FORMATS.add(
 )
 VOLUME_FORMATS.add("raw", "sinograd.io.volumes.raw:Raw", "raw float32 voxels and YAML", suffixes=(".raw",), writes=True)
 
+# What detectors make of a photon: its energy, or one count.
+DETECTOR_RESPONSES = ("integrating", "counting")
+
 # Phantoms: functions that give `phantoms.Ellipsoids`; their first argument is a seed, unless seeded is False.
 #   options: further arguments, of the phantom at its natural width
 #   width_mm: its natural width; None: any, as all fit it; it is then 1 mm wide
