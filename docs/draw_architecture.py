@@ -20,6 +20,7 @@ HOLDS = {
     "ops": "differentiable operators over the kernels",
     "recon": "analytic and iterative reconstruction",
     "choices": "every choice, one line each",
+    "phantom_choices": "the phantoms among them",
     "registry": "names to things, plugins",
     "errors": "one tree of errors and warnings",
 }

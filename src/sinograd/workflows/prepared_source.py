@@ -73,8 +73,7 @@ def prepared(
         progress: called between blocks.
         continued: rows are continued where they end in the object, which then needs no warning.
 
-    Warns:
-        As `prepare`.
+    Warns as `prepare`.
     """
     from sinograd.preparation import prepare
     from sinograd.preparation.prepared_geometry import prepared_geometry

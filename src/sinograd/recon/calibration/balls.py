@@ -56,7 +56,7 @@ def find_balls(projections: Any, threshold: float = 0.5) -> list[Tensor]:
     if not 0 < threshold < 1:
         raise InputError(f"threshold: expected a share between 0 and 1, got {threshold}")
     level = threshold * float(np.percentile(images.max(axis=(1, 2)), 50))
-    labelled = [ndimage.label(image > level) for image in images]
+    labelled: list[tuple[np.ndarray, int]] = [ndimage.label(image > level) for image in images]  # pyright: ignore[reportAssignmentType]
     areas = [np.bincount(labels.ravel(), minlength=count + 1)[1:] for labels, count in labelled]
     largest = WIDEST * float(np.median(np.concatenate(areas))) if sum(map(len, areas)) else 0.0
     centers = []
@@ -165,7 +165,8 @@ class _BallFit:
         spread = (torch.linalg.inv(normal).diagonal() * residuals.square().sum() / free).sqrt()
         start = torch.cat([torch.zeros(len(self.names), dtype=torch.float64), unknowns[len(self.names) :]])
         before, _ = self._linear(start, *self._associated(start, NEAREST[0]))
-        return unknowns, *(float(values.square().mean().mul(2).sqrt()) for values in (before, residuals)), spread
+        first, last = (float(values.square().mean().mul(2).sqrt()) for values in (before, residuals))
+        return unknowns, first, last, spread
 
     def _refined(self, unknowns: Tensor) -> tuple[Tensor, Tensor, Tensor] | None:
         """Unknowns, derivatives and distances after association and least squares in turn; None for too few shadows."""
