@@ -306,3 +306,6 @@ VOLUME_FORMATS.add(
     folder=None,
 )
 VOLUME_FORMATS.add("raw", "sinograd.io.volumes.raw:Raw", "raw float32 voxels and YAML", suffixes=(".raw",), writes=True)
+
+# What detectors make of a photon: its energy, or one count.
+DETECTOR_RESPONSES = ("integrating", "counting")

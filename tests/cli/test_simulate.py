@@ -279,3 +279,37 @@ def test_a_reading_beyond_all_numbers(sinograd: Any, tmp_path: Path) -> None:
     result = sinograd("simulate", tmp_path / "scan.h5", "-o", tmp_path / "low.h5", "--dose", 0.5)
     assert result.exit_code == 2 and not (tmp_path / "low.h5").exists()
     assert "-1000 with 100000 photons makes a reading of more than 1e+30 photons" in one_line(result.stderr)
+
+
+def test_a_tube_hardens_a_cylinder_of_water_by_what_the_sum_over_its_bins_says(sinograd: Any, tmp_path: Path) -> None:
+    """The middle ray of 200 mm of water, from a spectrum in a file; truth: the sum in numpy."""
+    pytest.importorskip("xraydb", reason="needs the extra spectra")
+    from sinograd.physics import attenuation
+
+    (tmp_path / "beam.csv").write_text("keV,photons\n40,2\n60,3\n100,1\n")
+    few = ("--views", 4, "--detector", "1,369", "--noiseless", "-o")
+    result = sinograd("simulate", "water", "--spectrum", tmp_path / "beam.csv", *few, tmp_path / "water.h5")
+    assert result.exit_code == 0, result.output
+    signal = torch.tensor([2 * 40.0, 3 * 60.0, 1 * 100.0], dtype=torch.float64)
+    mu = torch.from_numpy(attenuation("water", [40, 60, 100]))
+    expected = -((signal * torch.exp(-200 * mu)).sum() / signal.sum()).log()
+    scan = read(tmp_path / "water.h5")
+    assert scan.load()[0, 0, 184].item() == pytest.approx(expected.item(), rel=1e-3)
+    assert scan.metadata["mean_energy_kev"] == pytest.approx(360 / 6)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("water", "--filter", "1 mm Al"), "--filter needs a --spectrum"),
+        (("shepp-logan", "--spectrum", "80kV"), "shepp-logan has no materials"),
+        (("water", "--spectrum", "80 apples"), "expected a tube voltage, as 80kV"),
+        (("water", "--spectrum", "80kV", "--filter", "1 mm Alu"), "unknown material 'Alu'"),
+        (("water", "--spectrum", "5kV"), "kv must be from 20 to 300"),
+    ],
+)
+def test_spectra_that_cannot_be(sinograd: Any, tmp_path: Path, options: tuple[str, ...], message: str) -> None:
+    pytest.importorskip("spekpy", reason="needs the extra spectra")
+    result = sinograd("simulate", *options, "--views", 4, "-o", tmp_path / "scan.h5")
+    assert result.exit_code == 2 and message in one_line(result.stderr)
+    assert not (tmp_path / "scan.h5").exists()

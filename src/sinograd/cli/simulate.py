@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from sinograd.choices import PHANTOMS
+from sinograd.choices import DETECTOR_RESPONSES, PHANTOMS
 from sinograd.cli.command import Option, command
 from sinograd.cli.options import OUTPUT_GROUP, SHARED
 from sinograd.workflows import simulation
@@ -42,6 +42,16 @@ OPTIONS = {
         panel=_DOSE,
     ),
     "noiseless": Option(bool, "Exact projections of a phantom.", panel=_DOSE),
+    "spectrum": Option(
+        str,
+        "Beam of many energies of a phantom of materials: a tube, as 80kV, or keV and photons.",
+        metavar="KV|CSV",
+        panel=_SCANNER,
+    ),
+    "filter": Option(
+        str, 'Between the tube and the phantom, as "1 mm Al, 0.1 mm Cu".', metavar="LAYERS", panel=_SCANNER
+    ),
+    "response": Option(DETECTOR_RESPONSES, "Of the detector, to a spectrum.", panel=_SCANNER),
     "seed": Option(int, "Seed of the noise, and of the phantom.", metavar="N", panel=_DOSE),
     "scanner": Option(
         str, "Scanner or geometry .yaml. Default: fits the phantom.", metavar="NAME|FILE", panel=_SCANNER

@@ -60,6 +60,12 @@ def made_of_materials(name: str, seed: int, width: float) -> MaterialPhantom:
 
 def placed(name: str, seed: int, geometry: Geometry, size_mm: float | None) -> tuple[Ellipsoids, float]:
     """The phantom and its width in mm: `size_mm`, its own, or 0.9 of the field of view."""
+    width = width_in(name, geometry, size_mm)
+    return made(name, seed, width), width
+
+
+def width_in(name: str, geometry: Geometry, size_mm: float | None) -> float:
+    """The width of a phantom in mm: `size_mm`, its own, or 0.9 of the field of view."""
     if size_mm is not None and not 0 < size_mm < float("inf"):
         raise InputError(f"`size_mm` must be positive, got {size_mm}")
     if size_mm is None:
@@ -68,7 +74,7 @@ def placed(name: str, seed: int, geometry: Geometry, size_mm: float | None) -> t
         size_mm = FILL * geometry.field_of_view
         if size_mm <= 0:
             raise InputError("the scanner does not see its axis in every view: set the phantom's width, `size_mm`")
-    return made(name, seed, size_mm), size_mm
+    return size_mm
 
 
 def scanned_by(

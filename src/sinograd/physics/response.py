@@ -7,6 +7,7 @@ from typing import Literal
 
 import numpy as np
 
+from sinograd.choices import DETECTOR_RESPONSES
 from sinograd.errors import InputError
 from sinograd.geometry.checks import number
 from sinograd.physics.attenuation import attenuation, checked_energies
@@ -34,8 +35,8 @@ class DetectorResponse:
     threshold_kev: float = 0.0
 
     def __post_init__(self) -> None:
-        if self.kind not in ("integrating", "counting"):
-            raise InputError(f"detector must be 'integrating' or 'counting', got {self.kind!r}")
+        if self.kind not in DETECTOR_RESPONSES:
+            raise InputError(f"detector must be {' or '.join(map(repr, DETECTOR_RESPONSES))}, got {self.kind!r}")
         if (self.absorber is None) != (self.absorber_mm is None):
             raise InputError("absorber and absorber_mm belong together: a material and its thickness in mm")
         if self.absorber is not None and self.absorber_mm is not None:

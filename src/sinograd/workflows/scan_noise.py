@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from sinograd.data import Scan
     from sinograd.geometry import Geometry
+    from sinograd.physics import SpectralBeam
     from sinograd.workflows.exposure import Exposure
 
 FLOOR = 0.5  # photons; the smallest reading taken at its word
@@ -56,6 +57,20 @@ class ScanNoise:
 
         photons, noise = self.dose * self.photons, self.exposure.electronic_noise
         return self.starved.counted(add_photon_noise(exact, photons, noise, **self._more))
+
+    def spectral(self, beam: SpectralBeam, lengths: torch.Tensor) -> torch.Tensor:
+        """Line integrals of path lengths in a beam of many energies, with the noise of the dose, if there is one."""
+        if self.dose is None:
+            return beam.line_integrals(lengths)
+        return self.starved.counted(
+            beam.noisy_line_integrals(
+                lengths,
+                self.dose * self.photons / self.exposure.photons,
+                electronic_noise=self.exposure.electronic_noise,
+                floor=FLOOR,
+                generator=self._more["generator"],
+            )
+        )
 
     def metadata(self) -> dict[str, Any]:
         """For the scan."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.choices import PHANTOMS, SCAN_FORMATS
+from sinograd.choices import DETECTOR_RESPONSES, PHANTOMS, SCAN_FORMATS
 from sinograd.errors import InputError, InputTypeError, ScanWarning
 from sinograd.io.storage.together import together
 from sinograd.workflows.exposure import (
@@ -27,6 +27,7 @@ from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay
 from sinograd.workflows.report import Report, recorded_warnings
 from sinograd.workflows.scan_noise import ScanNoise, own_photons
+from sinograd.workflows.spectral import AnyPhantom, MonochromaticPhantom, SpectralPhantom, spectrum_of
 from sinograd.workflows.values import number, numbers, path_or_none, switch
 
 if TYPE_CHECKING:
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
     from sinograd.data import Scan
     from sinograd.geometry import Geometry, Grid
-    from sinograd.phantoms import Ellipsoids
+    from sinograd.physics import Spectrum
 
 _BLOCK = 2**20  # readings made at once; the noise of a seed depends on it
 
@@ -48,6 +49,9 @@ def simulate(
     electronic_noise: float | None = None,
     bowtie_mm: float | None = None,
     noiseless: bool = False,
+    spectrum: Spectrum | str | os.PathLike[str] | None = None,
+    filter: str | None = None,
+    response: str = "integrating",
     seed: int = 0,
     scanner: Geometry | str | os.PathLike[str] | None = None,
     views: int | None = None,
@@ -72,6 +76,10 @@ def simulate(
         bowtie_mm: radius of the water cylinder that a bowtie filter is made for; 0: no filter; None: what the scan
             states, else no filter.
         noiseless: exact projections of a phantom.
+        spectrum: of a phantom of materials: "80kV" (a tungsten tube), a .csv file with keV and photons, or a
+            `Spectrum`; None: one energy.
+        filter: of the spectrum: "1 mm Al, 0.1 mm Cu".
+        response: of the detector to a spectrum: "integrating" or "counting".
         seed: of the noise, and of the phantom.
         scanner: of a phantom: a geometry, its file or the name of a scanner; None: the phantom's own.
         views: of a phantom, over the scanner's arc.
@@ -108,6 +116,9 @@ class SimulationRequest:
     electronic_noise: float | None
     bowtie_mm: float | None
     noiseless: bool
+    spectrum: Spectrum | str | os.PathLike[str] | None
+    filter: str | None
+    response: str
     seed: int
     scanner: Geometry | str | os.PathLike[str] | None
     views: int | None
@@ -172,6 +183,10 @@ class SimulationRequest:
             raise InputError("`seed`: expected a whole number, got None")
         if self.truth is not None and self.output is not None and self.truth.resolve() == self.output.resolve():
             raise InputError(f"`output` and `truth` are the same file: {self.output}")
+        if self.filter is not None and self.spectrum is None:
+            raise InputError("`filter` needs a `spectrum`, as 80kV")
+        if self.response not in DETECTOR_RESPONSES:
+            raise InputError(f"`response` must be {' or '.join(DETECTOR_RESPONSES)}, got {self.response!r}")
         check_exposure(self.photons, self.electronic_noise, self.bowtie_mm)
         if self.dose is not None and not 0 < self.dose <= 1:
             raise InputError(f"`dose` must be in (0, 1], got {self.dose:g}")
@@ -213,7 +228,7 @@ def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     from sinograd.io.write import note_parts
     from sinograd.physics import made_by_views, views_of_readings
 
-    names = ("scanner", "views", "detector", "size_mm", "truth")
+    names = ("scanner", "views", "detector", "size_mm", "truth", "spectrum")
     wrong = [f"`{name}`" for name in names if getattr(request, name) is not None] + ["`noiseless`"] * request.noiseless
     if wrong:
         raise InputError(f"{', '.join(wrong)}: for phantoms only, {request.name} is a scan")
@@ -265,7 +280,7 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
 
     from sinograd.data import Scan
     from sinograd.io import check_volume_path
-    from sinograd.phantoms.catalogue import placed, scanned_by
+    from sinograd.phantoms.catalogue import made, scanned_by, width_in
     from sinograd.physics import made_by_views, views_of_readings
 
     geometry = scanned_by(request.name, request.scanner, request.views, request.detector)
@@ -273,6 +288,7 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     _check_output(request, math.prod(shape))
     check_inputs_stay([], {"`output`": request.output, "`truth`": request.truth}, "")
     exposure = exposure_of_phantom(request.photons, request.electronic_noise, request.bowtie_mm)
+    spectrum = None if request.spectrum is None else spectrum_of(request.spectrum, request.filter)
     noise = ScanNoise(exposure, geometry, None if request.noiseless else request.dose or 1.0, request.seed)
     # Zeros that take no memory stand for the projections: the grid must be known to be writable before the work.
     nothing = torch.zeros(()).expand(shape)
@@ -280,16 +296,21 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     if request.truth is not None:
         check_volume_path(request.truth, grid, force=request.force)
     report.stage(f"making {request.name}", 0)
-    phantom, width = placed(request.name, request.seed, geometry, request.size_mm)
+    width = width_in(request.name, geometry, request.size_mm)
+    if spectrum is None:
+        phantom: AnyPhantom = MonochromaticPhantom(made(request.name, request.seed, width))
+    else:
+        photons = spectrum.scaled(exposure.photons)
+        phantom = SpectralPhantom(request.name, request.seed, width, photons, request.response)
     _warn_of_truncation(width, geometry)
     (values,) = made_by_views(
         shape,
-        lambda views: (noise.noisy(phantom.project(geometry[views])),),
+        lambda views: (phantom.measured(geometry[views], noise),),
         views_of_readings(shape, _BLOCK),
         report.stage("simulating", len(geometry)),
     )
     metadata: dict[str, Any] = {"vendor": "sinograd", "sample": f"{request.name}, seed {request.seed}, {width:g} mm"}
-    scan = Scan(values, geometry, metadata | noise.metadata(), grid)
+    scan = Scan(values, geometry, metadata | phantom.metadata() | noise.metadata(), grid)
     with together():
         scan = _written(scan, request, report, {"phantom": request.name, "width_mm": width}, texts)
         if request.truth is not None:
@@ -297,7 +318,9 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     return scan, noise
 
 
-def _write_truth(phantom: Ellipsoids, grid: Grid, request: SimulationRequest, report: Report) -> None:
+def _write_truth(
+    phantom: MonochromaticPhantom | SpectralPhantom, grid: Grid, request: SimulationRequest, report: Report
+) -> None:
     from sinograd.data import Volume, make_provenance
     from sinograd.io import write_volume
 
