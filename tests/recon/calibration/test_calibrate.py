@@ -24,10 +24,10 @@ def test_axis_and_roll_of_a_noisy_cone_beam() -> None:
     result = sg.calibrate(measured(cone(columns, views)), wrong(columns, views, AXIS_AND_ROLL), learn=AXIS_AND_ROLL)
     axis = (result.values["axis_offset"] - TRUTH["axis_offset"]) * pixels_of_axis(columns)
     roll = math.degrees(result.values["in_plane_rotation"] - TRUTH["in_plane_rotation"])
-    assert abs(axis) < 0.05 and abs(roll) < 0.1
+    assert abs(axis) < 0.05 and abs(roll) < 0.05
     assert result.converged and not result.held and result.after < 0.02 * result.before
     assert result.geometry.equals(cone(columns, views, **dict(result.values)))
-    assert all(0 < result.standard_errors[name] < 0.1 * ERRORS[name] for name in AXIS_AND_ROLL)
+    assert all(0 < result.standard_errors[name] < 0.15 * ERRORS[name] for name in AXIS_AND_ROLL)
 
 
 def test_the_axis_of_a_fan_beam() -> None:
