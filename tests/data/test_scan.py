@@ -99,7 +99,7 @@ def test_validate_finds_numbers_that_are_not_finite(cone_scan: Scan, value: floa
 
 
 def test_validate_goes_block_by_block(fan_scan: Scan, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sinograd.data.blocks.BLOCK_BYTES", 2 * 9 * 4)
+    monkeypatch.setattr("sinograd.data.scan._CHECKED_BYTES", 2 * 9 * 4)
     steps: list[int] = []
     fan_scan.validate(lambda done, total: steps.append(done))
     assert steps == [2, 4, 6, 7]

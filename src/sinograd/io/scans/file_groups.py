@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sinograd.config.shown import some
 from sinograd.errors import ScanWarning
+from sinograd.io.scans.file_order import SIGN_WORDS
 
 REFERENCE_WORDS = (
     *("flat", "flatfield", "ff", "ref", "reference", "white", "whitefield", "bright", "brightfield", "gain"),
@@ -33,7 +34,9 @@ def group_of(file: Path, top: Path) -> str:
 def warn_of_several_names(files: Sequence[Path]) -> None:
     """A ScanWarning where images that are taken for projections have names of several kinds."""
     kinds = Counter(re.sub(r"\d+", "*", file.name) for file in files)
-    words = {tuple(re.findall("[^\\W\\d_]+", kind.casefold())) for kind in kinds}
+    words = {
+        tuple(word for word in re.findall("[^\\W\\d_]+", kind.casefold()) if word not in SIGN_WORDS) for kind in kinds
+    }
     if len(words) > 1:
         names = some((f"{count} {kind}" for kind, count in kinds.most_common()), 4)
         warnings.warn(

@@ -33,6 +33,7 @@ from sinograd.errors import InputError, ScanWarning
 from sinograd.io.storage.tiff import natural_order
 
 _MINUS, _PLUS = ("-", "\u2212", "\u2013", "n", "m", "neg", "minus"), ("+", "p", "pos", "plus")
+SIGN_WORDS = frozenset(word for word in (*_MINUS, *_PLUS) if word.isalpha())
 _SIGN = r"(?:(?<![^\W\d_])(?:neg|minus|pos|plus|[nmp])|[-+\u2212\u2013])"
 _ANGLE_BEFORE = re.compile(r"(?:ang|angle|angles|theta|tilt|rot|rotation|phi|omega|(?<!\d)(?<!\d[ _])deg)[\W_]*$")
 _ANGLE_AFTER = re.compile(r"\s*_?(?:deg|degree|degrees|°)(?![a-z])")
