@@ -63,7 +63,7 @@ def test_sources_off_the_circle() -> None:
     source = CONE.vectors[:, 0]
     ellipse = moved_sources(source * torch.tensor([1.2, 0.8, 1.0]))
     refuse(ValueError, "geometry", "circular orbit about z", "distance", "800", "1200", geometry=ellipse)
-    saddle = moved_sources(source + torch.tensor([0.0, 0.0, 30.0]) * (4 * CONE.angles).sin()[:, None])  # type: ignore[operator]
+    saddle = moved_sources(source + torch.tensor([0.0, 0.0, 80.0]) * (4 * CONE.angles).sin()[:, None])  # type: ignore[operator]
     refuse(ValueError, "geometry", "circular orbit", "mm along z", geometry=saddle)
     anywhere = moved_sources(torch.randn(12, 3, dtype=torch.float64) * 100 + source)
     refuse(ValueError, "geometry", "circular orbit", geometry=anywhere)
