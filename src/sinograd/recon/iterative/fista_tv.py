@@ -73,7 +73,7 @@ def _steps(smooth: SmoothPart, variation: TotalVariation, weight: float, inner_i
     curvature = smooth.curvature()
     saved = problem.saved
     x = problem.start() if saved is None else saved["x"]
-    proximal = TotalVariationProximal(x.shape, variation, problem.constrain_, x)
+    proximal = TotalVariationProximal(x.shape, variation, problem.bounds, x)
     if saved is None:
         ahead = x.clone()
         projected = problem.first_projection(x)

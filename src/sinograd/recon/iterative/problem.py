@@ -147,6 +147,11 @@ class Problem:
         return image if self._lower is None and self._upper is None else image.clamp_(self._lower, self._upper)  # type: ignore[arg-type]
 
     @property
+    def bounds(self) -> tuple[float | Tensor | None, float | Tensor | None]:
+        """The least and the largest value of images: two numbers or two tensors, None where there is no bound."""
+        return self._lower, self._upper
+
+    @property
     def constrained(self) -> bool:
         """Whether there are bounds."""
         return self._lower is not None or self._upper is not None

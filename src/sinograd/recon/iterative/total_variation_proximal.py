@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -24,7 +24,7 @@ class TotalVariationProximal:
     Args:
         shape: of the images with their batch.
         variation: the TotalVariation.
-        constrain_: puts an image within the bounds in place.
+        bounds: the least and the largest value: numbers, tensors that broadcast, or None.
         like: tensor of the dtype and on the device of the images.
     """
 
@@ -32,17 +32,17 @@ class TotalVariationProximal:
         self,
         shape: Sequence[int],
         variation: TotalVariation,
-        constrain_: Callable[[Tensor], Tensor],
+        bounds: tuple[float | Tensor | None, float | Tensor | None],
         like: Tensor,
     ) -> None:
-        self.variation, self.constrain_ = variation, constrain_
+        self.variation, self.bounds = variation, bounds
         self.dual = like.new_zeros((variation.ndim, *shape))
         self.ahead = like.new_zeros((variation.ndim, *shape))
 
     def __call__(self, b: Tensor, weight: float, iterations: int, out: Tensor) -> Tensor:
         """The map of b, written to `out` (which is not b)."""
         if weight == 0 or iterations == 0:
-            return self.constrain_(out.copy_(b))
+            return self._bounded_(out.copy_(b))
         self.ahead.copy_(self.dual)
         momentum, step = 1.0, 1 / (weight * self.variation.bound)
         for _ in range(iterations):
@@ -53,7 +53,15 @@ class TotalVariationProximal:
 
     def _primal(self, b: Tensor, weight: float, dual: Tensor, out: Tensor) -> Tensor:
         """The image that belongs to a dual: b + weight * divergence, within bounds."""
-        return self.constrain_(self.variation.descend(b, dual, weight, out))
+        lower, upper = self.bounds
+        if isinstance(lower, Tensor) or isinstance(upper, Tensor):
+            return self._bounded_(self.variation.descend(b, dual, weight, out))
+        numbers = -math.inf if lower is None else lower, math.inf if upper is None else upper
+        return self.variation.descend(b, dual, weight, out, numbers)
+
+    def _bounded_(self, image: Tensor) -> Tensor:
+        lower, upper = self.bounds
+        return image if lower is None and upper is None else image.clamp_(lower, upper)  # type: ignore[arg-type]
 
 
 def tv_denoise(
@@ -85,11 +93,6 @@ def tv_denoise(
     if not 1 <= ndim <= image.ndim or (spacing is not None and len(spacing) != ndim):
         raise InputError(f"ndim: expected from 1 to {image.ndim} and one spacing for each, got {ndim} and {spacing}")
     variation = TotalVariation([1.0] * ndim if spacing is None else spacing)
-    bounded = lower is not None or upper is not None
-
-    def constrain_(x: Tensor) -> Tensor:
-        return x.clamp_(lower, upper) if bounded else x
-
     with torch.no_grad():
-        proximal = TotalVariationProximal(image.shape, variation, constrain_, image)
+        proximal = TotalVariationProximal(image.shape, variation, (lower, upper), image)
         return proximal(image.detach(), weight, iterations, torch.empty_like(image))
