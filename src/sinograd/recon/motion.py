@@ -18,17 +18,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sinograd.errors import CalibrationError, CalibrationWarning, InputError, InputTypeError
+from sinograd.errors import CalibrationError, CalibrationWarning, InputTypeError
 from sinograd.geometry import Geometry, Grid, checks
 from sinograd.geometry.learned import pixel_scale, start_value
 from sinograd.geometry.motion import spline_basis
 from sinograd.ops import XRayTransform
-from sinograd.ops.arguments import check_shape
 from sinograd.recon.calibration.descend import anderson
-from sinograd.recon.calibration.level import binned, binning, covering_grid
+from sinograd.recon.calibration.level import LEAST_COLUMNS, binned, binning, checked_projections, covering_grid
 from sinograd.recon.calibration.reprojection import MiddleFrequencies, fit_volume
-
-LEAST_COLUMNS = 32  # of the coarsest level
 
 FIRST_ITERATIONS, ITERATIONS = 8, 4  # of conjugate gradients, for the first volume of a level and for each better one
 
@@ -105,7 +102,9 @@ def estimate_motion(
     Warns:
         CalibrationWarning: the motion still changed at the end.
     """
-    data = _checked(projections, geometry)
+    if not isinstance(geometry, Geometry):
+        raise InputTypeError(f"geometry: expected a Geometry, got {type(geometry).__name__}")
+    data = checked_projections(projections, geometry)
     still = geometry[:]
     basis = spline_basis(knots, still.views)
     coefficients = torch.zeros(knots, 6 if still.ndim == 3 else 3, dtype=torch.float64)
@@ -213,16 +212,3 @@ def _result(geometry: Geometry, basis: Tensor, coefficients: Tensor, rest: tuple
     motion = start_value(geometry, "motion") + basis @ coefficients
     moved = dataclasses.replace(geometry.recipe, motion=motion).geometry()
     return Motion(moved, motion, coefficients, *rest)
-
-
-def _checked(projections: Any, geometry: Geometry) -> Tensor:
-    if not isinstance(geometry, Geometry):
-        raise InputTypeError(f"geometry: expected a Geometry, got {type(geometry).__name__}")
-    data = projections if isinstance(projections, Tensor) else torch.as_tensor(projections)
-    axes = ("views", "rows", "columns") if geometry.ndim == 3 else ("views", "columns")
-    check_shape("projections", data, "geometry.projection_shape", geometry.projection_shape, axes)
-    if data.ndim != len(axes):
-        raise InputError(f"projections: expected [{', '.join(axes)}], got {list(data.shape)}")
-    if not bool(torch.isfinite(data).all()):
-        raise InputError("projections: expected finite values, got NaN or infinity")
-    return data.detach().to("cpu")

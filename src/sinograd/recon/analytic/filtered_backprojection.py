@@ -30,7 +30,7 @@ from sinograd.errors import InputError, UnsupportedError
 from sinograd.geometry import ConeBeam, Geometry, Grid
 from sinograd.geometry.checks import count
 from sinograd.geometry.regions import check_span
-from sinograd.ops.arguments import autocast, check_shape, check_tensor, check_volume
+from sinograd.ops.arguments import autocast, check_projections, check_tensor, check_volume
 from sinograd.ops.backprojection import add_backprojection, backprojection_pair
 from sinograd.ops.derivatives import linear, linear_op, recorded, transformed
 from sinograd.ops.devices import compute_device
@@ -327,8 +327,7 @@ class FilteredBackprojection:
 
     def check(self, projections: Tensor) -> None:
         """Raise InputTypeError or InputError for wrong shapes and dtypes, and taps or weights that are not finite."""
-        axes = ("views", "rows", "columns") if self.scan.ndim == 3 else ("views", "columns")
-        check_shape("projections", projections, "geometry.projection_shape", self.geometry.projection_shape, axes)
+        check_projections(projections, self.geometry)
         self._check_parameters()
 
     def _check_still(self, what: str) -> None:

@@ -20,7 +20,7 @@ from sinograd.geometry import ConeBeam, Geometry, checks
 from sinograd.geometry import vectors as surface
 from sinograd.geometry.learned import changed, check_learnable, pixel_scale, start_value
 from sinograd.geometry.motion import rotations
-from sinograd.ops.arguments import check_shape
+from sinograd.ops.arguments import check_projections
 from sinograd.recon.calibration.result import Calibrated
 
 SEARCHED_TURNS = 72  # of the phantom about the axis, for a first pose
@@ -122,8 +122,7 @@ def calibrate_from_balls(
     if len(points) < 4:
         raise InputError(f"balls: expected at least 4, got {len(points)}")
     data = projections if isinstance(projections, Tensor) else torch.as_tensor(projections)
-    axes = ("views", "rows", "columns")
-    check_shape("projections", data, "geometry.projection_shape", still.projection_shape, axes)
+    check_projections(data, still)
     fit = _BallFit(still, names, points, _seen(find_balls(data, threshold), still))
     theta, before, after, spread = fit.run()
     values = {name: float(value) for name, value in fit.values(theta).items()}

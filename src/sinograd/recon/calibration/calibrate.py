@@ -14,15 +14,12 @@ from torch import Tensor
 from sinograd.errors import CalibrationError, CalibrationWarning, InputError, InputTypeError
 from sinograd.geometry import Geometry, checks
 from sinograd.geometry.learned import changed, check_learnable, start_value
-from sinograd.ops.arguments import check_shape
 from sinograd.recon.calibration.criteria import CRITERIA
 from sinograd.recon.calibration.descend import Found, descend, standard_errors
 from sinograd.recon.calibration.identifiability import sensitivities, undetermined
-from sinograd.recon.calibration.level import Level, make_level
+from sinograd.recon.calibration.level import LEAST_COLUMNS, Level, checked_projections, make_level
 from sinograd.recon.calibration.reprojection import Normal
 from sinograd.recon.calibration.result import ANGLES, Calibrated
-
-LEAST_COLUMNS = 32  # of the coarsest level
 
 # What pixels and voxels displace images by, in pixels of the finest level: measured with ellipsoids (64 columns, a cone
 # of 29 degrees), up to 0.016.
@@ -218,14 +215,8 @@ def _checked(projections: Any, geometry: Geometry, learn: Sequence[str], criteri
     for name in names:
         if start_value(still, name).ndim:
             raise InputError(f"learn: expected arguments that are one number for all views, got {name}")
-    data = projections if isinstance(projections, Tensor) else torch.as_tensor(projections)
-    axes = ("views", "rows", "columns") if geometry.ndim == 3 else ("views", "columns")
-    check_shape("projections", data, "geometry.projection_shape", geometry.projection_shape, axes)
-    if data.ndim != len(axes):
-        raise InputError(f"projections: expected [{', '.join(axes)}], got {list(data.shape)}")
-    if not bool(torch.isfinite(data).all()):
-        raise InputError("projections: expected finite values, got NaN or infinity")
-    return _Task(data.detach().to("cpu"), still, names, _bounds(still, names, bounds or {}), criterion)
+    data = checked_projections(projections, geometry)
+    return _Task(data, still, names, _bounds(still, names, bounds or {}), criterion)
 
 
 def _bounds(geometry: Geometry, names: Sequence[str], given: Mapping[str, Any]) -> dict[str, tuple[float, float]]:

@@ -5,18 +5,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.geometry import Geometry, Grid, detector_region
 from sinograd.geometry.learned import changed, pixel_scale, start_value
+from sinograd.ops.arguments import check_projections
 
 # Views that a level has for each of its columns.
 VIEWS_PER_COLUMN, LEAST_VIEWS = 1.0, 60
 
 # A level's grid reaches so much farther than what the scan sees, since that changes with its geometry.
 MARGIN = 1.1
+
+LEAST_COLUMNS = 32  # of the coarsest level
 
 MEDIAN_OF_SQUARES = 0.4549  # of a normal distribution of variance 1
 
@@ -55,6 +60,22 @@ class Level:
         ratio = _demagnification(geometry) / _demagnification(self.start)
         spacing = [ratio * step for step in self.grid.spacing]
         return Grid(self.grid.shape, spacing, [ratio * place for place in self.grid.center])
+
+
+def checked_projections(projections: Any, geometry: Geometry) -> Tensor:
+    """Line integrals of one scan [views, (rows,) columns], on the CPU and without gradients.
+
+    Raises:
+        InputTypeError, InputError: another dtype or shape than the geometry's, a batch, NaN or infinite values.
+    """
+    data = projections if isinstance(projections, Tensor) else torch.as_tensor(projections)
+    check_projections(data, geometry)
+    if data.ndim != geometry.ndim:
+        axes = "views, rows, columns" if geometry.ndim == 3 else "views, columns"
+        raise InputError(f"projections: expected [{axes}], got {list(data.shape)}")
+    if not bool(torch.isfinite(data).all()):
+        raise InputError("projections: expected finite values, got NaN or infinity")
+    return data.detach().to("cpu")
 
 
 def make_level(projections: Tensor, geometry: Geometry, learn: Sequence[str], columns: int) -> Level:
