@@ -58,7 +58,7 @@ def captured(monkeypatch: pytest.MonkeyPatch) -> None:
     for module in (arguments, view_filter):
         monkeypatch.setattr(module, "capturing", lambda device: True)
     monkeypatch.setattr(filtered_backprojection, "add_backprojection", lambda *given, **options: None)
-    monkeypatch.setattr(filtered_backprojection, "check_shape", lambda *given: None)
+    monkeypatch.setattr(filtered_backprojection, "check_projections", lambda *given: None)
 
 
 def scan(options: dict[str, Any]) -> tuple[ConeBeam, str]:

@@ -160,7 +160,8 @@ def check_folder(
     would be written and nothing else. Raises as `check_destination`.
     """
     path = Path(path)
-    if path.is_dir():
+    there = _mode(path)  # looked at once: another writer may make the folder meanwhile
+    if there is not None and stat.S_ISDIR(there):
         if not force:
             raise ExistingFileError(f"{path} already exists: use `force=True` to replace it")
         check_output(path)
@@ -168,7 +169,7 @@ def check_folder(
             replaceable = not any(path.iterdir()) or ours(path)
         if not replaceable:
             raise ExistingFileError(f"{path} holds other files than those that would be written: it is not replaced")
-    elif os.path.lexists(path):
+    elif there is not None:
         raise ExistingFileError(f"cannot write the folder {path}: it is a file")
     check_destination(temporary_path(path))
     _check_room(path, needed)
@@ -197,6 +198,14 @@ def replacing_folder(
             finish(Output(made, check, lambda: replace_folder(temporary, path)))
     finally:
         discard(temporary)
+
+
+def _mode(path: Path) -> int | None:
+    """The mode of what `path` leads to, of a link that leads nowhere its own, None where nothing is."""
+    try:
+        return os.stat(path).st_mode
+    except OSError:
+        return os.lstat(path).st_mode if path.is_symlink() else None
 
 
 def _check_room(path: Path, needed: int) -> None:
