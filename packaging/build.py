@@ -24,13 +24,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder for sdist and wheel")
     parser.add_argument("--old-debian", type=Path, help="compile with the compiler and C library of this Debian")
-    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that compile")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that compile (default: all cores)")
+    parser.add_argument("--sdist", action="store_true", help="no wheel")
     options = parser.parse_args()
     os.environ["SOURCE_DATE_EPOCH"] = epoch()
     options.out.mkdir(parents=True, exist_ok=True)
     out = options.out.resolve()
     sdist = out / call("sdist", ROOT, out)
     print(sdist)
+    if options.sdist:
+        return
     with tempfile.TemporaryDirectory(prefix="sinograd-wheel-") as folder:
         source = unpacked(sdist, Path(folder))
         environment = compiler(options.old_debian) | {"CMAKE_BUILD_PARALLEL_LEVEL": str(options.jobs)}
@@ -77,6 +80,8 @@ def compiler(old_debian: Path | None) -> dict[str, str]:
         "CXX": str(ROOT / "packaging" / "old_compiler.sh"),
         "OLD_DEBIAN": str(old_debian.resolve()),
         "SHARED_FOLDERS": " ".join(sorted(folders)),
+        # Libraries that CMake would look for on this system; the compiler knows where they are.
+        "CMAKE_ARGS": "-DOpenMP_gomp_LIBRARY=gomp -DOpenMP_pthread_LIBRARY=pthread",
     }
 
 
