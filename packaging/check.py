@@ -39,7 +39,9 @@ def findings(path: Path) -> Iterator[str]:
         names = wheel.namelist()
         yield from (f"content: {name} is missing" for name in HOLDS if name not in names)
         for licence in LICENCES:
-            if not any(name.endswith(f".dist-info/licenses/{licence}") or name.endswith(f"/{licence}") for name in names):
+            if not any(
+                name.endswith(f".dist-info/licenses/{licence}") or name.endswith(f"/{licence}") for name in names
+            ):
                 yield f"licences: {licence} is missing"
         strange = [name for name in names if not name.startswith(("sinograd/", "sinograd-")) or "__pycache__" in name]
         yield from (f"content: {name} does not belong here" for name in strange)
@@ -85,7 +87,9 @@ def main(paths: list[str]) -> int:
     for path in map(Path, paths):
         wrong = list(findings(path))
         failed |= bool(wrong)
-        print(f"{path.name}: {path.stat().st_size / 1e6:.2f} MB: {'not as it should be' if wrong else 'as it should be'}")
+        print(
+            f"{path.name}: {path.stat().st_size / 1e6:.2f} MB: {'not as it should be' if wrong else 'as it should be'}"
+        )
         print(*(f"  {text}\n" for text in wrong), sep="", end="")
     return int(failed)
 

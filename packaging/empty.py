@@ -1,7 +1,7 @@
 """Installs a wheel where there is no compiler and nothing else, and uses it: `python packaging/empty.py dist/*.whl`.
 
 A new virtual environment of the Python that runs this, and a PATH of that environment alone. torch is installed first.
-From the wheel to the first volume must take less than a minute; then the smoke tests run, and what all operators compute
+From the wheel to the first volume must take less than a minute; then smoke tests run, and what all operators compute
 is compared with the build that --source names.
 """
 

@@ -1,4 +1,4 @@
-"""What is released: source archive, wheel checks, recipe, workflows. Truth: archives and modules made here, the formats."""
+"""What is released: source archive, checks of wheels, recipe, workflows. Truth: archives made here, the formats."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ def _remedy(error: ImportError) -> str:
             " or the system's package libgomp1"
         )
     if "GLIBC" in text:
-        return "this system is older than the one that it was built on: pip install --no-binary sinograd sinograd builds it here"
+        return "it was built for a newer system: pip install --force-reinstall --no-binary sinograd sinograd builds one"
     return "pip install --force-reinstall --no-deps sinograd brings it; in a checkout, pip install . builds it"
 
 
