@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 
@@ -32,7 +34,7 @@ def test_bits(scan: str, dtype: torch.dtype, slices: int, spacing: float, middle
 
     def volume(first: int, end: int) -> torch.Tensor:
         z = middle + ((first + end) / 2 - slices / 2) * spacing
-        reconstruct = sg.fdk if geometry.divergent else sg.fbp
+        reconstruct: Callable[..., torch.Tensor] = sg.fdk if geometry.divergent else sg.fbp
         return reconstruct(projections, geometry, sg.Grid((end - first, 12, 13), (spacing, 1.5, 1.5), (0.3, 0.0, z)))
 
     whole = volume(0, slices)
