@@ -118,6 +118,7 @@ def compared(scan: Path, output: Path, count: int, seed: int) -> dict[str, bool]
     import torch
 
     read, volume = sg.read(scan), sg.io.open_volume(output)
+    assert isinstance(read.geometry, sg.ConeBeam)
     projections = torch.from_numpy(np.asarray(read_rows(read.projections, slice(None), slice(None))))
     unit = volume.provenance["unit_slices"]
     found = {}
