@@ -18,7 +18,7 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
     [print(*functools.reduce(dict.get, path.split("."), table), sep="\n") for path in sys.argv[1:]]' $(1)
 
 # The optional dependencies that the tests need; `baselines` stays out for its licence.
-extras := test train io invariance docs cuda cluster spectra
+extras := test train io invariance docs cuda cluster spectra view
 
 .PHONY: help venv install demo test slow large fuzz interrupts lint docs dev experiments gpu-check sanitize peers
 
