@@ -23,6 +23,7 @@ HOLDS = {
     "choices": "every choice, one line each",
     "phantom_choices": "the phantoms among them",
     "registry": "names to things, plugins",
+    "supported": "what sinograd needs of a machine",
     "errors": "one tree of errors and warnings",
 }
 
