@@ -44,6 +44,8 @@ class LocalServer:
             guarded, log_config=None, access_log=False, lifespan="off", timeout_graceful_shutdown=1, server_header=False
         )
         self._server = uvicorn.Server(config)
+        # an interrupt while `Thread.join` waits may mark a running thread as ended, in Pythons before 3.13
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="sinograd viewer", daemon=True)
         self._thread.start()
         self._wait()
@@ -56,22 +58,24 @@ class LocalServer:
 
     def join(self, seconds: float) -> bool:
         """Wait; whether it still serves."""
-        self._thread.join(seconds)
-        return self._thread.is_alive()
+        return not self._ended.wait(seconds)
 
     def close(self) -> None:
         """Stop serving."""
         self._server.should_exit = True
-        self._thread.join(_ENDING)
-        self._socket.close()
+        if self._ended.wait(_ENDING):
+            self._socket.close()
 
     def _run(self) -> None:
-        self._server.run(sockets=[self._socket])
+        try:
+            self._server.run(sockets=[self._socket])
+        finally:
+            self._ended.set()
 
     def _wait(self) -> None:
         end = time.monotonic() + _STARTING
         while not self._server.started:
-            if not self._thread.is_alive() or time.monotonic() > end:
+            if self._ended.is_set() or time.monotonic() > end:
                 raise FileError(f"the server at port {self.port} could not be started")
             time.sleep(0.01)
 
