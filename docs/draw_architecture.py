@@ -22,6 +22,7 @@ HOLDS = {
     "choices": "every choice, one line each",
     "phantom_choices": "the phantoms among them",
     "registry": "names to things, plugins",
+    "supported": "what sinograd needs of a machine",
     "errors": "one tree of errors and warnings",
 }
 PLANNED = {"viewer"}  # the contract has a place for them, the package not yet

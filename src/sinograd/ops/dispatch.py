@@ -13,6 +13,7 @@ from sinograd.errors import InputError
 from sinograd.ops import projection_cuda
 from sinograd.ops.arguments import check_shape, check_target, check_vectors
 from sinograd.ops.kernel_views import is_axial, is_curved, voxel_views
+from sinograd.ops.native import native
 from sinograd.ops.projection_tables import WHOLE, Portion, Scan
 
 WEIGHTINGS = ("none", "fan", "fdk", "ratio")
@@ -174,9 +175,7 @@ def runs_on_gpu(tensor: Tensor) -> bool:
 
 def kernel(name: str) -> Any:
     """A function of the compiled module, which is imported when it is first needed."""
-    from sinograd import _native
-
-    return getattr(_native, name)
+    return getattr(native(), name)
 
 
 def batched(tensor: Tensor, ndim: int) -> Tensor:
