@@ -34,8 +34,9 @@ TRUNCATED, SPIRAL = 1.5, 2.5
 # which the views do not come back.
 SAMPLED, ONCE = 0.03, 2.0
 
-# A squared difference of neighbours that is so many times the usual one, and what mirroring must leave of it.
-JUMP, MIRRORED = 5.0, 0.25
+# A squared difference of neighbours that is so many times the usual one and this share of a square, and what mirroring
+# must leave of it.
+JUMP, SHARE, MIRRORED = 12.0, 0.02, 0.25
 
 # Bins with so much of the largest line integrals see the object.
 SEEN = 0.03
@@ -201,8 +202,8 @@ def _sees_object(values: np.ndarray) -> np.ndarray:
     bins = values.shape[1]
     few = max(1, bins // 32)
     smooth = uniform_filter1d(values.astype(np.float64), few, axis=1)
-    high = np.quantile(smooth, 0.95, axis=0)
-    places = np.flatnonzero(high > SEEN * high.max())
+    high = np.quantile(np.abs(smooth), 0.95, axis=0)
+    places = np.flatnonzero(high >= SEEN * high.max())
     seen = np.zeros(bins)
     seen[max(places[0] - few, 0) : places[-1] + 1 + few] = 1.0
     return seen
@@ -270,7 +271,8 @@ def _mirrored(values: np.ndarray) -> np.ndarray:
     """
     apart = np.square(np.diff(values, axis=0)).sum(1)
     across = np.square(values[1:, ::-1] - values[:-1]).sum(1)
-    turns = np.flatnonzero((apart > JUMP * np.median(apart)) & (across < MIRRORED * apart)) + 1
+    jumps = (apart > JUMP * np.median(apart)) & (apart > SHARE * np.square(values).sum(1).mean())
+    turns = np.flatnonzero(jumps & (across < MIRRORED * apart)) + 1
     edges = [0, *turns.tolist(), len(values)] if len(turns) else []
     other = np.zeros(len(values), dtype=bool)
     for first, end in itertools.pairwise(edges):
