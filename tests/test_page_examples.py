@@ -91,7 +91,6 @@ SHORTER = {
         ("max_steps: 100", "max_steps: 2"),
     ],
     "docs/howto/walnut-denoise.md": [
-        ("-o walnut\n", "-o walnut --size tiny\n"),
         ("(48, 192, 192), 0.2", "(12, 24, 24), 1.6"),
         ("z: [20, 28], y: [32, 160], x: [32, 160]", "z: [4, 8], y: [2, 22], x: [2, 22]"),
         ("max_steps: 60", "max_steps: 2"),

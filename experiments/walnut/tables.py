@@ -74,8 +74,6 @@ def _cells(scores: Sequence[Score], case: str, method: str) -> list[str]:
 
 
 def _text(found: Summary, digits: int, sign: str = "") -> str:
-    """Mean and interval; the mean alone where all seeds have one value."""
-    mean = f"{found.mean:{sign}.{digits}f}"
-    if not found.std > 0:
-        return mean
-    return f"{mean} [{found.low:{sign}.{digits}f}, {found.high:{sign}.{digits}f}]"
+    """Mean and interval; the mean alone where the interval is no wider than its last digit."""
+    mean, low, high = (f"{value:{sign}.{digits}f}" for value in (found.mean, found.low, found.high))
+    return mean if not found.std > 0 or low == high else f"{mean} [{low}, {high}]"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -69,3 +70,21 @@ def test_without_data(tmp_path: Path) -> None:
         Experiment(load_study(CONFIG), tmp_path)
     with pytest.raises(ConfigError, match="at least 3"):
         load_study(CONFIG, "quick", {"seeds": [0]})
+
+
+def test_the_figures_of_the_tutorial_are_those_of_the_run() -> None:
+    """Means of results.json, as the page rounds them."""
+    root = CONFIG.parents[2]
+    scores = json.loads((CONFIG.parent / "results" / "quick" / "results.json").read_text("utf-8"))["scores"]
+
+    def mean(case: str, method: str, metric: str) -> float:
+        found = [score[metric] for score in scores if (score["case"], score["method"]) == (case, method)]
+        return sum(found) / len(found)
+
+    page = (root / "docs" / "howto" / "walnut-denoise.md").read_text("utf-8")
+    rows = [line.split("|")[2:-1] for line in page.splitlines() if re.match(r"\| (measured|\d+ %)", line)]
+    for case, row in zip(("measured", "dose-20", "dose-5", "views-60"), rows, strict=True):
+        errors = [f"{mean(case, method, 'reprojection'):.5f}" for method in ("fdk", "filters-1")]
+        scored = [f"{mean(case, method, 'psnr'):.2f}" for method in ("fdk", "fdk-hann", "filters-1")]
+        gain = f"{mean(case, 'filters-1', 'psnr') - mean(case, 'fdk', 'psnr'):+.2f}"
+        assert [cell.split()[0] for cell in row] == [*errors, *scored, gain], case
