@@ -1,4 +1,4 @@
-"""Patients: chest phantom -> exact projections -> noise -> filtered backprojection, slice by slice, and crops of them."""
+"""Patients: chest phantom, exact projections, noise, filtered backprojection slice by slice; and crops of them."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _VERSION = 1  # of what is made here; older files are made again
 
 @dataclass(frozen=True, eq=False)
 class Patient:
-    """projections: of the low dose, [Z, views, columns]. low, normal: slices [Z, Y, X] in HU. nodules: where they are."""
+    """projections: of the low dose, [Z, views, columns]. low, normal: [Z, Y, X] in HU. nodules: where they are."""
 
     seed: int
     projections: Tensor

@@ -59,9 +59,9 @@ def _head(study: Study, results: Results, record: dict[str, Any]) -> str:
         f"{scans.training.count} simulated chests for training, {scans.validation.count} for validation, "
         f"{scans.test.count} for testing, {scans.slices} slices each, {scans.dose:.0%} dose; seeds "
         f"{', '.join(map(str, study.seeds))}. {len(crops)} crops, {len(lesions)} with a lesion, of "
-        f"{len({row.patient for row in lesions})} patients; {study.samples} samples of each. Means over crops and seeds; "
-        "± is the standard deviation of the patients' means. p values are one-sided, of Mann-Whitney's U, after Benjamini "
-        "and Hochberg; crops of a patient are not independent, so the test on patients' means counts."
+        f"{len({row.patient for row in lesions})} patients; {study.samples} samples of each. Means over crops and "
+        "seeds; ± is the standard deviation of the patients' means. p values are one-sided, of Mann-Whitney's U, after "
+        "Benjamini and Hochberg; crops of a patient are not independent, so the test on patients' means counts."
     )
 
 
@@ -75,25 +75,20 @@ def _reached(results: Results) -> str:
         rows.append([f"latents of {name}: means 0 ± 0.1", f"largest {worst:.2f}", _yes(worst <= 0.1)])
     for name in learnt:
         share, shuffled = results.share(name), results.share(name, "shuffled")
-        rows.append([f"denoised samples of {name}: at most 0.2 of other crops'", f"{share:.2f}", _yes(share <= 0.2)])
+        rows.append([f"denoised samples of {name}: at most 0.2 of others'", f"{share:.2f}", _yes(share <= 0.2)])
         rows.append(
             [f"nearer than with shuffled conditions, {name}", f"{share:.2f}, {shuffled:.2f}", _yes(share < shuffled)]
         )
         better = results.mean(name, "reconstructed") < results.mean(name, "twin")
         psnr = [results.psnr(name, column) for column in ("reconstructed_squared", "twin_squared")]
-        figures = f"{results.mean(name, 'reconstructed'):.0f} and {results.mean(name, 'twin'):.0f} HU; {psnr[0]:.1f} and {psnr[1]:.1f} dB"
-        rows.append(
-            [
-                f"conditioned reconstruction better than unconditioned, {name}",
-                figures,
-                _yes(better and psnr[0] > psnr[1]),
-            ]
-        )
+        errors = [f"{results.mean(name, column):.0f}" for column in ("reconstructed", "twin")]
+        figures = f"{' and '.join(errors)} HU; {psnr[0]:.1f} and {psnr[1]:.1f} dB"
+        title = f"conditioned reconstruction better than unconditioned, {name}"
+        rows.append([title, figures, _yes(better and psnr[0] > psnr[1])])
     found, ends = results.exposed(), results.ends()
     largest = {by: max(getattr(one, f"corrected_by_{by}") for one in found.comparisons) for by in ("crop", "patient")}
-    rows.append(
-        [f"{ERASER}: lowest content similarity but for the constant, crops with a lesion", "", _yes(found.lowest)]
-    )
+    title = f"{ERASER}: lowest content similarity but for the constant, crops with a lesion"
+    rows.append([title, "", _yes(found.lowest)])
     for by, p in largest.items():
         rows.append([f"the same, corrected p below 0.01 by {by}", f"largest p {p:.2g}", _yes(p < 0.01)])
     rows.append(["identity has the highest content similarity", "", _yes(ends[0])])
@@ -105,12 +100,14 @@ def _table1(study: Study, results: Results) -> str:
     rows = []
     for name in dict.fromkeys(score.denoiser for score in results.scores):
         title = "low dose" if name == "low-dose" else study.title_of(name)
-        cells = [
-            _spread([getattr(s, m) for s in results.scores if s.denoiser == name], d)
-            for m, d in (("ssim", 3), ("psnr", 1), ("rmse", 0))
-        ]
-        rows.append([title, *cells])
-    words = "Against the normal dose, by ldct-benchmark's protocol for chests. The paper's, of other images: low dose 0.312 / 18.1 / 236, CNN-10 0.56 / 27.3 / 72, RED-CNN 0.58 / 28.0 / 66, WGAN-VGG 0.505 / 25.3 / 91, DU-GAN 0.544 / 26.3 / 80."
+        held = [score for score in results.scores if score.denoiser == name]
+        metrics = (("ssim", 3), ("psnr", 1), ("rmse", 0))
+        rows.append([title, *(_spread([getattr(score, metric) for score in held], n) for metric, n in metrics)])
+    words = (
+        "Against the normal dose, by ldct-benchmark's protocol for chests. The paper's, of other images: low dose "
+        "0.312 / 18.1 / 236, CNN-10 0.56 / 27.3 / 72, RED-CNN 0.58 / 28.0 / 66, WGAN-VGG 0.505 / 25.3 / 91, DU-GAN "
+        "0.544 / 26.3 / 80."
+    )
     return f"## Table 1: denoisers\n{words}\n\n" + table(["", "SSIM", "PSNR, dB", "RMSE, HU"], rows)
 
 
@@ -122,10 +119,8 @@ def _invariance(study: Study, results: Results) -> str:
         cells += [f"{with_lesion:.3f} / {without:.3f}", f"{results.mean(name, 'deviation'):.0f}"]
         rows.append([study.title_of(name), *cells])
     heads = ["", *METRICS.values(), "content: with / without lesion", "deviation, HU"]
-    return (
-        "## Invariances\nLower similarity and higher MD: more is ignored. MD holds the autoencoder's own error.\n\n"
-        + table(heads, rows)
-    )
+    words = "Lower similarity and higher MD: more is ignored. MD holds the autoencoder's own error."
+    return f"## Invariances\n{words}\n\n" + table(heads, rows)
 
 
 def _table2(study: Study, results: Results) -> str:
@@ -139,12 +134,12 @@ def _table2(study: Study, results: Results) -> str:
         [study.title_of(one.name), f"{one.corrected_by_crop:.2g}", f"{one.corrected_by_patient:.2g}"]
         for one in found.comparisons
     ]
-    text = f"Whether {study.title_of(study.reference)} ignores more than the other denoisers; the paper: more than each, mostly significant."
-    eraser = (
-        f"Whether the {study.title_of(ERASER)} ignores more than each other denoiser (content, crops with a lesion):"
-    )
+    reference = study.title_of(study.reference)
+    text = f"Whether {reference} ignores more than the other denoisers; the paper: than each, mostly significant."
+    eraser = f"Whether the {study.title_of(ERASER)} ignores more than the others (content, crops with a lesion):"
     heads = ["p, by crop", "p, by patient"]
-    return f"## Table 2: tests\n{text}\n\n{table(['', 'than', *heads], rows)}\n\n{eraser}\n\n{table(['than', *heads], exposed)}"
+    tables = table(["", "than", *heads], rows), table(["than", *heads], exposed)
+    return f"## Table 2: tests\n{text}\n\n{tables[0]}\n\n{eraser}\n\n{tables[1]}"
 
 
 def _models(study: Study, results: Results) -> str:
@@ -156,31 +151,20 @@ def _models(study: Study, results: Results) -> str:
         shares = [f"{results.share(name, column):.2f}" for column in ("own", "shuffled", "prior")]
         base = results.mean(name, "baseline")
         rows.append([study.title_of(name), variances, correlations, *shares, "" if math.isnan(base) else f"{base:.0f}"])
-    heads = [
-        "",
-        "variances of latents",
-        "rms correlation (of normal draws)",
-        "denoised samples",
-        "shuffled conditions",
-        "decoded N(0, I)",
-        "projected again, HU",
-    ]
-    words = "Distances of denoised samples to the denoised crop, as shares of those of other crops; `projected again`: what that alone changes of x."
+    heads = ["", "variances of latents", "rms correlation (of normal draws)", "denoised samples"]
+    heads += ["shuffled conditions", "decoded N(0, I)", "projected again, HU"]
+    words = (
+        "Distances of denoised samples to the denoised crop, as shares of those of other crops; `projected again`: "
+        "what that alone changes of x."
+    )
     return f"## Models\n{words}\n\n" + table(heads, rows)
 
 
 def _runs(results: Results) -> str:
-    rows = [
-        [
-            str(r["run"]),
-            str(r["seed"]),
-            str(r["steps"]),
-            f"{r['seconds']:.0f}",
-            f"{r['processor_seconds']:.0f}",
-            f"{r['loss']:.3g}",
-        ]
-        for r in results.runs
-    ]
+    rows = []
+    for run in results.runs:
+        seconds = [f"{run[name]:.0f}" for name in ("seconds", "processor_seconds")]
+        rows.append([str(run["run"]), str(run["seed"]), str(run["steps"]), *seconds, f"{run['loss']:.3g}"])
     heads = ["", "seed", "steps", "seconds", "of one core", "loss"]
     return "## Training\nSeconds on a machine that others used, too, and of one core.\n\n" + table(heads, rows)
 

@@ -16,7 +16,7 @@ pytest.importorskip("lightning")
 pytest.importorskip("FrEIA")
 
 CONFIG = Path(__file__).resolve().parents[2] / "experiments" / "invariance" / "config.yaml"
-FEW = {"stop": {"max_steps": 2}, "validation": {"every": 2, "slices": 1}}
+FEW = {"stop": {"max_steps": 1}, "validation": {"every": 2, "slices": 1}}
 SMALL: dict[str, Any] = {
     "scans": {
         **{name: {"count": 1} for name in ("training", "validation")},

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sinograd.invariance.embedding import Embedding, triplet_loss, triplets
     from sinograd.invariance.flow import ConditionalFlow, flow_loss
     from sinograd.invariance.model_files import load_autoencoder, load_embedding, load_sampler, save_invariance
+    from sinograd.invariance.report import InvarianceReport, Spaces, analyse, save_invariance_report
     from sinograd.invariance.reprojection import DenoisedAgain, Place, Reprojected, crop_of, denoise_again, pasted
     from sinograd.invariance.sampler import Autoencoder, Sampler
     from sinograd.invariance.sampling import denoise, sample, sample_given
@@ -42,6 +43,7 @@ __all__ = [
     "DenoisedAgain",
     "Embedding",
     "Exposure",
+    "InvarianceReport",
     "KnownDenoiser",
     "LatentMoments",
     "LesionEraser",
@@ -53,6 +55,8 @@ __all__ = [
     "Reprojected",
     "Sampler",
     "Shuffled",
+    "Spaces",
+    "analyse",
     "at_quantiles",
     "at_the_ends",
     "compare",
@@ -77,6 +81,7 @@ __all__ = [
     "sample",
     "sample_given",
     "save_invariance",
+    "save_invariance_report",
     "similarities",
     "triplet_loss",
     "triplets",
