@@ -18,7 +18,7 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
     [print(*functools.reduce(dict.get, path.split("."), table), sep="\n") for path in sys.argv[1:]]' $(1)
 
 # The optional dependencies that the tests need; `baselines` stays out for its licence.
-extras := test train io invariance docs cuda cluster spectra
+extras := test train io invariance docs cuda cluster spectra view
 
 # The wheel of this Python: cp311, or abi3 from 3.12 on. OLD_DEBIAN is a folder made by packaging/old_debian.sh.
 old := $(if $(OLD_DEBIAN),--old-debian $(OLD_DEBIAN))
@@ -89,7 +89,7 @@ dev: $(VENV)/.build
 
 # The results go to experiments/*/results/quick; data and training runs stay in build/experiments.
 experiments: install
-	@for name in bone_xrm low_dose_ct noise2noise bone_microstructure; do $(python) experiments/run.py $$name || exit 1; done
+	@for name in bone_xrm low_dose_ct noise2noise bone_microstructure structkpn; do $(python) experiments/run.py $$name || exit 1; done
 
 # In the Python at hand, which has torch with CUDA; nothing is downloaded.
 gpu-check:
