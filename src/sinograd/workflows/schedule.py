@@ -40,6 +40,8 @@ UNIT_COPIES = 3
 """Of the slices that are written together: converted, packed, and in the levels of a pyramid."""
 PREPARED_BLOCKS, BLOCK = 6, 8 << 20
 """Blocks of views that preparation works on, and the bytes of one."""
+RING_BANDS, BAND = 5, 32 << 20
+"""Copies of a band of rows of all views that ring removal works on, and the bytes of one."""
 IN_MEMORY, IN_SCAN, IN_SCRATCH = "memory", "scan", "scratch"
 
 
@@ -143,8 +145,11 @@ def preparation_bytes(scan: Scan, options: Preparation) -> int:
     image = FLOAT32 * math.prod(scan.shape[1:])
     calibration = scan.calibration
     stacks = [getattr(calibration, name, None) for name in ("reference", "dark")]
-    images = sum(2 * int(stack.shape[0]) for stack in stacks if stack is not None) + (48 if options.rings else 0) + 4
-    return PREPARED_BLOCKS * max(min(BLOCK, FLOAT32 * math.prod(scan.shape)), image) + images * image
+    images = (
+        sum(2 * int(stack.shape[0]) for stack in stacks if stack is not None) + (48 if options.ring_method else 0) + 4
+    )
+    bands = RING_BANDS * BAND if options.ring_method else 0
+    return bands + PREPARED_BLOCKS * max(min(BLOCK, FLOAT32 * math.prod(scan.shape)), image) + images * image
 
 
 def _cut(
