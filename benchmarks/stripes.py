@@ -1,10 +1,10 @@
 """What each method of stripe removal takes out, and what it costs: `python benchmarks/stripes.py [-o FILE.json]`.
 
 The five kinds of stripes of N. T. Vo, R. C. Atwood and M. Drakopoulos (Optics Express 26(22), 28396, 2018), each in two
-objects: an uneven one, and a round one about the axis. Decibels are those by which rings fall in the reconstruction,
-20 log10(root mean square of the rings / of what is left of them, the method's own artefacts included), in the field of
-view. The cost is measured without stripes: how much of a thin wire's modulation transfer is left at 10 and 50 % of the
-radius, and by how much of its step the edge of a centred cylinder moves.
+objects: an uneven one, and a round one about the axis. Decibels are those by which stripes fall in the sinogram,
+20 log10(norm of the stripes / of what is left of them, the method's own errors included). The cost is measured without
+stripes: how much of a thin wire's modulation transfer is left at 10 and 50 % of the radius, and by how much of its
+step the edge of a centred cylinder moves.
 """
 
 from __future__ import annotations
@@ -86,18 +86,17 @@ def image(sinogram: Tensor) -> Tensor:
 
 
 @functools.cache
-def striped(kind: str, thing: str) -> tuple[Tensor, Tensor, float]:
-    """A sinogram with stripes, the slice without them, and the norm of the rings."""
+def striped(kind: str, thing: str) -> tuple[Tensor, Tensor]:
+    """A sinogram with stripes, and without."""
     noise = NOISE * torch.randn(VIEWS, COLUMNS, generator=torch.Generator().manual_seed(4))
     clean = THINGS[thing]().project(GEOMETRY) + noise
-    truth, sinogram = image(clean), stripes(kind, clean)
-    return sinogram, truth, float((image(sinogram) - truth).norm())
+    return stripes(kind, clean), clean
 
 
 def decibels(method: str, kind: str, thing: str) -> float:
-    """By how much rings fall."""
-    sinogram, truth, before = striped(kind, thing)
-    return 20 * math.log10(before / float((image(remove_stripes(sinogram, method)) - truth).norm()))
+    """By how much stripes fall."""
+    sinogram, clean = striped(kind, thing)
+    return 20 * math.log10(float((sinogram - clean).norm() / (remove_stripes(sinogram, method) - clean).norm()))
 
 
 def edge_error(method: str) -> float:

@@ -22,6 +22,7 @@ from sinograd.preparation.beam_steps import BeamSteps
 from sinograd.preparation.correction import Correction
 from sinograd.preparation.defects import fill_starved_
 from sinograd.preparation.destination import Destination, destination
+from sinograd.preparation.odd_views import OddViews, find_odd_views
 from sinograd.preparation.options import Preparation
 from sinograd.preparation.overview import Overview, spans
 from sinograd.preparation.prepared_geometry import prepared_geometry
@@ -31,6 +32,7 @@ from sinograd.preparation.shifts import shift_projections_, unmeasured_edges
 from sinograd.preparation.stripe_pass import TakenOut, level_bands
 from sinograd.preparation.stripes.remove import band_functions
 from sinograd.preparation.truncated import Truncation, find_truncation
+from sinograd.preparation.view_profiles import ViewProfiles
 
 # Bytes of float32 projections that are worked on at once, so that they stay in the cache; at least one view.
 BLOCK_BYTES = 8 << 20
@@ -92,7 +94,8 @@ def prepare(
     Warns:
         PreparationWarning: readings were repaired, or more than 1 % of the detector's elements; says how many. Views,
             references or dark images were left out; says which and why. The views are brighter than the references.
-            The references look as if the sample was left in them. Most of the references is saturated.
+            The references look as if the sample was left in them. Most of the references is saturated. Views do not
+            fit those beside them: frozen, mirrored, shifted, without the object or garbage (`odd_views`); says which.
         TruncationWarning: the object reaches beyond the detector; says in which share of the views and rows, and how
             much too high that makes the volume.
     """
@@ -118,6 +121,8 @@ class _Run:
         self.overview = Overview(self.views, self.geometry.rows, self.geometry.columns)
         self.bad: dict[str, np.ndarray] = {}
         self.truncation: Truncation | None = None
+        self.profiles = ViewProfiles(self.views, self.geometry.rows, self.geometry.columns)
+        self.odd_views: OddViews | None = None
         self.air = self._air()
         self.steps = BeamSteps(options, self.geometry, scan.length_unit, self.name)
         self.taken = TakenOut(options.ring_method or "")
@@ -135,12 +140,12 @@ class _Run:
             stop = min(start + step, self.views)
             block = images.block(start, stop)
             unbinned = whole[: stop - start] if joins else block
-            self.correction.read(start, stop, unbinned, self.overview)
+            self.correction.read(start, stop, unbinned, self.overview, self.profiles)
             if joins:
                 block.copy_(joined(unbinned, self.binning))
             self._to_line_integrals(block, start)
-            if not rings and self.moves is not None:
-                shift_projections_(block, self.moves[start:stop], edges=self.options.edges)
+            if not rings:
+                self._finish_block(block, start)
             images.put(start, block)
             self._tell(stop, 2 if rings else 1)
         good = self._good_views()
@@ -149,6 +154,7 @@ class _Run:
         kept = images.chosen(good)
         result = self._finished(kept, good)
         self.truncation = find_truncation(kept, result.geometry)
+        self.odd_views = find_odd_views(self.profiles, self.geometry, good, self.truncation is not None)
         self._warn(good)
         return result
 
@@ -201,8 +207,7 @@ class _Run:
         for start in range(0, self.views, step):
             block = images.get(start, min(start + step, self.views))
             block -= errors
-            if self.moves is not None:
-                shift_projections_(block, self.moves[start : start + step], edges=self.options.edges)
+            self._finish_block(block, start)
             images.put(start, block)
             self._tell(self.views + min(start + step, self.views), 2)
 
@@ -218,6 +223,12 @@ class _Run:
         used = torch.from_numpy(np.bincount(segment[good], minlength=SEGMENTS))
         means = sums[used > 0] / used[used > 0].to(sums)[:, None, None]
         return ring_errors(means, width=self.options.ring_width, limit=self.options.ring_limit)
+
+    def _finish_block(self, block: Tensor, start: int) -> None:
+        """What comes last for views from `start` on."""
+        if self.moves is not None:
+            shift_projections_(block, self.moves[start : start + len(block)], edges=self.options.edges)
+        self.profiles.add(start, block)
 
     def _tell(self, done: int, passes: int) -> None:
         if self.progress is not None:
@@ -243,6 +254,7 @@ class _Run:
             self._repaired_text(good),
             self._references_text(),
             self._brightness_text(good),
+            self.odd_views.text if self.odd_views is not None else "",
         ):
             if text:
                 warnings.warn(f"{self.name}: {text}", PreparationWarning, stacklevel=4)

@@ -13,8 +13,8 @@ from torch import Tensor
 
 from sinograd.preparation.destination import Destination
 
-# Bytes of the sinograms of a band, at least one row.
-BAND_BYTES = 32 << 20
+# Bytes of the sinograms of a band, at least one row; and the fewest bands, where there are as many rows.
+BAND_BYTES, BANDS = 32 << 20, 64
 
 
 @dataclass
@@ -40,9 +40,20 @@ class TakenOut:
         return {"method": self.method, "rms": math.sqrt(self.squares / max(self.count, 1)), "largest": self.largest}
 
 
+def band_bytes(shape: tuple[int, ...]) -> int:
+    """Of one band of projections [views, (rows,) columns], float32."""
+    rows = shape[1] if len(shape) == 3 else 1
+    return _rows(shape[0], rows, shape[-1]) * 4 * shape[0] * shape[-1]
+
+
+def _rows(views: int, rows: int, columns: int) -> int:
+    """Of one band."""
+    return max(1, min(BAND_BYTES // max(1, 4 * views * columns), -(-rows // BANDS)))
+
+
 def rows_of_bands(views: int, rows: int, columns: int) -> Iterator[slice]:
-    """Bands of at most BAND_BYTES."""
-    step = max(1, BAND_BYTES // max(1, 4 * views * columns))
+    """All bands."""
+    step = _rows(views, rows, columns)
     for first in range(0, rows, step):
         yield slice(first, min(first + step, rows))
 
