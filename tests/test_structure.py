@@ -62,6 +62,7 @@ PUBLIC = {
     "workflows.conversion.convert",
     "workflows.bone.measure_bone",
     "workflows.denoising.denoise",
+    "workflows.invariance.report_invariance",
     "workflows.pairs.make_pairs",
     "workflows.reconstruction.reconstruct",
     "workflows.simulation.simulate",
