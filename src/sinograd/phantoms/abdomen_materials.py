@@ -10,6 +10,7 @@ from sinograd.phantoms.abdomen import METALS, WATER, abdomen
 from sinograd.phantoms.ellipsoids import Ellipsoids
 from sinograd.phantoms.materials import MaterialPhantom
 from sinograd.physics.attenuation import attenuation
+from sinograd.physics.materials import Material
 
 ENERGY = 70.0  # keV, of the attenuations of `abdomen`
 _BEFORE_BONES, _BONES, _BEFORE_DETAILS, _HOLLOWS, _MARROWS, _IMPLANTS = 12, 6, 18, 4, 6, 4
@@ -38,10 +39,10 @@ def abdomen_of_materials(
     of_bone = torch.where(bony, share * water / (bone - water), 0.0)
     muscle = 0.0 if implant is None else METALS[implant] / WATER - share[-1]
     of_water = torch.where(bony, -of_bone, torch.where(metal, -muscle, share))
-    parts: dict[str, Ellipsoids] = {"water": _with(whole, of_water), "bone": _with(whole, of_bone)}
+    parts: dict[str | Material, Ellipsoids] = {"water": _with(whole, of_water), "bone": _with(whole, of_bone)}
     if implant is not None:
         parts[_OF_IMPLANTS[implant]] = _with(whole, metal.to(share))
-    return MaterialPhantom(dict(parts))
+    return MaterialPhantom(parts)
 
 
 def _with(shape: Ellipsoids, shares: torch.Tensor) -> Ellipsoids:
