@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bilateral.h"
+#include "box_lines.h"
 #include "lines.h"
 #include "operators.h"
 #include "total_variation.h"
@@ -13,6 +14,8 @@ namespace sinograd {
   namespace isa {                                         \
   extern const LineKernels<float> kFloatLines;            \
   extern const LineKernels<double> kDoubleLines;          \
+  extern const BoxKernels<float> kFloatBoxes;             \
+  extern const BoxKernels<double> kDoubleBoxes;           \
   extern const OperatorPairs<float> kFloatPlanar;         \
   extern const OperatorPairs<double> kDoublePlanar;       \
   extern const OperatorPairs<float> kFloatGeneral;        \
