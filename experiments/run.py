@@ -26,7 +26,9 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def run(
-    experiment: Annotated[str, typer.Argument(help="bone_xrm, low_dose_ct, noise2noise or bone_microstructure.")],
+    experiment: Annotated[
+        str, typer.Argument(help="bone_xrm, low_dose_ct, noise2noise, bone_microstructure or structkpn.")
+    ],
     profile: Annotated[str, typer.Option(help="quick or full; bone_microstructure: quick or evening.")] = "quick",
     output: Annotated[Path | None, typer.Option(help="Folder for tables and figures.")] = None,
     cache: Annotated[Path, typer.Option(help="Folder for data and training runs.")] = HERE.parent / "build/experiments",

@@ -32,6 +32,7 @@ PUBLIC = {
     "geometry.cone.ConeBeam.short_scan",
     "geometry.fan.FanBeam.circular",
     "geometry.fan.FanBeam.short_scan",
+    "invariance.flow.ConditionalFlow.__init__",
     "layers.unrolled.Unrolled.__init__",
     "metrics.structural_similarity.ssim",
     "morphometry.analysis.analyse",

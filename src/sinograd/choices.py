@@ -161,7 +161,7 @@ NETWORKS.add("wavresnet", "sinograd.networks.wavresnet:WavResNet", "residuals of
 NETWORKS.add("nn-sp", "sinograd.networks.nn_sp:NNSP", "3-D network of paper 001 for bone", learning_rate=3.162e-4)
 
 # Models that are no networks, as training configurations describe them: `training.model_config.ModelConfig`s.
-# takes: "volumes", "scans" or "either".
+# takes: "volumes", "scans" or "either"; "crops" of what denoises nothing.
 MODELS: Registry[Any] = Registry("model")
 MODELS.add("bilateral", "sinograd.training.models.bilateral:BilateralModel", "bilateral filters", takes="volumes")
 MODELS.add(
@@ -174,6 +174,10 @@ MODELS.add(
 _PARTS = "sinograd.training.models.dual_domain_networks:DualDomainNetworks"
 MODELS.add("dual-domain", _PARTS, "networks or filters before and after the reconstruction", takes="scans")
 MODELS.add("own", "sinograd.training.models.own:OwnModel", "a module of your own, imported", takes="either")
+_INVARIANCE = "sinograd.invariance.model_config:"  # what a denoiser ignores; each has a task of its own
+MODELS.add("invariance-vae", f"{_INVARIANCE}VaeModel", "conditional autoencoder of images", takes="crops")
+MODELS.add("invariance-flow", f"{_INVARIANCE}FlowModel", "invertible network of its latents", takes="crops")
+MODELS.add("invariance-embedding", f"{_INVARIANCE}EmbeddingModel", "learnt embedding of images", takes="crops")
 
 # Losses of training: `losses.Loss`es, functions or classes whose constructor has options of plain types.
 LOSSES: Registry[Any] = Registry("loss", "sinograd.losses")
@@ -204,6 +208,9 @@ TASKS.add("noise2void", "sinograd.training.tasks.noise2void:Noise2Void", "replac
 TASKS.add("dual-domain", "sinograd.training.tasks.dual_domain:DualDomain", "from projections to the volume")
 TASKS.add("wgan-vgg", "sinograd.training.tasks.wgan_vgg:WganVgg", "a critic of patches and a perceptual loss")
 TASKS.add("dugan", "sinograd.training.tasks.dugan:DuGan", "discriminators of images and of their gradients")
+TASKS.add("invariance-vae", "sinograd.invariance.vae_task:InvarianceVae", "crops encoded beside their denoised ones")
+TASKS.add("invariance-flow", "sinograd.invariance.flow_task:InvarianceFlow", "latents that a denoised crop allows")
+TASKS.add("invariance-embedding", "sinograd.invariance.embedding_task:InvarianceEmbedding", "crops near their samples")
 
 # How learning rates fall: `training.schedules.ScheduleConfig`s.
 SCHEDULES: Registry[Any] = Registry("schedule")

@@ -164,7 +164,7 @@ def test_doctor_tells_how_to_get_extras(monkeypatch: pytest.MonkeyPatch) -> None
     texts = {finding.name: finding.text for finding in doctor_module._extras()}
     assert texts == {
         "extra here": "h5py",
-        "extra there": "not installed: no-such-thing (pip install '.[there]')",
+        "extra there": "not installed: no-such-thing (pip install 'sinograd[there]')",
     }
 
 
@@ -271,3 +271,12 @@ def test_doctor_on_a_gpu_machine_without_cuda_core(monkeypatch: pytest.MonkeyPat
     program.check_compiler.cache_clear()
     text = doctor_module._cuda().text
     assert text.startswith("H200, CUDA") and "pip install 'sinograd[cuda]'" in text
+
+
+def test_doctor_finds_a_second_openmp_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ["/torch/lib/libgomp-a34b3233.so.1", "/usr/lib/libgomp.so.1"]
+    monkeypatch.setattr("sinograd.ops.native.openmp_runtimes", lambda: found)
+    finding = doctor_module._openmp()
+    assert finding.failed and "two runtimes" in finding.text and all(name in finding.text for name in found)
+    monkeypatch.setattr("sinograd.ops.native.openmp_runtimes", lambda: found[1:])
+    assert not doctor_module._openmp().failed

@@ -35,6 +35,10 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
             "A picture of both",
         ),
     ),
+    "view": (
+        ("sinograd view volume.h5", "A volume in the browser"),
+        ("sinograd view noisy.h5 denoised.h5 --no-browser", "Two volumes; only print the address"),
+    ),
     "convert": (
         ("sinograd convert scan.txrm scan.h5", "A vendor's scan to HDF5"),
         ("sinograd convert volume.h5 slices", "A volume to a folder of TIFF slices"),
