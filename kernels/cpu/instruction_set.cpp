@@ -67,6 +67,16 @@ const BoxKernels<double>& box_kernels<double>() {
 }
 
 template <>
+const ColumnKernels<float>& column_kernels<float>() {
+  return SINOGRAD_CHOOSE(kFloatColumns);
+}
+
+template <>
+const ColumnKernels<double>& column_kernels<double>() {
+  return SINOGRAD_CHOOSE(kDoubleColumns);
+}
+
+template <>
 const OperatorPairs<float>& general_operators<float>() {
   return SINOGRAD_CHOOSE(kFloatGeneral);
 }

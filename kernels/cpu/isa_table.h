@@ -3,6 +3,7 @@
 
 #include "bilateral.h"
 #include "box_lines.h"
+#include "column_rows.h"
 #include "lines.h"
 #include "operators.h"
 #include "total_variation.h"
@@ -16,6 +17,8 @@ namespace sinograd {
   extern const LineKernels<double> kDoubleLines;          \
   extern const BoxKernels<float> kFloatBoxes;             \
   extern const BoxKernels<double> kDoubleBoxes;           \
+  extern const ColumnKernels<float> kFloatColumns;        \
+  extern const ColumnKernels<double> kDoubleColumns;      \
   extern const OperatorPairs<float> kFloatPlanar;         \
   extern const OperatorPairs<double> kDoublePlanar;       \
   extern const OperatorPairs<float> kFloatGeneral;        \
