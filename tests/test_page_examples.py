@@ -53,6 +53,18 @@ SHORTER = {
         ("views: 180", "views: 18"),
         ("max_steps: 400", "max_steps: 2"),
     ],
+    "docs/howto/invariance.md": [
+        ("count: 20", "count: 1"),
+        ("count: 4", "count: 1"),
+        ("views: 300", "views: 30"),
+        ("views=300", "views=30"),
+        ("full_scan(180)", "full_scan(20)"),
+        ("per_batch: 16", "per_batch: 2"),
+        ("max_steps: 3000", "max_steps: 1"),
+        ("max_steps: 2000", "max_steps: 1"),
+        ("blocks: 6, hidden: 128", "blocks: 1, hidden: 8"),
+        ("--crops 6 --samples 4", "--crops 2 --samples 2"),
+    ],
     "docs/howto/iterate.md": [
         ("--views 40 --detector 48,128", "--views 20 --detector 4,24"),
         ("--iterations 50", "--iterations 2"),

@@ -81,6 +81,13 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
             "Two volumes, only printed",
         ),
     ),
+    "invariance": (
+        (
+            "sinograd invariance runs/red-cnn-flow pairs.yaml -o report.html --twin runs/twin",
+            "One denoiser, with content similarities",
+        ),
+        ("sinograd invariance runs pairs.yaml -o report.html", "All denoisers whose trained flows lie in a folder"),
+    ),
     "bone": (
         ("sinograd bone volume.h5 --threshold 500 -o results", "A volume in mg/cm3, with a report and maps"),
         (
