@@ -98,6 +98,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "demo": (
         ("sinograd demo", "A bone of 192 voxels a side in the folder demo"),
         ("sinograd demo --size tiny -o try --photons 1e5", "A small one, with less noise"),
+        ("sinograd demo --data walnut_cone.npz -o walnut", "A real scan, whose file you have"),
     ),
     "doctor": (
         ("sinograd doctor", "Check the installation"),
