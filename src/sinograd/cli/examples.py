@@ -39,6 +39,10 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
         ("sinograd view volume.h5", "A volume in the browser"),
         ("sinograd view noisy.h5 denoised.h5 --no-browser", "Two volumes; only print the address"),
     ),
+    "tune": (
+        ("sinograd tune scan.h5", "Sliders and a slice in the browser"),
+        ("sinograd tune scan.txrm -o bone.zarr --no-browser", "Where the volume goes; only print the address"),
+    ),
     "convert": (
         ("sinograd convert scan.txrm scan.h5", "A vendor's scan to HDF5"),
         ("sinograd convert volume.h5 slices", "A volume to a folder of TIFF slices"),
