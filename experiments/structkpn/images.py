@@ -84,6 +84,7 @@ class Scanner:
 
     def __init__(self, study: Study, cache: Path | None) -> None:
         self.study, self.cache = study, cache
+        self._test_lengths: dict[int, list[Tensor]] = {}
 
     def training_scan(self, phantom: int, seed: int, *, test: bool = False) -> Slices:
         """Low and normal dose of one scan: the low one keeps the normal one's noise, as simulated low doses do."""
@@ -129,14 +130,17 @@ class Scanner:
 
     def _lengths(self, phantom: int, test: bool) -> list[Tensor]:
         """Path lengths [materials, views, slices, columns] of some slices at a time."""
-        scan = self.study.scan
-        heights = scan.heights(test=test)
+        if test and phantom in self._test_lengths:
+            return self._test_lengths[phantom]
+        heights = self.study.scan.heights(test=test)
         object_ = abdomen(phantom)
         found = []
         for first in range(0, len(heights), _SLICES):
             rows = heights[first : first + _SLICES]
             each = [self._row(object_, z) for z in rows]
             found.append(torch.cat(each, 2))
+        if test:
+            self._test_lengths = {phantom: found}  # of the last one: large
         return found
 
     def _row(self, object_: Ellipsoids, z: float) -> Tensor:

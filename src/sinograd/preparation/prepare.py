@@ -21,6 +21,7 @@ from sinograd.preparation.beam_hardening import correct_beam_hardening_
 from sinograd.preparation.correction import Correction
 from sinograd.preparation.defects import fill_starved_
 from sinograd.preparation.destination import Destination, destination
+from sinograd.preparation.odd_views import OddViews, find_odd_views
 from sinograd.preparation.options import Preparation
 from sinograd.preparation.overview import Overview, spans
 from sinograd.preparation.prepared_geometry import prepared_geometry
@@ -28,6 +29,7 @@ from sinograd.preparation.region import joined
 from sinograd.preparation.rings import SEGMENTS, check_ring_options, ring_errors
 from sinograd.preparation.shifts import shift_projections_, unmeasured_edges
 from sinograd.preparation.truncated import Truncation, find_truncation
+from sinograd.preparation.view_profiles import ViewProfiles
 
 # Bytes of float32 projections that are worked on at once, so that they stay in the cache; at least one view.
 BLOCK_BYTES = 8 << 20
@@ -88,7 +90,8 @@ def prepare(
     Warns:
         PreparationWarning: readings were repaired, or more than 1 % of the detector's elements; says how many. Views,
             references or dark images were left out; says which and why. The views are brighter than the references.
-            The references look as if the sample was left in them. Most of the references is saturated.
+            The references look as if the sample was left in them. Most of the references is saturated. Views do not
+            fit those beside them: frozen, mirrored, shifted, without the object or garbage (`odd_views`); says which.
         TruncationWarning: the object reaches beyond the detector; says in which share of the views and rows, and how
             much too high that makes the volume.
     """
@@ -114,6 +117,8 @@ class _Run:
         self.overview = Overview(self.views, self.geometry.rows, self.geometry.columns)
         self.bad: dict[str, np.ndarray] = {}
         self.truncation: Truncation | None = None
+        self.profiles = ViewProfiles(self.views, self.geometry.rows, self.geometry.columns)
+        self.odd_views: OddViews | None = None
         self.air = self._air()
         if options.rings:
             check_ring_options(options.ring_width, options.ring_limit, self.views, self.geometry.columns)
@@ -132,15 +137,15 @@ class _Run:
             stop = min(start + step, self.views)
             block = images.block(start, stop)
             unbinned = whole[: stop - start] if joins else block
-            self.correction.read(start, stop, unbinned, self.overview)
+            self.correction.read(start, stop, unbinned, self.overview, self.profiles)
             if joins:
                 block.copy_(joined(unbinned, self.binning))
             self._to_line_integrals(block, start)
             if sums is not None:
                 for view, k in zip(block, segment[start:stop].tolist(), strict=True):
                     sums[k] += view
-            elif self.moves is not None:
-                shift_projections_(block, self.moves[start:stop], edges=self.options.edges)
+            else:
+                self._finish_block(block, start)
             images.put(start, block)
             self._tell(stop, passes)
         good = self._good_views()
@@ -151,6 +156,7 @@ class _Run:
         kept = images.chosen(good)
         result = self._finished(kept, good)
         self.truncation = find_truncation(kept, result.geometry)
+        self.odd_views = find_odd_views(self.profiles, self.geometry, good, self.truncation is not None)
         self._warn(good)
         return result
 
@@ -197,10 +203,15 @@ class _Run:
         for start in range(0, self.views, step):
             block = images.get(start, min(start + step, self.views))
             block -= errors
-            if self.moves is not None:
-                shift_projections_(block, self.moves[start : start + step], edges=self.options.edges)
+            self._finish_block(block, start)
             images.put(start, block)
             self._tell(self.views + min(start + step, self.views), 2)
+
+    def _finish_block(self, block: Tensor, start: int) -> None:
+        """What comes last for views from `start` on."""
+        if self.moves is not None:
+            shift_projections_(block, self.moves[start : start + len(block)], edges=self.options.edges)
+        self.profiles.add(start, block)
 
     def _tell(self, done: int, passes: int) -> None:
         if self.progress is not None:
@@ -226,6 +237,7 @@ class _Run:
             self._repaired_text(good),
             self._references_text(),
             self._brightness_text(good),
+            self.odd_views.text if self.odd_views is not None else "",
         ):
             if text:
                 warnings.warn(f"{self.name}: {text}", PreparationWarning, stacklevel=4)

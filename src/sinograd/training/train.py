@@ -257,8 +257,9 @@ def _trained_on(config: Config, data: TrainingData, history: History, kept: int)
             "groups": sorted({pair.group for pair in pairs if pair.group}),
             "voxel_mm": list(pairs[0].spacing or ()) or None,
         }
-        if pairs[0].unit != "1":
-            record["unit"] = pairs[0].unit
+    units = {getattr(item, "unit", None) for item in data.training}
+    if len(units) == 1 and units.isdisjoint({None, "1"}):
+        record["unit"] = units.pop()
     notes = list(config.task.notes)
     if notes:
         record["notes"] = notes
