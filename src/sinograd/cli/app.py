@@ -23,7 +23,7 @@ GROUPS = {
         "reconstruct": "Reconstruct a scan: FDK, filtered backprojection or an iterative algorithm.",
         "batch": "Reconstruct many scans, with one table of results.",
         "calibrate": "Find the geometry of a scan from its own projections: axis, tilt, turns, distances.",
-        "view": "Look at volumes in a browser.",
+        "view": "Look at volumes or a scan in a browser.",
         "tune": "Find centre, tilt, filter and more with sliders.",
         "convert": "Convert a scan or a volume between formats.",
         "simulate": "Simulate a scan: a measured one at a lower dose, or one of a phantom.",

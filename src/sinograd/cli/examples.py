@@ -37,6 +37,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "view": (
         ("sinograd view volume.h5", "A volume in the browser"),
+        ("sinograd view scan.h5", "Projections, sinograms, references and the orbit of a scan"),
         ("sinograd view noisy.h5 denoised.h5 --no-browser", "Two volumes; only print the address"),
     ),
     "tune": (

@@ -29,6 +29,41 @@ def serve_volumes(paths: Sequence[str | os.PathLike[str]], port: int = 0) -> Loc
     return LocalServer(VolumeApp(shown).app(), port)
 
 
+def serve_scan(path: str | os.PathLike[str], port: int = 0) -> LocalServer:
+    """A page that shows a scan: projections, sinograms, references, dead pixels, its orbit; see `serve_volumes`."""
+    check_installed()
+    from sinograd.io import read
+    from sinograd.viewer.scan_app import ScanApp
+
+    scan = read(path)
+    scan.check_shape()
+    return LocalServer(ScanApp(scan).app(), port)
+
+
+def serve_paths(paths: Sequence[str | os.PathLike[str]], port: int = 0) -> LocalServer:
+    """The page of one scan, or of some volumes, by what the paths hold.
+
+    Raises InputError for a path that is neither, or a scan among others.
+    """
+    check_installed()
+    from sinograd.errors import InputError
+    from sinograd.io import is_volume, read
+    from sinograd.io.formats import check_exists
+
+    for path in map(Path, paths):
+        check_exists(path)
+        if is_volume(path):
+            continue
+        if len(paths) == 1:
+            try:
+                return serve_scan(path, port)
+            except InputError as error:
+                raise InputError(f"neither a volume nor a scan that can be shown: {error}") from error
+        read(path)
+        raise InputError(f"{path} is a scan: it is looked at alone")
+    return serve_volumes(paths, port)
+
+
 def serve_tuning(
     path: str | os.PathLike[str], output: str | os.PathLike[str] = "tuned.h5", *, port: int = 0, force: bool = False
 ) -> LocalServer:
