@@ -61,6 +61,7 @@ PUBLIC = {
     "workflows.conversion.convert",
     "workflows.bone.measure_bone",
     "workflows.denoising.denoise",
+    "workflows.invariance.report_invariance",
     "workflows.pairs.make_pairs",
     "workflows.reconstruction.reconstruct",
     "workflows.simulation.simulate",

@@ -57,6 +57,16 @@ const LineKernels<double>& line_kernels<double>() {
 }
 
 template <>
+const ColumnKernels<float>& column_kernels<float>() {
+  return SINOGRAD_CHOOSE(kFloatColumns);
+}
+
+template <>
+const ColumnKernels<double>& column_kernels<double>() {
+  return SINOGRAD_CHOOSE(kDoubleColumns);
+}
+
+template <>
 const OperatorPairs<float>& general_operators<float>() {
   return SINOGRAD_CHOOSE(kFloatGeneral);
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bilateral.h"
+#include "column_rows.h"
 #include "lines.h"
 #include "operators.h"
 #include "total_variation.h"
@@ -13,6 +14,8 @@ namespace sinograd {
   namespace isa {                                         \
   extern const LineKernels<float> kFloatLines;            \
   extern const LineKernels<double> kDoubleLines;          \
+  extern const ColumnKernels<float> kFloatColumns;        \
+  extern const ColumnKernels<double> kDoubleColumns;      \
   extern const OperatorPairs<float> kFloatPlanar;         \
   extern const OperatorPairs<double> kDoublePlanar;       \
   extern const OperatorPairs<float> kFloatGeneral;        \

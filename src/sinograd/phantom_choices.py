@@ -54,6 +54,13 @@ PHANTOMS.add(
     },
 )
 PHANTOMS.add(
+    "chest",
+    "sinograd.phantoms.chest:chest",
+    "lungs with nodules and vessels",
+    group="chest",
+    **_ABDOMEN,
+)
+PHANTOMS.add(
     "rods",
     "sinograd.phantoms.cylinders:rods",
     "groups of rods for line pairs per cm",

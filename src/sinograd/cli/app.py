@@ -33,6 +33,7 @@ GROUPS = {
         "train": "Train a denoiser: bilateral filters or a network.",
         "denoise": "Denoise a volume with a trained model, or a scan with a dual-domain one.",
         "evaluate": "Compare denoisers: SSIM, PSNR, RMSE, noise, time and memory.",
+        "invariance": "Show what denoisers ignore: images that they take for the same.",
     },
     "For bone": {
         "bone": "Measure bone: BMD, BV/TV, TMD, thickness, surface, connectivity, anisotropy, and maps.",

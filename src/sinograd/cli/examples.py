@@ -86,6 +86,13 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
             "Two volumes, only printed",
         ),
     ),
+    "invariance": (
+        (
+            "sinograd invariance runs/red-cnn-flow pairs.yaml -o report.html --twin runs/twin",
+            "One denoiser, with content similarities",
+        ),
+        ("sinograd invariance runs pairs.yaml -o report.html", "All denoisers whose trained flows lie in a folder"),
+    ),
     "bone": (
         ("sinograd bone volume.h5 --threshold 500 -o results", "A volume in mg/cm3, with a report and maps"),
         (
@@ -96,6 +103,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "demo": (
         ("sinograd demo", "A bone of 192 voxels a side in the folder demo"),
         ("sinograd demo --size tiny -o try --photons 1e5", "A small one, with less noise"),
+        ("sinograd demo --data walnut_cone.npz -o walnut", "A real scan, whose file you have"),
     ),
     "doctor": (
         ("sinograd doctor", "Check the installation"),

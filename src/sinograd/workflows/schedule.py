@@ -8,7 +8,7 @@ every part. They come from
 
     memory     where they take at most half of the budget
     scan       a file of line integrals with nothing to prepare, whose format reads bands of rows
-    scratch    a file on the disk, to which everything is prepared once
+    scratch    a file on the disk, to which everything else is prepared once
 
 The bits of a volume do not depend on the parts (`FilteredBackprojection`).
 """
@@ -34,8 +34,6 @@ if TYPE_CHECKING:
     from sinograd.recon.analytic.slabs import Part
 
 FLOAT32 = 4
-MOST_AMPLIFICATION = 1.5
-"""Rows read from a scan, over those that it has, from which they are kept in a scratch file."""
 UNIT_COPIES = 3
 """Of the slices that are written together: converted, packed, and in the levels of a pyramid."""
 PREPARED_BLOCKS, BLOCK = 6, 8 << 20
