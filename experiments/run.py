@@ -27,7 +27,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 @app.command()
 def run(
     experiment: Annotated[
-        str, typer.Argument(help="bone_xrm, low_dose_ct, noise2noise, bone_microstructure, structkpn or real_data.")
+        str, typer.Argument(help="bone_xrm, low_dose_ct, noise2noise, bone_microstructure, structkpn, real_data or invariance.")
     ],
     profile: Annotated[str, typer.Option(help="quick or full; bone_microstructure: quick or evening.")] = "quick",
     output: Annotated[Path | None, typer.Option(help="Folder for tables and figures.")] = None,
