@@ -102,6 +102,11 @@ SHORTER = {
         ("max_steps: 200", "max_steps: 2"),
         ("max_steps: 100", "max_steps: 2"),
     ],
+    "docs/howto/walnut-denoise.md": [
+        ("(48, 192, 192), 0.2", "(12, 24, 24), 1.6"),
+        ("z: [20, 28], y: [32, 160], x: [32, 160]", "z: [4, 8], y: [2, 22], x: [2, 22]"),
+        ("max_steps: 60", "max_steps: 2"),
+    ],
     "docs/howto/walnut.md": [
         ("(256, 256), 0.4", "(24, 24), 4.0"),
         ("voxel_mm=0.2, shape=(192, 192, 192)", "voxel_mm=2.0, shape=(16, 16, 16)"),
@@ -131,7 +136,8 @@ def walnut(folder: Path) -> None:
     nut = sg.Ellipsoids(value=[0.02, 0.02], semi_axes=[[12, 9, 12], [3, 2, 4]], center=[[1, 0, 0], [5, 3, 2]])
     values = nut.project(geometry).numpy()
     angles = -np.append(geometry.angles.numpy(), 2 * np.pi)
-    np.savez(folder / "walnut_cone.npz", sinogram=np.append(values, values[:1], axis=0), angles=angles)
+    lengths = {"sid": 210.66, "sdd": 553.74, "du": 4.0, "dv": 4.0}
+    np.savez(folder / "walnut_cone.npz", sinogram=np.append(values, values[:1], axis=0), angles=angles, **lengths)
 
 
 def low_dose_folder(folder: Path) -> None:
@@ -175,6 +181,7 @@ GIVEN: dict[str, Callable[[Path], None]] = {
     "docs/howto/formats.md": scanner_files,
     "docs/howto/networks.md": grand_challenge,
     "docs/howto/walnut.md": walnut,
+    "docs/howto/walnut-denoise.md": walnut,
 }
 
 

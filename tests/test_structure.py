@@ -41,6 +41,7 @@ PUBLIC = {
     "phantoms.tibia.tibia",
     "phantoms.trabecular.trabecular",
     "physics.lower_dose.low_dose",
+    "preparation.two_materials.correct_two_materials",
     "recon.analytic.fbp.fbp",
     "recon.analytic.fdk.fdk",
     "recon.analytic.filtered_backprojection.FilteredBackprojection.of",

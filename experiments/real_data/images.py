@@ -45,7 +45,7 @@ class Pair:
 
 def measured(study: Study, image: Image) -> tuple[Tensor, tuple[float, float, float]]:
     """A volume in HU and its voxels in mm."""
-    path = study.data / image.file
+    path = study.folder / image.file
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # of a single slice: its spacing is its thickness
         if path.suffix == ".dcm":
@@ -90,7 +90,7 @@ def _noisy(
 
 def thinned(study: Study, spec: ThinnedScan, seed: int) -> tuple[Tensor, Tensor, float]:
     """Slices [1, Y, X] in 1/mm of the thinned scan and of the measured one, and the photons of a reading of that."""
-    scan = read(study.data / spec.file)
+    scan = read(study.folder / spec.file)
     geometry = scan.geometry
     assert isinstance(geometry, FanBeam)
     projections = torch.as_tensor(scan.projections[:]).float()
@@ -136,7 +136,7 @@ def paired(pair: Pair) -> PairedVolume:
 def data_hash(study: Study) -> str:
     """SHA-256 of all that the images depend on: the measured files as well."""
     files = (*(image.file for image in study.images.values()), study.thinned.file)
-    held = [_hashes(study.data / name) for name in files]
+    held = [_hashes(study.folder / name) for name in files]
     parts = (study.images, study.thinned, study.noise_hu, study.scan, study.phantoms)
     return digest([[to_plain(part) for part in parts], held, _VERSION])
 

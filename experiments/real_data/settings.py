@@ -93,6 +93,11 @@ class Study:
     stop: Stop
     validation: Validation
 
+    @property
+    def folder(self) -> Path:
+        """Where the measured data are; the hash of the configuration has `data` as it is written."""
+        return (Path(__file__).resolve().parent / self.data).resolve()
+
     def title_of(self, name: str) -> str:
         """The words for a row of the tables."""
         if name in self.methods:
@@ -107,15 +112,14 @@ class Study:
 
 def load_study(file: str | Path, profile: str, changes: Mapping[str, Any] | None = None) -> Study:
     """Read a profile; `changes` is merged in last. Raises ConfigError naming the file and the key."""
-    study = load_profile(Study, file, profile, changes, _check)
-    return dataclasses.replace(study, data=(Path(file).resolve().parent / study.data).resolve())
+    return load_profile(Study, file, profile, changes, _check)
 
 
 def check_data(study: Study) -> None:
     """MissingFileError, before anything is computed, unless all measured data are there."""
     for name in (*(image.file for image in study.images.values()), study.thinned.file):
-        if not (study.data / name).exists():
-            raise MissingFileError(f"{study.data / name} does not exist (`data` in config.yaml names its folder)")
+        if not (study.folder / name).exists():
+            raise MissingFileError(f"{study.folder / name} does not exist (`data` in config.yaml names its folder)")
 
 
 def _check(study: Study) -> None:

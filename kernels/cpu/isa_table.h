@@ -2,6 +2,7 @@
 #pragma once
 
 #include "bilateral.h"
+#include "box_lines.h"
 #include "column_rows.h"
 #include "lines.h"
 #include "operators.h"
@@ -14,6 +15,8 @@ namespace sinograd {
   namespace isa {                                         \
   extern const LineKernels<float> kFloatLines;            \
   extern const LineKernels<double> kDoubleLines;          \
+  extern const BoxKernels<float> kFloatBoxes;             \
+  extern const BoxKernels<double> kDoubleBoxes;           \
   extern const ColumnKernels<float> kFloatColumns;        \
   extern const ColumnKernels<double> kDoubleColumns;      \
   extern const OperatorPairs<float> kFloatPlanar;         \

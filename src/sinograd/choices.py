@@ -316,3 +316,32 @@ VOLUME_FORMATS.add("raw", "sinograd.io.volumes.raw:Raw", "raw float32 voxels and
 
 # What detectors make of a photon: its energy, or one count.
 DETECTOR_RESPONSES = ("integrating", "counting")
+
+# Removal of stripes from sinograms: functions of line integrals, with options by name.
+#   before: methods that run before it, with their defaults
+#   mixes_rows: looks at all rows of the detector together, `function(projections, **options)` of projections
+#     [..., views, (rows,) columns]; others are `function(sinograms, **options)` of sinograms [n, views, columns]
+_STRIPES = "sinograd.preparation.stripes"
+STRIPE_METHODS: Registry[Any] = Registry("method of stripe removal", facts=("before", "mixes_rows"))
+DEFAULT_STRIPE_METHOD = "combined"
+STRIPE_METHODS.add(
+    "combined",
+    "sinograd.preparation.rings:remove_rings",
+    "dead, wide, drifting, then constant",
+    before=("dead", "wide", "drifting"),
+    mixes_rows=True,
+)
+STRIPE_METHODS.add(
+    "constant", "sinograd.preparation.rings:remove_rings", "constant errors, told from round objects", mixes_rows=True
+)
+STRIPE_METHODS.add("dead", f"{_STRIPES}.dead:fill_dead_stripes", "unresponsive and fluctuating columns filled")
+STRIPE_METHODS.add(
+    "drifting", f"{_STRIPES}.drifting:level_drifting_stripes", "narrow ones that last over a part of the views"
+)
+STRIPE_METHODS.add("wide", f"{_STRIPES}.drifting:level_wide_stripes", "wide ones that last over all views")
+STRIPE_METHODS.add("large", f"{_STRIPES}.large:replace_large_stripes", "strong and wide stripes replaced")
+STRIPE_METHODS.add("sorting", f"{_STRIPES}.sorting:sort_stripes", "medians of sorted readings")
+STRIPE_METHODS.add("filtering", f"{_STRIPES}.sorting:filter_stripes", "the same of what changes slowly")
+STRIPE_METHODS.add("fitting", f"{_STRIPES}.fitting:fit_stripes", "a polynomial over the views, smoothed")
+STRIPE_METHODS.add("wavelet-fourier", f"{_STRIPES}.wavelet_fourier:damp_stripes", "damped wavelet coefficients")
+STRIPE_METHODS.add("all", f"{_STRIPES}.sorting:sort_stripes", "dead, large, then sorting", before=("dead", "large"))

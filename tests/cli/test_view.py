@@ -66,6 +66,16 @@ def test_json(volume_file: Path) -> None:
         assert found["command"] == "view" and found["url"].endswith(f":{found['port']}/?token={found['token']}")
 
 
+def test_tune_prints_one_line(scan_file: Path, tmp_path: Path) -> None:
+    with started("tune", scan_file, "-o", tmp_path / "tuned.h5", "--no-browser") as process:
+        assert process.stdout is not None
+        url = process.stdout.readline().strip()
+        with urllib.request.urlopen(url, timeout=20) as answer:
+            assert b"sinograd tune" in answer.read()
+        process.send_signal(signal.SIGINT)
+        assert process.communicate(timeout=60) == ("", "") and process.returncode == 0
+
+
 def test_bad_input(sinograd: Any, volume_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "text.txt").write_text("neither scan nor volume")
     for arguments, words in (

@@ -65,7 +65,7 @@ def test_configurations(profile: str) -> None:
     from real_data.settings import load_study
 
     study = load_study(CONFIG, profile)
-    assert study.data == CONFIG.resolve().parents[3].joinpath("shared", "data").resolve()
+    assert study.folder == CONFIG.resolve().parents[3].joinpath("shared", "data").resolve()
     assert {image.patient for image in study.of("test").values()} == {"CT_small", "explicit_VR-UN"}
     for name in ("three-filters", "cnn-10", "red-cnn"):
         one, other = study.methods[name], study.methods[f"{name}-phantoms"]

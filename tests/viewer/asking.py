@@ -24,9 +24,9 @@ def ask(server: LocalServer, path: str, headers: dict[str, str] | None = None, m
     return type("Answer", (), {"status": answer.status, "headers": answer.headers, "body": body})
 
 
-def get(server: LocalServer, name: str, **values: object) -> Any:
+def get(server: LocalServer, path: str, /, **values: object) -> Any:
     """The answer of /api/NAME."""
-    return ask(server, f"/api/{name}?{urlencode({**values, 'token': server.token})}")
+    return ask(server, f"/api/{path}?{urlencode({**values, 'token': server.token})}")
 
 
 def array(server: LocalServer, name: str, **values: object) -> np.ndarray:

@@ -37,7 +37,12 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     ),
     "view": (
         ("sinograd view volume.h5", "A volume in the browser"),
+        ("sinograd view scan.h5", "Projections, sinograms, references and the orbit of a scan"),
         ("sinograd view noisy.h5 denoised.h5 --no-browser", "Two volumes; only print the address"),
+    ),
+    "tune": (
+        ("sinograd tune scan.h5", "Sliders and a slice in the browser"),
+        ("sinograd tune scan.txrm -o bone.zarr --no-browser", "Where the volume goes; only print the address"),
     ),
     "convert": (
         ("sinograd convert scan.txrm scan.h5", "A vendor's scan to HDF5"),
@@ -98,6 +103,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "demo": (
         ("sinograd demo", "A bone of 192 voxels a side in the folder demo"),
         ("sinograd demo --size tiny -o try --photons 1e5", "A small one, with less noise"),
+        ("sinograd demo --data walnut_cone.npz -o walnut", "A real scan, whose file you have"),
     ),
     "doctor": (
         ("sinograd doctor", "Check the installation"),

@@ -1,4 +1,4 @@
-"""`sinograd view`: volumes in a browser, from a server on this machine alone."""
+"""`sinograd view`: volumes or a scan in a browser, from a server on this machine alone."""
 
 from __future__ import annotations
 
@@ -21,19 +21,21 @@ SERVER = {
 OPTIONS = {
     **SHARED,
     **SERVER,
-    "volumes": Option(list[Path], "Volumes, files or folders.", metavar="VOLUME...", argument=True, required=True),
+    "paths": Option(
+        list[Path], "Volumes, or one scan; files or folders.", metavar="PATH...", argument=True, required=True
+    ),
 }
 
 
 @command(OPTIONS)
-def view(volumes: list[Path], port: int = 0, browser: bool = True, json: bool = False) -> None:
-    """Look at volumes in a browser: planes, window, measures, comparisons; Ctrl-C ends the server.
+def view(paths: list[Path], port: int = 0, browser: bool = True, json: bool = False) -> None:
+    """Look at volumes or a scan in a browser: planes, measures, comparisons; Ctrl-C ends the server.
 
     The page is served to this machine alone, at the address that is printed; nothing is loaded from elsewhere.
     """
-    from sinograd.viewer import serve_volumes
+    from sinograd.viewer import serve_paths
 
-    with serve_volumes(volumes, port) as server:
+    with serve_paths(paths, port) as server:
         announce("view", server, browser, json)
         serve_until_interrupted(server)
 

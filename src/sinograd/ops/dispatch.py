@@ -65,12 +65,12 @@ class Call:
         return (len(self.vectors), *self.detector)
 
     def add(self, name: str, source: Tensor, target: Tensor) -> None:
-        """Adds the operator `name` ("joseph", "backproject_adjoint", ...) of each batch element to target.
+        """Adds the operator `name` ("joseph", "footprint", "backproject_adjoint", ...) of each batch element to target.
 
         Volumes are taken one by one; float32 slices in stacks where there are 16 or more, which rounds
         differently.
         """
-        projections_in = name in ("backproject", "joseph_adjoint")
+        projections_in = name in ("backproject", "joseph_adjoint", "footprint_adjoint")
         names = ("projections", "volume") if projections_in else ("volume", "projections")
         axes = ("views", "rows", "columns") if len(self.detector) == 2 else ("views", "columns")
         if projections_in:
@@ -96,6 +96,8 @@ class Call:
         result = torch.zeros_like(target) if flip and not projections_in else target
         many, outs = batched(source, self._ndim(projections_in)), batched(result, self._ndim(not projections_in))
         if runs_on_gpu(source):
+            if name.startswith("footprint"):
+                raise InputError("model: 'footprint' is computed on the CPU, got a tensor on the GPU")
             projection_cuda.add(name, kind, many, outs, self._scan(vectors, detector, kind == "general", grid, part))
         else:
             self._add_on_cpu(name, kind, (many, outs), vectors, detector, grid, part)
@@ -120,7 +122,8 @@ class Call:
             if voxel_driven
             else vectors.contiguous()
         )
-        pattern = name.replace("joseph", "joseph_{}").replace("backproject", "backproject_{}")
+        base = name.removesuffix("_adjoint")
+        pattern = name.replace(base, base + "_{}")
         shape, spacing, centre = grid
         for many, outs in zip(source.split(STACK), target.split(STACK), strict=True):
             together = kind == "planar" and len(many) >= LEAST_STACK and many.dtype == torch.float32

@@ -6,6 +6,7 @@ import secrets
 import socket
 import threading
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import FileError, InputError, MissingPackageError
@@ -24,6 +25,7 @@ class LocalServer:
     Args:
         app: answers requests that `Guard` lets through.
         port: of 127.0.0.1; 0: any that is free.
+        closed: called when it is closed.
 
     Attributes:
         url: what a browser opens: http://127.0.0.1:PORT/?token=...
@@ -32,10 +34,10 @@ class LocalServer:
         InputError: a port that is none, or is in use.
     """
 
-    def __init__(self, app: ASGIApp, port: int = 0) -> None:
+    def __init__(self, app: ASGIApp, port: int = 0, closed: Callable[[], None] = lambda: None) -> None:
         import uvicorn
 
-        self._socket = _bound(port)
+        self._socket, self._closed = _bound(port), closed
         self.port: int = self._socket.getsockname()[1]
         self.token = secrets.token_urlsafe(24)
         self.url = f"http://{LOOPBACK}:{self.port}/?token={self.token}"
@@ -63,6 +65,7 @@ class LocalServer:
     def close(self) -> None:
         """Stop serving."""
         self._server.should_exit = True
+        self._closed()
         if self._ended.wait(_ENDING):
             self._socket.close()
 
