@@ -89,7 +89,7 @@ dev: $(VENV)/.build
 
 # The results go to experiments/*/results/quick; data and training runs stay in build/experiments.
 experiments: install
-	@for name in bone_xrm low_dose_ct noise2noise bone_microstructure structkpn real_data; do $(python) experiments/run.py $$name || exit 1; done
+	@for name in bone_xrm low_dose_ct noise2noise bone_microstructure structkpn real_data invariance; do $(python) experiments/run.py $$name || exit 1; done
 
 # In the Python at hand, which has torch with CUDA; nothing is downloaded.
 gpu-check:

@@ -12,12 +12,13 @@ import torch
 from torch import Tensor
 
 from invariance.figures import save_grid
-from invariance.measures import Measured, Tools, measure
+from invariance.measures import Measured, Tools, measure, measured
 from invariance.results import Results, Score
 from invariance.runs import Report, Runs
 from invariance.scans import Crop, Patient, choose_crops, cut, data_hash, patients
 from invariance.settings import Study
 from invariance.tables import write_tables
+from sinograd.config.schema import to_plain
 from sinograd.evaluation import protocol
 from sinograd.invariance import (
     Sampler,
@@ -28,7 +29,7 @@ from sinograd.invariance import (
     load_sampler,
     maps,
 )
-from study.config import config_hash
+from study.config import config_hash, digest
 from study.record import record_of
 
 _SHOWN = 4  # samples in Figure 5
@@ -57,16 +58,20 @@ class Experiment:
             size = next(iter(samplers.values())).size
             crops = [crop for patient in test for crop in choose_crops(study, patient, size)]
             slices = {patient.seed: patient.low for patient in test}
+            twin, embedding = runs.twin(seed), runs.embedding(seed, list(study.denoisers))
+            depends = [twin.key, embedding.key, study.samples, study.control_samples, to_plain(crops)]
             tools = Tools(
-                load_autoencoder(runs.twin(seed).folder),
-                load_embedding(runs.embedding(seed, list(study.denoisers)).folder),
+                load_autoencoder(twin.folder),
+                load_embedding(embedding.folder),
                 study.samples,
                 study.control_samples,
                 slices,
+                self.cache / "measured",
+                digest(depends),
             )
             for name, sampler in samplers.items():
                 self.report(f"samples of {name}, seed {seed}")
-                found = self._measure((name, seed), sampler, tools, crops, runs, test)
+                found = self.measured((name, seed), sampler, tools, crops, runs, test)
                 self.results.rows += found.rows
                 self.results.latents[name, seed] = found.latents
                 if seed == study.seeds[0]:
@@ -81,7 +86,7 @@ class Experiment:
         write_tables(study, self.results, record, output)
         return self.results
 
-    def _measure(
+    def measured(
         self,
         key: tuple[str, int],
         sampler: Sampler,
@@ -90,12 +95,15 @@ class Experiment:
         runs: Runs,
         test: Sequence[Patient],
     ) -> Measured:
+        """What is measured of one denoiser and seed."""
         x = cut({patient.seed: patient.low for patient in test}, crops, sampler.size)
+        depends = runs.flow(*key).key
         if not self.study.denoisers[key[0]].pipeline:
-            return measure(key, sampler, tools, crops, (x, None))
+            return measured(depends, key, tools, lambda: measure(key, sampler, tools, crops, (x, None)))
         made = runs.denoised(*key, test)
         target = cut({p.seed: volume for p, volume in zip(test, made, strict=True)}, crops, sampler.size)
-        return measure(key, sampler, tools, crops, (x, target), runs.pipeline(*key))
+        pipeline = runs.pipeline(*key)
+        return measured(depends, key, tools, lambda: measure(key, sampler, tools, crops, (x, target), pipeline))
 
     def _scores(self, runs: Runs, test: Sequence[Patient], seed: int) -> None:
         """Table 1, of the denoisers that are no controls."""

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 
 import torch
 from torch import Tensor
@@ -22,6 +23,8 @@ from sinograd.invariance import (
     sample_given,
     similarities,
 )
+from sinograd.io.storage.atomic import replacing
+from study.config import digest
 
 _BATCH = 16  # crops at once
 
@@ -71,13 +74,18 @@ class Measured:
 
 @dataclass(frozen=True, eq=False)
 class Tools:
-    """What all denoisers share: the twin, an embedding, numbers of samples, and slices by patient in HU."""
+    """What all denoisers share: the twin, an embedding, numbers of samples, and slices by patient in HU.
+
+    cache: a folder where measures are kept; key: of the twin, the embedding, the crops and the numbers.
+    """
 
     twin: Autoencoder
     embedding: Callable[[Tensor], Tensor]
     samples: int
     control_samples: int
     slices: dict[int, Tensor]
+    cache: Path
+    key: str
 
     @torch.no_grad()
     def codes(self, x: Tensor) -> Tensor:
@@ -88,6 +96,22 @@ class Tools:
     def learnt(self, x: Tensor) -> Tensor:
         """In the embedding."""
         return self.embedding(ConditionalVAE.normalise(x))
+
+
+def measured(depends: str, key: tuple[str, int], tools: Tools, make: Callable[[], Measured]) -> Measured:
+    """What `make` measures, kept and found again by all that it depends on, so that a stopped run goes on."""
+    name = f"{key[0]}-seed-{key[1]}-{digest([tools.key, depends])[:12]}.pt"
+    file = tools.cache / name
+    if file.is_file():
+        held = torch.load(file, weights_only=True)
+        rows = [Row(**row) for row in held["rows"]]
+        return Measured(rows, LatentMoments(**held["latents"]), held["samples"], held["denoised"])
+    found = make()
+    plain = {"rows": [asdict(row) for row in found.rows], "latents": asdict(found.latents)}
+    file.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(file, force=True) as temporary:
+        torch.save({**plain, "samples": found.samples, "denoised": found.denoised}, temporary)
+    return found
 
 
 @torch.no_grad()

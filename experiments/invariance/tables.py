@@ -166,7 +166,8 @@ def _runs(results: Results) -> str:
         seconds = [f"{run[name]:.0f}" for name in ("seconds", "processor_seconds")]
         rows.append([str(run["run"]), str(run["seed"]), str(run["steps"]), *seconds, f"{run['loss']:.3g}"])
     heads = ["", "seed", "steps", "seconds", "of one core", "loss"]
-    return "## Training\nSeconds on a machine that others used, too, and of one core.\n\n" + table(heads, rows)
+    words = "Seconds on a machine that others used, too; of one core, in the last part where a run was stopped."
+    return f"## Training\n{words}\n\n" + table(heads, rows)
 
 
 def _spread(values: Sequence[float], digits: int) -> str:
