@@ -1,6 +1,6 @@
 """Phantom -> exact projections -> noise -> FDK: the volumes that methods learn from and are scored on.
 
-Projections come from the formulas of the objects, not from an operator that a reconstruction inverts. The low dose is
+Helical scans have weighted filtered backprojection instead. Projections come from the formulas of the objects, not from an operator that a reconstruction inverts. The low dose is
 made from the normal-dose scan (`sinograd.low_dose`), as in the paper, so the noise of the normal dose is in both.
 """
 
@@ -16,12 +16,13 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from sinograd import add_photon_noise, bowtie_transmission, fdk, low_dose
+from sinograd import ConeBeam, Grid, add_photon_noise, bowtie_transmission, fdk, helical_fbp, low_dose
 from sinograd.choices import PHANTOMS
 from sinograd.config.schema import to_plain
 from sinograd.io.storage.atomic import replacing
 from sinograd.phantoms import Ellipsoids
 from sinograd.physics import Starved, made_by_views
+from sinograd.recon.analytic.helical.helix import is_helix
 from study.config import Study, digest
 
 _VERSION = 1  # of what is made here; older files are made again
@@ -94,7 +95,12 @@ def scanned(study: Study, made: Ellipsoids, phantom: int, seed: int) -> Case:
         return exact, *(exact + correlated(scan - exact, noise.correlation) for scan in (normal, counted))
 
     exact, normal, low = made_by_views(geometry.projection_shape, scans, _VIEWS)
-    return Case(phantom, seed, low, *(fdk(scan, geometry, grid) for scan in (low, normal, exact)), starved.empty)
+    return Case(phantom, seed, low, *(volume_of(scan, geometry, grid) for scan in (low, normal, exact)), starved.empty)
+
+
+def volume_of(projections: Tensor, geometry: ConeBeam, grid: Grid) -> Tensor:
+    """FDK of one turn; weighted filtered backprojection of a helix, whose rebinning correlates the noise."""
+    return (helical_fbp if is_helix(geometry) else fdk)(projections, geometry, grid)
 
 
 def correlated(noise: Tensor, sigma: float) -> Tensor:
