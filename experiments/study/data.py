@@ -1,6 +1,6 @@
-"""Phantom -> exact projections -> noise -> FDK: the volumes that methods learn from and are scored on.
+"""Phantom -> exact projections -> noise -> reconstruction: the volumes that methods learn from and are scored on.
 
-Helical scans have weighted filtered backprojection instead. Projections come from the formulas of the objects, not from an operator that a reconstruction inverts. The low dose is
+Projections come from the formulas of the objects, not from an operator that a reconstruction inverts. The low dose is
 made from the normal-dose scan (`sinograd.low_dose`), as in the paper, so the noise of the normal dose is in both.
 """
 
