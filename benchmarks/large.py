@@ -5,7 +5,8 @@
 
 The scan is made if it is not there: line integrals of a ball with noise, float32 .npy. The run is a process of its own,
 whose address space `--limit` bounds; it is killed `--kills` times at random and resumed. Eight slabs drawn by `--seed`
-are held against the same slices of `FilteredBackprojection.slab`. Prints one JSON object.
+are held against `sg.fdk` on grids of just those slices, to the last bit. `--beside 16GB` runs the same job again with
+memory for all of it, and compares times and checksums. Prints one JSON object, and writes it with `-o`.
 """
 
 from __future__ import annotations
@@ -21,7 +22,9 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
+import machine
 import numpy as np
 import yaml
 
@@ -52,7 +55,9 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=19)
     parser.add_argument("--slabs", type=int, default=8)
     parser.add_argument("--suffix", default=".h5")
+    parser.add_argument("--beside", help="memory in which all of the job fits")
     parser.add_argument("--folder", type=Path, default=Path("large"))
+    parser.add_argument("-o", "--output", type=Path, help="a JSON file")
     arguments = parser.parse_args()
     needed = 4 * arguments.size**2 * (arguments.size + 2 * arguments.views) + (1 << 30)
     arguments.folder.mkdir(parents=True, exist_ok=True)
@@ -61,9 +66,19 @@ def main() -> None:
         raise SystemExit(f"{arguments.folder}: {needed / 1e9:.1f} GB are needed, {free / 1e9:.1f} GB are free")
     scan = made_scan(arguments.folder / f"{arguments.size}-{arguments.views}.npy", arguments.size, arguments.views)
     output = arguments.folder / f"{scan.stem}{arguments.suffix}"
-    facts = run(scan, output, arguments)
+    facts = run(scan, output, arguments, arguments.memory, arguments.limit, arguments.kills)
+    if arguments.beside is not None:
+        other = output.with_name(f"beside-{output.name}")
+        facts["beside"] = run(scan, other, arguments, arguments.beside, None, 0)
+        facts["beside"]["same"] = same_values(output, other)
+        facts["times_in_memory"] = facts["seconds"] / facts["beside"]["seconds"]
+        other.unlink()
     facts["slabs_equal"] = compared(scan, output, arguments.slabs, arguments.seed)
-    print(json.dumps({"size": arguments.size, "views": arguments.views, "memory": arguments.memory, **facts}, indent=1))
+    size = {"size": arguments.size, "views": arguments.views, "memory": arguments.memory, "limit": arguments.limit}
+    text = json.dumps({**machine.describe(), **size, **facts}, indent=1)
+    print(text)
+    if arguments.output is not None:
+        arguments.output.write_text(text + "\n")
     if not all(facts["slabs_equal"].values()):
         raise SystemExit("slabs differ")
 
@@ -88,16 +103,18 @@ def made_scan(path: Path, size: int, views: int) -> Path:
     return path
 
 
-def run(scan: Path, output: Path, arguments: argparse.Namespace) -> dict[str, object]:
+def run(
+    scan: Path, output: Path, arguments: argparse.Namespace, memory: str, bound: str | None, wanted: int
+) -> dict[str, Any]:
     """Peak and times of the last process, and how often it was killed."""
-    limit = memory_bytes(arguments.limit, "limit")
+    limit = memory_bytes(bound, "limit")
     chance, kills = random.Random(arguments.seed), 0
     folder = output.with_name(f"{output.name}.partial")
     while True:
-        command = [sys.executable, "-c", RUN, str(scan), str(output), arguments.memory, str(folder.exists())]
+        command = [sys.executable, "-c", RUN, str(scan), str(output), memory, str(folder.exists())]
         preexec = None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=preexec)
-        if kills < arguments.kills:
+        if kills < wanted:
             before = len(list(folder.glob("parts/*.json")))
             while process.poll() is None and len(list(folder.glob("parts/*.json"))) <= before:
                 time.sleep(0.05)
@@ -114,28 +131,35 @@ def run(scan: Path, output: Path, arguments: argparse.Namespace) -> dict[str, ob
 
 
 def compared(scan: Path, output: Path, count: int, seed: int) -> dict[str, bool]:
-    """Whether slabs of the volume, drawn at random, are those that are computed from their rows alone."""
+    """Whether slabs of the volume, drawn at random, are `sg.fdk` on grids of just those slices."""
     import torch
 
-    from sinograd.recon import FilteredBackprojection
-    from sinograd.recon.analytic.slabs import part_of
-
     read, volume = sg.read(scan), sg.io.open_volume(output)
-    whole = FilteredBackprojection.of(read.geometry, volume.grid, warn=False)
+    assert isinstance(read.geometry, sg.ConeBeam)
+    projections = torch.from_numpy(np.asarray(read_rows(read.projections, slice(None), slice(None))))
     unit = volume.provenance["unit_slices"]
     found = {}
     for number in random.Random(seed).sample(range(-(-volume.slices // unit)), min(count, -(-volume.slices // unit))):
         slices = (number * unit, min(volume.slices, (number + 1) * unit))
-        part, _ = part_of(whole, slices, 1 << 30, (4, False))
-        if part.rows is None or part.upright is None:
-            continue
-        rows = torch.from_numpy(np.ascontiguousarray(read_rows(read.projections, slice(None), slice(*part.rows))))
-        slab = whole.slab(slices, part.upright)
-        expected = slab.add_unchecked(torch.zeros(slab.grid.shape), rows, (0, slab.views))
+        expected = sg.fdk(projections, read.geometry, of_slices(volume.grid, *slices))
         stored = volume.read(*slices).numpy()
         same = np.array_equal(stored, expected.numpy())
         found[f"{slices[0]}-{slices[1]}"] = same and checksum(stored) == volume.provenance["checksums"][number]
     return found
+
+
+def same_values(first: Path, second: Path) -> bool:
+    """Whether two volumes are equal, read in blocks."""
+    volumes = [sg.io.open_volume(path) for path in (first, second)]
+    blocks = ((i, min(i + 32, volumes[0].slices)) for i in range(0, volumes[0].slices, 32))
+    return all(np.array_equal(*(volume.read(*block).numpy() for volume in volumes)) for block in blocks)
+
+
+def of_slices(grid: sg.Grid, first: int, end: int) -> sg.Grid:
+    """The grid of slices [first, end)."""
+    x, y, z = grid.center
+    z += ((first + end - 1) / 2 - (grid.shape[0] - 1) / 2) * grid.spacing[0]
+    return sg.Grid((end - first, *grid.shape[1:]), grid.spacing, (x, y, z))
 
 
 if __name__ == "__main__":

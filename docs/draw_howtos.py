@@ -18,6 +18,11 @@ WIDTH = 760
 
 # Of each page: the picture in the documentation, and the file that the page makes.
 PICTURES = {
+    "corrections": {
+        "corrections-rings": "rings.png",
+        "corrections-hardening": "hardening.png",
+        "corrections-metal": "metal.png",
+    },
     "helical": {"helical": "helix.png"},
     "iterate": {"few-views-fdk": "fdk.png", "few-views-tv": "tv.png"},
     "look": {"look-slices": "slices.png"},

@@ -9,6 +9,7 @@ trained again. Results go to the experiment's results/PROFILE/ unless --output s
 
 from __future__ import annotations
 
+import functools
 import importlib
 import sys
 import time
@@ -26,12 +27,13 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 @app.command()
 def run(
-    experiment: Annotated[str, typer.Argument(help="bone_xrm, low_dose_ct, noise2noise or bone_microstructure.")],
+    experiment: Annotated[str, typer.Argument(help="The name of a folder here: bone_xrm, walnut ...")],
     profile: Annotated[str, typer.Option(help="quick or full; bone_microstructure: quick or evening.")] = "quick",
     output: Annotated[Path | None, typer.Option(help="Folder for tables and figures.")] = None,
     cache: Annotated[Path, typer.Option(help="Folder for data and training runs.")] = HERE.parent / "build/experiments",
     device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="Threads; the figures of time depend on it.")] = None,
+    data: Annotated[Path | None, typer.Option(help="The measured scan, for walnut.")] = None,
     debug: Annotated[
         bool, typer.Option("--debug", help="Other phantoms and seeds than those that are reported; needs --output.")
     ] = False,
@@ -53,22 +55,21 @@ def run(
         typer.echo(f"{time.perf_counter() - start:7.1f} s  {text}", err=True)
 
     folder = HERE / experiment / "results" / profile if output is None else output
-    _prepared(experiment, config, profile, cache / experiment, device, debug, report).run(folder)
+    more = {} if data is None else {"data": data}
+    _prepared(experiment, config, profile, debug)(cache / experiment, device=device, report=report, **more).run(folder)
     report(f"done: {folder}")
     typer.echo((folder / "results.md").read_text(encoding="utf-8"))
 
 
-def _prepared(
-    experiment: str, config: Path, profile: str, cache: Path, device: str, debug: bool, report: Callable[[str], None]
-) -> Any:
-    """The experiment, ready to run."""
+def _prepared(experiment: str, config: Path, profile: str, debug: bool) -> Callable[..., Any]:
+    """The experiment of a study; it still wants its cache, and what else it takes."""
     own = (HERE / experiment / "experiment.py").is_file()
     module = importlib.import_module(f"{experiment}.experiment" if own else "study.experiment")
     settings = importlib.import_module(f"{experiment}.settings" if own else "study.config")
     study = settings.load_study(config, profile)
     if debug:
         study = settings.load_study(config, profile, module.debug_changes(study))
-    return module.Experiment(study, cache, device=device, report=report)
+    return functools.partial(module.Experiment, study)
 
 
 if __name__ == "__main__":

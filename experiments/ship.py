@@ -1,16 +1,19 @@
 """Put filters that an experiment trained into the package: `python experiments/ship.py bone_xrm`.
 
 The model of seed 0 of every filter becomes src/sinograd/models/EXPERIMENT-METHOD.yaml (with dashes), which `sinograd
-denoise --model EXPERIMENT-METHOD` and `sinograd.models.load_model` find by name.
+denoise --model EXPERIMENT-METHOD` and `sinograd.models.load_model` find by name. Of studies in HU there is the same
+filter for volumes in HU, EXPERIMENT-METHOD-hu.yaml.
 """
 
 from __future__ import annotations
 
+import copy
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
+from torch import nn
 
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
@@ -34,16 +37,32 @@ def ship(
         if method.is_network:
             continue
         saved = read_model(run_folder(cache / experiment, study, method, training_config(study, method, 0)))
-        target = output / f"{experiment}-{method.name}.yaml".replace("_", "-")
-        save_model(
-            saved.build(),
-            target,
-            description=f"{method.title}. {study.title}, {100 * study.noise.dose:g} % dose: {where}.",
-            trained_on=saved.trained_on,
-            provenance={key: value for key, value in saved.provenance.items() if key != "options"},
-            force=True,
-        )
-        typer.echo(f"{target}")
+        description = f"{method.title}. {study.title}, {100 * study.noise.dose:g} % dose: {where}."
+        water, made = study.scale.water, saved.build()
+        forms = {"": (made, "1/mm", "")}
+        if water is not None:
+            forms["-hu"] = (in_hu(made, water), "HU", f" The same filters for HU (water {water:g} 1/mm).")
+        for end, (model, unit, words) in forms.items():
+            target = output / f"{experiment}-{method.name}{end}.yaml".replace("_", "-")
+            save_model(
+                model,
+                target,
+                description=description + words,
+                trained_on={**saved.trained_on, "unit": unit},
+                provenance={key: value for key, value in saved.provenance.items() if key != "options"},
+                force=True,
+            )
+            typer.echo(f"{target}")
+
+
+def in_hu(model: nn.Module, water: float) -> nn.Module:
+    """The same filters for HU: exactly, as they see differences alone, over `input_scale`."""
+    converted = copy.deepcopy(model)
+    for layer in converted.modules():
+        scale = getattr(layer, "input_scale", None)
+        if scale is not None:
+            scale.fill_(float(f"{float(scale) * 1000 / water:.6g}"))
+    return converted
 
 
 if __name__ == "__main__":

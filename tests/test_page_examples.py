@@ -53,6 +53,18 @@ SHORTER = {
         ("views: 180", "views: 18"),
         ("max_steps: 400", "max_steps: 2"),
     ],
+    "docs/howto/invariance.md": [
+        ("count: 20", "count: 1"),
+        ("count: 4", "count: 1"),
+        ("views: 300", "views: 30"),
+        ("views=300", "views=30"),
+        ("full_scan(180)", "full_scan(20)"),
+        ("per_batch: 16", "per_batch: 2"),
+        ("max_steps: 3000", "max_steps: 1"),
+        ("max_steps: 2000", "max_steps: 1"),
+        ("blocks: 6, hidden: 128", "blocks: 1, hidden: 8"),
+        ("--crops 6 --samples 4", "--crops 2 --samples 2"),
+    ],
     "docs/howto/iterate.md": [
         ("--views 40 --detector 48,128", "--views 20 --detector 4,24"),
         ("--iterations 50", "--iterations 2"),
@@ -90,6 +102,11 @@ SHORTER = {
         ("max_steps: 200", "max_steps: 2"),
         ("max_steps: 100", "max_steps: 2"),
     ],
+    "docs/howto/walnut-denoise.md": [
+        ("(48, 192, 192), 0.2", "(12, 24, 24), 1.6"),
+        ("z: [20, 28], y: [32, 160], x: [32, 160]", "z: [4, 8], y: [2, 22], x: [2, 22]"),
+        ("max_steps: 60", "max_steps: 2"),
+    ],
     "docs/howto/walnut.md": [
         ("(256, 256), 0.4", "(24, 24), 4.0"),
         ("voxel_mm=0.2, shape=(192, 192, 192)", "voxel_mm=2.0, shape=(16, 16, 16)"),
@@ -119,7 +136,8 @@ def walnut(folder: Path) -> None:
     nut = sg.Ellipsoids(value=[0.02, 0.02], semi_axes=[[12, 9, 12], [3, 2, 4]], center=[[1, 0, 0], [5, 3, 2]])
     values = nut.project(geometry).numpy()
     angles = -np.append(geometry.angles.numpy(), 2 * np.pi)
-    np.savez(folder / "walnut_cone.npz", sinogram=np.append(values, values[:1], axis=0), angles=angles)
+    lengths = {"sid": 210.66, "sdd": 553.74, "du": 4.0, "dv": 4.0}
+    np.savez(folder / "walnut_cone.npz", sinogram=np.append(values, values[:1], axis=0), angles=angles, **lengths)
 
 
 def low_dose_folder(folder: Path) -> None:
@@ -163,6 +181,7 @@ GIVEN: dict[str, Callable[[Path], None]] = {
     "docs/howto/formats.md": scanner_files,
     "docs/howto/networks.md": grand_challenge,
     "docs/howto/walnut.md": walnut,
+    "docs/howto/walnut-denoise.md": walnut,
 }
 
 

@@ -7,10 +7,9 @@
 #include <omp.h>
 
 #include <algorithm>
-#include <cmath>
-#include <vector>
 
 #include "aligned_buffer.h"
+#include "column_rows.h"
 #include "lines.h"
 #include "operators.h"
 #include "tile.h"
@@ -28,59 +27,57 @@ struct DetectorLines {
   DetectorLines(int64_t views, DetectorShape detector)
       : stride(line_stride(detector.rows)), view_stride((detector.columns + 2) * stride), lines(views * view_stride) {}
 
+  ViewLines<T> of(int64_t view) { return {line(view, 0), stride}; }
+
   T* line(int64_t view, int64_t column) { return lines.data() + view * view_stride + (column + 1) * stride + kLinePad; }
 
   int64_t stride, view_stride;
   AlignedBuffer<T> lines;
 };
 
-// The job of one voxel column in one view; false where its image misses the detector.
-template <Weighting weighting, class T, class View>
-bool column_job(const View& view, double x, double y, const Axis& z, DetectorShape detector,
-                DetectorLines<T>& lines, int64_t line_view, LineJob<T>& job) {
-  const ColumnImage image = view.template column<weighting>(x, y, z);
-  if (!(image.column > -1.0 && image.column < double(detector.columns))) return false;
-  if (!make_line_map<T>(image.middle, image.step, z.whole(), job.map)) return false;
-  job.map = part_of<T>(job.map, z.first, detector.first_row);
-  const double below = std::floor(image.column);
-  const double fraction = image.column - below;
-  job.line0 = lines.line(line_view, int64_t(below));
-  job.line1 = job.line0 + lines.stride;
-  job.w0 = T((1.0 - fraction) * image.weight);
-  job.w1 = T(fraction * image.weight);
-  return true;
+// Columns x0 to x0 + count - 1 of a tile; the places that are not used repeat the last one.
+ColumnRow row_of(const Grid& grid, int64_t x0, int64_t count, int64_t y, int64_t z0) {
+  ColumnRow row;
+  for (int64_t i = 0; i < kTileX; ++i) row.x[i] = grid.x.position(x0 + std::min(i, count - 1));
+  row.y = grid.y.position(y);
+  row.count = count;
+  row.z0 = z0;
+  return row;
 }
 
+// The functions of the instruction set in use, looked up once a call.
+template <class T>
+struct Kernels {
+  const LineKernels<T>& lines = line_kernels<T>();
+  const ColumnKernels<T>& columns = column_kernels<T>();
+};
+
 // Adds views [first, last), already in `lines`, to one tile.
-template <Weighting weighting, class T, class View>
-void backproject_tile(const LineKernels<T>& kernels, DetectorLines<T>& lines, T* volume, const Views& views,
-                      int64_t first, int64_t last, DetectorShape detector, const Grid& grid, const Tile& tile,
-                      T* columns, T* scratch) {
+template <class T>
+void backproject_tile(const Kernels<T>& kernels, DetectorLines<T>& lines, T* volume, const Views& views, int64_t first,
+                      int64_t last, const DetectorShape& detector, const Grid& grid, const Tile& tile, T* columns,
+                      T* scratch) {
   const int64_t stride = line_stride(kTileZ);
   load_tile(volume, grid, tile, columns, stride);
-  LineJob<T> jobs[kViewBlock];
-  const Axis z = grid.z;  // a copy, which no write below can change: what depends on it alone is computed once
-  for (int64_t y = 0; y < tile.ny; ++y)
-    for (int64_t x = 0; x < tile.nx; ++x) {
-      const double place_x = grid.x.position(tile.x0 + x), place_y = grid.y.position(tile.y0 + y);
-      int64_t count = 0;
-      for (int64_t v = first; v < last; ++v) {
-        LineJob<T>& job = jobs[count];
-        if (!column_job<weighting>(View{views.data + v * kViewDoubles}, place_x, place_y, z, detector, lines, v - first,
-                                   job))
-          continue;
-        job.map.start += tile.z0 * job.map.step;
-        ++count;
-      }
-      kernels.gather(columns + (y * kTileX + x) * stride, tile.nz, jobs, count, detector.rows, scratch);
-    }
+  LineJob<T> jobs[kTileX * kViewBlock];
+  for (int64_t y = 0; y < tile.ny; ++y) {
+    const ColumnRow row = row_of(grid, tile.x0, tile.nx, tile.y0 + y, tile.z0);
+    int64_t counts[kTileX] = {};
+    for (int64_t v = first; v < last; ++v)
+      kernels.columns.add(views, v, row, grid.z, detector, lines.of(v - first), jobs, kViewBlock, counts);
+    for (int64_t x = 0; x < tile.nx; ++x)
+      kernels.lines.gather(columns + (y * kTileX + x) * stride, tile.nz, jobs + x * kViewBlock, counts[x],
+                           detector.rows, scratch);
+  }
   store_tile(columns, stride, volume, grid, tile);
 }
 
-template <Weighting weighting, class T, class View>
-void backproject(const T* projections, T* volume, const Views& views, DetectorShape detector, const Grid& grid,
-                 Interruption stop) {
-  const LineKernels<T>& kernels = line_kernels<T>();
+}  // namespace
+
+template <class T>
+void backproject_axial(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid,
+                       Interruption stop) {
+  const Kernels<T> kernels;
   DetectorLines<T> lines(std::min(kViewBlock, views.count), detector);
   lines.lines.zero();
   const int64_t tiles = count_tiles(grid);
@@ -97,21 +94,20 @@ void backproject(const T* projections, T* volume, const Views& views, DetectorSh
       AlignedBuffer<T> scratch(line_scratch(detector.rows));
 #pragma omp for schedule(dynamic)
       for (int64_t t = 0; t < tiles; ++t)
-        backproject_tile<weighting, T, View>(kernels, lines, volume, views, first, last, detector, grid,
-                                             tile_of(grid, t), columns.data(), scratch.data());
+        backproject_tile(kernels, lines, volume, views, first, last, detector, grid, tile_of(grid, t), columns.data(),
+                         scratch.data());
     }
   }
 }
 
 // One thread owns a block of views and meets every voxel column; nothing is shared, so the order is fixed.
-template <Weighting weighting, class T, class View>
-void backproject_adjoint(const T* volume, T* projections, const Views& views, DetectorShape detector, const Grid& grid,
-                         Interruption stop) {
-  const LineKernels<T>& kernels = line_kernels<T>();
+template <class T>
+void backproject_axial_adjoint(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid,
+                               Interruption stop) {
+  const Kernels<T> kernels;
   const int64_t blocks = (views.count + kAdjointViewBlock - 1) / kAdjointViewBlock;
   const int64_t round = 2 * omp_get_max_threads();
   const int64_t stride = line_stride(grid.z.count);
-  const Axis z = grid.z;
   for (int64_t begin = 0; begin < blocks; begin += round) {
     stop();
 #pragma omp parallel
@@ -120,7 +116,7 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
       AlignedBuffer<T> columns(kTileX * stride);
       columns.zero();
       AlignedBuffer<T> scratch(line_scratch(detector.rows));
-      LineJob<T> jobs[kAdjointViewBlock];
+      LineJob<T> jobs[kTileX * kAdjointViewBlock];
 #pragma omp for schedule(dynamic)
       for (int64_t block = begin; block < std::min(begin + round, blocks); ++block) {
         const int64_t first = block * kAdjointViewBlock, last = std::min(first + kAdjointViewBlock, views.count);
@@ -130,15 +126,14 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
             const int64_t nx = std::min(kTileX, grid.x.count - x0);
             transpose(volume + y * grid.x.count + x0, grid.y.count * grid.x.count, columns.data() + kLinePad, stride,
                       grid.z.count, nx);
-            for (int64_t x = 0; x < nx; ++x) {
-              const double place_x = grid.x.position(x0 + x), place_y = grid.y.position(y);
-              int64_t count = 0;
-              for (int64_t v = first; v < last; ++v)
-                count += column_job<weighting>(View{views.data + v * kViewDoubles}, place_x, place_y, z, detector,
-                                               lines, v - first, jobs[count]);
-              kernels.scatter(columns.data() + kLinePad + x * stride, grid.z.count, jobs, count, detector.rows,
-                              scratch.data());
-            }
+            const ColumnRow row = row_of(grid, x0, nx, y, 0);
+            int64_t counts[kTileX] = {};
+            for (int64_t v = first; v < last; ++v)
+              kernels.columns.add(views, v, row, grid.z, detector, lines.of(v - first), jobs, kAdjointViewBlock,
+                                  counts);
+            for (int64_t x = 0; x < nx; ++x)
+              kernels.lines.scatter(columns.data() + kLinePad + x * stride, grid.z.count, jobs + x * kAdjointViewBlock,
+                                    counts[x], detector.rows, scratch.data());
           }
         for (int64_t v = first; v < last; ++v) {
           T* target = projections + v * views.view_stride;
@@ -149,39 +144,6 @@ void backproject_adjoint(const T* volume, T* projections, const Views& views, De
       }
     }
   }
-}
-
-// Calls f with the weighting as a constant and a view of the kind at hand.
-template <class F>
-void with_view(const Views& views, F&& f) {
-  with_weighting(views.weighting, [&](auto weighting) {
-    if (views.stacked && views.curved)
-      f(weighting, StackedView<CurvedView>{});
-    else if (views.stacked)
-      f(weighting, StackedView<FlatView>{});
-    else if (views.curved)
-      f(weighting, CurvedView{});
-    else
-      f(weighting, FlatView{});
-  });
-}
-
-}  // namespace
-
-template <class T>
-void backproject_axial(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid,
-                       Interruption stop) {
-  with_view(views, [&](auto weighting, auto view) {
-    backproject<weighting(), T, decltype(view)>(projections, volume, views, detector, grid, stop);
-  });
-}
-
-template <class T>
-void backproject_axial_adjoint(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid,
-                               Interruption stop) {
-  with_view(views, [&](auto weighting, auto view) {
-    backproject_adjoint<weighting(), T, decltype(view)>(volume, projections, views, detector, grid, stop);
-  });
 }
 
 #define SINOGRAD_INSTANTIATE(T)                                                                       \

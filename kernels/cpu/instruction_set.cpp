@@ -57,6 +57,26 @@ const LineKernels<double>& line_kernels<double>() {
 }
 
 template <>
+const BoxKernels<float>& box_kernels<float>() {
+  return SINOGRAD_CHOOSE(kFloatBoxes);
+}
+
+template <>
+const BoxKernels<double>& box_kernels<double>() {
+  return SINOGRAD_CHOOSE(kDoubleBoxes);
+}
+
+template <>
+const ColumnKernels<float>& column_kernels<float>() {
+  return SINOGRAD_CHOOSE(kFloatColumns);
+}
+
+template <>
+const ColumnKernels<double>& column_kernels<double>() {
+  return SINOGRAD_CHOOSE(kDoubleColumns);
+}
+
+template <>
 const OperatorPairs<float>& general_operators<float>() {
   return SINOGRAD_CHOOSE(kFloatGeneral);
 }
@@ -108,8 +128,9 @@ const VariationKernels<double>& variation_kernels<double>() {
 
 template <class T>
 const OperatorPairs<T>& axial_operators() {
-  static const OperatorPairs<T> pairs = {backproject_axial<T>, backproject_axial_adjoint<T>, joseph_axial<T>,
-                                         joseph_axial_adjoint<T>};
+  static const OperatorPairs<T> pairs = {backproject_axial<T>,    backproject_axial_adjoint<T>,
+                                         joseph_axial<T>,         joseph_axial_adjoint<T>,
+                                         footprint_axial<T>,      footprint_axial_adjoint<T>};
   return pairs;
 }
 

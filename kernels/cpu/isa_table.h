@@ -2,6 +2,8 @@
 #pragma once
 
 #include "bilateral.h"
+#include "box_lines.h"
+#include "column_rows.h"
 #include "lines.h"
 #include "operators.h"
 #include "total_variation.h"
@@ -13,6 +15,10 @@ namespace sinograd {
   namespace isa {                                         \
   extern const LineKernels<float> kFloatLines;            \
   extern const LineKernels<double> kDoubleLines;          \
+  extern const BoxKernels<float> kFloatBoxes;             \
+  extern const BoxKernels<double> kDoubleBoxes;           \
+  extern const ColumnKernels<float> kFloatColumns;        \
+  extern const ColumnKernels<double> kDoubleColumns;      \
   extern const OperatorPairs<float> kFloatPlanar;         \
   extern const OperatorPairs<double> kDoublePlanar;       \
   extern const OperatorPairs<float> kFloatGeneral;        \

@@ -38,12 +38,21 @@ struct Lanes {
   static Int subtract(Int a, Int b) { return _mm256_sub_epi32(a, b); }
   static Int multiply(Int a, Int b) { return _mm256_mullo_epi32(a, b); }
   static Int magnitude(Int a) { return _mm256_abs_epi32(a); }
+  static Int smaller(Int a, Int b) { return _mm256_min_epi32(a, b); }
+  static Int positive(Int a) { return _mm256_max_epi32(a, _mm256_setzero_si256()); }
   static Int both(Int a, Int b) { return _mm256_and_si256(a, b); }
   static Int element(Int position) { return _mm256_srli_epi32(position, FixedPoint<float>::bits); }
   static Int position(Int element) { return _mm256_slli_epi32(element, FixedPoint<float>::bits); }
   static Int nearest(Float a) { return _mm256_cvtps_epi32(a); }
   static Int truncate(Float a) { return _mm256_cvttps_epi32(a); }
 
+  // The first `count` lanes, all if there are more; the others are zero and their memory is not touched.
+  static Float load_first(const float* p, int64_t count) { return count >= width ? load(p) : _mm256_maskload_ps(p, first(count)); }
+  static void store_first(float* p, Float a, int64_t count) { count >= width ? store(p, a) : _mm256_maskstore_ps(p, first(count), a); }
+  static void add_first(float* p, Float a, int64_t count) { store_first(p, add(load_first(p, count), a), count); }
+  static Int first(int64_t count) { return _mm256_cmpgt_epi32(_mm256_set1_epi32(int32_t(count)), numbers()); }
+
+  static Float look_up(Float table, Int index) { return _mm256_permutevar8x32_ps(table, index); }
   // Elements index (0 to 2 width - 1) of a table of two vectors.
   static Float look_up(Float low, Int index, Float high) {
     const __m256 a = _mm256_permutevar8x32_ps(low, index), b = _mm256_permutevar8x32_ps(high, index);

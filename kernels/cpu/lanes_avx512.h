@@ -38,12 +38,21 @@ struct Lanes {
   static Int subtract(Int a, Int b) { return _mm512_sub_epi32(a, b); }
   static Int multiply(Int a, Int b) { return _mm512_mullo_epi32(a, b); }
   static Int magnitude(Int a) { return _mm512_abs_epi32(a); }
+  static Int smaller(Int a, Int b) { return _mm512_min_epi32(a, b); }
+  static Int positive(Int a) { return _mm512_max_epi32(a, _mm512_setzero_si512()); }
   static Int both(Int a, Int b) { return _mm512_and_si512(a, b); }
   static Int element(Int position) { return _mm512_srli_epi32(position, FixedPoint<float>::bits); }
   static Int position(Int element) { return _mm512_slli_epi32(element, FixedPoint<float>::bits); }
   static Int nearest(Float a) { return _mm512_cvtps_epi32(a); }
   static Int truncate(Float a) { return _mm512_cvttps_epi32(a); }
 
+  // The first `count` lanes, all if there are more; the others are zero and their memory is not touched.
+  static Float load_first(const float* p, int64_t count) { return _mm512_maskz_loadu_ps(first(count), p); }
+  static void store_first(float* p, Float a, int64_t count) { _mm512_mask_storeu_ps(p, first(count), a); }
+  static void add_first(float* p, Float a, int64_t count) { store_first(p, add(load_first(p, count), a), count); }
+  static __mmask16 first(int64_t count) { return count >= width ? __mmask16(0xffff) : __mmask16((1u << count) - 1); }
+
+  static Float look_up(Float table, Int index) { return _mm512_permutexvar_ps(index, table); }
   // Elements index (0 to 2 width - 1) of a table of two vectors.
   static Float look_up(Float low, Int index, Float high) { return _mm512_permutex2var_ps(low, index, high); }
   static Int look_up(Int low, Int index, Int high) { return _mm512_permutex2var_epi32(low, index, high); }

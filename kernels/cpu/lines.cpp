@@ -9,16 +9,22 @@
 #elif defined(__AVX2__)
 #include "lines_avx2.h"
 #endif
+#if defined(__AVX2__)
+#include "line_lanes.h"
+#endif
 
 namespace sinograd {
 namespace SINOGRAD_ISA {
 namespace {
 
 #if defined(__AVX2__)
-inline bool gather_vectors(float* single, int64_t first, int64_t last, const LineJob<float>& job, float* blend) {
-  if (!can_gather(job.map.step)) return false;
-  gather_job(single, first, last, job, blend);
-  return true;
+// Gathers the first of the jobs that vectors are made for, up to one that they are not; how many.
+inline int64_t gather_vectors(float* single, int64_t count, const LineJob<float>* jobs, int64_t job_count,
+                              int64_t length) {
+  int64_t n = 0;
+  while (n < job_count && can_gather(jobs[n].map.step)) ++n;
+  if (n > 0) LineLanes::gather(single, count, jobs, n, length);
+  return n;
 }
 
 inline bool scatter_vectors(const float* single, int64_t low, int64_t high, const LineJob<float>& job) {
@@ -29,8 +35,8 @@ inline bool scatter_vectors(const float* single, int64_t low, int64_t high, cons
 #endif
 
 template <class T>
-bool gather_vectors(T*, int64_t, int64_t, const LineJob<T>&, T*) {
-  return false;
+int64_t gather_vectors(T*, int64_t, const LineJob<T>*, int64_t, int64_t) {
+  return 0;
 }
 
 template <class T>
@@ -41,10 +47,11 @@ bool scatter_vectors(const T*, int64_t, int64_t, const LineJob<T>&) {
 template <class T>
 void gather(T* single, int64_t count, const LineJob<T>* jobs, int64_t job_count, int64_t length, T* scratch) {
   T* blend = scratch + kLinePad;
-  for (const LineJob<T>* job = jobs; job != jobs + job_count; ++job) {
+  for (const LineJob<T>*job = jobs, *end = jobs + job_count; job != end; ++job) {
+    if ((job += gather_vectors(single, count, job, end - job, length)) == end) return;
     int64_t first, last;
     overlap<T>(job->map, count, length, first, last);
-    if (first >= last || gather_vectors(single, first, last, *job, blend)) continue;
+    if (first >= last) continue;
     int64_t position = job->map.start + first * job->map.step;
     const int64_t low = fixed_index<T>(position);
     const int64_t high = fixed_index<T>(job->map.start + (last - 1) * job->map.step) + 1;

@@ -1,4 +1,4 @@
-// The line primitives for float32 in AVX2: eight samples at a time from windows of sixteen elements; indices and
+// The scatter of the line primitive for float32 in AVX2: eight elements at a time; indices and
 // fractions from one 32-bit fixed-point vector that equals the low 32 bits of the exact positions.
 #pragma once
 
@@ -12,11 +12,6 @@
 
 namespace sinograd {
 namespace avx2 {
-
-inline __m256 blend8(const LineJob<float>& job, int64_t i) {
-  const __m256 w0 = _mm256_set1_ps(job.w0), w1 = _mm256_set1_ps(job.w1);
-  return _mm256_fmadd_ps(_mm256_loadu_ps(job.line1 + i), w1, _mm256_mul_ps(_mm256_loadu_ps(job.line0 + i), w0));
-}
 
 inline __m256i lane_numbers() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
 
@@ -33,30 +28,6 @@ inline __m256i first_lanes(int64_t count) {
 
 inline void add_first(float* target, __m256i mask, __m256 value) {
   _mm256_maskstore_ps(target, mask, _mm256_add_ps(_mm256_maskload_ps(target, mask), value));
-}
-
-// Steps below two elements: the blended pair in memory, windows of 16 elements read from it.
-inline void gather_job(float* single, int64_t first, int64_t last, const LineJob<float>& job, float* blend) {
-  const int64_t step = job.map.step;
-  int64_t position = job.map.start + first * step;
-  const int64_t begin = position >> kBits, end = ((job.map.start + (last - 1) * step) >> kBits) + 2;
-  for (int64_t i = begin; i < end; i += 8) _mm256_storeu_ps(blend + i, blend8(job, i));
-  const __m256i offsets = _mm256_mullo_epi32(lane_numbers(), _mm256_set1_epi32(int32_t(step)));
-  const __m256i fraction_bits = _mm256_set1_epi32(int32_t(kOne - 1)), one = _mm256_set1_epi32(1);
-  const __m256 scale = _mm256_set1_ps(1.0f / float(kOne));
-  for (int64_t k = first; k < last; k += 8, position += 8 * step) {
-    const float* window = blend + (position >> kBits);
-    const __m256 low = _mm256_loadu_ps(window), high = _mm256_loadu_ps(window + 8);
-    const __m256i lanes = _mm256_add_epi32(_mm256_set1_epi32(int32_t(position & (kOne - 1))), offsets);
-    const __m256i index = _mm256_srli_epi32(lanes, kBits);
-    const __m256 fraction = _mm256_mul_ps(_mm256_cvtepi32_ps(_mm256_and_si256(lanes, fraction_bits)), scale);
-    const __m256 below = look_up(low, index, high), above = look_up(low, _mm256_add_epi32(index, one), high);
-    const __m256 value = _mm256_fmadd_ps(fraction, _mm256_sub_ps(above, below), below);
-    if (last - k >= 8)
-      _mm256_storeu_ps(single + k, _mm256_add_ps(_mm256_loadu_ps(single + k), value));
-    else
-      add_first(single + k, first_lanes(last - k), value);
-  }
 }
 
 // The transpose, read from the pair's side: element j collects the samples less than one element away. Candidates

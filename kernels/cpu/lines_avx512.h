@@ -1,4 +1,4 @@
-// The line primitives for float32 in AVX-512: sixteen samples at a time, indices and fractions from one 32-bit
+// The scatter of the line primitive for float32 in AVX-512: sixteen elements at a time, indices and fractions from one 32-bit
 // fixed-point vector that equals the low 32 bits of the exact positions.
 #pragma once
 
@@ -13,73 +13,11 @@
 namespace sinograd {
 namespace avx512 {
 
-inline __m512 blend16(const LineJob<float>& job, int64_t i) {
-  const __m512 w0 = _mm512_set1_ps(job.w0), w1 = _mm512_set1_ps(job.w1);
-  return _mm512_fmadd_ps(_mm512_loadu_ps(job.line1 + i), w1, _mm512_mul_ps(_mm512_loadu_ps(job.line0 + i), w0));
-}
-
 inline __m512i lane_numbers() {
   return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
 }
 
-// Sixteen interpolated values from a table of 32: position >> kBits counts in the table (modulo 32).
-inline __m512 interpolate16(__m512i position, __m512 low, __m512 high) {
-  const __m512i index = _mm512_srli_epi32(position, kBits);
-  const __m512i fixed = _mm512_and_si512(position, _mm512_set1_epi32(int32_t(kOne - 1)));
-  const __m512 fraction = _mm512_mul_ps(_mm512_cvtepi32_ps(fixed), _mm512_set1_ps(1.0f / float(kOne)));
-  const __m512 below = _mm512_permutex2var_ps(low, index, high);
-  const __m512 above = _mm512_permutex2var_ps(low, _mm512_add_epi32(index, _mm512_set1_epi32(1)), high);
-  return _mm512_fmadd_ps(fraction, _mm512_sub_ps(above, below), below);
-}
-
 inline __mmask16 first_lanes(int64_t count) { return count >= 16 ? __mmask16(0xffff) : __mmask16((1u << count) - 1); }
-
-// Steps up to one element: two neighbouring 16-element chunks of the blended pair slide along in registers.
-inline void gather_sliding(float* single, int64_t first, int64_t last, const LineJob<float>& job) {
-  const int64_t step = job.map.step;
-  int64_t position = job.map.start + first * step;
-  int64_t chunk = position >> (kBits + 4);
-  __m512 current = blend16(job, 16 * chunk), next = blend16(job, 16 * chunk + 16);
-  int64_t limit = (chunk + 1) * (16 * kOne);
-  const __m512i advance = _mm512_set1_epi32(int32_t(uint32_t(16 * step)));
-  const __m512i turn = _mm512_set1_epi32(int32_t(16u << kBits));
-  __m512i lanes = _mm512_add_epi32(_mm512_set1_epi32(int32_t(uint32_t(position - chunk * (16 * kOne)))),
-                                   _mm512_mullo_epi32(lane_numbers(), _mm512_set1_epi32(int32_t(step))));
-  for (int64_t k = first;; k += 16) {
-    const __m512 value = interpolate16(lanes, current, next);
-    if (last - k <= 16) {
-      const __mmask16 mask = first_lanes(last - k);
-      _mm512_mask_storeu_ps(single + k, mask, _mm512_add_ps(_mm512_maskz_loadu_ps(mask, single + k), value));
-      return;
-    }
-    _mm512_storeu_ps(single + k, _mm512_add_ps(_mm512_loadu_ps(single + k), value));
-    lanes = _mm512_add_epi32(lanes, advance);
-    position += 16 * step;
-    if (position >= limit) {
-      limit += 16 * kOne;
-      ++chunk;
-      current = next;
-      next = blend16(job, 16 * chunk + 16);
-      lanes = _mm512_sub_epi32(lanes, turn);
-    }
-  }
-}
-
-// Steps up to two elements: the blended pair in memory, windows of 32 elements read from it.
-inline void gather_windows(float* single, int64_t first, int64_t last, const LineJob<float>& job, float* blend) {
-  const int64_t step = job.map.step;
-  int64_t position = job.map.start + first * step;
-  const int64_t begin = position >> kBits, end = ((job.map.start + (last - 1) * step) >> kBits) + 2;
-  for (int64_t i = begin; i < end; i += 16) _mm512_storeu_ps(blend + i, blend16(job, i));
-  const __m512i offsets = _mm512_mullo_epi32(lane_numbers(), _mm512_set1_epi32(int32_t(step)));
-  for (int64_t k = first; k < last; k += 16, position += 16 * step) {
-    const float* window = blend + (position >> kBits);
-    const __m512i lanes = _mm512_add_epi32(_mm512_set1_epi32(int32_t(position & (kOne - 1))), offsets);
-    const __m512 value = interpolate16(lanes, _mm512_loadu_ps(window), _mm512_loadu_ps(window + 16));
-    const __mmask16 mask = first_lanes(last - k);
-    _mm512_mask_storeu_ps(single + k, mask, _mm512_add_ps(_mm512_maskz_loadu_ps(mask, single + k), value));
-  }
-}
 
 // The transpose, read from the pair's side: element j collects the samples less than one element away. Candidates
 // are found with the inverse step in floating point, a little generously; their weights come from exact positions.
@@ -113,13 +51,6 @@ inline void scatter_windows(const float* single, int64_t low, int64_t high, cons
     _mm512_mask_storeu_ps(job.line0 + j, mask, _mm512_fmadd_ps(sum, w0, _mm512_maskz_loadu_ps(mask, job.line0 + j)));
     _mm512_mask_storeu_ps(job.line1 + j, mask, _mm512_fmadd_ps(sum, w1, _mm512_maskz_loadu_ps(mask, job.line1 + j)));
   }
-}
-
-inline void gather_job(float* single, int64_t first, int64_t last, const LineJob<float>& job, float* blend) {
-  if (job.map.step <= kOne)
-    gather_sliding(single, first, last, job);
-  else
-    gather_windows(single, first, last, job, blend);
 }
 
 inline void scatter_job(const float* single, int64_t low, int64_t high, const LineJob<float>& job) {

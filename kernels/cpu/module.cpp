@@ -66,13 +66,16 @@ void bind(nb::module_& m, const std::string& name, Function op, bool volume_firs
       "centre"_a, "curved"_a, "divergent"_a, "weighting"_a, "part"_a = nb::make_tuple(0, 0, 0));
 }
 
-// The four operators of one kind, under the names Python knows them by.
+// The operators of one kind, under the names Python knows them by.
 template <class T>
 void bind_pairs(nb::module_& m, const std::string& kind, const OperatorPairs<T>& (*pairs)()) {
   bind<T>(m, "backproject_" + kind, [=](auto... a) { pairs().backproject(a...); }, false, true);
   bind<T>(m, "backproject_" + kind + "_adjoint", [=](auto... a) { pairs().backproject_adjoint(a...); }, true, true);
   bind<T>(m, "joseph_" + kind, [=](auto... a) { pairs().joseph(a...); }, true, false);
   bind<T>(m, "joseph_" + kind + "_adjoint", [=](auto... a) { pairs().joseph_adjoint(a...); }, false, false);
+  if (pairs().footprint == nullptr) return;
+  bind<T>(m, "footprint_" + kind, [=](auto... a) { pairs().footprint(a...); }, true, false);
+  bind<T>(m, "footprint_" + kind + "_adjoint", [=](auto... a) { pairs().footprint_adjoint(a...); }, false, false);
 }
 
 // Derivatives of <projections, A volume> to the views, added to `result`.

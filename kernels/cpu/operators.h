@@ -37,10 +37,17 @@ void joseph_axial(const T* volume, T* projections, Views views, DetectorShape de
 template <class T>
 void joseph_axial_adjoint(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid, Interruption stop);
 
-// An operator pair of each projection model, for the instruction set in use. Every function adds to its output.
+template <class T>
+void footprint_axial(const T* volume, T* projections, Views views, DetectorShape detector, Grid grid, Interruption stop);
+template <class T>
+void footprint_axial_adjoint(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid, Interruption stop);
+
+// An operator pair of each projection model, for the instruction set in use. Every function adds to its output. There
+// are no footprints on detectors in any position.
 template <class T>
 struct OperatorPairs {
   Operator<T> backproject, backproject_adjoint, joseph, joseph_adjoint;
+  Operator<T> footprint = nullptr, footprint_adjoint = nullptr;
 };
 
 // Detectors, flat or curved, whose rows run parallel to z; stacks of slices.

@@ -7,7 +7,7 @@
 
 #include "aligned_buffer.h"
 #include "isa_table.h"
-#include "ray.h"
+#include "planar_models.h"
 
 namespace sinograd {
 namespace SINOGRAD_ISA {
@@ -111,36 +111,6 @@ void backproject_adjoint(const T* image, T* sinogram, const Views& views, int64_
   }
 }
 
-// On plane i of the major axis the ray has index j0 + i dj on the minor axis.
-struct Ray {
-  bool along_x;
-  double j0, dj, length;
-};
-
-Ray make_ray(const Views& views, int64_t v, double u, const Grid& grid) {
-  const RayView view{views.data + v * 3 * (views.curved ? 5 : 4), views.divergent, views.curved};
-  Vector origin, direction;
-  view.ray(view.column_position(u), origin, direction);
-  Ray ray;
-  ray.along_x = steps_along_x(grid, direction);
-  const Axis &major = ray.along_x ? grid.x : grid.y, &minor = ray.along_x ? grid.y : grid.x;
-  const double o = ray.along_x ? origin.x : origin.y, d = ray.along_x ? direction.x : direction.y;
-  const double minor_o = ray.along_x ? origin.y : origin.x, minor_d = ray.along_x ? direction.y : direction.x;
-  ray.j0 = minor.index(minor_o + (major.position(0) - o) / d * minor_d);
-  ray.dj = major.spacing / d * minor_d / minor.spacing;
-  ray.length = major.spacing * std::hypot(direction.x, direction.y) / std::fabs(d);
-  return ray;
-}
-
-// Planes on which the ray is inside the image or less than one element outside.
-void planes_inside(const Ray& ray, const Grid& grid, int64_t& first, int64_t& last) {
-  const double count = double(ray.along_x ? grid.y.count : grid.x.count);
-  first = 0;
-  last = ray.along_x ? grid.x.count : grid.y.count;
-  while (first < last && !(ray.j0 + double(first) * ray.dj > -1.0 && ray.j0 + double(first) * ray.dj < count)) ++first;
-  while (last > first && !(ray.j0 + double(last - 1) * ray.dj > -1.0 && ray.j0 + double(last - 1) * ray.dj < count)) --last;
-}
-
 template <class T>
 void backproject_planar(const T* sinogram, T* image, Views views, DetectorShape detector, Grid grid, Interruption stop) {
   if (views.curved)
@@ -159,73 +129,28 @@ void backproject_planar_adjoint(const T* image, T* sinogram, Views views, Detect
     with_weighting(views.weighting, [&](auto w) { backproject_adjoint<w(), T, FlatView>(image, sinogram, views, detector.columns, grid); });
 }
 
-template <class T>
-void joseph_planar(const T* image, T* sinogram, Views views, DetectorShape detector, Grid grid, Interruption stop) {
-  stop();
-#pragma omp parallel for schedule(dynamic)
-  for (int64_t v = 0; v < views.count; ++v)
-    for (int64_t u = 0; u < detector.columns; ++u) {
-      const Ray ray = make_ray(views, v, double(u) - 0.5 * double(detector.columns - 1), grid);
-      const int64_t minor_count = ray.along_x ? grid.y.count : grid.x.count;
-      const int64_t major_step = ray.along_x ? 1 : grid.x.count, minor_step = ray.along_x ? grid.x.count : 1;
-      int64_t first, last;
-      planes_inside(ray, grid, first, last);
-      T sum = T(0);
-      for (int64_t i = first; i < last; ++i) {
-        const double j = ray.j0 + double(i) * ray.dj, below = std::floor(j);
-        const T w1 = T(j - below), w0 = T(1.0 - (j - below));
-        const int64_t k = int64_t(below);
-        const T* line = image + i * major_step;
-        if (k >= 0) sum += w0 * line[k * minor_step];
-        if (k + 1 < minor_count) sum += w1 * line[(k + 1) * minor_step];
-      }
-      sinogram[v * detector.columns + u] += T(ray.length) * sum;
-    }
+template <class T, class Model>
+void rays_planar(const T* image, T* sinogram, Views views, DetectorShape detector, Grid grid, Interruption stop) {
+  project_planar<Model>(image, sinogram, views, detector.columns, grid, stop);
+}
+
+template <class T, class Model>
+void rays_planar_adjoint(const T* sinogram, T* image, Views views, DetectorShape detector, Grid grid,
+                         Interruption stop) {
+  project_planar_adjoint<Model>(sinogram, image, views, detector.columns, grid, stop);
 }
 
 template <class T>
-void joseph_planar_adjoint(const T* sinogram, T* image, Views views, DetectorShape detector, Grid grid,
-                           Interruption stop) {
-  const int64_t block = std::min(kViewBlock, views.count);
-  AlignedBuffer<Ray> rays(block * detector.columns);
-  constexpr int64_t slab = 16;
-  for (int64_t first = 0; first < views.count; first += kViewBlock) {
-    stop();
-    const int64_t count = (std::min(first + kViewBlock, views.count) - first) * detector.columns;
-#pragma omp parallel for schedule(static)
-    for (int64_t i = 0; i < count; ++i)
-      rays.data()[i] = make_ray(views, first + i / detector.columns,
-                                double(i % detector.columns) - 0.5 * double(detector.columns - 1), grid);
-    // every thread owns slabs of planes: of the rays along x first, then of the others
-    for (const bool along_x : {true, false}) {
-      const int64_t planes = along_x ? grid.x.count : grid.y.count, minor_count = along_x ? grid.y.count : grid.x.count;
-      const int64_t major_step = along_x ? 1 : grid.x.count, minor_step = along_x ? grid.x.count : 1;
-#pragma omp parallel for schedule(dynamic)
-      for (int64_t begin = 0; begin < planes; begin += slab)
-        for (int64_t r = 0; r < count; ++r) {
-          const Ray& ray = rays.data()[r];
-          if (ray.along_x != along_x) continue;
-          const T value = T(ray.length) * sinogram[first * detector.columns + r];
-          for (int64_t i = begin; i < std::min(begin + slab, planes); ++i) {
-            const double j = ray.j0 + double(i) * ray.dj;
-            if (!(j > -1.0 && j < double(minor_count))) continue;
-            const double below = std::floor(j);
-            const int64_t k = int64_t(below);
-            T* line = image + i * major_step;
-            if (k >= 0) line[k * minor_step] += T(1.0 - (j - below)) * value;
-            if (k + 1 < minor_count) line[(k + 1) * minor_step] += T(j - below) * value;
-          }
-        }
-    }
-  }
+constexpr OperatorPairs<T> planar_pairs() {
+  return {backproject_planar<T>,           backproject_planar_adjoint<T>,
+          rays_planar<T, JosephPixels>,    rays_planar_adjoint<T, JosephPixels>,
+          rays_planar<T, FootprintPixels>, rays_planar_adjoint<T, FootprintPixels>};
 }
 
 }  // namespace
 
-const OperatorPairs<float> kFloatPlanar = {backproject_planar<float>, backproject_planar_adjoint<float>,
-                                           joseph_planar<float>, joseph_planar_adjoint<float>};
-const OperatorPairs<double> kDoublePlanar = {backproject_planar<double>, backproject_planar_adjoint<double>,
-                                             joseph_planar<double>, joseph_planar_adjoint<double>};
+const OperatorPairs<float> kFloatPlanar = planar_pairs<float>();
+const OperatorPairs<double> kDoublePlanar = planar_pairs<double>();
 
 }  // namespace SINOGRAD_ISA
 }  // namespace sinograd

@@ -102,7 +102,8 @@ __device__ inline VoxelJob voxel_job(const Scan& scan, const double* view, int64
   const ColumnImage image = column_image(scan, view, scan.grid.x.position(x), scan.grid.y.position(y));
   LineMap map;
   if (!(image.column > double(u - 1) && image.column < double(u + 1))) return job;
-  if (!make_line_map<REAL>(image.middle, image.step, nz, map)) return job;
+  if (!make_line_map<REAL>(image.middle, image.step, scan.grid.z.whole(), map)) return job;
+  map = part_of<REAL>(map, scan.grid.z.first, 0);
   const double below = std::floor(image.column), fraction = image.column - below;
   job.start = map.start;
   job.step = map.step;

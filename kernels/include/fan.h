@@ -20,14 +20,13 @@ struct Fan {
 };
 static_assert(sizeof(Fan) == 104);  // FAN_BYTES of projection_cuda.py
 
-// `u` is counted from the middle column. `stacked`: slice k falls on row k.
-inline Fan make_fan(const RayView& view, double u, const Grid& grid, bool stacked) {
-  const Vector pixel = view.column_position(u);
+// `u` is counted from the middle column. `stacked`: slice k falls on row k. `along_x`: which planes it steps through.
+inline Fan make_fan_along(const RayView& view, double u, const Grid& grid, bool stacked, bool along_x) {
   const double row_step = view.row(3).z;
   Vector origin, direction;
-  view.ray(pixel, origin, direction);
+  view.ray(view.column_position(u), origin, direction);
   Fan fan;
-  fan.along_x = steps_along_x(grid, direction);
+  fan.along_x = along_x;
   const Axis &major = fan.along_x ? grid.x : grid.y, &minor = fan.along_x ? grid.y : grid.x;
   const double o = fan.along_x ? origin.x : origin.y, d = fan.along_x ? direction.x : direction.y;
   const double minor_o = fan.along_x ? origin.y : origin.x, minor_d = fan.along_x ? direction.y : direction.x;
@@ -49,6 +48,12 @@ inline Fan make_fan(const RayView& view, double u, const Grid& grid, bool stacke
     fan.slope = fan.spread = fan.rise = fan.rise_step = 0.0;
   }
   return fan;
+}
+
+inline Fan make_fan(const RayView& view, double u, const Grid& grid, bool stacked) {
+  Vector origin, direction;
+  view.ray(view.column_position(u), origin, direction);
+  return make_fan_along(view, u, grid, stacked, steps_along_x(grid, direction));
 }
 
 // `v` is counted from the middle row.

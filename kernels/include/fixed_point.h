@@ -55,11 +55,16 @@ inline T fixed_fraction(int64_t position) {
   return T(Bits(position & (fixed_one<T>() - 1))) * (T(1) / T(fixed_one<T>()));
 }
 
+// Whether `count` samples, `step` elements apart, are near enough to touch a line, and run forwards (not behind the source).
+inline bool line_is_near(double middle, double step, double count) {
+  return step >= 0.0 && std::fabs(middle) + step * count < kFarthestElement;
+}
+
 // The map of `count` samples whose middle lies at `middle`, `step` elements apart.
 // False where the line is too far away to touch anything, or runs backwards (behind the source).
 template <class T>
 inline bool make_line_map(double middle, double step, int64_t count, LineMap& map) {
-  if (!(step >= 0.0 && std::fabs(middle) + step * double(count) < kFarthestElement)) return false;
+  if (!line_is_near(middle, step, double(count))) return false;
   constexpr double one = double(fixed_one<T>());
   map.step = std::llrint(step * one);
   map.start = std::llrint(middle * one) - ((count - 1) * map.step >> 1);

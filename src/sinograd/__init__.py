@@ -1,6 +1,7 @@
 """Differentiable CT reconstruction on PyTorch.
 
-Names are imported when they are used first: `import sinograd` itself loads nothing, torch included.
+Names are imported when they are used first: `import sinograd` itself loads nothing, torch included. It raises
+MissingPackageError where torch is too old, or this machine is none that torch and sinograd run on.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from sinograd.lazy import attach
+from sinograd.supported import check_supported
 
 if TYPE_CHECKING:
     from sinograd.data import (
@@ -192,4 +194,5 @@ __all__ = [
     "write_volume",
 ]
 
+check_supported()
 attach(__name__)

@@ -33,6 +33,10 @@ backproject_planar = backproject_axial
 backproject_planar_adjoint = backproject_axial
 joseph_planar = backproject_axial
 joseph_planar_adjoint = backproject_axial
+footprint_axial = backproject_axial
+footprint_axial_adjoint = backproject_axial
+footprint_planar = backproject_axial
+footprint_planar_adjoint = backproject_axial
 
 # Adds to `result` (float64, as `views`) the derivatives of <projections, A volume> to the views.
 def joseph_gradient(

@@ -161,7 +161,7 @@ NETWORKS.add("wavresnet", "sinograd.networks.wavresnet:WavResNet", "residuals of
 NETWORKS.add("nn-sp", "sinograd.networks.nn_sp:NNSP", "3-D network of paper 001 for bone", learning_rate=3.162e-4)
 
 # Models that are no networks, as training configurations describe them: `training.model_config.ModelConfig`s.
-# takes: "volumes", "scans" or "either".
+# takes: "volumes", "scans" or "either"; "crops" of what denoises nothing.
 MODELS: Registry[Any] = Registry("model")
 MODELS.add("bilateral", "sinograd.training.models.bilateral:BilateralModel", "bilateral filters", takes="volumes")
 MODELS.add(
@@ -174,6 +174,10 @@ MODELS.add(
 _PARTS = "sinograd.training.models.dual_domain_networks:DualDomainNetworks"
 MODELS.add("dual-domain", _PARTS, "networks or filters before and after the reconstruction", takes="scans")
 MODELS.add("own", "sinograd.training.models.own:OwnModel", "a module of your own, imported", takes="either")
+_INVARIANCE = "sinograd.invariance.model_config:"  # what a denoiser ignores; each has a task of its own
+MODELS.add("invariance-vae", f"{_INVARIANCE}VaeModel", "conditional autoencoder of images", takes="crops")
+MODELS.add("invariance-flow", f"{_INVARIANCE}FlowModel", "invertible network of its latents", takes="crops")
+MODELS.add("invariance-embedding", f"{_INVARIANCE}EmbeddingModel", "learnt embedding of images", takes="crops")
 
 # Losses of training: `losses.Loss`es, functions or classes whose constructor has options of plain types.
 LOSSES: Registry[Any] = Registry("loss", "sinograd.losses")
@@ -204,6 +208,9 @@ TASKS.add("noise2void", "sinograd.training.tasks.noise2void:Noise2Void", "replac
 TASKS.add("dual-domain", "sinograd.training.tasks.dual_domain:DualDomain", "from projections to the volume")
 TASKS.add("wgan-vgg", "sinograd.training.tasks.wgan_vgg:WganVgg", "a critic of patches and a perceptual loss")
 TASKS.add("dugan", "sinograd.training.tasks.dugan:DuGan", "discriminators of images and of their gradients")
+TASKS.add("invariance-vae", "sinograd.invariance.vae_task:InvarianceVae", "crops encoded beside their denoised ones")
+TASKS.add("invariance-flow", "sinograd.invariance.flow_task:InvarianceFlow", "latents that a denoised crop allows")
+TASKS.add("invariance-embedding", "sinograd.invariance.embedding_task:InvarianceEmbedding", "crops near their samples")
 
 # How learning rates fall: `training.schedules.ScheduleConfig`s.
 SCHEDULES: Registry[Any] = Registry("schedule")
@@ -309,3 +316,32 @@ VOLUME_FORMATS.add("raw", "sinograd.io.volumes.raw:Raw", "raw float32 voxels and
 
 # What detectors make of a photon: its energy, or one count.
 DETECTOR_RESPONSES = ("integrating", "counting")
+
+# Removal of stripes from sinograms: functions of line integrals, with options by name.
+#   before: methods that run before it, with their defaults
+#   mixes_rows: looks at all rows of the detector together, `function(projections, **options)` of projections
+#     [..., views, (rows,) columns]; others are `function(sinograms, **options)` of sinograms [n, views, columns]
+_STRIPES = "sinograd.preparation.stripes"
+STRIPE_METHODS: Registry[Any] = Registry("method of stripe removal", facts=("before", "mixes_rows"))
+DEFAULT_STRIPE_METHOD = "combined"
+STRIPE_METHODS.add(
+    "combined",
+    "sinograd.preparation.rings:remove_rings",
+    "dead, wide, drifting, then constant",
+    before=("dead", "wide", "drifting"),
+    mixes_rows=True,
+)
+STRIPE_METHODS.add(
+    "constant", "sinograd.preparation.rings:remove_rings", "constant errors, told from round objects", mixes_rows=True
+)
+STRIPE_METHODS.add("dead", f"{_STRIPES}.dead:fill_dead_stripes", "unresponsive and fluctuating columns filled")
+STRIPE_METHODS.add(
+    "drifting", f"{_STRIPES}.drifting:level_drifting_stripes", "narrow ones that last over a part of the views"
+)
+STRIPE_METHODS.add("wide", f"{_STRIPES}.drifting:level_wide_stripes", "wide ones that last over all views")
+STRIPE_METHODS.add("large", f"{_STRIPES}.large:replace_large_stripes", "strong and wide stripes replaced")
+STRIPE_METHODS.add("sorting", f"{_STRIPES}.sorting:sort_stripes", "medians of sorted readings")
+STRIPE_METHODS.add("filtering", f"{_STRIPES}.sorting:filter_stripes", "the same of what changes slowly")
+STRIPE_METHODS.add("fitting", f"{_STRIPES}.fitting:fit_stripes", "a polynomial over the views, smoothed")
+STRIPE_METHODS.add("wavelet-fourier", f"{_STRIPES}.wavelet_fourier:damp_stripes", "damped wavelet coefficients")
+STRIPE_METHODS.add("all", f"{_STRIPES}.sorting:sort_stripes", "dead, large, then sorting", before=("dead", "large"))

@@ -15,9 +15,15 @@ from sinograd.registry import Registry
 #   pair_options: options that datasets have otherwise
 #   group: the body part, for protocols that have windows for each
 #   materials: of phantoms for beams of many energies: by material, which share of its density the parts have that each
-#     argument stands for
+#     argument stands for; or "module:function" of one with the same arguments that gives a `phantoms.MaterialPhantom`
 PHANTOMS: Registry[Any] = Registry("phantom", "sinograd.phantoms")
-_ABDOMEN = {"width_mm": 340.0, "scanner": "siemens-definition-as", "views": 576, "detector": (32, 368)}
+_ABDOMEN = {
+    "width_mm": 340.0,
+    "scanner": "siemens-definition-as",
+    "views": 576,
+    "detector": (32, 368),
+    "materials": "sinograd.phantoms.abdomen_materials:abdomen_of_materials",
+}
 PHANTOMS.add("abdomen", "sinograd.phantoms.abdomen:abdomen", "organs with lesions", group="abdomen", **_ABDOMEN)
 PHANTOMS.add(
     "abdomen-implant",
@@ -52,6 +58,13 @@ PHANTOMS.add(
         "adipose": {"marrow": 1.0},
         "water": {"fluid": 1.0},
     },
+)
+PHANTOMS.add(
+    "chest",
+    "sinograd.phantoms.chest:chest",
+    "lungs with nodules and vessels",
+    group="chest",
+    **_ABDOMEN,
 )
 PHANTOMS.add(
     "rods",

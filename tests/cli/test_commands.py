@@ -22,6 +22,7 @@ from sinograd.io import read, read_volume
 from sinograd.ops.cuda import program
 from sinograd.phantoms import bone
 from txrm_file import write_txrm
+from walnut_files import write_reduced
 
 
 def test_info(sinograd: Any, scan_file: Path, wedge_file: Path) -> None:
@@ -100,6 +101,35 @@ def test_demo(sinograd: Any, tmp_path: Path) -> None:
     assert sinograd("demo", "-o", folder, "--size", "tiny", "--force").exit_code == 0
 
 
+def test_demo_of_a_measured_scan(sinograd: Any, tmp_path: Path) -> None:
+    """Truth: the phantom that stands for the walnut."""
+    data = write_reduced(tmp_path / "walnut.npz")
+    folder = tmp_path / "demo"
+    result = sinograd("demo", "--data", data, "-o", folder, "--size", "tiny")
+    assert result.exit_code == 0, result.output
+    assert {path.name for path in folder.iterdir()} == {"scan.h5", "volume.h5", "slices.png"}
+    lines = dict(line.split(None, 1) for line in result.stdout.splitlines())
+    assert "CC BY 4.0" in lines["data"] and lines["picture"].endswith("slices.png")
+    volume = read_volume(folder / "volume.h5")
+    assert volume.values.shape == (32, 32, 32)
+    assert read(folder / "scan.h5").metadata["attribution"].startswith("A. Meaney")
+    again = sinograd("demo", "--data", data, "-o", folder, "--size", "tiny")
+    assert again.exit_code == 2 and "already holds scan.h5, volume.h5, slices.png: use --force" in again.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--photons", "1e5"], "--photons and --seed are of the simulated scan"),
+        ([], "absent.npz does not exist: expected the walnut's .npz file"),
+    ],
+)
+def test_demo_of_a_scan_that_cannot_be_used(sinograd: Any, tmp_path: Path, options: list[str], message: str) -> None:
+    result = sinograd("demo", "--data", tmp_path / "absent.npz", "-o", tmp_path / "demo", *options)
+    assert result.exit_code == 2 and message in result.stderr
+    assert not (tmp_path / "demo").exists()
+
+
 def test_demo_into_a_file(sinograd: Any, tmp_path: Path) -> None:
     (tmp_path / "demo").touch()
     result = sinograd("demo", "-o", tmp_path / "demo")
@@ -164,7 +194,7 @@ def test_doctor_tells_how_to_get_extras(monkeypatch: pytest.MonkeyPatch) -> None
     texts = {finding.name: finding.text for finding in doctor_module._extras()}
     assert texts == {
         "extra here": "h5py",
-        "extra there": "not installed: no-such-thing (pip install '.[there]')",
+        "extra there": "not installed: no-such-thing (pip install 'sinograd[there]')",
     }
 
 
@@ -271,3 +301,12 @@ def test_doctor_on_a_gpu_machine_without_cuda_core(monkeypatch: pytest.MonkeyPat
     program.check_compiler.cache_clear()
     text = doctor_module._cuda().text
     assert text.startswith("H200, CUDA") and "pip install 'sinograd[cuda]'" in text
+
+
+def test_doctor_finds_a_second_openmp_runtime(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = ["/torch/lib/libgomp-a34b3233.so.1", "/usr/lib/libgomp.so.1"]
+    monkeypatch.setattr("sinograd.ops.native.openmp_runtimes", lambda: found)
+    finding = doctor_module._openmp()
+    assert finding.failed and "two runtimes" in finding.text and all(name in finding.text for name in found)
+    monkeypatch.setattr("sinograd.ops.native.openmp_runtimes", lambda: found[1:])
+    assert not doctor_module._openmp().failed

@@ -103,6 +103,29 @@ SMALL_NOISE2NOISE: dict[str, Any] = {
     "seeds": [0],
 }
 
+SMALL_STRUCTKPN: dict[str, Any] = {
+    "phantoms": {"training": {"count": 2}, "test": {"count": 2}},
+    "scan": {"views": 30, "columns": 64, "column_spacing": 5.8, "shape": [32, 40], "spacing": 9.0, "count": 2,
+             "test_count": 1},
+    "beam": {"bin_kev": 8, "voltages": [80, 120], "currents": [90, 270]},
+    "filters": ["bilateral-estimated"],
+    "tables": [["low-dose", "bilateral-estimated", "wavresnet", "kpn-ls"], ["red-l1", "red-ls", "kpn-l1", "kpn-ls"]],
+    "comparisons": [["kpn-ls", "red-l1"], ["kpn-ls", "kpn-l1"], ["red-ls", "red-l1"], ["red-l1", "low-dose"]],
+    "methods": {
+        "wavresnet": {"model": {"channels": 4, "modules": 1}, "steps": 2},
+        "red-l1": {"model": {"channels": 4}},
+        "red-ls": {"model": {"channels": 4}},
+        "kpn-l1": {"model": {"kernel": 5, "channels": 4, "blocks": 1}},
+        "kpn-ls": {"model": {"kernel": 5, "channels": 4, "blocks": 1}},
+    },
+    "kernels": {"sizes": [3]},
+    "places": {"count": 2, "apart": 3},
+    "patches": {"size": 24, "per_batch": 2},
+    "stop": {"max_steps": 3},
+    "validation": {"every": 1, "slices": 1},
+    "seeds": [0, 1],
+}  # fmt: skip
+
 SMALL_MICROSTRUCTURE: dict[str, Any] = {
     "region": {"shape": [29, 41, 41], "phantom": [11.5, 11.5]},
     "reference": {"points": 1},
@@ -146,6 +169,17 @@ def small_noise2noise() -> Any:
 
     def load(**changes: Any) -> Any:
         return load_study(EXPERIMENTS / "noise2noise" / "config.yaml", "quick", {**SMALL_NOISE2NOISE, **changes})
+
+    return load
+
+
+@pytest.fixture
+def small_structkpn() -> Any:
+    """The same of the experiment `structkpn`."""
+    from structkpn.settings import load_study
+
+    def load(**changes: Any) -> Any:
+        return load_study(EXPERIMENTS / "structkpn" / "config.yaml", "quick", {**SMALL_STRUCTKPN, **changes})
 
     return load
 

@@ -445,5 +445,5 @@ def test_saving_through_the_geometry(cone: ConeBeam, tmp_path: Path) -> None:
 
 
 def test_a_geometry_without_its_scan_is_told_so() -> None:
-    with pytest.raises(ValueError, match="a parallel beam must be one of circular, vectors, but `scan` is missing"):
+    with pytest.raises(ValueError, match="a parallel beam must be one of circular, vectors, but there is none"):
         Geometry.from_dict({"beam": "parallel", "detector": {"shape": [4, 5], "spacing": 1}})

@@ -121,6 +121,23 @@ def test_the_shipped_models_load() -> None:
         assert sum(parameter.numel() for parameter in saved.build().parameters()) > 0
 
 
+def test_shipped_filters_for_hu_are_those_for_attenuation() -> None:
+    """Converting, filtering and converting back is the same; each refuses the other's unit."""
+    names = [name for name in model_names() if name.endswith("-hu")]
+    assert names == [f"low-dose-ct-{name}-hu" for name in ("one-filter", "three-filters", "three-filters-n2v")]
+    water = 0.0193
+    hounsfield = 40 + 20 * torch.randn(3, 24, 24, generator=torch.Generator().manual_seed(0))
+    hounsfield[:, 8:16, 8:16] = 300.0
+    for name in names:
+        with torch.no_grad():
+            found = load_model(name)(hounsfield)
+            other = load_model(name.removesuffix("-hu"))((hounsfield / 1000 + 1) * water)
+        torch.testing.assert_close(found, (other / water - 1) * 1000, rtol=0, atol=2e-3)
+        assert float((found - hounsfield).std()) > 5.0
+        units = [read_model(each).trained_on["unit"] for each in (name, name.removesuffix("-hu"))]
+        assert units == ["HU", "1/mm"]
+
+
 def test_saving(tmp_path: Path) -> None:
     save_model(stack(), tmp_path / "a.yaml")
     before = (tmp_path / "a.yaml").read_text()

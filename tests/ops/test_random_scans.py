@@ -64,9 +64,11 @@ def scans(draw: Any) -> tuple[Geometry, Grid]:
 def test_adjoint(scan: tuple[Geometry, Grid], weighting: str, seed: int) -> None:
     """To rounding: sums of so few products lose nothing, and where nothing is seen both sides are zero."""
     geometry, grid = scan
+    plain = geometry.ndim == 2 or is_axial(geometry.vectors, geometry.divergent, geometry.detector.shape)
     for operator in (
         XRayTransform(geometry, grid),
         Backprojection(geometry, grid, weighting if geometry.divergent else "none"),
+        *([XRayTransform(geometry, grid, model="footprint")] if plain else []),
     ):
         x = noise(operator.domain_shape, seed, torch.float64, torch.device("cpu"))
         y = noise(operator.range_shape, seed + 100, torch.float64, torch.device("cpu"))

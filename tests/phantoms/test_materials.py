@@ -8,9 +8,9 @@ import torch
 from sinograd.errors import InputError
 from sinograd.geometry import FlatDetector, ParallelBeam
 from sinograd.phantoms import bone, tibia
-from sinograd.phantoms.catalogue import facts, made_of_materials
+from sinograd.phantoms.catalogue import facts, made, made_of_materials
 from sinograd.phantoms.known_materials import of_arguments
-from sinograd.physics import attenuation
+from sinograd.physics import Spectrum, attenuation
 
 pytest.importorskip("xraydb", reason="needs the extra spectra")
 
@@ -46,3 +46,14 @@ def test_the_defaults_of_the_tibia_are_these_materials_at_40_kev() -> None:
 def test_a_phantom_without_materials_says_which_have_some() -> None:
     with pytest.raises(InputError, match=r"shepp-logan has no materials; .*tibia.* have"):
         made_of_materials("shepp-logan", 0, 200.0)
+
+
+@pytest.mark.parametrize("name", ["abdomen", "abdomen-implant"])
+def test_the_abdomen_of_materials_is_that_of_attenuations_at_70_kev(name: str) -> None:
+    """Along the same rays; metals as their tables say, which round differently."""
+    geometry = ParallelBeam(torch.tensor([0.3, 1.2]), FlatDetector(61, 5.0))
+    expected = made(name, 2, 340.0).project(geometry, dtype=torch.float64)
+    found = made_of_materials(name, 2, 340.0).at(70.0).project(geometry, dtype=torch.float64)
+    assert float((found - expected).abs().max()) < 0.02 * float(expected.max())
+    spectrum = Spectrum([50.0, 90.0], [1.0, 1.0])
+    assert bool((made_of_materials(name, 2, 340.0).project(geometry, spectrum=spectrum) > -1e-6).all())

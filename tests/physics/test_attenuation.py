@@ -18,7 +18,7 @@ pytest.importorskip("xraydb", reason="needs the extra spectra")
 @pytest.mark.parametrize(
     ("material", "density", "nist"),
     [
-        # Hubbell and Seltzer, NISTIR 5632: cm^2/g at 60, 80 and 100 keV.
+        # Hubbell and Seltzer, NISTIR 5632: cm^2/g at 60, 80, 100 keV; water and bone as in public copies.
         ("water", 1.0, (0.2059, 0.1837, 0.1707)),
         ("bone", 1.92, (0.3148, 0.2229, 0.1855)),
         ("air", 1.205e-3, (0.1875, 0.1662, 0.1541)),

@@ -15,7 +15,7 @@ import torch
 import sinograd as sg
 from sinograd.data import Calibration, Scan
 from sinograd.errors import PreparationWarning, SinogradError
-from sinograd.preparation import Preparation, prepare, remove_rings, shift_projections
+from sinograd.preparation import Preparation, prepare, remove_stripes, shift_projections
 
 VIEWS, ROWS, COLUMNS = 40, 20, 30
 GENERATOR = np.random.default_rng(0)
@@ -195,7 +195,7 @@ def test_rings_are_reduced_before_the_shifts() -> None:
     scan = raw(counts_of(line_integrals()) * (1 + 0.02 * np.sin(3.0 * np.arange(COLUMNS) ** 2)), calibration())
     told = []
     done = prepare(scan, Preparation(rings=True), progress=lambda *done: told.append(done))
-    assert torch.allclose(done.projections, remove_rings(prepare(scan).projections), atol=1e-5)
+    assert torch.allclose(done.projections, remove_stripes(prepare(scan).projections), atol=1e-5)
     assert told[-1] == (2 * VIEWS, 2 * VIEWS) and told == sorted(told)
     shifted = prepare(replace(scan, calibration=calibration(shifts=shifts)), Preparation(rings=True))
     assert torch.allclose(shifted.projections, shift_projections(done.projections, shifts), atol=1e-5)

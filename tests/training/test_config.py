@@ -75,11 +75,13 @@ BAD: dict[str, tuple[Any, str]] = {
     "a name alone": ({"task": "supervised"}, "task: expected a mapping with name: supervised, noise2noise, noise2void"),
     "unknown task": (
         {"task": {"name": "n2v"}},
-        "task.name: expected supervised, noise2noise, noise2void, dual-domain, wgan-vgg or dugan, got 'n2v'",
+        "task.name: expected supervised, noise2noise, noise2void, dual-domain, wgan-vgg, dugan, "
+        "invariance-vae, invariance-flow or invariance-embedding, got 'n2v'",
     ),
     "no name": (
         {"task": {"fraction": 0.1}},
-        "task.name: missing, expected supervised, noise2noise, noise2void, dual-domain, wgan-vgg or dugan",
+        "task.name: missing, expected supervised, noise2noise, noise2void, dual-domain, wgan-vgg, dugan, "
+        "invariance-vae, invariance-flow or invariance-embedding",
     ),
     "unknown key": ({"sed": 1}, "sed: unknown key (did you mean seed?), expected some of task, model, data"),
     "unknown key deep down": (

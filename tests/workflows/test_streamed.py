@@ -42,7 +42,7 @@ def lines(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, torch.Tensor]
     path = tmp_path_factory.mktemp("lines") / "scan.npy"
     projections = torch.from_numpy(np.random.default_rng(1).normal(0.5, 0.2, (VIEWS, ROWS, COLUMNS)).astype(np.float32))
     sg.write_scan(sg.Scan(projections, geometry()), path)
-    return path, sg.fdk(projections, geometry())
+    return path, sg.fdk(projections, sg.read(path).geometry)  # angles in degrees are rounded
 
 
 @pytest.fixture(scope="module")

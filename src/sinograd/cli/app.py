@@ -23,6 +23,8 @@ GROUPS = {
         "reconstruct": "Reconstruct a scan: FDK, filtered backprojection or an iterative algorithm.",
         "batch": "Reconstruct many scans, with one table of results.",
         "calibrate": "Find the geometry of a scan from its own projections: axis, tilt, turns, distances.",
+        "view": "Look at volumes or a scan in a browser.",
+        "tune": "Find centre, tilt, filter and more with sliders.",
         "convert": "Convert a scan or a volume between formats.",
         "simulate": "Simulate a scan: a measured one at a lower dose, or one of a phantom.",
     },
@@ -31,6 +33,7 @@ GROUPS = {
         "train": "Train a denoiser: bilateral filters or a network.",
         "denoise": "Denoise a volume with a trained model, or a scan with a dual-domain one.",
         "evaluate": "Compare denoisers: SSIM, PSNR, RMSE, noise, time and memory.",
+        "invariance": "Show what denoisers ignore: images that they take for the same.",
     },
     "For bone": {
         "bone": "Measure bone: BMD, BV/TV, TMD, thickness, surface, connectivity, anisotropy, and maps.",

@@ -161,6 +161,10 @@ def reconstruction_lines(request: Request, result: Reconstruction) -> Lines:
     repaired = ", ".join(f"{count} {name}" for name, count in prepared.get("repaired", {}).items() if count)
     if repaired:
         lines.append(("repaired", repaired))
+    if "rings" in prepared:
+        taken = prepared["rings"]
+        text = f"{taken['method']}, took out {taken['rms']:.2g} (root mean square), up to {taken['largest']:.2g}"
+        lines.append(("rings", text))
     if result.center is not None:
         with lengths_in(result.scan.length_unit):
             lines.append(("centre", center_text(result.center)))

@@ -33,6 +33,10 @@ CORE = (
     "pydicom",
 )
 
+TWO_RUNTIMES = (
+    "two runtimes, so that torch.set_num_threads does not reach sinograd and forked workers may hang;"
+    " install a newer torch from PyPI, whose library is libgomp.so.1"
+)
 ON_GPU = "operators work where their tensors are"
 
 
@@ -101,6 +105,7 @@ def findings() -> Iterator[Finding]:
             yield _tested("adjoint on a GPU", lambda: _adjoint_error("cuda"), "difference {:.1e}, at most 1e-06", 1e-6)
         yield _operators()
         yield _tested("FDK of a ball", _ball_error, "amplitude off by {:.2%}, at most 2%", 0.02)
+        yield _openmp()
 
 
 def _software() -> Finding:
@@ -122,13 +127,15 @@ def _packages() -> Iterator[Finding]:
 
 
 def _native() -> Finding:
+    from sinograd.ops.native import native
+
     try:
-        from sinograd import _native
+        module = native()
     except ImportError as error:
-        return Finding("native module", f"cannot be loaded ({error}); pip install . builds it", failed=True)
-    using, able = _native.instruction_set(), _native.instruction_sets()
+        return Finding("native module", str(error).removeprefix("sinograd's compiled module "), failed=True)
+    using, able = module.instruction_set(), module.instruction_sets()
     forced = f", forced by SINOGRAD_SIMD={os.environ['SINOGRAD_SIMD']}" if "SINOGRAD_SIMD" in os.environ else ""
-    text = f"{using}{forced} (this machine runs {', '.join(able)}), sources {_native.source_hash()[:12]}"
+    text = f"{using}{forced} (this machine runs {', '.join(able)}), sources {module.source_hash()[:12]}"
     return Finding("native module", text)
 
 
@@ -137,6 +144,16 @@ def _threads() -> Finding:
 
     waiting = "sleep" if os.environ.get("OMP_WAIT_POLICY", "").lower() == "passive" else "spin"
     return Finding("threads", f"{torch.get_num_threads()} of {os.cpu_count()} processors; those that wait {waiting}")
+
+
+def _openmp() -> Finding:
+    """Whether torch and the native module share one runtime, now that both have worked in parallel."""
+    from sinograd.ops.native import openmp_runtimes
+
+    found = openmp_runtimes()
+    if len(found) > 1:
+        return Finding("OpenMP", f"{TWO_RUNTIMES}: {', '.join(found)}", failed=True)
+    return Finding("OpenMP", f"one runtime: {found[0]}" if found else "this system does not tell what is loaded")
 
 
 def _extras() -> Iterator[Finding]:
@@ -154,7 +171,7 @@ def _extras() -> Iterator[Finding]:
             extras[extra[1]].append(name[0])
     for extra, names in extras.items():
         missing = [name for name in names if _version(name) is None]
-        how = f"not installed: {', '.join(missing)} (pip install '.[{extra}]')"
+        how = f"not installed: {', '.join(missing)} (pip install 'sinograd[{extra}]')"
         yield Finding(f"extra {extra}", how if missing else ", ".join(names))
 
 

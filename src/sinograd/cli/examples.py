@@ -35,6 +35,15 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
             "A picture of both",
         ),
     ),
+    "view": (
+        ("sinograd view volume.h5", "A volume in the browser"),
+        ("sinograd view scan.h5", "Projections, sinograms, references and the orbit of a scan"),
+        ("sinograd view noisy.h5 denoised.h5 --no-browser", "Two volumes; only print the address"),
+    ),
+    "tune": (
+        ("sinograd tune scan.h5", "Sliders and a slice in the browser"),
+        ("sinograd tune scan.txrm -o bone.zarr --no-browser", "Where the volume goes; only print the address"),
+    ),
     "convert": (
         ("sinograd convert scan.txrm scan.h5", "A vendor's scan to HDF5"),
         ("sinograd convert volume.h5 slices", "A volume to a folder of TIFF slices"),
@@ -77,6 +86,13 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
             "Two volumes, only printed",
         ),
     ),
+    "invariance": (
+        (
+            "sinograd invariance runs/red-cnn-flow pairs.yaml -o report.html --twin runs/twin",
+            "One denoiser, with content similarities",
+        ),
+        ("sinograd invariance runs pairs.yaml -o report.html", "All denoisers whose trained flows lie in a folder"),
+    ),
     "bone": (
         ("sinograd bone volume.h5 --threshold 500 -o results", "A volume in mg/cm3, with a report and maps"),
         (
@@ -87,6 +103,7 @@ EXAMPLES: dict[str, tuple[Example, ...]] = {
     "demo": (
         ("sinograd demo", "A bone of 192 voxels a side in the folder demo"),
         ("sinograd demo --size tiny -o try --photons 1e5", "A small one, with less noise"),
+        ("sinograd demo --data walnut_cone.npz -o walnut", "A real scan, whose file you have"),
     ),
     "doctor": (
         ("sinograd doctor", "Check the installation"),

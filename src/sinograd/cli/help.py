@@ -9,6 +9,7 @@ from typing import Any
 
 from typer.core import TyperCommand
 
+from sinograd.choices import DEFAULT_STRIPE_METHOD, STRIPE_METHODS
 from sinograd.cli.examples import EXAMPLES
 
 WIDEST = 120
@@ -18,15 +19,34 @@ OUTPUT = "Output"
 OTHER = "Other"
 _LAST = (OUTPUT, OTHER)
 
+# Options whose value may be left out: the value then, and those that there are; any other word is another argument.
+OPTIONAL_VALUES = {"--rings": (DEFAULT_STRIPE_METHOD, STRIPE_METHODS)}
+
 Rows = list[tuple[str, str]]
 
 
 class Command(TyperCommand):
-    """A command whose help is `command_help`."""
+    """A command whose help is `command_help`, and whose options with optional values may stand without one."""
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Parse, with the default after an option of `OPTIONAL_VALUES` that no value of it follows."""
+        return super().parse_args(ctx, with_values(args))
 
     def format_help(self, ctx: Any, formatter: Any) -> None:
         """Write the help."""
         formatter.write(command_help(self, ctx))
+
+
+def with_values(args: list[str]) -> list[str]:
+    """The arguments, with values for those options of `OPTIONAL_VALUES` that stand without one."""
+    found: list[str] = []
+    for place, word in enumerate(args):
+        found.append(word)
+        if word in OPTIONAL_VALUES and args[:place].count("--") == 0:
+            default, values = OPTIONAL_VALUES[word]
+            if place + 1 == len(args) or args[place + 1] not in ("none", *values.names()):
+                found.append(default)
+    return found
 
 
 def width() -> int:

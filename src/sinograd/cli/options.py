@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sinograd.choices import ALGORITHMS, WINDOWS
+from sinograd.choices import ALGORITHMS, STRIPE_METHODS, WINDOWS
+from sinograd.choices import DEFAULT_STRIPE_METHOD as DEFAULT_METHOD
 from sinograd.cli.command import Choices, Option
 from sinograd.cli.config import load_config
 from sinograd.cli.help import OTHER
@@ -118,12 +119,23 @@ RECONSTRUCT = {
         "Join N x N detector pixels, or ROWS,COLUMNS, which changes the shape of the pixels where they differ.",
         metavar="N",
     ),
+    "lag": _prepare(str, "Lag of the detector: amplitudes and rates per view, taken out.", metavar="B1,A1,..."),
+    "scatter": _prepare(float, "Share of the mean reading of a view that is scatter.", metavar="SHARE"),
+    "phase": _prepare(
+        str,
+        "Paganin's filter: delta over beta, distance from object to detector and energy.",
+        metavar="RATIO,MM,KEV",
+    ),
     "smallest": _prepare(float, "Smallest transmitted fraction that is trusted.", metavar="FRACTION"),
     "air": _prepare(
         str, "Columns beside the object in every view, to correct the drift of the beam.", metavar="FIRST:END"
     ),
     "beam_hardening": _prepare(str, "Line integrals p become C1 p + C2 p^2 + ...", metavar="C1,C2,..."),
-    "rings": _prepare(bool, "Reduce rings."),
+    "rings": _prepare(
+        str,
+        f"Reduce rings: {DEFAULT_METHOD} where no method is named, or one of {', '.join(STRIPE_METHODS.names())}.",
+        metavar="[METHOD]",
+    ),
     "ring_width": _prepare(float, "Widest rings to reduce.", metavar="COLUMNS"),
     "ring_limit": _prepare(float, "Largest error of a line integral that counts as a ring.", metavar="P"),
     "shifts": _prepare(

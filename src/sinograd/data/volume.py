@@ -107,7 +107,7 @@ class Volume:
         check_memory(self.nbytes, self.name)
         slices = self.shape[0] if self.ndim == 3 else 1
         with reading(self.name):
-            return _computable(self._held.read(0, slices)).reshape(self.shape)
+            return computable(self._held.read(0, slices)).reshape(self.shape)
 
     @property
     def is_lazy(self) -> bool:
@@ -181,13 +181,12 @@ class Volume:
             found = self._held[first:end] if self.ndim == 3 else self._held[None][first:end]
         else:
             with reading(self.name):
-                found = _computable(self._held.read(first, end))
+                found = computable(self._held.read(first, end))
         return found if dtype is None else found.to(dtype)
 
     def blocks(self, max_bytes: int = _BLOCK_BYTES) -> Iterator[tuple[int, int]]:
         """First and end of blocks of slices of at most `max_bytes` as float32, whole chunks where these fit."""
-        per_slice = 4 * math.prod(self.shape[-2:])
-        step = max(1, max_bytes // max(per_slice, 1))
+        step = max(1, max_bytes // max(4 * math.prod(self.shape[-2:]), 1))
         if step > self.block > 1:
             step -= step % self.block
         for first in range(0, self.slices, step):
@@ -351,7 +350,7 @@ class _Converted:
         return int(getattr(self.held, "block", 1))
 
     def read(self, first: int, end: int) -> Tensor:
-        return self.convert(_computable(self.held.read(first, end)))
+        return self.convert(computable(self.held.read(first, end)))
 
 
 @dataclass(frozen=True)
@@ -386,13 +385,14 @@ def _held(values: Any) -> Any:
     if isinstance(values, Tensor):
         if values.is_complex():
             raise InputTypeError(f"volume must hold real numbers, got {str(values.dtype).removeprefix('torch.')}")
-        return _computable(values)
+        return computable(values)
     if not isinstance(values, VolumeSource):
         raise InputTypeError(f"values must be a tensor, an array or a source of slices, got {type(values).__name__}")
     return values
 
 
-def _computable(values: Tensor) -> Tensor:
+def computable(values: Tensor) -> Tensor:
+    """The values in the next larger signed type where torch does not compute with theirs."""
     return values.to(_SIGNED[values.dtype]) if values.dtype in _SIGNED else values
 
 

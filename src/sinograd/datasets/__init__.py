@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Volumes,
         with_absolute_paths,
     )
+    from sinograd.datasets.walnut import read_walnut
 
 __all__ = [
     "LdctAndProjection",
@@ -39,6 +40,7 @@ __all__ = [
     "fetch",
     "fetch_ldct_benchmark",
     "load_pairs",
+    "read_walnut",
     "with_absolute_paths",
 ]
 

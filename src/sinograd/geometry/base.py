@@ -337,7 +337,7 @@ class Geometry(ABC):
         scan = str(data.get("scan"))
         if scan not in kind._constructors:
             scans = ", ".join(kind._constructors)
-            came = f"got {shown(scan)}" if "scan" in data else "but `scan` is missing"
+            came = f"got {shown(scan)}" if "scan" in data else "but there is none"
             raise InputError(f"scan of a {kind._beam} beam must be one of {scans}, {came}")
         parameters = kind._parameters(scan)
         keys = {f"{name}_deg" if name in _ANGULAR else name: name for name in parameters}

@@ -111,15 +111,23 @@ def beam_angle(vectors: Tensor, detector: Detector, along: int) -> float:
 
     along: U for the fan angle, V for the cone angle.
     """
-    edges = _edges(vectors, detector, along) - vectors[:, None, SOURCE]
+    edges = _ends(vectors, (detector.rows, detector.columns), along) - vectors[:, None, SOURCE]
     first, last = edges[:, 0], edges[:, 1]
     angle = torch.atan2(torch.linalg.cross(first, last).norm(dim=-1), _dot(first, last))
     return angle.max().item()
 
 
+def horizontal_ends(vectors: Tensor, shape: tuple[int, int]) -> Tensor:
+    """Ends [views, 2, 3] of the middle row of a detector of (rows, columns), half a column beyond the last centres.
+
+    Those of the middle column where the detector is turned on its side.
+    """
+    return torch.where(_upright(vectors)[:, None, None], _ends(vectors, shape, U), _ends(vectors, shape, V))
+
+
 def seen_radius(vectors: Tensor, detector: Detector, divergent: bool) -> float:
     """Radius (mm) of the largest circle about the rotation axis that the scan covers; see `field_of_view`."""
-    points = _horizontal_edges(vectors, detector)
+    points = horizontal_ends(vectors, (detector.rows, detector.columns))
     rays = points - vectors[:, None, SOURCE] if divergent else vectors[:, None, SOURCE].expand_as(points)
     # signed distance from the axis to each edge ray, in the x-y plane
     distance = (rays[..., 1] * points[..., 0] - rays[..., 0] * points[..., 1]) / rays[..., :2].norm(dim=-1)
@@ -155,18 +163,12 @@ def reach(vectors: Tensor, detector: Detector) -> float:
     return torch.atan2(cross, (axis * rays).sum(-1)).abs().max().item()
 
 
-def _edges(vectors: Tensor, detector: Detector, along: int) -> Tensor:
+def _ends(vectors: Tensor, shape: tuple[int, int], along: int) -> Tensor:
     """Both ends [views, 2, 3] of the detector's middle row (along U) or middle column (along V)."""
     middle = torch.zeros(1, dtype=torch.float64, device="cpu")
     if along == U:
-        return detector_points(vectors, middle, _pair(detector.columns / 2))[:, 0]
-    return detector_points(vectors, _pair(detector.rows / 2), middle)[:, :, 0]
-
-
-def _horizontal_edges(vectors: Tensor, detector: Detector) -> Tensor:
-    """Ends [views, 2, 3] of the middle row, or of the middle column of a detector turned on its side."""
-    upright = _upright(vectors)[:, None, None]
-    return torch.where(upright, _edges(vectors, detector, U), _edges(vectors, detector, V))
+        return detector_points(vectors, middle, _pair(shape[1] / 2))[:, 0]
+    return detector_points(vectors, _pair(shape[0] / 2), middle)[:, :, 0]
 
 
 def _upright(vectors: Tensor) -> Tensor:

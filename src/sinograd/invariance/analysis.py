@@ -124,6 +124,17 @@ def compare(
     ]
 
 
+def at_quantiles(values: Sequence[float], shares: Sequence[float] = (0, 1 / 3, 2 / 3, 1)) -> list[int]:
+    """Indices of the crops at these shares of the rank of `values`, the lowest first, for Figures 6 and 7.
+
+    The paper does not say which quantiles it shows. InputError without values, or for shares outside [0, 1].
+    """
+    if not len(values) or any(not 0 <= share <= 1 for share in shares):
+        raise InputError(f"values: expected some, and shares from 0 to 1, got {len(values)} and {list(shares)}")
+    order = np.argsort(np.asarray(list(values), dtype=float), kind="stable")
+    return [int(order[round(share * (len(order) - 1))]) for share in shares]
+
+
 def _patient_means(values: np.ndarray, patients: Sequence[object]) -> np.ndarray:
     names = list(patients)
     return np.array([values[[each == name for each in names]].mean() for name in dict.fromkeys(names)])

@@ -16,6 +16,7 @@ from torch.nn.functional import normalize, relu
 
 from sinograd.errors import InputError
 from sinograd.invariance.bottleneck_resnet import RESNET50, BottleneckResNet, load_imagenet
+from sinograd.networks.starting_values import draw_uniform
 
 MARGIN = 0.2
 
@@ -29,6 +30,7 @@ class Embedding(nn.Module):
         preset: "published", or "small" for a CPU.
         length: of the vectors.
         weights: a file of torchvision's weights of resnet50, or "random".
+        generator: of random starting values; None: torch's global one.
 
     Raises:
         InputError: an unknown preset; a file of weights for the small one. MissingFileError, FormatError: that file.
@@ -39,13 +41,17 @@ class Embedding(nn.Module):
         preset: Literal["published", "small"] = "published",
         length: int = 128,
         weights: str | os.PathLike[str] = "random",
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         if preset not in ("published", "small"):
             raise InputError(f"preset: expected one of published, small, got {preset!r}")
         depths, width = (RESNET50, 64) if preset == "published" else ((1, 1, 1, 1), 16)
         self.features = BottleneckResNet(3, depths, width)
+        self.preset, self.length = preset, length
         self.last = nn.Linear(self.features.features, length)
+        if generator is not None:
+            draw_uniform(self, generator)
         if os.fspath(weights) != "random":
             load_imagenet(self.features, weights)
 

@@ -18,7 +18,7 @@ from sinograd.invariance.arguments import check_condition, check_latents
 from sinograd.invariance.flow_blocks import FlowBlock
 from sinograd.networks.starting_values import draw_uniform
 
-_CHANNELS = (64, 128, 256, 512)
+_FACTORS = (1, 2, 4, 8)  # of the embedder's channels
 
 
 class ConditionalFlow(nn.Module):
@@ -35,6 +35,7 @@ class ConditionalFlow(nn.Module):
         blocks: how many.
         hidden: width of the couplings' networks.
         embedding: length of the embedded condition.
+        width: channels of the embedder's first convolution; each of the next three has twice as many.
         generator: of the starting values and the permutations; None: torch's global one.
 
     Raises:
@@ -50,6 +51,7 @@ class ConditionalFlow(nn.Module):
         hidden: int = 1024,
         embedding: int = 256,
         generator: torch.Generator | None = None,
+        width: int = 64,
     ) -> None:
         super().__init__()
         _check_sizes(latent, condition_size)
@@ -58,11 +60,13 @@ class ConditionalFlow(nn.Module):
             "blocks": blocks,
             "hidden": hidden,
             "embedding": embedding,
+            "width": width,
         }.items():
             if value < 1:
                 raise InputError(f"{name}: expected at least 1, got {value}")
         self.latent, self.condition_channels, self.condition_size = latent, condition_channels, condition_size
-        self.embedder = _embedder(condition_channels, condition_size, embedding)
+        self.options = {"blocks": blocks, "hidden": hidden, "embedding": embedding, "width": width}
+        self.embedder = _embedder(condition_channels, condition_size, embedding, width)
         orders = (torch.randperm(latent, generator=generator) for _ in range(blocks))
         self.blocks = nn.ModuleList(FlowBlock(latent, embedding, hidden, order) for order in orders)
         if generator is not None:
@@ -134,9 +138,9 @@ def _check_sizes(latent: int, condition_size: int) -> None:
         raise InputError(f"condition_size: expected a multiple of 16, got {condition_size}")
 
 
-def _embedder(channels: int, size: int, embedding: int) -> nn.Sequential:
+def _embedder(channels: int, size: int, embedding: int, width: int) -> nn.Sequential:
     layers: list[nn.Module] = []
-    for wide in _CHANNELS:
+    for wide in (width * factor for factor in _FACTORS):
         layers += [nn.Conv2d(channels, wide, 4, stride=2, padding=1), ActNorm(wide), nn.LeakyReLU(0.2)]
         channels = wide
     return nn.Sequential(*layers, nn.Conv2d(channels, embedding, size // 16))

@@ -47,19 +47,27 @@ def sample(
         InputError: other shapes, values that are not finite, a flow of other sizes; a denoiser whose output has another
             shape or is not finite. InputTypeError: whole numbers, or a denoiser that returns no tensor.
     """
+    check_images("x", x, vae.size, vae.head.weight.dtype)
+    return sample_given(denoise(denoiser, x), vae, flow, samples, generator)
+
+
+@torch.no_grad()
+def sample_given(
+    denoised: Tensor, vae: ConditionalVAE, flow: ConditionalFlow | None, samples: int, generator: torch.Generator
+) -> Tensor:
+    """As `sample`, of denoised images [B, 1, size, size] in HU that exist already, from a pipeline say."""
     _check_models(vae, flow, samples)
     weight = vae.head.weight
-    check_images("x", x, vae.size, weight.dtype)
-    denoised = denoise(denoiser, x)
+    check_images("denoised", denoised, vae.size, weight.dtype)
     condition = vae.normalise(denoised).to(weight.device)
-    v = torch.randn(len(x) * samples, vae.latent, generator=generator, dtype=weight.dtype).to(weight.device)
-    condition_of = torch.arange(len(x), device=weight.device).repeat_interleave(samples)
+    v = torch.randn(len(denoised) * samples, vae.latent, generator=generator, dtype=weight.dtype).to(weight.device)
+    condition_of = torch.arange(len(denoised), device=weight.device).repeat_interleave(samples)
     parts = []
-    with _evaluating(vae, flow):
+    with evaluating(vae, flow):
         for rows, which in zip(v.split(_BATCH), condition_of.split(_BATCH), strict=True):
             z = rows if flow is None else flow.inverse(rows, condition[which])
-            parts.append(vae.to_hu(vae.decode(z, condition[which])).to(x.device))
-    return torch.cat(parts).unflatten(0, (len(x), samples))
+            parts.append(vae.to_hu(vae.decode(z, condition[which])).to(denoised.device))
+    return torch.cat(parts).unflatten(0, (len(denoised), samples))
 
 
 @torch.no_grad()
@@ -100,7 +108,7 @@ def _check_models(vae: ConditionalVAE, flow: ConditionalFlow | None, samples: in
 
 
 @contextmanager
-def _evaluating(*models: nn.Module | None) -> Iterator[None]:
+def evaluating(*models: nn.Module | None) -> Iterator[None]:
     """Models in evaluation mode, and back in theirs at the end."""
     modes = [(module, module.training) for model in models if model is not None for module in model.modules()]
     for module, _ in modes:

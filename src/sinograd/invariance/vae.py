@@ -85,7 +85,8 @@ class ConditionalVAE(nn.Module):
         if preset not in get_args(Preset):
             raise InputError(f"preset: expected one of {', '.join(get_args(Preset))}, got {preset!r}")
         size = _SIZES[preset]
-        self.size, self.latent, self.conditional = size.decoder.image, size.latent, conditional
+        self.preset, self.conditional = preset, conditional
+        self.size, self.latent = size.decoder.image, size.latent
         self.encoder = BottleneckResNet(1 + conditional, size.depths, size.width)
         self.head = nn.Conv2d(self.encoder.features, 2 * size.latent, 1)
         self.decoder = Decoder(size.latent, size.decoder, conditional)

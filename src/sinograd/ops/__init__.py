@@ -14,6 +14,10 @@ if TYPE_CHECKING:
         bilateral_filter,
         joint_bilateral_filter,
     )
+    from sinograd.ops.footprint import (
+        footprint,
+        footprint_adjoint,
+    )
     from sinograd.ops.function_operator import (
         FunctionOperator,
     )
@@ -69,6 +73,8 @@ __all__ = [
     "backproject_adjoint",
     "bilateral_filter",
     "bilateral_window",
+    "footprint",
+    "footprint_adjoint",
     "joint_bilateral_filter",
     "joseph",
     "joseph_adjoint",

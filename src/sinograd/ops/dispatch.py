@@ -13,6 +13,7 @@ from sinograd.errors import InputError
 from sinograd.ops import projection_cuda
 from sinograd.ops.arguments import check_shape, check_target, check_vectors
 from sinograd.ops.kernel_views import is_axial, is_curved, voxel_views
+from sinograd.ops.native import native
 from sinograd.ops.projection_tables import WHOLE, Portion, Scan
 
 WEIGHTINGS = ("none", "fan", "fdk", "ratio")
@@ -20,6 +21,7 @@ PATHS = ("auto", "axial", "general")
 # Slices (float32) that are taken together, with neighbours in a vector, and from how many on.
 STACK, LEAST_STACK = 128, 16
 LARGEST = 2**31 - 1  # offset within a view, zeros around it included, of the general voxel-driven kernels
+Grid3 = tuple[list[int], list[float], list[float]]  # shape, spacing, centre; z, y, x
 CURVED = "vectors: a parallel beam has a flat detector, [views, 4, 3], got those of a curved one, [views, 5, 3]"
 
 
@@ -63,12 +65,12 @@ class Call:
         return (len(self.vectors), *self.detector)
 
     def add(self, name: str, source: Tensor, target: Tensor) -> None:
-        """Adds the operator `name` ("joseph", "backproject_adjoint", ...) of each batch element to target.
+        """Adds the operator `name` ("joseph", "footprint", "backproject_adjoint", ...) of each batch element to target.
 
         Volumes are taken one by one; float32 slices in stacks where there are 16 or more, which rounds
         differently.
         """
-        projections_in = name in ("backproject", "joseph_adjoint")
+        projections_in = name in ("backproject", "joseph_adjoint", "footprint_adjoint")
         names = ("projections", "volume") if projections_in else ("volume", "projections")
         axes = ("views", "rows", "columns") if len(self.detector) == 2 else ("views", "columns")
         if projections_in:
@@ -81,6 +83,10 @@ class Call:
         kind = self._kind(part.detector(detector))
         if part != WHOLE and (kind != "axial" or name != "backproject"):
             raise InputError(f"part: expected a backprojection by the axial kernels, got {name} by the {kind} ones")
+        shape, spacing, centre = self.grid_of_three()
+        if kind == "axial" and name.startswith("backproject"):
+            centre[0], part = part.anchored(shape[0], spacing[0], centre[0])
+        grid = shape, spacing, centre
         if kind == "axial" and bool((vectors[:, 3, 2] < 0).all()):
             vectors, flip = vectors.clone(), True
             vectors[:, 3] *= -1
@@ -90,9 +96,11 @@ class Call:
         result = torch.zeros_like(target) if flip and not projections_in else target
         many, outs = batched(source, self._ndim(projections_in)), batched(result, self._ndim(not projections_in))
         if runs_on_gpu(source):
-            projection_cuda.add(name, kind, many, outs, self._scan(vectors, detector, kind == "general", part))
+            if name.startswith("footprint"):
+                raise InputError("model: 'footprint' is computed on the CPU, got a tensor on the GPU")
+            projection_cuda.add(name, kind, many, outs, self._scan(vectors, detector, kind == "general", grid, part))
         else:
-            self._add_on_cpu(name, kind, (many, outs), vectors, detector, part)
+            self._add_on_cpu(name, kind, (many, outs), vectors, detector, grid, part)
         if result is not target:
             target += result.flip(-2)
 
@@ -103,6 +111,7 @@ class Call:
         arrays: tuple[Tensor, Tensor],
         vectors: Tensor,
         detector: tuple[int, ...],
+        grid: Grid3,
         part: Portion,
     ) -> None:
         source, target = arrays
@@ -113,8 +122,9 @@ class Call:
             if voxel_driven
             else vectors.contiguous()
         )
-        pattern = name.replace("joseph", "joseph_{}").replace("backproject", "backproject_{}")
-        shape, spacing, centre = self.grid_of_three()
+        base = name.removesuffix("_adjoint")
+        pattern = name.replace(base, base + "_{}")
+        shape, spacing, centre = grid
         for many, outs in zip(source.split(STACK), target.split(STACK), strict=True):
             together = kind == "planar" and len(many) >= LEAST_STACK and many.dtype == torch.float32
             function = kernel(pattern.format("stack" if together else kind))
@@ -133,9 +143,9 @@ class Call:
                     part=part.numbers(),
                 )
 
-    def _scan(self, vectors: Tensor, detector: tuple[int, ...], general: bool, part: Portion) -> Scan:
+    def _scan(self, vectors: Tensor, detector: tuple[int, ...], general: bool, grid: Grid3, part: Portion) -> Scan:
         """What the kernels of a GPU take."""
-        shape, spacing, centre = self.grid_of_three()
+        shape, spacing, centre = grid
         weighting = WEIGHTINGS.index(self.weighting)
         return Scan(vectors, self.divergent, detector, (*shape,), (*spacing,), (*centre,), weighting, general, part)
 
@@ -149,7 +159,7 @@ class Call:
         general = self.path == "general" or not axial
         return "general" if general else "axial"
 
-    def grid_of_three(self) -> tuple[list[int], list[float], list[float]]:
+    def grid_of_three(self) -> Grid3:
         """Shape, spacing and centre in the order z, y, x."""
         missing = 3 - len(self.grid_shape)
         centre = [*reversed(self.center)]
@@ -174,9 +184,7 @@ def runs_on_gpu(tensor: Tensor) -> bool:
 
 def kernel(name: str) -> Any:
     """A function of the compiled module, which is imported when it is first needed."""
-    from sinograd import _native
-
-    return getattr(_native, name)
+    return getattr(native(), name)
 
 
 def batched(tensor: Tensor, ndim: int) -> Tensor:

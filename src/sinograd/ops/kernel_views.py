@@ -48,18 +48,25 @@ def is_axial(vectors: Tensor, divergent: bool, detector: Sequence[int]) -> bool:
 
 
 def _has_steep_rays(vectors: Tensor, divergent: bool, rows: int, columns: int) -> bool:
-    source, centre, u, v = vectors[:, 0], vectors[:, 1], vectors[:, 2], vectors[:, 3]
+    source, centre, v = vectors[:, 0], vectors[:, 1], vectors[:, 3]
     if not divergent:
         return bool((source[:, 2].abs() > source[:, :2].norm(dim=1)).any())
-    if is_curved(vectors):
-        chord = (vectors[:, 1] - source)[:, :2].norm(dim=1)
-    else:
-        # the pixel nearest to the source, horizontally
-        along = ((source - centre) * u).sum(1) / (u * u).sum(1)
-        nearest = centre + along.clamp(-columns / 2, columns / 2)[:, None] * u
-        chord = (nearest - source)[:, :2].norm(dim=1)
+    chord = (centre - source)[:, :2].norm(dim=1) if is_curved(vectors) else nearest_pixel(vectors, columns)
     height = (centre - source)[:, 2].abs() + v[:, 2].abs() * rows / 2
     return bool((height > chord).any())
+
+
+def nearest_pixel(vectors: Tensor, columns: int) -> Tensor:
+    """Horizontal distance from the source to the nearest pixel of the row of columns, mm [views]; divergent beams.
+
+    That to the circle of a curved detector, which may be nearer.
+    """
+    source, centre, u = vectors[:, 0, :2], vectors[:, 1, :2], vectors[:, 2, :2]
+    if is_curved(vectors):
+        radius = (centre - vectors[:, 4, :2]).norm(dim=1)
+        return (radius - (source - vectors[:, 4, :2]).norm(dim=1)).abs()
+    along = ((source - centre) * u).sum(1) / (u * u).sum(1)
+    return (centre + along.clamp(-columns / 2, columns / 2)[:, None] * u - source).norm(dim=1)
 
 
 def voxel_views(vectors: Tensor, divergent: bool, detector: Sequence[int], general: bool = False) -> Tensor:

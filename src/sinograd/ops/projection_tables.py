@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +13,8 @@ from torch import Tensor
 
 from sinograd.ops.device_cache import DeviceCache
 from sinograd.ops.kernel_views import VIEW_DOUBLES, is_curved, voxel_views
+
+LATTICE = 2**36  # places a slice, which rounding errors of the numbers that describe a grid do not reach
 
 # kernels/cuda/scan.h
 SCAN = np.dtype(
@@ -49,6 +52,28 @@ class Portion:
     def flipped(self, rows: int) -> Portion:
         """The part where rows are numbered from the other end; it has `rows` of them."""
         return dataclasses.replace(self, first_row=self.rows - self.first_row - rows) if self.rows else self
+
+    def anchored(self, count: int, spacing: float, center: float) -> tuple[float, Portion]:
+        """The same `count` slices as part of a volume whose middle slice is the one nearest to z = 0.
+
+        Of a part of a volume and of a volume of the same slices the result is the same, so that their voxels fall on
+        the same places to the last bit. Slices are moved by up to 2^-37 of their spacing onto a lattice of 2^-36.
+
+        Args:
+            count: slices of this part.
+            spacing, center: of the whole volume along z, in mm.
+
+        Returns:
+            Where the middle slice lies, in mm, and which of its slices these are.
+        """
+        whole = self.slices or count
+        place = center / spacing - (whole - 1) / 2 + self.first_slice  # of the first slice, in slices from z = 0
+        offset = round((place - math.floor(place)) * LATTICE) / LATTICE
+        first = math.floor(place)
+        if offset > 0.5:
+            offset, first = offset - 1, first + 1
+        reach = max(abs(first), abs(first + count - 1))
+        return offset * spacing, dataclasses.replace(self, first_slice=first + reach, slices=2 * reach + 1)
 
     def numbers(self) -> tuple[int, int, int]:
         """What the kernels of the CPU take."""

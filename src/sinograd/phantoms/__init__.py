@@ -8,6 +8,7 @@ if TYPE_CHECKING:
     from sinograd.phantoms.abdomen import abdomen
     from sinograd.phantoms.balls import ball, balls
     from sinograd.phantoms.bone import bone
+    from sinograd.phantoms.chest import chest
     from sinograd.phantoms.ellipsoids import Ellipsoids
     from sinograd.phantoms.materials import MaterialPhantom
     from sinograd.phantoms.shepp_logan import shepp_logan_2d, shepp_logan_3d
@@ -22,6 +23,7 @@ __all__ = [
     "ball",
     "balls",
     "bone",
+    "chest",
     "shepp_logan_2d",
     "shepp_logan_3d",
     "tibia",

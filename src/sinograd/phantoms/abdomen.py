@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Literal
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor
 
 from sinograd.errors import InputError
 from sinograd.phantoms.ellipsoids import Ellipsoids
+from sinograd.phantoms.organs import Organ, all_of, floats, jitter_of, within
 from sinograd.phantoms.packing import frames, normal, pack, seeded, uniform
 from sinograd.phantoms.placement import apart, inside
 
@@ -23,39 +22,28 @@ METALS = {"titanium": 0.245, "steel": 0.650}
 _FAT, _MUSCLE, _CORTICAL, _CANCELLOUS = -100.0, 50.0, 700.0, 200.0  # Hounsfield units, as all below
 
 
-@dataclass(frozen=True)
-class _Organ:
-    """An ellipsoid that each seed draws a little differently: centre and semi-axes in mm, turn about z in degrees."""
-
-    name: str
-    hounsfield: float
-    center: tuple[float, float, float]
-    semi_axes: tuple[float, float, float]
-    turn: float = 0.0
-
-
 # Supine, +y is the back and -x the patient's right, so that a picture with +y down is the usual view from the feet.
-_BODY = _Organ("body", _FAT, (0, 0, 0), (170, 126, 3000))
-_WALL = _Organ("abdominal wall", _MUSCLE, (0, 3, 0), (149, 109, 2400))
-_CAVITY = _Organ("peritoneal cavity", _FAT, (0, -20, 0), (131, 68, 1800))
+_BODY = Organ("body", _FAT, (0, 0, 0), (170, 126, 3000))
+_WALL = Organ("abdominal wall", _MUSCLE, (0, 3, 0), (149, 109, 2400))
+_CAVITY = Organ("peritoneal cavity", _FAT, (0, -20, 0), (131, 68, 1800))
 _IN_CAVITY = (
-    _Organ("liver", 110, (-60, -27, 0), (56, 38, 85), -8),
-    _Organ("stomach", 35, (42, -46, 5), (34, 24, 45), 12),
-    _Organ("spleen", 115, (100, -12, 5), (15, 28, 48), -12),
-    _Organ("aorta", 160, (13, 27, 0), (10, 10, 1000)),
-    _Organ("vena cava", 125, (-16, 28, 0), (11, 9, 1000)),
-    _Organ("right kidney", 150, (-52, 25, -10), (17, 11, 50), 20),
-    _Organ("left kidney", 150, (50, 25, 5), (17, 11, 50), -20),
-    _Organ("upper bowel", 30, (24, -3, -5), (17, 13, 40), 10),
-    _Organ("lower bowel", 40, (64, -6, -15), (12, 14, 40)),
+    Organ("liver", 110, (-60, -27, 0), (56, 38, 85), -8),
+    Organ("stomach", 35, (42, -46, 5), (34, 24, 45), 12),
+    Organ("spleen", 115, (100, -12, 5), (15, 28, 48), -12),
+    Organ("aorta", 160, (13, 27, 0), (10, 10, 1000)),
+    Organ("vena cava", 125, (-16, 28, 0), (11, 9, 1000)),
+    Organ("right kidney", 150, (-52, 25, -10), (17, 11, 50), 20),
+    Organ("left kidney", 150, (50, 25, 5), (17, 11, 50), -20),
+    Organ("upper bowel", 30, (24, -3, -5), (17, 13, 40), 10),
+    Organ("lower bowel", 40, (64, -6, -15), (12, 14, 40)),
 )
 _IN_WALL = (
-    _Organ("vertebral body", _CORTICAL, (0, 68, 0), (22, 15, 500)),
-    _Organ("vertebral arch", _CORTICAL, (0, 95, 0), (15, 8, 500)),
-    _Organ("right rib", _CORTICAL, (-136, 12, 0), (5, 10, 28), -4),
-    _Organ("left rib", _CORTICAL, (136, 14, 4), (5, 10, 28), 4),
-    _Organ("right back rib", _CORTICAL, (-93, 70, 3), (11, 5, 28), -32),
-    _Organ("left back rib", _CORTICAL, (93, 70, -5), (11, 5, 28), 32),
+    Organ("vertebral body", _CORTICAL, (0, 68, 0), (22, 15, 500)),
+    Organ("vertebral arch", _CORTICAL, (0, 95, 0), (15, 8, 500)),
+    Organ("right rib", _CORTICAL, (-136, 12, 0), (5, 10, 28), -4),
+    Organ("left rib", _CORTICAL, (136, 14, 4), (5, 10, 28), 4),
+    Organ("right back rib", _CORTICAL, (-93, 70, 3), (11, 5, 28), -32),
+    Organ("left back rib", _CORTICAL, (93, 70, -5), (11, 5, 28), 32),
 )
 
 
@@ -91,47 +79,25 @@ def abdomen(
     if not 0 < water < float("inf"):
         raise InputError(f"water must be a positive attenuation in 1/mm, got {water}")
     generator = seeded(seed)
-    jitter = functools.partial(_jitter, generator=generator, unit=water / 1000)
+    jitter = functools.partial(jitter_of, generator=generator, unit=water / 1000)
     body = jitter(_BODY, -1000.0, 1)
     wall = pack(_WALL.name, 1, lambda n: jitter(_WALL, _FAT, n), lambda part: inside(part, body), body[:0])
     cavity = pack(_CAVITY.name, 1, lambda n: jitter(_CAVITY, _MUSCLE, n), lambda part: inside(part, wall), body[:0])
-    organs = _all(_IN_CAVITY, _FAT, jitter, lambda part: inside(part, cavity))
-    bones = _all(_IN_WALL, _MUSCLE, jitter, lambda part: inside(part, wall) & apart(part, cavity))
+    organs = all_of(_IN_CAVITY, _FAT, jitter, lambda part: inside(part, cavity))
+    bones = all_of(_IN_WALL, _MUSCLE, jitter, lambda part: inside(part, wall) & apart(part, cavity))
 
     parts = [body, wall, cavity, organs, bones]
     liver, stomach, bowel = organs[0], organs[1], organs[7]
     kidneys, vertebra, arch = organs[5:7], bones[0], bones[1]
     parts.append(_details(liver, lesions, vessels, water / 1000, generator))
-    parts += [_within(hollow, (0, -0.4, 0), 0.5, -1.02 * water) for hollow in (stomach, bowel)]  # gas
-    parts += [_within(kidney, (0, 0, 0), 0.45, -0.14 * water) for kidney in (kidneys[0], kidneys[1])]  # renal pelvis
+    parts += [within(hollow, (0, -0.4, 0), 0.5, -1.02 * water) for hollow in (stomach, bowel)]  # gas
+    parts += [within(kidney, (0, 0, 0), 0.45, -0.14 * water) for kidney in (kidneys[0], kidneys[1])]  # renal pelvis
     marrow = (_CANCELLOUS - _CORTICAL) * water / 1000
-    parts += [_within(bone, (0, 0, 0), 0.8, marrow) for bone in (vertebra, *(bones[i] for i in range(2, 6)))]
-    parts.append(_within(arch, (0, 0, 0), 0.6, (30 - _CORTICAL) * water / 1000))  # spinal canal
+    parts += [within(bone, (0, 0, 0), 0.8, marrow) for bone in (vertebra, *(bones[i] for i in range(2, 6)))]
+    parts.append(within(arch, (0, 0, 0), 0.6, (30 - _CORTICAL) * water / 1000))  # spinal canal
     if implant is not None:
         parts.append(_implant(METALS[implant] - water * (1 + _MUSCLE / 1000), vertebra))
     return functools.reduce(Ellipsoids.__add__, parts)
-
-
-def _jitter(organ: _Organ, around: float, n: int, *, generator: torch.Generator, unit: float) -> Ellipsoids:
-    """A number n of variants of an organ that lies in tissue of `around` HU; unit: 1/mm for one HU."""
-    soft = -50 < organ.hounsfield < 300
-    value = organ.hounsfield - around + uniform(n, -5.0, 5.0, generator) * soft
-    size = _tensor(organ.semi_axes) * uniform((n, 3), 0.95, 1.05, generator)
-    place = _tensor(organ.center) + uniform((n, 3), -3.0, 3.0, generator)
-    turn = torch.deg2rad(organ.turn + uniform(n, -5.0, 5.0, generator) * (organ.turn != 0))
-    return Ellipsoids(value * unit, size, place, turn)
-
-
-def _all(
-    organs: Sequence[_Organ],
-    around: float,
-    jitter: Callable[[_Organ, float, int], Ellipsoids],
-    allowed: Callable[[Ellipsoids], Tensor],
-) -> Ellipsoids:
-    placed = Ellipsoids(1.0, 1.0)[:0]
-    for organ in organs:
-        placed = pack(organ.name, 1, functools.partial(jitter, organ, around), allowed, placed)
-    return placed
 
 
 def _details(liver: Ellipsoids, lesions: int, vessels: int, unit: float, generator: torch.Generator) -> Ellipsoids:
@@ -161,23 +127,13 @@ def _details(liver: Ellipsoids, lesions: int, vessels: int, unit: float, generat
     return pack("vessels", vessels, vessel, lambda part: inside(part, liver), found)
 
 
-def _within(outer: Ellipsoids, shift: tuple[float, float, float], scale: float, value: float) -> Ellipsoids:
-    """The one ellipsoid again, `scale` times smaller, moved by `shift` of its semi-axes, adding `value`."""
-    offset = _tensor(shift) * outer.semi_axes[0]
-    return Ellipsoids(value, outer.semi_axes * scale, outer.center + offset @ outer.rotation[0].T, outer.rotation)
-
-
 def _implant(value: float, vertebra: Ellipsoids) -> Ellipsoids:
     """Two screws from behind into the vertebral body and two rods that end in their heads."""
     x, y, _ = vertebra.center[0].tolist()
-    tips = _tensor([[x - 13, y + 2, 0.0], [x + 13, y + 2, 0.0]])
-    direction = _tensor([[-0.3, 1.0, 0.0], [0.3, 1.0, 0.0]])
+    tips = floats([[x - 13, y + 2, 0.0], [x + 13, y + 2, 0.0]])
+    direction = floats([[-0.3, 1.0, 0.0], [0.3, 1.0, 0.0]])
     direction = direction / torch.linalg.vector_norm(direction, dim=1, keepdim=True)
-    up = _tensor([[0.0, 0.0, 1.0]]).expand(2, 3)
+    up = floats([[0.0, 0.0, 1.0]]).expand(2, 3)
     screws = Ellipsoids(value, (3.0, 3.0, 21.0), tips + 10 * direction, frames(direction, up))
     rods = Ellipsoids(value, (3.0, 3.0, 60.0), tips + 35 * direction)
     return screws + rods
-
-
-def _tensor(values: Sequence[float] | Sequence[Sequence[float]]) -> Tensor:
-    return torch.tensor(values, dtype=torch.float64, device="cpu")

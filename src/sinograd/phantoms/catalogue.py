@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from sinograd.choices import PHANTOMS
 from sinograd.errors import InputError
+from sinograd.registry import Entry
 
 if TYPE_CHECKING:
     import torch
@@ -53,7 +54,11 @@ def made_of_materials(name: str, seed: int, width: float) -> MaterialPhantom:
         known = ", ".join(each for each in PHANTOMS.names() if "materials" in facts(each))
         raise InputError(f"`spectrum`: the phantom {name} has no materials; {known} have")
     seeds = (seed,) if entry.about.get("seeded", True) else ()
-    phantom = of_arguments(entry.load(), materials, *seeds, **entry.about.get("options", {}))
+    options = entry.about.get("options", {})
+    if isinstance(materials, str):
+        phantom = Entry(name, materials).load()(*seeds, **options)
+    else:
+        phantom = of_arguments(entry.load(), materials, *seeds, **options)
     natural = entry.about.get("width_mm", 1.0)
     return phantom if width == natural else phantom.scaled(width / natural)
 

@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputError
+from sinograd.errors import InputError, InputTypeError
+
+if TYPE_CHECKING:
+    from sinograd.physics import DetectorResponse, Material, Spectrum
 
 
-def correct_beam_hardening(line_integrals: Tensor, coefficients: Sequence[float] | Tensor) -> Tensor:
+def correct_beam_hardening(
+    line_integrals: Tensor,
+    coefficients: Sequence[float] | Tensor | None = None,
+    *,
+    spectrum: Spectrum | None = None,
+    material: str | Material = "water",
+    detector: str | DetectorResponse = "integrating",
+    energy: float | None = None,
+) -> Tensor:
     """c1 p + c2 p^2 + ... of line integrals p, any shape; differentiable in both.
 
     G. T. Herman, "Correction for beam hardening in computed tomography", Physics in Medicine and Biology 24(1), 1979.
     There is no constant term: no object stays no object.
 
+    Args:
+        line_integrals: as measured.
+        coefficients: (c1, c2, ...), from a step wedge (`beam_hardening_polynomial`) or from the scan itself
+            (`flat_polynomial`, `consistent_polynomial`).
+        spectrum, material, detector, energy: instead of coefficients: those of `spectral_polynomial`, up to the largest
+            of the line integrals. For bone or metal in water see `correct_two_materials`.
+
     Raises:
-        ValueError: no coefficients, or coefficients that are not finite.
+        ValueError: no coefficients, or coefficients that are not finite; coefficients and a spectrum.
     """
+    if (coefficients is None) == (spectrum is None):
+        raise InputError("correct_beam_hardening: expected either coefficients (c1, c2, ...) or a spectrum")
+    if spectrum is not None:
+        from sinograd.preparation.spectral_hardening import spectral_polynomial
+
+        if not isinstance(line_integrals, Tensor) or not line_integrals.numel():
+            raise InputTypeError("line_integrals must be a tensor that is not empty")
+        most = float(line_integrals.detach().max())
+        coefficients = spectral_polynomial(spectrum, material, detector=detector, energy=energy, largest=most)
+    assert coefficients is not None
     numbers = _checked(coefficients)
     result = torch.zeros_like(line_integrals)
     for coefficient in reversed(numbers):

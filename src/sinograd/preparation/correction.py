@@ -31,6 +31,7 @@ from sinograd.preparation.saturation import (
     type_limit,
 )
 from sinograd.preparation.screening import screen_darks, screen_references
+from sinograd.preparation.view_profiles import ViewProfiles
 
 # Types that torch converts to float32 on all cores.
 CONVERTED = tuple(np.dtype(kind) for kind in ("u1", "u2", "i2", "i4", "f4", "f8"))
@@ -89,12 +90,14 @@ class Correction:
         self._fill = plan_repair(self.defective) if self.defective.any() else None
         vars(self).pop("_samples", None)  # not needed any more
 
-    def read(self, start: int, stop: int, block: Tensor, overview: Overview) -> None:
+    def read(self, start: int, stop: int, block: Tensor, overview: Overview, profiles: ViewProfiles) -> None:
         """Views start to stop - 1 into a block [views, rows, columns] of transmitted fractions.
 
-        A view without any good reading becomes zero. The shares of saturated and missing readings go to `overview`.
+        A view without any good reading becomes zero. The shares of saturated and missing readings go to `overview`, the
+        marks of the readings to `profiles`.
         """
         _copy(self.scan.projections[start:stop], block, self._part)
+        profiles.mark(start, block)
         if self._marks:
             marked = is_mark(block, self.scan.projections.dtype)
             if marked is not None:

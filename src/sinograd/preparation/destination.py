@@ -27,6 +27,14 @@ class Destination(Protocol):
         """What was kept; changes of it count once it is put again."""
         ...
 
+    def band(self, rows: slice) -> Tensor:
+        """Rows of all views, [views, rows, columns]; changes of them count once they are put."""
+        ...
+
+    def put_band(self, rows: slice, band: Tensor) -> None:
+        """Keep these rows."""
+        ...
+
     def chosen(self, good: np.ndarray) -> Any:
         """The good views, as projections of a scan."""
         ...
@@ -49,6 +57,13 @@ class Held:
     def get(self, start: int, stop: int) -> Tensor:
         """A part of the tensor."""
         return self._images[start:stop]
+
+    def band(self, rows: slice) -> Tensor:
+        """A part of the tensor."""
+        return self._images[:, rows]
+
+    def put_band(self, rows: slice, band: Tensor) -> None:
+        """It is there already."""
 
     def chosen(self, good: np.ndarray) -> Tensor:
         """The good views, moved to the front."""
@@ -81,6 +96,25 @@ class Stored:
     def get(self, start: int, stop: int) -> Tensor:
         """Read from the store."""
         return torch.from_numpy(np.ascontiguousarray(self._store[start:stop])).reshape(-1, *self._image)
+
+    def band(self, rows: slice) -> Tensor:
+        """Read from the store, a view at a time unless it reads rows."""
+        own = getattr(self._store, "read_rows", None)
+        if own is not None:
+            return torch.from_numpy(np.ascontiguousarray(own(slice(None), rows)))
+        views = range(self._store.shape[0])
+        return torch.stack([self.get(view, view + 1)[0, rows].clone() for view in views])
+
+    def put_band(self, rows: slice, band: Tensor) -> None:
+        """Written to the store, whole views unless it writes rows."""
+        own = getattr(self._store, "write_rows", None)
+        if own is not None:
+            own(rows, band.numpy())
+            return
+        for view, part in enumerate(band):
+            image = self.get(view, view + 1).clone()
+            image[0, rows] = part
+            self.put(view, image)
 
     def chosen(self, good: np.ndarray) -> Any:
         """The store, or the good views of it."""

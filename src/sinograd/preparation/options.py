@@ -9,13 +9,22 @@ from typing import Any
 
 import numpy as np
 
+from sinograd.choices import STRIPE_METHODS
 from sinograd.config.near_keys import did_you_mean
 from sinograd.config.shown import some
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import checks
 from sinograd.geometry.regions import check_binning, check_span
+from sinograd.physics.lag import Lag
 from sinograd.preparation.shifts import EDGES
+from sinograd.preparation.stripes.remove import DEFAULT_METHOD
 
+# Options of several numbers.
+WHAT = {
+    "beam_hardening": "numbers (c1, c2, ...)",
+    "lag": "numbers (b1, a1, b2, a2, ...)",
+    "phase": "numbers (delta / beta, mm, keV)",
+}
 SHIFTS = ("interpolate", "geometry", "ignore")
 
 
@@ -32,12 +41,17 @@ class Preparation:
         the file states (metadata["saturation"]), else the largest reading where readings pile up at it, else the
         largest value of a stored type of 8 or 16 bits, except where the open beam is expected to be just there.
     binning: elements joined along (a column, a row), or along both; by means of transmitted fractions.
+    lag: (b1, a1, b2, a2, ...): the detector's lag, amplitudes and rates per view (`physics.Lag`); empty: none.
+    scatter: of the mean reading of each view, the share that is the same everywhere and no primary beam; 0: none.
+    phase: (delta / beta, mm from the object to the detector, keV) of Paganin's filter (`paganin`); empty: none.
     smallest: the smallest transmitted fraction that is believed. Readings of zero and below become the mean of their
         neighbours; what is smaller is raised to it.
     air: (first, end) columns beside the object in every view: each view is scaled so that their mean line integral is
         zero, which takes out the drift of the beam. Counted on the whole detector, before binning.
     beam_hardening: (c1, c2, ...): line integrals p become c1 p + c2 p^2 + ...; empty: nothing.
-    rings: reduce rings (`remove_rings`), of columns up to `ring_width` wide and errors up to `ring_limit`.
+    rings: reduce rings (`remove_stripes`): the name of a method, True for the default one, False or "none" for none.
+    ring_width, ring_limit: columns, and line integrals: the widest and the largest constant errors that are reduced, by
+        methods that do so ("combined", "constant").
     shifts: what is done with the views' shifts: "interpolate" moves the projections (`shift_projections`), "geometry"
         leaves them and moves the detector of each view instead, which loses nothing; "ignore".
     edges: what shifts bring in from beyond the detector: "nearest" or "zero".
@@ -51,10 +65,13 @@ class Preparation:
     hot: float = 2.0
     saturation: float | None = None
     binning: int | tuple[int, int] = 1
+    lag: tuple[float, ...] = ()
+    scatter: float = 0.0
+    phase: tuple[float, ...] = ()
     smallest: float = 1e-5
     air: tuple[int, int] | None = None
     beam_hardening: tuple[float, ...] = ()
-    rings: bool = False
+    rings: bool | str = False
     ring_width: float = 4.0
     ring_limit: float | None = 1.0
     shifts: str = "interpolate"
@@ -65,15 +82,20 @@ class Preparation:
             object.__setattr__(self, name, check_span(getattr(self, name), name))
         factors = check_binning(self.binning)
         object.__setattr__(self, "binning", factors if checks.is_sequence(self.binning) else factors[1])
-        object.__setattr__(self, "beam_hardening", _coefficients(self.beam_hardening))
-        for name in ("unattenuated", "dead", "hot", "saturation", "smallest", "ring_width", "ring_limit"):
+        for name in ("beam_hardening", "lag", "phase"):
+            object.__setattr__(self, name, _numbers(getattr(self, name), name))
+        if self.lag:
+            Lag(self.lag[::2], self.lag[1::2])
+        if self.phase and not (len(self.phase) == 3 and min(self.phase) > 0):
+            raise InputError(f"phase: expected three positive numbers, delta / beta, mm and keV, got {self.phase}")
+        for name in ("unattenuated", "dead", "hot", "saturation", "scatter", "smallest", "ring_width", "ring_limit"):
             value = checks.scalar(getattr(self, name))
             missing = value is None and name in ("unattenuated", "saturation", "ring_limit")
             if isinstance(value, bool) or not (missing or isinstance(value, Real)):
                 raise InputTypeError(f"{name} must be a number, got {value!r:.40} ({type(value).__name__})")
-        for name in ("repair", "rings"):
-            if not isinstance(getattr(self, name), bool | np.bool_):
-                raise InputTypeError(f"{name} must be True or False, got {getattr(self, name)!r:.40}")
+        if not isinstance(self.repair, bool | np.bool_):
+            raise InputTypeError(f"repair must be True or False, got {self.repair!r:.40}")
+        object.__setattr__(self, "rings", _rings(self.rings))
         for name, allowed in (("shifts", SHIFTS), ("edges", EDGES)):
             if getattr(self, name) not in allowed:
                 raise InputError(f"{name}: expected one of {', '.join(allowed)}, got {getattr(self, name)!r}")
@@ -83,12 +105,21 @@ class Preparation:
             value = getattr(self, name)
             if value is not None and not 0 < value < float("inf"):
                 raise InputError(f"{name}: expected positive counts or None, got {value}")
+        if not 0 <= self.scatter < 1:
+            raise InputError(f"scatter: expected a share in [0, 1), got {self.scatter}")
         if not self.ring_width >= 1:
             raise InputError(f"ring_width: expected at least 1 column, got {self.ring_width}")
         if self.ring_limit is not None and not self.ring_limit > 0:
             raise InputError(f"ring_limit: expected a positive error or None, got {self.ring_limit}")
         if not 0 <= self.dead < 1 < self.hot:
             raise InputError(f"dead, hot: expected 0 <= dead < 1 < hot, got {self.dead}, {self.hot}")
+
+    @property
+    def ring_method(self) -> str | None:
+        """The method of ring removal; None for none."""
+        if isinstance(self.rings, str):
+            return self.rings
+        return DEFAULT_METHOD if self.rings else None
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, as YAML holds them; only those that are not the default."""
@@ -116,7 +147,21 @@ class Preparation:
         return cls(**data)
 
 
-def _coefficients(values: object) -> tuple[float, ...]:
-    """Those of a polynomial, as plain numbers."""
-    items = checks.entries(values, "beam_hardening", "numbers (c1, c2, ...)")
-    return tuple(checks.number(item, f"beam_hardening[{i}]") for i, item in enumerate(items))
+def _rings(value: object) -> bool | str:
+    """True, False or the name of a method; "none" is False."""
+    names = STRIPE_METHODS.names()
+    if isinstance(value, bool | np.bool_):
+        return bool(value)
+    if value == "none":
+        return False
+    if not isinstance(value, str) or value not in names:
+        raise (InputError if isinstance(value, str) else InputTypeError)(
+            f"rings must be True or False, or one of none, {', '.join(names)}, got {value!r:.40}"
+        )
+    return value
+
+
+def _numbers(values: object, name: str) -> tuple[float, ...]:
+    """As plain numbers."""
+    items = checks.entries(values, name, WHAT[name])
+    return tuple(checks.number(item, f"{name}[{i}]") for i, item in enumerate(items))

@@ -125,7 +125,7 @@ class Overview:
         """Which views are saturated nearly everywhere, between views that are not."""
         full = self.saturated >= SATURATED
         bad = np.zeros(len(full), dtype=bool)
-        for first, end in _runs(full):
+        for first, end in runs(full):
             beside = [i for i in (first - 1, end) if 0 <= i < len(full)]
             bad[first:end] = bool(beside) and all(self.saturated[i] < BESIDE for i in beside)
         return bad
@@ -157,7 +157,7 @@ def _after_jumps(share: np.ndarray, least: float) -> np.ndarray:
     return bad
 
 
-def _runs(mask: np.ndarray) -> Iterable[tuple[int, int]]:
+def runs(mask: np.ndarray) -> Iterable[tuple[int, int]]:
     """First and end of each run of True."""
     edges = np.diff(np.concatenate([[False], mask, [False]]).astype(np.int8))
     return zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True)
@@ -167,5 +167,5 @@ def spans(numbers: np.ndarray, most: int = 8) -> str:
     """View numbers in words: "3, 70 to 72"; after `most` spans the number of the rest."""
     mask = np.zeros(int(numbers.max()) + 1, dtype=bool)
     mask[numbers] = True
-    runs = [str(a) if b - a == 1 else f"{a} to {b - 1}" for a, b in _runs(mask)]
-    return ", ".join(runs[:most]) + (f" and {len(runs) - most} more" if len(runs) > most else "")
+    found = [str(a) if b - a == 1 else f"{a} to {b - 1}" for a, b in runs(mask)]
+    return ", ".join(found[:most]) + (f" and {len(found) - most} more" if len(found) > most else "")

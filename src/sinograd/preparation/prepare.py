@@ -18,16 +18,21 @@ from sinograd.data.projections import ProjectionStore
 from sinograd.errors import InputError, InputTypeError, PreparationWarning, TruncationWarning
 from sinograd.geometry.regions import check_binning, check_span
 from sinograd.preparation.beam_hardening import correct_beam_hardening_
+from sinograd.preparation.beam_steps import BeamSteps
 from sinograd.preparation.correction import Correction
 from sinograd.preparation.defects import fill_starved_
 from sinograd.preparation.destination import Destination, destination
+from sinograd.preparation.odd_views import OddViews, find_odd_views
 from sinograd.preparation.options import Preparation
 from sinograd.preparation.overview import Overview, spans
 from sinograd.preparation.prepared_geometry import prepared_geometry
 from sinograd.preparation.region import joined
 from sinograd.preparation.rings import SEGMENTS, check_ring_options, ring_errors
 from sinograd.preparation.shifts import shift_projections_, unmeasured_edges
+from sinograd.preparation.stripe_pass import TakenOut, level_bands
+from sinograd.preparation.stripes.remove import band_functions
 from sinograd.preparation.truncated import Truncation, find_truncation
+from sinograd.preparation.view_profiles import ViewProfiles
 
 # Bytes of float32 projections that are worked on at once, so that they stay in the cache; at least one view.
 BLOCK_BYTES = 8 << 20
@@ -53,10 +58,11 @@ def prepare(
 
     In this order: region of the detector; dark and references, interpolated in time, and exposure; dead and hot
     elements, gaps and NaN filled from their neighbours; saturated readings, which are lower bounds, from the level of
-    the air (single ones that shine out of the object from their neighbours); binning; readings that are not above zero
-    repaired; -log; drift of the beam; beam hardening; rings; shifts. Scans of transmission start after the
-    references, those of line integrals after the logarithm. Shifts come last: rings belong to the detector's own
-    columns, and line integrals can be interpolated across the edge of a dense object without falling below zero.
+    the air (single ones that shine out of the object from their neighbours); binning; lag and scatter; readings that
+    are not above zero repaired; -log, or Paganin's filter; drift of the beam; beam hardening; rings; shifts. Scans of
+    transmission start after the references, those of line integrals after the logarithm. Shifts come last: rings
+    belong to the detector's own columns, and line integrals can be interpolated across the edge of a dense object
+    without falling below zero.
 
     Images that are bad as a whole are left out: references and dark images that differ from the others, and views
     without counts, in whole or in a part that others have, saturated ones, and measured ones without a number. The
@@ -64,7 +70,7 @@ def prepare(
 
     Views are read and worked on in blocks of about 8 MB. Beside the result, float32 [views, rows, columns], a call
     allocates that block, the means of references and dark (float32, one image for each time at which references were
-    taken) and, with `rings`, 16 images.
+    taken) and, with `rings`, 16 images and a few bands of rows of all views, of 32 MB each.
 
     Args:
         scan: projections of counts, transmission or line integrals, with geometry and calibration.
@@ -88,7 +94,8 @@ def prepare(
     Warns:
         PreparationWarning: readings were repaired, or more than 1 % of the detector's elements; says how many. Views,
             references or dark images were left out; says which and why. The views are brighter than the references.
-            The references look as if the sample was left in them. Most of the references is saturated.
+            The references look as if the sample was left in them. Most of the references is saturated. Views do not
+            fit those beside them: frozen, mirrored, shifted, without the object or garbage (`odd_views`); says which.
         TruncationWarning: the object reaches beyond the detector; says in which share of the views and rows, and how
             much too high that makes the volume.
     """
@@ -114,43 +121,40 @@ class _Run:
         self.overview = Overview(self.views, self.geometry.rows, self.geometry.columns)
         self.bad: dict[str, np.ndarray] = {}
         self.truncation: Truncation | None = None
+        self.profiles = ViewProfiles(self.views, self.geometry.rows, self.geometry.columns)
+        self.odd_views: OddViews | None = None
         self.air = self._air()
-        if options.rings:
+        self.steps = BeamSteps(options, self.geometry, scan.length_unit, self.name)
+        self.taken = TakenOut(options.ring_method or "")
+        if options.ring_method is not None:
             check_ring_options(options.ring_width, options.ring_limit, self.views, self.geometry.columns)
 
     def result(self, out: Tensor | ProjectionStore | None) -> Any:
         images = destination(out, self.geometry.projection_shape)
-        image = (self.geometry.rows, self.geometry.columns)
-        sums = torch.zeros(SEGMENTS, *image) if self.options.rings else None
-        segment = np.repeat(np.arange(SEGMENTS), [len(p) for p in np.array_split(np.arange(self.views), SEGMENTS)])
+        rings = self.options.ring_method is not None
         shape = (self.rows[1] - self.rows[0], self.columns[1] - self.columns[0])
         step = views_per_block((self.views, *shape), 4, BLOCK_BYTES)
         joins = self.binning != (1, 1)
         whole = torch.empty(min(step, self.views), *shape) if joins else torch.empty(0)
-        passes = 2 if sums is not None else 1
         for start in range(0, self.views, step):
             stop = min(start + step, self.views)
             block = images.block(start, stop)
             unbinned = whole[: stop - start] if joins else block
-            self.correction.read(start, stop, unbinned, self.overview)
+            self.correction.read(start, stop, unbinned, self.overview, self.profiles)
             if joins:
                 block.copy_(joined(unbinned, self.binning))
             self._to_line_integrals(block, start)
-            if sums is not None:
-                for view, k in zip(block, segment[start:stop].tolist(), strict=True):
-                    sums[k] += view
-            elif self.moves is not None:
-                shift_projections_(block, self.moves[start:stop], edges=self.options.edges)
+            if not rings:
+                self._finish_block(block, start)
             images.put(start, block)
-            self._tell(stop, passes)
+            self._tell(stop, 2 if rings else 1)
         good = self._good_views()
-        if sums is not None:
-            for view in np.flatnonzero(~good).tolist():
-                sums[int(segment[view])] -= images.get(view, view + 1)[0]
-            self._reduce_rings(images, sums, segment, step, good)
+        if rings:
+            self._reduce_rings(images, step, good)
         kept = images.chosen(good)
         result = self._finished(kept, good)
         self.truncation = find_truncation(kept, result.geometry)
+        self.odd_views = find_odd_views(self.profiles, self.geometry, good, self.truncation is not None)
         self._warn(good)
         return result
 
@@ -175,32 +179,56 @@ class _Run:
     def _to_line_integrals(self, block: Tensor, start: int) -> None:
         if self.scan.kind != "line integrals":
             self.overview.add(start, block)
+            self.steps.before_repair_(block)
             if float(block.min()) < self.options.smallest:
                 for number, view in enumerate(block, start):
                     starved, floored = fill_starved_(view, self.options.smallest)
                     self.correction.counts["not positive"][number] = starved
                     self.correction.counts["raised to the smallest"][number] = floored
-            block.log_().neg_()
+            self.steps.logarithm_(block)
         if self.air is not None:
             first, end = self.air
             block -= block[..., first:end].mean(dim=(1, 2), keepdim=True)
         if self.options.beam_hardening:
             correct_beam_hardening_(block, self.options.beam_hardening)
 
-    def _reduce_rings(
-        self, images: Destination, sums: Tensor, segment: np.ndarray, step: int, good: np.ndarray
-    ) -> None:
+    def _reduce_rings(self, images: Destination, step: int, good: np.ndarray) -> None:
+        """Stripes of each row, constant errors of all rows together, and the shifts."""
         check_ring_options(self.options.ring_width, self.options.ring_limit, int(good.sum()), self.geometry.columns)
-        used = torch.from_numpy(np.bincount(segment[good], minlength=SEGMENTS))
-        means = sums[used > 0] / used[used > 0].to(sums)[:, None, None]
-        errors = ring_errors(means, width=self.options.ring_width, limit=self.options.ring_limit)
+        method = self.options.ring_method
+        assert method is not None
+        functions, constant = band_functions(method)
+        image = (self.geometry.rows, self.geometry.columns)
+        self.taken.count = int(good.sum()) * image[0] * image[1]
+        if functions:
+            level_bands(images, good, image, functions, self.taken)
+        errors = self._constant_errors(images, step, good) if constant else torch.zeros(image)
+        self.taken.add(errors, int(good.sum()))
         for start in range(0, self.views, step):
             block = images.get(start, min(start + step, self.views))
             block -= errors
-            if self.moves is not None:
-                shift_projections_(block, self.moves[start : start + step], edges=self.options.edges)
+            self._finish_block(block, start)
             images.put(start, block)
             self._tell(self.views + min(start + step, self.views), 2)
+
+    def _constant_errors(self, images: Destination, step: int, good: np.ndarray) -> Tensor:
+        """Of all columns [rows, columns], from the means of segments of the good views."""
+        segment = np.repeat(np.arange(SEGMENTS), [len(p) for p in np.array_split(np.arange(self.views), SEGMENTS)])
+        sums = torch.zeros(SEGMENTS, self.geometry.rows, self.geometry.columns)
+        for start in range(0, self.views, step):
+            block = images.get(start, min(start + step, self.views))
+            for number, view in enumerate(block, start):
+                if good[number]:
+                    sums[int(segment[number])] += view
+        used = torch.from_numpy(np.bincount(segment[good], minlength=SEGMENTS))
+        means = sums[used > 0] / used[used > 0].to(sums)[:, None, None]
+        return ring_errors(means, width=self.options.ring_width, limit=self.options.ring_limit)
+
+    def _finish_block(self, block: Tensor, start: int) -> None:
+        """What comes last for views from `start` on."""
+        if self.moves is not None:
+            shift_projections_(block, self.moves[start : start + len(block)], edges=self.options.edges)
+        self.profiles.add(start, block)
 
     def _tell(self, done: int, passes: int) -> None:
         if self.progress is not None:
@@ -226,6 +254,7 @@ class _Run:
             self._repaired_text(good),
             self._references_text(),
             self._brightness_text(good),
+            self.odd_views.text if self.odd_views is not None else "",
         ):
             if text:
                 warnings.warn(f"{self.name}: {text}", PreparationWarning, stacklevel=4)
@@ -320,6 +349,8 @@ class _Run:
         images = {kind: sorted(bad) for kind, bad in self.correction.left_out.items() if bad}
         if self.bad or images:
             record["left_out"] = {**{reason: numbers.tolist() for reason, numbers in self.bad.items()}, **images}
+        if self.options.ring_method is not None:
+            record["rings"] = self.taken.record
         if self.moves is not None:
             rows, columns = unmeasured_edges(self.moves[good])
             record["unmeasured"] = {"rows": list(rows), "columns": list(columns), "filled with": self.options.edges}

@@ -46,6 +46,72 @@ def joseph_reference(
     return torch.stack(images)
 
 
+def footprint_reference(
+    volume: Tensor,  # [z, y, x]
+    vectors: Tensor,  # [views, 4 or 5, 3], float64; v parallel to z
+    divergent: bool,
+    detector: Sequence[int],
+    spacing: Sequence[float],
+    center: Sequence[float],
+    flat: bool = False,  # a slice: whose pixels are not divided
+) -> Tensor:
+    """Separable footprints (Long, Fessler, Balter 2010): on planes, trapezoids along columns times boxes along rows."""
+    rows, columns = detector
+    step = torch.tensor([*reversed(spacing)], dtype=torch.float64)  # x, y, z
+    count = torch.tensor([*reversed(volume.shape)])
+    first = torch.tensor(center, dtype=torch.float64) - (count - 1) / 2 * step
+    row = (torch.arange(rows, dtype=torch.float64) - (rows - 1) / 2)[:, None]
+    fine = 24  # places across a pixel; wide pixels are divided into up to four parts
+    images = []
+    for view, pixel in zip(vectors, pixel_positions(vectors, (1, columns * fine + 1), 1 / fine)[:, 0], strict=True):
+        origin = view[0].expand_as(pixel) if divergent else pixel
+        move = (pixel - view[0] if divergent else view[0].expand_as(pixel)) / step
+        start = (origin - first) / step
+        image = torch.zeros(rows, columns, dtype=volume.dtype)
+        for column in range(columns):
+            middle, low, high = column * fine + fine // 2, column * fine, (column + 1) * fine
+            axis = int(move[middle, 1].abs() > move[middle, 0].abs())
+            minor = 1 - axis
+            t = (torch.arange(int(count[axis]))[:, None] - start[:, axis]) / move[:, axis]  # [planes, places]
+            at = start[:, minor] + t * move[:, minor]
+            width = (at[int(count[axis]) // 2, high] - at[int(count[axis]) // 2, low]).abs()
+            parts = 1 if flat else min(4, max(1, int((width / 1.47).ceil())))
+            for part in range(parts):
+                a, b = low + part * fine // parts, low + (part + 1) * fine // parts
+                c = (a + b) // 2
+                slope = (move[c, minor] / move[c, axis]).abs().expand(len(t))
+                across = trapezoid_shares(
+                    (at[:, a] + at[:, b]) / 2, (at[:, b] - at[:, a]).abs(), slope, int(count[minor])
+                )
+                pitch = (t[:, c] if divergent else torch.ones_like(t[:, c])) * view[3, 2] / step[2]
+                height = start[c, 2] + t[:, c] * move[c, 2] + row * pitch
+                along = box_shares(height, pitch.abs(), int(count[2]))
+                planes = volume.movedim(2 - axis, 0)  # [plane, z, minor]
+                image[:, column] += torch.einsum("rpz,pzm,pm->r", along.to(volume), planes, across.to(volume)) / parts
+            direction = (move[middle] * step).expand(rows, 3) + (row * view[3] if divergent else 0)
+            image[:, column] *= direction.norm(dim=-1) / move[middle, axis].abs()
+        images.append(image)
+    return torch.stack(images)
+
+
+def trapezoid_shares(middle: Tensor, width: Tensor, slope: Tensor, count: int) -> Tensor:
+    """[n, count]: shares of the elements [j - 1/2, j + 1/2] in the convolution of boxes of two widths, [n] each."""
+    broad, narrow = torch.maximum(width, slope), torch.minimum(width, slope).clamp(min=1e-8)
+    boundaries = torch.arange(count + 1, dtype=torch.float64) - 0.5
+    x = boundaries - middle[:, None]
+    outer, inner = (broad + narrow)[:, None] / 2, (broad - narrow)[:, None] / 2
+    tail = (outer - x.abs()).clamp(min=0) ** 2 / (2 * broad * narrow)[:, None]
+    from_middle = torch.where(x.abs() <= inner, x.abs() / broad[:, None], 0.5 - tail)
+    return (x.sign() * from_middle).diff(dim=1)
+
+
+def box_shares(middle: Tensor, width: Tensor, count: int) -> Tensor:
+    """[..., count]: shares of the elements [j - 1/2, j + 1/2] in boxes."""
+    j = torch.arange(count, dtype=torch.float64)
+    low, high = (middle - width / 2)[..., None], (middle + width / 2)[..., None]
+    return (torch.minimum(high, j + 0.5) - torch.maximum(low, j - 0.5)).clamp(min=0) / width[:, None]
+
+
 def backproject_reference(
     projections: Tensor,  # [views, rows, columns]
     vectors: Tensor,  # [views, 4 or 5, 3], float64
@@ -87,10 +153,10 @@ def backproject_reference(
     return total
 
 
-def pixel_positions(vectors: Tensor, detector: Sequence[int]) -> Tensor:
-    """World positions of all detector elements, [views, rows, columns, 3]."""
+def pixel_positions(vectors: Tensor, detector: Sequence[int], pitch: float = 1.0) -> Tensor:
+    """World positions of all detector elements, [views, rows, columns, 3]; columns are `pitch` elements apart."""
     rows, columns = detector
-    i = (torch.arange(columns, dtype=torch.float64) - (columns - 1) / 2)[:, None]
+    i = pitch * (torch.arange(columns, dtype=torch.float64) - (columns - 1) / 2)[:, None]
     j = (torch.arange(rows, dtype=torch.float64) - (rows - 1) / 2)[:, None, None]
     views = []
     for view in vectors:

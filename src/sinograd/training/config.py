@@ -216,7 +216,9 @@ def check_config(config: Config) -> None:
         raise ConfigError(
             f"model.name: expected {fitting} for the task {config.task.name}{rest}, got {config.model.name}"
         )
+    _check_together(config)
     config.model.check()
+    config.task.check_model(config.model)
     if config.data is not None:
         check_data(config.data, config.task, config.model)
     groups = {**config.model.learning_rates(), **config.task.learning_rates()}
@@ -231,6 +233,15 @@ def check_config(config: Config) -> None:
             raise ConfigError(f"precision: expected float32 for the model {config.model.name}, got {config.precision}")
         if config.precision == "float16" and not config.device.startswith("cuda"):
             raise ConfigError(f"precision: float16 needs a GPU (device: cuda), got device: {config.device}")
+
+
+def _check_together(config: Config) -> None:
+    """ConfigError for a model that other tasks train, or a task that trains other models."""
+    task, model = config.task, config.model
+    if model.tasks is not None and task.name not in model.tasks:
+        raise ConfigError(f"task.name: expected {' or '.join(model.tasks)} for the model {model.name}, got {task.name}")
+    if task.models is not None and model.name not in task.models:
+        raise ConfigError(f"model.name: expected {' or '.join(task.models)} for the task {task.name}, got {model.name}")
 
 
 def save_text(config: Config) -> str:

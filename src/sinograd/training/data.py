@@ -26,8 +26,8 @@ Progress = Callable[[int, int], None]
 class Stack:
     """A noisy volume [..., Z, Y, X] (or images [..., Y, X]) and, for supervised training, what it should become.
 
-    name: for messages and records. spacing: mm, for records. others: the same object with other realisations of the
-    noise, for Noise2Noise.
+    name: for messages and records. spacing: mm, and unit: of the values, where they are known, for records. others: the
+    same object with other realisations of the noise, for Noise2Noise.
     """
 
     input: Tensor
@@ -35,6 +35,7 @@ class Stack:
     name: str = "stack"
     spacing: tuple[float, ...] | None = None
     others: tuple[Tensor, ...] = ()
+    unit: str | None = None
 
     def check(self) -> None:
         """ValueError or TypeError, naming the stack, unless shapes, dtypes and numbers will do."""
@@ -192,34 +193,50 @@ def load_data(config: Config, progress: Progress | None = None) -> TrainingData:
 
 def load_stack(files: StackFiles) -> Stack:
     """The region of a volume, with its target and other realisations; errors as `load_data`."""
-    grid, read_part = _open(files.inputs[0], files.region)
-    index, part = _part(files, grid)
-    noisy = read_part(index)
-    rest = [_on_grid(path, grid, files)(index) for path in files.inputs[1:]]
-    clean = None if files.target is None else _on_grid(files.target, grid, files)(index)
-    return Stack(noisy, clean, str(files.inputs[0]), part.spacing, tuple(rest))
+    first = _open(files.inputs[0], files.region)
+    index, part = _part(files, first.grid)
+    noisy = first.read(index)
+    rest = [_like(first, path, files).read(index) for path in files.inputs[1:]]
+    clean = None if files.target is None else _like(first, files.target, files).read(index)
+    return Stack(noisy, clean, str(files.inputs[0]), part.spacing, tuple(rest), first.unit)
 
 
-def _open(path: Path, region: Region) -> tuple[Grid, Callable[[tuple[slice, ...]], Tensor]]:
-    """A volume's grid, and what reads a part of it: the slices of the region alone, of files that allow it."""
+@dataclass(frozen=True)
+class _Opened:
+    """A volume's grid, what reads a part of it, and its unit where that is known."""
+
+    grid: Grid
+    read: Callable[[tuple[slice, ...]], Tensor]
+    unit: str | None
+
+
+def _open(path: Path, region: Region) -> _Opened:
+    """A volume, of which the slices of the region alone are read, of files that allow it."""
     opened = None if region.z is None else open_volume(path).as_slices()
     if opened is None or opened.block >= opened.shape[0]:
         volume = read_volume(path)
-        return volume.grid, lambda index: volume.values[index].clone().float()
-    return opened.grid, lambda index: opened.read(index[0].start, index[0].stop)[:, *index[1:]].clone()
+        return _Opened(volume.grid, lambda index: volume.values[index].clone().float(), volume.unit)
+    read_slices = opened.read
+    return _Opened(
+        opened.grid, lambda index: read_slices(index[0].start, index[0].stop)[:, *index[1:]].clone(), opened.unit
+    )
 
 
-def _on_grid(path: Path, grid: Grid, files: StackFiles) -> Callable[[tuple[slice, ...]], Tensor]:
-    other, read_part = _open(path, files.region)
-    if not other.equals(grid):
-        raise InputError(f"{path} is on {other!r}, {files.inputs[0]} on {grid!r}: expected the same grid")
-    return read_part
+def _like(first: _Opened, path: Path, files: StackFiles) -> _Opened:
+    """Another volume, which must be on the grid of the first and in its unit."""
+    other = _open(path, files.region)
+    if not other.grid.equals(first.grid):
+        raise InputError(f"{path} is on {other.grid!r}, {files.inputs[0]} on {first.grid!r}: expected the same grid")
+    if None not in (other.unit, first.unit) and other.unit != first.unit:
+        raise InputError(f"{path} is in {other.unit}, {files.inputs[0]} in {first.unit}: expected the same unit")
+    return other
 
 
 def load_scan(files: StackFiles, margin: int) -> ScanStack:
     """The rows of a scan that its target's region needs, with `margin` more on both sides; errors as `load_data`."""
     assert files.target is not None
-    grid, read_part = _open(files.target, files.region)
+    target = _open(files.target, files.region)
+    grid = target.grid
     index, part = _part(files, grid, files.target)
     scan = read(files.inputs[0])
     scan.check_shape()
@@ -232,7 +249,7 @@ def load_scan(files: StackFiles, margin: int) -> ScanStack:
     rows = None if scan.geometry.ndim == 2 else needed_rows(scan.geometry, part, margin)
     geometry = scan.geometry if rows is None else detector_region(scan.geometry, rows)
     projections = _load_rows(scan, rows)
-    return ScanStack(projections, geometry, part, read_part(index), str(files.inputs[0]))
+    return ScanStack(projections, geometry, part, target.read(index), str(files.inputs[0]))
 
 
 def _load_rows(scan: Scan, rows: tuple[int, int] | None) -> Tensor:

@@ -97,6 +97,8 @@ def _check_patches(patches: PatchesSpec | None, model: ModelConfig, key: str) ->
             f"data.patches.size: expected three numbers (z, y, x), the model {model.name} is for volumes "
             "(or model.dimensions: 2, of models that have it)"
         )
+    if patches is not None and model.patch is not None and patches.size not in (model.patch, (model.patch,) * 2):
+        raise ConfigError(f"data.patches.size: expected {model.patch}, which {model.name} takes, got {patches.size}")
     size = () if patches is None or isinstance(patches.size, int) else patches.size
     if any(n <= lost for n, lost in zip(size, model.lost, strict=False)):
         least, got = (" x ".join(map(str, shape)) for shape in ((n + 1 for n in model.lost), size))

@@ -58,12 +58,14 @@ class ModelConfig:
         takes_scans: whether the model goes from projections to a volume, not from volume to volume.
         single_precision: whether it takes float32 alone, and may compute in float16 and bfloat16 inside.
         file_name: of the trained model in the folder of a run.
+        tasks: the only ones that train it; None: those that take what it takes.
     """
 
     name: str
     takes_scans: ClassVar[bool] = False
     single_precision: ClassVar[bool] = False
     file_name: ClassVar[str] = "model.yaml"
+    tasks: ClassVar[tuple[str, ...] | None] = None
 
     @property
     def ndim(self) -> int | None:
@@ -74,6 +76,11 @@ class ModelConfig:
     def lost(self) -> tuple[int, ...]:
         """By how many voxels along each axis the output is smaller than the input in training."""
         return (0,) * (self.ndim or 0)
+
+    @property
+    def patch(self) -> int | None:
+        """Rows and columns of the only images that it takes; None: any."""
+        return None
 
     @property
     def loss_scale(self) -> float:

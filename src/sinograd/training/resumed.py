@@ -11,18 +11,18 @@ from typing import Any
 
 from sinograd.errors import InputError
 from sinograd.training.config import Config
+from sinograd.training.data_config import Data
 
 _WHOLE = 256 << 20  # bytes of a file that is read whole; of larger ones 256 blocks of 1 MB
 _BLOCK = 1 << 20
 
 
 def data_files(config: Config) -> list[Path]:
-    """The files that a configuration names as data, sorted; not those that lie in folders it names."""
-    data = config.data
-    if data is None:
-        return []
+    """The files that a configuration names as data or for its task, sorted; not those that lie in folders it names."""
+    named: list[Path | None] = list(config.task.files)
+    data = Data() if config.data is None else config.data
     stacks = (*data.training, *data.validation)
-    named = [path for entry in stacks for path in (*entry.inputs, entry.target)]
+    named += [path for entry in stacks for path in (*entry.inputs, entry.target)]
     for pairs in (data.pairs, data.validation_pairs):
         for entry in getattr(pairs, "files", ()):
             held = getattr(entry, "input", entry)

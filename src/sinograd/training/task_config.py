@@ -12,8 +12,9 @@ from `training.tasks.Task` (the work), and a line in `sinograd.choices.TASKS`.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from sinograd.choices import TASKS
@@ -46,6 +47,8 @@ class TaskConfig:
         takes_scans: whether it starts from projections (`ScanStack`) and not from volumes (`Stack`).
         needs_target: whether each stack must have one.
         starts_from_noise: whether "auto" starts range sigmas at the noise of the data, not at the paper's 0.01.
+        models: the only ones that it trains; None: those that take what it takes.
+        denoises: whether what it trains makes images better, so that it can be measured against doing nothing.
         loss_falls: whether the training loss falls as training goes on; else it ends no training early.
     """
 
@@ -54,11 +57,23 @@ class TaskConfig:
     needs_target: ClassVar[bool] = True
     starts_from_noise: ClassVar[bool] = False
     loss_falls: ClassVar[bool] = True
+    models: ClassVar[tuple[str, ...] | None] = None
+    denoises: ClassVar[bool] = True
 
     @property
     def measure(self) -> Loss:
         """The loss that the configuration names."""
         return as_loss(getattr(self, "loss", "mse"))
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What the record of a model that was trained with it has to say."""
+        return tuple(getattr(self.measure, "notes", ()))
+
+    @property
+    def files(self) -> tuple[Path, ...]:
+        """Files that it reads, beside the data: they must be the same ones when a run is resumed."""
+        return ()
 
     def resolved(self, pairs: Callable[[], Iterable[tuple[Tensor, Tensor]]]) -> TaskConfig:
         """With the options of the loss that it finds from unfiltered training data, pairs of input and target."""
@@ -77,6 +92,9 @@ class TaskConfig:
             raise ConfigError(f"task.loss.{error}") from error
         except MissingFileError as error:
             raise MissingFileError(f"task.loss.{error}") from error
+
+    def check_model(self, model: ModelConfig) -> None:
+        """ConfigError unless the model's options go with the task's."""
 
     def check_files(self, files: StackFiles, where: str, *, trained: bool) -> None:
         """ConfigError, naming the key, unless the files of a stack are what the task takes."""
@@ -117,6 +135,14 @@ class TaskConfig:
     def build(self, model: nn.Module, settings: ModelConfig, seed: int) -> Task:
         """The work of a resolved configuration; random starting values, if there are any, follow from the seed."""
         raise NotImplementedError
+
+    def save(
+        self, model: nn.Module, path: Path, *, trained_on: Mapping[str, Any], provenance: Mapping[str, Any]
+    ) -> None:
+        """Write the file of a trained model."""
+        from sinograd.models import save_model
+
+        save_model(model, path, trained_on=trained_on, provenance=provenance, force=True)
 
 
 def task_schema(name: str) -> type[TaskConfig]:

@@ -20,7 +20,6 @@ from sinograd.data import make_provenance
 from sinograd.datasets import PairedVolume
 from sinograd.errors import ConfigError, InputError, MissingPackageError, Stopped
 from sinograd.files.inputs import inputs
-from sinograd.models import save_model
 from sinograd.ops.devices import compute_device
 from sinograd.training.batches import Batches, build_batches
 from sinograd.training.build import build_model, build_task, check_values, resolve
@@ -201,15 +200,16 @@ def _run(
     if folder is not None:
         # the run's own folder knows more; a model travels, and paths of this machine with it would help nobody
         provenance = make_provenance("sinograd train", torch=torch.__version__)
-        save_model(model, folder.model, trained_on=trained_on, provenance=provenance, force=True)
+        config.task.save(model, folder.model, trained_on=trained_on, provenance=provenance)
         save_curves(history, folder.curves, title=folder.path.name, force=True)
     if recorder.reason == "interrupted":
         where = f"after step {len(history)} of {config.stop.max_steps}"
         rest = "nothing was kept" if folder is None else f"`resume=True` goes on from there ({folder.path})"
         raise Stopped(where, rest)
-    if len(history) >= _LEAST_STEPS:
+    denoises = config.task.denoises
+    if denoises and len(history) >= _LEAST_STEPS:
         _warn_of_effect(model, data)
-    quality = None if rank_of(config) else measure_quality(task, model, data, config.validation.slices)
+    quality = None if rank_of(config) or not denoises else measure_quality(task, model, data, config.validation.slices)
     return TrainingResult(
         model,
         config,
@@ -257,9 +257,10 @@ def _trained_on(config: Config, data: TrainingData, history: History, kept: int)
             "groups": sorted({pair.group for pair in pairs if pair.group}),
             "voxel_mm": list(pairs[0].spacing or ()) or None,
         }
-        if pairs[0].unit != "1":
-            record["unit"] = pairs[0].unit
-    notes = list(getattr(config.task.measure, "notes", ()))
+    units = {getattr(item, "unit", None) for item in data.training}
+    if len(units) == 1 and units.isdisjoint({None, "1"}):
+        record["unit"] = units.pop()
+    notes = list(config.task.notes)
     if notes:
         record["notes"] = notes
     for name in ("training_loss", "validation_loss"):

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from sinograd.workflows.calibration import calibrate_scan
     from sinograd.workflows.conversion import convert
     from sinograd.workflows.denoising import denoise
+    from sinograd.workflows.invariance import report_invariance
     from sinograd.workflows.pairs import make_pairs
     from sinograd.workflows.reconstruction import reconstruct
     from sinograd.workflows.report import Bars, Report
@@ -23,6 +24,7 @@ __all__ = [
     "make_pairs",
     "measure_bone",
     "reconstruct",
+    "report_invariance",
     "simulate",
 ]
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.data.projections import ChosenViews, Projections, load_views, read_rows
-from sinograd.errors import InputError, TruncationWarning
+from sinograd.errors import InputError, PreparationWarning, TruncationWarning
 from sinograd.io.storage.scratch import Scratch
 from sinograd.workflows.schedule import IN_MEMORY, IN_SCAN
 
@@ -168,12 +168,20 @@ def _checked(scan: Scan, progress: Progress) -> Scan:
     """The scan, whose numbers are finite; InputError where they are not.
 
     Warns:
+        PreparationWarning: views do not fit those beside them.
         TruncationWarning: the object reaches beyond the detector.
     """
+    from sinograd.preparation.odd_views import find_odd_views
     from sinograd.preparation.truncated import find_truncation
+    from sinograd.preparation.view_profiles import Watched
 
-    scan.validate(progress)
+    watched = Watched(scan.projections)
+    dataclasses.replace(scan, projections=watched).validate(progress)
     truncation = find_truncation(scan.projections, scan.geometry)
+    every = np.ones(scan.geometry.views, dtype=bool)
+    odd = find_odd_views(watched.profiles, scan.geometry, every, truncation is not None)
+    if odd is not None:
+        warnings.warn(f"{scan.name}: {odd.text}", PreparationWarning, stacklevel=3)
     if truncation is not None:
         warnings.warn(f"{scan.name}: {truncation.text}", TruncationWarning, stacklevel=3)
     return scan

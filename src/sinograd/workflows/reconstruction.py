@@ -22,6 +22,7 @@ from sinograd.workflows.values import (
     part_of_all,
     path_or_none,
     recorded,
+    ring_choice,
     span,
     switch,
     view_slice,
@@ -54,10 +55,13 @@ def reconstruct(
     dead: float = 0.3,
     hot: float = 2.0,
     saturation: float | None = None,
+    lag: Sequence[float] | str = (),
+    scatter: float = 0.0,
+    phase: Sequence[float] | str = (),
     smallest: float = 1e-5,
     air: tuple[int, int] | str | None = None,
     beam_hardening: Sequence[float] | str = (),
-    rings: bool = False,
+    rings: bool | str = "none",
     ring_width: float = 4.0,
     ring_limit: float | None = 1.0,
     shifts: str = "interpolate",
@@ -105,7 +109,8 @@ def reconstruct(
         flat, dark: files or folders with flat fields and images without beam, instead of the scan's; see `read`.
         views: the views to use: slice(0, 100, 2) or "0:100:2".
         rows, columns: (first, end) of the detector to use.
-        binning, unattenuated, repair, dead, hot, saturation, smallest, air, beam_hardening: see `Preparation`.
+        binning, unattenuated, repair, dead, hot, saturation, lag, scatter, phase: see `Preparation`.
+        smallest, air, beam_hardening: see `Preparation`.
         rings, ring_width, ring_limit, shifts, edges: see `Preparation`.
         center: centre of rotation: "file": as the scan says; "auto": found from the projections; detector pixels by
             which the detector stands further along its columns than the scan says; or "column:296": the column that
@@ -302,11 +307,12 @@ def _preparation(arguments: Mapping[str, Any]) -> Preparation:
     if len(binning) > 2:
         raise InputError(f"`binning`: expected N or ROWS,COLUMNS, got {given['binning']!r}")
     given["binning"] = binning[0] if len(binning) == 1 else binning
-    for name in ("unattenuated", "dead", "hot", "saturation", "smallest", "ring_width", "ring_limit"):
+    for name in ("unattenuated", "dead", "hot", "saturation", "scatter", "smallest", "ring_width", "ring_limit"):
         given[name] = number(given[name], name)
-        if given[name] is None and name in ("dead", "hot", "smallest", "ring_width"):
+        if given[name] is None and name in ("dead", "hot", "scatter", "smallest", "ring_width"):
             raise InputError(f"`{name}`: expected a number, got None")
-    for name in ("repair", "rings"):
-        given[name] = switch(given[name], name)
-    given["beam_hardening"] = numbers(given["beam_hardening"], float, "beam_hardening") or ()
+    given["repair"] = switch(given["repair"], "repair")
+    given["rings"] = ring_choice(given["rings"])
+    for name in ("beam_hardening", "lag", "phase"):
+        given[name] = numbers(given[name], float, name) or ()
     return Preparation(**given)

@@ -8,7 +8,7 @@ every part. They come from
 
     memory     where they take at most half of the budget
     scan       a file of line integrals with nothing to prepare, whose format reads bands of rows
-    scratch    a file on the disk, to which everything is prepared once
+    scratch    a file on the disk, to which everything else is prepared once
 
 The bits of a volume do not depend on the parts (`FilteredBackprojection`).
 """
@@ -34,12 +34,12 @@ if TYPE_CHECKING:
     from sinograd.recon.analytic.slabs import Part
 
 FLOAT32 = 4
-MOST_AMPLIFICATION = 1.5
-"""Rows read from a scan, over those that it has, from which they are kept in a scratch file."""
 UNIT_COPIES = 3
 """Of the slices that are written together: converted, packed, and in the levels of a pyramid."""
 PREPARED_BLOCKS, BLOCK = 6, 8 << 20
 """Blocks of views that preparation works on, and the bytes of one."""
+RING_BANDS = 5
+"""Copies of a band of rows of all views that ring removal works on."""
 IN_MEMORY, IN_SCAN, IN_SCRATCH = "memory", "scan", "scratch"
 
 
@@ -140,11 +140,16 @@ def prepared_bytes(geometry: Geometry) -> int:
 
 def preparation_bytes(scan: Scan, options: Preparation) -> int:
     """That preparation takes at most, beside its result: references and dark images, blocks, and means for rings."""
+    from sinograd.preparation.stripe_pass import band_bytes
+
     image = FLOAT32 * math.prod(scan.shape[1:])
     calibration = scan.calibration
     stacks = [getattr(calibration, name, None) for name in ("reference", "dark")]
-    images = sum(2 * int(stack.shape[0]) for stack in stacks if stack is not None) + (48 if options.rings else 0) + 4
-    return PREPARED_BLOCKS * max(min(BLOCK, FLOAT32 * math.prod(scan.shape)), image) + images * image
+    images = (
+        sum(2 * int(stack.shape[0]) for stack in stacks if stack is not None) + (48 if options.ring_method else 0) + 4
+    )
+    bands = RING_BANDS * band_bytes(scan.shape) if options.ring_method else 0
+    return bands + PREPARED_BLOCKS * max(min(BLOCK, FLOAT32 * math.prod(scan.shape)), image) + images * image
 
 
 def _cut(

@@ -31,7 +31,6 @@ from sinograd.workflows.schedule import (
     IN_MEMORY,
     IN_SCAN,
     IN_SCRATCH,
-    MOST_AMPLIFICATION,
     Schedule,
     preparation_bytes,
     prepared_bytes,
@@ -116,10 +115,7 @@ def first_schedule(request: Request, scan: Scan, grid: Grid) -> Schedule:
     if sources[0] == IN_MEMORY:
         with contextlib.suppress(InputError):  # projections leave no room for a part
             return schedule(whole, everything, unit, IN_MEMORY, memory, where)
-    found = schedule(whole, everything, unit, sources[-1], memory, where)
-    if sources[-1] == IN_SCAN and found.amplification > MOST_AMPLIFICATION:
-        found = dataclasses.replace(found, source=IN_SCRATCH)
-    return found
+    return schedule(whole, everything, unit, sources[-1], memory, where)
 
 
 def schedule_of(request: Request, job: SlabJob, source: str, ranges: Ranges) -> Schedule:

@@ -137,6 +137,21 @@ def switch(value: Any, name: str) -> bool:
     return value
 
 
+def ring_choice(value: Any) -> bool | str:
+    """The name of a method of ring removal, "none", or True or False, also in words, as configuration files may."""
+    from sinograd.choices import STRIPE_METHODS
+
+    value = _item(value)
+    words = {"true": True, "false": False, "none": False}
+    if isinstance(value, bool):
+        return value
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    if not isinstance(value, str):
+        raise InputTypeError(f"`rings`: expected True, False or a method, got {value!r}")
+    return choice(value, ("none", *STRIPE_METHODS.names()), "rings")
+
+
 def choice(value: Any, allowed: Iterable[str], name: str) -> str:
     """One of some words."""
     allowed = tuple(allowed)

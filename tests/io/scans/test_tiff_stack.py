@@ -371,3 +371,25 @@ def test_a_folder_without_a_geometry_is_told_one_that_fits(tmp_path: Path) -> No
     scan = read(tmp_path)
     assert scan.shape == (6, 4, 5) and scan.geometry.angles is not None
     np.testing.assert_allclose(scan.geometry.angles.rad2deg().numpy(), np.arange(6) * 60)
+
+
+@pytest.mark.parametrize("name", ["projections", "tomo"])
+def test_projections_in_a_folder_of_their_own(tmp_path: Path, name: str) -> None:
+    """scan/projections, scan/flats, scan/darks: with and without a geometry; two folders of images are none."""
+    images = draw(6)
+    for folder, part in ((name, images), ("flats", images[:2]), ("darks", images[2:3])):
+        (tmp_path / folder).mkdir()
+        write(tmp_path / folder, part)
+    with pytest.raises(ValueError, match=r"step: 60, views: 6\}, detector: \{shape: \[4, 5\]"):
+        read(tmp_path)
+    small().save(tmp_path / "geometry.yaml")
+    scan = read(tmp_path)
+    assert np.array_equal(scan.load().numpy(), images.astype(np.float32)) and scan.calibration is not None
+    assert scan.calibration.reference.shape == (2, 4, 5) and scan.calibration.dark.shape == (1, 4, 5)
+    (tmp_path / "others").mkdir()
+    write(tmp_path / "others", images)
+    with pytest.raises(ValueError, match=r"`projections: FOLDER/\*\.tif`"):
+        read(tmp_path)
+    (tmp_path / "geometry.yaml").unlink()
+    write_yaml(tmp_path / "scan.yaml", projections=f"{name}/*.tif")
+    assert read(tmp_path).shape == (6, 4, 5)

@@ -7,7 +7,8 @@ are as many as the views.
 Without entries for them in the YAML file, references and dark images are known by name: an image is a reference when
 flat, white, gain, ... is one of the words of its name or the name of a folder inside, and dark with dark, df, ...
 ("flat_0001.tif", "darks/001.tif"; `file_groups` has the words; s at the end does not matter, numbers and other signs
-separate words). A 2-D scan is one image, [views, columns], or images of one row.
+separate words). Projections lie in the folder itself, or in the only other one inside. A 2-D scan is one image,
+[views, columns], or images of one row.
 
 Pixels are taken as they are: row 0 is the lowest (-v), unless the YAML file says flip_rows. Row 0 is the uppermost one
 of what viewers show: images with the tag Orientation are turned so, those with MinIsWhite (0 is white) are inverted,
@@ -43,7 +44,8 @@ class TiffStack(ScanFormat):
     def matches(self, path: Path, head: bytes) -> bool:
         """Whether a file is TIFF; a folder, whether it holds TIFF files or says that it is a scan."""
         if path.is_dir():
-            return bool(_tiffs(path)) or find_sidecar(path) is not None
+            beside = len(_folders(path)) > 1 and _projection_folder(path) != path
+            return bool(_tiffs(path)) or beside or find_sidecar(path) is not None
         return is_tiff(head)
 
     def read(self, path: Path, *, geometry: Geometry | None = None, kind: str | None = None) -> Scan:
@@ -58,7 +60,8 @@ class TiffStack(ScanFormat):
         if not groups["projections"]:
             raise InputError(
                 f"{path} holds no projections, only {len(groups['reference'])} references and "
-                f"{len(groups['dark'])} dark images by their names: name the projections in {sidecar.path}"
+                f"{len(groups['dark'])} dark images by their names: name the projections in {sidecar.path}, as "
+                "`projections: FOLDER/*.tif`"
             )
         stacks = {name: _stack(files, sidecar) for name, files in groups.items() if files}
         if path.is_dir() and sidecar.files("projections") is None:
@@ -120,11 +123,12 @@ def _groups(path: Path, sidecar: Sidecar) -> dict[str, list[Path]]:
     if isinstance(named, int | float):
         raise InputError(f"{sidecar.path}: projections must name files, got {named}")
     groups: dict[str, list[Path]] = {"projections": named or [], "reference": [], "dark": []}
-    inside = [found for folder in _folders(path) for found in _tiffs(folder)]
+    own = _projection_folder(path)
+    inside = [found for folder in dict.fromkeys([*_folders(path), own]) for found in _tiffs(folder)]
     taken = {found for key in ("projections", "reference", "dark") for found in _list(sidecar.files(key))}
     for found in inside:
         group = group_of(found, path)
-        if found in taken or (group == "projections" and (named or found.parent != path)):
+        if found in taken or (group == "projections" and (named or found.parent != own)):
             continue
         if group == "projections" or sidecar.files(group) is None:
             groups[group].append(found)
@@ -141,7 +145,8 @@ def _groups(path: Path, sidecar: Sidecar) -> dict[str, list[Path]]:
 
 def _shape(path: Path) -> tuple[int, int, int] | None:
     """Views, rows and columns of a folder without a YAML file; None where the images do not show them."""
-    files = [file for file in _tiffs(path) if group_of(file, path) == "projections"] if path.is_dir() else [path]
+    folder = _projection_folder(path) if path.is_dir() else path
+    files = [file for file in _tiffs(folder) if group_of(file, path) == "projections"] if path.is_dir() else [path]
     try:
         with opened_tiff(files[0]) as file:
             shape = file.pages[0].shape
@@ -179,6 +184,15 @@ def _folders(path: Path) -> list[Path]:
     """The folder itself, and those inside that are named after references or dark images."""
     inside = [found for found in path.iterdir() if found.is_dir() and group_of(found / "x", path) != "projections"]
     return [path, *natural_order(inside)]
+
+
+def _projection_folder(path: Path) -> Path:
+    """The folder itself where it holds projections; else the only one inside that does, if there is one."""
+    if any(group_of(file, path) == "projections" for file in _tiffs(path)):
+        return path
+    others = [found for found in path.iterdir() if found.is_dir() and group_of(found / "x", path) == "projections"]
+    holding = [found for found in others if not found.name.startswith(".") and _tiffs(found)]
+    return holding[0] if len(holding) == 1 else path
 
 
 def _tiffs(folder: Path) -> list[Path]:

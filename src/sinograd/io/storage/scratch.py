@@ -77,6 +77,17 @@ class Scratch:
             finally:
                 os.close(descriptor)
 
+    def write_rows(self, rows: slice, band: np.ndarray) -> None:
+        """These rows of all views, [views, rows, columns]."""
+        image, row = self.nbytes // self.shape[0], _FLOAT32.itemsize * self.shape[-1]
+        with writing(self.folder):
+            descriptor = os.open(self.chunk, os.O_WRONLY)
+            try:
+                for view, part in enumerate(band):
+                    write_at(descriptor, view * image + rows.start * row, part.astype(_FLOAT32, copy=False))
+            finally:
+                os.close(descriptor)
+
     def flush(self) -> None:
         """Have the disk keep what was written."""
         descriptor = os.open(self.chunk, os.O_RDONLY)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sinograd.config.near_keys import did_you_mean
 from sinograd.config.shown import shown
+from sinograd.data.boxes import Box, cropped
 from sinograd.data.units import UNITS, unit_name
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError, InputError, UnsupportedError
@@ -60,6 +61,10 @@ class VolumeFormat(Format):
         volume = self.read(path)
         source = WholeFile(path.resolve(), self, volume.shape, volume.dtype)
         return Volume(source, volume.grid, volume.unit, volume.provenance, path)
+
+    def levels(self, path: Path) -> list[Volume]:
+        """The volume as `open` gives it, and the coarser copies that the file holds, each of half the one before."""
+        return [self.open(path)]
 
     def write(self, volume: Volume, path: Path) -> None:
         """Write to a new file, or fill an empty folder. Raises OSError; whoever calls makes the writing atomic."""
@@ -146,6 +151,13 @@ class StoredArray:
         else:
             array = np.asarray(self.stored[first:end])
         return as_tensor(array.reshape(end - first, *self.shape[-2:]), is_bool=self.is_bool)
+
+    def read_box(self, box: Box) -> Tensor:
+        """Voxels of a box; of HDF5 only those chunks, of images whole slices are read."""
+        inside = getattr(self.stored, "read_box", None)
+        if inside is None or len(self.shape) != 3:
+            return cropped(self, box)
+        return as_tensor(np.asarray(inside(*box)), is_bool=self.is_bool)
 
 
 def torch_dtype(dtype: np.dtype[Any]) -> torch.dtype:

@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sinograd.config.yaml import dump_yaml, load_yaml
+from sinograd.data.boxes import Box
 from sinograd.data.memory import check_memory
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
@@ -99,13 +100,17 @@ class MappedArray:
 
     def read(self, first: int, end: int) -> Tensor:
         """Slices first to end - 1, copied."""
+        return self.read_box((slice(first, end), slice(None), slice(None)))
+
+    def read_box(self, box: Box) -> Tensor:
+        """Voxels of a box, copied."""
         check_npy(self.path)
         array = np.load(self.path, mmap_mode="r", allow_pickle=False)
         check_unchanged(self.path, self.state)
         if array.shape != self.shape:
             raise FormatError(f"{self.path} changed since it was opened: {array.shape} != {self.shape}")
         slices = array if array.ndim == 3 else array[None]
-        return as_tensor(np.array(slices[first:end]))
+        return as_tensor(np.array(slices[box]))
 
 
 def write_sidecar(path: Path, header: Volume, more: Mapping[str, Any] | None = None) -> None:

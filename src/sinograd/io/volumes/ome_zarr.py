@@ -27,6 +27,7 @@ import torch
 from torch import Tensor
 
 from sinograd.config.shown import shown
+from sinograd.data.boxes import Box
 from sinograd.data.provenance import to_json
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError, OutOfMemory
@@ -41,6 +42,7 @@ from sinograd.io.volumes.sink import VolumeSink
 PACKAGE = "zarr"
 VERSION = 2
 CHUNK = 128
+MOST_LEVELS = 32
 _OWN = ("unit", "scale", "provenance")
 T = TypeVar("T")
 MM = {"nanometer": 1e-6, "micrometer": 1e-3, "millimeter": 1.0, "centimeter": 10.0, "meter": 1e3}
@@ -65,8 +67,14 @@ class OmeZarr(VolumeFormat):
 
     def open(self, path: Path) -> Volume:
         """The finest level; FormatError when it is no OME-Zarr volume or is damaged."""
-        array, shape, record = _stored(path)
-        return volume_of(ZarrLevel(path.resolve(), array, shape), record, path)
+        return self.levels(path, most=1)[0]
+
+    def levels(self, path: Path, most: int = MOST_LEVELS) -> list[Volume]:
+        """The pyramid, the finest level first."""
+        return [
+            volume_of(ZarrLevel(path.resolve(), array, shape), record, path)
+            for array, shape, record in _stored(path, most)
+        ]
 
     def sink(self, header: Volume, path: Path) -> VolumeSink:
         """Slabs in shards of their own."""
@@ -140,21 +148,22 @@ class ZarrLevel:
 
     def read(self, first: int, end: int) -> Tensor:
         """Slices first to end - 1; FormatError naming the folder where chunks are damaged."""
-        leading = (0,) * (self.array.ndim - len(self.shape))
-        slices = (slice(first, end),) if len(self.shape) == 3 else ()
-        array = checked(self.folder, lambda: self._voxels(first, end, (*leading, *slices, ...)))
-        if len(self.shape) == 2:
-            array = array[None][first:end]
-        return as_tensor(array.reshape(end - first, *self.shape[-2:]))
+        return self.read_box((slice(first, end), slice(0, self.shape[-2]), slice(0, self.shape[-1])))
 
-    def _voxels(self, first: int, end: int, place: tuple[Any, ...]) -> np.ndarray:
+    def read_box(self, box: Box) -> Tensor:
+        """Voxels of a box, for which only the chunks that it meets are read; errors as `read`."""
+        leading = (slice(0, 1),) * (self.array.ndim - len(self.shape))
+        place = (*leading, *(box if len(self.shape) == 3 else box[1:]))
+        array = checked(self.folder, lambda: self._voxels(place))
+        array = array.reshape([1, *array.shape[-2:]] if len(self.shape) == 2 else array.shape[-3:])
+        return as_tensor(array if len(self.shape) == 3 else array[box[0]])
+
+    def _voxels(self, place: tuple[slice, ...]) -> np.ndarray:
         array = self.array
         outer = array.shards or array.chunks
         plain = math.prod(array.chunks) * array.dtype.itemsize
         inner = math.prod(-(-n // m) for n, m in zip(outer, array.chunks, strict=True))
-        counts = [range(-(-n // step)) for n, step in zip(array.shape, outer, strict=True)]
-        if len(self.shape) == 3:
-            counts[-3] = range(first // outer[-3], -(-end // outer[-3]))
+        counts = [range(s.start // step, -(-s.stop // step)) for s, step in zip(place, outer, strict=True)]
         for chunk in product(*counts):
             check_chunk(self.folder / array.path, array.metadata.encode_chunk_key(chunk), plain, inner)
         return np.asarray(array[place])
@@ -173,30 +182,36 @@ def _dataset(path: str, scale: np.ndarray, translation: np.ndarray) -> dict[str,
     return {"path": path, "coordinateTransformations": transforms}
 
 
-def _stored(folder: Path) -> tuple[Any, tuple[int, ...], dict[str, Any]]:
-    """The finest level as a Zarr array that is not read yet, its shape [z, y, x] or [y, x], and the record."""
+def _stored(folder: Path, most: int) -> list[tuple[Any, tuple[int, ...], dict[str, Any]]]:
+    """Of each level, the finest first, a Zarr array that is not read yet, its shape [z, y, x] or [y, x], its record."""
     zarr: Any = extra(PACKAGE, folder)
 
-    def opened() -> tuple[Any, tuple[int, ...], dict[str, Any], bool]:
+    def opened() -> tuple[list[Any], bool]:
         on_disk = check_folder(folder)
         group = zarr.open_group(str(noted(folder, whole=True)), mode="r")
         attributes = dict(group.attrs)
         multiscale = attributes.get("ome", attributes)["multiscales"][0]
-        array = group[_inner_path(multiscale["datasets"][0]["path"])]
-        shape, spacing, first = _placed(multiscale, tuple(int(n) for n in array.shape))
-        check_array(folder, tuple(array.shape), tuple(array.chunks), array.dtype.itemsize, on_disk)
-        middle = [f + (n - 1) / 2 * s for f, n, s in zip(first, shape, spacing, strict=True)]
         own = attributes.get("sinograd")
         own = own if isinstance(own, dict) else {}
-        if own:
-            _check_chunks(array, [path for path in (folder / str(array.path) / "c").rglob("*") if path.is_file()])
         record = {name: own[name] for name in _OWN if name in own}
-        return array, shape, {**record, "spacing_mm": spacing, "center_mm": middle[::-1]}, "version" not in own
+        levels = []
+        for number, dataset in enumerate(multiscale["datasets"][:most]):
+            array = group[_inner_path(dataset["path"])]
+            shape, spacing, first = _placed(multiscale, tuple(int(n) for n in array.shape), number)
+            check_array(folder, tuple(array.shape), tuple(array.chunks), array.dtype.itemsize, on_disk)
+            middle = [f + (n - 1) / 2 * s for f, n, s in zip(first, shape, spacing, strict=True)]
+            if own:
+                _check_chunks(array, [path for path in (folder / str(array.path) / "c").rglob("*") if path.is_file()])
+            levels.append((array, shape, {**record, "spacing_mm": spacing, "center_mm": middle[::-1]}))
+        return levels or multiscale["datasets"][0], "version" not in own
 
-    array, shape, record, is_old = checked(folder, opened)
-    if array.dtype.kind not in "fiub":
-        raise FormatError(f"{folder} must hold real numbers, got {array.dtype}")
-    return array, shape, trusted_record(folder, record) if is_old else record
+    levels, is_old = checked(folder, opened)
+    for array, *_ in levels:
+        if array.dtype.kind not in "fiub":
+            raise FormatError(f"{folder} must hold real numbers, got {array.dtype}")
+    if not is_old:
+        return levels
+    return [(array, shape, trusted_record(folder, record)) for array, shape, record in levels]
 
 
 def _inner_path(path: Any) -> str:
@@ -226,11 +241,13 @@ def _check_chunks(array: Any, files: list[Path]) -> None:
         raise FormatError(f"{expected - len(files)} of {expected} chunks are missing")
 
 
-def _placed(multiscale: dict[str, Any], stored: tuple[int, ...]) -> tuple[tuple[int, ...], list[float], list[float]]:
-    """Shape, spacing (mm) and position of the first voxel (mm) along z, y, x or y, x."""
+def _placed(
+    multiscale: dict[str, Any], stored: tuple[int, ...], number: int
+) -> tuple[tuple[int, ...], list[float], list[float]]:
+    """Shape, spacing (mm) and position of the first voxel (mm) along z, y, x or y, x, of the level `number`."""
     scale, translation = np.ones(len(stored)), np.zeros(len(stored))
     for transform in (
-        *multiscale["datasets"][0]["coordinateTransformations"],
+        *multiscale["datasets"][number]["coordinateTransformations"],
         *multiscale.get("coordinateTransformations", ()),
     ):
         if transform["type"] == "scale":

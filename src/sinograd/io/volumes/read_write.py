@@ -66,6 +66,14 @@ def open_volume(path: str | os.PathLike[str], *, unit: str | None = None, allow_
     return _opened(path, "open", unit, allow_outside)
 
 
+def open_levels(path: str | os.PathLike[str], *, allow_outside: bool | None = None) -> list[Volume]:
+    """A volume as `open_volume` gives it, and the coarser copies that its file holds, each of half the one before."""
+    path = checked_path(path)
+    allow = is_outside_allowed() if allow_outside is None else allow_outside
+    with outside_allowed(allow), reading(str(path)), read_as(path):
+        return _found(path, None).levels(path)
+
+
 def write_volume(
     volume: Volume | torch.Tensor | np.ndarray,
     path: str | os.PathLike[str],

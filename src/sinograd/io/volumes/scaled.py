@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sinograd.data.boxes import Box, box_of
 from sinograd.data.volume import VolumeSource
 from sinograd.errors import InputError
 
@@ -48,6 +49,10 @@ class Scaled:
     def read(self, first: int, end: int) -> Tensor:
         """Slices first to end - 1."""
         return _of(self.stored.read(first, end), self.slope, self.intercept)
+
+    def read_box(self, box: Box) -> Tensor:
+        """Voxels of a box."""
+        return _of(box_of(self.stored, box), self.slope, self.intercept)
 
 
 def _of(stored: Tensor, slope: float, intercept: float) -> Tensor:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
-from sinograd.geometry.vectors import detector_points, index_offsets
+from sinograd.geometry.vectors import detector_points, horizontal_ends, index_offsets
 from sinograd.ops.kernel_views import is_curved
 
 # Every view is weighted and backprojected where it is, so that a sway of the orbit displaces nothing. What it costs:
@@ -113,14 +113,8 @@ def circular_orbit(
 
 def orbit_rays(vectors: Tensor, detector: tuple[int, int], divergent: bool, ends: Tensor | None = None) -> Orbit:
     """`circular_orbit` of an orbit that was checked, with any detector."""
-    ends = row_ends(vectors, detector[1]) if ends is None else ends
+    ends = horizontal_ends(vectors, detector) if ends is None else ends
     return (_divergent_orbit if divergent else _parallel_orbit)(vectors, detector, ends)
-
-
-def row_ends(vectors: Tensor, columns: int) -> Tensor:
-    """World positions of both ends of the middle row, half a column beyond the last centres, [views, 2, 3]."""
-    half = torch.tensor([-columns / 2, columns / 2], dtype=torch.float64)
-    return detector_points(vectors, index_offsets(1), half)[:, 0]
 
 
 def check_axis_seen(orbit: Orbit) -> None:

@@ -15,8 +15,9 @@ import torch
 from torch import Tensor
 
 from sinograd.geometry import Geometry
+from sinograd.geometry.vectors import horizontal_ends
 from sinograd.ops.kernel_views import is_axial, is_curved, projection_matrices
-from sinograd.recon.analytic.orbit import UndefinedGeometryError, row_ends
+from sinograd.recon.analytic.orbit import UndefinedGeometryError
 
 # Most a virtual detector may outgrow the real one, in elements of either axis.
 GROWTH = 4.0
@@ -35,7 +36,7 @@ class VirtualDetector:
         homographies: [views, 3, 3]: (column, row, 1) of an upright detector to those of the real one, homogeneous;
             None where the real ones are upright already.
         real_shape: (rows, columns) of the real detector.
-        ends: [views, 2, 3], both ends of its middle row.
+        ends: [views, 2, 3], both ends of its middle row, or of its middle column where it is turned on its side.
         rows: first and end of the rows of the upright detector that are read; all of `shape` if None.
         real_rows: first and end of the rows of the real detector that projections have; all if None.
         all_rows: whether any slice may need any row, as of an object that moves.
@@ -144,9 +145,9 @@ def upright_detector(geometry: Geometry) -> VirtualDetector:
                 "needs a curved detector's axis to be parallel to the rotation axis, and no ray steeper than 45 degrees"
             )
         vectors = vectors if moving is None else moving
-        return VirtualDetector(vectors, shape, None, shape, row_ends(vectors, shape[1]))
+        return VirtualDetector(vectors, shape, None, shape, horizontal_ends(vectors, shape))
     if moving is None and is_axial(vectors, geometry.divergent, shape):
-        return VirtualDetector(vectors, shape, None, shape, row_ends(vectors, shape[1]))
+        return VirtualDetector(vectors, shape, None, shape, horizontal_ends(vectors, shape))
     spacing = geometry.detector.row_spacing, geometry.detector.column_spacing
     virtual = _upright(vectors, spacing)
     new_shape = _shape(vectors, virtual, geometry.divergent, shape)
@@ -158,7 +159,7 @@ def upright_detector(geometry: Geometry) -> VirtualDetector:
     first = virtual[:, 1] - (new_shape[1] - 1) / 2 * virtual[:, 2] - (new_shape[0] - 1) / 2 * virtual[:, 3]
     last = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).expand(len(vectors), 1, 3)
     to_world = torch.cat([torch.stack([virtual[:, 2], virtual[:, 3], first], dim=2), last], dim=1)
-    return VirtualDetector(virtual, new_shape, real @ to_world, shape, row_ends(vectors, shape[1]))
+    return VirtualDetector(virtual, new_shape, real @ to_world, shape, horizontal_ends(vectors, shape))
 
 
 def _upright(vectors: Tensor, spacing: tuple[float, float]) -> Tensor:

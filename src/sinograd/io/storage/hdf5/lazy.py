@@ -37,6 +37,10 @@ class Hdf5Projections:
         """Rows of some views, [views, rows, columns]; of packed chunks all that they hold is read."""
         return self._read(views, (rows,))
 
+    def read_box(self, views: slice, rows: slice, columns: slice) -> np.ndarray:
+        """A box of the array; of packed chunks all that they hold is read."""
+        return self._read(views, (rows, columns))
+
     def _read(self, views: Any, rest: tuple[slice, ...]) -> np.ndarray:
         order = view_order(views, self.shape, self.dtype, str(self.path))
         first_use, place = np.unique(order, return_inverse=True)

@@ -1,0 +1,1 @@
+"""What denoisers of chest slices ignore: what this experiment has of its own."""

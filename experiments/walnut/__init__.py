@@ -1,0 +1,1 @@
+"""A measured scan: filters trained on it alone, judged by views that were kept back."""

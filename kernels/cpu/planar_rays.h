@@ -1,0 +1,209 @@
+// Ray-driven projectors of one slice: what Joseph's and footprints share. Compiled once per instruction set.
+//
+// Planes are rows of the image or, for rays along x, of its transpose, with zeros around them. On one plane every ray
+// reads a few neighbouring pixels; what is needed for that is found for many columns of the detector at a time, in
+// loops over plain arrays, which compilers vectorise. A `Model` says which pixels:
+//   doubles           numbers that it keeps of a ray; `rays(view, u, grid, numbers)` writes them
+//   taps(...)         how many pixels a ray reads on one plane at most
+//   shares(...)       the first pixel of each ray on a plane, from -taps to the number of pixels, and the shares.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include "aligned_buffer.h"
+#include "fan.h"
+#include "lanes.h"
+#include "operators.h"
+#include "transpose.h"
+
+namespace sinograd {
+namespace SINOGRAD_ISA {
+
+constexpr int64_t kRayRun = 128, kRayViews = 16, kPlaneSlab = 16;
+
+// Rays of some columns of one view that step along the same axis, a number of all of them after the other.
+template <class T>
+struct RayRun {
+  int64_t count = 0;
+  double* numbers;  // [model's doubles][kRayRun]
+  int32_t columns[kRayRun];
+  T lengths[kRayRun];
+};
+
+// What a plane means to a run of rays: share n of ray k is shares[n * kRayRun + k].
+template <class T>
+struct PlaneShares {
+  explicit PlaneShares(int64_t taps) : taps(taps), shares(taps * kRayRun) {}
+
+  int64_t taps;
+  int32_t first[kRayRun];
+  AlignedBuffer<T> shares;
+};
+
+// Planes [count][pixels] with `frame` zeros on both sides of each and room for vectors behind.
+template <class T>
+struct Planes {
+  Planes(int64_t count, int64_t pixels, int64_t frame)
+      : count(count), pixels(pixels), frame(frame), stride(pixels + 2 * frame), values(count * stride + 4 * kRayRun) {
+    values.zero();
+  }
+
+  T* plane(int64_t i) { return values.data() + i * stride + frame; }
+
+  int64_t count, pixels, frame, stride;
+  AlignedBuffer<T> values;
+};
+
+// The image along both axes: [0] rows along x (planes of y), [1] along y.
+template <class T>
+struct BothPlanes {
+  BothPlanes(const Grid& grid, int64_t frame)
+      : axes{{grid.y.count, grid.x.count, frame}, {grid.x.count, grid.y.count, frame}} {}
+
+  void load(const T* image) {
+    for (int64_t y = 0; y < axes[0].count; ++y) std::copy_n(image + y * axes[0].pixels, axes[0].pixels, axes[0].plane(y));
+    transpose(image, axes[0].pixels, axes[1].plane(0), axes[1].stride, axes[0].count, axes[1].count);
+  }
+
+  void add_to(T* image) {
+    for (int64_t y = 0; y < axes[0].count; ++y)
+      for (int64_t x = 0; x < axes[1].count; ++x)
+        image[y * axes[1].count + x] += axes[0].plane(y)[x] + axes[1].plane(x)[y];
+  }
+
+  Planes<T> axes[2];
+};
+
+// Rays of columns [u0, u1) of a view that step along x, or those that do not.
+template <class Model, class T>
+void collect_rays(const Views& views, int64_t v, int64_t u0, int64_t u1, int64_t columns, const Grid& grid, bool along_x,
+                  RayRun<T>& run) {
+  const RayView view{views.data + v * 3 * (views.curved ? 5 : 4), views.divergent, views.curved};
+  run.count = 0;
+  for (int64_t u = u0; u < u1; ++u) {
+    const double place = double(u) - 0.5 * double(columns - 1);
+    const Fan fan = make_fan(view, place, grid, true);
+    if (fan.along_x != along_x) continue;
+    double numbers[Model::doubles];
+    Model::rays(fan, view, place, grid, numbers);
+    for (int n = 0; n < Model::doubles; ++n) run.numbers[n * kRayRun + run.count] = numbers[n];
+    run.columns[run.count] = int32_t(u);
+    run.lengths[run.count++] = T(fan.stretch * fan.horizontal);
+  }
+}
+
+// sums[k] += what ray k reads of a plane.
+template <class T>
+inline void read_plane(const T* plane, const PlaneShares<T>& shares, int64_t count, T* sums) {
+  const T* share = const_cast<PlaneShares<T>&>(shares).shares.data();
+  int64_t k = 0;
+#if defined(__AVX2__)
+  if constexpr (has_vectors<T>) {
+    constexpr int64_t width = Lanes::width;
+    for (; k + width <= count; k += width) {
+      const int32_t a = shares.first[k], b = shares.first[k + width - 1], low = std::min(a, b);
+      if (std::max(a, b) - low >= 2 * width - 1) break;  // rays far from each other: one by one
+      const auto index = Lanes::subtract(Lanes::load(reinterpret_cast<const uint32_t*>(shares.first + k)),
+                                         Lanes::all(uint32_t(low)));
+      auto sum = Lanes::load(sums + k);
+      for (int64_t n = 0; n < shares.taps; ++n) {
+        const T* window = plane + low + n;
+        const auto pixels = Lanes::look_up(Lanes::load(window), index, Lanes::load(window + width));
+        sum = Lanes::multiply_add(pixels, Lanes::load(share + n * kRayRun + k), sum);
+      }
+      Lanes::store(sums + k, sum);
+    }
+  }
+#endif
+  for (; k < count; ++k)
+    for (int64_t n = 0; n < shares.taps; ++n) sums[k] += share[n * kRayRun + k] * plane[shares.first[k] + n];
+}
+
+// The transpose.
+template <class T>
+inline void write_plane(T* plane, const PlaneShares<T>& shares, int64_t count, const T* values) {
+  const T* share = const_cast<PlaneShares<T>&>(shares).shares.data();
+  for (int64_t k = 0; k < count; ++k)
+    for (int64_t n = 0; n < shares.taps; ++n) plane[shares.first[k] + n] += share[n * kRayRun + k] * values[k];
+}
+
+template <class Model, class T>
+void project_planar(const T* image, T* sinogram, const Views& views, int64_t columns, const Grid& grid,
+                    Interruption stop) {
+  stop();
+  const int64_t taps = Model::taps(views, columns, grid);
+  BothPlanes<T> both(grid, taps);
+  both.load(image);
+  const int64_t blocks = (columns + kRayRun - 1) / kRayRun;
+#pragma omp parallel
+  {
+    AlignedBuffer<double> numbers(Model::doubles * kRayRun);
+    PlaneShares<T> shares(taps);
+    RayRun<T> run;
+    run.numbers = numbers.data();
+#pragma omp for schedule(dynamic)
+    for (int64_t task = 0; task < views.count * blocks; ++task) {
+      const int64_t v = task / blocks, u0 = task % blocks * kRayRun, u1 = std::min(u0 + kRayRun, columns);
+      for (const bool along_x : {false, true}) {
+        collect_rays<Model>(views, v, u0, u1, columns, grid, along_x, run);
+        if (run.count == 0) continue;
+        Planes<T>& planes = both.axes[along_x];
+        T sums[kRayRun] = {};
+        for (int64_t i = 0; i < planes.count; ++i)
+          if (Model::shares(run, i, planes.pixels, shares)) read_plane(planes.plane(i), shares, run.count, sums);
+        for (int64_t k = 0; k < run.count; ++k) sinogram[v * columns + run.columns[k]] += run.lengths[k] * sums[k];
+      }
+    }
+  }
+}
+
+// Every thread owns slabs of planes, which meet the rays in one fixed order.
+template <class Model, class T>
+void project_planar_adjoint(const T* sinogram, T* image, const Views& views, int64_t columns, const Grid& grid,
+                            Interruption stop) {
+  const int64_t taps = Model::taps(views, columns, grid), blocks = (columns + kRayRun - 1) / kRayRun;
+  BothPlanes<T> both(grid, taps);
+  std::vector<RayRun<T>> runs(kRayViews * blocks);
+  AlignedBuffer<double> numbers(int64_t(runs.size()) * Model::doubles * kRayRun);
+  for (size_t r = 0; r < runs.size(); ++r) runs[r].numbers = numbers.data() + int64_t(r) * Model::doubles * kRayRun;
+  for (int64_t first = 0; first < views.count; first += kRayViews) {
+    stop();
+    const int64_t tasks = std::min(kRayViews, views.count - first) * blocks;
+    for (const bool along_x : {false, true}) {
+      Planes<T>& planes = both.axes[along_x];
+#pragma omp parallel
+      {
+        PlaneShares<T> shares(taps);
+#pragma omp for schedule(static)
+        for (int64_t task = 0; task < tasks; ++task) {
+          const int64_t u0 = task % blocks * kRayRun, v = first + task / blocks;
+          RayRun<T>& run = runs[size_t(task)];
+          collect_rays<Model>(views, v, u0, std::min(u0 + kRayRun, columns), columns, grid, along_x, run);
+          for (int64_t k = 0; k < run.count; ++k) run.lengths[k] *= sinogram[v * columns + run.columns[k]];
+        }
+#pragma omp for schedule(dynamic)
+        for (int64_t slab = 0; slab < planes.count; slab += kPlaneSlab)
+          for (int64_t task = 0; task < tasks; ++task) {
+            const RayRun<T>& run = runs[size_t(task)];
+            for (int64_t i = slab; i < std::min(slab + kPlaneSlab, planes.count) && run.count > 0; ++i)
+              if (Model::shares(run, i, planes.pixels, shares))
+                write_plane(planes.plane(i), shares, run.count, run.lengths);
+          }
+      }
+    }
+  }
+  both.add_to(image);
+}
+
+// Whether some rays of a run may read pixels: those at its ends do not lie on one side of the plane.
+template <class T>
+inline bool meets(const PlaneShares<T>& shares, int64_t count, int64_t pixels) {
+  const int32_t a = shares.first[0], b = shares.first[count - 1];
+  const int64_t frame = shares.taps;
+  return !((a >= pixels && b >= pixels) || (a <= -frame && b <= -frame));
+}
+
+}  // namespace SINOGRAD_ISA
+}  // namespace sinograd

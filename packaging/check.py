@@ -1,0 +1,98 @@
+"""Checks what a wheel of sinograd is, without running it: `python packaging/check.py dist/*.whl`.
+
+The tags, its size, the libraries that its compiled module needs and the oldest glibc that it asks for, what it must and
+must not hold. Exits with 1 and every finding where something is not as it should be.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+import sys
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from elftools.elf.dynamic import DynamicSection
+from elftools.elf.elffile import ELFFile
+from elftools.elf.gnuversions import GNUVerNeedSection
+
+LARGEST = 5_000_000  # bytes
+# libgomp is torch's; all others are part of every Linux with glibc.
+LIBRARIES = {"libgomp.so.1", "libstdc++.so.6", "libm.so.6", "libgcc_s.so.1", "libpthread.so.0", "libc.so.6"}
+LIBRARIES |= {"ld-linux-x86-64.so.2"}
+TAG = re.compile(r"sinograd-[^-]+-(cp311-cp311|cp312-abi3)-(?P<platform>(manylinux|linux)[^-]*x86_64)\.whl")
+HOLDS = ("sinograd/__init__.py", "sinograd/py.typed", "sinograd/kernels/include/grid.h", "sinograd/kernels/cuda/scan.h")
+HOLDS += ("sinograd/geometry/scanners/walnut.yaml", "sinograd/view/page.html")
+LICENCES = ("LICENSE", "nanobind.txt", "robin-map.txt")
+
+
+def findings(path: Path) -> Iterator[str]:
+    """What is wrong with a wheel."""
+    tag = TAG.fullmatch(path.name)
+    if tag is None:
+        yield f"tags: expected cp311-cp311 or cp312-abi3 for Linux x86-64, got {path.name}"
+        return
+    if path.stat().st_size > LARGEST:
+        yield f"size: expected at most {LARGEST / 1e6:g} MB, got {path.stat().st_size / 1e6:.1f} MB"
+    with zipfile.ZipFile(path) as wheel:
+        names = wheel.namelist()
+        yield from (f"content: {name} is missing" for name in HOLDS if name not in names)
+        for licence in LICENCES:
+            if not any(
+                name.endswith(f".dist-info/licenses/{licence}") or name.endswith(f"/{licence}") for name in names
+            ):
+                yield f"licences: {licence} is missing"
+        strange = [name for name in names if not name.startswith(("sinograd/", "sinograd-")) or "__pycache__" in name]
+        yield from (f"content: {name} does not belong here" for name in strange)
+        modules = [name for name in names if ".so" in name]
+        suffix = "abi3.so" if "abi3" in path.name else "cpython-311-x86_64-linux-gnu.so"
+        if modules != [f"sinograd/_native.{suffix}"]:
+            yield f"content: expected one library, sinograd/_native.{suffix}, got {', '.join(modules) or 'none'}"
+            return
+        yield from _of_module(ELFFile(io.BytesIO(wheel.read(modules[0]))), tag["platform"])
+
+
+def _of_module(module: ELFFile, platform: str) -> Iterator[str]:
+    """What is wrong with the compiled module."""
+    dynamic = module.get_section_by_name(".dynamic")
+    assert isinstance(dynamic, DynamicSection)
+    needed = {tag.needed for tag in dynamic.iter_tags("DT_NEEDED")}
+    if "libgomp.so.1" not in needed:
+        yield "NEEDED: libgomp.so.1 is missing: another OpenMP runtime than torch's would be loaded"
+    yield from (f"NEEDED: {name} is not on every Linux" for name in sorted(needed - LIBRARIES))
+    if any(dynamic.iter_tags("DT_RPATH")) or any(dynamic.iter_tags("DT_RUNPATH")):
+        yield "RPATH: the module looks for libraries in a folder of the machine that built it"
+    stated = re.search(r"manylinux_(\d+)_(\d+)", platform)
+    newest = newest_glibc(module)
+    if stated and newest > (int(stated[1]), int(stated[2])):
+        yield f"glibc: the tag says {stated[1]}.{stated[2]}, the module needs {newest[0]}.{newest[1]}"
+
+
+def newest_glibc(module: ELFFile) -> tuple[int, int]:
+    """The newest version of glibc that a symbol of the module asks for."""
+    versions = module.get_section_by_name(".gnu.version_r")
+    assert isinstance(versions, GNUVerNeedSection)
+    names = [entry.name for _, entries in versions.iter_versions() for entry in entries]
+    found = [re.fullmatch(r"GLIBC_(\d+)\.(\d+).*", name) for name in names]
+    return max((int(match[1]), int(match[2])) for match in found if match)
+
+
+def main(paths: list[str]) -> int:
+    """Print the findings of every wheel; the exit code."""
+    if not paths:
+        print("usage: check.py WHEEL ...", file=sys.stderr)
+        return 2
+    failed = False
+    for path in map(Path, paths):
+        wrong = list(findings(path))
+        failed |= bool(wrong)
+        print(
+            f"{path.name}: {path.stat().st_size / 1e6:.2f} MB: {'not as it should be' if wrong else 'as it should be'}"
+        )
+        print(*(f"  {text}\n" for text in wrong), sep="", end="")
+    return int(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,192 @@
+"""One slice of a scan, reconstructed again for every position of the sliders.
+
+Filters run along rows, so that a slice needs the few detector rows that see it. Their line integrals are kept; a move
+of a slider repeats the stages behind it: preparation for rings and beam hardening, the geometry for centre, tilt and
+offset, filter and backprojection for the rest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import threading
+import time
+import warnings
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from sinograd.errors import InputError, SinogradWarning
+from sinograd.geometry import Grid
+from sinograd.viewer.settings import Settings
+
+if TYPE_CHECKING:
+    from sinograd.data import Scan
+    from sinograd.geometry import Geometry
+
+MARGIN = 6  # rows on both sides that are prepared beside those that are needed
+BANDS_BYTES = 400 << 20
+COARSE_SIDE, COARSE_VIEWS = 160, 180  # pixels of the coarse picture, and views that it is made of, about
+SINGLE_VIEWS = 24
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A slice.
+
+    Attributes:
+        values: [y, x], float32.
+        grid: of the whole volume, and of the slice.
+        seconds: by stage.
+    """
+
+    values: np.ndarray
+    grid: Grid
+    slice: Grid
+    seconds: dict[str, float]
+
+
+@dataclass(frozen=True)
+class _Band:
+    """Prepared rows (first, end) of a scan."""
+
+    rows: tuple[int, int]
+    scan: Scan
+
+    @property
+    def nbytes(self) -> int:
+        return self.scan.nbytes
+
+
+class Tuning:
+    """Slices of a scan; several threads may ask, one after another is served.
+
+    Args:
+        scan: of any kind that filtered backprojection takes.
+
+    Raises:
+        InputError: the scan has no grid, or filtered backprojection is not defined for it.
+    """
+
+    def __init__(self, scan: Scan) -> None:
+        self.scan = scan
+        self._bands: OrderedDict[Any, list[_Band]] = OrderedDict()
+        self._lock = threading.Lock()
+        self.grid(Settings())
+
+    def grid(self, settings: Settings) -> Grid:
+        """The volume's, as `sinograd reconstruct` chooses it."""
+        from sinograd.workflows.grids import choose_grid
+        from sinograd.workflows.values import numbers
+
+        scan = self.turned(settings)
+        options = settings.grid_options(self.scan)
+        shape, center = numbers(options.get("shape"), int, "shape"), numbers(options.get("center_mm"), float, "center")
+        return choose_grid(scan, options.get("voxel_mm"), shape, center)
+
+    def turned(self, settings: Settings) -> Scan:
+        """The scan as the settings' geometry has it; of another geometry the scan's own grid says nothing."""
+        if not settings.turned:
+            return self.scan
+        return dataclasses.replace(self.scan, geometry=settings.geometry(self.scan.geometry), grid=None)
+
+    def slice(
+        self, settings: Settings, index: int, coarse: bool = False, check: Callable[[], None] = lambda: None
+    ) -> Picture:
+        """The slice `index` of the volume across z.
+
+        Args:
+            settings: the sliders.
+            coarse: with fewer pixels and views, in a fraction of the time.
+            check: called between blocks of views; what it raises ends the work.
+        """
+        with self._lock:
+            check()
+            start = time.perf_counter()
+            grid = self.grid(settings)
+            count = grid.shape[0] if grid.ndim == 3 else 1
+            if not 0 <= index < count:
+                raise InputError(f"index: expected 0 to {count - 1}, got {index}")
+            part = _slice_of(grid, index)
+            band = self._band(settings, part)
+            prepared = time.perf_counter()
+            values, part = self._reconstructed(settings, band, part, coarse, check)
+            seconds = {"prepare": prepared - start, "reconstruct": time.perf_counter() - prepared}
+        return Picture(values, grid, part, seconds)
+
+    def _reconstructed(
+        self, settings: Settings, band: _Band, part: Grid, coarse: bool, check: Callable[[], None]
+    ) -> tuple[np.ndarray, Grid]:
+        from sinograd.recon import FilteredBackprojection
+
+        projections, geometry = band.scan.load(), self._geometry(settings, band.scan.geometry)
+        cutoff = settings.cutoff
+        if coarse:
+            step = max(1, len(geometry) // COARSE_VIEWS)
+            factor = max(1, -(-max(part.shape[-2:]) // COARSE_SIDE))
+            projections, geometry = projections[::step], geometry[::step]
+            part, cutoff = _coarser(part, factor), cutoff / factor
+        words = {"window": settings.window, "cutoff": cutoff, "truncation": settings.truncation}
+        whole = FilteredBackprojection.of(geometry, part, warn=False, **words)
+        volume = torch.zeros(part.shape)
+        whole.add(volume, projections, range(whole.views), lambda done, total: check())
+        return volume.numpy().reshape(part.shape[-2:]), part
+
+    def _geometry(self, settings: Settings, geometry: Geometry) -> Geometry:
+        return settings.centered(settings.geometry(geometry), self.scan.geometry.detector.column_spacing)
+
+    def _band(self, settings: Settings, part: Grid) -> _Band:
+        """Prepared rows that hold those that the slice needs."""
+        from sinograd.preparation import prepare
+        from sinograd.recon.analytic.needed_rows import needed_rows
+
+        whole = self._geometry(settings, self.scan.geometry)
+        needed = needed_rows(whole, part, margin=1)
+        key = (settings.rings, settings.hardening)
+        held = self._bands.setdefault(key, [])
+        self._bands.move_to_end(key)
+        for band in held:
+            if band.rows[0] <= needed[0] and needed[1] <= band.rows[1]:
+                return band
+        rows = (max(0, needed[0] - MARGIN), min(whole.rows, needed[1] + MARGIN))
+        options = settings.preparation(rows=rows) if whole.ndim == 3 else settings.preparation()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SinogradWarning)
+            band = _Band(rows, prepare(self.scan, options).validate())
+        held.insert(0, band)
+        self._forget()
+        return band
+
+    def _forget(self) -> None:
+        """Bands beyond the memory that they may take, the oldest first; the newest one stays."""
+        while sum(band.nbytes for held in self._bands.values() for band in held) > BANDS_BYTES:
+            held = next((bands for bands in self._bands.values() if bands), [])
+            if sum(map(len, self._bands.values())) <= 1:
+                return
+            held.pop()
+            for key in [key for key, bands in self._bands.items() if not bands]:
+                del self._bands[key]
+
+
+def sharpness(values: np.ndarray) -> float:
+    """1-norm over 2-norm of the gradient, over the square root of the pixels: small where edges are few and sharp."""
+    rows, columns = np.gradient(values.astype(np.float64))
+    size = np.hypot(rows, columns)
+    length = float(np.sqrt((size**2).sum()))
+    return float(size.sum()) / length / np.sqrt(size.size) if length else 0.0
+
+
+def _slice_of(grid: Grid, index: int) -> Grid:
+    if grid.ndim == 2:
+        return grid
+    z = float(grid.axes()[0][index])
+    return Grid((1, *grid.shape[1:]), grid.spacing, (*grid.center[:2], z))
+
+
+def _coarser(grid: Grid, factor: int) -> Grid:
+    shape = (*grid.shape[:-2], *(-(-n // factor) for n in grid.shape[-2:]))
+    spacing = (*grid.spacing[:-2], *(s * factor for s in grid.spacing[-2:]))
+    return Grid(shape, spacing, grid.center)

@@ -1,0 +1,130 @@
+"""The invariance experiment: profiles, crops and their lesions, a small one from start to end, twice."""
+
+from __future__ import annotations
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from sinograd.errors import ConfigError
+
+pytest.importorskip("lightning")
+pytest.importorskip("FrEIA")
+
+CONFIG = Path(__file__).resolve().parents[2] / "experiments" / "invariance" / "config.yaml"
+FEW = {"stop": {"max_steps": 1}, "validation": {"every": 2, "slices": 1}}
+SMALL: dict[str, Any] = {
+    "scans": {
+        **{name: {"count": 1} for name in ("training", "validation")},
+        "test": {"count": 2},
+        "slices": 2,
+        "shape": [64, 128],
+        "voxel": 3.6,
+        "views": 60,
+        "columns": 96,
+        "column": 7.5,
+    },
+    "crops": {"per_patient": 2, "about_nodules": 1, "least": 1},
+    "denoisers": {
+        "one-filter": {"train": FEW},
+        "red-cnn": {"train": {"model": {"channels": 2}, **FEW}},
+    },
+    **{name: {**FEW, "data": {"patches": {"per_batch": 2}}} for name in ("vae", "twin", "flow", "embedding")},
+    "samples": 2,
+    "control_samples": 1,
+}
+
+
+def small(**changes: Any) -> Any:
+    from invariance.settings import load_study
+
+    return load_study(CONFIG, "quick", {**SMALL, **changes})
+
+
+@pytest.mark.parametrize("profile", ["quick", "evening", "full"])
+def test_configurations(profile: str) -> None:
+    """Controls in all, ten test patients or more, debugging takes other patients and seeds."""
+    from invariance.experiment import debug_changes
+    from invariance.settings import load_study
+
+    study = load_study(CONFIG, profile)
+    assert {"identity", "constant", "lesion-eraser", "one-filter", "red-cnn"} <= set(study.denoisers)
+    assert study.scans.test.count >= 10 and study.scans.dose == 0.1
+    count = study.scans.test.count * study.crops.per_patient
+    assert (count >= 100 and study.samples >= 20) if profile != "full" else (count, study.samples) == (1000, 100)
+    assert len(study.seeds) == (1 if profile == "quick" else 3)
+    if profile != "quick":
+        assert {"cnn-10", "wgan-vgg", "du-gan", "three-filters", "dual-domain"} <= set(study.denoisers)
+    other = load_study(CONFIG, profile, debug_changes(study))
+    for part in ("training", "validation", "test"):
+        assert not set(getattr(other.scans, part).seeds) & set(getattr(study.scans, part).seeds)
+    assert not set(other.seeds) & set(study.seeds)
+
+
+def test_wrong_configurations() -> None:
+    for changes, words in (
+        ({"scans": {"test": {"first": 1000, "count": 2}}}, "have patients in common"),
+        ({"reference": "best"}, "reference: no denoiser 'best'"),
+        ({"denoisers": {"identity": {"control": "nothing"}}}, r"denoisers.identity.control: expected one of identity"),
+        ({"denoisers": {"other": {"title": "x"}}}, "denoisers.other: expected control or train"),
+        ({"samples": 1}, "samples: expected at least 2, got 1"),
+        ({"vae": {"task": {"pixel": 1}}}, r"vae.task.pixel: unknown key"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            small(**changes)
+
+
+def test_crops_with_a_lesion_have_one() -> None:
+    from invariance.scans import choose_crops, cut, patients
+
+    study = small(crops={"per_patient": 12, "about_nodules": 8, "least": 3, "margin": 4, "jitter": 10})
+    (patient,) = patients(study, [5000], None)
+    assert patient.low.shape == (2, 64, 128) and patient.nodules.any()
+    noise = (patient.low - patient.normal)[patient.normal < -700]
+    assert 20 < float(noise.std()) < 1000  # HU
+    crops = choose_crops(study, patient, 64)
+    assert crops == choose_crops(study, patient, 64) and sum(crop.lesion for crop in crops) >= 4
+    inside = cut({5000: patient.nodules}, crops, 64)[:, 0, 4:-4, 4:-4].flatten(1).sum(dim=1)
+    assert [bool(n >= 3) for n in inside] == [crop.lesion for crop in crops]
+    lungs = patient.normal[patient.nodules & (patient.normal > -300)]
+    assert len(lungs) > 0  # nodules are bright
+
+
+def test_a_small_run(tmp_path: Path) -> None:
+    """All denoisers and controls, a pipeline from projections among them; a second run trains nothing again."""
+    from invariance.experiment import Experiment
+    from invariance.settings import load_study
+
+    evening = load_study(CONFIG, "evening")
+    pipeline = {**evening.denoisers["dual-domain"].train, **FEW, "validation": {"every": 2}}  # pyright: ignore
+    entry = {"title": "dual-domain", "pipeline": True, "train": pipeline}
+    study = small(denoisers={**SMALL["denoisers"], "dual-domain": entry})
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    lines: list[str] = []
+    Experiment(study, tmp_path / "cache", report=lines.append).run(tmp_path / "out")
+    text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    for words in ("## Table 1", "## Table 2", "What it must reach", "dual-domain", "lesion eraser"):
+        assert words in text
+    with (tmp_path / "out" / "rows.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 6 * 4
+    by_name = {name: [row for row in rows if row["denoiser"] == name] for name in study.denoisers}
+    assert all(row["own"] == row["others"] == "0.0" for row in by_name["constant"])
+    assert all(float(row["baseline"]) > 0 for row in by_name["dual-domain"])
+    for row in by_name["identity"]:  # denoised samples are the samples themselves
+        assert float(row["own"]) == pytest.approx(float(row["difference"]), rel=1e-4)
+    found = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert set(found["means"]) == set(study.denoisers) and len(found["table2"]["content"]) == 2
+    assert all((tmp_path / "out" / f"figure-{n}.png").stat().st_size > 5000 for n in (3, 5, 6, 7))
+    marks = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "runs").glob("*/finished.json")}
+    assert len(marks) == 3 + 6 + 6 + 2
+    Experiment(study, tmp_path / "cache", report=lines.append).run(tmp_path / "again")
+    assert marks == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "runs").glob("*/finished.json")}
+    again = (tmp_path / "again" / "rows.csv").read_text(encoding="utf-8")
+    assert again == (tmp_path / "out" / "rows.csv").read_text(encoding="utf-8")
+    torch.set_num_threads(threads)

@@ -1,0 +1,85 @@
+"""The compiled module: how it is loaded, what is said where it cannot be, and that there is one OpenMP runtime."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import sinograd as sg
+from sinograd.errors import MissingPackageError
+from sinograd.ops import native as module
+
+PARALLEL = """
+import torch
+import sinograd as sg
+from sinograd.ops.native import openmp_runtimes
+
+
+class Slices(torch.utils.data.Dataset):
+    def __len__(self):
+        return 4
+
+    def __getitem__(self, index):
+        return A(torch.full((16, 16), float(index)))
+
+
+detector = sg.FlatDetector(24, 1.0)
+A = sg.XRayTransform(sg.ParallelBeam(sg.full_scan(16), detector), sg.Grid((16, 16), 1.0))
+torch.set_num_threads(2)
+first = A(torch.ones(16, 16))
+(torch.rand(300, 300) @ torch.rand(300, 300)).sin().sum()
+loader = torch.utils.data.DataLoader(Slices(), batch_size=2, num_workers=1, multiprocessing_context="fork")
+batches = torch.cat(list(loader))
+assert torch.equal(batches[1], first), "a forked worker has other numbers"
+print(*openmp_runtimes(), sep="\\n")
+"""
+
+needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc/self/maps")
+
+
+@needs_linux
+def test_one_runtime_after_parallel_work_and_a_forked_worker() -> None:
+    """Two would hang in the worker. Truth: what Linux says is loaded."""
+    done = subprocess.run([sys.executable, "-c", PARALLEL], capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr
+    (runtime,) = done.stdout.split("\n")[:-1]
+    assert Path(runtime).name.startswith("libgomp") and Path(runtime).is_file()
+
+
+def test_runtimes_of_a_memory_map(tmp_path: Path) -> None:
+    maps = tmp_path / "maps"
+    maps.write_text(
+        "7f00-7f01 r-xp 00000000 fe:00 1 /a b/torch/lib/libgomp-a34b3233.so.1\n"
+        "7f01-7f02 r--p 00001000 fe:00 1 /a b/torch/lib/libgomp-a34b3233.so.1\n"
+        "7f02-7f03 r-xp 00000000 fe:00 2 /usr/lib/libgomp.so.1.0.0\n"
+        "7f03-7f04 rw-p 00000000 00:00 0 \n"
+        "7f04-7f05 r-xp 00000000 fe:00 3 /usr/lib/libgompholiasis.py\n"
+        "7f05-7f06 rw-p 00000000 00:00 0 [heap]\n"
+    )
+    assert module.openmp_runtimes(maps) == ["/a b/torch/lib/libgomp-a34b3233.so.1", "/usr/lib/libgomp.so.1.0.0"]
+    assert module.openmp_runtimes(tmp_path / "absent") == []
+
+
+@pytest.mark.parametrize(
+    ("error", "musl", "text"),
+    [
+        ("libgomp.so.1: cannot open shared object file", False, "libgomp1"),
+        ("version `GLIBC_2.31' not found", False, "--no-binary"),
+        ("No module named 'sinograd._native'", False, "pip install"),
+        ("Error relocating: __memcpy_chk: symbol not found", True, "musl"),
+    ],
+)
+def test_a_module_that_cannot_be_loaded(error: str, musl: bool, text: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "uses_musl", lambda: musl)
+    found = module._remedy(ImportError(error))
+    assert text in found
+
+
+def test_an_absent_module_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delattr(sg, "_native", raising=False)
+    monkeypatch.setitem(sys.modules, "sinograd._native", None)
+    with pytest.raises(MissingPackageError, match=r"compiled module cannot be loaded \(.*\): .*pip install"):
+        module.native()

@@ -1,0 +1,171 @@
+"""What the server answers. Truth: NumPy slices of the volume that was written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sinograd.data import Volume
+from sinograd.errors import InputError
+from sinograd.geometry import Grid
+from sinograd.io import write_volume
+from sinograd.io.volumes.ome_zarr import halved
+from sinograd.viewer import LocalServer, serve_volumes
+from viewer.asking import array, get, record
+
+SHAPE = (30, 50, 70)
+GRID = Grid(SHAPE, (0.3, 0.2, 0.1), (1.0, 2.0, 3.0))
+
+
+@pytest.fixture(scope="module")
+def values() -> torch.Tensor:
+    return torch.randn(SHAPE, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.fixture(scope="module", params=["h5", "zarr", "npy", "raw", "tif", "mha", "nii.gz", "slices"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, values: torch.Tensor) -> Iterator:
+    if request.param in ("zarr", "mha", "nii.gz"):
+        pytest.importorskip({"zarr": "zarr"}.get(request.param, "SimpleITK"))
+    name = "slices" if request.param == "slices" else f"volume.{request.param}"
+    path = tmp_path_factory.mktemp("volume") / name
+    write_volume(Volume(values, GRID, "1/mm"), path)
+    with serve_volumes([path]) as found:
+        yield found
+
+
+@pytest.mark.parametrize("axis", ["z", "y", "x"])
+def test_a_slice_has_the_bits_of_the_volume(server: LocalServer, values: torch.Tensor, axis: str) -> None:
+    number = "zyx".index(axis)
+    for index in (0, 7, SHAPE[number] - 1):
+        found = array(server, "slice", volume=0, axis=axis, index=index, level=0)
+        np.testing.assert_array_equal(found, np.take(values.numpy(), index, number))
+
+
+def test_facts_say_where_voxels_are(server: LocalServer) -> None:
+    (facts,) = record(server, "volumes")["volumes"]
+    assert facts["shape"] == list(SHAPE) and facts["unit"] in ("1/mm", None) and not facts["image"]
+    level = facts["levels"][0]
+    np.testing.assert_allclose(level["spacing"], GRID.spacing, rtol=1e-6)
+    np.testing.assert_allclose(level["first"], [float(axis[0]) for axis in GRID.axes()], rtol=1e-5)
+
+
+def test_value_window_and_histogram(server: LocalServer, values: torch.Tensor) -> None:
+    assert record(server, "value", volume=0, at="3,4,5")["value"] == float(values[3, 4, 5])
+    found = record(server, "histogram", volume=0)
+    counts, edges = np.histogram(values.double().numpy(), 256)
+    assert found["counts"] == counts.tolist() and found["complete"]
+    np.testing.assert_allclose(found["edges"], edges)
+    np.testing.assert_allclose(found["window"], np.percentile(values.numpy(), (0.5, 99.5)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("suffix", ["zarr", "h5"])
+def test_levels_are_means(tmp_path: Path, suffix: str) -> None:
+    """Of a file with copies those that it holds, of another one the same, computed."""
+    if suffix == "zarr":
+        pytest.importorskip("zarr")
+    shape = (40, 300, 530)
+    whole = torch.rand(shape)
+    write_volume(Volume(whole, Grid(shape, (0.5, 0.2, 0.1)), "1/mm"), tmp_path / f"v.{suffix}")
+    with serve_volumes([tmp_path / f"v.{suffix}"]) as server:
+        facts = record(server, "volumes")["volumes"][0]["levels"]
+        expected = [whole.numpy()]
+        while len(expected) < len(facts):
+            expected.append(halved(expected[-1]))
+        assert len(facts) > 2 and [level["shape"] for level in facts] == [list(level.shape) for level in expected]
+        grid = Grid(shape, (0.5, 0.2, 0.1))
+        for number, level in enumerate(expected):
+            np.testing.assert_allclose(facts[number]["spacing"], [s * 2**number for s in grid.spacing])
+            first = [float(a[0]) + (2**number - 1) / 2 * s for a, s in zip(grid.axes(), grid.spacing, strict=True)]
+            np.testing.assert_allclose(facts[number]["first"], first, atol=1e-9)
+            for axis, name in enumerate("zyx"):
+                index = level.shape[axis] - 1
+                found = array(server, "slice", volume=0, axis=name, index=index, level=number)
+                np.testing.assert_allclose(found, np.take(level, index, axis), rtol=3e-7)
+
+
+def test_scaled_whole_numbers_and_an_image(tmp_path: Path) -> None:
+    image = torch.arange(56.0).reshape(7, 8)
+    write_volume(Volume(image, Grid((7, 8), 0.5), "HU"), tmp_path / "image.h5")
+    counts = torch.randint(-500, 900, (5, 6, 7), dtype=torch.int16)
+    write_volume(Volume(counts, Grid((5, 6, 7), 0.5), "HU"), tmp_path / "counts.h5")
+    with serve_volumes([tmp_path / "image.h5", tmp_path / "counts.h5"]) as server:
+        np.testing.assert_array_equal(array(server, "slice", volume=0, axis="z", index=0, level=0), image.numpy())
+        assert record(server, "volumes")["volumes"][0]["image"]
+        np.testing.assert_array_equal(
+            array(server, "slice", volume=1, axis="x", index=2, level=0), counts[:, :, 2].float().numpy()
+        )
+
+
+def test_the_difference_of_two_volumes(tmp_path: Path) -> None:
+    a, b = torch.rand(6, 7, 8), torch.rand(6, 7, 8)
+    for name, volume in (("a", a), ("b", b), ("c", a[1:])):
+        write_volume(Volume(volume, Grid(tuple(volume.shape), 1.0), "1/mm"), tmp_path / f"{name}.h5")
+    with serve_volumes([tmp_path / f"{name}.h5" for name in "abc"]) as server:
+        found = array(server, "slice", volume=0, minus=1, axis="y", index=3, level=0)
+        np.testing.assert_array_equal(found, (a - b)[:, 3].numpy())
+        answer = get(server, "slice", volume=0, minus=2, axis="y", index=3)
+        assert answer.status == 400 and b"one shape" in answer.body
+
+
+def test_wrong_requests(server: LocalServer) -> None:
+    for values, status, words in (
+        ({"axis": "w", "index": 0}, 400, "axis"),
+        ({"axis": "z", "index": 30}, 404, "0 to 29"),
+        ({"axis": "z", "index": -1}, 404, "0 to 29"),
+        ({"axis": "z", "index": "two"}, 400, "whole number"),
+        ({"axis": "z"}, 400, "index"),
+        ({"axis": "z", "index": 0, "level": 9}, 404, "level"),
+        ({"axis": "z", "index": 0, "volume": 1}, 404, "volume"),
+    ):
+        answer = get(server, "slice", **values)
+        assert answer.status == status and words in answer.body.decode(), values
+
+
+def test_bad_paths_and_ports(tmp_path: Path) -> None:
+    (tmp_path / "text.h5").write_text("no volume")
+    with pytest.raises(InputError, match=r"text\.h5"):
+        serve_volumes([tmp_path / "text.h5"])
+    with pytest.raises(FileNotFoundError):
+        serve_volumes([tmp_path / "missing.h5"])
+    write_volume(Volume(torch.zeros(2, 3, 4), Grid((2, 3, 4), 1.0), "1"), tmp_path / "v.h5")
+    with serve_volumes([tmp_path / "v.h5"]) as first, pytest.raises(InputError, match=f"`port`: {first.port} cannot"):
+        serve_volumes([tmp_path / "v.h5"], first.port)
+    with pytest.raises(InputError, match="0 to 65535"):
+        serve_volumes([tmp_path / "v.h5"], 70000)
+
+
+def test_newer_requests_take_the_place_of_older_ones() -> None:
+    from sinograd.viewer.requests_in_order import Latest, Superseded
+
+    latest = Latest()
+    with latest.turn("a", 5):
+        pass
+    with pytest.raises(Superseded), latest.turn("a", 4):
+        pass
+    with latest.turn("b", 1), latest.turn(None, 0):
+        latest.note("b", 2)
+        with pytest.raises(Superseded):
+            latest.check("b", 1)
+
+
+def test_the_cache_is_bounded() -> None:
+    from sinograd.viewer.cache import ArrayCache
+
+    cache, made = ArrayCache(1000), []
+
+    def make(number: int) -> np.ndarray:
+        made.append(number)
+        return np.full(50, number, np.float32)
+
+    for number in (1, 2, 3, 4, 1, 5, 1, 2):
+        assert cache.get(number, lambda n=number: make(n))[0] == number
+        assert cache.nbytes <= 1000
+    assert made == [1, 2, 3, 4, 5]
+    assert cache.get("large", lambda: np.zeros(500, np.float32)).size == 500 and cache.nbytes <= 1000
+    for number in range(6, 40):
+        cache.get(number, lambda n=number: make(n))
+        assert cache.nbytes <= 1000
