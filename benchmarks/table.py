@@ -25,7 +25,8 @@ ALL_PEERS = ("rtk", "astra", "skimage", "sitk")
 def load(folder: Path) -> list[dict]:
     """Every full-size run, oldest first."""
     runs = [json.loads(path.read_text()) for path in sorted(folder.glob("*.json"))]
-    return sorted((run for run in runs if not run.get("size")), key=lambda run: run["date"])
+    dated = (run for run in runs if "date" in run and not run.get("size"))
+    return sorted(dated, key=lambda run: run["date"])
 
 
 def newest(runs: Iterable[dict], key: str) -> dict[tuple, tuple[dict, dict]]:

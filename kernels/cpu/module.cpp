@@ -68,12 +68,12 @@ void bind(nb::module_& m, const std::string& name, Function op, bool volume_firs
 
 // The operators of one kind, under the names Python knows them by.
 template <class T>
-void bind_pairs(nb::module_& m, const std::string& kind, const OperatorPairs<T>& (*pairs)()) {
+void bind_pairs(nb::module_& m, const std::string& kind, const OperatorPairs<T>& (*pairs)(), bool footprints) {
   bind<T>(m, "backproject_" + kind, [=](auto... a) { pairs().backproject(a...); }, false, true);
   bind<T>(m, "backproject_" + kind + "_adjoint", [=](auto... a) { pairs().backproject_adjoint(a...); }, true, true);
   bind<T>(m, "joseph_" + kind, [=](auto... a) { pairs().joseph(a...); }, true, false);
   bind<T>(m, "joseph_" + kind + "_adjoint", [=](auto... a) { pairs().joseph_adjoint(a...); }, false, false);
-  if (pairs().footprint == nullptr) return;
+  if (!footprints) return;
   bind<T>(m, "footprint_" + kind, [=](auto... a) { pairs().footprint(a...); }, true, false);
   bind<T>(m, "footprint_" + kind + "_adjoint", [=](auto... a) { pairs().footprint_adjoint(a...); }, false, false);
 }
@@ -237,10 +237,10 @@ void bind_all(nb::module_& m) {
   bind_gradient<T>(m, "backprojection_gradient", vector_gradients<T>, &VectorGradients<T>::backproject, true);
   bind_cone_parallel<T>(m, "cone_parallel_backproject", false, cone_parallel_backproject<T>);
   bind_cone_parallel<T>(m, "cone_parallel_backproject_adjoint", true, cone_parallel_backproject_adjoint<T>);
-  bind_pairs<T>(m, "axial", axial_operators<T>);
-  bind_pairs<T>(m, "general", general_operators<T>);
-  bind_pairs<T>(m, "planar", planar_operators<T>);
-  bind_pairs<T>(m, "stack", axial_operators<T>);
+  bind_pairs<T>(m, "axial", axial_operators<T>, true);
+  bind_pairs<T>(m, "general", general_operators<T>, false);
+  bind_pairs<T>(m, "planar", planar_operators<T>, true);
+  bind_pairs<T>(m, "stack", axial_operators<T>, true);
 }
 
 }  // namespace

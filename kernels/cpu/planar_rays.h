@@ -42,38 +42,49 @@ struct PlaneShares {
   AlignedBuffer<T> shares;
 };
 
-// Planes [count][pixels] with `frame` zeros on both sides of each and room for vectors behind.
+// Elements of the planes that are copied at a time: all of an image of 8192 x 8192, and some of a larger one.
+constexpr int64_t kPlaneElements = int64_t(1) << 26;
+
+// Some planes of an image along one axis, rows or (for rays along x) columns, with `frame` zeros on both sides of each and
+// room for vectors behind.
 template <class T>
-struct Planes {
-  Planes(int64_t count, int64_t pixels, int64_t frame)
-      : count(count), pixels(pixels), frame(frame), stride(pixels + 2 * frame), values(count * stride + 4 * kRayRun) {
+struct PlaneSlab {
+  PlaneSlab(const Grid& grid, bool along_x, int64_t frame)
+      : along_x(along_x),
+        row(grid.x.count),
+        all(along_x ? grid.x.count : grid.y.count),
+        pixels(along_x ? grid.y.count : grid.x.count),
+        frame(frame),
+        stride(pixels + 2 * frame),
+        most(std::min(all, std::max(kPlaneSlab, kPlaneElements / stride))),
+        values(most * stride + 4 * kRayRun) {
     values.zero();
   }
 
-  T* plane(int64_t i) { return values.data() + i * stride + frame; }
-
-  int64_t count, pixels, frame, stride;
-  AlignedBuffer<T> values;
-};
-
-// The image along both axes: [0] rows along x (planes of y), [1] along y.
-template <class T>
-struct BothPlanes {
-  BothPlanes(const Grid& grid, int64_t frame)
-      : axes{{grid.y.count, grid.x.count, frame}, {grid.x.count, grid.y.count, frame}} {}
+  T* plane(int64_t i) { return values.data() + (i - first) * stride + frame; }
+  int64_t end() const { return std::min(first + most, all); }
 
   void load(const T* image) {
-    for (int64_t y = 0; y < axes[0].count; ++y) std::copy_n(image + y * axes[0].pixels, axes[0].pixels, axes[0].plane(y));
-    transpose(image, axes[0].pixels, axes[1].plane(0), axes[1].stride, axes[0].count, axes[1].count);
+    if (along_x)
+      transpose(image + first, row, plane(first), stride, pixels, end() - first);
+    else
+      for (int64_t i = first; i < end(); ++i) std::copy_n(image + i * row, pixels, plane(i));
   }
 
+  // What is zero is not written: large images may take memory only where something is.
   void add_to(T* image) {
-    for (int64_t y = 0; y < axes[0].count; ++y)
-      for (int64_t x = 0; x < axes[1].count; ++x)
-        image[y * axes[1].count + x] += axes[0].plane(y)[x] + axes[1].plane(x)[y];
+    const int64_t from_row = along_x ? 0 : first, to_row = along_x ? pixels : end();
+    const int64_t from = along_x ? first : 0, to = along_x ? end() : pixels;
+    for (int64_t y = from_row; y < to_row; ++y)
+      for (int64_t x = from; x < to; ++x) {
+        const T value = along_x ? plane(x)[y] : plane(y)[x];
+        if (value != T(0)) image[y * row + x] += value;
+      }
   }
 
-  Planes<T> axes[2];
+  bool along_x;
+  int64_t row, all, pixels, frame, stride, most, first = 0;
+  AlignedBuffer<T> values;
 };
 
 // Rays of columns [u0, u1) of a view that step along x, or those that do not.
@@ -132,28 +143,28 @@ inline void write_plane(T* plane, const PlaneShares<T>& shares, int64_t count, c
 template <class Model, class T>
 void project_planar(const T* image, T* sinogram, const Views& views, int64_t columns, const Grid& grid,
                     Interruption stop) {
-  stop();
-  const int64_t taps = Model::taps(views, columns, grid);
-  BothPlanes<T> both(grid, taps);
-  both.load(image);
-  const int64_t blocks = (columns + kRayRun - 1) / kRayRun;
+  const int64_t taps = Model::taps(views, columns, grid), blocks = (columns + kRayRun - 1) / kRayRun;
+  for (const bool along_x : {false, true}) {
+    PlaneSlab<T> planes(grid, along_x, taps);
+    for (; planes.first < planes.all; planes.first += planes.most) {
+      stop();
+      planes.load(image);
 #pragma omp parallel
-  {
-    AlignedBuffer<double> numbers(Model::doubles * kRayRun);
-    PlaneShares<T> shares(taps);
-    RayRun<T> run;
-    run.numbers = numbers.data();
+      {
+        AlignedBuffer<double> numbers(Model::doubles * kRayRun);
+        PlaneShares<T> shares(taps);
+        RayRun<T> run;
+        run.numbers = numbers.data();
 #pragma omp for schedule(dynamic)
-    for (int64_t task = 0; task < views.count * blocks; ++task) {
-      const int64_t v = task / blocks, u0 = task % blocks * kRayRun, u1 = std::min(u0 + kRayRun, columns);
-      for (const bool along_x : {false, true}) {
-        collect_rays<Model>(views, v, u0, u1, columns, grid, along_x, run);
-        if (run.count == 0) continue;
-        Planes<T>& planes = both.axes[along_x];
-        T sums[kRayRun] = {};
-        for (int64_t i = 0; i < planes.count; ++i)
-          if (Model::shares(run, i, planes.pixels, shares)) read_plane(planes.plane(i), shares, run.count, sums);
-        for (int64_t k = 0; k < run.count; ++k) sinogram[v * columns + run.columns[k]] += run.lengths[k] * sums[k];
+        for (int64_t task = 0; task < views.count * blocks; ++task) {
+          const int64_t v = task / blocks, u0 = task % blocks * kRayRun, u1 = std::min(u0 + kRayRun, columns);
+          collect_rays<Model>(views, v, u0, u1, columns, grid, along_x, run);
+          if (run.count == 0) continue;
+          T sums[kRayRun] = {};
+          for (int64_t i = planes.first; i < planes.end(); ++i)
+            if (Model::shares(run, i, planes.pixels, shares)) read_plane(planes.plane(i), shares, run.count, sums);
+          for (int64_t k = 0; k < run.count; ++k) sinogram[v * columns + run.columns[k]] += run.lengths[k] * sums[k];
+        }
       }
     }
   }
@@ -164,37 +175,39 @@ template <class Model, class T>
 void project_planar_adjoint(const T* sinogram, T* image, const Views& views, int64_t columns, const Grid& grid,
                             Interruption stop) {
   const int64_t taps = Model::taps(views, columns, grid), blocks = (columns + kRayRun - 1) / kRayRun;
-  BothPlanes<T> both(grid, taps);
   std::vector<RayRun<T>> runs(kRayViews * blocks);
   AlignedBuffer<double> numbers(int64_t(runs.size()) * Model::doubles * kRayRun);
   for (size_t r = 0; r < runs.size(); ++r) runs[r].numbers = numbers.data() + int64_t(r) * Model::doubles * kRayRun;
-  for (int64_t first = 0; first < views.count; first += kRayViews) {
-    stop();
-    const int64_t tasks = std::min(kRayViews, views.count - first) * blocks;
-    for (const bool along_x : {false, true}) {
-      Planes<T>& planes = both.axes[along_x];
+  for (const bool along_x : {false, true}) {
+    PlaneSlab<T> planes(grid, along_x, taps);
+    for (; planes.first < planes.all; planes.first += planes.most) {
+      if (planes.first > 0) planes.values.zero();
+      for (int64_t first = 0; first < views.count; first += kRayViews) {
+        stop();
+        const int64_t tasks = std::min(kRayViews, views.count - first) * blocks;
 #pragma omp parallel
-      {
-        PlaneShares<T> shares(taps);
+        {
+          PlaneShares<T> shares(taps);
 #pragma omp for schedule(static)
-        for (int64_t task = 0; task < tasks; ++task) {
-          const int64_t u0 = task % blocks * kRayRun, v = first + task / blocks;
-          RayRun<T>& run = runs[size_t(task)];
-          collect_rays<Model>(views, v, u0, std::min(u0 + kRayRun, columns), columns, grid, along_x, run);
-          for (int64_t k = 0; k < run.count; ++k) run.lengths[k] *= sinogram[v * columns + run.columns[k]];
-        }
-#pragma omp for schedule(dynamic)
-        for (int64_t slab = 0; slab < planes.count; slab += kPlaneSlab)
           for (int64_t task = 0; task < tasks; ++task) {
-            const RayRun<T>& run = runs[size_t(task)];
-            for (int64_t i = slab; i < std::min(slab + kPlaneSlab, planes.count) && run.count > 0; ++i)
-              if (Model::shares(run, i, planes.pixels, shares))
-                write_plane(planes.plane(i), shares, run.count, run.lengths);
+            const int64_t u0 = task % blocks * kRayRun, v = first + task / blocks;
+            RayRun<T>& run = runs[size_t(task)];
+            collect_rays<Model>(views, v, u0, std::min(u0 + kRayRun, columns), columns, grid, along_x, run);
+            for (int64_t k = 0; k < run.count; ++k) run.lengths[k] *= sinogram[v * columns + run.columns[k]];
           }
+#pragma omp for schedule(dynamic)
+          for (int64_t slab = planes.first; slab < planes.end(); slab += kPlaneSlab)
+            for (int64_t task = 0; task < tasks; ++task) {
+              const RayRun<T>& run = runs[size_t(task)];
+              for (int64_t i = slab; i < std::min(slab + kPlaneSlab, planes.end()) && run.count > 0; ++i)
+                if (Model::shares(run, i, planes.pixels, shares))
+                  write_plane(planes.plane(i), shares, run.count, run.lengths);
+            }
+        }
       }
+      planes.add_to(image);
     }
   }
-  both.add_to(image);
 }
 
 // Whether some rays of a run may read pixels: those at its ends do not lie on one side of the plane.

@@ -37,7 +37,7 @@ def test_no_message_of_the_library_names_an_option(project_root: Path) -> None:
     named = [
         f"{path.relative_to(package)}:{line}: {text!r}"
         for path in sorted(package.rglob("*.py"))
-        if path.relative_to(package).parts[0] not in ("cli", "testing")  # the options of testing are pytest's
+        if path.relative_to(package).parts[0] not in ("cli", "viewer", "testing")  # options of testing are pytest's
         for line, text in strings(path)
         if flags.search(text)
     ]

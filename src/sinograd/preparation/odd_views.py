@@ -47,6 +47,9 @@ BENDS = 5.0
 # Jump of the logarithm of the grain, in which so much of the typical line integral is neglected.
 GRAIN, NEGLECTED = 1.4, 0.02
 
+# Readings of a view from which its grain tells noise; that of fewer changes with the edges of the object.
+READINGS = 256
+
 # ... and so many times what this share of all jumps is below.
 OUTLYING, USUAL = 5.0, 0.8
 
@@ -176,7 +179,9 @@ def _moments(profiles: ViewProfiles, geometry: Geometry, order: np.ndarray) -> t
     typical = float(np.quantile(np.abs(profiles.along_columns[order].mean(1, dtype=np.float64)), 0.75))
     if not typical > 0:
         return np.zeros((len(order), 8)), np.ones(8)
-    found, least = [np.log(profiles.grain[order] / typical + NEGLECTED)], [GRAIN]
+    few = profiles.along_columns.shape[1] * profiles.along_rows.shape[1] < READINGS
+    grain = np.zeros(len(order)) if few else profiles.grain[order] / typical
+    found, least = [np.log(grain + NEGLECTED)], [GRAIN]
     sides = ((profiles.along_columns, profiles.widths[0], columns), (profiles.along_rows, profiles.widths[1], rows))
     for values, width, axis in sides:
         bins = values.shape[1]
