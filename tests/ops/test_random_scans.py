@@ -9,6 +9,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from sinograd import Backprojection, ConeBeam, CurvedDetector, FanBeam, FlatDetector, Geometry, Grid, ParallelBeam
+from sinograd.errors import InputError
 from sinograd.ops import backproject, joseph
 from sinograd.ops.kernel_views import is_axial
 from sinograd.ops.xray_transform import XRayTransform
@@ -59,23 +60,37 @@ def scans(draw: Any) -> tuple[Geometry, Grid]:
     return make(**options), Grid(shape, spacing, center)
 
 
+def footprint(geometry: Geometry, grid: Grid) -> list[XRayTransform]:
+    """The pair of footprints, where it takes the scan: no tilt, no pixels that are too wide so near to the source."""
+    if geometry.ndim == 3 and not is_axial(geometry.vectors, geometry.divergent, geometry.detector.shape):
+        return []
+    try:
+        return [XRayTransform(geometry, grid, model="footprint")]
+    except InputError as error:
+        assert "takes pixels up to" in str(error)
+        return []
+
+
 @settings(max_examples=100)
 @given(scan=scans(), weighting=st.sampled_from(("none", "fan", "fdk")), seed=st.integers(0, 99))
 def test_adjoint(scan: tuple[Geometry, Grid], weighting: str, seed: int) -> None:
-    """To rounding: sums of so few products lose nothing, and where nothing is seen both sides are zero."""
+    """To rounding: sums of so few products lose nothing, and where nothing is seen both sides are zero.
+
+    A footprint that just touches a pixel is the small difference of large numbers.
+    """
     geometry, grid = scan
-    plain = geometry.ndim == 2 or is_axial(geometry.vectors, geometry.divergent, geometry.detector.shape)
     for operator in (
         XRayTransform(geometry, grid),
         Backprojection(geometry, grid, weighting if geometry.divergent else "none"),
-        *([XRayTransform(geometry, grid, model="footprint")] if plain else []),
+        *footprint(geometry, grid),
     ):
         x = noise(operator.domain_shape, seed, torch.float64, torch.device("cpu"))
         y = noise(operator.range_shape, seed + 100, torch.float64, torch.device("cpu"))
         forward, backward = operator(x), operator.T(y)
         size = (operator(x.abs()) * y.abs()).sum()
         assert torch.isfinite(forward).all()
-        assert ((forward * y).sum() - (x * backward).sum()).abs() <= 1e-14 * size
+        most = 1e-13 if isinstance(operator, XRayTransform) and operator.model == "footprint" else 1e-14
+        assert ((forward * y).sum() - (x * backward).sum()).abs() <= most * size
 
 
 @settings(max_examples=100)

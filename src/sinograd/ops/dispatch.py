@@ -85,7 +85,7 @@ class Call:
             raise InputError(f"part: expected a backprojection by the axial kernels, got {name} by the {kind} ones")
         shape, spacing, centre = self.grid_of_three()
         if kind == "axial" and name.startswith("backproject"):
-            centre[0], part = part.anchored(shape[0], spacing[0], centre[0])
+            centre[0], part = part.anchored(shape[0], spacing[0], centre[0], source.dtype)
         grid = shape, spacing, centre
         if kind == "axial" and bool((vectors[:, 3, 2] < 0).all()):
             vectors, flip = vectors.clone(), True

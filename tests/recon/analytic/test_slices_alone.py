@@ -55,7 +55,7 @@ def test_bits(scan: str, dtype: torch.dtype, slices: int, spacing: float, middle
     ],
 )
 def test_anchor(count: int, center: float, part: Portion, middle: float, expected: tuple[int, int]) -> None:
-    at, found = part.anchored(count, 2.0, 2 * center)
+    at, found = part.anchored(count, 2.0, 2 * center, torch.float32)
     assert (at, (found.first_slice, found.slices)) == (2 * middle, expected)
     at_first = at / 2 + found.first_slice - (found.slices - 1) / 2
     whole = part.slices or count
