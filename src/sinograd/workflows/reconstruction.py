@@ -61,7 +61,7 @@ def reconstruct(
     smallest: float = 1e-5,
     air: tuple[int, int] | str | None = None,
     beam_hardening: Sequence[float] | str = (),
-    rings: bool | str = "none",
+    rings: bool | str = False,
     ring_width: float = 4.0,
     ring_limit: float | None = 1.0,
     shifts: str = "interpolate",
