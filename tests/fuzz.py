@@ -28,7 +28,9 @@ from pathlib import Path
 from typing import Any
 
 SECONDS, BYTES = 10, 1 << 30
-_WALL = 90  # seconds without a word from the child: a hang in native code
+_LOOK = 5  # seconds between two looks at a child that says nothing
+_HANG = 3 * SECONDS  # of processor time in which it says nothing: a hang in native code
+_ASLEEP = 18  # looks in a row at which it sleeps: it waits for something that never comes
 _NEVER = ("os.system", "subprocess.Popen", "os.exec", "socket.connect", "os.remove", "os.rename", "os.rmdir")
 _LIMIT = 6 << 30  # bytes of address space above the idle process's, which saves the machine
 
@@ -84,9 +86,10 @@ def _batch(first: int, count: int, seed: int, case: str | None, folder: Path) ->
             selector.register(child.stdout, selectors.EVENT_READ)
             started: dict[str, Any] = {"number": first, "case": "", "ways": ""}
             while True:
-                if not selector.select(_WALL):
+                hang = _hang(child.pid, selector)
+                if hang:
                     child.kill()
-                    yield {**started, "end": f"hang of more than {_WALL} s"}
+                    yield {**started, "end": hang}
                     return
                 line = child.stdout.readline()
                 if not line:
@@ -99,6 +102,29 @@ def _batch(first: int, count: int, seed: int, case: str | None, folder: Path) ->
                     started = result
         if child.wait() != 0:
             yield {**started, "end": f"the process ended with {child.returncode}"}
+
+
+def _hang(pid: int, selector: selectors.BaseSelector) -> str:
+    """Wait for a word of a child; why it will not come, or "". Others' load on the machine makes no hang."""
+    start, asleep = None, 0
+    while not selector.select(_LOOK):
+        state, used = _state(pid)
+        start = used if start is None else start
+        asleep = asleep + 1 if state == "S" and used == start else 0
+        if used - start > _HANG:
+            return f"hang of more than {_HANG} s of processor time"
+        if asleep >= _ASLEEP:
+            return f"asleep for {_ASLEEP * _LOOK} s"
+    return ""
+
+
+def _state(pid: int) -> tuple[str, float]:
+    """State of a process ("R", "S" ...) and the seconds of processor time that it has used; ended: "Z"."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return "Z", 0.0
+    return fields[0], (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _child(arguments: argparse.Namespace) -> None:
@@ -238,7 +264,8 @@ def _read_all(kind: str, path: Path) -> None:
         from sinograd.evaluation import read_pairs_file
 
         for pair in read_pairs_file(path):
-            check(pair.input_slices(0, 1) if hasattr(pair, "input_slices") else 0)
+            for slices in (*pair.inputs, *([] if pair.target is None else [pair.target])):
+                check(slices.read(0, 1))
     else:
         from sinograd.training.config import load_config
 

@@ -75,6 +75,7 @@ def test_json_and_calibration(sinograd: Any, files: Path) -> None:
         ("bone.h5",), ("hu.h5", "--density", "0.8,-20"), ("unknown.h5", "--unit", "mg/cm3")
     )]  # fmt: skip
     assert told[0]["measures"]["TMD"]["value"] == pytest.approx(600)
+    assert told[0]["command"] == "bone" and {"version", "warnings", "duration_s"} <= set(told[0])
     for other in told[1:]:
         assert other["measures"]["BMD"]["value"] == pytest.approx(told[0]["measures"]["BMD"]["value"], rel=1e-6)
     assert sorted(files.iterdir()) == before

@@ -50,9 +50,23 @@ def test_it_finds_the_axis_and_draws_it(sinograd: Command, off_file: Path, tmp_p
 def test_numbers_for_programs(sinograd: Command, off_file: Path) -> None:
     result = sinograd("calibrate", off_file, "--json")
     numbers = json.loads(result.stdout)
-    assert numbers["values"]["axis_offset"] == pytest.approx(0.9, abs=0.02)
-    assert numbers["standard_errors"]["axis_offset"] > 0 and numbers["held"] == {}
-    assert sg.Geometry.from_dict(numbers["geometry"]).views == 60
+    assert numbers["command"] == "calibrate" and numbers["warnings"] == [] and numbers["files"] == {}
+    assert numbers["values"] == {"axis_offset_mm": pytest.approx(0.9, abs=0.02)}
+    assert numbers["standard_errors"]["axis_offset_mm"] > 0 and numbers["held"] == {}
+    assert numbers["criterion"]["before"] > numbers["criterion"]["after"] and numbers["geometry"]["views"] == 60
+    assert sg.Geometry.from_dict(numbers["geometry_file"]).views == 60
+
+
+def test_outputs_are_checked_before_the_work(
+    sinograd: Command, off_file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        pytest.fail("it calibrated first")
+
+    monkeypatch.setattr("sinograd.recon.calibrate", fail)
+    for options in (("-o", tmp_path / "missing" / "beam.yaml"), ("--picture", tmp_path / "missing" / "both.png")):
+        result = sinograd("calibrate", off_file, *options)
+        assert result.exit_code == 2 and "missing does not exist" in result.stderr
 
 
 def test_wrong_values_are_named(sinograd: Command, off_file: Path, tmp_path: Path) -> None:

@@ -2,11 +2,13 @@
 
 The operations are those that Python tells audit hooks of (opening, renaming, removing, making ...) for paths in the
 folder of the job, and those of HDF5 files and of flushing, which are wrapped. The child is a fork of this process,
-which has imported everything, so that a job takes a fraction of a second.
+which imports what its first child had to import, so that a job takes a fraction of a second.
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import os
 import signal
 import sys
@@ -34,17 +36,30 @@ def run_child(arguments: Sequence[str], folder: Path, point: int = 0, number: in
     Returns:
         The exit code (minus the signal that ended it), how many operations there were, and what was printed.
     """
-    counted, told = folder.parent / "counted", folder.parent / "told"
+    counted, told, imported = (folder.parent / name for name in ("counted", "told", "imported"))
     child = os.fork()
     if child == 0:
-        _child(arguments, folder, (point, number), counted, told)
+        _child(arguments, folder, (point, number), counted, told, None if point else imported)
     status = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     count = int(counted.read_text() or 0) if counted.exists() else 0
+    if not point and imported.exists():
+        _import(imported.read_text().split())
     return status, count, told.read_text(errors="replace")
 
 
-def _child(arguments: Sequence[str], folder: Path, at: tuple[int, int], counted: Path, told: Path) -> None:
+def _import(names: Sequence[str]) -> None:
+    """Import what a child imported, in its order: the next ones need not."""
+    for name in names:
+        if name not in sys.modules:
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+
+
+def _child(
+    arguments: Sequence[str], folder: Path, at: tuple[int, int], counted: Path, told: Path, imported: Path | None
+) -> None:
     code: Any = 99
+    before = set(sys.modules)
     try:
         output = os.open(told, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
         os.dup2(output, 1)
@@ -64,6 +79,8 @@ def _child(arguments: Sequence[str], folder: Path, at: tuple[int, int], counted:
     except BaseException:
         traceback.print_exc()
     finally:
+        if imported is not None:
+            imported.write_text("\n".join(name for name in sys.modules if name not in before))
         sys.stdout.flush()
         sys.stderr.flush()
         os._exit(code if isinstance(code, int) else 1 if code else 0)

@@ -16,9 +16,9 @@ import torch
 import sinograd as sg
 from dicom_slices import write_slices
 from sinograd.data import Scan, Volume
-from sinograd.geometry import ConeBeam, FlatDetector, Grid, full_scan
+from sinograd.geometry import ConeBeam, FanBeam, FlatDetector, Grid, full_scan
 from sinograd.models import save_model
-from sinograd.phantoms import ball
+from sinograd.phantoms import Ellipsoids, ball
 
 CONFIG = """
 data: {{training: [{{input: volume.h5, target: scaled.h5}}]}}
@@ -70,7 +70,28 @@ def make_inputs(folder: Path) -> None:
         save_model(torch.nn.Sequential(layer), folder / f"{name}-hu.yaml")
     for name in ("out", "stack"):
         (folder / name).mkdir()
+    for name, offset in (("fan", 0.9), ("fan2", -0.9)):
+        _write_off_axis(folder / f"{name}.h5", offset)
+    (folder / "jobs.yaml").write_text(
+        "defaults: {force: true}\njobs: [{scan: scan.h5, output: b1.h5}, {scan: scan2.h5, output: b2.npy}]\n"
+    )
     write_slices(folder / "dicom", np.random.default_rng(0).uniform(-200, 200, (3, 12, 12)))
+
+
+def _write_off_axis(path: Path, offset: float) -> None:
+    """A fan-beam scan whose file has the axis in the middle."""
+    beams = [
+        FanBeam.circular(
+            source_to_origin=60,
+            source_to_detector=90,
+            angles=full_scan(12),
+            detector=FlatDetector(16, 1.8),
+            axis_offset=axis,
+        )
+        for axis in (offset, 0.0)
+    ]
+    body = Ellipsoids([0.05, -0.03], [[6.0, 5, 5], [1.0, 1.5, 2]], [[0.0, 0, 0], [2.0, 2, 0]])
+    sg.write_scan(Scan(body.project(beams[0]).float(), beams[1]), path)
 
 
 def volume(path: Path) -> Any:
@@ -155,6 +176,30 @@ def demo(path: Path) -> Any:
     return seeds.pop()
 
 
+def beam(path: Path) -> Any:
+    """Which way the axis of a geometry lies off."""
+    return None if not path.exists() else float(sg.load_geometry(path).to_dict().get("axis_offset", 0)) > 0
+
+
+def table(path: Path) -> Any:
+    """The names and outcomes in the table of a batch; one that is not whole yet counts as none."""
+    if not path.exists():
+        return None
+    lines = [line.split(",")[:2] for line in path.read_text(encoding="utf-8").splitlines()]
+    assert lines[0] == ["name", "status"] and all(line[1] == "done" for line in lines[1:])
+    return lines if len(lines) == 3 else None
+
+
+def pairs(path: Path) -> Any:
+    """Values of all pairs of a folder; None before all are entered. Those that are entered are whole."""
+    from sinograd.evaluation import read_pairs_file
+
+    if not (path / "pairs.yaml").exists():
+        return None
+    found = [_digest(pair.inputs[0].read(0, 1)) for pair in read_pairs_file(path / "pairs.yaml")]
+    return found if len(found) == 2 else None
+
+
 def run(path: Path) -> Any:
     """Whose run a folder holds, by its seed; its files are readable and of this run."""
     from sinograd.training import load_config, read_history
@@ -190,7 +235,7 @@ JOBS = [
     _convert("convert a scan to .h5", "scan.h5", "scan2.h5", "out.h5", scan),
     *(
         _convert(f"convert a volume to {output}", "volume.h5", "other.h5", output, volume)
-        for output in ("v.npy", "v.zarr", "slices", "v.tif", "v.mha", "v.nii.gz")
+        for output in ("v.npy", "v.zarr", "slices", "v.tif", "v.mha", "v.nii.gz", "v.raw", "v.nrrd", "v.mrc")
     ),
     _pair(
         "reconstruct",
@@ -251,6 +296,31 @@ JOBS = [
         "demo -o demo --size tiny --photons 1e4 --seed 1 --force",
         "demo -o demo --size tiny --photons 1e4 --seed 2 --force",
         {"demo": demo},
+    ),
+    _pair(
+        "calibrate",
+        "calibrate fan.h5 --columns 16 -o beam.yaml --picture c.png -q --force",
+        "calibrate fan2.h5 --columns 16 -o beam.yaml --picture c.png -q --force",
+        {"beam.yaml": beam, "c.png": picture},
+        together=True,
+    ),
+    _pair(
+        "batch",
+        "batch jobs.yaml -q",
+        "info scan.h5",
+        {"batch.csv": table, "b1.h5": volume, "b2.npy": volume},
+    ),
+    _pair(
+        "pairs",
+        "pairs scan.h5 scan2.h5 -o pairs --dose 0.5 --photons 1e5 --water 0.02 --format h5 --resume -q",
+        "info scan.h5",
+        {"pairs": pairs},
+    ),
+    _pair(
+        "simulate a dose",
+        "simulate scan.h5 -o low.h5 --dose 0.5 --photons 1e5 -q --force",
+        "simulate scan2.h5 -o low.h5 --dose 0.5 --photons 1e5 -q --force",
+        {"low.h5": scan},
     ),
     _pair("train", "train train2.yaml -o run -q --force", "train train1.yaml -o run -q --force", {"run": run}),
     _pair("info", "info scan.h5 --picture i.png --force", "info scan2.h5 --picture i.png --force", {"i.png": picture}),

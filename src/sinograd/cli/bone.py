@@ -47,11 +47,12 @@ def bone(arguments: dict[str, Any], quiet: bool = False, json: bool = False) -> 
     request = workflow.BoneRequest.of(arguments)
     result = workflow.run_bone(request, None if quiet or json else "bar")
     if json:
-        import typer
+        from sinograd.cli.records import print_record
+        from sinograd.morphometry.report import as_record
 
-        from sinograd.morphometry.report import as_json
-
-        typer.echo(as_json(result.analysis, {}), nl=False)
+        found = {"name": request.name, **as_record(result.analysis), "remarks": list(result.remarks)}
+        report = None if request.output is None else str(request.output)
+        print_record("bone", {**found, "folder": report, "duration_s": result.seconds})
     elif not quiet:
         from sinograd.cli.describe import show
         from sinograd.morphometry.report import rows

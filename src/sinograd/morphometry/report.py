@@ -58,13 +58,13 @@ def as_csv(analysis: BoneAnalysis) -> str:
     return text.getvalue()
 
 
-def as_json(analysis: BoneAnalysis, provenance: Mapping[str, Any]) -> str:
-    """Measures by symbol with value (null: not defined) and unit, settings, counts and provenance."""
+def as_record(analysis: BoneAnalysis) -> dict[str, Any]:
+    """Measures by symbol with value (null: not defined) and unit, settings and counts."""
     measures = {
         m.symbol: {"name": m.name, "value": None if math.isnan(m.value) else m.value, "unit": m.unit}
         for m in analysis.measures
     }
-    record = {
+    return {
         "measures": measures,
         "threshold": analysis.threshold,
         "softness": analysis.softness,
@@ -72,8 +72,12 @@ def as_json(analysis: BoneAnalysis, provenance: Mapping[str, Any]) -> str:
         "largest_mm": analysis.largest_mm,
         "empty": analysis.empty,
         "capped": analysis.capped,
-        "provenance": provenance,
     }
+
+
+def as_json(analysis: BoneAnalysis, provenance: Mapping[str, Any]) -> str:
+    """The record of an analysis with its provenance, as a file."""
+    record = as_record(analysis) | {"provenance": provenance}
     return json.dumps(json.loads(to_json(record)), indent=1, ensure_ascii=False) + "\n"
 
 

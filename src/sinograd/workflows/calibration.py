@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.config.paths import checked_path
-from sinograd.errors import ExistingFileError, InputError, InputTypeError
+from sinograd.errors import InputError, InputTypeError
+from sinograd.io.storage.atomic import check_destination, replacing
+from sinograd.io.storage.together import together
 from sinograd.recon.calibration.criteria import CRITERIA
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay
@@ -113,8 +115,7 @@ def run_calibration(request: CalibrationRequest, report: Report | str | bool | N
     named = {name: path for name, path in outputs.items() if path is not None}
     check_inputs_stay([request.scan], named, _WORDS)
     for path in named.values():
-        if path.exists() and not request.force:
-            raise ExistingFileError(f"{path} exists; give force=True to overwrite it")
+        check_destination(path, force=request.force)
     what = next(iter(named.values())).name if named else "geometry"
     texts: list[str] = []
     with job(report, no_partial(what)) as position, recorded_warnings(texts, position):
@@ -129,10 +130,12 @@ def run_calibration(request: CalibrationRequest, report: Report | str | bool | N
             columns=request.columns,
             progress=position.stage("calibrating", 1),
         )
-        if request.picture is not None:
-            _draw(scan, before, result, request)
-        if request.output is not None:
-            result.geometry.save(request.output, force=request.force)
+        with together():
+            if request.picture is not None:
+                _draw(scan, before, result, request)
+            if request.output is not None:
+                with replacing(request.output, force=request.force) as temporary:
+                    result.geometry.save(temporary, force=True)
     return result
 
 
