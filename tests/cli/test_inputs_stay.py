@@ -226,6 +226,21 @@ def test_simulate_a_phantom(files: Path, stages: list[str], target: str) -> None
     assert stages == []
 
 
+def test_simulate_a_spectrum(files: Path) -> None:
+    (files / "beam.csv").write_text("40,1\n60,2\n")
+    os.link("beam.csv", "hard.h5")
+    refused(files, "simulate water -q --views 2 --detector 2,8 --shape 2,8,8 --spectrum beam.csv -o hard.h5")
+
+
+@pytest.mark.parametrize("target", ["scan.h5", "link.yaml"])
+def test_calibrate(files: Path, stages: list[str], target: str) -> None:
+    os.symlink("scan.h5", "link.yaml")
+    os.link("scan.h5", "hard.png")
+    options = "--picture hard.png" if target == "scan.h5" else f"-o {target}"
+    refused(files, f"calibrate scan.h5 -q {options}")
+    assert stages == []
+
+
 @pytest.mark.parametrize(
     ("options", "target"),
     [

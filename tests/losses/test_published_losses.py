@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -166,6 +167,27 @@ def vgg_file(path: Path, network: str = "vgg16", **changed: Any) -> dict[str, Te
     weights |= {"classifier.0.bias": torch.zeros(3)}
     torch.save(weights | changed, path)
     return weights
+
+
+@pytest.mark.parametrize("kind", ["sparse", "complex", "packed", "damaged"])
+def test_files_of_no_dense_weights_are_one_line(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "vgg16.pth"
+    weights = vgg_file(path)
+    first = weights["features.0.weight"]
+    if kind == "sparse":
+        vgg_file(path, **{"features.0.weight": first.to_sparse()})
+    elif kind == "complex":
+        vgg_file(path, **{"features.0.weight": first + 1j})
+    elif kind == "packed":
+        with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "new", "w", zipfile.ZIP_DEFLATED) as new:
+            for entry in old.infolist():
+                new.writestr(entry.filename, old.read(entry))
+        (tmp_path / "new").replace(path)
+    else:
+        path.write_bytes(path.read_bytes()[:-3000])
+    with pytest.raises(FormatError, match=r"vgg16\.pth") as caught:
+        Perceptual(weights=path, network="vgg16", layer=7)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize("legacy", [False, True])

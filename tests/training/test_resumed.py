@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import sinograd as sg
-from sinograd.training import train
+from sinograd.errors import FormatError
+from sinograd.training import read_history, train
 
 
 def test_fewer_steps_and_other_files(tmp_path: Path) -> None:
@@ -29,6 +30,18 @@ def test_fewer_steps_and_other_files(tmp_path: Path) -> None:
         train({**config, "stop": {"max_steps": 3}}, resume=True)
     os.utime(tmp_path / "noisy.h5")  # touched, the same content
     assert train({**config, "stop": {"max_steps": 5}}, resume=True).steps == 5
+    provenance = tmp_path / "run" / "provenance.json"
+    kept = provenance.read_text()
+    provenance.write_text("[" * 100_000)  # what nests without end says nothing of the files
+    assert train({**config, "stop": {"max_steps": 6}}, resume=True).steps == 6
+    provenance.write_text(kept)
     sg.write_volume(values[::-1].copy(), tmp_path / "noisy.h5", grid, unit="1/mm", force=True)
     with pytest.raises(ValueError, match=r"noisy.h5 was replaced or changed since the run in .*run started"):
-        train({**config, "stop": {"max_steps": 6}}, resume=True)
+        train({**config, "stop": {"max_steps": 7}}, resume=True)
+
+
+@pytest.mark.parametrize("text", ["step,training_loss\nx,1\n", "step,training_loss\n1,y\n", "a\n1\n", "step\n1,2\n"])
+def test_a_damaged_table_of_steps_names_its_line(tmp_path: Path, text: str) -> None:
+    (tmp_path / "metrics.csv").write_text(text)
+    with pytest.raises(FormatError, match=r"metrics\.csv, line 2: expected a step and numbers"):
+        read_history(tmp_path / "metrics.csv")

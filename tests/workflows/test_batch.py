@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import os
 import shutil
 from pathlib import Path
 
@@ -74,7 +75,17 @@ def test_all_done_is_success(night: Path) -> None:
         ("jobs: [{scan: a.h5}]", r"jobs\[0\]: output must be a path, got None"),
         ("jobs: [{scan: a.h5, output: v.h5, option: {}}]", r"jobs\[0\]: unknown key option"),
         ("defaults: {windows: hann}\njobs: [{scan: a.h5, output: v.h5}]", r"defaults: unknown key windows"),
-        ("jobs: [{scan: a.h5, output: v.h5}, {scan: b.h5, output: v.h5}]", "two jobs have the output"),
+        (
+            "jobs: [{scan: a.h5, output: v.h5}, {scan: b.h5, output: v.h5}]",
+            "b.h5: `output` and a.h5: `output` would",
+        ),
+        ("jobs: [{scan: a.h5, output: v.npy}, {scan: b.h5, output: v.raw}]", "would be one file, .*v.yaml"),
+        ("jobs: [{scan: a.h5, output: batch.csv}]", "`output` and the table of the batch would be one file"),
+        (
+            "jobs: [{scan: a.h5, output: v.h5, options: {preview: p.png}}, {scan: b.h5, output: w.h5, "
+            "options: {preview: ./p.png}}]",
+            "b.h5: `preview` and a.h5: `preview` would be one file",
+        ),
         ("jobs: [{scan: a.h5, output: v.h5, name: x}, {scan: b.h5, output: w.h5, name: x}]", "two jobs have the name"),
     ],
 )
@@ -83,6 +94,28 @@ def test_bad_files(tmp_path: Path, text: str, words: str) -> None:
     path.write_text(text)
     with pytest.raises(ConfigError, match=words):
         read_jobs(path)
+
+
+@pytest.mark.parametrize(
+    "job", ["output: b.h5", "output: link.h5", "output: jobs.npy", "output: v.h5, options: {preview: hard.png}"]
+)
+def test_no_job_replaces_what_another_one_reads(night: Path, job: str) -> None:
+    folder = night.parent
+    (folder / "link.h5").symlink_to("b.h5")
+    os.link(folder / "b.h5", folder / "hard.png")
+    night.write_text(f"defaults: {{force: true}}\njobs: [{{scan: a.h5, {job}}}, {{scan: b.h5, output: w.h5}}]\n")
+    before = (folder / "b.h5").read_bytes(), night.read_bytes()
+    result = CliRunner().invoke(app, ["batch", str(night)])
+    assert result.exit_code == 2 and "is the jobs file or the scan of a job" in result.output
+    assert ((folder / "b.h5").read_bytes(), night.read_bytes()) == before and not (folder / "w.h5").exists()
+
+
+def test_a_file_with_the_table_s_name_stays(night: Path) -> None:
+    table = night.with_name("batch.csv")
+    table.write_text("my,own,numbers\n")
+    result = CliRunner().invoke(app, ["batch", str(night)])
+    assert result.exit_code == 2 and "is no table of a batch" in result.output
+    assert table.read_text() == "my,own,numbers\n" and not night.with_name("a_volume.h5").exists()
 
 
 def test_forty_scans(cone: Path) -> None:

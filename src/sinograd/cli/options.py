@@ -105,6 +105,9 @@ RECONSTRUCT = {
         more={"callback": load_config, "is_eager": True},
     ),
     "views": Option(str, "Views to use, END excluded. Default: all.", metavar="FIRST:END:STEP", panel=_SCAN),
+    "leave_out": Option(
+        str, "Views to leave out, as 12,40-44: numbers from 0, as warnings have them.", metavar="NUMBERS", panel=_SCAN
+    ),
     "rows": _prepare(str, "Detector rows to use. Default: all.", metavar="FIRST:END"),
     "columns": _prepare(str, "Detector columns to use. Default: all.", metavar="FIRST:END"),
     "unattenuated": _prepare(float, "Counts without object, where the scan has no reference.", metavar="COUNTS"),

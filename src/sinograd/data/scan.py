@@ -98,6 +98,19 @@ class Scan:
             calibration=None if self.calibration is None else self.calibration.of_views(order),
         )
 
+    def without(self, views: Any) -> Scan:
+        """The scan of all views but these (an int, a slice, a list, a tensor of ints or bools), still lazy.
+
+        Geometry, angles and calibration follow, so that a reconstruction weights the other views as it must.
+
+        Raises InputError where no view would be left, IndexError for numbers of no view.
+        """
+        kept = np.ones(self.shape[0], dtype=bool)
+        kept[view_indices(views, self.shape[0]).numpy()] = False
+        if not kept.any():
+            raise InputError(f"{self.name}: none of {len(kept)} views would be left")
+        return self[np.flatnonzero(kept).tolist()]
+
     @property
     def volume_unit(self) -> str:
         """What volumes that are reconstructed from it are in: "1/mm", or "1/pixel"."""

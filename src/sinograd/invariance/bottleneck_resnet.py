@@ -9,14 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from sinograd.data.memory import check_memory
 from sinograd.errors import FormatError, InputError, MissingFileError
+from sinograd.io.storage.torch_archive import is_plain, read_weights
 
 RESNET50 = (3, 4, 6, 3)
 _EXPANSION = 4
@@ -90,18 +89,14 @@ def load_imagenet(network: BottleneckResNet, weights: str | os.PathLike[str]) ->
         raise InputError("weights: only the published size takes the weights of ResNet-50")
     if not path.is_file():
         raise MissingFileError(f"weights: no file at {path}; expected torchvision's weights of resnet50, or 'random'")
-    check_memory(2 * path.stat().st_size, str(path))
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever damaged bytes lead to
-        words = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FormatError(f"{path} is damaged or no file of PyTorch weights: {words[:200]}") from error
+    content = read_weights(path)
     state = network.state_dict()
     for name, expected in state.items():
         if name == "conv1.weight" and expected.shape[1] != 3:
             continue
         value = content.get(name) if isinstance(content, Mapping) else None
-        if not isinstance(value, Tensor) or value.shape != expected.shape or not bool(torch.isfinite(value).all()):
+        plain = isinstance(value, Tensor) and is_plain(value) and value.shape == expected.shape
+        if not plain or not bool(torch.isfinite(value).all()):
             raise FormatError(f"{path} holds no finite weights of ResNet-50 under torchvision's name {name}")
         state[name] = value
     network.load_state_dict(state)

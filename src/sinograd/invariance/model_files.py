@@ -31,7 +31,7 @@ from sinograd.invariance.flow import ConditionalFlow
 from sinograd.invariance.sampler import Autoencoder, Sampler
 from sinograd.invariance.vae import ConditionalVAE, Preset
 from sinograd.io.storage.atomic import replacing
-from sinograd.models.archive import check_weight, read_archive
+from sinograd.io.storage.torch_archive import check_weight, read_archive
 from sinograd.models.network_file import at_most
 
 FORMAT, VERSION = "sinograd-invariance", 1

@@ -16,8 +16,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sinograd.data.memory import check_memory
 from sinograd.errors import FormatError, InputError, MissingFileError
+from sinograd.io.storage.torch_archive import is_plain, read_weights
 
 VGG = Literal["vgg16", "vgg19"]
 
@@ -85,12 +85,7 @@ def load_vgg(weights: str | os.PathLike[str], network: VGG, layer: int, seed: in
 
 @lru_cache(maxsize=2)
 def _loaded(path: Path, changed: int, size: int, network: VGG, layer: int) -> VGGFeatures:
-    check_memory(2 * size, str(path))
-    try:
-        content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as error:  # whatever damaged bytes lead to
-        words = (str(error).splitlines() or [type(error).__name__])[0]
-        raise FormatError(f"{path} is damaged or no file of PyTorch weights: {words[:200]}") from error
+    content = read_weights(path)
     with torch.device("meta"):
         vgg = VGGFeatures(network, layer)
     weights = {name: _checked(path, name, content, expected) for name, expected in vgg.state_dict().items()}
@@ -101,7 +96,8 @@ def _loaded(path: Path, changed: int, size: int, network: VGG, layer: int) -> VG
 def _checked(path: Path, name: str, content: Any, expected: Tensor) -> Tensor:
     value = content.get(name) if isinstance(content, Mapping) else None
     shape = list(expected.shape)
-    if not isinstance(value, Tensor) or not value.is_floating_point() or list(value.shape) != shape:
+    plain = isinstance(value, Tensor) and is_plain(value) and value.is_floating_point()
+    if not isinstance(value, Tensor) or not plain or list(value.shape) != shape:
         got = list(value.shape) if isinstance(value, Tensor) else "nothing" if value is None else type(value).__name__
         raise FormatError(f"{path} holds no weights of VGG as torchvision names them: {name} {shape}, got {got}")
     if not bool(torch.isfinite(value).all()):

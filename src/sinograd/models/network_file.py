@@ -27,7 +27,7 @@ from sinograd.config.schema import POSITIVE, OneOf, from_plain, to_plain
 from sinograd.config.shown import shown
 from sinograd.errors import ConfigError, InputError, InputTypeError
 from sinograd.io.storage.atomic import replacing
-from sinograd.models.archive import check_weight, read_archive
+from sinograd.io.storage.torch_archive import check_weight, read_archive
 from sinograd.models.network_denoiser import NetworkDenoiser
 from sinograd.models.own_file import SavedOwn, own_entry, own_weights
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from sinograd.config.regular_files import read_text
 from sinograd.config.shown import shown
 from sinograd.errors import FormatError, InputError, MissingFileError
 from sinograd.geometry.checks import number, positive
@@ -79,7 +80,7 @@ class Spectrum:
         if not path.is_file():
             raise MissingFileError(f"{path} does not exist: expected a .csv file with energies in keV and photons")
         try:
-            text = path.read_text(encoding="utf-8-sig")
+            text = read_text(path).removeprefix("\ufeff")
         except UnicodeDecodeError:
             raise FormatError(f"{path} is not text: expected two columns, keV and photons") from None
         rows = [_row(line) for line in text.splitlines() if line.strip() and not line.lstrip().startswith("#")]

@@ -17,7 +17,7 @@ import numpy as np
 
 from sinograd.geometry import Geometry
 from sinograd.geometry.vectors import SOURCE, central_hit
-from sinograd.preparation.overview import runs, spans
+from sinograd.preparation.overview import option_text, runs, spans
 from sinograd.preparation.view_likeness import UNLIKE, likeness
 from sinograd.preparation.view_profiles import ViewProfiles
 
@@ -72,9 +72,10 @@ class OddViews:
         parts = [f"{spans(numbers)} ({reason})" for reason, numbers in self.reasons.items()]
         count = sum(len(numbers) for numbers in self.reasons.values())
         what = "view does not fit the views" if count == 1 else "views do not fit those"
+        every = np.unique(np.concatenate(list(self.reasons.values())))
         return (
-            f"{count} {what} beside: {'; '.join(parts)}; such views make streaks and blur: read them again, or leave "
-            "them out (`scan[numbers]` has the views that are to stay); numbers count from 0"
+            f"{count} {what} beside: {'; '.join(parts)}; such views make streaks and blur: read them again, or "
+            f"`leave_out` {option_text(every)}; numbers count from 0"
         )
 
 

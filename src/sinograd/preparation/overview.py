@@ -163,6 +163,13 @@ def runs(mask: np.ndarray) -> Iterable[tuple[int, int]]:
     return zip(np.flatnonzero(edges == 1).tolist(), np.flatnonzero(edges == -1).tolist(), strict=True)
 
 
+def option_text(numbers: np.ndarray) -> str:
+    """View numbers as options have them: "3,70-72"."""
+    mask = np.zeros(int(numbers.max()) + 1, dtype=bool)
+    mask[numbers] = True
+    return ",".join(str(a) if b - a == 1 else f"{a}-{b - 1}" for a, b in runs(mask))
+
+
 def spans(numbers: np.ndarray, most: int = 8) -> str:
     """View numbers in words: "3, 70 to 72"; after `most` spans the number of the rest."""
     mask = np.zeros(int(numbers.max()) + 1, dtype=bool)

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from sinograd.errors import FormatError
 from sinograd.io.storage.atomic import replacing
 from sinograd.models import bilateral_filters
 
@@ -89,12 +90,18 @@ def sigmas(model: nn.Module) -> dict[str, float]:
 
 
 def read_history(path: str | os.PathLike[str]) -> History:
-    """The table of a run's metrics.csv."""
+    """The table of a run's metrics.csv; FormatError, which names the line, where it is none."""
     history = History()
-    with open(path, newline="", encoding="utf-8") as file:
-        for row in csv.DictReader(file):
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except UnicodeDecodeError:
+        raise FormatError(f"{path} is no table of steps: it is no text") from None
+    for number, row in enumerate(csv.DictReader(io.StringIO(text, newline="")), 2):
+        try:
             step = int(row.pop("step"))
             history.append(step, {name: float(value) if value else math.nan for name, value in row.items()})
+        except (KeyError, TypeError, ValueError):
+            raise FormatError(f"{path}, line {number}: expected a step and numbers") from None
     return history
 
 

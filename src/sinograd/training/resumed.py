@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+from sinograd.config.json import load_json
 from sinograd.errors import InputError
 from sinograd.training.config import Config
 from sinograd.training.data_config import Data
@@ -74,7 +74,7 @@ def _steps(metrics: Path) -> int:
 
 def _stored(provenance: Path) -> dict[str, dict[str, Any]]:
     try:
-        record = json.loads(provenance.read_text(encoding="utf-8"))
+        record = load_json(provenance.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     files = record.get("files") if isinstance(record, dict) else None

@@ -20,14 +20,13 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from sinograd.config.schema import differences, to_plain
 from sinograd.data.provenance import to_json
 from sinograd.errors import ConfigError, ExistingFileError, InputError, MissingFileError
 from sinograd.files.commit import settle
 from sinograd.files.inputs import check_output
 from sinograd.io.storage.atomic import replacing, replacing_files, replacing_folder
+from sinograd.io.storage.torch_archive import read_checkpoint
 from sinograd.training.config import Config, read_config, save_text
 
 _NAMES = (
@@ -127,11 +126,11 @@ class RunFolder:
         """
         if not self.checkpoint.is_file():
             return None
+        checkpoint = read_checkpoint(self.checkpoint)
         try:
-            checkpoint = torch.load(self.checkpoint, map_location="cpu", weights_only=True)
-            record = checkpoint["sinograd"]["config"]
-        except Exception as error:  # whatever damaged bytes lead to
-            raise InputError(f"{self.checkpoint} is damaged or no checkpoint of sinograd: {error}") from error
+            record = {"model": checkpoint["sinograd"]["config"]["model"]}
+        except (TypeError, KeyError, IndexError):
+            raise InputError(f"{self.checkpoint} is no checkpoint of sinograd: it holds no configuration") from None
         lines = differences(record["model"], to_plain(config)["model"], "model")
         if lines:
             words = "; ".join(lines)

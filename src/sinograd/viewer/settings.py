@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sinograd.choices import WINDOWS
-from sinograd.errors import InputError
+from sinograd.config.json import load_json
+from sinograd.errors import FormatError, InputError
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
@@ -60,8 +60,8 @@ class Settings:
     def of(cls, text: str) -> Settings:
         """From the JSON text of a page; InputError, which names the slider, for what is no position of it."""
         try:
-            held = json.loads(text)
-        except ValueError:
+            held = load_json(text)
+        except FormatError:
             held = None
         names = {field.name for field in dataclasses.fields(cls)}
         if not isinstance(held, dict) or not set(held) <= names:

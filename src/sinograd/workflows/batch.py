@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import csv
 import inspect
+import os
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -18,16 +19,20 @@ from typing import Any
 
 from sinograd.config.near_keys import did_you_mean
 from sinograd.config.paths import checked_path
+from sinograd.config.regular_files import check_regular
 from sinograd.config.shown import some
 from sinograd.config.yaml import load_yaml
-from sinograd.errors import ConfigError, MissingFileError, Stopped
+from sinograd.errors import ConfigError, ExistingFileError, MissingFileError, Stopped
 from sinograd.files.inputs import own_state
 from sinograd.io.storage.atomic import replacing
+from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
 from sinograd.workflows.reconstruction import reconstruct
 
 TABLE = "batch.csv"
 COLUMNS = ("name", "status", "scan", "output", "seconds", "algorithm", "voxels", "unit", "warnings", "error")
 
+_WRITTEN = ("preview", "page", "center_picture")
+_WORDS = "is the jobs file or the scan of a job, or holds it"
 _PATHS = ("preview", "page", "center_picture", "scratch", "cluster", "geometry", "flat", "dark")
 
 
@@ -87,6 +92,8 @@ def reconstruct_all(
     """
     path = checked_path(path)
     jobs = read_jobs(path)
+    with own_state():
+        _check_table(path.parent / TABLE)
     outcomes: list[Outcome] = []
     for number, job in enumerate(jobs, 1):
         outcomes.append(_outcome(job, report))
@@ -106,12 +113,38 @@ def read_jobs(path: Path) -> list[Job]:
     _only(entries, ("defaults", "jobs"), str(path))
     defaults = _options(entries.get("defaults") or {}, f"{path}: defaults", path.parent)
     jobs = [_job(entry, f"{path}: jobs[{i}]", path.parent, defaults) for i, entry in enumerate(entries["jobs"])]
-    for name in ("name", "output"):
-        values = [getattr(job, name) for job in jobs]
-        twice = [str(value) for value in dict.fromkeys(values) if values.count(value) > 1]
-        if twice:
-            raise ConfigError(f"{path}: two jobs have the {name} {some(twice)}")
+    names = [job.name for job in jobs]
+    twice = [name for name in dict.fromkeys(names) if names.count(name) > 1]
+    if twice:
+        raise ConfigError(f"{path}: two jobs have the name {some(twice)}")
+    _check_inputs_stay(path, jobs)
     return jobs
+
+
+def _check_inputs_stay(path: Path, jobs: list[Job]) -> None:
+    """InputError where a job, or the table, would replace the jobs file, the scan of any job or another output."""
+    read, table = [path, *(job.scan for job in jobs)], path.parent / TABLE
+    check_inputs_stay(read, {"the table of the batch": table}, _WORDS)
+    writers = {table.resolve(): "the table of the batch"}
+    for job in jobs:
+        named = {name: Path(str(job.options[name])) for name in _WRITTEN if job.options.get(name) is not None}
+        outputs = {name: file for name, file in volume_outputs(job.output, **named).items() if file is not None}
+        check_inputs_stay(read, {f"{job.name}: {name}": file for name, file in outputs.items()}, _WORDS)
+        for name, file in outputs.items():
+            other = writers.setdefault(file.resolve(), f"{job.name}: {name}")
+            if other != f"{job.name}: {name}":
+                raise ConfigError(f"{path}: {job.name}: {name} and {other} would be one file, {file}")
+
+
+def _check_table(table: Path) -> None:
+    """ExistingFileError where the name of the table belongs to something else."""
+    if not os.path.lexists(table):
+        return
+    check_regular(table)
+    with open(table, "rb") as file:
+        if table.is_file() and file.readline(200).decode("utf-8", "replace").strip() == ",".join(COLUMNS):
+            return
+    raise ExistingFileError(f"{table} exists and is no table of a batch: move it away")
 
 
 def write_table(outcomes: list[Outcome], path: Path) -> None:

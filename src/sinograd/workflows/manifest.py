@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sinograd.config.json import load_json
 from sinograd.data.provenance import to_json
 from sinograd.errors import InputError
 from sinograd.files.exchange import rename_new
@@ -85,7 +86,7 @@ class Manifest:
     def plan(self, work: Mapping[str, Any]) -> dict[str, Any]:
         """The plan; InputError, which names what differs, where it is of other work."""
         try:
-            found = json.loads((self.folder / "plan.json").read_text(encoding="utf-8"))
+            found = load_json((self.folder / "plan.json").read_text(encoding="utf-8"))
             known = found["work"] if found["version"] == VERSION else {}
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(f"`resume`: {self.folder / 'plan.json'} cannot be read; start without `resume`") from None
@@ -106,8 +107,9 @@ class Manifest:
         """What is written, in the order of the slices."""
         found = []
         for path in (self.folder / "parts").glob("*-*.json"):
-            with contextlib.suppress(OSError, ValueError):
-                found.append(json.loads(path.read_text(encoding="utf-8")))
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+                part = load_json(path.read_text(encoding="utf-8"))
+                found.append({**part, "first": int(part["first"]), "end": int(part["end"])})
         return sorted(found, key=lambda part: part["first"])
 
     def missing(self, first: int, end: int) -> list[tuple[int, int]]:

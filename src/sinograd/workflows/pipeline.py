@@ -63,11 +63,15 @@ def opened_scan(request: Request) -> Scan:
     if isinstance(request.scan, Scan) and request.pixel_mm is not None:
         scan = scan.with_pixel(request.pixel_mm)
     scan.check_shape()
-    if request.views is None:
-        return scan
-    if not range(scan.shape[0])[request.views]:
-        raise InputError(f"`views`: no view of {scan.name}'s {scan.shape[0]} is chosen")
-    return scan[request.views]
+    if request.views is not None:
+        if not range(scan.shape[0])[request.views]:
+            raise InputError(f"`views`: no view of {scan.name}'s {scan.shape[0]} is chosen")
+        scan = scan[request.views]
+    if request.leave_out:
+        if max(request.leave_out) >= scan.shape[0]:
+            raise InputError(f"`leave_out`: there is no view {max(request.leave_out)}, {scan.name} has {scan.shape[0]}")
+        scan = scan.without(list(request.leave_out))
+    return scan
 
 
 def check_outputs(request: Request, grid: Grid, streamed: bool = False) -> None:

@@ -25,6 +25,7 @@ from sinograd.workflows.values import (
     ring_choice,
     span,
     switch,
+    view_numbers,
     view_slice,
 )
 
@@ -47,6 +48,7 @@ def reconstruct(
     dark: Paths | None = None,
     pixel_mm: float | None = None,
     views: slice | str | None = None,
+    leave_out: Sequence[int] | str | None = None,
     rows: tuple[int, int] | str | None = None,
     columns: tuple[int, int] | str | None = None,
     binning: int | tuple[int, int] | str = 1,
@@ -108,6 +110,8 @@ def reconstruct(
         geometry: instead of the scan's: a Geometry, a YAML file or the name of a scanner.
         flat, dark: files or folders with flat fields and images without beam, instead of the scan's; see `read`.
         views: the views to use: slice(0, 100, 2) or "0:100:2".
+        leave_out: numbers of views that are not used, such as odd ones that a warning names: [12, 40, 41] or
+            "12,40-41". They count from 0, among those that `views` chooses; angles and geometry follow.
         rows, columns: (first, end) of the detector to use.
         binning, unattenuated, repair, dead, hot, saturation, lag, scatter, phase: see `Preparation`.
         smallest, air, beam_hardening: see `Preparation`.
@@ -182,6 +186,7 @@ class Request:
     dark: tuple[Path, ...]
     pixel_mm: float | None
     views: slice | None
+    leave_out: tuple[int, ...] | None
     preparation: Preparation
     center: str | float | CenterColumn
     algorithm: str
@@ -228,6 +233,7 @@ class Request:
             "flat": beam_paths(arguments["flat"], "flat"),
             "dark": beam_paths(arguments["dark"], "dark"),
             "views": view_slice(arguments["views"]),
+            "leave_out": view_numbers(arguments["leave_out"]),
             "preparation": _preparation(arguments),
             "center": center_choice(arguments["center"]),
             "algorithm": choice(arguments["algorithm"], ("auto", *ALGORITHMS.names()), "algorithm"),

@@ -23,6 +23,7 @@ _NOT_RECORDED = frozenset(
     }
 )
 _SPANS = ("rows", "columns", "air")
+_MOST_VIEWS = 10_000_000
 
 
 def numbers(value: Any, kind: type[T], name: str) -> tuple[T, ...] | None:
@@ -86,6 +87,25 @@ def view_slice(value: Any, name: str = "views") -> slice | None:
     except (AttributeError, TypeError, ValueError):
         raise InputError(f"`{name}`: expected FIRST:END or FIRST:END:STEP, whole numbers, got {value!r}") from None
     return slice(*parts)
+
+
+def view_numbers(value: Any, name: str = "leave_out") -> tuple[int, ...] | None:
+    """Numbers of views from 0: whole numbers, or "12,40-44" as text, both ends included; None stays None."""
+    if value is None:
+        return None
+    try:
+        parts = [part.partition("-")[::2] for part in value.split(",")] if isinstance(value, str) else []
+        ranges = [(int(first), int(last or first)) for first, last in parts]
+        if any(not 0 <= first <= last or last - first > _MOST_VIEWS for first, last in ranges):
+            raise ValueError
+    except ValueError:
+        raise InputError(f"`{name}`: expected numbers of views from 0, as 12,40-44, got {value!r:.60}") from None
+    if isinstance(value, str):
+        return tuple(dict.fromkeys(number for first, last in ranges for number in range(first, last + 1)))
+    found = numbers(value, int, name) or ()
+    if any(number < 0 for number in found):
+        raise InputError(f"`{name}`: expected numbers of views from 0, got {min(found)}")
+    return tuple(dict.fromkeys(found))
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor
 
 from sinograd.data.memory import check_memory
-from sinograd.errors import ConfigError, InputError, SinogradError
+from sinograd.errors import ConfigError, FormatError, InputError, OutOfMemory, SinogradError
 
 _MOST_ENTRIES = 20_000
 _LARGEST_PICKLE = 8 << 20  # bytes
@@ -42,9 +42,40 @@ def read_archive(path: Path) -> Any:
     except SinogradError:
         raise
     except Exception as error:  # whatever damaged bytes lead to
-        words = (str(error).splitlines() or [type(error).__name__])[0]
-        raise InputError(f"it is damaged or no PyTorch archive of plain data: {words[:300]}") from error
+        raise InputError(f"it is damaged or no PyTorch archive of plain data: {_first_line(error)[:300]}") from error
     return _copied(content, 2 * path.stat().st_size)
+
+
+def read_weights(path: Path) -> Any:
+    """What a file of torchvision's weights holds: an archive, or a pickle as older versions of torch wrote it.
+
+    Raises:
+        FormatError: it is damaged or no such file; names the file. OutOfMemory: more weights than memory.
+    """
+    try:
+        if zipfile.is_zipfile(path):
+            return read_archive(path)
+        check_memory(2 * path.stat().st_size, str(path))
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OutOfMemory:
+        raise
+    except Exception as error:  # whatever damaged bytes lead to
+        raise FormatError(f"{path} is damaged or no file of PyTorch weights: {_first_line(error)[:200]}") from error
+
+
+def read_checkpoint(path: Path) -> Any:
+    """A checkpoint of a training run with all that Lightning puts there; InputError, which names it, for others."""
+    try:
+        _check_entries(path)
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except OutOfMemory:
+        raise
+    except Exception as error:  # whatever damaged bytes lead to
+        raise InputError(f"{path} is damaged or no checkpoint of sinograd: {_first_line(error)[:300]}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0]
 
 
 def check_weight(name: str, value: Any, expected: Tensor) -> None:
