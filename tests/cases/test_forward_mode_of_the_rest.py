@@ -11,7 +11,8 @@ from torch.func import grad, jacfwd, jacrev, jvp, vmap
 
 import sinograd as sg
 from sinograd.losses import mse
-from sinograd.preparation import negative_logarithm, repair
+from sinograd.metrics import psnr, ssim
+from sinograd.preparation import negative_logarithm, paganin, remove_stripes, repair
 from sinograd.recon import regularized_least_squares
 
 DOUBLE = torch.float64
@@ -21,6 +22,10 @@ GEOMETRY = sg.FanBeam.circular(
 GRID = sg.Grid((4, 4), 4.0)
 A = sg.XRayTransform(GEOMETRY, GRID)
 FBP = sg.FBP(GEOMETRY, GRID)
+CONE = sg.ConeBeam.circular(
+    source_to_origin=100.0, source_to_detector=200.0, angles=sg.full_scan(3), detector=sg.FlatDetector((3, 4), 4.0)
+)
+BOX = sg.Grid((3, 4, 4), 4.0)
 Function = Callable[[Tensor], Tensor]
 
 
@@ -28,7 +33,7 @@ def values(*shape: int, seed: int = 0) -> Tensor:
     return torch.rand(shape, dtype=DOUBLE, generator=torch.Generator().manual_seed(seed))
 
 
-P, IMAGE = values(9, 8), values(4, 4, seed=1)
+P, IMAGE, OTHER = values(9, 8), values(4, 4, seed=1), values(12, 12, seed=4)
 MASK = torch.zeros(5, 6, dtype=torch.bool)
 MASK[0, 0] = MASK[2, 3] = True
 SIGMAS = torch.tensor([0.7, 0.8], dtype=DOUBLE), torch.tensor(0.3, dtype=DOUBLE)
@@ -39,6 +44,13 @@ FUNCTIONS: dict[str, tuple[Function, Tensor]] = {
     "equations, prior": (lambda x: regularized_least_squares(A, P, x, 5.0, iterations=60), IMAGE),
     "equations, weight": (lambda w: regularized_least_squares(A, P, IMAGE, w, iterations=60), 5 + values(1)),
     "repair": (lambda images: repair(images, MASK), values(2, 5, 6)),
+    "psnr": (lambda x: psnr(x, OTHER, data_range=1.0), values(12, 12)),
+    "ssim": (lambda x: ssim(x, OTHER, data_range=1.0), values(12, 12)),
+    "footprint": (sg.XRayTransform(CONE, BOX, model="footprint"), values(3, 4, 4)),
+    "paganin": (
+        lambda x: paganin(x + 0.1, pixel_mm=0.1, distance_mm=10.0, energy=20.0, delta_beta=100.0),
+        values(4, 5),
+    ),
     "mse": (lambda x: mse(x, IMAGE, scale=2.0), values(4, 4, seed=2)),
 }
 
@@ -60,13 +72,19 @@ def test_derivatives_of_every_mode(name: str) -> None:
     slope = (grad(energy)(x + 1e-5 * tangent) - grad(energy)(x - 1e-5 * tangent)) / 2e-5
     rounding = 1e-5 * float(slope.abs().max())
     torch.testing.assert_close(jvp(grad(energy), (x,), (tangent,))[1], slope, rtol=1e-5, atol=rounding)
-    if name != "equations, weight":
+    if name not in ("equations, weight", "paganin"):
         pairs = torch.stack([x, 2 * x]).expand(3, 2, *x.shape)
         torch.testing.assert_close(vmap(vmap(function))(pairs)[2, 1], function(2 * x))
 
 
 def test_functions_that_look_at_values_say_so() -> None:
-    for function, x in ((FUNCTIONS["equations, weight"]), (lambda t: negative_logarithm(t)[0], values(5, 6))):
+    light = values(5, 6) + 0.1
+    for function, x in (
+        FUNCTIONS["equations, weight"],
+        (lambda t: negative_logarithm(t)[0], light),
+        (lambda t: paganin(t, pixel_mm=0.1, distance_mm=10.0, energy=20.0, delta_beta=100.0), light),
+        (remove_stripes, values(32, 3, 32)),
+    ):
         with pytest.raises(sg.errors.UnsupportedError, match=r"torch\.vmap: expected a function that does not look"):
             vmap(function)(torch.stack([x, x]))
 

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry.checks import number, positive
+from sinograd.ops.derivatives import constant, transformed
 
 if TYPE_CHECKING:
     from sinograd.physics import Material
@@ -49,6 +50,8 @@ def paganin(
     """
     if not isinstance(transmission, Tensor) or not transmission.is_floating_point() or transmission.ndim < 2:
         raise InputTypeError("transmission must be a tensor of floating-point numbers [..., rows, columns]")
+    if transformed(transmission):
+        constant(transmission)  # an error in a batch of torch.vmap
     if not bool((transmission.detach() > 0).all()):
         low = float(transmission.detach().min())
         raise InputError(f"transmission: expected positive fractions of the open beam, got {low:g}")
