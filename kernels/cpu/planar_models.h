@@ -6,15 +6,10 @@
 
 #include "footprint.h"
 #include "planar_rays.h"
+#include "within.h"
 
 namespace sinograd {
 namespace SINOGRAD_ISA {
-
-// A place within what is stored of a plane; NaN becomes its lower end.
-inline double within(double place, double low, double high) {
-  const double at = place > low ? place : low;
-  return at < high ? at : high;
-}
 
 struct JosephPixels {
   static constexpr int doubles = 2;
