@@ -87,7 +87,7 @@ def of_width(width: int) -> list[tuple[Geometry, Grid]]:
 
 
 def of_pixels(spacing: float) -> list[LinearOperator]:
-    """Backprojections of slices whose pixels along x are `spacing` mm wide (columns are 1 mm wide there), so that a vector of
+    """Backprojections of slices with pixels `spacing` mm wide along x (columns are 1 mm wide there), so that a vector of
     them meets few columns or many: some beside the detector, some behind the source."""
     circle: dict[str, Any] = dict(angles=[0.0, 0.8, 1.6, 4.4], source_to_origin=60)
     fan = FanBeam.circular(**circle, source_to_detector=120, detector=FlatDetector(61, 2.0, offset=3.0))
