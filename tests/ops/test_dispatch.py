@@ -87,8 +87,8 @@ def of_width(width: int) -> list[tuple[Geometry, Grid]]:
 
 
 def of_pixels(spacing: float) -> list[LinearOperator]:
-    """Backprojections of slices with pixels `spacing` mm wide along x (columns are 1 mm wide there), so that a vector of
-    them meets few columns or many: some beside the detector, some behind the source."""
+    """Backprojections of slices with pixels `spacing` mm wide along x (columns are 1 mm wide there): vectors of them
+    meet few columns or many, some beside the detector, some behind the source."""
     circle: dict[str, Any] = dict(angles=[0.0, 0.8, 1.6, 4.4], source_to_origin=60)
     fan = FanBeam.circular(**circle, source_to_detector=120, detector=FlatDetector(61, 2.0, offset=3.0))
     parallel = ParallelBeam([0.0, 0.7, 1.6, 4.4], FlatDetector(61, 1.0, offset=-2.2))

@@ -59,14 +59,20 @@ def fit(values: Tensor, weights: Tensor, smoothing: float) -> Tensor:
 
 def solve(values: np.ndarray, weights: np.ndarray, smoothing: float) -> np.ndarray:
     """`fit` of one row: values [..., columns], weights [columns]."""
-    from scipy.linalg.lapack import dpbsv  # solveh_banded, whose checks take far longer than a row
-
     bands = _bands(values.shape[-1], smoothing).copy(order="F")
     bands[2] += weights + 1e-12
-    _, result, failed = dpbsv(bands, values.T, overwrite_ab=1)
+    _, result, failed = _banded_solver()(bands, values.T, overwrite_ab=1)
     if failed:
         raise np.linalg.LinAlgError(f"profiles have no smooth fit: row {failed} of its matrix depends on others")
     return result.T
+
+
+@functools.cache
+def _banded_solver() -> Any:
+    """LAPACK's, called by scipy's solveh_banded, whose checks take far longer than a row."""
+    from scipy.linalg import get_lapack_funcs
+
+    return get_lapack_funcs("pbsv", dtype=np.float64)
 
 
 @functools.lru_cache(maxsize=8)
