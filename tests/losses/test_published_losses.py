@@ -175,9 +175,9 @@ def test_files_of_no_dense_weights_are_one_line(tmp_path: Path, kind: str) -> No
     weights = vgg_file(path)
     first = weights["features.0.weight"]
     if kind == "sparse":
-        vgg_file(path, **{"features.0.weight": first.to_sparse()})
+        vgg_file(path, "vgg16", **{"features.0.weight": first.to_sparse()})
     elif kind == "complex":
-        vgg_file(path, **{"features.0.weight": first + 1j})
+        vgg_file(path, "vgg16", **{"features.0.weight": first + 1j})
     elif kind == "packed":
         with zipfile.ZipFile(path) as old, zipfile.ZipFile(tmp_path / "new", "w", zipfile.ZIP_DEFLATED) as new:
             for entry in old.infolist():

@@ -95,8 +95,8 @@ def load_imagenet(network: BottleneckResNet, weights: str | os.PathLike[str]) ->
         if name == "conv1.weight" and expected.shape[1] != 3:
             continue
         value = content.get(name) if isinstance(content, Mapping) else None
-        plain = isinstance(value, Tensor) and is_plain(value) and value.shape == expected.shape
-        if not plain or not bool(torch.isfinite(value).all()):
+        fits = isinstance(value, Tensor) and is_plain(value) and value.shape == expected.shape
+        if not isinstance(value, Tensor) or not fits or not bool(torch.isfinite(value).all()):
             raise FormatError(f"{path} holds no finite weights of ResNet-50 under torchvision's name {name}")
         state[name] = value
     network.load_state_dict(state)
