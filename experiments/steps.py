@@ -82,7 +82,8 @@ def step_seconds(config: Any, shape: tuple[int, int, int], steps: int) -> float:
     clean = torch.rand(shape, generator=torch.Generator().manual_seed(0))
     pair = PairedVolume("noise", "nobody", (clean + 0.1 * torch.randn(shape),), clean, "1")
     times: list[float] = []
-    short = dataclasses.replace(config, stop=dataclasses.replace(config.stop, max_steps=1 + steps, keep="last"))
+    stop = dataclasses.replace(config.stop, max_steps=1 + steps, keep="last")
+    short = dataclasses.replace(config, stop=stop, optimizer=dataclasses.replace(config.optimizer, schedule=None))
     train(short, TrainingData([pair]), progress=lambda *_: times.append(time.process_time()))
     return (times[-1] - times[0]) / steps
 

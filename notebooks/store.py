@@ -15,14 +15,15 @@ import os
 import re
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 HERE = Path(__file__).resolve().parent
 KEPT = ("image/png", "text/plain")
 _COLOURS = 256
-_CODES = re.compile(r"\x1b\[[0-9;]*m")
+_CODES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+_DRAWN_OVER = re.compile(r"(?:\r|\x1b\[[0-9]*A)*\x1b\[2K.*\x1b\[2K(?:\x1b\[[0-9]*A|\r|\x1b\[2K)*[^\n]*\n?", re.DOTALL)
 
 
 def source_digest(notebook: Mapping[str, Any]) -> str:
@@ -39,7 +40,7 @@ def stored_digest(notebook: Mapping[str, Any]) -> str | None:
 def kept(output: Mapping[str, Any], folder: str) -> dict[str, Any] | None:
     """What is stored of an output; None: nothing. Paths in `folder` lose it."""
     if output["output_type"] == "stream":
-        text = _CODES.sub("", _joined(output["text"])).replace(folder, "...")
+        text = seen(_joined(output["text"])).replace(folder, "...")
         return {"name": output["name"], "output_type": "stream", "text": text.splitlines(keepends=True)}
     if output["output_type"] not in ("display_data", "execute_result"):
         return None
@@ -51,6 +52,25 @@ def kept(output: Mapping[str, Any], folder: str) -> dict[str, Any] | None:
     if "text/plain" in data:
         data["text/plain"] = _joined(data["text/plain"]).replace(folder, "...").splitlines(keepends=True)
     return {**output, "data": data, "metadata": {}}
+
+
+def seen(text: str) -> str:
+    """What a terminal shows in the end: without bars that were drawn over, colours and returns."""
+    return _CODES.sub("", _DRAWN_OVER.sub("", text)).replace("\r\n", "\n").replace("\r", "\n")
+
+
+def joined(outputs: Iterable[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Outputs of a cell, texts that follow each other in one."""
+    last: dict[str, Any] | None = None
+    for output in outputs:
+        if last is not None and _same_stream(last, output):
+            last["text"] = _joined(last["text"]) + _joined(output["text"])
+            continue
+        if last is not None:
+            yield last
+        last = dict(output)
+    if last is not None:
+        yield last
 
 
 def run(path: Path) -> None:
@@ -67,7 +87,7 @@ def run(path: Path) -> None:
         ).execute()
     for cell in notebook.cells:
         if cell.cell_type == "code":
-            cell.outputs = [found for output in cell.outputs if (found := kept(output, folder)) is not None]
+            cell.outputs = [found for output in joined(cell.outputs) if (found := kept(output, folder)) is not None]
     notebook.metadata["language_info"] = {"name": "python"}
     notebook.metadata["sinograd"] = {"outputs_of": source_digest(notebook)}
     text = json.dumps(_plain(notebook), indent=1, ensure_ascii=False, sort_keys=True)
@@ -82,6 +102,10 @@ def main(names: list[str]) -> None:
         if not names or any(path.name.startswith(name) for name in names):
             run(path)
             print(f"{path.name}: {path.stat().st_size / 1000:.0f} kB", flush=True)
+
+
+def _same_stream(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    return one["output_type"] == other["output_type"] == "stream" and one["name"] == other["name"]
 
 
 def _joined(text: str | list[str]) -> str:

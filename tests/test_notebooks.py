@@ -63,9 +63,14 @@ def test_stored_outputs_are_of_the_current_code(path: Path, project_root: Path) 
 
 def test_what_is_stored_of_an_output(project_root: Path) -> None:
     """Text and pictures; colours of terminals and the folder of the run are gone."""
-    kept = runpy.run_path(str(project_root / "notebooks" / "store.py"))["kept"]
+    store = runpy.run_path(str(project_root / "notebooks" / "store.py"))
+    kept = store["kept"]
     text = {"output_type": "stream", "name": "stdout", "text": "\x1b[31m/tmp/x/volume.h5\x1b[0m\nb"}
     assert kept(text, "/tmp/x")["text"] == [".../volume.h5\n", "b"]
+    bars = [{"output_type": "stream", "name": "stdout", "text": f"\r\x1b[2Kreading {n} s"} for n in range(3)]
+    scan = {"output_type": "stream", "name": "stdout", "text": "\r\nscan 1\r\n"}
+    (whole,) = store["joined"]([{"output_type": "stream", "name": "stdout", "text": "a\n"}, *bars, scan])
+    assert kept(whole, "/tmp/x")["text"] == ["a\n", "scan 1\n"]
     held = io.BytesIO()
     Image.new("RGBA", (40, 30), (255, 0, 0, 0)).save(held, "PNG")
     picture = {
