@@ -119,7 +119,7 @@ def test_every_column_of_the_picture_has_its_title(study: Any, tmp_path: Path, m
     held: list[Any] = []
     monkeypatch.setattr(figures, "save", lambda figure, path: held.append(figure))
     image = torch.zeros(4, 5)
-    figures.save_images(study(), {"one": {"Low dose": image, "Target": image}, "two": {"Low dose": image}}, tmp_path)
+    figures.save_images(study(), {name: {"Low dose": image, "Target": image} for name in ("one", "two")}, tmp_path)
     axes = held[0].axes
     assert [place.get_title() for place in axes] == ["Low dose", "Target", "", ""]
     assert [place.get_ylabel() for place in axes] == ["one", "", "two", ""]
