@@ -18,9 +18,9 @@ FWHM, REACH = 2 * math.sqrt(2 * math.log(2)), 5.0
 def blur_focal_spot(signal: Tensor, geometry: Geometry, focal_spot_mm: float) -> Tensor:
     """Readings of a focal spot that is no point: each is a mean over the spot, seen through the object at the axis.
 
-    The spot's image on the detector is taken for a Gaussian, f (M - 1) wide with the magnification M at the axis: similar
-    triangles. What lies nearer to the source is blurred more in truth. Blur the mean signal, before noise is drawn:
-    photons of different points of the spot are independent.
+    The spot's image on the detector is taken for a Gaussian, f (M - 1) wide with the magnification M at the axis, by
+    similar triangles. What lies nearer to the source is blurred more in truth. Blur the mean signal, before noise is
+    drawn: photons of different points of the spot are independent.
 
     Args:
         signal: transmitted fractions or mean counts [..., views, rows, columns] ([..., views, columns] in 2-D); not
