@@ -135,8 +135,9 @@ def reconstruct(
         memory: bytes that may be used beside what the process holds already, or text such as "4GB"; None: 60 % of what
             is free. A volume that does not fit is computed in slabs, which are written as they are done; so is every
             volume of FDK or filtered backprojection with an output where this or one of the next options is set.
-        scratch: folder for prepared projections where they fit neither into memory nor are cheap to prepare again;
-            None: beside the output. They are removed at the end.
+            Iterative algorithms that need more keep volumes and projections in scratch files.
+        scratch: folder for prepared projections where they fit neither into memory nor are cheap to prepare again, and
+            for what iterative algorithms work on; None: beside the output. They are removed at the end.
         dtype: "float32", or "uint16" or "uint8" of scaled values; None: float32, or uint16 with `range`.
         range: (low, high) that the whole numbers of `dtype` stand for, in the output's unit; values beyond are clipped
             and counted. None: from one coarse reconstruction.
