@@ -15,10 +15,12 @@ import pytest
 import torch
 
 import sinograd as sg
+from sinograd.cli.evaluate import EvaluateRequest, evaluate_files
 from sinograd.errors import InputError
 from sinograd.workflows.batch import reconstruct_all
 from sinograd.workflows.cluster import check_workers
 from sinograd.workflows.manifest import Manifest
+from sinograd.workflows.report import Silent
 
 distributed: Any = pytest.importorskip("distributed")
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.filterwarnings("default::ResourceWarning")]
@@ -109,6 +111,30 @@ def test_a_worker_does_a_scan(tmp_path: Path, scan: tuple[Path, torch.Tensor], c
     rows = (tmp_path / "batch.csv").read_text().splitlines()
     assert [row.split(",")[:2] for row in rows[1:]] == [["n0", "done"], ["n1", "failed"], ["n2", "done"]]
     assert torch.equal(sg.read_volume(tmp_path / "v2.npy").values, scan[1])
+
+
+def test_a_worker_does_a_volume_of_a_patient(tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scores of one process, in the order of the pairs; with samples and the edge of a disc."""
+    monkeypatch.chdir(tmp_path)
+    grid = sg.Grid((3, 32, 36), 1.0)
+    torch.manual_seed(0)
+    for name in ("p1", "p2", "p3"):
+        clean = 100 * torch.nn.functional.interpolate(torch.randn(1, 1, 3, 5, 5), grid.shape, mode="trilinear")[0, 0]
+        for part, values in (("target", clean), ("input", clean + 40 * torch.randn(grid.shape))):
+            (tmp_path / part).mkdir(exist_ok=True)
+            sg.write_volume(sg.Volume(values, grid, "HU"), tmp_path / part / f"{name}.h5")
+    (tmp_path / "pairs.yaml").write_text("pairs: {layout: volumes, unit: HU, folder: .}\n")
+    request = {"inputs": [Path("pairs.yaml")], "targets": [], "methods": ["median"], "protocol": "full-range"}
+    found = []
+    for name, cluster in (("here", None), ("there", client.scheduler.address)):
+        more = {"discs": ("1,-2,5,p1",), "output": tmp_path / name, "cluster": cluster}
+        found.append(evaluate_files(EvaluateRequest(**request, **more), Silent()))
+    here, there = found
+    scored = [[(row.method, row.volume, row.ssim, row.psnr, row.rmse) for row in scores.rows] for scores in found]
+    assert scored[0] == scored[1] and len(scored[0]) == 6
+    assert [edge.f50 for edge in here.edges] == pytest.approx([edge.f50 for edge in there.edges], nan_ok=True)
+    assert [sample.volume for sample in here.samples] == [sample.volume for sample in there.samples]
+    assert torch.equal(here.samples[1].images["median"], there.samples[1].images["median"])
 
 
 ITERATIONS: dict[str, Any] = {"algorithm": "sirt", "iterations": 2, "shape": (40, 40, 40), "voxel_mm": 0.4}

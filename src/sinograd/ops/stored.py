@@ -104,7 +104,7 @@ class StoredTensor(Tensor):
     planes: np.ndarray
     rows: tuple[int, int]
 
-    __torch_function__ = torch._C._disabled_torch_function_impl
+    __torch_function__ = torch._C._disabled_torch_function_impl  # pyright: ignore[reportAssignmentType]
 
     @staticmethod
     def __new__(  # noqa: D102

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sinograd.workflows.report import Report
 
 T = TypeVar("T")
+Executor = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[tuple[Any, Any]]]
 Ended = tuple[int, Any, BaseException | None]
 
 RETRIES, TIMEOUT = 3, 30.0
@@ -127,12 +128,31 @@ def map_on_cluster(client: Any, function: Callable[[T], Any], items: Sequence[T]
     Raises:
         Stopped: an interrupt; what has not ended is given up.
     """
-    futures = client.map(_called, [function] * len(items), list(items), pure=False, retries=RETRIES, batch_size=1)
+    shared = client.scatter(function, broadcast=True)
+    futures = client.map(_called, [shared] * len(items), list(items), pure=False, retries=RETRIES, batch_size=1)
     numbers = {future.key: number for number, future in enumerate(futures)}
     with Interrupts() as interrupts:
         for future in _ended(client, futures, interrupts, kept):
             error = None if future.status == "finished" else future.exception()
             yield numbers[future.key], future.result() if error is None else None, error
+
+
+@contextmanager
+def executor_on(cluster: str, file: Path, kept: str) -> Iterator[Executor]:
+    """Calls a function with every item on the workers of a cluster; (item, result) in the order in which they end.
+
+    file: one of the job's, which all workers have to see; kept: what an interrupt leaves. The first error is raised.
+    """
+    with cluster_client(cluster, None) as client:
+        check_workers(client, file.resolve())
+
+        def run(function: Callable[[T], Any], items: Sequence[T]) -> Iterator[tuple[T, Any]]:
+            for number, found, error in map_on_cluster(client, function, items, kept):
+                if error is not None:
+                    raise error
+                yield items[number], found
+
+        yield run
 
 
 def _called(function: Callable[[T], Any], item: T) -> Any:

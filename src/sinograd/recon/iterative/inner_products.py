@@ -20,7 +20,8 @@ def dot(a: Tensor, b: Tensor, ndim: int, weights: Tensor | None = None) -> Tenso
         if a.ndim > ndim:
             raise UnsupportedError(f"one problem at a time larger than memory, got a batch {list(a.shape[:-ndim])}")
         others = (b,) if weights is None else (b, weights)
-        return torch.stack([dot(*pair[:2], ndim, *pair[2:]) for pair in in_blocks(a, *others)]).sum()
+        parts = [dot(one, other, ndim, *weight) for one, other, *weight in in_blocks(a, *others)]
+        return torch.stack(parts).sum() if parts else torch.zeros((), dtype=torch.float64)
     batch = a.shape[: a.ndim - ndim]
     shape = (math.prod(batch), math.prod(a.shape[a.ndim - ndim :]))
     left, right = a.reshape(shape), b.reshape(shape)
