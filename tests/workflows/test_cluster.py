@@ -140,6 +140,13 @@ def test_a_worker_does_a_volume_of_a_patient(tmp_path: Path, client: Any, monkey
 ITERATIONS: dict[str, Any] = {"algorithm": "sirt", "iterations": 2, "shape": (40, 40, 40), "voxel_mm": 0.4}
 
 
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Preparation is planned as if its blocks were small: the scan is smaller than one."""
+    monkeypatch.setattr("sinograd.workflows.schedule.BLOCK", 1 << 14)
+
+
+@pytest.mark.usefixtures("small_blocks")
 def test_iterations_on_workers(tmp_path: Path, scan: tuple[Path, torch.Tensor], client: Any) -> None:
     """The volume of one process to rounding, in slabs whose projections are summed."""
     options = {**ITERATIONS, "views": "0:400:10", "memory": "1MB"}
@@ -149,6 +156,7 @@ def test_iterations_on_workers(tmp_path: Path, scan: tuple[Path, torch.Tensor], 
     assert float((there.values - here.values).abs().max()) < 1e-5 * float(here.values.abs().max())
 
 
+@pytest.mark.usefixtures("small_blocks")
 def test_iterations_survive_a_worker(tmp_path: Path, scan: tuple[Path, torch.Tensor], client: Any) -> None:
     options = {**ITERATIONS, "views": "0:400:10", "memory": "1MB"}
     whole = sg.reconstruct(scan[0], tmp_path / "whole.h5", client=client, **options)
