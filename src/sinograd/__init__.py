@@ -104,7 +104,9 @@ if TYPE_CHECKING:
         save_page,
         save_preview,
         save_scan_preview,
+        show,
         show_comparison,
+        show_geometry,
     )
     from sinograd.workflows import (
         convert,
@@ -185,7 +187,9 @@ __all__ = [
     "shepp_logan_3d",
     "shift_detector",
     "short_scan",
+    "show",
     "show_comparison",
+    "show_geometry",
     "simulate",
     "stack",
     "tibia",

@@ -54,12 +54,21 @@ def save_page(
     the file exists and `force` is not set.
     """
     shown_volume, path = volume_and_path(volume, grid, path, unit)
-    grid, unit = shown_volume.grid, shown_volume.unit
     path = check_page_path(path, force=force)
     if max_voxels < 1:
         raise InputError(f"max_voxels must be at least 1, got {max_voxels}")
+    page = page_bytes(shown_volume, window, title, details or {}, max_voxels)
+    with replacing(path, force=force, needed=len(page)) as temporary:
+        temporary.write_bytes(page)
+
+
+def page_bytes(
+    volume: Volume, window: tuple[float, float] | None, title: str, details: Mapping[str, str], max_voxels: int
+) -> bytes:
+    """The page of `save_page`."""
+    grid = volume.grid
     factor = _factor(grid.shape, max_voxels)
-    reduced = _reduce(shown_volume, factor)
+    reduced = _reduce(volume, factor)
     finite = reduced[np.isfinite(reduced)]
     if finite.size == 0:
         raise InputError("volume: expected finite values, got only NaN or infinite ones")
@@ -68,22 +77,20 @@ def save_page(
     if not shown[0] < shown[1]:
         raise InputError(f"window must be (low, high) with low < high, got {window}")
     step = (high - low) / (_LEVELS - 1) or 1.0
-    length, scale = length_unit(grid.size, shown_volume.length_unit)
+    length, scale = length_unit(grid.size, volume.length_unit)
     meta = {
         "title": title,
-        "about": _about(shown_volume, factor, low, high),
+        "about": _about(volume, factor, low, high),
         "length": length,
-        "unit": number_text("", unit).strip(),
+        "unit": number_text("", volume.unit).strip(),
         "flat": grid.ndim == 2,
         "window": shown,
         "low": low,
         "step": step,
         **_axes(grid.scaled(1 / scale), factor, reduced.shape),
-        "details": [[name, str(text)] for name, text in (details or {}).items()],
+        "details": [[name, str(text)] for name, text in details.items()],
     }
-    page = filled("sinograd.view", meta, _encode(reduced, low, step))
-    with replacing(path, force=force, needed=len(page)) as temporary:
-        temporary.write_bytes(page)
+    return filled("sinograd.view", meta, _encode(reduced, low, step))
 
 
 def check_page_path(path: str | os.PathLike[str], *, force: bool = False) -> Path:
@@ -157,10 +164,10 @@ def _encode(volume: np.ndarray, low: float, step: float) -> bytes:
     return base64.b64encode(zlib.compress(codes.tobytes(), 6))
 
 
-def filled(package: str, meta: dict[str, Any], data: bytes) -> bytes:
-    """The `page.html` of a package with the head that all pages share, and its data."""
+def filled(package: str, meta: dict[str, Any], data: bytes, name: str = "page.html") -> bytes:
+    """The page `name` of a package with the head that all pages share, and its data."""
     head = resources.files("sinograd.view").joinpath("page_head.html").read_text(encoding="utf-8")
-    template = resources.files(package).joinpath("page.html").read_text(encoding="utf-8").replace("@HEAD@", head)
+    template = resources.files(package).joinpath(name).read_text(encoding="utf-8").replace("@HEAD@", head)
     # No text of the user's can end the script element or start another.
     text = json.dumps(meta, allow_nan=False).replace("<", "\\u003c")
     before, rest = template.split("@META@")
