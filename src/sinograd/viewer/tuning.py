@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from sinograd.data import Scan
     from sinograd.geometry import Geometry
 
-MARGIN = 6  # rows on both sides that are prepared beside those that are needed
+MARGIN = 12  # rows on both sides that are prepared beside those that are needed
+BINNED_ROWS = 4  # at most, so that a margin of three binned rows is left
 BANDS_BYTES = 400 << 20
 COARSE, STRIP = 128, 256  # columns and pixels a side, about, of pictures while a slider moves, and of neighbours
 VIEWS_PER_COLUMN = 0.7  # of these pictures
@@ -62,13 +63,21 @@ class _Band:
         return self.scan.nbytes + sum(scan.nbytes for scan in self.made.values())
 
     def reduced(self, side: int) -> Scan:
-        """With means of columns in the place of columns, about `side`, and every n-th view, a few for each column."""
+        """With means of n x n elements in the place of elements, about `side` columns, and every n-th view.
+
+        Of few rows there are means along the columns alone.
+        """
         if side not in self.made:
             scan, step = self.scan, max(1, round(len(self.scan.geometry) / (VIEWS_PER_COLUMN * side)))
-            factor = max(1, scan.geometry.columns // side)
-            kept = scan.geometry.columns - scan.geometry.columns % factor
-            geometry = detector_region(scan.geometry[::step], columns=(0, kept), binning=(1, factor))
-            values = scan.load(slice(None, None, step))[..., :kept].unflatten(-1, (-1, factor)).mean(-1)
+            values, geometry = scan.load(slice(None, None, step)), scan.geometry
+            factor = max(1, geometry.columns // side)
+            together = min(factor, BINNED_ROWS) if geometry.ndim == 3 and geometry.rows > 2 * MARGIN else 1
+            rows, columns = geometry.rows - geometry.rows % together, geometry.columns - geometry.columns % factor
+            spans = {"columns": (0, columns), **({"rows": (0, rows)} if geometry.ndim == 3 else {})}
+            geometry = detector_region(geometry[::step], binning=(together, factor), **spans)
+            values = values[..., :columns].unflatten(-1, (-1, factor)).mean(-1)
+            if together > 1:
+                values = values[:, :rows].unflatten(1, (-1, together)).mean(2)
             self.made[side] = dataclasses.replace(scan, projections=values, geometry=geometry)
         return self.made[side]
 

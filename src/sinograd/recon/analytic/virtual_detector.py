@@ -93,20 +93,16 @@ class VirtualDetector:
         rows, columns = self.real_shape
         above = self.real_rows[0] if self.real_rows is not None else 0
         row, column = self._places(homographies, images.device)
-        r0, c0 = row.detach().floor(), column.detach().floor()
-        across, down = cubic_weights(column - c0), cubic_weights(row - r0)
         pixels, held = images.flatten(-3), images.shape[-2]
         first = torch.arange(len(homographies), device=images.device)[:, None, None] * (held * columns)
+        lines = [
+            (line * columns + first, weight) for line, weight in _neighbours(row, (above, held, rows), images.dtype)
+        ]
         result = images.new_zeros((*images.shape[:-3], *row.shape))
-        for i, weight_down in zip(range(-1, 3), down, strict=True):
-            r = r0 + i
-            beside = (r < 0) | (r >= rows)
-            line = r.sub(above).clamp(0, held - 1) * columns
-            for k, weight_across in zip(range(-1, 3), across, strict=True):
-                c = c0 + k
-                weight = (weight_down * weight_across).masked_fill(beside | (c < 0) | (c >= columns), 0.0)
-                index = (line + c.clamp(0, columns - 1)).long()
-                result = result + pixels[..., index + first] * weight.to(images)
+        across = _neighbours(column, (0, columns, columns), images.dtype)
+        for line, down in lines:
+            for place, weight in across:
+                result = torch.addcmul(result, pixels[..., line + place], down * weight)
         return result
 
     def _places(self, homographies: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -123,6 +119,21 @@ class VirtualDetector:
             (h00, h01, h02), (h10, h11, h12), (h20, h21, h22) = (line.unbind(1) for line in numbers)
         w = h20 * i + h21 * j + h22
         return (h10 * i + h11 * j + h12) / w, (h00 * i + h01 * j + h02) / w
+
+
+def _neighbours(place: Tensor, held: tuple[int, int, int], dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+    """The four elements about each place: their number among those that are held, and their weight.
+
+    held: number of the first that is held, how many are, and how many there are; weights of others are zero.
+    """
+    first, count, every = held
+    before = place.detach().floor()
+    found = []
+    for k, weight in zip(range(-1, 3), cubic_weights(place - before), strict=True):
+        at = before + k
+        inside = weight.masked_fill((at < 0) | (at >= every), 0.0)
+        found.append((at.sub_(first).clamp_(0, count - 1).long(), inside.to(dtype)))
+    return found
 
 
 def cubic_weights(t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
