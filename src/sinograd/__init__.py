@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         Backprojection,
         LinearOperator,
         XRayTransform,
+        phases,
         stack,
     )
     from sinograd.phantoms import (
@@ -172,6 +173,7 @@ __all__ = [
     "load_model",
     "low_dose",
     "make_pairs",
+    "phases",
     "prepare",
     "read",
     "read_volume",

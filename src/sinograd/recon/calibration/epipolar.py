@@ -22,7 +22,9 @@ from sinograd.geometry import Geometry
 from sinograd.geometry import vectors as surface
 
 PAIRS, PLANES = 60, 16
-LEAST_TURN, MOST_TURN = 15.0, 165.0  # degrees between two views: others have nearly one source, or a line through all
+# Degrees between two views: others have nearly one source, or a line through all. No multiples of usual steps, as
+# rounding would decide which pairs are taken.
+LEAST_TURN, MOST_TURN = 14.7, 164.7
 _REACH = 0.85  # of the object's height that planes pass through
 _MOST_TILT = 0.6  # rad, of planes against the axis: their lines run along rows rather than columns
 _BLOCK = 1 << 19  # points that are read together
@@ -35,7 +37,7 @@ def epipolar_mismatch(projections: Tensor, geometry: Geometry) -> Tensor:
         projections: [views, rows, columns], line integrals; differentiable.
         geometry: a cone beam with a flat detector, which may require gradients.
 
-    Raises InputError where no two views are 15 to 165 degrees apart.
+    Raises InputError where no two views are 15 to 164 degrees apart.
     """
     moving = geometry.followed_vectors
     vectors = geometry.vectors if moving is None else moving
@@ -55,7 +57,7 @@ def _pairs(vectors: Tensor) -> Tensor:
     turn = torch.rad2deg((angles[second] - angles[first] + torch.pi) % (2 * torch.pi) - torch.pi).abs()
     fits = ((first < second) & (turn > LEAST_TURN) & (turn < MOST_TURN)).nonzero()
     if not len(fits):
-        raise InputError("criterion redundancy: no two views are 15 to 165 degrees apart")
+        raise InputError("criterion redundancy: no two views are 15 to 164 degrees apart")
     chosen = fits[torch.linspace(0, len(fits) - 1, min(PAIRS, len(fits))).round().long()]
     return some[chosen]
 
