@@ -24,7 +24,7 @@ extras := test train io invariance docs cuda cluster spectra view
 old := $(if $(OLD_DEBIAN),--old-debian $(OLD_DEBIAN))
 
 .PHONY: sdist dist wheel
-.PHONY: help venv install demo test slow large fuzz interrupts lint docs dev experiments gpu-check sanitize peers
+.PHONY: help venv install demo test slow large fuzz interrupts lint docs dev experiments gpu-check sanitize peers compare
 
 help:
 	@echo "make demo     install and run the main job: simulate a scan, reconstruct it, write a picture to demo/"
@@ -43,6 +43,7 @@ help:
 	@echo "make dist     build sdist and wheel, check them, and install the wheel into $(VENV)"
 	@echo "make wheel    the same, and use the wheel in an empty environment without a compiler"
 	@echo "make peers    install what benchmarks/run.py --against compares with into $(PEERS) (about 3 GB)"
+	@echo "make compare  cone-beam toolkits side by side: docs/comparison.md, about half an hour"
 
 demo: $(VENV)/.core $(VENV)/.installed
 	@$(VENV)/bin/sinograd demo -o demo --force
@@ -109,6 +110,9 @@ wheel: dist
 	@$(python) packaging/empty.py dist/*.whl
 
 peers: $(PEERS)/.peers
+
+compare: install peers
+	@$(python) benchmarks/compare.py
 
 # The contract test under the address and undefined-behaviour sanitizers, on a copy of the package.
 sanitize: $(VENV)/.build $(VENV)/.test

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import os
+import select
 import subprocess
 import sys
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -26,10 +28,14 @@ class Library:
             this interpreter, the others in the one made by `make peers`.
         threads: how many it may use.
         peers_python: the peers' interpreter.
+        seconds: how long the next command may take; the process is ended after that, and TimeoutError raised.
     """
 
-    def __init__(self, name: str, threads: int, peers_python: Path = PEERS_PYTHON) -> None:
+    def __init__(
+        self, name: str, threads: int, peers_python: Path = PEERS_PYTHON, seconds: Callable[[], float] | None = None
+    ) -> None:
         self.name = name
+        self.seconds = seconds
         python = Path(sys.executable) if name in IN_THIS_INTERPRETER else peers_python
         if not python.exists():
             raise FileNotFoundError(f"{python} does not exist: run `make peers` first")
@@ -69,6 +75,9 @@ class Library:
         assert self._process.stdin is not None and self._process.stdout is not None
         self._process.stdin.write(json.dumps({"do": command, **arguments}) + "\n")
         self._process.stdin.flush()
+        if self.seconds is not None and not select.select([self._process.stdout], [], [], self.seconds())[0]:
+            self._process.kill()
+            raise TimeoutError(f"{self.name}: no answer to {command!r} in time")
         answer = self._process.stdout.readline()
         if not answer:
             raise RuntimeError(f"{self.name} stopped during {command!r}; its own words are above")

@@ -23,6 +23,7 @@ import torch
 from torch import Tensor, nn
 
 from sinograd.choices import NETWORKS
+from sinograd.evaluation.memory import PeakMemory
 
 _DEPTHS = {"jbfnet": 15, "nn-sp": 23}  # slices that networks of volumes see for one
 _PATCH, _BATCH = 64, 4
@@ -68,17 +69,11 @@ def _input(name: str, batch: int, size: int) -> Tensor:
 
 
 def _cost(what: str, call: Callable[[], object]) -> dict[str, float]:
-    Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak begins anew
-    before, start = _resident("VmRSS"), time.process_time()
-    call()
-    seconds = time.process_time() - start
-    return {f"{what}_seconds": seconds, f"{what}_mb": (_resident("VmHWM") - before) / 1024}
-
-
-def _resident(key: str) -> int:
-    """KiB, of /proc/self/status."""
-    lines = Path("/proc/self/status").read_text(encoding="ascii").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith(key + ":"))
+    with PeakMemory(torch.device("cpu")) as memory:
+        start = time.process_time()
+        call()
+        seconds = time.process_time() - start
+    return {f"{what}_seconds": seconds, f"{what}_mb": (memory.peak or 0) / 2**20}
 
 
 def _in_a_process(name: str, what: str, size: int) -> dict[str, Any]:

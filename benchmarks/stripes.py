@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Annotated
 
+import machine
 import torch
 import typer
 from rich.console import Console
@@ -164,7 +165,7 @@ def main(
     """Measure the methods."""
     torch.set_num_threads(2)
     table = Table("method", *(f"{kind}" for kind in KINDS), "MTF 10 %", "MTF 50 %", "edge", "MB/s")
-    found = json.loads(output.read_text()) if output is not None and output.is_file() else {}
+    found = json.loads(output.read_text())["methods"] if output is not None and output.is_file() else {}
     for name in methods.split(",") if methods else STRIPE_METHODS.names():
         row = found[name] = measure(name)
         cells = [f"{row['uneven'][kind]:.1f} / {row['round'][kind]:.1f}" for kind in KINDS]
@@ -177,7 +178,7 @@ def main(
             f"{row['MB/s']:.0f}",
         )
         if output is not None:
-            output.write_text(json.dumps(found, indent=1) + "\n")
+            output.write_text(json.dumps({"machine": machine.describe(), "methods": found}, indent=1) + "\n")
     Console(width=140).print(table)
 
 

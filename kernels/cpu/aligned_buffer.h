@@ -30,6 +30,7 @@ class AlignedBuffer {
   AlignedBuffer& operator=(const AlignedBuffer&) = delete;
 
   T* data() { return data_; }
+  const T* data() const { return data_; }
   void zero() { std::memset(data_, 0, bytes()); }
 
  private:

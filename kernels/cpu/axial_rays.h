@@ -25,10 +25,6 @@ namespace sinograd {
 constexpr int64_t kRayViewBlock = 4, kRayColumnBlock = 16, kRayPlaneBlock = 16;
 constexpr int64_t kRayAdjointViewBlock = 16, kRaySlab = 8;
 
-inline RayView ray_view(const Views& views, int64_t v) {
-  return {views.data + v * 3 * (views.curved ? 5 : 4), views.divergent, views.curved};
-}
-
 // The rays of column u of view v.
 template <class Model>
 typename Model::Rays rays_of(const Views& views, int64_t v, int64_t u, DetectorShape detector, const Grid& grid) {

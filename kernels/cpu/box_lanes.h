@@ -17,10 +17,6 @@ struct BoxLanes {
   using Int = Lanes::Int;
   static constexpr int64_t width = Lanes::width;
 
-  // Boxes that meet at most three elements, and elements that at most three boxes meet.
-  static constexpr bool can_gather(int64_t step) { return step < 2 * kOne; }
-  static constexpr bool can_scatter(int64_t step) { return step >= kOne * 6 / 10 && step < 2 * kOne; }
-
   static void gather(float* single, int64_t first, int64_t last, const BoxJob<float>& job, float* blend) {
     const int64_t begin = (job.map.start + first * job.map.step) >> kBits;
     const int64_t end = ((job.map.start + (last - 1) * job.map.step) >> kBits) + 3;

@@ -51,7 +51,7 @@ void gather(T* single, int64_t count, const BoxJob<T>* jobs, int64_t job_count, 
     if (first >= last) continue;
 #if defined(__AVX2__)
     if constexpr (has_vectors<T>)
-      if (BoxLanes::can_gather(job->map.step)) {
+      if (can_gather(job->map.step)) {
         BoxLanes::gather(single, first, last, *job, blend);
         continue;
       }
@@ -81,7 +81,7 @@ void scatter(const T* single, int64_t count, const BoxJob<T>* jobs, int64_t job_
     elements_met<T>(job->map, first, last, length, low, high);
 #if defined(__AVX2__)
     if constexpr (has_vectors<T>)
-      if (BoxLanes::can_scatter(job->map.step)) {
+      if (can_scatter(job->map.step)) {
         BoxLanes::scatter(single, low, high, *job);
         continue;
       }

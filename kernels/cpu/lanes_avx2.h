@@ -49,6 +49,9 @@ struct Lanes {
   // The first `count` lanes, all if there are more; the others are zero and their memory is not touched.
   static Float load_first(const float* p, int64_t count) { return count >= width ? load(p) : _mm256_maskload_ps(p, first(count)); }
   static void store_first(float* p, Float a, int64_t count) { count >= width ? store(p, a) : _mm256_maskstore_ps(p, first(count), a); }
+  static void add_product(float* p, Float a, Float b, int64_t count) {
+    store_first(p, multiply_add(a, b, load_first(p, count)), count);
+  }
   static void add_first(float* p, Float a, int64_t count) { store_first(p, add(load_first(p, count), a), count); }
   static Int first(int64_t count) { return _mm256_cmpgt_epi32(_mm256_set1_epi32(int32_t(count)), numbers()); }
 

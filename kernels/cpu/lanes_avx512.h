@@ -49,6 +49,9 @@ struct Lanes {
   // The first `count` lanes, all if there are more; the others are zero and their memory is not touched.
   static Float load_first(const float* p, int64_t count) { return _mm512_maskz_loadu_ps(first(count), p); }
   static void store_first(float* p, Float a, int64_t count) { _mm512_mask_storeu_ps(p, first(count), a); }
+  static void add_product(float* p, Float a, Float b, int64_t count) {
+    store_first(p, multiply_add(a, b, load_first(p, count)), count);
+  }
   static void add_first(float* p, Float a, int64_t count) { store_first(p, add(load_first(p, count), a), count); }
   static __mmask16 first(int64_t count) { return count >= width ? __mmask16(0xffff) : __mmask16((1u << count) - 1); }
 

@@ -4,11 +4,6 @@
 
 #include "isa_table.h"
 
-#if defined(__AVX512F__)
-#include "lines_avx512.h"
-#elif defined(__AVX2__)
-#include "lines_avx2.h"
-#endif
 #if defined(__AVX2__)
 #include "line_lanes.h"
 #endif
@@ -29,7 +24,7 @@ inline int64_t gather_vectors(float* single, int64_t count, const LineJob<float>
 
 inline bool scatter_vectors(const float* single, int64_t low, int64_t high, const LineJob<float>& job) {
   if (!can_scatter(job.map.step)) return false;
-  scatter_job(single, low, high, job);
+  LineLanes::scatter(single, low, high, job);
   return true;
 }
 #endif

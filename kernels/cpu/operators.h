@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "grid.h"
+#include "ray.h"
 #include "voxel_projection.h"
 
 namespace sinograd {
@@ -22,6 +23,11 @@ struct Views {
   int64_t view_stride, row_stride;  // of the projections; only the axial operators take any but [view][row][column]
   bool stacked;                     // slice k falls on row k (axial operators): a stack of two-dimensional scans
 };
+
+// View v of ray-driven operators.
+inline RayView ray_view(const Views& views, int64_t v) {
+  return {views.data + v * 3 * (views.curved ? 5 : 4), views.divergent, views.curved};
+}
 
 template <class T>
 using Operator = void (*)(const T* input, T* output, Views views, DetectorShape detector, Grid grid, Interruption stop);

@@ -19,10 +19,6 @@ namespace SINOGRAD_ISA {
 
 constexpr int64_t kRays = 16;
 
-inline RayView ray_view(const Views& views, int64_t v) {
-  return {views.data + v * 3 * (views.curved ? 5 : 4), views.divergent, views.curved};
-}
-
 // How one view is cut into lines.
 struct PixelLines {
   PixelLines(const Views& views, int64_t view_number, DetectorShape shape)

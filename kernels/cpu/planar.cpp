@@ -1,13 +1,19 @@
 // One slice: the same two operator pairs for images [y][x] and sinograms [view][column]. Compiled once per
-// instruction set; the coordinates of a row of pixels are computed first, in loops that compilers vectorise.
+// instruction set; the coordinates of a row of pixels are computed first, in loops that compilers vectorise. Vector
+// loops take the float32 images that they are made for (image_lanes.h).
 #include <omp.h>
 
 #include <algorithm>
 #include <cmath>
+#include <type_traits>
 
 #include "aligned_buffer.h"
 #include "isa_table.h"
+#include "lines.h"
 #include "planar_models.h"
+#if defined(__AVX2__)
+#include "image_lanes.h"
+#endif
 
 namespace sinograd {
 namespace SINOGRAD_ISA {
@@ -16,6 +22,13 @@ namespace {
 constexpr int64_t kViewBlock = 32;
 
 constexpr int64_t kRun = 256;
+
+// Lines that the adjoint adds to in turn: neighbouring pixels, which may meet the same column, need not wait for each other.
+constexpr int64_t kSpreads = 4;
+
+// Whether vector loops are made for these images and views.
+template <class T, class View>
+constexpr bool in_vectors = has_vectors<T> && std::is_same_v<View, FlatView>;
 
 // The images of a run of pixels along x: the detector column below each (-1 or `columns` where the pixel misses the
 // detector: zeros lie there) and the weights of that column and the next.
@@ -47,39 +60,43 @@ void image_run(const View& view, const Axis& x, double y, int64_t columns, int64
   }
 }
 
-// Rows of the sinogram with zeros around them: columns -1, `columns` and `columns` + 1.
-constexpr int64_t padded_columns(int64_t columns) { return columns + 3; }
-
-template <class T>
-void pad_rows(const T* sinogram, int64_t views, int64_t columns, T* padded) {
-  for (int64_t v = 0; v < views; ++v) {
-    T* row = padded + v * padded_columns(columns);
-    row[0] = row[columns + 1] = row[columns + 2] = T(0);
-    std::copy_n(sinogram + v * columns, columns, row + 1);
-  }
-}
-
 template <Weighting weighting, class T, class View>
 void backproject(const T* sinogram, T* image, const Views& views, int64_t columns, const Grid& grid, Interruption stop) {
-  AlignedBuffer<T> padded(kViewBlock * padded_columns(columns));
+  const int64_t stride = line_stride(columns);
+  AlignedBuffer<T> padded(kViewBlock * stride);
+  padded.zero();
   for (int64_t first = 0; first < views.count; first += kViewBlock) {
     stop();
     const int64_t last = std::min(first + kViewBlock, views.count);
-    pad_rows(sinogram + first * columns, last - first, columns, padded.data());
+    for (int64_t v = first; v < last; ++v)
+      std::copy_n(sinogram + v * columns, columns, padded.data() + (v - first) * stride + kLinePad);
 #pragma omp parallel for schedule(dynamic)
     for (int64_t y = 0; y < grid.y.count; ++y) {
       Run<T> run;
+      const double at_y = grid.y.position(y);
       for (int64_t x = 0; x < grid.x.count; x += kRun) {
         const int64_t count = std::min(kRun, grid.x.count - x);
         T* row = image + y * grid.x.count + x;
+        T sums[kRun] = {};
+        std::copy_n(row, count, sums);
         for (int64_t v = first; v < last; ++v) {
-          const T* line = padded.data() + (v - first) * padded_columns(columns) + 1;
-          image_run<weighting>(View{views.data + v * kViewDoubles}, grid.x, grid.y.position(y), columns, x, count,
-                    run);
+          const T* line = padded.data() + (v - first) * stride + kLinePad;
+          const View view{views.data + v * kViewDoubles};
+#if defined(__AVX2__)
+          if constexpr (in_vectors<T, View>) {
+            PixelGroups<weighting, kRun, kSpreads> groups;
+            if (groups.locate(view, grid.x, at_y, columns, x, count)) {
+              groups.add(line, sums);
+              continue;
+            }
+          }
+#endif
+          image_run<weighting>(view, grid.x, at_y, columns, x, count, run);
 #pragma omp simd
           for (int64_t i = 0; i < count; ++i)
-            row[i] += run.w0[i] * line[run.below[i]] + run.w1[i] * line[run.below[i] + 1];
+            sums[i] += run.w0[i] * line[run.below[i]] + run.w1[i] * line[run.below[i] + 1];
         }
+        std::copy_n(sums, count, row);
       }
     }
   }
@@ -89,8 +106,9 @@ template <Weighting weighting, class T, class View>
 void backproject_adjoint(const T* image, T* sinogram, const Views& views, int64_t columns, const Grid& grid) {
 #pragma omp parallel
   {
-    AlignedBuffer<T> padded(padded_columns(columns));
-    T* line = padded.data() + 1;
+    const int64_t stride = line_stride(columns);
+    AlignedBuffer<T> padded(kSpreads * stride);
+    T* line = padded.data() + kLinePad;
     Run<T> run;
 #pragma omp for schedule(dynamic)
     for (int64_t v = 0; v < views.count; ++v) {
@@ -99,14 +117,26 @@ void backproject_adjoint(const T* image, T* sinogram, const Views& views, int64_
         for (int64_t x = 0; x < grid.x.count; x += kRun) {
           const int64_t count = std::min(kRun, grid.x.count - x);
           const T* row = image + y * grid.x.count + x;
-          image_run<weighting>(View{views.data + v * kViewDoubles}, grid.x, grid.y.position(y), columns, x, count,
-                    run);
+          const View view{views.data + v * kViewDoubles};
+          T values[kRun] = {};
+          std::copy_n(row, count, values);
+#if defined(__AVX2__)
+          if constexpr (in_vectors<T, View>) {
+            PixelGroups<weighting, kRun, kSpreads> groups;
+            if (groups.locate(view, grid.x, grid.y.position(y), columns, x, count)) {
+              groups.spread(values, line, stride);
+              continue;
+            }
+          }
+#endif
+          image_run<weighting>(view, grid.x, grid.y.position(y), columns, x, count, run);
           for (int64_t i = 0; i < count; ++i) {
             line[run.below[i]] += run.w0[i] * row[i];
             line[run.below[i] + 1] += run.w1[i] * row[i];
           }
         }
-      for (int64_t u = 0; u < columns; ++u) sinogram[v * columns + u] += line[u];
+      for (int64_t n = 0; n < kSpreads; ++n)
+        for (int64_t u = 0; u < columns; ++u) sinogram[v * columns + u] += line[n * stride + u];
     }
   }
 }

@@ -6,15 +6,10 @@
 
 #include "footprint.h"
 #include "planar_rays.h"
+#include "within.h"
 
 namespace sinograd {
 namespace SINOGRAD_ISA {
-
-// A place within what is stored of a plane; NaN becomes its lower end.
-inline double within(double place, double low, double high) {
-  const double at = place > low ? place : low;
-  return at < high ? at : high;
-}
 
 struct JosephPixels {
   static constexpr int doubles = 2;
@@ -59,10 +54,10 @@ struct FootprintPixels {
   // The widest trapezoid lies on a first or on a last plane.
   static int64_t taps(const Views& views, int64_t columns, const Grid& grid) {
     double widest = 0.0;
+#pragma omp parallel for reduction(max : widest)
     for (int64_t v = 0; v < views.count; ++v)
       for (int64_t u = 0; u < columns; ++u) {
-        const RayView view{views.data + v * 3 * (views.curved ? 5 : 4), views.divergent, views.curved};
-        const PixelFan pixel = make_pixel_fan(view, double(u) - 0.5 * double(columns - 1), grid, true);
+        const PixelFan pixel = make_pixel_fan(ray_view(views, v), double(u) - 0.5 * double(columns - 1), grid, true);
         const double last = double((pixel.fan.along_x ? grid.x.count : grid.y.count) - 1);
         for (const double plane : {0.0, last}) widest = std::max(widest, pixel.on_plane(0, plane).outer);
       }

@@ -91,12 +91,13 @@ struct PlaneSlab {
 template <class Model, class T>
 void collect_rays(const Views& views, int64_t v, int64_t u0, int64_t u1, int64_t columns, const Grid& grid, bool along_x,
                   RayRun<T>& run) {
-  const RayView view{views.data + v * 3 * (views.curved ? 5 : 4), views.divergent, views.curved};
+  const RayView view = ray_view(views, v);
   run.count = 0;
   for (int64_t u = u0; u < u1; ++u) {
     const double place = double(u) - 0.5 * double(columns - 1);
-    const Fan fan = make_fan(view, place, grid, true);
-    if (fan.along_x != along_x) continue;
+    const PixelRay ray = pixel_ray(view, place);
+    if (steps_along_x(grid, ray.direction) != along_x) continue;
+    const Fan fan = fan_of(ray, view, grid, true, along_x);
     double numbers[Model::doubles];
     Model::rays(fan, view, place, grid, numbers);
     for (int n = 0; n < Model::doubles; ++n) run.numbers[n * kRayRun + run.count] = numbers[n];
@@ -108,7 +109,7 @@ void collect_rays(const Views& views, int64_t v, int64_t u0, int64_t u1, int64_t
 // sums[k] += what ray k reads of a plane.
 template <class T>
 inline void read_plane(const T* plane, const PlaneShares<T>& shares, int64_t count, T* sums) {
-  const T* share = const_cast<PlaneShares<T>&>(shares).shares.data();
+  const T* share = shares.shares.data();
   int64_t k = 0;
 #if defined(__AVX2__)
   if constexpr (has_vectors<T>) {
@@ -135,7 +136,7 @@ inline void read_plane(const T* plane, const PlaneShares<T>& shares, int64_t cou
 // The transpose.
 template <class T>
 inline void write_plane(T* plane, const PlaneShares<T>& shares, int64_t count, const T* values) {
-  const T* share = const_cast<PlaneShares<T>&>(shares).shares.data();
+  const T* share = shares.shares.data();
   for (int64_t k = 0; k < count; ++k)
     for (int64_t n = 0; n < shares.taps; ++n) plane[shares.first[k] + n] += share[n * kRayRun + k] * values[k];
 }

@@ -17,6 +17,7 @@
 #include "operators.h"
 #include "tile.h"
 #include "voxel_projection.h"
+#include "within.h"
 
 namespace sinograd {
 namespace SINOGRAD_ISA {
@@ -77,11 +78,6 @@ struct Groups {
   int32_t j[kGroups], dj[kGroups], k[kGroups], dk[kGroups];                         // fixed point, of lane 0
   float bend_j[kGroups], bend_k[kGroups], depth_step[kGroups], weight[kGroups];
 };
-
-inline double within(double a, double low, double high) {
-  const double above = a > low ? a : low;  // NaN as well
-  return above < high ? above : high;
-}
 
 // Plain loops over local arrays, which compilers vectorise.
 template <Weighting weighting>

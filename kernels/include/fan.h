@@ -20,11 +20,22 @@ struct Fan {
 };
 static_assert(sizeof(Fan) == 104);  // FAN_BYTES of projection_cuda.py
 
-// `u` is counted from the middle column. `stacked`: slice k falls on row k. `along_x`: which planes it steps through.
-inline Fan make_fan_along(const RayView& view, double u, const Grid& grid, bool stacked, bool along_x) {
-  const double row_step = view.row(3).z;
+// The ray through the middle row of a column.
+struct PixelRay {
   Vector origin, direction;
-  view.ray(view.column_position(u), origin, direction);
+};
+
+// `u` is counted from the middle column.
+inline PixelRay pixel_ray(const RayView& view, double u) {
+  PixelRay ray;
+  view.ray(view.column_position(u), ray.origin, ray.direction);
+  return ray;
+}
+
+// The rays of that column. `stacked`: slice k falls on row k. `along_x`: which planes it steps through.
+inline Fan fan_of(const PixelRay& ray, const RayView& view, const Grid& grid, bool stacked, bool along_x) {
+  const auto& [origin, direction] = ray;
+  const double row_step = view.row(3).z;
   Fan fan;
   fan.along_x = along_x;
   const Axis &major = fan.along_x ? grid.x : grid.y, &minor = fan.along_x ? grid.y : grid.x;
@@ -51,9 +62,8 @@ inline Fan make_fan_along(const RayView& view, double u, const Grid& grid, bool 
 }
 
 inline Fan make_fan(const RayView& view, double u, const Grid& grid, bool stacked) {
-  Vector origin, direction;
-  view.ray(view.column_position(u), origin, direction);
-  return make_fan_along(view, u, grid, stacked, steps_along_x(grid, direction));
+  const PixelRay ray = pixel_ray(view, u);
+  return fan_of(ray, view, grid, stacked, steps_along_x(grid, ray.direction));
 }
 
 // `v` is counted from the middle row.

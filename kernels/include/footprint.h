@@ -45,8 +45,7 @@ struct PixelEdge {
 };
 
 inline PixelEdge pixel_edge(const RayView& view, double u, const Grid& grid, bool along_x) {
-  Vector origin, direction;
-  view.ray(view.column_position(u), origin, direction);
+  const auto [origin, direction] = pixel_ray(view, u);
   const Axis &major = along_x ? grid.x : grid.y, &minor = along_x ? grid.y : grid.x;
   const double o = along_x ? origin.x : origin.y, d = along_x ? direction.x : direction.y;
   const double minor_o = along_x ? origin.y : origin.x, minor_d = along_x ? direction.y : direction.x;
@@ -87,7 +86,7 @@ inline PixelFan make_pixel_fan(const RayView& view, double u, const Grid& grid, 
   pixel.edges[0] = first;
   for (int64_t part = 0; part < pixel.parts; ++part) {
     const double lower = u - 0.5 + double(part) * share;
-    pixel.middles[part] = make_fan_along(view, lower + 0.5 * share, grid, stacked, along_x);
+    pixel.middles[part] = fan_of(pixel_ray(view, lower + 0.5 * share), view, grid, stacked, along_x);
     pixel.edges[part + 1] = part + 1 == pixel.parts ? last : pixel_edge(view, lower + share, grid, along_x);
   }
   return pixel;

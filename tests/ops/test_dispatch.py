@@ -37,6 +37,7 @@ PATH_TOLERANCE = {torch.float32: 1e-6, torch.float64: 1e-10}
 # Voxels per detector row and lengths of lines, around the widths and limits of vector kernels.
 STEPS = (0.07, 0.4, 0.97, 1.0, 1.003, 1.03, 1.5, 1.66, 1.67, 1.9999, 2.0, 2.0001, 2.6, 3.0, 4.0, 5.5, 7.9, 8.0, 8.6)
 HEIGHTS = (2, 9, 17, 40)
+PIXELS = (0.07, 0.6, 0.93, 1.0, 1.3, 1.85, 2.1, 4.0)
 WIDTHS = (1, 2, 7, 8, 9, 15, 16, 17, 33, 65)
 LENGTHS = ((1, 1), (1, 40), (9, 1), (7, 16), (16, 15), (17, 33), (40, 64), (65, 31), (131, 130), (530, 70))
 
@@ -83,6 +84,21 @@ def of_width(width: int) -> list[tuple[Geometry, Grid]]:
         ConeBeam.circular(**circle, detector=FlatDetector((4, width), 1.6), in_plane_rotation=0.1),
     )
     return [(geometry, Grid((3, 5, width)[-geometry.ndim :], 1.0)) for geometry in geometries]
+
+
+def of_pixels(spacing: float) -> list[LinearOperator]:
+    """Backprojections of slices with pixels `spacing` mm wide along x (columns are 1 mm wide there): vectors of them
+    meet few columns or many, some beside the detector, some behind the source."""
+    circle: dict[str, Any] = dict(angles=[0.0, 0.8, 1.6, 4.4], source_to_origin=60)
+    fan = FanBeam.circular(**circle, source_to_detector=120, detector=FlatDetector(61, 2.0, offset=3.0))
+    parallel = ParallelBeam([0.0, 0.7, 1.6, 4.4], FlatDetector(61, 1.0, offset=-2.2))
+    found: list[LinearOperator] = []
+    for width, centre in ((300, (0.5, 0.0)), (83, (-2.0, 9.0)), (16, (0.0, 20.0)), (5, (1.0, 0.1))):
+        reach = min(width, int(90 / spacing))
+        grid = Grid((3, reach), (1.3, spacing), centre)
+        found += [Backprojection(fan, grid, weighting) for weighting in ("none", "fan", "fdk")]
+        found.append(Backprojection(parallel, grid))
+    return found
 
 
 def of_height(height: int) -> list[tuple[Geometry, Grid]]:
@@ -184,10 +200,11 @@ class TestInstructionSets:
         scans = [*every_case, *(one_line(step, *lengths) for step in STEPS for lengths in LENGTHS)]
         scans += [scan for width in WIDTHS for scan in of_width(width)]
         scans += [scan for height in HEIGHTS for scan in of_height(height)]
+        made = [operator for scan in scans for operator in (*operators(*scan), *footprints(*scan))]
+        made += [operator for spacing in PIXELS for operator in of_pixels(spacing)]
         return [
             (operator, noise(operator.domain_shape, 0, dtype, CPU), noise(operator.range_shape, 1, dtype, CPU))
-            for scan in scans
-            for operator in (*operators(*scan), *footprints(*scan))
+            for operator in made
             for dtype in DTYPES
         ]
 

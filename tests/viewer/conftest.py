@@ -86,7 +86,8 @@ class Window:
             message = json.loads(entry["message"])["message"]
             if message["method"] == "Network.requestWillBeSent":
                 found.append(message["params"]["request"]["url"])
-        return [url for url in found if not url.startswith(("http://127.0.0.1:", "data:", "blob:", "chrome://"))]
+        own = ("http://127.0.0.1:", "data:", "blob:", "chrome://", "chrome-untrusted://")
+        return [url for url in found if not url.startswith(own)]
 
 
 _SOFTWARE_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")

@@ -23,8 +23,8 @@ class XRayTransform(GeometryOperator):
     """The x-ray transform of a volume on a grid: attenuation [1/mm] to line integrals [1].
 
     `A(x)` maps [..., Z, Y, X] to [..., views, rows, columns] (in 2-D [..., Y, X] to [..., views, columns]); `A.T` is
-    the exact adjoint. Volumes are zero outside their grid. A call allocates its result and one copy of the volume (two
-    in 2-D) in the kernels' layout.
+    the exact adjoint. Volumes are zero outside their grid. A call allocates its result and one copy of the volume in
+    the kernels' layout (in 2-D of 64 million pixels at most).
 
     model="joseph" (P. M. Joseph, IEEE Transactions on Medical Imaging 1(3), 1982): the integral along the ray to each
     pixel's centre, of a volume that is linear between voxel centres in the planes that a ray steps through.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -58,16 +59,31 @@ def fit(values: Tensor, weights: Tensor, smoothing: float) -> Tensor:
 
 def solve(values: np.ndarray, weights: np.ndarray, smoothing: float) -> np.ndarray:
     """`fit` of one row: values [..., columns], weights [columns]."""
-    from scipy.linalg import solveh_banded
+    bands = _bands(values.shape[-1], smoothing).copy(order="F")
+    bands[2] += weights + 1e-12
+    _, result, failed = _banded_solver()(bands, values.T, overwrite_ab=1)
+    if failed:
+        raise np.linalg.LinAlgError(f"profiles have no smooth fit: row {failed} of its matrix depends on others")
+    return result.T
 
-    count = values.shape[-1]
+
+@functools.cache
+def _banded_solver() -> Any:
+    """LAPACK's, called by scipy's solveh_banded, whose checks take far longer than a row."""
+    from scipy.linalg import get_lapack_funcs
+
+    return get_lapack_funcs("pbsv", dtype=np.float64)
+
+
+@functools.lru_cache(maxsize=8)
+def _bands(count: int, smoothing: float) -> np.ndarray:
+    """The upper bands of smoothing D'D, as LAPACK has them."""
     bands = np.zeros((3, count))
     for shift, product in ((0, (1, 4, 1)), (1, (-2, -2)), (2, (1,))):
         for k, value in enumerate(product):
             # element (i + k, i + k + shift) of each outer product of (1, -2, 1) at i
             bands[2 - shift, shift + k : shift + k + count - 2] += smoothing * value
-    bands[2] += weights + 1e-12
-    return solveh_banded(bands, values.T, check_finite=False).T
+    return bands
 
 
 class _Fit(torch.autograd.Function):

@@ -76,8 +76,8 @@ class NpyProjections:
         return self.shape[0]
 
     def __getitem__(self, views: Any) -> np.ndarray:
-        if isinstance(views, slice) and views.step in (None, 1) and not self._fortran and len(self.shape) == 3:
-            return self.read_rows(views, slice(None))
+        if isinstance(views, slice | list) and not self._fortran and len(self.shape) == 3:
+            return self.read_rows(views, slice(None))  # maps nothing: address space may be limited
         order = "F" if self._fortran else "C"
         check_unchanged(self.path, self._state)
         try:
@@ -96,7 +96,7 @@ class NpyProjections:
         if self.flips[0]:
             first, end = height - end, height - first
         check_unchanged(self.path, self._state)
-        chosen = range(count)[views] if isinstance(views, slice) else views
+        chosen = range(count)[views] if isinstance(views, slice) else [range(count)[view] for view in views]
         block = np.empty((len(chosen), end - first, width), self.dtype)
         read_bands(self.path, self._offset, self.shape, (chosen, first), block)
         return np.flip(block, self._flips)

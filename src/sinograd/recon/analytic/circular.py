@@ -15,8 +15,15 @@ from sinograd.geometry.motion import move
 from sinograd.geometry.vectors import slid
 from sinograd.ops.kernel_views import is_curved
 from sinograd.recon.analytic.angular import AngularSampling, angular_sampling, balanced, sampled_all_round
-from sinograd.recon.analytic.coverage import TOLERATED, measure_coverage, scan_sampling
-from sinograd.recon.analytic.orbit import Orbit, UndefinedGeometryError, check_axis_seen, circular_orbit, orbit_rays
+from sinograd.recon.analytic.coverage import TOLERATED, missing_share, scan_sampling
+from sinograd.recon.analytic.orbit import (
+    Orbit,
+    UndefinedGeometryError,
+    check_axis_seen,
+    circular_orbit,
+    once,
+    orbit_rays,
+)
 from sinograd.recon.analytic.ramp import ramp_taps
 from sinograd.recon.analytic.redundancy import redundancy_weights
 from sinograd.recon.analytic.truncation import check_truncation
@@ -27,9 +34,6 @@ WIDEST_FAN = 1.2
 
 # Share by which the columns' spacing may differ among views: each is weighted by its own, and filtered with one window.
 LARGEST_SPACING_SPREAD = 0.01
-
-# Up to this share of the largest, values that are meant to be equal differ by rounding.
-ROUNDING = 5e-12
 
 
 @dataclass(frozen=True)
@@ -239,20 +243,13 @@ def _closeness(vectors: Tensor, spacing: float | Tensor) -> Tensor:
 
 def _measures_all(orbit: Orbit, sampling: AngularSampling) -> bool:
     """Whether a divergent beam measures all rays, so that its arcs are balanced."""
-    return orbit.divergent and measure_coverage(orbit, sampling).missing <= TOLERATED
+    return orbit.divergent and missing_share(orbit, sampling) <= TOLERATED
 
 
 def _arcs(orbit: Orbit, sampling: AngularSampling) -> Tensor:
     """What each view stands for, rad, [views], balanced by the weights of the rays through the axis."""
     axis = dataclasses.replace(orbit, fan=torch.zeros_like(orbit.fan[:, :1]))
     return balanced(sampling.steps, orbit.angles, redundancy_weights(axis, sampling)[:, 0])
-
-
-def once(values: Tensor) -> Tensor:
-    """[1, n]: the values of the first view where all views have these up to rounding; else [views, n], as they are."""
-    if values.requires_grad or values.numel() == 0 or (values - values[:1]).abs().max() > ROUNDING * values.abs().max():
-        return values
-    return values[:1]
 
 
 def _symmetric_padding(vectors: Tensor, orbit: Orbit) -> tuple[int, int]:

@@ -154,7 +154,7 @@ def scan_sampling(orbit: Orbit) -> AngularSampling:
     if parallel and (borne.closed or _closed_by_conjugates(orbit.angles, borne)):
         return sampled_all_round(orbit.angles)
     dense = angular_sampling(orbit.angles, parallel, bearable=0.0)
-    return dense if dense.closed or measure_coverage(orbit, dense).missing == 0 else borne
+    return dense if dense.closed or missing_share(orbit, dense) == 0 else borne
 
 
 def _closed_by_conjugates(angles: Tensor, sampling: AngularSampling) -> bool:
@@ -164,8 +164,13 @@ def _closed_by_conjugates(angles: Tensor, sampling: AngularSampling) -> bool:
     return angular_sampling(torch.cat([angles, angles + math.pi])).closed
 
 
-def measure_coverage(orbit: Orbit, sampling: AngularSampling) -> Coverage:
-    """The coverage of an orbit, by sampling its rays."""
+def missing_share(orbit: Orbit, sampling: AngularSampling) -> float:
+    """The share of rays that an orbit does not measure."""
+    return float((~_sampled_rays(orbit, sampling)[2]).double().mean())
+
+
+def _sampled_rays(orbit: Orbit, sampling: AngularSampling) -> tuple[Tensor, Tensor, Tensor]:
+    """Angles, fan coordinates and whether they were measured, of rays all over an orbit, [angles, fans]."""
     edges = detector_edges(orbit)
     reach = max(abs(edges[0]), abs(edges[1])) * (1 - 1 / orbit.fan.shape[1])
     a, gamma = torch.meshgrid(
@@ -177,6 +182,13 @@ def measure_coverage(orbit: Orbit, sampling: AngularSampling) -> Coverage:
     seen |= ray_confidence(*conjugate(a, gamma, orbit.divergent), sampling, edges) > 0
     if float(sampling.steps.max()) > math.radians(FARTHEST_DEG):
         seen &= _near(a, orbit.angles) | _near(conjugate(a, gamma, orbit.divergent)[0], orbit.angles)
+    return a, gamma, seen
+
+
+def measure_coverage(orbit: Orbit, sampling: AngularSampling) -> Coverage:
+    """The coverage of an orbit, by sampling its rays."""
+    edges = detector_edges(orbit)
+    a, gamma, seen = _sampled_rays(orbit, sampling)
     missing = float((~seen).double().mean())
     direction = torch.remainder(torch.rad2deg(a + math.pi / 2 - (gamma if orbit.divergent else 0)), 180.0)
     gaps = tuple((_round(low), _round(high)) for low, high in sampling.gaps)

@@ -54,6 +54,10 @@ def defined_for(name: str, advice: str = "") -> Iterator[None]:
         raise UndefinedGeometryError(error.reason, name, advice) from None
 
 
+# Up to this share of the largest, values that are meant to be equal differ by rounding.
+ROUNDING = 5e-12
+
+
 @dataclass(frozen=True)
 class Orbit:
     """A circular orbit (or the directions of a parallel beam) and the in-plane rays of its detector columns.
@@ -131,16 +135,14 @@ def check_axis_seen(orbit: Orbit) -> None:
 
 def _divergent_orbit(vectors: Tensor, detector: tuple[int, int], ends: Tensor) -> Orbit:
     source, centre, u = vectors[:, 0], vectors[:, 1], vectors[:, 2]
-    pixels = torch.cat([_middle_row(vectors, detector[1]), ends], 1)
-    ray = (pixels - source[:, None])[..., :2]
-    horizontal = ray.norm(dim=2)
     distance = source[:, :2].norm(dim=1)  # source to axis
     inward = -source[:, :2] / distance[:, None]
     across = torch.stack([inward[:, 1], -inward[:, 0]], 1)  # +u of a detector that faces the axis
-    along = (ray * inward[:, None]).sum(2)
-    fan = _arctan2((ray * across[:, None]).sum(2), along)
-    fan, edges = fan[:, :-2], fan[:, -2:].sort(1).values
-    horizontal, along = horizontal[:, :-2], along[:, :-2]
+    depth, aside = (_middle_row(vectors, detector[1], source, axis) for axis in (inward, across))
+    horizontal = (depth.square() + aside.square()).sqrt()
+    fan = _arctan2(aside, depth)
+    to_ends = (ends - source[:, None])[..., :2]
+    edges = _arctan2((to_ends * across[:, None]).sum(2), (to_ends * inward[:, None]).sum(2)).sort(1).values
     rows = torch.arange(detector[0], dtype=torch.float64) - (detector[0] - 1) / 2
     heights = (centre - source)[:, 2:] + rows * vectors[:, 3, 2:]
     if is_curved(vectors):
@@ -153,7 +155,7 @@ def _divergent_orbit(vectors: Tensor, detector: tuple[int, int], ends: Tensor) -
     return Orbit(
         angles=torch.atan2(source[:, 0], -source[:, 1]),
         fan=fan,
-        numerator=distance[:, None] * along,
+        numerator=distance[:, None] * depth,
         horizontal=horizontal,
         heights=heights,
         scale=scale,
@@ -173,10 +175,9 @@ def _arctan2(y: Tensor, x: Tensor) -> Tensor:
 
 def _parallel_orbit(vectors: Tensor, detector: tuple[int, int], ends: Tensor) -> Orbit:
     direction = vectors[:, 0]
-    pixels = torch.cat([_middle_row(vectors, detector[1]), ends], 1)
     across = torch.stack([direction[:, 1], -direction[:, 0]], 1)
-    fan = (pixels[..., :2] * across[:, None]).sum(2)
-    fan, edges = fan[:, :-2], fan[:, -2:].sort(1).values
+    fan = _middle_row(vectors, detector[1], torch.zeros_like(direction), across)
+    edges = (ends[..., :2] * across[:, None]).sum(2).sort(1).values
     ones = torch.ones(len(vectors), detector[1], dtype=torch.float64)
     # rays that meet the detector at an angle lie closer together than its columns
     closeness = (across * vectors[:, 2, :2]).sum(1).abs() / vectors[:, 2, :2].norm(dim=1)
@@ -272,6 +273,19 @@ def _focus_deviation(vectors: Tensor, orbit: Orbit) -> str:
     )
 
 
-def _middle_row(vectors: Tensor, columns: int) -> Tensor:
-    """World positions of the columns on the middle row, [views, columns, 3]."""
-    return detector_points(vectors, index_offsets(1), index_offsets(columns))[:, 0]
+def _middle_row(vectors: Tensor, columns: int, origin: Tensor, axis: Tensor) -> Tensor:
+    """How far the columns of the middle row lie from an origin [views, 3] along a horizontal axis [views, 2],
+    [views, columns]."""
+    offsets = index_offsets(columns)
+    if is_curved(vectors):
+        places = detector_points(vectors, index_offsets(1), offsets)[:, 0] - origin[:, None]
+        return (places[..., :2] * axis[:, None]).sum(2)
+    middle = ((vectors[:, 1] - origin)[:, :2] * axis).sum(1)
+    return torch.addcmul(middle[:, None], (vectors[:, 2, :2] * axis).sum(1)[:, None], offsets)
+
+
+def once(values: Tensor) -> Tensor:
+    """[1, n]: the values of the first view where all views have these up to rounding; else [views, n], as they are."""
+    if values.requires_grad or values.numel() == 0 or (values - values[:1]).abs().max() > ROUNDING * values.abs().max():
+        return values
+    return values[:1]

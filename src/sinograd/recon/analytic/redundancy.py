@@ -16,7 +16,7 @@ import torch
 from torch import Tensor
 
 from sinograd.recon.analytic.angular import AngularSampling, trapezoid_arcs
-from sinograd.recon.analytic.orbit import Orbit
+from sinograd.recon.analytic.orbit import Orbit, once
 
 # What a measured ray counts at least, so that two rays on an edge share evenly.
 LEAST = 1e-6
@@ -30,11 +30,12 @@ UNEVEN = 3.0
 
 def redundancy_weights(orbit: Orbit, sampling: AngularSampling) -> Tensor:
     """[views, columns], float64, in (0, 1]."""
-    angles = orbit.angles[:, None].expand_as(orbit.fan)
+    fan = once(orbit.fan) if sampling.closed else orbit.fan  # all round, no angle counts
+    angles = orbit.angles[: len(fan), None].expand_as(fan)
     edges = detector_edges(orbit)
-    own = ray_confidence(angles, orbit.fan, sampling, edges).clamp_min(LEAST)
-    other = ray_confidence(*conjugate(angles, orbit.fan, orbit.divergent), sampling, edges)
-    weights = own / (own + other)
+    own = ray_confidence(angles, fan, sampling, edges).clamp_min(LEAST)
+    other = ray_confidence(*conjugate(angles, fan, orbit.divergent), sampling, edges)
+    weights = (own / (own + other)).expand_as(orbit.fan)
     steps = sampling.steps
     if orbit.divergent or not sampling.closed or bool(steps.max() < UNEVEN * steps.min()):
         return weights

@@ -19,7 +19,8 @@ from sinograd.errors import InputError
 from sinograd.ops.cuda.program import capturing
 from sinograd.ops.derivatives import transformed
 from sinograd.ops.device_cache import on_device
-from sinograd.recon.analytic.circular import CircularScan, RayWeights, once
+from sinograd.recon.analytic.circular import CircularScan, RayWeights
+from sinograd.recon.analytic.orbit import once
 from sinograd.recon.analytic.ramp import circular_kernel, filter_rows
 from sinograd.recon.analytic.truncation import extend_rows
 

@@ -9,7 +9,7 @@ const REST = 140;  // ms without a move after which the sharp plane is asked for
 
 export class Planes {
   constructor({ state, place, measure, move, read, setWindow, failed }) {
-    Object.assign(this, { state, place, measure, move, read, setWindow, failed, panes: [], waiting: 0, second: false, asked: new Map() });
+    Object.assign(this, { state, place, measure, move, read, setWindow, failed, panes: [], second: false, hovered: null });
   }
 
   /* Build the panes: one set for the shown volume, a second one beside it. */
@@ -17,6 +17,7 @@ export class Planes {
     const v = this.#volume(), axes = v.image ? ["z"] : AXES, key = [this.state.shown, this.state.other, beside, v.image].join();
     if (this.key === key) return;
     this.key = key;
+    this.hovered = null;
     this.panes = [];
     const sets = beside ? [0, 1] : [0];
     for (const set of sets) for (const axis of axes) this.panes.push(this.#pane(axis, set));
@@ -37,12 +38,8 @@ export class Planes {
     pane.size = [v.shape3[pane.rows] * v.spacing[pane.rows], v.shape3[pane.columns] * v.spacing[pane.columns]];
     pane.corner.textContent = `+${across} right, +${down} ${up ? "up" : "down"}`;
     const to = index => { const place = [...this.state.place]; place[number] = index; this.move(place); };
-    const crossed = point => {
-      const place = [...this.state.place], w = this.#volume();
-      place[pane.rows] = Math.floor(point[0] / w.spacing[pane.rows]);
-      place[pane.columns] = Math.floor(point[1] / w.spacing[pane.columns]);
-      this.move(place);
-    };
+    const crossed = point => this.move(this.#voxel(pane, point));
+    const hover = over => { this.hovered = over; this.#read(true); };
     const drag = (from, now, done) => {
       if (this.measure.tool === "cross") { if (!done) crossed(now); return; }
       for (const other of this.panes) if (other !== pane && other.marks.length) { other.marks = []; other.draw(); }
@@ -55,7 +52,7 @@ export class Planes {
     return pane.on("slice", to).on("step", by => to(this.state.place[number] + by))
       .on("press", point => { if (this.measure.tool === "cross") crossed(point); })
       .on("drag", (from, now) => drag(from, now, false)).on("release", (from, now) => drag(from, now, true))
-      .on("hover", point => this.#hover(pane, point)).on("leave", () => this.#readCross(true))
+      .on("hover", point => hover({ pane, point })).on("leave", () => hover(null))
       .on("window", (dx, dy) => this.#windowed(dx, dy)).on("zoom", () => this.#ask(pane, true));
   }
 
@@ -92,8 +89,8 @@ export class Planes {
     document.body.dataset.ready = "no";
     for (const pane of this.panes) this.#ask(pane, false);
     clearTimeout(this.rest);
-    this.rest = setTimeout(() => { for (const pane of this.panes) this.#ask(pane, true); this.#readCross(false); }, REST);
-    this.#readCross(true);
+    this.rest = setTimeout(() => { for (const pane of this.panes) this.#ask(pane, true); this.#read(false); }, REST);
+    this.#read(true);
   }
 
   #ask(pane, sharp) {
@@ -127,7 +124,7 @@ export class Planes {
     Object.assign(pane.canvas.dataset, { index: facts.index, level: facts.level, shape: found[0].shape.join(",") });
     this.#style(pane);
     this.#ready();
-    if (facts.place.join() === this.state.place.join()) this.#readCross(true);
+    if (facts.place.join() === this.state.place.join()) this.#read(true);
   }
 
   #ready() {
@@ -164,17 +161,20 @@ export class Planes {
     pane.show(layers);
   }
 
-  #hover(pane, point) {
-    const v = this.#volume(), at = [...this.state.place];
-    at[pane.rows] = Math.floor(point[0] / v.spacing[pane.rows]);
-    at[pane.columns] = Math.floor(point[1] / v.spacing[pane.columns]);
-    if (at.some((n, i) => n < 0 || n >= v.shape3[i])) return;
-    this.#readAt(pane, at);
+  /* The voxel under a point of a pane (in units of length). */
+  #voxel(pane, point) {
+    const v = this.#volume(), place = [...this.state.place];
+    place[pane.rows] = Math.floor(point[0] / v.spacing[pane.rows]);
+    place[pane.columns] = Math.floor(point[1] / v.spacing[pane.columns]);
+    return place;
   }
 
-  #readCross(quickly) {
-    const pane = this.panes[0];
-    if (pane?.planes && (quickly || pane.facts.place.join() === this.state.place.join())) this.#readAt(pane, this.state.place);
+  /* Show the value under the pointer or, where it rests on no voxel, at the cross-hair. */
+  #read(quickly) {
+    const { shape3 } = this.#volume(), over = this.hovered && this.#voxel(this.hovered.pane, this.hovered.point);
+    const inside = over?.every((n, i) => n >= 0 && n < shape3[i]);
+    const pane = inside ? this.hovered.pane : this.panes[0], at = inside ? over : this.state.place;
+    if (pane?.planes && (quickly || pane.facts.place.join() === this.state.place.join())) this.#readAt(pane, at);
   }
 
   #readAt(pane, at) {
