@@ -70,16 +70,19 @@ def scene_of(geometry: Geometry, grid: Grid | None, most_views: int = MOST_VIEWS
     else:
         direction = first / first.norm(dim=-1, keepdim=True)
         center = vectors[:, surface.CENTER]
-        reach = 2 * ((center * direction).sum(-1, keepdim=True).abs() + _radius(geometry, outlines, center))
+        reach = 2 * ((center * direction).sum(-1, keepdim=True).abs() + _radius(outlines, center))
         places, starts = center - reach * direction, corners - (reach * direction)[:, None]
     box = _box(geometry, grid)
     return Scene(
-        *(part.numpy() for part in (places, outlines, starts, corners)),
-        box,
-        _axis(box, outlines.numpy()),
-        chosen.numpy(),
-        geometry.divergent,
-        geometry.ndim == 2,
+        places=places.numpy(),
+        outlines=outlines.numpy(),
+        starts=starts.numpy(),
+        corners=corners.numpy(),
+        box=box,
+        axis=_axis(box, outlines.numpy()),
+        views=chosen.numpy(),
+        divergent=geometry.divergent,
+        flat=geometry.ndim == 2,
     )
 
 
@@ -100,7 +103,7 @@ def _corners(vectors: torch.Tensor, geometry: Geometry) -> torch.Tensor:
     return surface.detector_points(vectors, rows, columns).flatten(1, 2)
 
 
-def _radius(geometry: Geometry, outlines: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
+def _radius(outlines: torch.Tensor, center: torch.Tensor) -> torch.Tensor:
     """Half the longest side of a parallel beam's detector."""
     return (outlines - center[:, None]).norm(dim=-1).max()
 

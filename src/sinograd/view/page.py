@@ -161,7 +161,7 @@ def _facts(volume: Volume, shape: tuple[int, ...], factor: int) -> dict[str, Any
         "is_mask": volume.unit == "1" and not volume.dtype.is_floating_point,
         "levels": [places],
         "finite": True,
-        "digits": 5,  # of values that are stored in 65535 steps
+        "digits": 4,  # of values that are stored in 65535 steps
     }
 
 
