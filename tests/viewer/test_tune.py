@@ -210,7 +210,7 @@ def test_the_job_writes_the_bits_of_the_command(server: LocalServer, cone: Path,
     assert post(server, "start", settings, token=False)[0] == 403
     status, said = post(server, "start", settings)
     assert status == 200 and (tmp_path / "volume.tune.yaml").is_file() and (tmp_path / "volume.geometry.yaml").is_file()
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while record(server, "status")["state"] == "running" and time.monotonic() < end:
         time.sleep(0.2)
     assert record(server, "status")["state"] == "done", record(server, "status")
