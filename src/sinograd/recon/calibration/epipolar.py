@@ -67,22 +67,25 @@ def _normals(vectors: Tensor, pairs: Tensor, geometry: Geometry) -> Tensor:
     first, second = (vectors[pairs[:, i], surface.SOURCE] for i in (0, 1))
     along = second - first
     along = along / along.norm(dim=-1, keepdim=True)
-    heights = _heights(geometry)
-    middle = vectors.new_tensor([0.0, 0.0, sum(heights) / 2])
+    height, half = _heights(vectors, geometry)
+    middle = torch.stack([torch.zeros_like(height), torch.zeros_like(height), height])
     to_middle = middle - first
     foot = to_middle - (to_middle * along).sum(-1, keepdim=True) * along
     distance = foot.norm(dim=-1, keepdim=True)
     base = torch.linalg.cross(along, foot / distance)
     base = base * torch.where(base[:, 2:] < 0, -1.0, 1.0)
     other = torch.linalg.cross(base, along)
-    turn = torch.atan(_REACH * (heights[1] - heights[0]) / 2 / distance.detach()).clamp(max=_MOST_TILT)
+    turn = torch.atan(_REACH * half / distance).clamp(max=_MOST_TILT)
     angles = turn * torch.linspace(-1, 1, PLANES, dtype=vectors.dtype)
     return angles.cos()[..., None] * base[:, None] + angles.sin()[..., None] * other[:, None]
 
 
-def _heights(geometry: Geometry) -> tuple[float, float]:
-    low, high = (float(axis) for axis in geometry.default_grid().axes()[0][[0, -1]])
-    return low, high
+def _heights(vectors: Tensor, geometry: Geometry) -> tuple[Tensor, Tensor]:
+    """The middle of what the detectors see at the axis, and half its height; smooth in the vectors."""
+    source, center = vectors[:, surface.SOURCE], vectors[:, surface.CENTER]
+    share = source[:, :2].norm(dim=-1) / _distance(vectors)
+    half = geometry.rows * geometry.detector.row_spacing / 2 * share
+    return (source[:, 2] + share * (center[:, 2] - source[:, 2])).mean(), half.mean()
 
 
 def _weighted(images: Tensor, vectors: Tensor, geometry: Geometry) -> Tensor:
