@@ -8,7 +8,9 @@ if TYPE_CHECKING:
     from sinograd.data.units import attenuation_from_hounsfield, hounsfield_from_attenuation
     from sinograd.physics.attenuation import attenuation
     from sinograd.physics.beer_lambert import line_integrals_from_transmission, transmission_from_line_integrals
+    from sinograd.physics.blur import blur_detector, blur_focal_spot
     from sinograd.physics.bowtie import bowtie_transmission
+    from sinograd.physics.faulty_pixels import FaultyPixels
     from sinograd.physics.lag import Lag, add_lag
     from sinograd.physics.lower_dose import low_dose
     from sinograd.physics.materials import Material, material_names
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DetectorResponse",
+    "FaultyPixels",
     "Lag",
     "Material",
     "SpectralBeam",
@@ -30,6 +33,8 @@ __all__ = [
     "add_photon_noise",
     "attenuation",
     "attenuation_from_hounsfield",
+    "blur_detector",
+    "blur_focal_spot",
     "bowtie_transmission",
     "hounsfield_from_attenuation",
     "line_integrals_from_transmission",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -177,17 +179,19 @@ def fit_scatter_kernel(
     adaptive: bool = True,
     steps: int = 60,
 ) -> KernelScatter:
-    """The kernel whose scatter is nearest to that of objects of known primary fractions, least squares of the
-    logarithm.
+    """The kernel whose scatter is nearest to that of objects of known primary fractions: least squares of the error's
+    share of the readings.
 
     Args:
         primaries, scatters: [views, rows, columns] of each object, over the open beam; binned ones do.
         pixel_mm: of these.
-        start: where the search starts. adaptive: whether gamma is fitted, too. steps: of L-BFGS.
+        start: where the search starts. adaptive: whether gamma is fitted, too. steps: of the search, at most.
 
     Raises:
         ValueError: none, or shapes that differ.
     """
+    from scipy.optimize import least_squares
+
     if not primaries or len(primaries) != len(scatters):
         raise InputError(f"primaries, scatters: expected as many of each, got {len(primaries)} and {len(scatters)}")
     for primary, scatter in zip(primaries, scatters, strict=True):
@@ -195,42 +199,46 @@ def fit_scatter_kernel(
             raise InputError(f"scatters: expected {list(primary.shape)}, got {list(scatter.shape)}")
     first = start or KernelScatter(0.02, 1.0, 0.5, gamma=0.01 if adaptive else 0.0)
     pixel = pixel_mm if isinstance(pixel_mm, tuple | list) else (pixel_mm, pixel_mm)
-    logs = torch.tensor([first.amplitude, *first.sigmas_mm], dtype=torch.float64).log()
-    rest = torch.tensor([first.alpha, first.beta, first.gamma], dtype=torch.float64)
-    share = torch.logit(torch.tensor([first.weight], dtype=torch.float64).clamp(0.02, 0.98))
-    leaf = torch.cat([logs, rest, share]).requires_grad_()
-    free = torch.ones_like(leaf)
-    free[5] = float(adaptive)
-
-    def made(values: Tensor) -> tuple[Tensor, tuple[Tensor, Tensor]]:
-        used = values * free + leaf.detach() * (1 - free)
-        weight = torch.sigmoid(used[6])
-        numbers = torch.stack([used[0].exp(), used[3], used[4], used[5]])
-        return numbers, (used[1:3].exp(), torch.stack([1 - weight, weight]))
-
-    optimizer = torch.optim.LBFGS([leaf], max_iter=steps, line_search_fn="strong_wolfe")
-
-    def loss() -> Tensor:
-        optimizer.zero_grad()
-        numbers, shape = made(leaf)
-        total = torch.zeros((), dtype=torch.float64)
-        for primary, scatter in zip(primaries, scatters, strict=True):
-            found = superposed(primary.double(), (pixel[0], pixel[1]), numbers, shape)
-            total = total + ((found - scatter.double()) / (primary + scatter).double()).square().mean()
-        total.backward()
-        return total
-
-    optimizer.step(loss)  # pyright: ignore[reportArgumentType]
-    numbers, (sigmas, weights) = made(leaf.detach())
-    return KernelScatter(
-        float(numbers[0]),
-        float(numbers[1]),
-        float(numbers[2]),
-        (float(sigmas[0]), float(sigmas[1])),
-        float(weights[1]),
-        float(numbers[3]),
-        first.geometry_mm,
+    pairs = [(p.detach().cpu().double(), s.detach().cpu().double()) for p, s in zip(primaries, scatters, strict=True)]
+    low, high = _bounds(max(math.hypot(p.shape[1] * pixel[0], p.shape[2] * pixel[1]) for p, _ in pairs))
+    if not adaptive:
+        high = (*high[:5], first.gamma + 1e-12, high[6])
+        low = (*low[:5], first.gamma - 1e-12, low[6])
+    found = least_squares(
+        lambda values: _residuals(values, pairs, (float(pixel[0]), float(pixel[1]))),
+        np.clip(_values(first), np.add(low, 1e-13), np.subtract(high, 1e-13)),
+        bounds=(low, high),
+        max_nfev=steps,
     )
+    amplitude, narrow, wide, alpha, beta, gamma, weight = found.x.tolist()
+    gamma = gamma if adaptive else first.gamma
+    sigmas = (math.exp(narrow), math.exp(wide))
+    return KernelScatter(math.exp(amplitude), alpha, beta, sigmas, weight, gamma, first.geometry_mm)
+
+
+def _values(kernel: KernelScatter) -> list[float]:
+    """What is searched for: logarithms of amplitude and sigmas, alpha, beta, gamma, weight."""
+    lengths = (kernel.amplitude, *kernel.sigmas_mm)
+    return [*map(math.log, lengths), kernel.alpha, kernel.beta, kernel.gamma, kernel.weight]
+
+
+def _bounds(extent_mm: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Of these. Gaussians wider than the detector are not told apart, and with small beta all scatter would hang on how
+    exactly air attenuates nothing: estimates would not settle."""
+    widest = math.log(extent_mm)
+    return (-16.0, widest - 7.0, widest - 7.0, -1.0, 0.5, 0.0, 0.0), (2.5, widest, widest, 2.0, 2.0, 1.0, 1.0)
+
+
+def _residuals(values: np.ndarray, pairs: list[tuple[Tensor, Tensor]], pixel_mm: tuple[float, float]) -> np.ndarray:
+    """Errors of scatter as shares of the readings."""
+    amplitude, narrow, wide, alpha, beta, gamma, weight = torch.from_numpy(values).unbind()
+    numbers = torch.stack([amplitude.exp(), alpha, beta, gamma])
+    shape = torch.stack([narrow.exp(), wide.exp()]), torch.stack([1 - weight, weight])
+    errors = [
+        (superposed(primary, pixel_mm, numbers, shape) - scatter) / (primary + scatter) / math.sqrt(primary.numel())
+        for primary, scatter in pairs
+    ]
+    return torch.cat([error.flatten() for error in errors]).numpy()
 
 
 def superposed(primary: Tensor, pixel_mm: tuple[float, float], numbers: Tensor, shape: tuple[Tensor, Tensor]) -> Tensor:
