@@ -72,8 +72,11 @@ def geometry_figure(scene: Scene, view: int, title: str, unit: str, scale: float
     for name in "xy" if scene.flat else "xyz":
         getattr(axes, f"set_{name}label")(f"{name} ({unit})", color=_QUIET, fontsize=9)
     axes.tick_params(labelsize=7, colors=_QUIET)
-    axes.set_aspect("equal")
-    if not scene.flat:
+    if scene.flat:
+        axes.set_aspect("equal")
+    else:
+        low, high = scene.extent
+        axes.set_box_aspect(np.maximum(high - low, 0.02 * (high - low).max()), zoom=0.82)  # room for the labels
         axes.view_init(_ELEVATION, _AZIMUTH)
     return figure
 
