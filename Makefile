@@ -38,6 +38,7 @@ help:
 	@echo "make gpu-check  build without a network, test and measure on a GPU in under nine minutes (PYTHON has torch)"
 	@echo "make sanitize run the operators' contract under the address and undefined-behaviour sanitizers"
 	@echo "make dev      compile the native module into src/sinograd, for PYTHONPATH=src"
+	@echo "make notebooks  run the notebooks and store their pictures: about ten minutes; NAMES=\"05 06\" chooses which"
 	@echo "make experiments  run the quick profiles of experiments/: two cores, about half an hour each"
 	@echo "make sdist    pack the sources into dist/, the same bytes for the same commit"
 	@echo "make dist     build sdist and wheel, check them, and install the wheel into $(VENV)"
@@ -91,6 +92,11 @@ dev: $(VENV)/.build
 # The results go to experiments/*/results/quick; data and training runs stay in build/experiments.
 experiments: install
 	@for name in bone_xrm low_dose_ct noise2noise bone_microstructure structkpn real_data invariance; do $(python) experiments/run.py $$name || exit 1; done
+
+# Runs them and stores what they show: NAMES="05 06" chooses which; HTC2022 is the folder of the scans of 04.
+.PHONY: notebooks
+notebooks: install
+	@$(python) notebooks/store.py $(NAMES)
 
 # In the Python at hand, which has torch with CUDA; nothing is downloaded.
 gpu-check:

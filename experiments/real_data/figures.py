@@ -20,12 +20,12 @@ def save_images(study: Study, shown: Mapping[str, Mapping[str, Tensor]], path: P
     figure = Figure((1.9 * columns, 2.1 * len(shown) + 0.5), dpi=110, facecolor="white")
     grid = figure.subplots(len(shown), columns, squeeze=False)
     figure.subplots_adjust(0.03, 0.04, 0.995, 0.9, 0.03, 0.05)
-    for row, (title, images) in zip(grid, shown.items(), strict=True):
+    for number, (row, (title, images)) in enumerate(zip(grid, shown.items(), strict=True)):
         for axes, (name, image) in zip(row, images.items(), strict=True):
             axes.imshow(image.numpy(), cmap="gray", vmin=_WINDOW[0], vmax=_WINDOW[1], interpolation="nearest")
             axes.set_xticks([])
             axes.set_yticks([])
-            if row is grid[0]:
+            if number == 0:
                 axes.set_title(name.replace(", ", ",\n"), color=INK, fontsize=7)
         row[0].set_ylabel(title, color=INK, fontsize=7)
     figure.suptitle(f"{study.title}, {study.profile} profile", color=INK, fontsize=10)

@@ -13,7 +13,7 @@ import sinograd as sg
 from sinograd.cli.app import app
 from sinograd.data import Scan, Volume
 from sinograd.datasets import PairedVolume
-from sinograd.errors import InputError, UnitError
+from sinograd.errors import FormatError, InputError, UnitError
 from sinograd.evaluation import evaluate, find_method, finished_volumes, from_scans, protocol
 from sinograd.geometry import Grid
 from sinograd.io import write_scan, write_volume
@@ -58,6 +58,26 @@ def test_files_of_another_program(pairs: list[PairedVolume], others: Path) -> No
     assert by_patient.by_patient("also", "rmse") == pytest.approx({"p1": 5, "p2": 5}, rel=1e-4)
     one = evaluate([find_method(f"one={others}/p1-theirs.npy")], pairs[:1], FULL)  # one volume needs no fields
     assert one.by_patient("one", "rmse") == pytest.approx({"p1": 5}, rel=1e-4)
+
+
+def test_bare_arrays(pairs: list[PairedVolume], tmp_path: Path) -> None:
+    """As NumPy writes them, of any real type: on the voxels and in the unit of the noisy volumes."""
+    for seed, name in enumerate(("p1", "p2")):
+        np.save(tmp_path / f"{name}.npy", (case(seed)[1] + 5).double().numpy())
+    scores = evaluate([finished_volumes("theirs", tmp_path / "{stem}.npy")], pairs, FULL)
+    assert scores.by_patient("theirs", "rmse") == pytest.approx({"p1": 5, "p2": 5}, rel=1e-4)
+    for values, words in (
+        (np.zeros((3, 24, 27)), "3 x 24 x 27"),
+        (np.zeros(5), r"expected real numbers \[Z, Y, X\] or \[Y, X\], got float64 \[5\]"),
+        (np.zeros(GRID.shape, dtype=complex), "complex128"),
+        (np.full(GRID.shape, np.nan), "NaN"),
+    ):
+        np.save(tmp_path / "p1.npy", values)
+        with pytest.raises(InputError, match=words):
+            evaluate([finished_volumes("theirs", tmp_path / "{stem}.npy")], pairs, FULL)
+    (tmp_path / "p1.npy").write_bytes((tmp_path / "p2.npy").read_bytes()[:300])
+    with pytest.raises(FormatError, match=r"p1\.npy is truncated or damaged"):
+        evaluate([finished_volumes("theirs", tmp_path / "{stem}.npy")], pairs, FULL)
 
 
 def test_files_that_do_not_fit(pairs: list[PairedVolume], others: Path) -> None:

@@ -87,6 +87,17 @@ def test_wrong_configurations(tmp_path: Path, small: Any) -> None:
         load_study(tmp_path / "config.yaml", "quick")
 
 
+def test_hours_of_the_evening_profiles() -> None:
+    """Steps by hand: 3000 of 4.8 core-seconds on two cores are two hours; all networks of both studies are listed."""
+    from steps import Row, runs, table
+
+    rows = [Row("bone_xrm", "RED-CNN", "16 of 64 x 64", 3000, 4.8)]
+    assert rows[0].hours == pytest.approx(2.0)
+    assert "| bone_xrm | RED-CNN | 16 of 64 x 64 | 3000 | 4.8 | 2.0 |" in table(rows)
+    listed = [(study, title) for study, title, _, _ in runs()]
+    assert ("bone_xrm", "JBFnet") in listed and ("structkpn", "StructKPN, Ls") in listed and len(listed) == 10
+
+
 def test_data_are_what_their_seeds_say(small: Any, tmp_path: Path) -> None:
     """Same seeds, same scan; from the cache too; the low dose has the noise of a tenth of the photons."""
     from study.data import cached_case, data_hash, make_case, make_phantom

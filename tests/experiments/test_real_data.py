@@ -112,6 +112,19 @@ def test_the_noise_that_is_asked_for_is_added(study: Any) -> None:
     assert not torch.equal(lower_dose(made, "spine", 1).low, pair.low)
 
 
+def test_every_column_of_the_picture_has_its_title(study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Above the first row alone; each row has its own title."""
+    from real_data import figures
+
+    held: list[Any] = []
+    monkeypatch.setattr(figures, "save", lambda figure, path: held.append(figure))
+    image = torch.zeros(4, 5)
+    figures.save_images(study(), {name: {"Low dose": image, "Target": image} for name in ("one", "two")}, tmp_path)
+    axes = held[0].axes
+    assert [place.get_title() for place in axes] == ["Low dose", "Target", "", ""]
+    assert [place.get_ylabel() for place in axes] == ["one", "", "two", ""]
+
+
 def test_from_start_to_end(study: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from real_data.experiment import Experiment
 

@@ -341,6 +341,17 @@ def test_wrong_arguments() -> None:
             {"model": Mine(), "pairs": item, "loss": torch.sub},
         ),
         (
+            "loss: expected a function of the prediction, got a number without its gradient",
+            {"model": Mine(), "pairs": item, "loss": lambda made, clean: (made - clean).detach().abs().mean()},
+        ),
+        (
+            r"Conv2d: expected to make \[16, 1, 20, 24\] of it, got \[16, 1, 18, 22\]",
+            {"model": nn.Conv2d(1, 1, 3), "pairs": item},
+        ),
+        (r"Conv2d: expected to make .* of it, got \[16, 2,", {"model": nn.Conv2d(1, 2, 1), "pairs": item}),
+        ("model: expected parameters to train, got none", {"model": nn.Identity(), "pairs": item}),
+        ("model: expected parameters to train, got none", {"model": Mine().requires_grad_(False), "pairs": item}),
+        (
             "optimizer: own ones are given in Python",
             {"config": {"model": {"name": "cnn-10"}, "optimizer": {"name": "own"}}, "pairs": item},
         ),

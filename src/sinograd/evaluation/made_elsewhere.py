@@ -3,6 +3,8 @@ start from projections.
 
 Their files follow from the pairs: a path, in which `{name}`, `{stem}` (the name without a file's suffix), `{patient}`
 and `{realisation}` (0 for the first) stand for those of each noisy volume.
+
+An .npy file as NumPy writes it, without a YAML file beside it, has the voxels and the unit of the noisy volume.
 """
 
 from __future__ import annotations
@@ -11,14 +13,16 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sinograd.data import Scan, Volume
 from sinograd.datasets import PairedVolume, check_unit
-from sinograd.errors import InputError
+from sinograd.errors import FormatError, InputError
 from sinograd.evaluation.methods import Denoise, Method
 from sinograd.geometry import Geometry, Grid
+from sinograd.io.storage.npy import check_npy
 from sinograd.models import DualDomainBilateral
 
 Reconstruct = Callable[[Tensor, Geometry, Grid], Tensor]
@@ -50,10 +54,8 @@ def finished_volumes(name: str, pattern: str | os.PathLike[str]) -> Method:
     text = os.fspath(pattern)
 
     def opened(pair: PairedVolume, realisation: int) -> Volume:
-        from sinograd.io import open_volume
-
         path = path_for(text, pair, realisation)
-        found = PairedVolume(f"{name} ({path})", pair.patient, (open_volume(path),), pair.target, pair.unit)
+        found = PairedVolume(f"{name} ({path})", pair.patient, (_opened(path),), pair.target, pair.unit)
         return check_unit(found).inputs[0]
 
     def check(pairs: list[PairedVolume]) -> None:
@@ -119,6 +121,22 @@ def from_scans(
         return lambda volume: _volume(model, projections.to(volume.device), scan.geometry, grid)
 
     return Method(name, _unused, parameters, check=check, of_pair=of_pair)
+
+
+def _opened(path: Path) -> Volume | Tensor:
+    """A volume; the values alone of an .npy file without a YAML file."""
+    from sinograd.io import open_volume
+
+    if path.suffix != ".npy" or not path.is_file() or path.with_suffix(".yaml").exists():
+        return open_volume(path)
+    try:
+        check_npy(path)
+        array = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError) as error:
+        raise FormatError(f"{path} is truncated or damaged: {error}") from error
+    if array.dtype.kind not in "fiu" or array.ndim not in (2, 3):
+        raise FormatError(f"{path}: expected real numbers [Z, Y, X] or [Y, X], got {array.dtype} {list(array.shape)}")
+    return torch.from_numpy(np.array(array, dtype=np.float32).reshape(-1, *array.shape[-2:]))
 
 
 def _volume(model: nn.Module | Reconstruct, projections: Tensor, geometry: Geometry, grid: Grid) -> Tensor:

@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from sinograd.config.own_code import imported
@@ -58,11 +59,13 @@ class Unscaled:
         return getattr(self.function, name)
 
     def __call__(self, predicted: Tensor, target: Tensor, *, scale: float = 1.0) -> Tensor:
-        """The loss, []; InputError where the function gives something else than one number."""
+        """The loss, []; InputError where the function gives something else than one number with a gradient."""
         loss = self.function(predicted, target)
         if not isinstance(loss, Tensor) or loss.numel() != 1:
             got = list(loss.shape) if isinstance(loss, Tensor) else type(loss).__name__
             raise InputError(f"loss: expected a function that returns one number as a tensor, got {got}")
+        if predicted.requires_grad and torch.is_grad_enabled() and not loss.requires_grad:
+            raise InputError("loss: expected a function of the prediction, got a number without its gradient")
         return loss.reshape(())
 
 

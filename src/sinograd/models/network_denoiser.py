@@ -59,7 +59,8 @@ class NetworkDenoiser(nn.Module):
         """The denoised volume [..., (Z,) Y, X], of the same type; of networks with a margin, in training a smaller one.
 
         Raises:
-            ValueError: no images, or no volumes. TypeError: numbers of another type than the network's weights.
+            ValueError: no images, or no volumes; a network that makes other shapes of them. TypeError: numbers of
+                another type than the network's weights.
 
         Warns:
             NonFiniteWarning: in evaluation, where finite values have become NaN or infinite.
@@ -118,8 +119,11 @@ class NetworkDenoiser(nn.Module):
     def _denoised(self, images: Tensor) -> Tensor:
         # mixed precision gives half of it: enough for the network, too coarse for HU
         apply = getattr(self.network, "volumes", self.network) if self.ndim == 3 else self.network
-        normalised = apply((images - self.offset) / self.scale).to(images.dtype)
-        return normalised * self.scale + self.offset
+        made = apply((images - self.offset) / self.scale)
+        if not isinstance(made, Tensor) or (made.shape != images.shape if self.ndim == 2 else made.ndim != 5):
+            got = list(made.shape) if isinstance(made, Tensor) else type(made).__name__
+            raise InputError(f"{type(self.network).__name__}: expected to make {list(images.shape)} of it, got {got}")
+        return made.to(images.dtype) * self.scale + self.offset
 
     def _check(self, volume: Tensor) -> None:
         if volume.ndim < self.ndim or volume.numel() == 0:

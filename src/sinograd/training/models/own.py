@@ -79,10 +79,12 @@ class OwnModel(ModelConfig):
         return {"network": _RATE, **RATES}
 
     def check(self) -> None:
-        """ConfigError unless there is a module, given or allowed to be imported."""
+        """ConfigError unless there is a module to train, given or allowed to be imported."""
         if self.module is not None:
             if not isinstance(self.module, nn.Module):
                 raise ConfigError(f"model: expected a torch.nn.Module, got {type(self.module).__name__}")
+            if not any(parameter.requires_grad for parameter in self.module.parameters()):
+                raise ConfigError("model: expected parameters to train, got none that requires a gradient")
             return
         try:
             kind = imported(self.path)
