@@ -8,13 +8,12 @@ on how many workers there are, or on which of them dies.
 from __future__ import annotations
 
 import copy
-from typing import Any, Self
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from sinograd.geometry import detector_region
-from sinograd.geometry.view_indices import Index
 from sinograd.ops import GeometryOperator
 from sinograd.ops.slab_plan import Slab, SlabPlan
 from sinograd.ops.slabs import InSlabs
@@ -39,14 +38,7 @@ class OnWorkers(InSlabs):
 
     def __init__(self, operator: GeometryOperator, client: Any, memory: int) -> None:
         super().__init__(operator, "cpu", memory)
-        self.client = client
-        self._shared = client.scatter(operator, broadcast=True)
-
-    def subset(self, views: Index) -> Self:
-        """The same operator for some of the views, chosen as in `geometry[views]`."""
-        part = super().subset(views)
-        part._shared = self.client.scatter(part.operator, broadcast=True)
-        return part
+        self.client = client  # tasks take the operator itself: scattered data would be lost with a worker
 
     def _to_projections(self, volume: Tensor, plan: SlabPlan) -> Tensor:
         result, waiting = volume.new_empty(self.geometry.projection_shape), []
@@ -54,7 +46,7 @@ class OnWorkers(InSlabs):
         for first in range(0, self.geometry.views, plan.views):
             views = slice(first, min(first + plan.views, self.geometry.views))
             bands = [
-                self._submit(_projected, self._shared, volume, slab, views)
+                self._submit(_projected, self.operator, volume, slab, views)
                 for slab in plan.slabs
                 if slab.span(views) is not None
             ]
@@ -68,7 +60,7 @@ class OnWorkers(InSlabs):
         result = projections.new_empty(self.grid.shape)
         parts = [
             self._submit(
-                _backprojected, self._shared, projections, result[slab.first : slab.last], SlabPlan([slab], plan.views)
+                _backprojected, self.operator, projections, result[slab.first : slab.last], SlabPlan([slab], plan.views)
             )
             for slab in plan.slabs
         ]
