@@ -29,7 +29,7 @@ import numpy as np
 import yaml
 
 import sinograd as sg
-from sinograd.data.projections import read_rows
+from sinograd.workflows.manifest import Manifest
 from sinograd.workflows.memory_budget import memory_bytes
 from sinograd.workflows.slab_job import checksum
 
@@ -106,28 +106,47 @@ def made_scan(path: Path, size: int, views: int) -> Path:
 def run(
     scan: Path, output: Path, arguments: argparse.Namespace, memory: str, bound: str | None, wanted: int
 ) -> dict[str, Any]:
-    """Peak and times of the last process, and how often it was killed."""
+    """Peak and times of the last process, when the others were killed, and what all of them took together."""
+    started, before = time.perf_counter(), resource.getrusage(resource.RUSAGE_CHILDREN)
     limit = memory_bytes(bound, "limit")
-    chance, kills = random.Random(arguments.seed), 0
-    folder = output.with_name(f"{output.name}.partial")
+    chance = random.Random(arguments.seed)
+    at = sorted(chance.uniform(0, 0.95) for _ in range(wanted))
+    manifest, killed = Manifest(output), list[int]()
     while True:
-        command = [sys.executable, "-c", RUN, str(scan), str(output), memory, str(folder.exists())]
+        command = [sys.executable, "-c", RUN, str(scan), str(output), memory, str(manifest.has_plan)]
         preexec = None if limit is None else lambda: resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
         process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, preexec_fn=preexec)
-        if kills < wanted:
-            before = len(list(folder.glob("parts/*.json")))
-            while process.poll() is None and len(list(folder.glob("parts/*.json"))) <= before:
-                time.sleep(0.05)
-            time.sleep(chance.uniform(0, 2))
-            if process.poll() is None:
-                os.kill(process.pid, signal.SIGKILL)
-                process.wait()
-                kills += 1
-                continue
+        if len(killed) < wanted and killed_at(process, manifest, at[len(killed)] * arguments.size, chance):
+            killed.append(slices_done(manifest))
+            print(f"killed after {killed[-1]} slices", file=sys.stderr, flush=True)
+            continue
         text, _ = process.communicate()
         if process.returncode:
             raise SystemExit(f"the run ended with {process.returncode}")
-        return {**json.loads(text.splitlines()[-1]), "killed": kills}
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        together = {
+            "seconds": time.perf_counter() - started,
+            "processor_seconds": after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime,
+        }
+        return {**json.loads(text.splitlines()[-1]), "killed_after_slices": killed, "all_processes": together}
+
+
+def killed_at(process: subprocess.Popen[str], manifest: Manifest, slices: float, chance: random.Random) -> bool:
+    """Whether it was killed: when so many slices are written, and at a random moment of the part after that."""
+    while process.poll() is None and (not manifest.has_plan or slices_done(manifest) < slices):
+        time.sleep(0.05)
+    parts = manifest.parts() if manifest.has_plan else []
+    time.sleep(chance.uniform(0, parts[-1]["compute_seconds"] if parts else 2))
+    if process.poll() is not None:
+        return False
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    return True
+
+
+def slices_done(manifest: Manifest) -> int:
+    """That are written."""
+    return sum(part["end"] - part["first"] for part in manifest.parts())
 
 
 def compared(scan: Path, output: Path, count: int, seed: int) -> dict[str, bool]:
@@ -136,7 +155,7 @@ def compared(scan: Path, output: Path, count: int, seed: int) -> dict[str, bool]
 
     read, volume = sg.read(scan), sg.io.open_volume(output)
     assert isinstance(read.geometry, sg.ConeBeam)
-    projections = torch.from_numpy(np.asarray(read_rows(read.projections, slice(None), slice(None))))
+    projections = torch.from_numpy(np.load(scan, mmap_mode="c"))
     unit = volume.provenance["unit_slices"]
     found = {}
     for number in random.Random(seed).sample(range(-(-volume.slices // unit)), min(count, -(-volume.slices // unit))):

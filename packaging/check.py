@@ -23,7 +23,7 @@ LIBRARIES = {"libgomp.so.1", "libstdc++.so.6", "libm.so.6", "libgcc_s.so.1", "li
 LIBRARIES |= {"ld-linux-x86-64.so.2"}
 TAG = re.compile(r"sinograd-[^-]+-(cp311-cp311|cp312-abi3)-(?P<platform>(manylinux|linux)[^-]*x86_64)\.whl")
 HOLDS = ("sinograd/__init__.py", "sinograd/py.typed", "sinograd/kernels/include/grid.h", "sinograd/kernels/cuda/scan.h")
-HOLDS += ("sinograd/geometry/scanners/walnut.yaml", "sinograd/view/page.html")
+HOLDS += ("sinograd/geometry/scanners/walnut.yaml", "sinograd/view/static/view.html")
 LICENCES = ("LICENSE", "nanobind.txt", "robin-map.txt")
 
 

@@ -42,6 +42,7 @@ PUBLIC = {
     "phantoms.trabecular.trabecular",
     "physics.lower_dose.low_dose",
     "preparation.two_materials.correct_two_materials",
+    "recon.calibration.calibrate.calibrate",
     "recon.analytic.fbp.fbp",
     "recon.analytic.fdk.fdk",
     "recon.analytic.filtered_backprojection.FilteredBackprojection.of",

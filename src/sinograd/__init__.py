@@ -68,6 +68,7 @@ if TYPE_CHECKING:
         Backprojection,
         LinearOperator,
         XRayTransform,
+        phases,
         stack,
     )
     from sinograd.phantoms import (
@@ -104,7 +105,9 @@ if TYPE_CHECKING:
         save_page,
         save_preview,
         save_scan_preview,
+        show,
         show_comparison,
+        show_geometry,
     )
     from sinograd.workflows import (
         convert,
@@ -170,6 +173,7 @@ __all__ = [
     "load_model",
     "low_dose",
     "make_pairs",
+    "phases",
     "prepare",
     "read",
     "read_volume",
@@ -185,7 +189,9 @@ __all__ = [
     "shepp_logan_3d",
     "shift_detector",
     "short_scan",
+    "show",
     "show_comparison",
+    "show_geometry",
     "simulate",
     "stack",
     "tibia",

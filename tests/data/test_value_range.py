@@ -42,3 +42,19 @@ def test_some_slices_of_large_volumes() -> None:
     values = np.arange(6, dtype=np.float32)[:, None, None] * np.ones((6, 2, 2), np.float32)
     found = value_range(Volume(values, Grid((6, 2, 2))), (50,), most_bytes=40)
     assert (found.every, found.count, found.high) == (3, 8, 3) or found.high == pytest.approx(3)
+
+
+def test_a_histogram_between_the_percentiles() -> None:
+    rng = np.random.default_rng(1)
+    values = rng.normal(0.02, 1e-4, (9, 30, 40)).astype(np.float32)
+    values[0, 0, :3] = 1e20, -5, np.nan
+    found = value_range(Volume(values, Grid(values.shape)))
+    low, high = found.span
+    assert low <= found.percentiles[0.5] and found.percentiles[99.5] <= high < 1
+    assert high - low < 3 * (found.percentiles[99.5] - found.percentiles[0.5])
+    expected, _ = np.histogram(values[np.isfinite(values)].astype(np.float64), found.counts.size, (low, high))
+    np.testing.assert_allclose(found.counts, expected, atol=1)
+    assert found.counts.sum() == ((values >= low) & (values <= high)).sum()
+    assert value_range(Volume(np.full((2, 3), 7.0), Grid((2, 3)))).counts.size == 0
+    whole = value_range(Volume(np.arange(48, dtype=np.int16).reshape(6, 8), Grid((6, 8))), (0, 100))
+    assert whole.span == (0, 47) and whole.counts.tolist() == [1] * 48

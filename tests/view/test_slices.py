@@ -97,3 +97,59 @@ def test_no_library_before_it_is_needed() -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     output = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert output.stdout.strip() == "[]"
+
+
+def panels(shape: tuple[int, ...], spacing: float | tuple[float, ...] = 1.0) -> tuple[list[str], str]:
+    """Titles of the panels of a volume, and the line below them."""
+    from sinograd.data import Volume
+    from sinograd.view.slices import preview_figure
+
+    figure = preview_figure(Volume(torch.rand(shape), Grid(shape, spacing)), None, None, None)
+    return [axes.get_title()[:1] for axes in figure.axes if axes.get_images()], figure.get_supxlabel()
+
+
+def test_panels_of_a_thin_volume_are_left_out() -> None:
+    assert panels((30, 30, 30))[0] == ["z", "y", "x"]
+    titles, below = panels((2, 100, 100))
+    assert titles == ["z"] and "+y is drawn downwards" in below and "+z" not in below
+    titles, below = panels((100, 2, 100))
+    assert titles == ["y"] and "+z is drawn upwards" in below and "+y" not in below
+    assert panels((2, 100, 100), (5.0, 1.0, 1.0))[0] == ["z", "y", "x"]  # slices are thick
+    assert panels((1, 1, 300))[0] != []
+
+
+class Boxes:
+    """A source that knows how many voxels were read of it."""
+
+    dtype, block = torch.float32, 1
+
+    def __init__(self, values: torch.Tensor, boxes: bool) -> None:
+        self.values, self.shape, self.count = values, tuple(values.shape), 0
+        if boxes:
+            self.read_box = self._read_box
+
+    def read(self, first: int, end: int) -> torch.Tensor:
+        self.count += self.values[first:end].numel()
+        return self.values[first:end]
+
+    def _read_box(self, box: tuple[slice, slice, slice]) -> torch.Tensor:
+        self.count += self.values[box].numel()
+        return self.values[box]
+
+
+@pytest.mark.parametrize(
+    ("shape", "boxes", "count"),
+    [
+        ((40, 30, 20), True, 30 * 20 + 40 * 20 + 40 * 30),
+        ((40, 30, 20), False, 40 * 30 * 20),
+        ((3, 100, 200), False, 3 * 100 * 200),
+    ],
+)
+def test_no_more_is_read_than_is_drawn(shape: tuple[int, ...], boxes: bool, count: int, tmp_path: Path) -> None:
+    from sinograd.data import Volume
+
+    source = Boxes(torch.rand(shape), boxes)
+    save_preview(Volume(source, Grid(shape)), tmp_path / "lazy.png")
+    assert source.count == count
+    save_preview(Volume(source.values, Grid(shape)), tmp_path / "eager.png")
+    assert (tmp_path / "lazy.png").read_bytes() == (tmp_path / "eager.png").read_bytes()

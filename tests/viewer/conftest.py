@@ -4,6 +4,7 @@ import json
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -89,9 +90,11 @@ class Window:
         return [url for url in found if not url.startswith(own)]
 
 
-@pytest.fixture(scope="module")
-def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
-    """Headless Chromium, 1400 x 900, WebGL in software; no name but 127.0.0.1 is found."""
+_SOFTWARE_WEBGL = ("--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--ignore-gpu-blocklist")
+
+
+def opened(profile: Path, *flags: str) -> Iterator[Window]:
+    """Headless Chromium, 1400 x 900; no name but 127.0.0.1 is found."""
     chromium, driver = shutil.which("chromium"), shutil.which("chromedriver")
     if chromium is None or driver is None:
         pytest.skip("needs the programs chromium and chromedriver")
@@ -103,18 +106,28 @@ def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
         "--headless",
         "--no-sandbox",
         "--disable-dev-shm-usage",
-        "--use-angle=swiftshader",
-        "--enable-unsafe-swiftshader",
-        "--ignore-gpu-blocklist",
         "--no-first-run",
         "--disable-background-networking",
         "--disable-component-update",
         "--disable-sync",
         "--window-size=1400,900",
         "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
-        f"--user-data-dir={tmp_path_factory.mktemp('profile')}",
+        f"--user-data-dir={profile}",
+        *flags,
     ):
         options.add_argument(flag)
     made = webdriver.Chrome(options=options, service=webdriver.ChromeService(executable_path=driver))
     yield Window(made)
     made.quit()
+
+
+@pytest.fixture(scope="module")
+def window(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Window]:
+    """A browser with WebGL in software."""
+    yield from opened(tmp_path_factory.mktemp("profile"), *_SOFTWARE_WEBGL)
+
+
+@pytest.fixture
+def window_without_webgl(tmp_path: Path) -> Iterator[Window]:
+    """A browser in which WebGL is switched off."""
+    yield from opened(tmp_path / "profile", "--disable-gpu", "--disable-3d-apis")

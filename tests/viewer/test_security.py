@@ -129,7 +129,7 @@ def test_names_are_text(tmp_path: Path) -> None:
 
 
 def test_front_end_makes_no_html_of_text(project_root: Path) -> None:
-    folder = project_root / "src" / "sinograd" / "viewer" / "static"
+    folder = project_root / "src" / "sinograd" / "view" / "static"
     for file in folder.glob("*.js"):
         assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval\(", file.read_text()), file
     for file in [*folder.glob("*.html"), *folder.glob("*.js"), *folder.glob("*.css")]:

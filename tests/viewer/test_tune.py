@@ -109,6 +109,20 @@ def test_the_right_centre_is_the_sharpest(cone: Path) -> None:
     assert min(scores, key=lambda c: scores[c]) == OFF
 
 
+@pytest.mark.parametrize("settings", [Settings(center=OFF), Settings(tilt=1.5, center=OFF), Settings(voxel=0.2)])
+def test_a_picture_of_fewer_pixels_is_that_slice(cone: Path, settings: Settings) -> None:
+    """Of binned rows and columns, and of fewer views."""
+    tuning = Tuning(sg.read(cone))
+    whole, small = tuning.slice(settings, 12), tuning.slice(settings, 12, 16)
+    factor = round(small.slice.spacing[-1] / whole.slice.spacing[-1])
+    assert factor == whole.values.shape[1] // 16 > 1 and small.slice.center == whole.slice.center
+    rows, columns = (n - n % factor for n in whole.values.shape)
+    means = whole.values[:rows, :columns].reshape(rows // factor, factor, -1, factor).mean((1, 3))
+    found = small.values[: len(means), : means.shape[1]]
+    assert np.corrcoef(found.ravel(), means.ravel())[0, 1] > 0.97
+    assert found.max() == pytest.approx(means.max(), rel=0.15)
+
+
 def test_a_move_prepares_again_only_what_it_changes(cone: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     import sinograd.preparation as preparation
 
@@ -196,7 +210,7 @@ def test_the_job_writes_the_bits_of_the_command(server: LocalServer, cone: Path,
     assert post(server, "start", settings, token=False)[0] == 403
     status, said = post(server, "start", settings)
     assert status == 200 and (tmp_path / "volume.tune.yaml").is_file() and (tmp_path / "volume.geometry.yaml").is_file()
-    end = time.monotonic() + 120
+    end = time.monotonic() + 600
     while record(server, "status")["state"] == "running" and time.monotonic() < end:
         time.sleep(0.2)
     assert record(server, "status")["state"] == "done", record(server, "status")
@@ -206,11 +220,17 @@ def test_the_job_writes_the_bits_of_the_command(server: LocalServer, cone: Path,
     first, again = read_volume(tmp_path / "volume.h5"), read_volume(tmp_path / "again.h5")
     assert first.grid.equals(again.grid) and np.array_equal(first.values.numpy(), again.values.numpy())
     # the file is there now, and is not replaced
-    status, said = post(server, "start", settings)
-    while record(server, "status")["state"] == "running" and time.monotonic() < end:
-        time.sleep(0.2)
-    found = record(server, "status")
-    assert found["state"] == "failed" and "exists" in found["lines"][-1]
+    done = sinograd("reconstruct", cone, "--config", tmp_path / "volume.tune.yaml", "-o", tmp_path / "volume.h5")
+    assert done.exit_code != 0 and "exists" in done.output
+
+
+def test_a_job_that_fails(server: LocalServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sinograd.viewer.tuned_job.sys.executable", "/bin/false")
+    assert post(server, "start", {})[0] == 200
+    end = time.monotonic() + 60
+    while (state := record(server, "status")["state"]) == "running" and time.monotonic() < end:
+        time.sleep(0.05)
+    assert state == "failed"
 
 
 def test_no_get_starts_anything(server: LocalServer) -> None:

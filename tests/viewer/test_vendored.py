@@ -11,7 +11,7 @@ import pytest
 
 @pytest.fixture
 def folder(project_root: Path) -> Path:
-    return project_root / "src" / "sinograd" / "viewer" / "static" / "vendor"
+    return project_root / "src" / "sinograd" / "view" / "static" / "vendor"
 
 
 def test_files_are_those_that_were_pinned(folder: Path) -> None:

@@ -197,6 +197,43 @@ def test_projections_and_oblique_planes(page: Any) -> None:
     page.until(lambda: page.pixel("axis-extra", 0.5, 0.6)[0] > page.pixel("axis-extra", 0.5, 0.4)[0] + 20)
 
 
+def test_the_volume_in_3d(page: Any) -> None:
+    """Its picture changes where the window does, and shows something."""
+
+    def colours() -> set[bytes]:
+        import io
+
+        from PIL import Image
+
+        return set(Image.open(io.BytesIO(page["render-3d"].screenshot_as_png)).convert("L").resize((40, 40)).tobytes())
+
+    page.set("extra", "3d")
+    page.until(lambda: page.data("render-3d", "ready") == "yes", 60)
+    page.until(lambda: len(colours()) > 10)
+    page.set("window-high", 30000)
+    page.set("window-low", 20000)
+    page.until(lambda: len(colours()) <= 3)
+    page.set("extra", "oblique")
+
+
+def test_without_webgl_the_planes_work(window_without_webgl: Any, volumes: LocalServer) -> None:
+    window = window_without_webgl
+    window.open(volumes.url)
+    assert window.driver.execute_script("return document.createElement('canvas').getContext('webgl2')") is None
+    window.set("extra", "3d")
+    window.until(lambda: "no WebGL2" in window.text("note-extra"))
+    window.set("slice-z", 4)
+    window.ready()
+    window["crosshair"].click()
+    window.set("window-low", 4000)
+    window.set("window-high", 5200)
+    assert window.data("axis-z", "index") == "4"
+    assert abs(window.pixel("axis-z", 0.501, 0.54)[0] - 255 * 608 / 1200) <= 1
+    window.set("extra", "max")
+    window.until(lambda: window.data("axis-extra", "kind") == "max")
+    assert window.errors() == []
+
+
 def test_dark_and_light(page: Any) -> None:
     colours = []
     for scheme in ("light", "dark"):

@@ -15,8 +15,12 @@ import pytest
 import torch
 
 import sinograd as sg
+from sinograd.cli.evaluate import EvaluateRequest, evaluate_files
 from sinograd.errors import InputError
+from sinograd.workflows.batch import reconstruct_all
+from sinograd.workflows.cluster import check_workers
 from sinograd.workflows.manifest import Manifest
+from sinograd.workflows.report import Silent
 
 distributed: Any = pytest.importorskip("distributed")
 pytestmark = [pytest.mark.filterwarnings("ignore"), pytest.mark.filterwarnings("default::ResourceWarning")]
@@ -82,9 +86,89 @@ def test_bad_clusters(tmp_path: Path, scan: tuple[Path, torch.Tensor], monkeypat
         sg.reconstruct(scan[0], output, client=7, memory="5MB", force=True)
 
 
+def test_workers_without_the_file_system(tmp_path: Path, client: Any) -> None:
+    with pytest.raises(InputError, match=r"the worker tcp://\S+ does not see .*elsewhere: workers need the same file"):
+        check_workers(client, tmp_path / "elsewhere" / "plan.json")
+
+
 def test_workers_are_looked_at_first(
     tmp_path: Path, scan: tuple[Path, torch.Tensor], client: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sinograd.workflows.cluster.software_version", lambda: "99")
     with pytest.raises(InputError, match=r"`cluster`: the worker tcp://\S+ has sinograd \S+, here is 99"):
         sg.reconstruct(scan[0], tmp_path / "v.h5", client=client, memory="5MB")
+
+
+def test_a_worker_does_a_scan(tmp_path: Path, scan: tuple[Path, torch.Tensor], client: Any) -> None:
+    """Of three scans, one of them damaged: two volumes, and the table in the order of the jobs."""
+    (tmp_path / "bad.h5").write_bytes(b"not a scan")
+    jobs = tmp_path / "jobs.yaml"
+    lines = [f"  - {{scan: {path}, output: v{i}.npy}}" for i, path in enumerate((scan[0], "bad.h5", scan[0]))]
+    names = [line.replace("}", f", name: n{i}}}") for i, line in enumerate(lines)]
+    jobs.write_text("defaults: {memory: 5MB}\njobs:\n" + "\n".join(names))
+    outcomes = reconstruct_all(jobs, cluster=client.scheduler.address)
+    assert [bool(outcome.error) for outcome in outcomes] == [False, True, False]
+    rows = (tmp_path / "batch.csv").read_text().splitlines()
+    assert [row.split(",")[:2] for row in rows[1:]] == [["n0", "done"], ["n1", "failed"], ["n2", "done"]]
+    assert torch.equal(sg.read_volume(tmp_path / "v2.npy").values, scan[1])
+
+
+def test_a_worker_does_a_volume_of_a_patient(tmp_path: Path, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The scores of one process, in the order of the pairs; with samples and the edge of a disc."""
+    monkeypatch.chdir(tmp_path)
+    grid = sg.Grid((3, 32, 36), 1.0)
+    torch.manual_seed(0)
+    for name in ("p1", "p2", "p3"):
+        clean = 100 * torch.nn.functional.interpolate(torch.randn(1, 1, 3, 5, 5), grid.shape, mode="trilinear")[0, 0]
+        for part, values in (("target", clean), ("input", clean + 40 * torch.randn(grid.shape))):
+            (tmp_path / part).mkdir(exist_ok=True)
+            sg.write_volume(sg.Volume(values, grid, "HU"), tmp_path / part / f"{name}.h5")
+    (tmp_path / "pairs.yaml").write_text("pairs: {layout: volumes, unit: HU, folder: .}\n")
+    request = {"inputs": [Path("pairs.yaml")], "targets": [], "methods": ["median"], "protocol": "full-range"}
+    found = []
+    for name, cluster in (("here", None), ("there", client.scheduler.address)):
+        more = {"discs": ("1,-2,5,p1",), "output": tmp_path / name, "cluster": cluster}
+        found.append(evaluate_files(EvaluateRequest(**request, **more), Silent()))
+    here, there = found
+    scored = [[(row.method, row.volume, row.ssim, row.psnr, row.rmse) for row in scores.rows] for scores in found]
+    assert scored[0] == scored[1] and len(scored[0]) == 6
+    assert [edge.f50 for edge in here.edges] == pytest.approx([edge.f50 for edge in there.edges], nan_ok=True)
+    assert [sample.volume for sample in here.samples] == [sample.volume for sample in there.samples]
+    assert torch.equal(here.samples[1].images["median"], there.samples[1].images["median"])
+
+
+ITERATIONS: dict[str, Any] = {"algorithm": "sirt", "iterations": 2, "shape": (40, 40, 40), "voxel_mm": 0.4}
+
+
+@pytest.fixture
+def small_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Preparation is planned as if its blocks were small: the scan is smaller than one."""
+    monkeypatch.setattr("sinograd.workflows.schedule.BLOCK", 1 << 14)
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_iterations_on_workers(tmp_path: Path, scan: tuple[Path, torch.Tensor], client: Any) -> None:
+    """The volume of one process to rounding, in slabs whose projections are summed."""
+    options = {**ITERATIONS, "views": "0:400:10", "memory": "1MB"}
+    here = sg.reconstruct(scan[0], tmp_path / "here.h5", **options)
+    there = sg.reconstruct(scan[0], tmp_path / "there.h5", client=client, **options)
+    assert here.is_lazy and there.is_lazy
+    assert float((there.values - here.values).abs().max()) < 1e-5 * float(here.values.abs().max())
+
+
+@pytest.mark.usefixtures("small_blocks")
+def test_iterations_survive_a_worker(tmp_path: Path, scan: tuple[Path, torch.Tensor], client: Any) -> None:
+    options = {**ITERATIONS, "views": "0:400:10", "memory": "1MB"}
+    whole = sg.reconstruct(scan[0], tmp_path / "whole.h5", client=client, **options)
+    output, pids = tmp_path / "v.h5", list(client.run(os.getpid).values())
+
+    def kill() -> None:
+        while len(list(Manifest(output).folder.glob("iterations/*.raw"))) < 3:
+            time.sleep(0.01)
+        os.kill(pids[0], signal.SIGKILL)
+
+    killer = threading.Thread(target=kill)
+    killer.start()
+    volume = sg.reconstruct(scan[0], output, client=client, **options)
+    killer.join()
+    assert torch.equal(volume.values, whole.values)

@@ -186,6 +186,7 @@ def test_an_interrupt_is_resumed(cone: Path, tmp_path: Path) -> None:
         ({"device": "gpu"}, ValueError, "`device='gpu'`: expected cpu, cuda or cuda:1"),
         ({"resume": True}, ValueError, "`resume` needs a scan file and an `output`"),
         ({"center_picture": "c.png"}, ValueError, "`center_picture` shows the search of `center='auto'`"),
+        ({"page_3d": True}, ValueError, "`page_3d` is for a page: give `page`"),
         ({"scan": 3}, TypeError, "`scan`: expected a file, a folder or a Scan, got a int"),
         ({"scan": "none.h5"}, FileNotFoundError, "none.h5 does not exist"),
     ],

@@ -237,7 +237,7 @@ def test_a_range_alone_means_16_bit(tmp_path: Path, lines: tuple[Path, torch.Ten
         ({"part": "3/2"}, r"`part`: expected K/N with K from 1 to N"),
         ({"part": "0/2"}, r"`part`: expected K/N"),
         ({"part": "1/2", "cluster": "local:2"}, r"one of them says who computes"),
-        ({"dtype": "uint16", "algorithm": "sirt"}, r"`dtype`: FDK and filtered backprojection alone"),
+        ({"dtype": "uint16", "algorithm": "helical-fbp"}, r"`dtype`: FDK, filtered backprojection and sinograd's"),
         ({"dtype": "uint16", "slice_mm": 0.8}, r"`dtype`: slices of `slice_mm`"),
     ],
 )
@@ -289,7 +289,7 @@ write, left = SlabJob.write, [{after}]
 def killed(self, part, volume, seconds):
     left[0] -= 1
     if left[0] < 0:
-        self.sink.write(part.slab.first, volume.numpy()[: self.sink.unit] + 1)
+        self.output.sink.write(part.slab.first, volume.numpy()[: self.output.sink.unit] + 1)
         os.kill(os.getpid(), signal.SIGKILL)
     return write(self, part, volume, seconds)
 SlabJob.write = killed

@@ -24,12 +24,17 @@ OPTIONS = {
         argument=True,
         required=True,
     ),
+    "cluster": Option(
+        str,
+        "Dask workers that do a scan each: so many here, those of a scheduler, or of dask-jobqueue.",
+        metavar="local:N|tcp://HOST:PORT|YAML",
+    ),
     "quiet": QUIET,
 }
 
 
 @command(OPTIONS)
-def batch(jobs: Path, quiet: bool = False) -> None:
+def batch(jobs: Path, cluster: str | None = None, quiet: bool = False) -> None:
     """Reconstruct many scans, and write the table batch.csv beside the jobs file.
 
     Options are those of `sinograd reconstruct`. A job that fails does not keep the others from being done; the exit
@@ -43,7 +48,7 @@ def batch(jobs: Path, quiet: bool = False) -> None:
         elif not quiet:
             typer.echo(f"{number}/{count} {outcome.job.name}: {outcome.job.output.name}, {outcome.seconds:.1f} s")
 
-    outcomes = reconstruct_all(jobs, told)
+    outcomes = reconstruct_all(jobs, told, cluster=cluster)
     failed = sum(bool(outcome.error) for outcome in outcomes)
     if not quiet:
         typer.echo(f"{len(outcomes) - failed} of {len(outcomes)} done; table: {jobs.parent / TABLE}")

@@ -13,7 +13,7 @@ from sinograd.config.shown import some
 from sinograd.errors import FormatError
 
 # What a volume's record may not decide: which files are read beside the scan, and which are written.
-_NOT_OF_DATA = ("allow_outside", "force", "output", "preview", "page", "center_picture")
+_NOT_OF_DATA = ("allow_outside", "force", "output", "preview", "page", "page_3d", "center_picture")
 
 
 def load_config(context: typer.Context, parameter: Any, path: Path | None) -> Path | None:

@@ -64,8 +64,11 @@ def planned(request: Request) -> tuple[Lines, dict[str, Any]]:
     }
     record["parts"] = None
     if plan is not None:
-        slices = [[part.slab.first, part.slab.last] for part in plan.parts]
-        record["parts"] = {"slices": slices, "prepared": plan.source, "amplification": round(plan.amplification, 4)}
+        record["parts"] = {
+            "slices": [list(part) for part in plan.slices],
+            "prepared": plan.source,
+            "amplification": round(plan.amplification, 4),
+        }
     with lengths_in(scan.length_unit):
         extent = grid_text(grid)
     return [

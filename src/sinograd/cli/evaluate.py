@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import warnings
-from dataclasses import asdict, dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -44,6 +45,7 @@ class EvaluateRequest:
     discs: tuple[str, ...] = ()
     device: str = "cpu"
     force: bool = False
+    cluster: str | None = None
 
 
 _VOLUMES = "Volumes"
@@ -100,6 +102,11 @@ OPTIONS = {
         panel=_SCORES,
     ),
     "device": Option(str, "Where models compute: cpu, cuda, cuda:1 ...", metavar="NAME"),
+    "cluster": Option(
+        str,
+        "Dask workers that do a volume each at a time: so many here, those of a scheduler, or of dask-jobqueue.",
+        metavar="local:N|tcp://HOST:PORT|YAML",
+    ),
 }
 
 
@@ -119,6 +126,7 @@ def evaluate(
     slices: int = 3,
     disc: list[str] | None = None,
     device: str = "cpu",
+    cluster: str | None = None,
     force: bool = False,
     quiet: bool = False,
     json: bool = False,
@@ -140,6 +148,7 @@ def evaluate(
         discs=tuple(disc or ()),
         device=device,
         force=force,
+        cluster=cluster,
     )
     with opened_report(None if quiet or json else "bar") as report:
         scores = evaluate_files(request, report)
@@ -177,6 +186,9 @@ def evaluate_files(request: EvaluateRequest, report: Report) -> Scores:
     from sinograd.evaluation import Disc, check_results_folder, find_method, write_results
     from sinograd.evaluation import evaluate as run
 
+    if request.cluster is not None:  # whose workers may have another working folder
+        paths = {name: [path.absolute() for path in getattr(request, name)] for name in ("inputs", "targets")}
+        request = replace(request, **paths)
     if request.output is not None:
         check_results_folder(request.output, force=request.force)
     chosen_device(request.device, kernels=False)
@@ -190,20 +202,24 @@ def evaluate_files(request: EvaluateRequest, report: Report) -> Scores:
     pairs = _pairs(request, report)
     if request.output is not None:
         check_results_folder(request.output, force=request.force)  # now against all files of the pairs
-    scores = run(
-        methods,
-        pairs,
-        _protocol(request, "HU" if request.water is not None else pairs[0].unit),
-        water=request.water,
-        device=request.device,
-        samples=0 if request.output is None else min(request.slices, len(pairs)),
-        discs=discs,
-        progress=report.stage("evaluating", 0, "volumes"),
-    )
+    with _executor(request) as executor:
+        scores = run(
+            methods,
+            pairs,
+            _protocol(request, "HU" if request.water is not None else pairs[0].unit),
+            water=request.water,
+            device=request.device,
+            samples=0 if request.output is None else min(request.slices, len(pairs)),
+            discs=discs,
+            progress=report.stage("evaluating", 0, "volumes"),
+            executor=executor,
+        )
     _warn_of_unchanged(scores)
     if request.output is not None:
         report.stage("writing", 0)
         options: dict[str, Any] = asdict(request)
+        if request.cluster is None:
+            del options["cluster"]
         write_results(
             scores,
             request.output,
@@ -213,6 +229,15 @@ def evaluate_files(request: EvaluateRequest, report: Report) -> Scores:
             force=request.force,
         )
     return scores
+
+
+def _executor(request: EvaluateRequest) -> AbstractContextManager[Any]:
+    """Of a cluster; None for this process."""
+    if request.cluster is None:
+        return nullcontext()
+    from sinograd.workflows.cluster import executor_on
+
+    return executor_on(request.cluster, request.inputs[0], "nothing was kept")
 
 
 def _protocol(request: EvaluateRequest, unit: str) -> Protocol:

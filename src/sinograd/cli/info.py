@@ -137,6 +137,7 @@ def _volume_lines(path: Path, of_scans: dict[str, Any], picture: Path | None, fo
 
 def _range(volume: Volume) -> Lines:
     """Smallest and largest value, and percentiles; the values are read in blocks."""
+    from sinograd.cli.bars import bars
     from sinograd.data.units import number_text
     from sinograd.data.value_range import value_range
 
@@ -149,6 +150,9 @@ def _range(volume: Volume) -> Lines:
         ("range", f"{found.low:.5g} to {number_text(f'{found.high:.5g}', volume.unit)}{of}"),
         ("percentiles", f"{shares}{of}"),
     ]
+    if found.counts.size:
+        span = number_text(f"{found.span[0]:.5g} to {found.span[1]:.5g}", volume.unit)
+        lines.append(("histogram", f"{bars(found.counts)} {span}"))
     bad = found.count - found.finite
     return [*lines, ("not finite", f"{bad:,} of {found.count:,} values")] if bad else lines
 

@@ -178,6 +178,7 @@ RECONSTRUCT = {
     "mask": _volume(bool, "Set voxels outside the field of view to zero."),
     "device": replace(DEVICE, panel=_VOLUME),
     "page": Option(Path, "Also write an .html page to look at the volume with.", metavar="FILE", panel=OUTPUT_GROUP),
+    "page_3d": Option(bool, "The page draws the volume in 3-D, too; it is 2.3 MB larger.", panel=OUTPUT_GROUP),
     "center_picture": Option(Path, "Write a PNG of the search for the centre.", metavar="FILE", panel=OUTPUT_GROUP),
     "memory": Option(
         str,

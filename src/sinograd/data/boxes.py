@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from sinograd.data.memory import reading
-from sinograd.data.volume import Volume, computable
+from sinograd.data.sources import computable
+from sinograd.data.volume import Volume
 from sinograd.errors import InputIndexError
 
 _BLOCK_BYTES = 64 << 20

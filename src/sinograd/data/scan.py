@@ -211,6 +211,11 @@ class Scan:
         if self.calibration is not None:
             self.calibration.check(shape, self.name)
 
+    def _repr_html_(self) -> str:
+        from sinograd.data.html_repr import scan_html
+
+        return scan_html(self)
+
     def __repr__(self) -> str:
         counts = ", ".join(f"{n} {axis}" for n, axis in zip(self.shape, self.axes, strict=False))
         stored = f"{dtype_text(self.projections)}, {self.nbytes / 1e6:,.1f} MB, {location_text(self.projections)}"

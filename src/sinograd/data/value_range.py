@@ -8,7 +8,7 @@ a second one.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +16,7 @@ from sinograd.data.volume import Volume
 
 PERCENTILES = (0.5, 50.0, 99.5)
 MOST_BYTES = 4 << 30  # as float32; of larger volumes some slices are read
+HISTOGRAM_BINS = 48
 _HALF, _BINS = 16, 1 << 16
 
 
@@ -28,6 +29,8 @@ class ValueRange:
         percentiles: by their percentages.
         count, finite: values that were read, and how many of them are finite.
         every: 1, or of how many slices one was read.
+        counts: [48] values in bins of equal width between the two ends of `span`; empty where all values are equal.
+        span: about the lowest and the highest percentile, so that few outliers do not fill it.
     """
 
     low: float
@@ -36,6 +39,8 @@ class ValueRange:
     count: int
     finite: int
     every: int = 1
+    counts: np.ndarray = field(default_factory=lambda: np.zeros(0, np.int64))
+    span: tuple[float, float] = (np.nan, np.nan)
 
 
 def value_range(
@@ -59,8 +64,12 @@ def value_range(
     before = np.concatenate([[0], np.cumsum(upper)])
     bins = [int(np.searchsorted(before, rank, side="right")) - 1 for rank in ranks]
     lower = {number: np.zeros(_BINS, np.int64) for number in bins}
+    span = _span(bins, low, high)
+    histogram = np.zeros(HISTOGRAM_BINS if span[0] < span[1] else 0, np.int64)
     for values in _blocks(volume, every):
-        keys = _ordered(values[np.isfinite(values)])
+        values = values[np.isfinite(values)]
+        _count(values, span, histogram)
+        keys = _ordered(values)
         for number, counts in lower.items():
             chosen = keys[keys >> _HALF == number]
             counts += np.bincount(chosen & (_BINS - 1), minlength=_BINS)
@@ -68,7 +77,22 @@ def value_range(
     for share, rank, number in zip(percentages, ranks, bins, strict=True):
         place = np.searchsorted(np.cumsum(lower[number]), rank - before[number], side="right")
         found[share] = _value((number << _HALF) + int(place))
-    return ValueRange(low, high, found, total, finite, every)
+    return ValueRange(low, high, found, total, finite, every, histogram, span)
+
+
+def _span(bins: Sequence[int], low: float, high: float) -> tuple[float, float]:
+    """Least and largest value of the bins that hold the percentiles, as far as there are such values."""
+    first, last = _value(min(bins) << _HALF), _value(((max(bins) + 1) << _HALF) - 1)
+    return (first if first > low else low), (last if last < high else high)
+
+
+def _count(values: np.ndarray, span: tuple[float, float], counts: np.ndarray) -> None:
+    """Adds values within a span to `counts` of bins of equal width; the last one holds its upper end."""
+    if not counts.size:
+        return
+    inside = values[(values >= span[0]) & (values <= span[1])]
+    place = (inside.astype(np.float64) - span[0]) * (counts.size / (span[1] - span[0]))
+    counts += np.bincount(np.minimum(place.astype(np.int64), counts.size - 1), minlength=counts.size)
 
 
 def _blocks(volume: Volume, every: int) -> Iterator[np.ndarray]:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from numbers import Integral
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -16,39 +16,15 @@ from torch import Tensor
 from sinograd.data.lengths import length_text
 from sinograd.data.memory import check_memory, reading
 from sinograd.data.projections import check_dtype
+from sinograd.data.sources import SIGNED, AsSlices, Converted, VolumeSource, computable
 from sinograd.data.units import PER_PIXEL, PER_PIXEL_ADVICE, UNITS, Conversion, length_unit_of, unit_name, unit_text
 from sinograd.errors import InputError, InputIndexError, InputTypeError, UnitError
 from sinograd.geometry import Grid
 from sinograd.geometry.checks import positive
 
 _BLOCK_BYTES = 64 << 20
-# torch has these types but computes nothing with them.
-_SIGNED = {torch.uint16: torch.int32, torch.uint32: torch.int64, torch.uint64: torch.int64}
 
 Progress = Callable[[int, int], None]
-
-
-@runtime_checkable
-class VolumeSource(Protocol):
-    """Values that are read when they are needed: of a file, a series of slices, a simulation.
-
-    A source holds no open file, so that it can be pickled and used in DataLoader workers. It may have an attribute
-    `block`: how many slices are best read together (those of a chunk; all, where a file can only be read whole).
-    """
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Z, Y, X, or Y, X of an image."""
-        ...
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """Of what `read` gives."""
-        ...
-
-    def read(self, first: int, end: int) -> Tensor:
-        """Slices first to end - 1, [end - first, Y, X]; an image is one slice. Raises errors that name the file."""
-        ...
 
 
 @dataclass(frozen=True, eq=False, repr=False, init=False)
@@ -148,7 +124,7 @@ class Volume:
     def dtype(self) -> torch.dtype:
         """Of `values`."""
         dtype: torch.dtype = self._held.dtype
-        return _SIGNED.get(dtype, dtype)
+        return SIGNED.get(dtype, dtype)
 
     @property
     def nbytes(self) -> int:
@@ -228,7 +204,7 @@ class Volume:
         if self.ndim == 3:
             return self
         grid = Grid((1, *self.shape), (min(self.spacing), *self.spacing), (*self.grid.center, 0.0))
-        held = self._held[None] if isinstance(self._held, Tensor) else _AsSlices(self._held)
+        held = self._held[None] if isinstance(self._held, Tensor) else AsSlices(self._held)
         return Volume(held, grid, self.unit, self.provenance, self.file)
 
     def to(
@@ -274,7 +250,7 @@ class Volume:
         return Volume(held, self.grid.scaled(size), "1/mm", self.provenance, self.file)
 
     def _converted(self, conversion: Conversion) -> Any:
-        return conversion(self._held) if isinstance(self._held, Tensor) else _Converted(self._held, conversion)
+        return conversion(self._held) if isinstance(self._held, Tensor) else Converted(self._held, conversion)
 
     def require(self, unit: str, purpose: str) -> Volume:
         """The volume itself, if it is in `unit`.
@@ -321,6 +297,11 @@ class Volume:
         array = self.values.detach().cpu().numpy()
         return np.array(array, dtype=dtype, copy=True) if copy else np.asarray(array, dtype=dtype)
 
+    def _repr_html_(self) -> str:
+        from sinograd.data.html_repr import volume_html
+
+        return volume_html(self)
+
     def __repr__(self) -> str:
         size = " x ".join(map(str, self.shape))
         spacing = length_text(self.spacing, unit=self.length_unit)
@@ -328,48 +309,6 @@ class Volume:
         kind = "image" if self.ndim == 2 else "volume"
         dtype = str(self.dtype).removeprefix("torch.")
         return f"<Volume: {kind} of {size} voxels of {spacing}, {unit_text(self.unit)}, {dtype}{where}>"
-
-
-@dataclass(frozen=True)
-class _Converted:
-    """Values of a source, converted when they are read."""
-
-    held: VolumeSource
-    convert: Conversion
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return self.held.shape
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.held.dtype if self.held.dtype.is_floating_point else torch.float32
-
-    @property
-    def block(self) -> int:
-        return int(getattr(self.held, "block", 1))
-
-    def read(self, first: int, end: int) -> Tensor:
-        return self.convert(computable(self.held.read(first, end)))
-
-
-@dataclass(frozen=True)
-class _AsSlices:
-    """An image that is read as a volume of one slice."""
-
-    held: VolumeSource
-    block: int = 1
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        return (1, *self.held.shape)
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self.held.dtype
-
-    def read(self, first: int, end: int) -> Tensor:
-        return self.held.read(first, end)
 
 
 def _held(values: Any) -> Any:
@@ -391,9 +330,4 @@ def _held(values: Any) -> Any:
     return values
 
 
-def computable(values: Tensor) -> Tensor:
-    """The values in the next larger signed type where torch does not compute with theirs."""
-    return values.to(_SIGNED[values.dtype]) if values.dtype in _SIGNED else values
-
-
-__all__ = ["Volume", "VolumeSource"]
+__all__ = ["Volume"]

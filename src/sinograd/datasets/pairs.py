@@ -10,8 +10,9 @@ from typing import Literal, TypeVar
 import torch
 from torch import Tensor
 
+from sinograd.data.sources import VolumeSource
 from sinograd.data.units import UNITS, unit_name
-from sinograd.data.volume import Volume, VolumeSource
+from sinograd.data.volume import Volume
 from sinograd.errors import InputError, InputIndexError, InputTypeError
 from sinograd.geometry import Grid
 

@@ -127,6 +127,12 @@ class DiscImages:
             held, count = self._sums.get((index, method), (torch.zeros_like(part), 0))
             self._sums[index, method] = (held + part, count + end - first)
 
+    def merge(self, other: DiscImages) -> None:
+        """Add the sums of other volumes, with the same discs."""
+        for key, (part, count) in other._sums.items():
+            held, before = self._sums.get(key, (torch.zeros_like(part), 0))
+            self._sums[key] = (held + part, before + count)
+
     def measure(self, methods: Sequence[str]) -> list[Sharpness]:
         """The target's sharpness and each method's, disc by disc, about the middle that the target's disc has."""
         found = []

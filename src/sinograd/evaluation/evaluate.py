@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol as Interface
 
@@ -43,6 +45,7 @@ def evaluate(
     samples: int = 0,
     discs: Sequence[Disc] = (),
     progress: Progress | None = None,
+    executor: Executor | None = None,
 ) -> Scores:
     """Score each method on each volume, against its target; the noisy volumes themselves come first, as "input".
 
@@ -61,6 +64,7 @@ def evaluate(
         samples: of how many volumes the middle slice is kept, for the page; they are spread over the volumes.
         discs: whose edges' sharpness is measured, in the mean of all slices and volumes that have them.
         progress: called before each method.
+        executor: calls the work of every pair somewhere else, such as on a cluster; progress is then told of pairs.
 
     Returns:
         The scores. Held at a time: input, target and one method's result of one volume, and the kept slices; a float64
@@ -88,36 +92,102 @@ def evaluate(
         threads=torch.get_num_threads(),
     )
     kept = {round((i + 0.5) * len(pairs) / samples - 0.5) for i in range(samples)} if samples else set()
+    work = PairWork(tuple(methods), tuple(pairs), scores, frozenset(kept), tuple(discs), water, device, bool(executor))
     total, done = len(methods) * sum(len(pair.inputs) for pair in pairs), 0
-    for number, pair in enumerate(pairs):
-        assert pair.target is not None
-        target = _read(pair, pair.target, "target", device)
-        convert = partial(_converted, water=water, pair=pair)
-        images.add(TARGET, pair, target, convert)
-        sample = _sample(pair, target, water) if number in kept else None
-        for realisation, source in enumerate(pair.inputs):
-            volume = _read(pair, source, f"input {realisation}", device)
-            for method in methods:
-                if progress is not None:
-                    progress(done, total, f", {pair.name}: {method.name}")
-                if number == realisation == 0 and method.warm_up is not None:
-                    with torch.inference_mode():
-                        method.warm_up(volume[:1])
-                found, seconds, memory = _denoise(method, pair, realisation, volume, target)
-                of_slices = _score(found, target, pair, protocol, convert)
-                spectrum = _spectrum(found, target, method, pair, scores.frequency_unit, convert)
-                scores.spectra.extend([] if spectrum is None else [spectrum])
-                scores.rows.append(_row(method, pair, realisation, of_slices, seconds, memory, spectrum))
-                images.add(method.name, pair, found, convert)
-                if sample is not None and realisation == 0:
-                    _keep(sample, method, convert(found[sample.index]), of_slices)
-                done += 1
-        if sample is not None:
-            scores.samples.append(sample)
+    found: dict[int, PairScores] = {}
+    for number, of_pair in _here(work, progress, total) if executor is None else executor(work, range(len(pairs))):
+        found[number] = of_pair
+        done += len(of_pair.rows)
+        if progress is not None and executor is not None:
+            progress(done, total, f", {pairs[number].name}")
+    for number in range(len(pairs)):
+        found[number].add_to(scores, images)
     scores.edges.extend(images.measure([m.name for m in methods]))
     if progress is not None:
         progress(done, total)
     return scores
+
+
+@dataclass
+class PairScores:
+    """What the methods made of one paired volume."""
+
+    images: DiscImages
+    sample: Sample | None
+    rows: list[Row] = field(default_factory=list)
+    spectra: list[Spectrum] = field(default_factory=list)
+
+    def add_to(self, scores: Scores, images: DiscImages) -> None:
+        """To those of all pairs, in their order."""
+        scores.rows.extend(self.rows)
+        scores.spectra.extend(self.spectra)
+        scores.samples.extend([] if self.sample is None else [self.sample])
+        images.merge(self.images)
+
+
+@dataclass(frozen=True, eq=False)
+class PairWork:
+    """Denoises and scores the pair of a number: the work of one call, here or elsewhere.
+
+    Attributes:
+        methods, pairs: all of them.
+        scores: without a pair so far.
+        kept: pairs whose middle slices are kept.
+        discs, water, device: as in `evaluate`.
+        elsewhere: every pair may be the first one of its process, so that methods are warmed up with each.
+    """
+
+    methods: tuple[Method, ...]
+    pairs: tuple[PairedVolume, ...]
+    scores: Scores
+    kept: frozenset[int]
+    discs: tuple[Disc, ...]
+    water: float | None
+    device: torch.device
+    elsewhere: bool = False
+
+    def __call__(self, number: int, told: Callable[[str], None] | None = None) -> PairScores:
+        """told: called with the name of each method that is next."""
+        pair, scores = self.pairs[number], self.scores
+        assert pair.target is not None
+        target = _read(pair, pair.target, "target", self.device)
+        convert = partial(_converted, water=self.water, pair=pair)
+        sample = _sample(pair, target, self.water) if number in self.kept else None
+        found = PairScores(DiscImages(self.discs, self.pairs), sample)
+        found.images.add(TARGET, pair, target, convert)
+        for realisation, source in enumerate(pair.inputs):
+            volume = _read(pair, source, f"input {realisation}", self.device)
+            for method in self.methods:
+                if told is not None:
+                    told(method.name)
+                if realisation == 0 and (number == 0 or self.elsewhere) and method.warm_up is not None:
+                    with torch.inference_mode():
+                        method.warm_up(volume[:1])
+                made, seconds, memory = _denoise(method, pair, realisation, volume, target)
+                of_slices = _score(made, target, pair, scores.protocol, convert)
+                spectrum = _spectrum(made, target, method, pair, scores.frequency_unit, convert)
+                found.spectra.extend([] if spectrum is None else [spectrum])
+                found.rows.append(_row(method, pair, realisation, of_slices, seconds, memory, spectrum))
+                found.images.add(method.name, pair, made, convert)
+                if sample is not None and realisation == 0:
+                    _keep(sample, method, convert(made[sample.index]), of_slices)
+        return found
+
+
+Executor = Callable[[PairWork, Sequence[int]], Iterable[tuple[int, PairScores]]]
+"""Calls the work with every number, wherever; numbers and results in any order."""
+
+
+def _here(work: PairWork, progress: Progress | None, total: int) -> Iterator[tuple[int, PairScores]]:
+    """One pair after another."""
+    done = itertools.count()
+    for number, pair in enumerate(work.pairs):
+
+        def told(method: str, pair: PairedVolume = pair) -> None:
+            assert progress is not None
+            progress(next(done), total, f", {pair.name}: {method}")
+
+        yield number, work(number, None if progress is None else told)
 
 
 def _check(methods: Sequence[Method], pairs: Sequence[PairedVolume], protocol: Protocol, water: float | None) -> str:

@@ -35,6 +35,10 @@ if TYPE_CHECKING:
         Multiple,
         Sum,
     )
+    from sinograd.ops.phases import (
+        Phases,
+        phases,
+    )
     from sinograd.ops.single_slice_rebinning import (
         SingleSliceRebinning,
     )
@@ -64,6 +68,7 @@ __all__ = [
     "InSlabs",
     "LinearOperator",
     "Multiple",
+    "Phases",
     "SingleSliceRebinning",
     "Stack",
     "Sum",
@@ -78,6 +83,7 @@ __all__ = [
     "joint_bilateral_filter",
     "joseph",
     "joseph_adjoint",
+    "phases",
     "stack",
 ]
 

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import itertools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -12,6 +14,8 @@ from torch import Tensor
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid, detector_region
 from sinograd.ops.detector_rows import ROUNDING, rows_of_box
+
+T = TypeVar("T")
 
 FREE_SHARE = 0.8
 """Of a card's free memory, what may be used without being told."""
@@ -112,6 +116,28 @@ def plan_slabs(geometry: Geometry, grid: Grid, memory: int, element: int, batch:
     most = max(int((slab.rows[:, 1] - slab.rows[:, 0]).max()) for slab in slabs)
     views = max(1, int(half // (max(1, most) * row_size)))
     return SlabPlan(slabs, min(views, geometry.views))
+
+
+def fewest_parts(
+    slices: tuple[int, int], unit: int, room: int, part: Callable[[tuple[int, int]], tuple[T, int]]
+) -> tuple[list[T], int]:
+    """The fewest parts of about equal thickness that fit, and the bytes of the largest.
+
+    Args:
+        slices: first and end of what is divided.
+        unit: parts begin at so many slices after the first, or a multiple.
+        room: bytes. Parts of one unit are returned even if they do not fit.
+        part: of slices (first, end), with the bytes that it takes.
+    """
+    first, end = slices
+    units, count = -(-(end - first) // unit), 1
+    while True:
+        edges = [min(end, first + unit * round(i * units / count)) for i in range(count + 1)]
+        made = [part(edge) for edge in itertools.pairwise(edges)]
+        largest = max((needed for _, needed in made), default=0)
+        if largest <= room or count >= units:
+            return [found for found, _ in made], largest
+        count = min(units, max(count + 1, int(count * min(2.0, largest / max(room, 1)))))
 
 
 def needed_rows_of_slab(geometry: Geometry, grid: Grid, first: int, last: int) -> Tensor:

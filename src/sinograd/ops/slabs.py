@@ -27,7 +27,8 @@ class InSlabs(GeometryOperator):
     Where everything fits it goes to the device at once. Else each slab goes there with the detector rows that see it,
     a block of views at a time; copies overlap with computing. The result is that of the operator itself up to the
     rounding of sums and positions (1e-6 of it in float32), `A.T` the exact adjoint up to the same, and gradients work.
-    A call allocates its result in host memory and on the device as much as `memory`.
+    A call allocates its result in host memory and on the device as much as `memory`. Of stored tensors
+    (`ops.stored.StoredTensor`) only the parts that are computed with are in memory; so is of their results.
 
     Args:
         operator: a 3-D `XRayTransform` or `Backprojection`.

@@ -8,15 +8,18 @@ from typing import TypeVar
 import torch
 from torch import Tensor
 
+from sinograd.ops.stored import in_memory
+
 T = TypeVar("T")
 S = TypeVar("S")
 
 
 def uploaded(parts: Iterable[Tensor], device: torch.device) -> Iterator[Tensor]:
-    """The parts on the device; on a card the next one is copied, from pinned memory, while one is computed with."""
+    """The parts, which may be stored, on the device; on a card the next one is copied, from pinned memory, while one is
+    computed with."""
     if device.type != "cuda":
         for part in parts:
-            yield part.to(device).contiguous()
+            yield in_memory(part).to(device).contiguous()
         return
     copying = torch.cuda.Stream(device)
 

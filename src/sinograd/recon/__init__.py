@@ -28,7 +28,7 @@ if TYPE_CHECKING:
         filter_rows,
         ramp_taps,
     )
-    from sinograd.recon.calibration import Calibrated, calibrate, calibrate_from_balls, find_balls
+    from sinograd.recon.calibration import Calibrated, calibrate, calibrate_from_balls, cramer_rao, find_balls
     from sinograd.recon.iterative import (
         ConvergenceWarning,
         Fidelity,
@@ -86,6 +86,7 @@ __all__ = [
     "check",
     "column_weights",
     "coverage",
+    "cramer_rao",
     "estimate_motion",
     "fbp",
     "fdk",

@@ -15,9 +15,12 @@ from sinograd.errors import InputError, InputTypeError
 from sinograd.io.storage.atomic import replacing
 from sinograd.view.arguments import Values
 from sinograd.view.slices import check_picture_path
+from sinograd.view.wiping import wiped
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+    from sinograd.view.comparison_figure import ComparisonFigure
 
 _PANEL, _BAR = 3.6, 0.9  # inches: a picture's width, and what its colour bar takes
 _INK, _QUIET = "#1a1a1a", "#5f6368"
@@ -34,7 +37,8 @@ def show_comparison(
 ) -> Figure:
     """A picture of several images, or of one slice of volumes, side by side in one window of grey values.
 
-    A notebook shows the figure that a cell ends with; `figure.savefig("comparison.png")` writes it.
+    A notebook shows the figure that a cell ends with, and below it the images one over another, with a slider that
+    wipes from one to the next; both need no server. `figure.savefig("comparison.png")` writes the picture.
 
     Args:
         images: at least one; `Volume`s, tensors or arrays [Y, X] or [Z, Y, X], all of one shape.
@@ -46,7 +50,7 @@ def show_comparison(
         slice: of volumes, which one; None: the middle one.
 
     Returns:
-        A matplotlib Figure.
+        A matplotlib Figure that notebooks show by themselves.
 
     Raises:
         InputTypeError: something else than volumes, tensors and arrays of real numbers.
@@ -67,7 +71,9 @@ def show_comparison(
     if not shown[0] < shown[1]:
         raise InputError(f"window must be (low, high) with low < high, got {tuple(shown)}")
     names = [f"image {number + 1}" for number in range(len(planes))] if titles is None else list(titles)
-    return _drawn(planes, names, shown, _unit(images, unit), difference)
+    figure = _drawn(planes, names, shown, _unit(images, unit), difference)
+    figure.wiped = wiped(planes, names, shown)
+    return figure
 
 
 def save_comparison(figure: Figure, path: str | os.PathLike[str], *, force: bool = False) -> None:
@@ -123,14 +129,15 @@ def _window(plane: np.ndarray) -> tuple[float, float]:
 
 def _drawn(
     planes: list[np.ndarray], names: list[str], window: tuple[float, float], unit: str, difference: bool
-) -> Figure:
+) -> ComparisonFigure:
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
+
+    from sinograd.view.comparison_figure import ComparisonFigure
 
     rows, columns = 1 + difference, len(planes)
     height = _PANEL * planes[0].shape[0] / planes[0].shape[1]
     size = (columns * _PANEL + _BAR, rows * (height + 0.35))
-    figure = Figure(size, dpi=_DPI, facecolor="white", layout="constrained")
+    figure = ComparisonFigure(size, dpi=_DPI, facecolor="white", layout="constrained")
     FigureCanvasAgg(figure)
     axes = figure.subplots(rows, columns, squeeze=False)
     grey: dict[str, Any] = {"cmap": "gray", "vmin": window[0], "vmax": window[1]}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import json
 import math
 import os
 import zlib
@@ -15,16 +14,18 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from sinograd.data.lengths import length_text, length_unit
-from sinograd.data.units import number_text
+from sinograd.data.units import number_text, unit_text
 from sinograd.data.volume import Volume
 from sinograd.errors import InputError
 from sinograd.io.storage.atomic import check_destination, replacing
 from sinograd.view.arguments import PathText, Values, volume_and_path
+from sinograd.view.front_end import json_text, view_page
 
 if TYPE_CHECKING:
     from sinograd.geometry import Grid
 
 MAX_VOXELS = 4_000_000  # 2 bytes each, a third more as text: at most about 11 MB a page
+_HISTOGRAM_BINS = 256
 _LEVELS = 65535  # codes 1 to 65535 are values, 0 is not a number
 
 
@@ -38,9 +39,13 @@ def save_page(
     unit: str | None = None,
     details: Mapping[str, str] | None = None,
     max_voxels: int = MAX_VOXELS,
+    with_3d: bool = False,
     force: bool = False,
 ) -> None:
-    """Write a self-contained HTML page: slices across z, y and x with sliders, window and level, values in its unit.
+    """Write a self-contained HTML page: the front end of `sinograd view` with the volume in it, without a server.
+
+    Slices across z, y and x with a cross-hair, window and histogram, distances, profiles and regions, oblique planes
+    and projections, values in the volume's unit. with_3d: the volume in 3-D, too, which adds 2.3 MB.
 
     `save_page(volume, "volume.html")` of a `Volume`, lazy ones too; `save_page(values, grid, "volume.html",
     unit="1/mm")` of a tensor or an array [Z, Y, X] or [Y, X]. A volume of more than `max_voxels` is shown as means of
@@ -54,12 +59,26 @@ def save_page(
     the file exists and `force` is not set.
     """
     shown_volume, path = volume_and_path(volume, grid, path, unit)
-    grid, unit = shown_volume.grid, shown_volume.unit
     path = check_page_path(path, force=force)
     if max_voxels < 1:
         raise InputError(f"max_voxels must be at least 1, got {max_voxels}")
+    page = page_bytes(shown_volume, window, title, details or {}, max_voxels, with_3d)
+    with replacing(path, force=force, needed=len(page)) as temporary:
+        temporary.write_bytes(page)
+
+
+def page_bytes(
+    volume: Volume,
+    window: tuple[float, float] | None,
+    title: str,
+    details: Mapping[str, str],
+    max_voxels: int,
+    with_3d: bool = False,
+) -> bytes:
+    """The page of `save_page`."""
+    grid = volume.grid
     factor = _factor(grid.shape, max_voxels)
-    reduced = _reduce(shown_volume, factor)
+    reduced = _reduce(volume, factor)
     finite = reduced[np.isfinite(reduced)]
     if finite.size == 0:
         raise InputError("volume: expected finite values, got only NaN or infinite ones")
@@ -68,22 +87,22 @@ def save_page(
     if not shown[0] < shown[1]:
         raise InputError(f"window must be (low, high) with low < high, got {window}")
     step = (high - low) / (_LEVELS - 1) or 1.0
-    length, scale = length_unit(grid.size, shown_volume.length_unit)
+    length, scale = length_unit(grid.size, volume.length_unit)
+    about, shown_range = _about(volume, factor, low, high), {"low": low, "high": high, "window": shown}
     meta = {
         "title": title,
-        "about": _about(shown_volume, factor, low, high),
+        "about": about,
         "length": length,
-        "unit": number_text("", unit).strip(),
+        "unit": number_text("", volume.unit).strip(),
         "flat": grid.ndim == 2,
-        "window": shown,
-        "low": low,
+        **shown_range,
         "step": step,
         **_axes(grid.scaled(1 / scale), factor, reduced.shape),
-        "details": [[name, str(text)] for name, text in (details or {}).items()],
+        "details": [[name, str(text)] for name, text in details.items()],
+        "histogram": _histogram(finite),
+        "volumes": [_facts(volume, reduced.shape, factor) | shown_range | {"name": title, "about": about}],
     }
-    page = filled("sinograd.view", meta, _encode(reduced, low, step))
-    with replacing(path, force=force, needed=len(page)) as temporary:
-        temporary.write_bytes(page)
+    return view_page(meta, _encode(reduced, low, step), with_3d)
 
 
 def check_page_path(path: str | os.PathLike[str], *, force: bool = False) -> Path:
@@ -129,6 +148,28 @@ def _window(values: np.ndarray) -> tuple[float, float]:
     return (low, high) if low < high else (low - 0.5, low + 0.5)
 
 
+def _facts(volume: Volume, shape: tuple[int, ...], factor: int) -> dict[str, Any]:
+    """What the front end needs of a volume, lengths in mm or pixels, as `sinograd view` says it."""
+    places = _axes(volume.grid, factor, shape)
+    low_text = number_text("", volume.unit).strip() or unit_text(volume.unit)
+    return {
+        "image": volume.ndim == 2,
+        "shape": places["shape"],
+        "unit": volume.unit,
+        "unit_text": low_text,
+        "length_unit": volume.length_unit,
+        "is_mask": volume.unit == "1" and not volume.dtype.is_floating_point,
+        "levels": [places],
+        "finite": True,
+        "digits": 4,  # of values that are stored in 65535 steps
+    }
+
+
+def _histogram(finite: np.ndarray) -> dict[str, Any]:
+    counts, edges = np.histogram(finite.astype(np.float64), _HISTOGRAM_BINS)
+    return {"counts": counts.tolist(), "edges": edges.tolist(), "values": int(finite.size), "complete": True}
+
+
 def _axes(grid: Grid, factor: int, shape: tuple[int, ...]) -> dict[str, Any]:
     """Shape, centre of the first voxel and spacing of what is shown, as (z, y, x)."""
     first = [float(axis[0]) for axis in grid.axes()]
@@ -157,12 +198,10 @@ def _encode(volume: np.ndarray, low: float, step: float) -> bytes:
     return base64.b64encode(zlib.compress(codes.tobytes(), 6))
 
 
-def filled(package: str, meta: dict[str, Any], data: bytes) -> bytes:
-    """The `page.html` of a package with the head that all pages share, and its data."""
+def filled(package: str, meta: dict[str, Any], data: bytes, name: str = "page.html") -> bytes:
+    """The page `name` of a package with the head that such pages share, and its data."""
     head = resources.files("sinograd.view").joinpath("page_head.html").read_text(encoding="utf-8")
-    template = resources.files(package).joinpath("page.html").read_text(encoding="utf-8").replace("@HEAD@", head)
-    # No text of the user's can end the script element or start another.
-    text = json.dumps(meta, allow_nan=False).replace("<", "\\u003c")
+    template = resources.files(package).joinpath(name).read_text(encoding="utf-8").replace("@HEAD@", head)
     before, rest = template.split("@META@")
     between, after = rest.split("@DATA@")
-    return b"".join([before.encode(), text.encode(), between.encode(), data, after.encode()])
+    return b"".join([before.encode(), json_text(meta), between.encode(), data, after.encode()])

@@ -16,6 +16,7 @@ from sinograd.view.slices import check_picture_path
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 _SINOGRAM_VIEWS = 400  # at most as many are read
 _INK, _QUIET = "#1a1a1a", "#5f6368"
@@ -31,9 +32,17 @@ def save_scan_preview(
     when its name does not end in .png or the scan holds no finite value.
     """
     from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
 
     path = check_picture_path(Path(path), force=force)
+    figure = scan_figure(scan, title)
+    with replacing(path, force=force) as temporary:
+        FigureCanvasAgg(figure).print_png(str(temporary), metadata={"Software": "sinograd"})
+
+
+def scan_figure(scan: Scan, title: str | None) -> Figure:
+    """The figure of `save_scan_preview`."""
+    from matplotlib.figure import Figure
+
     views, *pixels = scan.shape
     flat = len(pixels) == 1
     chosen = np.unique(np.linspace(0, views - 1, min(views, _SINOGRAM_VIEWS)).round().astype(int))
@@ -50,8 +59,7 @@ def save_scan_preview(
         figure.colorbar(drawn, ax=axes, shrink=0.7).ax.tick_params(labelsize=7, colors=_QUIET)
     figure.suptitle(printable(title or Path(scan.name).name), color=_INK, fontsize=12, parse_math=False)
     figure.supxlabel(f"{scan.kind}" + ("" if flat else "; +v is drawn upwards"), color=_QUIET, fontsize=8)
-    with replacing(path, force=force) as temporary:
-        FigureCanvasAgg(figure).print_png(str(temporary), metadata={"Software": "sinograd"})
+    return figure
 
 
 def _read(scan: Scan, chosen: np.ndarray) -> tuple[np.ndarray, dict[int, np.ndarray]]:

@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from torch import Tensor
 
 from sinograd.config.shown import printable
+from sinograd.data.boxes import read_box
 from sinograd.data.lengths import length_unit
 from sinograd.data.provenance import orientation_note
 from sinograd.data.units import quantity_text, unit_text
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from sinograd.geometry import Grid
 
 _PANEL = 3.6  # inches, the longer side of a slice
+_THIN = 0.04  # of the longest side: what is less thick has no panel, beside others
 _NAME, _BAR = 0.1, 0.13  # inches, the width of a row's name and of its colour bar
 _INK = "#1a1a1a"
 _QUIET = "#5f6368"
@@ -74,6 +77,9 @@ def save_preview(
     slices, or of the reconstruction's, and a little more. The difference has its own scale, symmetric about
     zero. Axes are in nm, um or mm, as fits; +y is drawn downwards and +z upwards, which the picture says.
 
+    Slices that would be drawn thinner than 4 % of the longest side are left out, such as those along a volume of a
+    few slices. Of a file only the chunks that the slices meet are read, where its format allows it.
+
     Raises TypeError when `grid` is no Grid, ValueError for shapes that do not match it, an unknown unit, slices without
     any finite value or a window that is not increasing, and FileExistsError when the file exists and `force` is not
     set.
@@ -82,9 +88,20 @@ def save_preview(
 
     shown_volume, path = volume_and_path(volume, grid, path, unit)
     path = check_picture_path(path, force=force)
+    figure = preview_figure(shown_volume, truth, window, title)
+    with replacing(path, force=force) as temporary:
+        FigureCanvasAgg(figure).print_png(
+            str(temporary), metadata={"Software": "sinograd", "Description": quantity_text(shown_volume.unit)}
+        )
+
+
+def preview_figure(
+    shown_volume: Volume, truth: Values | None, window: tuple[float, float] | None, title: str | None
+) -> Figure:
+    """The figure of `save_preview`."""
     edges = [abs(c) + s / 2 for c, s in zip(shown_volume.grid.center, shown_volume.grid.size[::-1], strict=True)]
     length, scale = length_unit(edges, shown_volume.length_unit)
-    slices = _middle_slices(shown_volume.grid.scaled(1 / scale), length)
+    slices = _thick_enough(_middle_slices(shown_volume.grid.scaled(1 / scale), length))
     shown = [("reconstruction", _cut(shown_volume, slices, "volume"))]
     if truth is not None:
         if tuple(truth.shape) != shown_volume.shape:
@@ -95,11 +112,7 @@ def save_preview(
     if not low < high:
         raise InputError(f"window must be (low, high) with low < high, got {(low, high)}")
     note = orientation_note(shown_volume.provenance)
-    figure = _draw(slices, shown, (low, high), title, (shown_volume.unit, length), note)
-    with replacing(path, force=force) as temporary:
-        FigureCanvasAgg(figure).print_png(
-            str(temporary), metadata={"Software": "sinograd", "Description": quantity_text(shown_volume.unit)}
-        )
+    return _draw(slices, shown, (low, high), title, (shown_volume.unit, length), note)
 
 
 def check_picture_path(path: str | os.PathLike[str], *, force: bool = False) -> Path:
@@ -127,23 +140,50 @@ def _middle_slices(grid: Grid, length: str) -> list[_Slice]:
     ]
 
 
+def _thick_enough(slices: list[_Slice]) -> list[_Slice]:
+    """Those that can be made out: not thinner than `_THIN` of the longest side; the largest where none is."""
+    longest = max(max(where.width, where.height) for where in slices)
+    thick = [where for where in slices if min(where.width, where.height) >= _THIN * longest]
+    return thick or [max(slices, key=lambda where: where.width * where.height)]
+
+
 def _cut(volume: Volume, slices: Sequence[_Slice], name: str) -> list[np.ndarray]:
-    """The planes, float32; of a lazy volume read block by block."""
+    """The planes, float32; of a volume in a file read by boxes, or block by block where its format has none."""
     if volume.ndim == 2:
         cut = [volume.read(0, 1)[0].detach().cpu().numpy()]
+    elif not volume.is_lazy or hasattr(volume.source, "read_box"):
+        cut = [_plane(volume, where).detach().cpu().numpy() for where in slices]
     else:
-        blocks: list[list[np.ndarray]] = [[] for _ in slices]
-        middle = volume.shape[0] // 2
-        for first, end in volume.blocks():
-            values = volume.read(first, end)
-            if first <= middle < end:
-                blocks[0].append(values[middle - first].detach().cpu().numpy())
-            for part, where in zip(blocks[1:], slices[1:], strict=True):
-                part.append(values[where.index].detach().cpu().numpy())
-        cut = [blocks[0][0], *(np.concatenate(part) for part in blocks[1:])]
+        cut = _cut_in_blocks(volume, slices)
     if not any(np.isfinite(plane).any() for plane in cut):
         raise InputError(f"{name}: expected finite values in the middle slices, got only NaN or infinite ones")
     return cut
+
+
+def _plane(volume: Volume, where: _Slice) -> Tensor:
+    box = [
+        slice(i, i + 1) if isinstance(i, int) else slice(0, n) for i, n in zip(where.index, volume.shape, strict=True)
+    ]
+    shape = [n for i, n in zip(where.index, volume.shape, strict=True) if not isinstance(i, int)]
+    return read_box(volume, (box[0], box[1], box[2])).reshape(shape)
+
+
+def _cut_in_blocks(volume: Volume, slices: Sequence[_Slice]) -> list[np.ndarray]:
+    """The planes of a volume that is read once from its first slice to its last."""
+    parts: list[list[np.ndarray]] = [[] for _ in slices]
+    for first, end in volume.blocks():
+        values: Tensor | None = None
+        for part, where in zip(parts, slices, strict=True):
+            z = where.index[0]
+            if isinstance(z, int) and not first <= z < end:
+                continue
+            values = volume.read(first, end) if values is None else values
+            index = (z - first if isinstance(z, int) else z, *where.index[1:])
+            part.append(values[index].detach().cpu().numpy())
+    return [
+        part[0] if isinstance(where.index[0], int) else np.concatenate(part)
+        for part, where in zip(parts, slices, strict=True)
+    ]
 
 
 def _window(planes: Sequence[np.ndarray]) -> tuple[float, float]:
@@ -195,7 +235,9 @@ def _draw(
         bar.spines["outline"].set_visible(False)
     if title:
         figure.suptitle(printable(title), color=_INK, fontsize=12, parse_math=False)
-    directions = "+y is drawn downwards" + (", +z upwards" if len(slices) > 1 else "")
+    along = {where.along for where in slices}
+    down, up = (("+y is drawn downwards" if "y" in along else ""), ("+z upwards" if "z" in along else ""))
+    directions = ", ".join(words for words in (down, up if down else up.replace(" ", " is drawn ", 1)) if words)
     below = f"{directions}; axes in {length}" + ("" if note is None else f"\n{textwrap.fill(printable(note), 100)}")
     figure.supxlabel(below, color=_QUIET, fontsize=8, parse_math=False)
     return figure

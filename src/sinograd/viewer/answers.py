@@ -68,13 +68,13 @@ def static(request: Request) -> Response:
 @functools.cache
 def files() -> frozenset[str]:
     """Names of the files of the front end, with `vendor/` before those of others."""
-    folder = resources.files("sinograd.viewer").joinpath("static")
+    folder = resources.files("sinograd.view").joinpath("static")
     own = [file.name for file in folder.iterdir() if file.is_file()]
     return frozenset([*own, *(f"vendor/{file.name}" for file in folder.joinpath("vendor").iterdir())])
 
 
 def _file(name: str) -> bytes:
-    return resources.files("sinograd.viewer").joinpath("static", *name.split("/")).read_bytes()
+    return resources.files("sinograd.view").joinpath("static", *name.split("/")).read_bytes()
 
 
 def whole_number(request: Request, name: str, default: int | None = None) -> int:

@@ -82,13 +82,13 @@ def serve_tuning(
     from sinograd.viewer.settings import Settings
     from sinograd.viewer.tune_app import TuneApp
     from sinograd.viewer.tuned_job import TunedJob
-    from sinograd.viewer.tuning import Tuning
+    from sinograd.viewer.tuning import COARSE, Tuning
 
     scan = read(path)
     scan.check_shape()
     tuning = Tuning(scan)
     grid = tuning.grid(Settings())
-    tuning.slice(Settings(), (grid.shape[0] if grid.ndim == 3 else 1) // 2, coarse=True)
+    tuning.slice(Settings(), (grid.shape[0] if grid.ndim == 3 else 1) // 2, COARSE)
     check_volume_path(output, grid, force=force)
     job = TunedJob(Path(path).absolute(), scan, Path(output).absolute(), force)
     return LocalServer(TuneApp(tuning, job).app(), port, closed=job.close)

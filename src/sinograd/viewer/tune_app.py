@@ -19,7 +19,7 @@ from sinograd.viewer.answers import answered, array_answer, json_answer, page, s
 from sinograd.viewer.requests_in_order import Latest, Superseded
 from sinograd.viewer.settings import TRUNCATION, Settings, can_turn
 from sinograd.viewer.tuned_job import TunedJob
-from sinograd.viewer.tuning import Picture, Tuning, sharpness
+from sinograd.viewer.tuning import COARSE, STRIP, Picture, Tuning, sharpness
 
 _STEPS = (-2, -1, 0, 1, 2)
 NEIGHBOURS = ("center", "tilt", "roll", "row_offset", "cutoff", "hardening")
@@ -69,11 +69,11 @@ class TuneApp:
     def slice(self, request: Request) -> Response:
         """A slice of `settings`, `quality=full` or `coarse`; nothing where a newer request of its channel came."""
         settings, index = Settings.of(request.query_params.get("settings", "{}")), whole_number(request, "index", 0)
-        coarse = word(request, "quality", ("full", "coarse")) == "coarse"
+        side = None if word(request, "quality", ("full", "coarse")) == "full" else COARSE
         channel, number = request.query_params.get("channel"), whole_number(request, "number", 0)
         try:
             with self._latest.turn(channel, number):
-                made = self.tuning.slice(settings, index, coarse, lambda: self._latest.check(channel, number))
+                made = self.tuning.slice(settings, index, side, lambda: self._latest.check(channel, number))
         except Superseded:
             return Response(status_code=204)
         return array_answer(made.values, **_facts(made))
@@ -95,7 +95,7 @@ class TuneApp:
             with self._latest.turn(channel, number):
                 check = lambda: self._latest.check(channel, number)  # noqa: E731
                 others = [Settings.of(json.dumps({**dataclasses.asdict(settings), name: v})) for v in values]
-                made = [self.tuning.slice(other, index, True, check).values for other in others]
+                made = [self.tuning.slice(other, index, STRIP, check).values for other in others]
         except Superseded:
             return Response(status_code=204)
         shape = np.min([picture.shape for picture in made], axis=0)

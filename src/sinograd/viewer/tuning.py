@@ -13,24 +13,25 @@ import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from sinograd.errors import InputError, SinogradWarning
-from sinograd.geometry import Grid
+from sinograd.geometry import Grid, detector_region
 from sinograd.viewer.settings import Settings
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
     from sinograd.geometry import Geometry
 
-MARGIN = 6  # rows on both sides that are prepared beside those that are needed
+MARGIN = 12  # rows on both sides that are prepared beside those that are needed
+BINNED_ROWS = 4  # at most, so that a margin of three binned rows is left
 BANDS_BYTES = 400 << 20
-COARSE_SIDE, COARSE_VIEWS = 160, 180  # pixels of the coarse picture, and views that it is made of, about
-SINGLE_VIEWS = 24
+COARSE, STRIP = 128, 256  # columns and pixels a side, about, of pictures while a slider moves, and of neighbours
+VIEWS_PER_COLUMN = 0.7  # of these pictures
 
 
 @dataclass(frozen=True)
@@ -55,10 +56,30 @@ class _Band:
 
     rows: tuple[int, int]
     scan: Scan
+    made: dict[int, Scan] = field(default_factory=dict)
 
     @property
     def nbytes(self) -> int:
-        return self.scan.nbytes
+        return self.scan.nbytes + sum(scan.nbytes for scan in self.made.values())
+
+    def reduced(self, side: int) -> Scan:
+        """With means of n x n elements in the place of elements, about `side` columns, and every n-th view.
+
+        Of few rows there are means along the columns alone.
+        """
+        if side not in self.made:
+            scan, step = self.scan, max(1, round(len(self.scan.geometry) / (VIEWS_PER_COLUMN * side)))
+            values, geometry = scan.load(slice(None, None, step)), scan.geometry
+            factor = max(1, geometry.columns // side)
+            together = min(factor, BINNED_ROWS) if geometry.ndim == 3 and geometry.rows > 2 * MARGIN else 1
+            rows, columns = geometry.rows - geometry.rows % together, geometry.columns - geometry.columns % factor
+            spans = {"columns": (0, columns), **({"rows": (0, rows)} if geometry.ndim == 3 else {})}
+            geometry = detector_region(geometry[::step], binning=(together, factor), **spans)
+            values = values[..., :columns].unflatten(-1, (-1, factor)).mean(-1)
+            if together > 1:
+                values = values[:, :rows].unflatten(1, (-1, together)).mean(2)
+            self.made[side] = dataclasses.replace(scan, projections=values, geometry=geometry)
+        return self.made[side]
 
 
 class Tuning:
@@ -94,13 +115,13 @@ class Tuning:
         return dataclasses.replace(self.scan, geometry=settings.geometry(self.scan.geometry), grid=None)
 
     def slice(
-        self, settings: Settings, index: int, coarse: bool = False, check: Callable[[], None] = lambda: None
+        self, settings: Settings, index: int, side: int | None = None, check: Callable[[], None] = lambda: None
     ) -> Picture:
         """The slice `index` of the volume across z.
 
         Args:
             settings: the sliders.
-            coarse: with fewer pixels and views, in a fraction of the time.
+            side: pixels a side, about, with fewer views: `COARSE` or `STRIP`, in a fraction of the time; None: all.
             check: called between blocks of views; what it raises ends the work.
         """
         with self._lock:
@@ -110,30 +131,39 @@ class Tuning:
             count = grid.shape[0] if grid.ndim == 3 else 1
             if not 0 <= index < count:
                 raise InputError(f"index: expected 0 to {count - 1}, got {index}")
-            part = _slice_of(grid, index)
-            band = self._band(settings, part)
+            band = self._band(settings, slice_of(grid, index))
             prepared = time.perf_counter()
-            values, part = self._reconstructed(settings, band, part, coarse, check)
+            shown, scan = (grid, band.scan) if side is None else (coarser(grid, side), band.reduced(side))
+            fewer = min(settings.cutoff, grid.spacing[-1] / shown.spacing[-1])  # frequencies that larger pixels hold
+            limited = dataclasses.replace(settings, cutoff=fewer)
+            values = self._reconstructed(limited, scan, (shown, index), check)
             seconds = {"prepare": prepared - start, "reconstruct": time.perf_counter() - prepared}
-        return Picture(values, grid, part, seconds)
+        return Picture(values, grid, slice_of(shown, index), seconds)
 
     def _reconstructed(
-        self, settings: Settings, band: _Band, part: Grid, coarse: bool, check: Callable[[], None]
-    ) -> tuple[np.ndarray, Grid]:
+        self, settings: Settings, scan: Scan, place: tuple[Grid, int], check: Callable[[], None]
+    ) -> np.ndarray:
+        """A slice (grid, index) from prepared rows; only those rows of an upright detector that it needs are made."""
         from sinograd.recon import FilteredBackprojection
+        from sinograd.recon.analytic.needed_rows import upright_rows
 
-        projections, geometry = band.scan.load(), self._geometry(settings, band.scan.geometry)
-        cutoff = settings.cutoff
-        if coarse:
-            step = max(1, len(geometry) // COARSE_VIEWS)
-            factor = max(1, -(-max(part.shape[-2:]) // COARSE_SIDE))
-            projections, geometry = projections[::step], geometry[::step]
-            part, cutoff = _coarser(part, factor), cutoff / factor
+        grid, index = place
+        binning = scan.geometry.detector.column_spacing / self.scan.geometry.detector.column_spacing
+        cutoff = min(1.0, settings.cutoff * binning)
         words = {"window": settings.window, "cutoff": cutoff, "truncation": settings.truncation}
-        whole = FilteredBackprojection.of(geometry, part, warn=False, **words)
-        volume = torch.zeros(part.shape)
-        whole.add(volume, projections, range(whole.views), lambda done, total: check())
-        return volume.numpy().reshape(part.shape[-2:]), part
+        geometry = self._geometry(settings, scan.geometry)
+        made = FilteredBackprojection.of(geometry, grid, warn=False, **words)
+        projections = scan.load()
+        if grid.ndim == 3:
+            part = slice_of(grid, index)
+            rows = upright_rows(made.scan.detector, geometry.divergent, part)
+            if rows is None:
+                return np.zeros(part.shape[-2:], np.float32)
+            read = slice(*made.scan.detector.real_rows_of(rows))
+            made, projections = made.slab((index, index + 1), rows), projections[:, read]
+        volume = torch.zeros(made.grid.shape)
+        made.add_unchecked(volume, projections, (0, made.views), lambda done, total: check())
+        return volume.numpy().reshape(grid.shape[-2:])
 
     def _geometry(self, settings: Settings, geometry: Geometry) -> Geometry:
         return settings.centered(settings.geometry(geometry), self.scan.geometry.detector.column_spacing)
@@ -179,14 +209,17 @@ def sharpness(values: np.ndarray) -> float:
     return float(size.sum()) / length / np.sqrt(size.size) if length else 0.0
 
 
-def _slice_of(grid: Grid, index: int) -> Grid:
+def slice_of(grid: Grid, index: int) -> Grid:
+    """The slice `index` across z; an image itself."""
     if grid.ndim == 2:
         return grid
     z = float(grid.axes()[0][index])
     return Grid((1, *grid.shape[1:]), grid.spacing, (*grid.center[:2], z))
 
 
-def _coarser(grid: Grid, factor: int) -> Grid:
+def coarser(grid: Grid, side: int) -> Grid:
+    """A grid of the same slices, with pixels n times as large, so that there are about `side` a side."""
+    factor = max(1, max(grid.shape[-2:]) // side)
     shape = (*grid.shape[:-2], *(-(-n // factor) for n in grid.shape[-2:]))
     spacing = (*grid.spacing[:-2], *(s * factor for s in grid.spacing[-2:]))
     return Grid(shape, spacing, grid.center)

@@ -12,7 +12,7 @@ import csv
 import inspect
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -77,30 +77,35 @@ class Outcome:
 
 
 def reconstruct_all(
-    path: str | Path, told: Callable[[Outcome, int, int], None] | None = None, report: Any = None
+    path: str | Path,
+    told: Callable[[Outcome, int, int], None] | None = None,
+    report: Any = None,
+    cluster: str | None = None,
 ) -> list[Outcome]:
     """Reconstruct all scans of a jobs file, one after another; `batch.csv` beside it is the table of results.
 
     Args:
         path: the YAML file.
         told: called after each job with its outcome, its number from 1 and how many there are.
-        report: of each job; see `reconstruct`.
+        report: of each job here; see `reconstruct`.
+        cluster: Dask workers that do a job each at a time: "local:4", "tcp://scheduler:8786" or a YAML file.
 
     Raises:
         ConfigError: a file with unknown keys or wrong values, before any work.
+        InputError: a cluster that does not answer, has another version or does not see the jobs file.
         Stopped: an interrupt; the table has the jobs that were done.
     """
     path = checked_path(path)
     jobs = read_jobs(path)
     with own_state():
         _check_table(path.parent / TABLE)
-    outcomes: list[Outcome] = []
-    for number, job in enumerate(jobs, 1):
-        outcomes.append(_outcome(job, report))
-        write_table(outcomes, path.parent / TABLE)
+    outcomes: dict[int, Outcome] = {}
+    for number, outcome in _here(jobs, report) if cluster is None else _on_workers(jobs, path, cluster):
+        outcomes[number] = outcome
+        write_table([outcomes[done] for done in sorted(outcomes)], path.parent / TABLE)
         if told is not None:
-            told(outcomes[-1], number, len(jobs))
-    return outcomes
+            told(outcome, len(outcomes), len(jobs))
+    return [outcomes[number] for number in range(len(jobs))]
 
 
 def read_jobs(path: Path) -> list[Job]:
@@ -156,7 +161,25 @@ def write_table(outcomes: list[Outcome], path: Path) -> None:
             table.writerow([outcome.row.get(name, "") for name in COLUMNS])
 
 
-def _outcome(job: Job, report: Any) -> Outcome:
+def _here(jobs: list[Job], report: Any) -> Iterator[tuple[int, Outcome]]:
+    for number, job in enumerate(jobs):
+        yield number, _outcome(job, report)
+
+
+def _on_workers(jobs: list[Job], path: Path, cluster: str) -> Iterator[tuple[int, Outcome]]:
+    """Outcomes with the numbers of their jobs, as they come."""
+    from sinograd.workflows.cluster import check_workers, cluster_client, map_on_cluster
+
+    twice = [job.name for job in jobs if job.options.get("cluster") is not None]
+    if twice:
+        raise ConfigError(f"{path}: `cluster` is for one whole scan or for all of them, not for {some(twice)} too")
+    with cluster_client(cluster, None) as client:
+        check_workers(client, path.resolve())
+        for number, found, error in map_on_cluster(client, _outcome, jobs, f"{TABLE} has the jobs that are done"):
+            yield number, found if error is None else Outcome(jobs[number], f"its worker ended: {error}")
+
+
+def _outcome(job: Job, report: Any = None) -> Outcome:
     start = time.perf_counter()
     try:
         volume = reconstruct(job.scan, job.output, report=report, **job.options)

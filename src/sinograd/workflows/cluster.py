@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sinograd.config.yaml import load_yaml
 from sinograd.data.provenance import software_version
@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from sinograd.recon.analytic.slabs import Part
     from sinograd.workflows.reconstruction import Request
     from sinograd.workflows.report import Report
+
+T = TypeVar("T")
+Executor = Callable[[Callable[[Any], Any], Sequence[Any]], Iterator[tuple[Any, Any]]]
+Ended = tuple[int, Any, BaseException | None]
 
 RETRIES, TIMEOUT = 3, 30.0
 """Deaths of workers that one part survives, and seconds in which a scheduler has to answer."""
@@ -36,12 +40,12 @@ def run_on_cluster(request: Request, report: Report, job: SlabJob, parts: Sequen
         MissingPackageError: dask and distributed are not installed.
         Stopped: an interrupt; parts that are done are kept.
     """
-    kept = f"`resume=True` goes on from there ({job.manifest.folder.name} holds the slices that are done)"
+    kept = f"`resume=True` goes on from there ({job.output.manifest.folder.name} holds the slices that are done)"
     with cluster_client(request.cluster, request.client) as client:
-        _check_workers(client, job.manifest.folder)
+        check_workers(client, job.output.manifest.plan_file)
         advance = report.stage("reconstructing", len(parts), "parts")
         shared = client.scatter(job, broadcast=True)
-        numbers = [f"{job.manifest.output.name}-{part.slab.first}-{part.slab.last}" for part in parts]
+        numbers = [f"{job.output.manifest.output.name}-{part.slab.first}-{part.slab.last}" for part in parts]
         futures = client.map(
             _on_worker, [shared] * len(parts), parts, key=numbers, pure=False, retries=RETRIES, batch_size=1
         )
@@ -103,49 +107,102 @@ def _queue(path: Path) -> Any:
     return made
 
 
-def _on_worker(job: SlabJob, part: Part) -> tuple[int, int]:
-    """One part; threads are those that the worker has."""
+def use_threads_of_worker() -> None:
+    """On a worker: compute with as many threads as it has."""
     import torch
 
     torch.set_num_threads(max(1, _distributed().get_worker().state.nthreads))
+
+
+def _on_worker(job: SlabJob, part: Part) -> tuple[int, int]:
+    """One part."""
+    use_threads_of_worker()
     return run_part(job, part)
+
+
+def map_on_cluster(client: Any, function: Callable[[T], Any], items: Sequence[T], kept: str) -> Iterator[Ended]:
+    """(number, result, error) of `function(item)` of every item, in the order in which workers end them.
+
+    kept: what an interrupt leaves, in words.
+
+    Raises:
+        Stopped: an interrupt; what has not ended is given up.
+    """
+    shared = client.scatter(function, broadcast=True)
+    futures = client.map(_called, [shared] * len(items), list(items), pure=False, retries=RETRIES, batch_size=1)
+    numbers = {future.key: number for number, future in enumerate(futures)}
+    with Interrupts() as interrupts:
+        for future in _ended(client, futures, interrupts, kept):
+            error = None if future.status == "finished" else future.exception()
+            yield numbers[future.key], future.result() if error is None else None, error
+
+
+@contextmanager
+def executor_on(cluster: str, file: Path, kept: str) -> Iterator[Executor]:
+    """Calls a function with every item on the workers of a cluster; (item, result) in the order in which they end.
+
+    file: one of the job's, which all workers have to see; kept: what an interrupt leaves. The first error is raised.
+    """
+    with cluster_client(cluster, None) as client:
+        check_workers(client, file.resolve())
+
+        def run(function: Callable[[T], Any], items: Sequence[T]) -> Iterator[tuple[T, Any]]:
+            for number, found, error in map_on_cluster(client, function, items, kept):
+                if error is not None:
+                    raise error
+                yield items[number], found
+
+        yield run
+
+
+def _called(function: Callable[[T], Any], item: T) -> Any:
+    use_threads_of_worker()
+    return function(item)
 
 
 def _wait(client: Any, futures: list[Any], advance: Any, interrupts: Interrupts, kept: str) -> None:
     """Until all parts are done; other parts go on where one fails, and the first error is raised then."""
-    distributed = _distributed()
-    total, failed, left = len(futures), None, set(futures)
+    failed = None
+    for number, future in enumerate(_ended(client, futures, interrupts, kept), 1):
+        if future.status != "finished":
+            failed = failed or future.exception()
+        advance(number, len(futures))
+    if failed is not None:
+        raise failed
+
+
+def _ended(client: Any, futures: Sequence[Any], interrupts: Interrupts, kept: str) -> Iterator[Any]:
+    """Futures as they end; Stopped, with the others given up, at an interrupt."""
+    distributed, left = _distributed(), set(futures)
     while left:
         with contextlib.suppress(distributed.TimeoutError, TimeoutError):
             distributed.wait(left, timeout=0.5, return_when="FIRST_COMPLETED")
         if interrupts.requested:
             client.cancel(list(left))
             raise Stopped(kept=kept)
-        for future in [future for future in left if future.done()]:
-            left.remove(future)
-            if future.status != "finished":
-                failed = failed or future.exception()
-        advance(total - len(left), total)
-    if failed is not None:
-        raise failed
+        ended = [future for future in left if future.done()]
+        left.difference_update(ended)
+        yield from ended
 
 
-def _check_workers(client: Any, folder: Path) -> None:
-    """InputError, which names the worker, where one has another version or does not see the output's folder."""
+def check_workers(client: Any, file: Path) -> None:
+    """InputError, which names the worker, where one has another version or does not see a file of the job."""
     client.wait_for_workers(1, timeout=TIMEOUT)
-    for worker, (version, seen) in client.run(_state, str(folder)).items():
+    for worker, (version, seen) in client.run(_state, str(file)).items():
         if version != software_version():
             raise InputError(f"`cluster`: the worker {worker} has sinograd {version}, here is {software_version()}")
         if not seen:
-            raise InputError(f"`cluster`: the worker {worker} does not see {folder}: workers need the same file system")
+            raise InputError(
+                f"`cluster`: the worker {worker} does not see {file.parent}: workers need the same file system"
+            )
 
 
-def _state(folder: str) -> tuple[str, bool]:
+def _state(file: str) -> tuple[str, bool]:
     import os
 
     import sinograd
 
-    return sinograd.__version__, os.path.isfile(os.path.join(folder, "plan.json"))
+    return sinograd.__version__, os.path.isfile(file)
 
 
 def _distributed() -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from sinograd.choices import ALGORITHMS
 from sinograd.errors import InputError, Stopped
@@ -20,25 +20,54 @@ if TYPE_CHECKING:
     from sinograd.workflows.reconstruction import Request
     from sinograd.workflows.report import Report
 
+    Placed = tuple[LinearOperator, torch.Tensor, State | None]
+
+
+class Keeper(Protocol):
+    """Keeps the state of a run between two iterations."""
+
+    is_saved: bool
+
+    @property
+    def is_due(self) -> bool:
+        """Whether the last saving is long ago."""
+        ...
+
+    def save(self, volume: torch.Tensor, done: int, state: State) -> None:
+        """Keep the volume after `done` iterations, and the state."""
+        ...
+
+    def kept(self, what: str) -> str:
+        """What an interrupt leaves, in words."""
+        ...
+
 
 def iterate(request: Request, scan: Scan, grid: Grid, report: Report) -> tuple[torch.Tensor, str, str, Partial | None]:
-    """The volume of a prepared scan, the algorithm and its result in words, and the file of an unfinished volume.
-
-    The first interrupt is obeyed between two iterations: the state of the run is kept, and `resume=True` goes on from
-    it to the same bits. Long runs keep it now and then, too.
-    """
+    """The volume of a prepared scan, the algorithm and its result in words, and the file of an unfinished volume."""
     from sinograd.ops import XRayTransform
 
     partial = Partial.of(request, scan, grid)
     start = partial.load_state(request.algorithm) if partial is not None and request.resume else None
-    options = _options(request)
-    operator, projections, start = _placed(request, XRayTransform(scan.geometry, grid), scan.load(), start)
+    placed = _placed(request, XRayTransform(scan.geometry, grid), scan.load(), start)
+    image, text = run_algorithm(request, placed, partial, report)
+    return image.cpu(), request.algorithm.upper(), text, partial
+
+
+def run_algorithm(request: Request, placed: Placed, keeper: Keeper | None, report: Report) -> tuple[torch.Tensor, str]:
+    """The image of the algorithm, and its result in words.
+
+    The first interrupt is obeyed between two iterations: the state of the run is kept, and `resume=True` goes on from
+    it to the same bits. Long runs keep it now and then, too.
+
+    placed: operator, projections and the state to go on from.
+    """
+    operator, projections, start = placed
     advance = report.stage("iterating", 0, "iterations")
     with Interrupts() as interrupts:
 
         def after_iteration(iteration: Iteration) -> bool:
-            if partial is not None and (interrupts.requested or partial.is_due) and iteration.snapshot is not None:
-                partial.save(iteration.image.cpu(), iteration.number, iteration.state())
+            if keeper is not None and (interrupts.requested or keeper.is_due) and iteration.snapshot is not None:
+                keeper.save(iteration.image.cpu(), iteration.number, iteration.state())
             return interrupts.requested
 
         result: Result = ALGORITHMS.load(request.algorithm)(
@@ -47,15 +76,15 @@ def iterate(request: Request, scan: Scan, grid: Grid, report: Report) -> tuple[t
             start=start,
             callback=after_iteration,
             progress=lambda now, of, residual: advance(now, of, f", residual {residual:.4g}"),
-            **options,
+            **_options(request),
         )
         if result.stopped == "interrupted" or (interrupts.requested and result.stopped == "callback"):
-            raise Stopped(kept="" if partial is None or not partial.is_saved else partial.kept("the state of the run"))
+            raise Stopped(kept="" if keeper is None or not keeper.is_saved else keeper.kept("the state of the run"))
     residual = float(result.residuals[int(result.best.max())].max())
     text = f"{result.iterations} iterations, residual {residual:.4g} of the projections"
     if result.stopped == "diverged":
         text += f", diverged: the image is that of iteration {int(result.best.max())}"
-    return result.image.cpu(), request.algorithm.upper(), text, partial
+    return result.image, text
 
 
 def check_options(request: Request) -> None:
@@ -76,9 +105,7 @@ def _facts(request: Request) -> Any:
     return ALGORITHMS.entry(request.algorithm).about
 
 
-def _placed(
-    request: Request, operator: XRayTransform, projections: torch.Tensor, start: State | None
-) -> tuple[LinearOperator, torch.Tensor, State | None]:
+def _placed(request: Request, operator: XRayTransform, projections: torch.Tensor, start: State | None) -> Placed:
     """Operator, projections and start on the device; where these do not fit, an operator that computes there slab by
     slab and tensors in host memory."""
     from sinograd.ops import InSlabs

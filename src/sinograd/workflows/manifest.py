@@ -47,9 +47,14 @@ class Manifest:
         return self.folder / "volume" / self.output.name
 
     @property
+    def plan_file(self) -> Path:
+        """Of the global steps."""
+        return self.folder / "plan.json"
+
+    @property
     def has_plan(self) -> bool:
         """Whether the global steps are done."""
-        return (self.folder / "plan.json").is_file()
+        return self.plan_file.is_file()
 
     @contextmanager
     def running(self, shared: bool = False) -> Iterator[None]:
@@ -81,15 +86,15 @@ class Manifest:
     def write_plan(self, work: Mapping[str, Any], **more: Any) -> None:
         """What is computed, and how."""
         texts = {name: json.dumps(value, sort_keys=True, default=str) for name, value in work.items()}
-        _write(self.folder / "plan.json", {"version": VERSION, "work": texts, **more})
+        _write(self.plan_file, {"version": VERSION, "work": texts, **more})
 
     def plan(self, work: Mapping[str, Any]) -> dict[str, Any]:
         """The plan; InputError, which names what differs, where it is of other work."""
         try:
-            found = load_json((self.folder / "plan.json").read_text(encoding="utf-8"))
+            found = load_json(self.plan_file.read_text(encoding="utf-8"))
             known = found["work"] if found["version"] == VERSION else {}
         except (OSError, ValueError, KeyError, TypeError):
-            raise InputError(f"`resume`: {self.folder / 'plan.json'} cannot be read; start without `resume`") from None
+            raise InputError(f"`resume`: {self.plan_file} cannot be read; start without `resume`") from None
         texts = {name: json.dumps(value, sort_keys=True, default=str) for name, value in work.items()}
         other = [name for name, text in texts.items() if known.get(name) != text]
         if other:

@@ -25,11 +25,17 @@ def scaling_of(request: Request, scan: Scan, grid: Grid, water: float | None) ->
 
     scan: the prepared one, with its final geometry.
     """
-    dtype = request.dtype or ("float32" if request.range is None else "uint16")
-    if dtype == "float32":
+    dtype = whole_numbers(request)
+    if dtype is None:
         return None
     low, high = coarse_range(request, scan, grid, water) if request.range is None else request.range
     return Scaling(low, high, dtype)
+
+
+def whole_numbers(request: Request) -> str | None:
+    """The type of whole numbers that values are stored as; None: float32."""
+    dtype = request.dtype or ("float32" if request.range is None else "uint16")
+    return None if dtype == "float32" else dtype
 
 
 def check_range(value: tuple[float, ...] | None, dtype: str | None) -> None:

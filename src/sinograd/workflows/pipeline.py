@@ -242,4 +242,5 @@ def write_pictures(request: Request, result: Reconstruction) -> None:
         details["scan"] = result.scan.name if request.file is None else str(request.file)
         details["options"] = ", ".join(f"{name} {value}" for name, value in request.options.items())
         details["made by"] = f"{record['software']}, {record['time']}"
-        save_page(volume, request.page, title=title, details=details, force=request.force)
+        with_3d = request.page_3d
+        save_page(volume, request.page, title=title, details=details, with_3d=with_3d, force=request.force)

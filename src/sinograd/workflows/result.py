@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from sinograd.data import Scan, Volume
     from sinograd.preparation import Center
     from sinograd.workflows.reconstruction import Request
-    from sinograd.workflows.schedule import Schedule
+    from sinograd.workflows.streamed_plan import Found
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class Reconstruction:
     center: Center | None
     seconds: Mapping[str, float]
     warnings: list[str]
-    schedule: Schedule | None = None
+    schedule: Found | None = None
     missing: int = 0
 
 

@@ -15,7 +15,6 @@ The bits of a volume do not depend on the parts (`FilteredBackprojection`).
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -54,6 +53,7 @@ class Schedule:
         budget: bytes that may be used.
         needed: bytes that the largest part takes, with what is held all the time.
         rows: of the detector that is used.
+        scratch: bytes on the disk beside prepared projections.
     """
 
     parts: tuple[Part, ...]
@@ -62,6 +62,12 @@ class Schedule:
     budget: int
     needed: int
     rows: int
+    scratch: int = 0
+
+    @property
+    def slices(self) -> list[tuple[int, int]]:
+        """First and end of every part."""
+        return [(part.slab.first, part.slab.last) for part in self.parts]
 
     @property
     def amplification(self) -> float:
@@ -156,22 +162,16 @@ def _cut(
     whole: FilteredBackprojection, slices: tuple[int, int], unit: int, room: int, device: torch.device
 ) -> tuple[list[Part], int]:
     """The fewest parts of about equal thickness that fit, and the bytes of the largest."""
-    first, end = slices
-    units = -(-(end - first) // unit)
-    count = 1
-    while True:
-        edges = [min(end, first + unit * round(i * units / count)) for i in range(count + 1)]
-        made = [_part(whole, (low, high), unit, room, device) for low, high in itertools.pairwise(edges)]
-        largest = max((needed for _, needed in made), default=0)
-        if largest <= room:
-            return [part for part, _ in made], largest
-        if count == units:
-            raise InputError(
-                f"`memory`: {size_text(max(room, 0))} are too few: {unit} slices of "
-                f"{' x '.join(map(str, whole.grid.shape[-2:]))} voxels, which are written together, and the views that "
-                f"they are computed from take {size_text(largest)}"
-            )
-        count = min(units, max(count + 1, int(count * min(2.0, largest / max(room, 1)))))
+    from sinograd.ops.slab_plan import fewest_parts
+
+    parts, largest = fewest_parts(slices, unit, room, lambda some: _part(whole, some, unit, room, device))
+    if largest > room:
+        raise InputError(
+            f"`memory`: {size_text(max(room, 0))} are too few: {unit} slices of "
+            f"{' x '.join(map(str, whole.grid.shape[-2:]))} voxels, which are written together, and the views that "
+            f"they are computed from take {size_text(largest)}"
+        )
+    return parts, largest
 
 
 def _part(

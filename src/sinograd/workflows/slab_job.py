@@ -23,6 +23,7 @@ from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.manifest import Manifest
 
 if TYPE_CHECKING:
+    from sinograd.geometry import Grid
     from sinograd.io.volumes.sink import VolumeSink
     from sinograd.recon import FilteredBackprojection
     from sinograd.recon.analytic.slabs import Part
@@ -65,28 +66,65 @@ class Scaling:
 
 
 @dataclass(frozen=True, eq=False)
+class SlabOutput:
+    """Where slices of a volume go, and in which form; it holds no open file.
+
+    Attributes:
+        grid: of the whole volume.
+        sink: what takes the slices.
+        manifest: where finished parts are entered.
+        radii: of the circles outside which voxels are zero, [Z] in mm; None: no mask.
+        conversion: to another unit; None: none.
+        scaling: to whole numbers; None: float32.
+    """
+
+    grid: Grid
+    sink: VolumeSink
+    manifest: Manifest
+    radii: Tensor | None = None
+    conversion: Conversion | None = None
+    scaling: Scaling | None = None
+
+    def finished(self, first: int, volume: Tensor) -> Tensor:
+        """Slices `first` and following [slices, Y, X], masked (in place) and in the output's unit."""
+        if self.radii is not None:
+            from sinograd.preparation.field_of_view import mask_circles_
+
+            mask_circles_(volume, self.grid, self.radii[first : first + len(volume)])
+        return volume if self.conversion is None else self.conversion(volume)
+
+    def write(self, first: int, volume: Tensor, **facts: Any) -> int:
+        """Write finished slices and enter them with `facts`; the number of clipped voxels."""
+        start, values, unit = time.perf_counter(), volume.numpy(), self.sink.unit
+        checksums, clipped = [], 0
+        for low in range(0, len(values), unit):
+            some = values[low : low + unit]
+            if self.scaling is not None:
+                some, outside = self.scaling(some)
+                clipped += outside
+            self.sink.write(first + low, some)
+            checksums.append(checksum(some))
+        seconds = round(time.perf_counter() - start, 3)
+        end = first + len(values)
+        self.manifest.enter(first, end, checksums=checksums, clipped=clipped, write_seconds=seconds, **facts)
+        return clipped
+
+
+@dataclass(frozen=True, eq=False)
 class SlabJob:
     """All that a part needs; it holds no open file.
 
     Attributes:
         whole: what is computed.
         projections: prepared ones [views, rows, columns], in memory or in a file.
-        sink: what takes the slices.
-        manifest: where finished parts are entered.
+        output: where the slices go.
         device: where parts are computed.
-        radii: of the circles outside which voxels are zero, [Z] in mm; None: no mask.
-        conversion: to another unit; None: none.
-        scaling: to whole numbers; None: float32.
     """
 
     whole: FilteredBackprojection
     projections: Any
-    sink: VolumeSink
-    manifest: Manifest
+    output: SlabOutput
     device: str = "cpu"
-    radii: Tensor | None = None
-    conversion: Conversion | None = None
-    scaling: Scaling | None = None
 
     def compute(self, part: Part, progress: Callable[[int, int], None] | None = None) -> Tensor:
         """The slices of a part, [slices, Y, X], float32 in the output's unit."""
@@ -100,34 +138,12 @@ class SlabJob:
             if where.type == "cuda":
                 pieces = uploaded(pieces, where)
             slab.add_pieces(volume, zip(blocks, pieces, strict=True), (0, slab.views), progress)
-        volume = volume.cpu()
-        if self.radii is not None:
-            from sinograd.preparation.field_of_view import mask_circles_
-
-            mask_circles_(volume, self.whole.grid, self.radii[part.slab.first : part.slab.last])
-        return volume if self.conversion is None else self.conversion(volume)
+        return self.output.finished(part.slab.first, volume.cpu())
 
     def write(self, part: Part, volume: Tensor, seconds: float) -> int:
         """Write the slices and enter the part; the number of clipped voxels."""
-        start, values, unit = time.perf_counter(), volume.numpy(), self.sink.unit
-        checksums, clipped = [], 0
-        for low in range(0, len(values), unit):
-            some = values[low : low + unit]
-            if self.scaling is not None:
-                some, outside = self.scaling(some)
-                clipped += outside
-            self.sink.write(part.slab.first + low, some)
-            checksums.append(checksum(some))
-        self.manifest.enter(
-            part.slab.first,
-            part.slab.last,
-            checksums=checksums,
-            clipped=clipped,
-            read_bytes=self.read_bytes(part),
-            compute_seconds=round(seconds, 3),
-            write_seconds=round(time.perf_counter() - start, 3),
-        )
-        return clipped
+        facts = {"read_bytes": self.read_bytes(part), "compute_seconds": round(seconds, 3)}
+        return self.output.write(part.slab.first, volume, **facts)
 
     def read_bytes(self, part: Part) -> int:
         """Of prepared projections, for a part."""

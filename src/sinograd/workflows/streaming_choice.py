@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from sinograd.choices import VOLUME_FORMATS
+from sinograd.choices import ALGORITHMS, VOLUME_FORMATS
 from sinograd.errors import InputError, OutOfMemory
 from sinograd.workflows.estimate import needed_memory
 from sinograd.workflows.hounsfield import is_dicom_output
@@ -34,25 +34,31 @@ def is_streamed(request: Request, scan: Scan, grid: Grid) -> bool:
     interrupted = request.output is not None and Manifest(request.output).has_plan
     if asked or (request.resume and interrupted):
         return not reason
-    if request.memory is not None and not reason:
+    if request.memory is not None and not reason and not request.iterative:
         return True
     from sinograd.geometry import detector_region
 
     options = request.preparation
     used = detector_region(scan.geometry, options.rows, options.columns, options.binning)
     needed = needed_memory(used, grid.shape, request.algorithm)
-    if request.memory is not None and needed > request.memory:
+    if reason and request.memory is not None and needed > request.memory:
         raise OutOfMemory(
             f"`memory`: about {size_text(needed)} are needed, {size_text(request.memory)} may be used, and {reason}"
         )
     # a run in memory that was interrupted goes on as it began
-    return not reason and needed > budget(None) and not request.resume
+    return not reason and needed > budget(request.memory) and not request.resume
 
 
 def stored_bytes(request: Request, grid: Grid) -> int:
     """Of the voxels in the output."""
     dtype = request.dtype or ("float32" if request.range is None else "uint16")
     return {"uint16": 2, "uint8": 1}.get(dtype, 4) * math.prod(grid.shape)
+
+
+def _takes_slabs(request: Request) -> bool:
+    if request.algorithm in ("auto", "fdk", "fbp"):
+        return True
+    return request.iterative and request.algorithm in [entry.name for entry in ALGORITHMS.entries(plugins=False)]
 
 
 def _why_not(request: Request, scan: Scan, grid: Grid) -> str:
@@ -64,8 +70,10 @@ def _why_not(request: Request, scan: Scan, grid: Grid) -> str:
         return "slabs are written to a file as they are done: give `output`"
     if grid.ndim != 3:
         return "an image is reconstructed at once"
-    if request.algorithm not in ("auto", "fdk", "fbp") or is_helical(request, scan):
-        return "FDK and filtered backprojection alone are computed in slabs"
+    if request.iterative and request.part is not None:
+        return f"{request.algorithm} needs all slabs in every iteration; FDK and filtered backprojection do not"
+    if not _takes_slabs(request) or is_helical(request, scan):
+        return "FDK, filtered backprojection and sinograd's iterative algorithms alone are computed in slabs"
     if request.slice_mm is not None or is_dicom_output(request):
         return "slices of `slice_mm`, and DICOM, are written at once"
     if not writing_format(VOLUME_FORMATS, request.output).format.streams:

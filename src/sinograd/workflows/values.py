@@ -18,7 +18,7 @@ T = TypeVar("T", int, float)
 # Files, and how a job runs: no part of what makes its result.
 _NOT_RECORDED = frozenset(
     {
-        *("scan", "output", "preview", "page", "center_picture", "device", "resume", "force", "report"),
+        *("scan", "output", "preview", "page", "page_3d", "center_picture", "device", "resume", "force", "report"),
         *("memory", "scratch", "cluster", "client", "part"),
     }
 )

@@ -69,3 +69,25 @@ def test_rows_along_the_axis() -> None:
     expected, error = scale_and_error(upright)
     assert scale_and_error(geometry)[0] == pytest.approx(expected, abs=1e-4) and error < 0.0012
     assert sg.coverage(geometry).missing == 0
+
+
+@pytest.mark.parametrize("lead", [(), (2,)])
+def test_views_that_are_resampled_together_have_the_same_bits(
+    lead: tuple[int, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sinograd.recon.analytic import virtual_detector
+
+    geometry = sg.ConeBeam.circular(
+        source_to_origin=150,
+        source_to_detector=225,
+        angles=sg.full_scan(30),
+        detector=DETECTOR,
+        in_plane_rotation=math.radians(5.0),
+    )
+    projections = torch.rand(*lead, 30, 80, 48)
+    grid = sg.Grid((4, 24, 24), 2.0)
+    found = []
+    for together in (1, 1 << 16, 1 << 20):
+        monkeypatch.setattr(virtual_detector, "TOGETHER", together)
+        found.append(sg.fdk(projections, geometry, grid))
+    assert torch.equal(found[0], found[1]) and torch.equal(found[0], found[2])

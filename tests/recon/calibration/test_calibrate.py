@@ -124,6 +124,8 @@ def test_bad_input() -> None:
         ("criterion", sg.errors.InputError, {"criterion": "beauty"}),
         ("bounds: expected some of axis_offset, got tilt", sg.errors.InputError, {"bounds": {"tilt": (0, 1)}}),
         ("does not lie between", sg.errors.InputError, {"bounds": {"axis_offset": (2, 3)}}),
+        ("bootstrap: expected 0 or at least 2", sg.errors.InputError, {"bootstrap": 1}),
+        ("bootstrap must be at least 1, got -3", sg.errors.InputError, {"bootstrap": -3}),
         ("columns must be at least 1", sg.errors.InputError, {"columns": 0}),
     ]
     for message, kind, arguments in wrongs:

@@ -26,12 +26,12 @@ from sinograd.data.memory import check_memory
 from sinograd.data.projections import Projections, shape_of
 from sinograd.data.scan import Scan
 from sinograd.errors import InputError
+from sinograd.files.bands import read_bands
 from sinograd.files.inputs import noted
 from sinograd.geometry import Geometry
 from sinograd.io.scans.format import Progress, ScanFormat, stored_block, stored_dtype
 from sinograd.io.scans.sidecar import Sidecar, sidecar_of, sidecar_text
 from sinograd.io.storage.atomic import replacing_files
-from sinograd.io.storage.bands import read_bands
 from sinograd.io.storage.digests import (
     DIGESTS,
     check_digests,

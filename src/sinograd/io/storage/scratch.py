@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from sinograd.errors import InputError
-from sinograd.io.storage.bands import read_bands, reserve, write_at
+from sinograd.files.bands import read_bands, reserve, write_at
 from sinograd.io.storage.write_errors import writing
 
 _FLOAT32 = np.dtype("<f4")

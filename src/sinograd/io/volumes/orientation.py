@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sinograd.data.volume import VolumeSource
+from sinograd.data.sources import VolumeSource
 from sinograd.errors import FormatError, ScanWarning
 
 _CLOSE = 1e-4  # of direction cosines, which headers round

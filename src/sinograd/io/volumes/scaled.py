@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sinograd.data.boxes import Box, box_of
-from sinograd.data.volume import VolumeSource
+from sinograd.data.sources import VolumeSource
 from sinograd.errors import InputError
 
 

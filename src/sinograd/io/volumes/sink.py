@@ -19,8 +19,8 @@ from torch import Tensor
 
 from sinograd.data.volume import Volume
 from sinograd.errors import FormatError
+from sinograd.files.bands import reserve, write_at
 from sinograd.geometry import Grid
-from sinograd.io.storage.bands import reserve, write_at
 from sinograd.io.storage.write_errors import writing
 
 # Slices of a unit: as many as fit in these bytes, a power of two, at most so many. They follow from the grid alone.

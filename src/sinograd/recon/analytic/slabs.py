@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from dataclasses import dataclass
 from types import EllipsisType
@@ -15,7 +14,7 @@ from sinograd.geometry import Grid
 from sinograd.ops.arguments import autocast
 from sinograd.ops.derivatives import transformed
 from sinograd.ops.devices import compute_device
-from sinograd.ops.slab_plan import Slab, memory_of
+from sinograd.ops.slab_plan import Slab, fewest_parts, memory_of
 from sinograd.ops.transfers import Downloads
 from sinograd.recon.analytic import view_blocks
 from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection, Progress
@@ -116,22 +115,14 @@ def parts_that_fit(whole: FilteredBackprojection, memory: int, element: int, on_
         InputError: one slice does not fit.
     """
     grid = whole.grid
-    slices, count = grid.shape[0] if grid.ndim == 3 else 1, 1
-    while True:
-        edges = [round(i * slices / count) for i in range(count + 1)]
-        parts, largest = [], 0
-        for first, last in itertools.pairwise(edges):
-            part, needed = part_of(whole, (first, last), memory, (element, on_gpu))
-            parts.append(part)
-            largest = max(largest, needed)
-        if largest <= memory:
-            return parts
-        if count == slices:
-            raise InputError(
-                f"memory: {memory:,} bytes are too few; a slice of {' x '.join(map(str, grid.shape[-2:]))} voxels and "
-                f"the views that it is computed from take {largest:,} bytes"
-            )
-        count = min(slices, max(count + 1, int(count * min(2.0, largest / memory))))
+    slices = grid.shape[0] if grid.ndim == 3 else 1
+    parts, largest = fewest_parts((0, slices), 1, memory, lambda some: part_of(whole, some, memory, (element, on_gpu)))
+    if largest > memory:
+        raise InputError(
+            f"memory: {memory:,} bytes are too few; a slice of {' x '.join(map(str, grid.shape[-2:]))} voxels and "
+            f"the views that it is computed from take {largest:,} bytes"
+        )
+    return parts
 
 
 def part_of(

@@ -22,6 +22,9 @@ from sinograd.recon.analytic.orbit import UndefinedGeometryError
 # Most a virtual detector may outgrow the real one, in elements of either axis.
 GROWTH = 4.0
 
+# Elements that are read together, of several views where these are small.
+TOGETHER = 1 << 16
+
 # Elements from which interpolation reads: as far beyond its last ones, a detector is not yet zero.
 REACH = 2.0
 
@@ -76,39 +79,61 @@ class VirtualDetector:
         """Views `part` [..., views, rows, columns] of the real detector, as the upright one would have seen them."""
         if self.homographies is None:
             return projections
-        views = [self._read_view(projections[..., i, :, :], h) for i, h in enumerate(self.homographies[part])]
-        return torch.stack(views, dim=-3)
+        homographies, step = self.homographies[part], self._views_together(projections)
+        starts = range(0, len(homographies), step)
+        views = [self._read_views(projections[..., i : i + step, :, :], homographies[i : i + step]) for i in starts]
+        return torch.cat(views, dim=-3)
 
-    def _read_view(self, image: Tensor, homography: Tensor) -> Tensor:
-        """[..., rows, columns] of the real detector at the elements of the upright one; zero outside."""
+    def _views_together(self, projections: Tensor) -> int:
+        """Views that are read at a time: many small ones on the CPU, where each operation costs time of its own."""
+        return max(1, TOGETHER // (self.row_count * self.shape[1])) if projections.device.type == "cpu" else 1
+
+    def _read_views(self, images: Tensor, homographies: Tensor) -> Tensor:
+        """[..., views, rows, columns] of the real detector at the elements of the upright one; zero outside."""
         rows, columns = self.real_shape
         above = self.real_rows[0] if self.real_rows is not None else 0
-        row, column = self._places(homography, image.device)
-        r0, c0 = row.detach().floor(), column.detach().floor()
-        across, down = cubic_weights(column - c0), cubic_weights(row - r0)
-        pixels = image.flatten(-2)
-        result = image.new_zeros((*image.shape[:-2], *row.shape))
-        for i, weight_down in zip(range(-1, 3), down, strict=True):
-            r = r0 + i
-            for k, weight_across in zip(range(-1, 3), across, strict=True):
-                c = c0 + k
-                outside = (r < 0) | (r >= rows) | (c < 0) | (c >= columns)
-                weight = (weight_down * weight_across).masked_fill(outside, 0.0)
-                index = (r.sub(above).clamp(0, image.shape[-2] - 1) * columns + c.clamp(0, columns - 1)).long()
-                result = result + pixels[..., index] * weight.to(image)
+        row, column = self._places(homographies, images.device)
+        pixels, held = images.flatten(-3), images.shape[-2]
+        first = torch.arange(len(homographies), device=images.device)[:, None, None] * (held * columns)
+        lines = [
+            (line * columns + first, weight) for line, weight in _neighbours(row, (above, held, rows), images.dtype)
+        ]
+        result = images.new_zeros((*images.shape[:-3], *row.shape))
+        across = _neighbours(column, (0, columns, columns), images.dtype)
+        for line, down in lines:
+            for place, weight in across:
+                result = torch.addcmul(result, pixels[..., line + place], down * weight)
         return result
 
-    def _places(self, homography: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Row and column on the real detector of the elements that are read, each [rows, columns]."""
+    def _places(self, homographies: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
+        """Row and column on the real detector of the elements that are read, each [views, rows, columns]."""
         first, end = self.rows or (0, self.shape[0])
-        # as numbers, the homography needs no copy to the image's device
-        (h00, h01, h02), (h10, h11, h12), (h20, h21, h22) = (
-            homography if homography.requires_grad else homography.tolist()
-        )
         spans = ((first, end), (0, self.shape[1]))
         j, i = torch.meshgrid(*(torch.arange(*s, dtype=torch.float64, device=device) for s in spans), indexing="ij")
+        if len(homographies) == 1 and not homographies.requires_grad:
+            # as numbers, the homography needs no copy to the images' device
+            (h00, h01, h02), (h10, h11, h12), (h20, h21, h22) = homographies[0].tolist()
+            i, j = i[None], j[None]
+        else:
+            numbers = homographies[:, :, :, None, None].unbind(1)
+            (h00, h01, h02), (h10, h11, h12), (h20, h21, h22) = (line.unbind(1) for line in numbers)
         w = h20 * i + h21 * j + h22
         return (h10 * i + h11 * j + h12) / w, (h00 * i + h01 * j + h02) / w
+
+
+def _neighbours(place: Tensor, held: tuple[int, int, int], dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
+    """The four elements about each place: their number among those that are held, and their weight.
+
+    held: number of the first that is held, how many are, and how many there are; weights of others are zero.
+    """
+    first, count, every = held
+    before = place.detach().floor()
+    found = []
+    for k, weight in zip(range(-1, 3), cubic_weights(place - before), strict=True):
+        at = before + k
+        inside = weight.masked_fill((at < 0) | (at >= every), 0.0)
+        found.append((at.sub_(first).clamp_(0, count - 1).long(), inside.to(dtype)))
+    return found
 
 
 def cubic_weights(t: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -37,6 +38,7 @@ class _Task:
     learn: tuple[str, ...]
     bounds: Mapping[str, tuple[float, float]]
     criterion: str
+    bootstrap: int = 0
 
     def level(self, values: Mapping[str, float], learn: Sequence[str], columns: int) -> Level:
         """The scan at so many columns, where the arguments have these values."""
@@ -63,6 +65,7 @@ def calibrate(
     criterion: str = "reprojection",
     bounds: Mapping[str, tuple[float, float]] | None = None,
     columns: int = 128,
+    bootstrap: int = 0,
     progress: Progress | None = None,
 ) -> Calibrated:
     """Finds arguments of a geometry from projections of any object, coarse to fine.
@@ -75,10 +78,13 @@ def calibrate(
         criterion: a name of `recon.calibration.criteria.CRITERIA`: "reprojection" (what no volume explains of the
             projections; for any geometry, and the most precise), "sparsity" (of the reconstruction's gradient) or
             "entropy" (of its values), which take orbits of `fdk` and `fbp` with flat detectors, and tell of the axis
-            alone.
+            alone; or "redundancy", which reconstructs nothing: rays that were measured from both sides of parallel and
+            fan beams, planes through two sources of a cone beam with a flat detector that sees the object whole.
         bounds: (low, high) of arguments in mm and radians; by default 10 % of the field of view or detector for
             offsets, 5 degrees for angles and 5 % for distances on both sides of what the geometry has.
         columns: of the finest level that is used; coarser ones have half as many each, and at least 32.
+        bootstrap: draws of the photon noise in which the last level's search is repeated for the standard errors, 20 or
+            more; 0: the sandwich estimator. It takes as many times as long, and an orbit of `fdk` or `fbp`.
         progress: called with (levels done, levels).
 
     Returns:
@@ -95,6 +101,10 @@ def calibrate(
         CalibrationWarning: arguments that the scan cannot determine, which are held; a search that did not converge.
     """
     task = _checked(projections, geometry, learn, criterion, bounds)
+    draws = 0 if bootstrap == 0 else checks.count(bootstrap, "bootstrap")
+    if draws == 1:
+        raise InputError("bootstrap: expected 0 or at least 2 draws, got 1")
+    task = dataclasses.replace(task, bootstrap=draws)
     levels = _levels(geometry.columns, checks.count(columns, "columns"))
     with torch.no_grad():
         finest = make_level(task.projections, task.geometry, task.learn[:1], levels[-1])
@@ -135,6 +145,11 @@ def _finish(
         if not active:
             raise _error("the scan determines none of what is to be learnt", task, values, held)
     final = values | _plain(level.values(found.theta))
+    if task.bootstrap:
+        from sinograd.recon.calibration.bootstrap import bootstrap_errors
+
+        spread = bootstrap_errors(level, found.theta, task.search, task.bootstrap)
+        noise = dict(zip(active, (spread * level.scales).tolist(), strict=True))
     model = _model_errors(found.normal, level)
     errors = {name: math.hypot(noise[name], model[name], _change(name, final, history)) for name in active}
     first = {name: float(start_value(task.geometry, name)) for name in active}

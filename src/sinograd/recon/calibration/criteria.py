@@ -15,3 +15,8 @@ CRITERIA.add(
 )
 CRITERIA.add("sparsity", "sinograd.recon.calibration.sharpness:GradientSparsity", "1-norm over 2-norm of the gradient")
 CRITERIA.add("entropy", "sinograd.recon.calibration.sharpness:Entropy", "entropy of the reconstruction's values")
+CRITERIA.add(
+    "redundancy",
+    "sinograd.recon.calibration.redundancy:Redundancy",
+    "what opposite rays, or planes through two sources of a cone beam, contradict each other by; no reconstruction",
+)

@@ -7,12 +7,21 @@ import math
 import torch
 from torch import Tensor
 
+from sinograd.errors import UnsupportedError
+from sinograd.ops.stored import StoredTensor, in_blocks
+
 # Elements summed at a time in the tensors' own precision: they stay in the cache, and their sum stays exact enough.
 CPU_CHUNK, GPU_CHUNK = 1 << 15, 1 << 24
 
 
 def dot(a: Tensor, b: Tensor, ndim: int, weights: Tensor | None = None) -> Tensor:
     """sum(weights * a * b) over the last `ndim` dimensions, [...] float64."""
+    if isinstance(a, StoredTensor):
+        if a.ndim > ndim:
+            raise UnsupportedError(f"one problem at a time larger than memory, got a batch {list(a.shape[:-ndim])}")
+        others = (b,) if weights is None else (b, weights)
+        parts = [dot(one, other, ndim, *weight) for one, other, *weight in in_blocks(a, *others)]
+        return torch.stack(parts).sum() if parts else torch.zeros((), dtype=torch.float64)
     batch = a.shape[: a.ndim - ndim]
     shape = (math.prod(batch), math.prod(a.shape[a.ndim - ndim :]))
     left, right = a.reshape(shape), b.reshape(shape)

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.ops.stored import drawn
 from sinograd.recon.iterative.inner_products import norm
 from sinograd.recon.iterative.operators import Operator, check_operator, kept, own, shape_of
 
@@ -43,19 +44,29 @@ def operator_norm(
     shape = shape_of(operator, "domain_shape") if domain_shape is None else tuple(domain_shape)
     if shape is None:
         raise InputError(f"domain_shape: {type(operator).__name__} does not tell its own, expected one to be given")
-    like = torch.empty(0, dtype=dtype, device=device)
+    return norm_like(operator, shape, torch.empty(0, dtype=dtype, device=device), weights, (iterations, tolerance))
+
+
+def norm_like(
+    operator: Operator,
+    shape: tuple[int, ...],
+    like: Tensor,
+    weights: Tensor | None,
+    limits: tuple[int, float] = (50, 1e-4),
+) -> float:
+    """`operator_norm` in the dtype, on the device and in the place of a tensor; limits: iterations and tolerance."""
     if weights is not None:
-        return _power(operator, shape, like, weights, iterations, tolerance)
-    key = ("norm", shape, dtype, like.device, iterations, tolerance)
-    return kept(operator, key, lambda: _power(operator, shape, like, None, iterations, tolerance))
+        return _power(operator, shape, like, weights, limits)
+    key = ("norm", shape, like.dtype, like.device, *limits)
+    return kept(operator, key, lambda: _power(operator, shape, like, None, limits))
 
 
 @torch.no_grad()
 def _power(
-    operator: Operator, shape: tuple[int, ...], like: Tensor, weights: Tensor | None, iterations: int, tolerance: float
+    operator: Operator, shape: tuple[int, ...], like: Tensor, weights: Tensor | None, limits: tuple[int, float]
 ) -> float:
-    generator = torch.Generator().manual_seed(0)
-    x = torch.rand(*shape, generator=generator).add_(0.5).to(like)
+    generator, (iterations, tolerance) = torch.Generator().manual_seed(0), limits
+    x = drawn(shape, like, lambda some: torch.rand(*some, generator=generator).add_(0.5))
     length, value = norm(x, x.ndim), 0.0
     for _ in range(iterations):
         x.div_(length.to(x))

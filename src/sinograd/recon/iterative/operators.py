@@ -9,6 +9,7 @@ from weakref import WeakKeyDictionary
 from torch import Tensor
 
 from sinograd.errors import InputTypeError
+from sinograd.ops.stored import StoredTensor
 
 T = TypeVar("T")
 
@@ -50,7 +51,10 @@ def shape_of(operator: object, name: str) -> tuple[int, ...] | None:
 
 def own(result: Tensor, argument: Tensor) -> Tensor:
     """What an operator gave, contiguous and in memory of its own, so that it can be written to."""
-    same = result.untyped_storage().data_ptr() == argument.untyped_storage().data_ptr()
+    if isinstance(result, StoredTensor):
+        same = isinstance(argument, StoredTensor) and result.file is argument.file
+    else:
+        same = result.untyped_storage().data_ptr() == argument.untyped_storage().data_ptr()
     return result.clone() if same else result.contiguous()
 
 

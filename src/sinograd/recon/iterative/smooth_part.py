@@ -10,12 +10,14 @@ from torch import Tensor
 
 from sinograd.errors import InputError
 from sinograd.geometry.checks import real
+from sinograd.ops.stored import StoredTensor, drawn, in_blocks
 from sinograd.recon.iterative.fidelity import Fidelity, LeastSquares, as_fidelity
-from sinograd.recon.iterative.norms import operator_norm
+from sinograd.recon.iterative.norms import norm_like
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
 from sinograd.recon.iterative.state import State
 
+_LOOKED_AT = 1 << 23  # numbers that the noise is measured in, about
 MARGIN = 1.02  # on the largest curvature, which power iteration gives from below
 
 
@@ -56,10 +58,7 @@ class SmoothPart:
         p, weights = self.problem.projections, self.problem.weights
         if weights is not None:
             weights = weights.reshape(-1, *self.problem.data_shape).amax(0) if weights.numel() else None
-        norm = operator_norm(
-            self.problem.operator, self.problem.image_shape, weights=weights, dtype=p.dtype, device=p.device
-        )
-        return MARGIN * norm**2
+        return MARGIN * norm_like(self.problem.operator, self.problem.image_shape, p, weights) ** 2
 
     def model_holds(
         self, value: Tensor, value_before: Tensor, gradient: Tensor, x: Tensor, before: Tensor, curvature: float
@@ -109,7 +108,8 @@ def tv_weight(smooth: SmoothPart, strength: float = 1.0) -> float:
     if p.numel() == 0:
         return 1.0
     root = None if weights is None else weights.sqrt()
-    signs = torch.randint(0, 2, p.shape, generator=torch.Generator().manual_seed(0)).mul_(2).sub_(1).to(p)
+    generator = torch.Generator().manual_seed(0)
+    signs = drawn(p.shape, p, lambda some: torch.randint(0, 2, some, generator=generator).mul_(2).sub_(1))
     unit = problem.adjoint(signs if root is None else signs.mul_(root))
     per_voxel = math.sqrt(float(problem.image_dot(unit, unit).mean()) / max(1, math.prod(problem.image_shape)))
     del unit, signs
@@ -150,16 +150,27 @@ def _least_noise(problem: Problem) -> float:
     return min((_noise(p, root, axis, ndim) for axis in {-1, -ndim} if p.shape[axis] > 8), default=0.0)
 
 
+def _thinned(values: Tensor, steps: Sequence[int]) -> Tensor:
+    """Every so many along the last axes, in memory; of a tensor [views, rows, columns] that is stored, too."""
+    if not isinstance(values, StoredTensor):
+        return values[(..., *(slice(None, None, step) for step in steps))]
+    views, rows, columns = (slice(None, None, step) for step in steps)
+    return torch.cat([block[:, rows, columns].clone() for (block,) in in_blocks(values[views])])
+
+
 def _noise(projections: Tensor, root: Tensor | None, axis: int, ndim: int) -> float:
     """Standard deviation of the (weighted) projections' noise, white along an axis: from the median third difference.
 
     Counted are the rays that meet something: where nothing is, nothing is uncertain. Some 64 lines across the axis
-    are looked at.
+    are looked at, of a large scan fewer rows.
     """
     across = -ndim if axis == -1 else -1
-    every = [slice(None)] * projections.ndim
-    every[across] = slice(None, None, max(1, projections.shape[across] // 64))
-    projections, root = projections[tuple(every)], None if root is None else root[tuple(every)]
+    steps = [1] * ndim
+    steps[across] = max(1, projections.shape[across] // 64)
+    if ndim == 3:
+        looked_at = math.prod(projections.shape[-ndim:]) // steps[across]
+        steps[-2] = min(projections.shape[-2], max(1, looked_at // _LOOKED_AT))
+    projections, root = _thinned(projections, steps), None if root is None else _thinned(root, steps)
     counted = projections.narrow(axis, 1, projections.shape[axis] - 3) > 0.05 * projections.max()
     third = projections.diff(n=3, dim=axis)
     if root is not None:

@@ -15,7 +15,9 @@ import torch
 from torch import Tensor
 
 from sinograd.ops.dispatch import kernel
+from sinograd.ops.stored import StoredTensor
 from sinograd.recon.iterative import variation_slabs as slabs
+from sinograd.recon.iterative import variation_stored as stored
 
 _MOST_AXES = 3  # of the kernels
 
@@ -38,6 +40,8 @@ class TotalVariation:
 
     def value(self, x: Tensor, smoothing: float = 0.0) -> Tensor:
         """Sum of sqrt(|gradient|^2 + smoothing^2) - smoothing over each image, [...] float64."""
+        if isinstance(x, StoredTensor):
+            return stored.value(self, x, smoothing)
         if not self._compiled(x):
             return slabs.value(x, self.factors, smoothing)
         batch = x.shape[: x.ndim - self.ndim]
@@ -57,7 +61,9 @@ class TotalVariation:
         It starts from `ahead` (the dual itself where None), which becomes the new dual + momentum * what it moved by.
         """
         ahead = dual if ahead is None else ahead
-        if not self._compiled(x, dual, ahead):
+        if isinstance(dual, StoredTensor):
+            stored.ascend_(self, (dual, x, ahead), step, limit, momentum)
+        elif not self._compiled(x, dual, ahead):
             slabs.ascend_(dual, x, self.factors, step, limit, ahead, momentum)
         else:
             kernel("tv_ascend")(x.detach(), dual, ahead, *self._layout(x), step, limit, momentum)
@@ -69,6 +75,8 @@ class TotalVariation:
 
         The field is a gradient's: 0 at the last voxel of its component's axis.
         """
+        if isinstance(field, StoredTensor):
+            return stored.descend(self, (b, field, out), scale, bounds)
         if not self._compiled(b, field, out):
             return slabs.descend(b, field, self.factors, scale, out, bounds)
         kernel("tv_descend")(b.detach(), field.detach(), out, *self._layout(b), scale, bounds)

@@ -6,6 +6,11 @@ const LIBRARY = "/static/vendor/niivue-0.69.0.umd.js";
 let loading = null;
 
 function library() {
+  const held = document.getElementById("niivue");  // a page without a server holds its text
+  if (held && !loading) {
+    document.head.append(element("script", { textContent: held.textContent }));
+    loading = Promise.resolve(window.niivue);
+  }
   loading ??= new Promise((done, failed) => {
     document.head.append(element("script", { src: LIBRARY, onload: () => done(window.niivue), onerror: () => failed(new Error("NiiVue cannot be loaded")) }));
   });

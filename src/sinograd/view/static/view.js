@@ -75,7 +75,7 @@ async function drawHistogram() {
 }
 
 function value(text, exact, place) {
-  byId("value").textContent = text === null ? "" : `${digits(text, exact ? 7 : 4)} ${volume().unit_text}`;
+  byId("value").textContent = text === null ? "" : `${digits(text, exact ? volume().digits ?? 7 : 4)} ${volume().unit_text}`;
   byId("value").dataset.value = text ?? "";
   byId("value").dataset.exact = exact;
   byId("position").textContent = place;
