@@ -115,6 +115,13 @@ def test_many_views_and_no_default_grid() -> None:
     assert len(scene_of(aside, GRID).box) == 12
 
 
+def test_what_cannot_be_shown() -> None:
+    with pytest.raises(TypeError, match="volume: expected a Volume, a Scan, or a tensor with its grid, got a int"):
+        sg.show(3)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="grid must be a Grid"):
+        sg.show(torch.rand(3, 4))
+
+
 def test_geometries_that_cannot_be_shown() -> None:
     cone = geometries()["cone"]
     with pytest.raises(TypeError, match="geometry must be a Geometry, got str"):

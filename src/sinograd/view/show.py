@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from sinograd.data.scan import Scan, check_grid
 from sinograd.data.volume import Volume
-from sinograd.errors import InputError
+from sinograd.errors import InputError, InputTypeError
 from sinograd.view.arguments import Values
 from sinograd.view.display import Display, figure_png
 from sinograd.view.page import page_bytes
@@ -49,13 +49,17 @@ def show(
         A `Display`; `display.save("volume.png")` or "volume.html" writes it.
 
     Raises:
-        InputTypeError: a tensor without a Grid.
+        InputTypeError: no volume, scan or tensor; a tensor without a Grid.
         InputError: a shape that is not the grid's, no finite value, a window that does not increase, a unit that is not
             the volume's.
     """
     if isinstance(volume, Scan):
         return Display(figure_png(scan_figure(volume, title)), None, "", 0, f"Display of the scan {volume.name}")
     if not isinstance(volume, Volume):
+        if not hasattr(volume, "shape"):
+            raise InputTypeError(
+                f"volume: expected a Volume, a Scan, or a tensor with its grid, got a {type(volume).__name__}"
+            )
         check_grid(grid)
         volume = Volume(volume, grid)  # pyright: ignore[reportArgumentType]
     volume = volume.stated(unit)
