@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from sinograd.layers.bilateral import inverse_of_positive, positive
+from sinograd.layers import BilateralFilter2d
+from sinograd.layers.bilateral import RANGE_KNEE, inverse_of_positive, positive
 
 KNEE = 0.1
 
@@ -49,3 +50,15 @@ def test_one_step_at_the_published_rate_changes_a_small_sigma_by_a_factor_of_e_a
     raw = torch.linspace(-0.05, 0.02, 1001, dtype=torch.float64)
     ratio = positive(raw, rate) / positive(raw - rate, rate)
     assert ratio.max() <= torch.e * (1 + 1e-12)
+
+
+def test_layers_made_of_a_layers_sigmas_have_its_bits() -> None:
+    """As model files hold them; by the logarithm's rounding alone many are an ulp off."""
+    raws = torch.rand(300, generator=torch.Generator().manual_seed(0)) * RANGE_KNEE
+    for raw in raws:
+        layer = BilateralFilter2d(0.05)
+        layer.raw_sigma_range.data.copy_(raw)
+        again = BilateralFilter2d(layer.sigma_spatial.tolist(), layer.sigma_range.item())
+        assert torch.equal(again.sigma_range, layer.sigma_range) and torch.equal(
+            again.sigma_spatial, layer.sigma_spatial
+        )

@@ -36,6 +36,16 @@ def inverse_of_positive(value: float, knee: float) -> float:
     return value if value >= knee else knee * (1 + max(math.log(value / knee), LOWEST))
 
 
+@torch.no_grad()
+def raw_of(value: float, knee: float) -> float:
+    """The raw number of torch's type whose `positive` is nearest to a value: layers that are written and read have the
+    same bits."""
+    raw = torch.tensor(inverse_of_positive(value, knee), device="cpu")
+    steps = torch.arange(-32, 33, device="cpu")  # roundings of raw / knee - 1 and of the exponential
+    candidates = torch.cat([raw[None], raw + steps * (knee * torch.finfo(raw.dtype).eps / 8)])
+    return candidates[(positive(candidates, knee) - value).abs().argmin()].item()
+
+
 class _BilateralFilter(nn.Module):
     """What all four layers share: the parameters, and the window that follows from them."""
 
@@ -65,8 +75,8 @@ class _BilateralFilter(nn.Module):
         if not 0 < input_scale < math.inf:
             raise InputError(f"input_scale: expected a positive, finite number, got {input_scale}")
         self.window: tuple[int, ...] | None = None if window is None else check_window(window, self.ndim)
-        self.raw_sigma_spatial = nn.Parameter(torch.tensor([inverse_of_positive(s, SPATIAL_KNEE) for s in spatial]))
-        self.raw_sigma_range = nn.Parameter(torch.tensor(inverse_of_positive(float(sigma_range), RANGE_KNEE)))
+        self.raw_sigma_spatial = nn.Parameter(torch.tensor([raw_of(s, SPATIAL_KNEE) for s in spatial]))
+        self.raw_sigma_range = nn.Parameter(torch.tensor(raw_of(float(sigma_range), RANGE_KNEE)))
         self.register_buffer("input_scale", torch.tensor(float(input_scale)))
         self._last_window: tuple[list[float], tuple[int, ...]] | None = None
 
