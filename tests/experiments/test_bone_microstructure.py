@@ -247,6 +247,7 @@ def test_from_start_to_end(small_microstructure: Any, tmp_path: Path, monkeypatc
     assert [run.training_seconds for run in again.runs] == [run.training_seconds for run in found.runs]
 
 
+@pytest.mark.slow
 def test_stages_are_one_run(small_microstructure: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Two stages of one step end where one stage of two steps does."""
     from bone_microstructure.places import parts_of
