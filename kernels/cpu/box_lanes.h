@@ -1,11 +1,11 @@
 // The axial primitive of footprints for float32 vectors (`Lanes`): as many samples at a time as a vector holds.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <type_traits>
 
 #include "box_lines.h"
+#include "candidates.h"
 #include "lanes.h"
 #include "lines_steps.h"
 
@@ -89,25 +89,15 @@ struct BoxLanes {
 
   template <int candidates>
   static void collect(const float* single, int64_t low, int64_t high, const BoxJob<float>& job) {
-    const int64_t step = job.map.step;
-    const double inverse = 1.0 / double(step);
-    const Float spread = Lanes::multiply(Lanes::number(Lanes::numbers()), Lanes::all(float(double(kOne) * inverse)));
-    const Int one = Lanes::all(uint32_t(kOne)), steps = Lanes::all(uint32_t(step));
-    const Int elements = Lanes::position(Lanes::numbers());
+    Candidates boxes(job.map);
+    const Int one = Lanes::all(uint32_t(kOne)), steps = boxes.steps();
     for (int64_t j = low; j < high; j += width) {
-      // the first box that ends beyond j
-      const double from = double(j * kOne - job.map.start) * inverse - 1.0 + 0.999;
-      const int64_t base = int64_t(std::floor(from));
-      Int index = Lanes::truncate(Lanes::add(spread, Lanes::all(float(from - double(base)))));
-      const uint32_t origin = uint32_t(job.map.start + base * step - j * kOne);
-      Int place = Lanes::subtract(Lanes::add(Lanes::all(origin), Lanes::multiply(index, steps)), elements);
-      const Float below = Lanes::load(single + base), above = Lanes::load(single + base + width);
+      boxes.begin(single, j, j * kOne - job.map.step);  // the first box that ends beyond j
       Float sum = Lanes::all(0.0f);
-      for (int c = 0; c < candidates; ++c) {
-        const Int share = Lanes::subtract(Lanes::smaller(Lanes::add(place, steps), one), Lanes::positive(place));
-        sum = Lanes::multiply_add(Lanes::number(Lanes::positive(share)), Lanes::look_up(below, index, above), sum);
-        place = Lanes::add(place, steps);
-        index = Lanes::add(index, Lanes::all(uint32_t(1)));
+      for (int c = 0; c < candidates; ++c, boxes.next()) {
+        const Int end = Lanes::smaller(Lanes::add(boxes.place, steps), one);
+        const Int share = Lanes::subtract(end, Lanes::positive(boxes.place));
+        sum = Lanes::multiply_add(Lanes::number(Lanes::positive(share)), boxes.value(), sum);
       }
       for (int64_t n = 0; n < job.count; ++n)
         Lanes::add_first(job.lines + n * job.stride + j, Lanes::multiply(sum, Lanes::all(job.weights[n])), high - j);

@@ -5,15 +5,14 @@
 // Larger steps (below two) look up in windows of two vectors. Counted for 16 samples in AVX2, without loads and stores:
 // 28 vector instructions (blending 8, lookups 4, places and fractions 10, interpolation and sum 6), 42 for larger steps.
 //
-// A scatter is read from the pair's side: element j collects the samples less than one element away. Candidates are found
-// with the inverse step in floating point, a little generously; their weights come from exact positions.
+// A scatter is read from the pair's side (candidates.h): element j collects the samples less than one element away.
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <type_traits>
 
+#include "candidates.h"
 #include "lanes.h"
 #include "lines.h"
 #include "lines_steps.h"
@@ -99,27 +98,16 @@ class LineLanes {
 
   template <int candidates>
   static void collect(const float* single, int64_t low, int64_t high, const LineJob<float>& job) {
-    const int64_t step = job.map.step;
-    const double inverse = 1.0 / double(step);
-    const Float spread = Lanes::multiply(Lanes::number(Lanes::numbers()), Lanes::all(float(double(kOne) * inverse)));
-    const Int steps = Lanes::all(uint32_t(step)), next = Lanes::all(uint32_t(1)), elements = Lanes::position(Lanes::numbers());
+    Candidates samples(job.map);
     const Float w0 = Lanes::all(job.w0), w1 = Lanes::all(job.w1);
     const Float one = Lanes::all(1.0f), scale = Lanes::all(-1.0f / float(kOne));
     for (int64_t j = low; j <= high; j += width) {
-      // the first sample beyond element j - 1
-      const double from = double((j - 1) * kOne - job.map.start) * inverse + 0.999;
-      const int64_t base = int64_t(std::floor(from));
-      Int index = Lanes::truncate(Lanes::add(spread, Lanes::all(float(from - double(base)))));
-      const uint32_t origin = uint32_t(job.map.start + base * step - j * kOne);
-      Int away = Lanes::subtract(Lanes::add(Lanes::all(origin), Lanes::multiply(index, steps)), elements);
-      const Float below = Lanes::load(single + base), above = Lanes::load(single + base + width);
+      samples.begin(single, j, (j - 1) * kOne);  // beyond element j - 1
       Float sum = Lanes::all(0.0f);
-      for (int c = 0; c < candidates; ++c) {
-        const Float distance = Lanes::number(Lanes::magnitude(away));
+      for (int c = 0; c < candidates; ++c, samples.next()) {
+        const Float distance = Lanes::number(Lanes::magnitude(samples.place));
         const Float weight = Lanes::positive(Lanes::multiply_add(distance, scale, one));
-        sum = Lanes::multiply_add(weight, Lanes::look_up(below, index, above), sum);
-        away = Lanes::add(away, steps);
-        index = Lanes::add(index, next);
+        sum = Lanes::multiply_add(weight, samples.value(), sum);
       }
       Lanes::add_product(job.line0 + j, sum, w0, high - j + 1);
       Lanes::add_product(job.line1 + j, sum, w1, high - j + 1);
