@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import torch
 from torch import Tensor
 
 from sinograd.geometry.detectors import Detector
 
+if TYPE_CHECKING:
+    from sinograd.geometry.base import Geometry
+
 SOURCE, CENTER, U, V, CURVATURE = range(5)
 """Rows of the vectors of a view; SOURCE is the direction of a parallel beam, CURVATURE exists if curved."""
+
+
+def of_geometry(geometry: Geometry) -> Tensor:
+    """The vectors of a geometry, as autograd follows them where something requires gradients."""
+    followed = geometry.followed_vectors
+    return geometry.vectors if followed is None else followed
 
 
 def index_offsets(count: int) -> Tensor:

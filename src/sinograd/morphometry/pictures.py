@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -10,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
+
+from sinograd.view.display import figure_png
 
 _INK, _DPI = "#e9ebee", 100
 _PANEL, _GAP, _BAR = 2.6, 0.15, 0.12  # inches: the longer side of a slice, between them, the colour bar
@@ -38,7 +39,6 @@ class MapPicture:
 
     def png(self) -> bytes:
         """The picture: +y down, +z up, NaN left blank; without a number it says so."""
-        from matplotlib.backends.backend_agg import FigureCanvasAgg
         from matplotlib.figure import Figure
 
         z, y, x = self.spacing
@@ -74,6 +74,4 @@ class MapPicture:
         colours = figure.colorbar(image, cax=bar)
         colours.set_label(self.unit if self.unit != "1" else "", color=_INK, fontsize=8)
         bar.tick_params(labelsize=7, colors=_INK)
-        buffer = io.BytesIO()
-        FigureCanvasAgg(figure).print_png(buffer, metadata={"Software": "sinograd"})
-        return buffer.getvalue()
+        return figure_png(figure)

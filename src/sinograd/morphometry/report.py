@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import csv
 import io
 import json
@@ -12,6 +11,7 @@ from html import escape
 from importlib import resources
 from typing import Any
 
+from sinograd.data.html_repr import data_url
 from sinograd.data.provenance import to_json
 from sinograd.morphometry.analysis import BoneAnalysis
 from sinograd.morphometry.pictures import MapPicture
@@ -97,6 +97,5 @@ def as_page(analysis: BoneAnalysis, title: str, remarks: Sequence[str], pictures
 
 
 def _figure(picture: MapPicture) -> str:
-    data = base64.b64encode(picture.png()).decode("ascii")
     title = escape(picture.title)
-    return f'<h2>{title}</h2><figure><img alt="{title}" src="data:image/png;base64,{data}"></figure>'
+    return f'<h2>{title}</h2><figure><img alt="{title}" src="{data_url(picture.png())}"></figure>'

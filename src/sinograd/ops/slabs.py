@@ -96,7 +96,7 @@ class InSlabs(GeometryOperator):
         for slab, part in zip(plan.slabs, slabs, strict=True):
             grid = slab.grid(self.grid)
             for piece in plan.pieces(slab, self.geometry):
-                projected = _apply(_part(self.operator, piece.geometry, grid), part, volume=True)
+                projected = applied(part_of_operator(self.operator, piece.geometry, grid), part, volume=True)
                 downloads.put(projected, result[..., piece.views, piece.rows, :].add_)
         downloads.finish()
         return result
@@ -110,7 +110,7 @@ class InSlabs(GeometryOperator):
             pieces = plan.pieces(slab, self.geometry)
             parts = uploaded((projections[..., piece.views, piece.rows, :] for piece in pieces), self.device)
             for piece, part in zip(pieces, parts, strict=True):
-                total += _apply(_part(self.operator, piece.geometry, grid), part, volume=False)
+                total += applied(part_of_operator(self.operator, piece.geometry, grid), part, volume=False)
             downloads.put(total, result[..., slab.first : slab.last, :, :].copy_)
         downloads.finish()
         return result
@@ -120,12 +120,13 @@ class InSlabs(GeometryOperator):
         return f"device={str(self.device)!r}, memory={self.memory}"
 
 
-def _part(operator: GeometryOperator, geometry: Geometry, grid: Grid) -> GeometryOperator:
+def part_of_operator(operator: GeometryOperator, geometry: Geometry, grid: Grid) -> GeometryOperator:
     """The operator with another geometry and grid, parts of its own."""
     part = copy.copy(operator)
     part.geometry, part.grid = geometry, grid
     return part
 
 
-def _apply(operator: GeometryOperator, x: Tensor, volume: bool) -> Tensor:
+def applied(operator: GeometryOperator, x: Tensor, volume: bool) -> Tensor:
+    """What an operator or its adjoint makes of a volume, or of projections."""
     return operator(x) if volume == operator._domain_is_volume else operator.adjoint(x)

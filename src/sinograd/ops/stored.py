@@ -22,7 +22,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputError, UnsupportedError
+from sinograd.errors import UnsupportedError
 from sinograd.files.bands import read_bands, write_at
 
 BLOCK_BYTES = 16 << 20
@@ -193,12 +193,6 @@ def drawn(shape: Sequence[int], like: Tensor, draw: Any) -> Tensor:
     for block in blocks_of(shape, 8, like.space.block_bytes):
         made.write(block, draw(tuple(made.planes[block].shape) + tuple(shape[-2:])).to(like.dtype))
     return made
-
-
-def check_planes(shape: Sequence[int]) -> None:
-    """InputError unless a stored tensor can have this shape."""
-    if len(shape) < 3:
-        raise InputError(f"shape: expected [..., planes, rows, columns] of a stored tensor, got {list(shape)}")
 
 
 def _removed(path: Path) -> None:

@@ -201,25 +201,23 @@ def fit_scatter_kernel(
     pixel = pixel_mm if isinstance(pixel_mm, tuple | list) else (pixel_mm, pixel_mm)
     pairs = [(p.detach().cpu().double(), s.detach().cpu().double()) for p, s in zip(primaries, scatters, strict=True)]
     low, high = _bounds(max(math.hypot(p.shape[1] * pixel[0], p.shape[2] * pixel[1]) for p, _ in pairs))
-    if not adaptive:
-        high = (*high[:5], first.gamma + 1e-12, high[6])
-        low = (*low[:5], first.gamma - 1e-12, low[6])
+    fixed = [] if adaptive else [first.gamma]  # the last value
+    free = len(low) - len(fixed)
     found = least_squares(
-        lambda values: _residuals(values, pairs, (float(pixel[0]), float(pixel[1]))),
-        np.clip(_values(first), np.add(low, 1e-13), np.subtract(high, 1e-13)),
-        bounds=(low, high),
+        lambda values: _residuals(np.append(values, fixed), pairs, (float(pixel[0]), float(pixel[1]))),
+        np.clip(_values(first), low, high)[:free],
+        bounds=(low[:free], high[:free]),
         max_nfev=steps,
     )
-    amplitude, narrow, wide, alpha, beta, gamma, weight = found.x.tolist()
-    gamma = gamma if adaptive else first.gamma
+    amplitude, narrow, wide, alpha, beta, weight, gamma = [*found.x.tolist(), *fixed]
     sigmas = (math.exp(narrow), math.exp(wide))
     return KernelScatter(math.exp(amplitude), alpha, beta, sigmas, weight, gamma, first.geometry_mm)
 
 
 def _values(kernel: KernelScatter) -> list[float]:
-    """What is searched for: logarithms of amplitude and sigmas, alpha, beta, gamma, weight."""
+    """What is searched for: logarithms of amplitude and sigmas, alpha, beta, weight, gamma."""
     lengths = (kernel.amplitude, *kernel.sigmas_mm)
-    return [*map(math.log, lengths), kernel.alpha, kernel.beta, kernel.gamma, kernel.weight]
+    return [*map(math.log, lengths), kernel.alpha, kernel.beta, kernel.weight, kernel.gamma]
 
 
 def _bounds(extent_mm: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
@@ -231,7 +229,7 @@ def _bounds(extent_mm: float) -> tuple[tuple[float, ...], tuple[float, ...]]:
 
 def _residuals(values: np.ndarray, pairs: list[tuple[Tensor, Tensor]], pixel_mm: tuple[float, float]) -> np.ndarray:
     """Errors of scatter as shares of the readings."""
-    amplitude, narrow, wide, alpha, beta, gamma, weight = torch.from_numpy(values).unbind()
+    amplitude, narrow, wide, alpha, beta, weight, gamma = torch.from_numpy(values).unbind()
     numbers = torch.stack([amplitude.exp(), alpha, beta, gamma])
     shape = torch.stack([narrow.exp(), wide.exp()]), torch.stack([1 - weight, weight])
     errors = [

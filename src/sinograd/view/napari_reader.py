@@ -89,7 +89,7 @@ def _layer(path: Path) -> Layer:
         "translate": tuple(float(axis[0]) for axis in first.grid.axes()),
         "metadata": {"unit": unit_text(first.unit), "length_unit": first.length_unit},
     }
-    if len(levels) > 1:
+    arrays = [LazyArray(level) for level in levels]
+    if len(arrays) > 1:
         options["multiscale"] = True
-        return [LazyArray(level) for level in levels], options, "labels" if is_labels else "image"
-    return LazyArray(first), options, "labels" if is_labels else "image"
+    return arrays if len(arrays) > 1 else arrays[0], options, "labels" if is_labels else "image"

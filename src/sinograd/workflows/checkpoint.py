@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from sinograd.choices import ALGORITHMS
 from sinograd.errors import InputError
 from sinograd.files.inputs import own_state
+from sinograd.workflows.job import goes_on
 
 if TYPE_CHECKING:
     import torch
@@ -107,7 +108,7 @@ class Partial:
 
     def kept(self, what: str) -> str:
         """What an interrupt leaves, in words."""
-        return f"`resume=True` goes on from there ({self.path.name} holds {what})"
+        return goes_on(self.path.name, what)
 
     @property
     def is_due(self) -> bool:

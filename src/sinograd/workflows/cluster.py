@@ -17,6 +17,7 @@ from sinograd.config.yaml import load_yaml
 from sinograd.data.provenance import software_version
 from sinograd.errors import InputError, MissingPackageError, Stopped
 from sinograd.interrupts import Interrupts
+from sinograd.workflows.job import goes_on
 from sinograd.workflows.slab_job import SlabJob, run_part
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def run_on_cluster(request: Request, report: Report, job: SlabJob, parts: Sequen
         MissingPackageError: dask and distributed are not installed.
         Stopped: an interrupt; parts that are done are kept.
     """
-    kept = f"`resume=True` goes on from there ({job.output.manifest.folder.name} holds the slices that are done)"
+    kept = goes_on(job.output.manifest.folder.name, "the slices that are done")
     with cluster_client(request.cluster, request.client) as client:
         check_workers(client, job.output.manifest.plan_file)
         advance = report.stage("reconstructing", len(parts), "parts")

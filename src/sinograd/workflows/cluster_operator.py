@@ -7,7 +7,6 @@ on how many workers there are, or on which of them dies.
 
 from __future__ import annotations
 
-import copy
 from typing import Any
 
 import torch
@@ -16,7 +15,7 @@ from torch import Tensor
 from sinograd.geometry import detector_region
 from sinograd.ops import GeometryOperator
 from sinograd.ops.slab_plan import Slab, SlabPlan
-from sinograd.ops.slabs import InSlabs
+from sinograd.ops.slabs import InSlabs, applied, part_of_operator
 from sinograd.ops.stored import StoredTensor
 from sinograd.workflows.cluster import RETRIES, use_threads_of_worker
 
@@ -83,10 +82,9 @@ def _projected(operator: GeometryOperator, volume: StoredTensor, slab: Slab, vie
     use_threads_of_worker()
     span = slab.span(views)
     assert span is not None
-    part = copy.copy(operator)
-    part.geometry, part.grid = detector_region(operator.geometry[views], rows=span), slab.grid(operator.grid)
-    values = volume.read((slice(slab.first, slab.last),))
-    return span[0], part(values) if part._domain_is_volume else part.adjoint(values)
+    geometry = detector_region(operator.geometry[views], rows=span)
+    part = part_of_operator(operator, geometry, slab.grid(operator.grid))
+    return span[0], applied(part, volume.read((slice(slab.first, slab.last),)), volume=True)
 
 
 def _added(left: Band, right: Band) -> Band:
@@ -114,8 +112,6 @@ def _backprojected(operator: GeometryOperator, projections: StoredTensor, result
     grid = slab.grid(operator.grid)
     total = torch.zeros(grid.shape, dtype=projections.dtype)
     for piece in plan.pieces(slab, operator.geometry):
-        part = copy.copy(operator)
-        part.geometry, part.grid = piece.geometry, grid
         values = projections[piece.views, piece.rows, :].read()  # type: ignore[attr-defined]
-        total += part.adjoint(values) if part._domain_is_volume else part(values)
+        total += applied(part_of_operator(operator, piece.geometry, grid), values, volume=False)
     result.write((slice(None),), total)

@@ -46,6 +46,11 @@ def enough_memory() -> Iterator[None]:
         raise OutOfMemory(NO_MEMORY) from error
 
 
+def goes_on(name: str, what: str) -> str:
+    """What an interrupt leaves in a file or folder that `resume=True` takes."""
+    return f"`resume=True` goes on from there ({name} holds {what})"
+
+
 def no_partial(name: str) -> str:
     """What an interrupt leaves of an output that is written at once."""
     return f"no partial {name} was left"

@@ -16,7 +16,7 @@ The bits of a volume do not depend on the parts (`FilteredBackprojection`).
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -77,13 +77,17 @@ class Schedule:
     @property
     def text(self) -> str:
         """In words."""
-        thickest = max((part.slab.last - part.slab.first for part in self.parts), default=0)
-        parts = f"{len(self.parts)} slabs of up to {thickest} slices" if len(self.parts) > 1 else "one part"
+        parts = slabs_text(self.slices, "one part")
         where = {IN_MEMORY: "in memory", IN_SCAN: "read from the scan", IN_SCRATCH: "kept in a scratch file"}
         return (
             f"{parts}, {size_text(self.needed)} of {size_text(self.budget)}; prepared projections "
             f"{where[self.source]}, rows read {self.amplification:.2f} times"
         )
+
+
+def slabs_text(slices: Sequence[tuple[int, int]], one: str) -> str:
+    """How many slabs (first, end), and how thick; `one`: words for a single one."""
+    return f"{len(slices)} slabs of up to {max(b - a for a, b in slices)} slices" if len(slices) > 1 else one
 
 
 def is_ready(scan: Scan, options: Preparation) -> bool:

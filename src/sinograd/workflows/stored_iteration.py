@@ -16,6 +16,7 @@ from sinograd.ops.stored import Space, StoredTensor
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.hounsfield import water_of
 from sinograd.workflows.iterative import run_algorithm
+from sinograd.workflows.job import goes_on
 from sinograd.workflows.memory_budget import budget
 from sinograd.workflows.output_range import whole_numbers
 from sinograd.workflows.report import recorded_warnings
@@ -120,7 +121,7 @@ def _write(output: SlabOutput, image: StoredTensor, report: Report) -> None:
     if not output.manifest.parts():
         output.sink.create()
     advance = report.stage("writing", slices, "slices")
-    kept = f"`resume=True` goes on from there ({output.manifest.folder.name} holds the volume)"
+    kept = goes_on(output.manifest.folder.name, "the volume")
     with Interrupts() as interrupts:
         for first, end in output.manifest.missing(0, slices):
             for low in range(first, end, unit):

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from sinograd.errors import InputError
 from sinograd.workflows.memory_budget import size_text
-from sinograd.workflows.schedule import FLOAT32, IN_SCRATCH
+from sinograd.workflows.schedule import FLOAT32, IN_SCRATCH, slabs_text
 
 if TYPE_CHECKING:
     import torch
@@ -56,8 +56,7 @@ class StoredSchedule:
     @property
     def text(self) -> str:
         """In words."""
-        thickest = max(last - first for first, last in self.slices)
-        slabs = f"{len(self.parts)} slabs of up to {thickest} slices" if len(self.parts) > 1 else "one slab"
+        slabs = slabs_text(self.slices, "one slab")
         return (
             f"{slabs} and {self.views} views at a time, {size_text(self.needed)} of {size_text(self.budget)}; volumes "
             f"and projections in scratch files, {size_text(self.scratch)}"

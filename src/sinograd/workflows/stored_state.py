@@ -25,6 +25,7 @@ from sinograd.io.storage.write_errors import writing
 from sinograd.ops.stored import Space, StoredTensor
 from sinograd.recon import State
 from sinograd.workflows.checkpoint import SAVE_SECONDS
+from sinograd.workflows.job import goes_on
 
 _PARTS = ("values", "record", "run")
 
@@ -49,7 +50,7 @@ class StoredState:
 
     def kept(self, what: str) -> str:
         """What an interrupt leaves, in words."""
-        return f"`resume=True` goes on from there ({self._name} holds {what})"
+        return goes_on(self._name, what)
 
     def save(self, volume: Tensor, done: int, state: State) -> None:
         """Keep a state, whose stored tensors are copies that nobody else holds: the folder takes their files."""

@@ -13,6 +13,7 @@ from sinograd.files.inputs import own_state
 from sinograd.interrupts import Interrupts
 from sinograd.workflows.analytic import of_scan, options_text
 from sinograd.workflows.devices import chosen_device
+from sinograd.workflows.job import goes_on
 from sinograd.workflows.manifest import Manifest
 from sinograd.workflows.memory_budget import budget, size_text
 from sinograd.workflows.report import Report
@@ -157,7 +158,7 @@ def _run(request: Request, report: Report, job: SlabJob, found: Schedule) -> Non
         run_on_cluster(request, report, job, found.parts)
         return
     advance = report.stage("reconstructing", len(found.parts) * job.whole.views)
-    kept = f"`resume=True` goes on from there ({job.output.manifest.folder.name} holds the slices that are done)"
+    kept = goes_on(job.output.manifest.folder.name, "the slices that are done")
     with Interrupts() as interrupts:
 
         def after_block(done: int, total: int) -> None:

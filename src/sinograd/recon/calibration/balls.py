@@ -150,7 +150,7 @@ class _BallFit:
     def images(self, unknowns: Tensor) -> Tensor:
         """(row, column) of each ball in each view, [views, balls, 2]."""
         moved = changed(self.geometry, self.values(unknowns))
-        vectors = moved.followed_vectors if moved.followed_vectors is not None else moved.vectors
+        vectors = surface.of_geometry(moved)
         pose = unknowns[len(self.names) :]
         world = self.points @ rotations(pose[None, 3:])[0].T + pose[:3]
         return surface.images(vectors, world, True)

@@ -20,6 +20,7 @@ from torch import Tensor
 from sinograd.errors import InputError
 from sinograd.geometry import Geometry
 from sinograd.geometry import vectors as surface
+from sinograd.recon.calibration.bilinear import bilinear
 
 PAIRS, PLANES = 60, 16
 # Degrees between two views: others have nearly one source, or a line through all. No multiples of usual steps, as
@@ -39,8 +40,7 @@ def epipolar_mismatch(projections: Tensor, geometry: Geometry) -> Tensor:
 
     Raises InputError where no two views are 15 to 164 degrees apart.
     """
-    moving = geometry.followed_vectors
-    vectors = geometry.vectors if moving is None else moving
+    vectors = surface.of_geometry(geometry)
     pairs = _pairs(vectors.detach())
     normals = _normals(vectors, pairs, geometry)
     weighted = _weighted(projections.double(), vectors, geometry)
@@ -139,25 +139,5 @@ def _line_sums(weighted: Tensor, views: Tensor, line: tuple[Tensor, Tensor, Tens
     for part in torch.arange(len(a)).split(max(1, _BLOCK // (a.shape[1] * count))):
         column = x[part] / detector.column_spacing + (geometry.columns - 1) / 2
         row = y[part] / detector.row_spacing + (geometry.rows - 1) / 2
-        parts.append(_read(weighted, views[part], row, column).sum(-1))
+        parts.append(bilinear(weighted, views[part][:, None, None], row, column).sum(-1))
     return torch.cat(parts) * length
-
-
-def _read(images: Tensor, views: Tensor, row: Tensor, column: Tensor) -> Tensor:
-    """Linear between elements; zero outside."""
-    _, rows, columns = images.shape
-    flat = images.flatten()
-    low_row, low_column = row.detach().floor(), column.detach().floor()
-    value = torch.zeros_like(row)
-    for i in (0, 1):
-        r = low_row + i
-        down = 1 - (row - r).abs()
-        for k in (0, 1):
-            c = low_column + k
-            across = 1 - (column - c).abs()
-            outside = (r < 0) | (r >= rows) | (c < 0) | (c >= columns)
-            place = (views[:, None, None] * rows + r.clamp(0, rows - 1).long()) * columns + c.clamp(
-                0, columns - 1
-            ).long()
-            value = value + flat[place] * (down * across).masked_fill(outside, 0.0)
-    return value

@@ -9,6 +9,7 @@ from sinograd.errors import InputError
 from sinograd.geometry import Geometry
 from sinograd.geometry import vectors as surface
 from sinograd.ops.kernel_views import is_curved
+from sinograd.recon.calibration.bilinear import bilinear
 from sinograd.recon.calibration.differentiated import Differentiated
 from sinograd.recon.calibration.epipolar import epipolar_mismatch
 from sinograd.recon.calibration.level import Level
@@ -42,7 +43,7 @@ def opposite_mismatch(projections: Tensor, geometry: Geometry) -> Tensor:
 
     Raises InputError where no ray was measured from both sides.
     """
-    vectors = _vectors(geometry)
+    vectors = surface.of_geometry(geometry)
     images = projections if projections.ndim == 3 else projections[:, None]
     images = _smoothed(images.double())
     views, rows, columns = images.shape
@@ -60,11 +61,6 @@ def opposite_mismatch(projections: Tensor, geometry: Geometry) -> Tensor:
         raise InputError("criterion redundancy: no ray of the scan was measured from both sides")
     kept = images.reshape(views, -1)
     return ((found - kept).square() * seen).sum() / (kept.square() * seen).sum()
-
-
-def _vectors(geometry: Geometry) -> Tensor:
-    moving = geometry.followed_vectors
-    return geometry.vectors if moving is None else moving
 
 
 def _smoothed(images: Tensor) -> Tensor:
@@ -134,20 +130,8 @@ def _read_at(
     else:
         _, row, column = surface.ray_hit(chosen, point, start)
     row, column = row + (rows - 1) / 2, column + (columns - 1) / 2
-    value, inside = torch.zeros_like(row), torch.ones(row.shape, dtype=torch.bool)
-    flat = images.flatten()
-    for r, down in _both(row, rows):
-        for c, across in _both(column, columns):
-            value = value + flat[(views * rows + r) * columns + c] * down * across
+    value = bilinear(images, views, torch.zeros_like(row) if rows == 1 else row, column)
+    inside = torch.ones(row.shape, dtype=torch.bool)
     for place, count in ((row.detach(), rows), (column.detach(), columns)):
         inside &= (place >= -_ROUNDING) & (place <= count - 1 + _ROUNDING)
     return value.reshape(partner.shape), inside.reshape(partner.shape)
-
-
-def _both(place: Tensor, count: int) -> list[tuple[Tensor, Tensor]]:
-    """The elements before and after each place, with their weights; of a single one that alone."""
-    if count == 1:
-        return [(torch.zeros_like(place, dtype=torch.long), torch.ones_like(place))]
-    low = place.detach().floor().clamp(0, count - 2)
-    share = place - low
-    return [(low.long(), 1 - share), (low.long() + 1, share)]
