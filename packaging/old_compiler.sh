@@ -2,6 +2,7 @@
 # The C++ compiler of an older Debian in $OLD_DEBIAN (made by `packaging/old_debian.sh`), on files where they are:
 # each folder in $SHARED_FOLDERS is seen in there under its own name. Needs root, for chroot and mounts of its own.
 set -eu
+# shellcheck disable=SC2016  # the inner shell expands it, in mounts of its own
 exec unshare --mount sh -euc '
     here=$PWD
     for folder in $SHARED_FOLDERS; do
