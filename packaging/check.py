@@ -65,7 +65,7 @@ def _of_module(module: ELFFile, platform: str) -> Iterator[str]:
     if any(dynamic.iter_tags("DT_RPATH")) or any(dynamic.iter_tags("DT_RUNPATH")):
         yield "RPATH: the module looks for libraries in a folder of the machine that built it"
     stated = re.search(r"manylinux_(\d+)_(\d+)", platform)
-    newest = newest_glibc(module)
+    newest = newest_versions(module)["GLIBC"]
     if stated and newest > (int(stated[1]), int(stated[2])):
         yield f"glibc: the tag says {stated[1]}.{stated[2]}, the module needs {newest[0]}.{newest[1]}"
 
@@ -81,13 +81,17 @@ def needed_libraries(module: ELFFile) -> list[str]:
     return [tag.needed for tag in _dynamic(module).iter_tags("DT_NEEDED")]
 
 
-def newest_glibc(module: ELFFile) -> tuple[int, int]:
-    """The newest version of glibc that a symbol of the module asks for."""
+def newest_versions(module: ELFFile) -> dict[str, tuple[int, ...]]:
+    """The newest versions that its symbols ask for: of glibc as GLIBC, of libstdc++ as GLIBCXX, and so on."""
     versions = module.get_section_by_name(".gnu.version_r")
     assert isinstance(versions, GNUVerNeedSection)
-    names = [entry.name for _, entries in versions.iter_versions() for entry in entries]
-    found = [re.fullmatch(r"GLIBC_(\d+)\.(\d+).*", name) for name in names]
-    return max((int(match[1]), int(match[2])) for match in found if match)
+    newest: dict[str, tuple[int, ...]] = {}
+    for name in (entry.name for _, entries in versions.iter_versions() for entry in entries):
+        found = re.fullmatch(r"([A-Z]+)_(\d+(\.\d+)*)", name)
+        if found:
+            version = tuple(map(int, found[2].split(".")))
+            newest[found[1]] = max(newest.get(found[1], ()), version)
+    return newest
 
 
 def figures(path: Path) -> Iterator[str]:
@@ -97,7 +101,8 @@ def figures(path: Path) -> Iterator[str]:
             if ".so" in name:
                 module = ELFFile(io.BytesIO(wheel.read(name)))
                 yield f"{name} needs {', '.join(needed_libraries(module))}"
-                yield "and glibc {}.{} or newer".format(*newest_glibc(module))
+                newest = {name: ".".join(map(str, found)) for name, found in newest_versions(module).items()}
+                yield f"versions of {', '.join(f'{name} {version}' for name, version in newest.items())}"
 
 
 def main(paths: list[str]) -> int:

@@ -87,14 +87,17 @@ def test_a_wheel_as_it_should_be(tmp_path: Path, check: Any, compiled: bytes) ->
 def test_the_figures_of_a_wheel(tmp_path: Path, check: Any, compiled: bytes) -> None:
     """Truth: what binutils' readelf says of the module."""
     path = wheel(tmp_path, compiled, "sinograd-0.1.0-cp312-abi3-linux_x86_64.whl")
-    needs, glibc = check["figures"](path)
+    needs, newest = check["figures"](path)
     (tmp_path / "module.so").write_bytes(compiled)
     command = ["readelf", "--wide", "--dynamic", "--version-info", tmp_path / "module.so"]
     told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     libraries = re.findall(r"\(NEEDED\).*\[(.*)\]", told)
     assert needs == f"sinograd/_native.abi3.so needs {', '.join(libraries)}"
-    versions = [(int(a), int(b)) for a, b in re.findall(r"Name: GLIBC_(\d+)\.(\d+)", told)]
-    assert glibc == "and glibc {}.{} or newer".format(*max(versions))
+    for name in ("GLIBC", "GLIBCXX"):
+        versions = re.findall(rf"Name: {name}_([\d.]+)", told)
+        assert f"{name} {max(versions, key=lambda text: [*map(int, text.split('.'))])}" in newest.split(" of ")[
+            1
+        ].split(", ")
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads ELF")
