@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 
 import pytest
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 from torch.func import grad, jacfwd, jacrev, jvp, vmap
 
 import sinograd as sg
 from sinograd.losses import mse
 from sinograd.metrics import psnr, ssim
+from sinograd.morphometry import bmd_map
 from sinograd.preparation import negative_logarithm, paganin, remove_stripes, repair
-from sinograd.recon import regularized_least_squares
+from sinograd.recon import cgls, fista_tv, lsqr, regularized_least_squares, sirt
+from sinograd.recon.iterative import tv_denoise
 
 DOUBLE = torch.float64
 GEOMETRY = sg.FanBeam.circular(
@@ -25,7 +29,18 @@ FBP = sg.FBP(GEOMETRY, GRID)
 CONE = sg.ConeBeam.circular(
     source_to_origin=100.0, source_to_detector=200.0, angles=sg.full_scan(3), detector=sg.FlatDetector((3, 4), 4.0)
 )
+FULL_CONE = sg.ConeBeam.circular(
+    source_to_origin=100.0, source_to_detector=200.0, angles=sg.full_scan(9), detector=sg.FlatDetector((3, 4), 4.0)
+)
 BOX = sg.Grid((3, 4, 4), 4.0)
+HELIX = sg.ConeBeam.helical(
+    source_to_origin=200.0,
+    source_to_detector=300.0,
+    angles=torch.arange(60) * math.tau / 20,
+    pitch=6.0,
+    detector=sg.FlatDetector((5, 6), 6.0),
+)
+SLAB = sg.Grid((2, 4, 4), 4.0)
 Function = Callable[[Tensor], Tensor]
 
 
@@ -52,6 +67,14 @@ FUNCTIONS: dict[str, tuple[Function, Tensor]] = {
         values(4, 5),
     ),
     "mse": (lambda x: mse(x, IMAGE, scale=2.0), values(4, 4, seed=2)),
+    "rebin": (
+        lambda p: torch.cat([scan.projections for _, scan in sg.rebin(sg.Scan(p, HELIX), [8.0, 9.5])], -2),
+        values(60, 5, 6),
+    ),
+    "a layer made within": (lambda p: sg.FBP(GEOMETRY, GRID)(p), P),
+    "an FDK layer made within": (lambda p: sg.FDK(FULL_CONE, BOX)(p), values(9, 3, 4)),
+    "a helical layer made within": (lambda p: sg.HelicalFBP(HELIX, SLAB)(p), values(60, 5, 6)),
+    "bmd_map": (lambda x: bmd_map(x, (1.0, 1.0, 1.0), diameter=3.0), values(5, 5, 5)),
 }
 
 
@@ -72,7 +95,7 @@ def test_derivatives_of_every_mode(name: str) -> None:
     slope = (grad(energy)(x + 1e-5 * tangent) - grad(energy)(x - 1e-5 * tangent)) / 2e-5
     rounding = 1e-5 * float(slope.abs().max())
     torch.testing.assert_close(jvp(grad(energy), (x,), (tangent,))[1], slope, rtol=1e-5, atol=rounding)
-    if name not in ("equations, weight", "paganin"):
+    if name not in ("equations, weight", "paganin", "bmd_map"):
         pairs = torch.stack([x, 2 * x]).expand(3, 2, *x.shape)
         torch.testing.assert_close(vmap(vmap(function))(pairs)[2, 1], function(2 * x))
 
@@ -87,6 +110,28 @@ def test_functions_that_look_at_values_say_so() -> None:
     ):
         with pytest.raises(sg.errors.UnsupportedError, match=r"torch\.vmap: expected a function that does not look"):
             vmap(function)(torch.stack([x, x]))
+
+
+def test_no_derivative_is_lost_without_a_word() -> None:
+    """By arguments of geometries, and by algorithms that have none."""
+
+    def projected(offset: Tensor) -> Tensor:
+        detector = sg.FlatDetector(8, 4.0)
+        orbit = {"source_to_origin": 100.0, "source_to_detector": 200.0, "angles": sg.full_scan(9)}
+        return sg.XRayTransform(sg.FanBeam.circular(**orbit, detector=detector, axis_offset=offset), GRID)(IMAGE)
+
+    one = torch.tensor(0.3, dtype=DOUBLE)
+    with pytest.raises(sg.errors.InputError, match=r"^axis_offset has a tangent of forward mode"):
+        jvp(projected, (one,), (one,))
+    with forward_ad.dual_level(), pytest.raises(sg.errors.InputError, match=r"^axis_offset has a tangent"):
+        projected(forward_ad.make_dual(one, one))
+    with pytest.raises(sg.errors.InputError, match=r"^axis_offset has a tangent"):  # of the outer level
+        jvp(lambda o: grad(lambda x: (x * projected(o)).sum())(one), (one,), (one,))
+    for algorithm in (sirt, cgls, lsqr, fista_tv):
+        with pytest.raises(sg.errors.UnsupportedError, match=r"^projections: iterative algorithms have no derivatives"):
+            jvp(lambda p, run=algorithm: run(A, p, iterations=2).image, (P,), (P,))
+    with pytest.raises(sg.errors.UnsupportedError, match=r"^image: tv_denoise has no derivatives"):
+        grad(lambda x: tv_denoise(x, 0.1).sum())(IMAGE)
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ from torch._C._functorch import is_functorch_wrapped_tensor  # pyright: ignore[r
 
 from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputTypeError, ScanWarning
+from sinograd.geometry.tangents import has_tangent
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike
@@ -35,6 +36,11 @@ def without_gradients(value: object, name: str, levels: int = 3) -> None:
         if value.requires_grad:
             raise InputError(
                 f"{name} requires gradients, which do not pass through it and would be lost: pass {name}.detach()"
+            )
+        if has_tangent(value):
+            raise InputError(
+                f"{name} has a tangent of forward mode, which does not pass through it and would be lost: expected a "
+                "tensor without one"
             )
     elif levels and isinstance(value, list | tuple):
         for item in value:
@@ -67,8 +73,10 @@ def number(value: object, name: str) -> float:
 
 
 def followed(value: object) -> TypeGuard[Tensor]:
-    """Whether autograd follows a tensor that stands for itself: not one of a transform of `torch.func`."""
-    return isinstance(value, Tensor) and value.requires_grad and not is_functorch_wrapped_tensor(value)
+    """Whether autograd follows a tensor that stands for itself, backwards: not one of a transform of `torch.func`."""
+    if not isinstance(value, Tensor) or not value.requires_grad:
+        return False
+    return not is_functorch_wrapped_tensor(value) and not has_tangent(value)
 
 
 def parameter(value: object, name: str) -> float | Tensor:

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from sinograd.errors import InputError
 from sinograd.geometry import ConeBeam, FanBeam, Grid, ParallelBeam
+from sinograd.ops.derivatives import untransformed
 from sinograd.recon.analytic.fbp import check_fbp
 from sinograd.recon.analytic.fdk import check_fdk
 from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection, Progress
@@ -91,8 +92,9 @@ class FDK(_FilteredBackprojection):
         trainable: Collection[str] = (),
         recompute: bool = False,
     ) -> None:
-        grid = check_fdk(geometry, grid)
-        whole = FilteredBackprojection.of(geometry, grid, window=window, cutoff=cutoff, truncation=truncation)
+        with untransformed():
+            grid = check_fdk(geometry, grid)
+            whole = FilteredBackprojection.of(geometry, grid, window=window, cutoff=cutoff, truncation=truncation)
         super().__init__(whole, window, cutoff, trainable, recompute)
 
 
@@ -110,6 +112,7 @@ class FBP(_FilteredBackprojection):
         trainable: Collection[str] = (),
         recompute: bool = False,
     ) -> None:
-        grid = check_fbp(geometry, grid)
-        whole = FilteredBackprojection.of(geometry, grid, window=window, cutoff=cutoff, truncation=truncation)
+        with untransformed():
+            grid = check_fbp(geometry, grid)
+            whole = FilteredBackprojection.of(geometry, grid, window=window, cutoff=cutoff, truncation=truncation)
         super().__init__(whole, window, cutoff, trainable, recompute)

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from sinograd.geometry import ConeBeam, Grid
 from sinograd.ops.arguments import check_pair
+from sinograd.ops.derivatives import untransformed
 from sinograd.recon.analytic.helical.weighted import HelicalBackprojection, Progress
 
 
@@ -25,10 +26,11 @@ class HelicalFBP(nn.Module):
         self, geometry: ConeBeam, grid: Grid | None = None, *, window: str = "ram-lak", cutoff: float = 1.0
     ) -> None:
         super().__init__()
-        grid = geometry.default_grid() if grid is None else grid
-        check_pair(geometry, grid)
+        with untransformed():
+            grid = geometry.default_grid() if grid is None else grid
+            check_pair(geometry, grid)
+            self._whole = HelicalBackprojection.of(geometry, grid, window=window, cutoff=cutoff)
         self.geometry, self.grid, self.window, self.cutoff = geometry, grid, window, cutoff
-        self._whole = HelicalBackprojection.of(geometry, grid, window=window, cutoff=cutoff)
 
     def forward(self, projections: Tensor, progress: Progress | None = None) -> Tensor:
         """Line integrals [..., views, rows, columns] to attenuation in 1/mm, [..., Z, Y, X]."""

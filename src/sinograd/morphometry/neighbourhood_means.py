@@ -6,11 +6,14 @@ import itertools
 import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import scipy.fft
 import torch
 from torch import Tensor
+
+from sinograd.ops.derivatives import linear
 
 _BLOCK_BYTES = 48 << 20  # of one transform
 _FEW = 8  # means that are summed one after the other
@@ -24,7 +27,7 @@ def neighbourhood_means(values: Tensor, ball: Tensor, *, valid: bool = False) ->
     """
     if valid and math.prod(n - m + 1 for n, m in zip(values.shape[-3:], ball.shape, strict=True)) <= _FEW:
         return _summed(values, ball)
-    means: Any = _Means.apply(values, ball, False)
+    means = linear(values, partial(_means, ball=ball, adjoint=False), partial(_means, ball=ball, adjoint=True))
     return inner(means, ball) if valid else means
 
 
@@ -50,37 +53,22 @@ def _summed(values: Tensor, ball: Tensor) -> Tensor:
     return torch.stack(means, -1).reshape(*values.shape[:-3], *sides)
 
 
-class _Means(torch.autograd.Function):
+def _means(values: Tensor, ball: Tensor, adjoint: bool) -> Tensor:
     """Sums over the ball, divided by how many of its voxels are inside: after the sums, in the adjoint before."""
-
-    @staticmethod
-    def forward(values: Tensor, ball: Tensor, adjoint: bool) -> Tensor:
-        counts = _Counts.of(values.shape, ball)
-        flat = values.reshape(-1, *values.shape[-3:])
-        sums = torch.empty_like(flat, memory_format=torch.contiguous_format)
-        transform = _Transform.of(flat, ball)
-        for batch, first, end in transform.blocks(flat.shape):
-            low, high = max(first - transform.reach, 0), min(end + transform.reach, flat.shape[1])
-            part = flat[batch, low:high]
-            if adjoint:
-                part = part / counts.between(low, high, flat.dtype, flat.device)
-            block = transform(part)[:, first - low : end - low, : flat.shape[2], : flat.shape[3]]
-            if not adjoint:
-                block = block / counts.between(first, end, flat.dtype, flat.device)
-            sums[batch, first:end] = block
-        return sums.reshape(values.shape)
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.ball, ctx.adjoint = inputs[1], inputs[2]
-
-    @staticmethod
-    def backward(ctx: Any, gradient: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _Means.apply(gradient, ctx.ball, not ctx.adjoint), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, tangent: Any, *_: Any) -> Any:  # pyright: ignore[reportIncompatibleMethodOverride]
-        return _Means.apply(tangent, ctx.ball, ctx.adjoint)
+    counts = _Counts.of(values.shape, ball)
+    flat = values.reshape(-1, *values.shape[-3:])
+    sums = torch.empty_like(flat, memory_format=torch.contiguous_format)
+    transform = _Transform.of(flat, ball)
+    for batch, first, end in transform.blocks(flat.shape):
+        low, high = max(first - transform.reach, 0), min(end + transform.reach, flat.shape[1])
+        part = flat[batch, low:high]
+        if adjoint:
+            part = part / counts.between(low, high, flat.dtype, flat.device)
+        block = transform(part)[:, first - low : end - low, : flat.shape[2], : flat.shape[3]]
+        if not adjoint:
+            block = block / counts.between(first, end, flat.dtype, flat.device)
+        sums[batch, first:end] = block
+    return sums.reshape(values.shape)
 
 
 @dataclass(frozen=True)

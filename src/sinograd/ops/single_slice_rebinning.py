@@ -277,9 +277,9 @@ def blocks_of(views: range) -> Iterator[tuple[int, slice]]:
 def _step(geometry: ConeBeam) -> float:
     """Radians from view to view, by how the detector turns."""
     u = geometry.vectors[:, 2]
-    angles = np.unwrap(torch.atan2(u[:, 1], u[:, 0]).numpy())
-    steps = np.abs(np.diff(angles))
-    usual = float(np.median(steps)) if len(steps) else 2 * math.pi
+    turns = torch.atan2(u[:, 1], u[:, 0]).diff() / (2 * math.pi)
+    steps = 2 * math.pi * (turns - turns.round()).abs()
+    usual = float(steps.quantile(0.5)) if len(steps) else 2 * math.pi
     if usual == 0:
         raise InputError("geometry: the detector does not turn from view to view")
     return usual

@@ -51,7 +51,7 @@ def line_integrals_from_transmission(transmission: Tensor, minimum: float | Tens
     _check_tensor(transmission, "transmission")
     _check_finite(transmission, "transmission")
     if minimum is None:
-        if not bool((transmission > 0).all()):
+        if _can_be_looked_at(transmission) and not bool((transmission > 0).all()):
             raise InputError(
                 f"transmission must be positive to have a logarithm, got {transmission.min().item():g}: "
                 "give the smallest reading to believe as minimum"

@@ -13,6 +13,7 @@ from sinograd.data.calibration import Calibration
 from sinograd.data.scan import Progress, Scan
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import ConeBeam, checks
+from sinograd.ops.derivatives import untransformed
 from sinograd.ops.single_slice_rebinning import BLOCK, RayTables, SingleSliceRebinning, SlicePasses, blocks_of
 
 
@@ -44,13 +45,15 @@ def rebin(scan: Scan, z: float | Sequence[float], *, progress: Progress | None =
     if not isinstance(scan.geometry, ConeBeam):
         raise InputTypeError(f"scan.geometry must be a ConeBeam, got {type(scan.geometry).__name__}")
     scan.check_shape()
-    heights = checks.values(z if checks.is_sequence(z) else [z], "z", ("slices",)).tolist()
-    passes = SlicePasses.of(scan.geometry)
-    chosen = [passes.views(height) for height in heights]  # all errors before any work
     window, found = _Window(scan), {}
-    tables = RayTables(scan.geometry, window.dtype)
+    with untransformed():
+        heights = checks.values(z if checks.is_sequence(z) else [z], "z", ("slices",)).tolist()
+        passes = SlicePasses.of(scan.geometry)
+        chosen = [passes.views(height) for height in heights]  # all errors before any work
+        tables = RayTables(scan.geometry, window.dtype)
     for done, place in enumerate(sorted(range(len(heights)), key=lambda i: chosen[i].start)):
-        operator = SingleSliceRebinning(scan.geometry, heights[place], passes, tables)
+        with untransformed():
+            operator = SingleSliceRebinning(scan.geometry, heights[place], passes, tables)
         values = torch.cat([operator.of_views(block, start) for start, block in window.views(operator.views)])
         found[place] = replace(
             scan,

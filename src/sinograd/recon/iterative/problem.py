@@ -8,8 +8,9 @@ from functools import cached_property
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputError, InputTypeError
+from sinograd.errors import InputError, InputTypeError, UnsupportedError
 from sinograd.geometry.checks import number, scalar
+from sinograd.ops.derivatives import transformed
 from sinograd.recon.directions import check_operator_directions
 from sinograd.recon.iterative.checks.adjointness import warn_if_unmatched
 from sinograd.recon.iterative.inner_products import dot, norm
@@ -217,6 +218,11 @@ def check_values(name: str, tensor: Tensor) -> Tensor:
     if tensor.dtype not in DTYPES:
         raise InputTypeError(
             f"{name}: expected dtype float32 or float64, got {str(tensor.dtype).removeprefix('torch.')}"
+        )
+    if transformed(tensor):
+        raise UnsupportedError(
+            f"{name}: iterative algorithms have no derivatives for torch.func or forward mode, and no batches of "
+            "torch.vmap: expected a plain tensor, of any batch shape (regularized_least_squares has derivatives)"
         )
     tensor = tensor.detach()
     # a sum is finite unless a summand is not (or it overflows), and needs no memory

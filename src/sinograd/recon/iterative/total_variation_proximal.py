@@ -8,7 +8,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputError
+from sinograd.errors import InputError, UnsupportedError
+from sinograd.ops.derivatives import transformed
 from sinograd.recon.iterative.total_variation import TotalVariation
 
 
@@ -89,6 +90,8 @@ def tv_denoise(
     """
     if not 0 <= weight < math.inf:
         raise InputError(f"weight: expected a number from 0, got {weight}")
+    if transformed(image):
+        raise UnsupportedError("image: tv_denoise has no derivatives for torch.func: expected a plain tensor")
     ndim = (image.ndim if spacing is None else len(spacing)) if ndim is None else ndim
     if not 1 <= ndim <= image.ndim or (spacing is not None and len(spacing) != ndim):
         raise InputError(f"ndim: expected from 1 to {image.ndim} and one spacing for each, got {ndim} and {spacing}")
