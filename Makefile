@@ -51,8 +51,10 @@ help:
 demo: $(VENV)/.core $(VENV)/.installed
 	@$(VENV)/bin/sinograd demo -o demo --force
 
+# Two files at a time: most tests keep one core busy, and some take several GB of memory.
+WORKERS ?= 2
 test: install
-	@$(python) -m pytest
+	@$(python) -m pytest -n $(WORKERS) --dist loadfile
 
 slow: install
 	@$(python) -m pytest -m slow

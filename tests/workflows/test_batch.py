@@ -39,6 +39,25 @@ jobs:
     return path
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("cluster", [[], ["--cluster", "local:2"]], ids=["here", "workers"])
+def test_forty_scans_of_which_one_is_damaged(cone: Path, cluster: list[str]) -> None:
+    if cluster:
+        pytest.importorskip("distributed")
+    jobs = ["defaults: {shape: '8,12,12'}", "jobs:"]
+    for number in range(40):
+        shutil.copy(cone, cone.with_name(f"s{number}.h5"))
+        jobs.append(f"  - {{scan: s{number}.h5, output: v{number}.zarr}}")
+    cone.with_name("s17.h5").write_bytes(cone.read_bytes()[:5000])
+    cone.with_name("jobs.yaml").write_text("\n".join(jobs) + "\n")
+    result = CliRunner().invoke(app, ["batch", str(cone.with_name("jobs.yaml")), *cluster])
+    assert result.exit_code == 1 and "39 of 40 done; table:" in result.output
+    assert [line for line in result.output.splitlines() if "failed" in line and "s17.h5" in line]
+    expected = sg.reconstruct(cone, shape=(8, 12, 12)).values
+    made = sorted(cone.parent.glob("v*.zarr"))
+    assert len(made) == 39 and all(torch.equal(sg.read_volume(path).values, expected) for path in made)
+
+
 def test_the_others_are_done(night: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path / "elsewhere")  # paths are those of the file
