@@ -20,8 +20,9 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
 # The optional dependencies that the tests need; `baselines` stays out for its licence.
 extras := test train io invariance docs cuda cluster spectra view
 
-# The wheel of this Python: cp311, or abi3 from 3.12 on. OLD_DEBIAN is a folder made by packaging/old_debian.sh.
-old := $(if $(OLD_DEBIAN),--old-debian $(OLD_DEBIAN))
+# The wheel of this Python: cp311, or abi3 from 3.12 on. OLD_DEBIAN is a folder for packaging/old_debian.sh, which makes
+# it where there is none; JOBS is how many processes compile.
+old := $(if $(OLD_DEBIAN),--old-debian $(OLD_DEBIAN)) $(if $(JOBS),--jobs $(JOBS))
 
 .PHONY: sdist dist wheel
 .PHONY: help venv install demo test slow large fuzz interrupts lint docs dev experiments gpu-check sanitize peers compare
@@ -42,7 +43,8 @@ help:
 	@echo "make experiments  run the quick profiles of experiments/: two cores, about half an hour each"
 	@echo "make sdist    pack the sources into dist/, the same bytes for the same commit"
 	@echo "make dist     build sdist and wheel, check them, and install the wheel into $(VENV)"
-	@echo "make wheel    the same, and use the wheel in an empty environment without a compiler"
+	@echo "make wheel    the same, and use the wheel in an empty environment without a compiler; OLD_DEBIAN=build/bullseye"
+	@echo "              compiles it in a Debian 11 made in that folder (as root, with debootstrap), JOBS=1 on one core"
 	@echo "make peers    install what benchmarks/run.py --against compares with into $(PEERS) (about 3 GB)"
 	@echo "make compare  cone-beam toolkits side by side: docs/comparison.md, about half an hour"
 
@@ -105,15 +107,21 @@ gpu-check:
 sdist: $(VENV)/.wheel
 	@$(python) packaging/build.py dist --sdist
 
-dist: $(VENV)/.wheel $(VENV)/.core
+dist: $(VENV)/.wheel $(VENV)/.core $(OLD_DEBIAN)
 	@rm -rf dist
 	@$(python) packaging/build.py dist $(old)
 	@$(python) packaging/check.py dist/*.whl
 	@$(python) -m pip install --quiet --no-deps --force-reinstall dist/*.whl
 	@touch $(VENV)/.installed
 
+# The source build that the wheel is compared with is made by the system's compiler.
 wheel: dist
-	@$(python) packaging/empty.py dist/*.whl
+	@rm -rf build/source
+	@$(if $(JOBS),CMAKE_BUILD_PARALLEL_LEVEL=$(JOBS)) $(python) -m pip install --quiet --no-deps --target build/source .
+	@$(python) packaging/empty.py dist/*.whl --source build/source
+
+$(if $(OLD_DEBIAN),$(OLD_DEBIAN)):
+	@packaging/old_debian.sh $@
 
 peers: $(PEERS)/.peers
 

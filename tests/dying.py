@@ -127,6 +127,18 @@ def _each_point(base: Path, old: Contents, work: Callable[[Path], None], order: 
     return found
 
 
+def _missing(base: Path) -> list[list[str]]:
+    """For each point at which `apart` dies: which of its outputs have no file or folder under their names then."""
+    names = ["a/scan.h5", "b/t.npy", "b/t.yaml", "c/v.zarr"]
+    found: list[list[str]] = []
+    died = True
+    while len(found) < MOST and died:
+        folder = fill(base / str(len(found)), OLD_APART)
+        died = dies_at(lambda folder=folder: apart(folder), len(found) + 1)
+        found.append([name for name in names if not (folder / name).exists()])
+    return found
+
+
 def _twice(base: Path) -> list[Any]:
     """The same for whoever finishes the work of a process that died with a journal."""
     from sinograd.files.commit import settle
@@ -167,7 +179,10 @@ def main(base: Path) -> dict[str, Any]:
     exchange._system_call = call
     for order in ("abc", "cba", "bca"):
         results[f"apart, {order}"] = _each_point(base / order, OLD_APART, apart, tuple(order))
-    return results | {"twice": _twice(base / "twice")}
+    exchange._system_call = lambda: None  # pyright: ignore[reportAttributeAccessIssue]
+    results["apart, journal"] = _each_point(base / "without", OLD_APART, apart, tuple("abc"))
+    exchange._system_call = call
+    return results | {"twice": _twice(base / "twice"), "missing": _missing(base / "missing")}
 
 
 if __name__ == "__main__":

@@ -84,6 +84,34 @@ def test_a_wheel_as_it_should_be(tmp_path: Path, check: Any, compiled: bytes) ->
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads ELF")
+def test_the_figures_of_a_wheel(tmp_path: Path, check: Any, compiled: bytes) -> None:
+    """Truth: what binutils' readelf says of the module."""
+    path = wheel(tmp_path, compiled, "sinograd-0.1.0-cp312-abi3-linux_x86_64.whl")
+    needs, newest = check["figures"](path)
+    (tmp_path / "module.so").write_bytes(compiled)
+    command = ["readelf", "--wide", "--dynamic", "--version-info", tmp_path / "module.so"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    libraries = re.findall(r"\(NEEDED\).*\[(.*)\]", told)
+    assert needs == f"sinograd/_native.abi3.so needs {', '.join(libraries)}"
+    for name in ("GLIBC", "GLIBCXX"):
+        versions = re.findall(rf"Name: {name}_([\d.]+)", told)
+        assert f"{name} {max(versions, key=lambda text: [*map(int, text.split('.'))])}" in newest.split(" of ")[
+            1
+        ].split(", ")
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads ELF")
+def test_a_wheel_for_arm_may_need_the_loader_of_arm(tmp_path: Path, check: Any, compiled: bytes) -> None:
+    """Its name ends otherwise, and so does the loader's."""
+    assert "ld-linux-aarch64.so.1" in check["LIBRARIES"]
+    path = wheel(tmp_path, compiled, "sinograd-0.1.0-cp312-abi3-linux_aarch64.whl")
+    assert list(check["findings"](path)) == []
+    assert any(
+        "tags: " in text for text in check["findings"](path.rename(tmp_path / path.name.replace("aarch64", "i686")))
+    )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads ELF")
 def test_wheels_that_are_not(tmp_path: Path, check: Any, compiled: bytes) -> None:
     def found(path: Path) -> str:
         return "\n".join(check["findings"](path))

@@ -38,6 +38,19 @@ def test_an_old_torch_is_named_when_sinograd_is_imported(tmp_path: Path) -> None
     assert "sinograd needs torch 2.6 or newer, found 2.5.1+cu124: pip install --upgrade 'torch>=2.6'" in line
 
 
+@pytest.mark.parametrize("started", [["bin/sinograd", "doctor"], ["-m", "sinograd.cli", "doctor"]])
+def test_the_command_says_it_in_one_line(started: list[str], tmp_path: Path) -> None:
+    """A script as pip writes it, and the module."""
+    put_torch(tmp_path, "__version__ = '2.5.1+cu124'\n")
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "sinograd").write_text("from sinograd.cli import main\nmain()\n")
+    package = Path(supported.__file__).parents[1]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(package)])}
+    result = subprocess.run([sys.executable, *started], cwd=tmp_path, env=environment, capture_output=True, text=True)
+    needed = "sinograd needs torch 2.6 or newer, found 2.5.1+cu124: pip install --upgrade 'torch>=2.6'"
+    assert (result.returncode, result.stderr) == (1, f"sinograd: cannot start: {needed}\n")
+
+
 @pytest.mark.parametrize("text", ["__version__ = '2.6.0'\n", "__version__ = '10.0'\n", "nothing\n", ""])
 def test_new_and_unknown_ones_are_not_imported_for_that(text: str, tmp_path: Path) -> None:
     put_torch(tmp_path, text)

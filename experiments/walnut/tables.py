@@ -5,17 +5,44 @@ from __future__ import annotations
 import dataclasses
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.evaluation.paired import Summary, paired_difference, summarise
+from sinograd.evaluation.paired import Summary, summarise
 from study.markdown import table, write_csv, write_text
 from walnut.settings import Case, Study
 
 if TYPE_CHECKING:
     from walnut.experiment import Score
 
-METRICS = {"reprojection": ("reprojection error", 5), "psnr": ("PSNR, dB", 2), "ssim": ("SSIM", 3)}
+
+@dataclass(frozen=True)
+class Metric:
+    """A column: digits of a score and of its difference from FDK's, which may be told in percent of that."""
+
+    name: str
+    digits: int
+    difference_digits: int
+    percent: bool = False
+
+    @property
+    def heads(self) -> tuple[str, str]:
+        """Of the column, and of that of the differences."""
+        return self.name, "from FDK, %" if self.percent else "from FDK"
+
+    def differences(self, own: Sequence[float], plain: Sequence[float]) -> list[float]:
+        """Of every seed."""
+        if self.percent:
+            return [100 * (mine / other - 1) for mine, other in zip(own, plain, strict=True)]
+        return [mine - other for mine, other in zip(own, plain, strict=True)]
+
+
+METRICS = {
+    "reprojection": Metric("reprojection error", 5, 2, percent=True),
+    "psnr": Metric("PSNR, dB", 2, 3),
+    "ssim": Metric("SSIM", 3, 4),
+}
 METHODS = {"fdk": "FDK, Ram-Lak", "fdk-hann": "FDK, Hann", "filters-1": "1 filter", "filters-3": "3 filters"}
 EXPLAINED = (
     "Mean over {n} seeds of the added noise and of the training, 95 % interval of it (Student's t). Differences are "
@@ -59,17 +86,18 @@ def values(scores: Sequence[Score], case: str, method: str, metric: str) -> list
 
 
 def _table(case: str, scores: Sequence[Score]) -> str:
-    heads = ["", *(part for name, _ in METRICS.values() for part in (name, "less FDK"))]
+    heads = ["", *(part for metric in METRICS.values() for part in metric.heads)]
     methods = dict.fromkeys(score.method for score in scores if score.case == case)
     return table(heads, ([METHODS[method], *_cells(scores, case, method)] for method in methods))
 
 
 def _cells(scores: Sequence[Score], case: str, method: str) -> list[str]:
     cells = []
-    for metric, (_, digits) in METRICS.items():
-        own, plain = (values(scores, case, name, metric) for name in (method, "fdk"))
-        difference = "" if method == "fdk" else _text(paired_difference(own, plain).difference, digits, sign="+")
-        cells += [_text(summarise(own), digits), difference]
+    for name, metric in METRICS.items():
+        own, plain = (values(scores, case, of, name) for of in (method, "fdk"))
+        cells.append(_text(summarise(own), metric.digits))
+        difference = summarise(metric.differences(own, plain))
+        cells.append("" if method == "fdk" else _text(difference, metric.difference_digits, sign="+"))
     return cells
 
 

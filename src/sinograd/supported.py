@@ -24,10 +24,22 @@ _ENOUGH = 4096  # bytes of it that hold the first processor's features
 
 
 def check_supported() -> None:
-    """MissingPackageError with what to do where this machine is known to be too old or of another kind."""
+    """MissingPackageError with what to do where this machine is known to be too old or of another kind.
+
+    In the command the same text is one line, and its end with exit code 1: nothing there could catch the error.
+    """
     for problem in (torch_problem(), processor_problem()):
+        if problem is not None and _is_command():
+            raise SystemExit(f"sinograd: cannot start: {problem}")
         if problem is not None:
             raise MissingPackageError(problem)
+
+
+def _is_command() -> bool:
+    """Whether the program that imports sinograd is the script that pip installs, or `python -m sinograd.cli`."""
+    if sys.argv[:1] == ["-m"]:  # its own name comes there once the package is imported
+        return "sinograd.cli" in sys.orig_argv
+    return bool(sys.argv) and Path(sys.argv[0]).stem == "sinograd"
 
 
 def torch_problem() -> str | None:

@@ -7,8 +7,10 @@ import re
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from scipy import stats
 
 from sinograd.errors import ConfigError, InputError
 from walnut_files import write_reduced
@@ -72,19 +74,56 @@ def test_without_data(tmp_path: Path) -> None:
         load_study(CONFIG, "quick", {"seeds": [0]})
 
 
+def interval(values: list[float], digits: int) -> str:
+    """Mean and 95 % interval by scipy's own t distribution."""
+    low, high = stats.t.interval(0.95, len(values) - 1, np.mean(values), stats.sem(values))
+    return f"{np.mean(values):+.{digits}f} [{low:+.{digits}f}, {high:+.{digits}f}]"
+
+
+def stored(case: str, method: str, metric: str) -> list[float]:
+    """Of the run that is committed, in the order of the seeds."""
+    rows = json.loads((CONFIG.parent / "results" / "quick" / "results.json").read_text("utf-8"))["scores"]
+    found = [row for row in rows if (row["case"], row["method"]) == (case, method)]
+    return [row[metric] for row in sorted(found, key=lambda row: row["seed"])]
+
+
+def differences(case: str, method: str) -> tuple[list[float], list[float]]:
+    """From FDK of the same seed: reprojection error in percent, PSNR in dB."""
+    errors = zip(stored(case, method, "reprojection"), stored(case, "fdk", "reprojection"), strict=True)
+    scored = zip(stored(case, method, "psnr"), stored(case, "fdk", "psnr"), strict=True)
+    return [100 * (own / plain - 1) for own, plain in errors], [own - plain for own, plain in scored]
+
+
+CASES = ("measured", "dose-20", "dose-5", "views-60")
+
+
 def test_the_figures_of_the_tutorial_are_those_of_the_run() -> None:
-    """Means of results.json, as the page rounds them."""
-    root = CONFIG.parents[2]
-    scores = json.loads((CONFIG.parent / "results" / "quick" / "results.json").read_text("utf-8"))["scores"]
-
-    def mean(case: str, method: str, metric: str) -> float:
-        found = [score[metric] for score in scores if (score["case"], score["method"]) == (case, method)]
-        return sum(found) / len(found)
-
-    page = (root / "docs" / "howto" / "walnut-denoise.md").read_text("utf-8")
+    """Means of results.json and intervals over its seeds, as the page rounds them."""
+    page = (CONFIG.parents[2] / "docs" / "howto" / "walnut-denoise.md").read_text("utf-8")
     rows = [line.split("|")[2:-1] for line in page.splitlines() if re.match(r"\| (measured|\d+ %)", line)]
-    for case, row in zip(("measured", "dose-20", "dose-5", "views-60"), rows, strict=True):
-        errors = [f"{mean(case, method, 'reprojection'):.5f}" for method in ("fdk", "filters-1")]
-        scored = [f"{mean(case, method, 'psnr'):.2f}" for method in ("fdk", "fdk-hann", "filters-1")]
-        gain = f"{mean(case, 'filters-1', 'psnr') - mean(case, 'fdk', 'psnr'):+.2f}"
-        assert [cell.split()[0] for cell in row] == [*errors, *scored, gain], case
+    for case, row in zip(CASES, rows, strict=True):
+        errors = [f"{np.mean(stored(case, method, 'reprojection')):.5f}" for method in ("fdk", "filters-1")]
+        scored = [f"{np.mean(stored(case, method, 'psnr')):.2f}" for method in ("fdk", "fdk-hann", "filters-1")]
+        error, gain = differences(case, "filters-1")
+        expected = [*errors, interval(error, 2), *scored, interval(gain, 3)]
+        assert [cell.strip() for cell in row] == expected, case
+
+
+def test_every_difference_of_the_run_has_its_interval() -> None:
+    """Where a filter was trained; FDK of measured views has no seed."""
+    text = (CONFIG.parent / "results" / "quick" / "results.md").read_text("utf-8")
+    for case in CASES:
+        for method, name in (("filters-1", "1 filter"), ("filters-3", "3 filters")):
+            error, gain = differences(case, method)
+            rows = [line for line in text.splitlines() if line.startswith(f"| {name} |")]
+            (row,) = (line for line in rows if interval(error, 2) in line)
+            assert interval(gain, 3) in row
+    assert len([line for line in text.splitlines() if line.startswith("| ") and "filter" in line]) == 2 * len(CASES)
+
+
+def test_a_filter_improves_views_that_it_never_saw() -> None:
+    """Reprojection error and picture, with intervals that exclude 0."""
+    for case in CASES:
+        error, gain = differences(case, "filters-1")
+        assert stats.ttest_1samp(error, 0, alternative="less").pvalue < 1e-3
+        assert stats.ttest_1samp(gain, 0, alternative="greater").pvalue < 1e-3

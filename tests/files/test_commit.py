@@ -17,6 +17,7 @@ import pytest
 
 import dying
 from dying import OLD, OLD_APART, OLD_STACK, contents, dies_at, fill, several, shown
+from sinograd.files import exchange
 from sinograd.files.commit import settle
 from sinograd.files.folders import locked
 from sinograd.files.temporary import temporary_path
@@ -50,7 +51,7 @@ def test_a_process_that_dies_before_any_operation(
     assert died == [True] * (len(found) - 1) + [False] and len(found) > 5
 
 
-@pytest.mark.parametrize("order", ["abc", "cba", "bca"])
+@pytest.mark.parametrize("order", ["abc", "cba", "bca", "journal"])
 def test_outputs_in_several_folders(deaths: dict[str, Any], order: str) -> None:
     found = deaths[f"apart, {order}"]
     for point, (_, seen, left) in enumerate(found, 1):
@@ -60,11 +61,19 @@ def test_outputs_in_several_folders(deaths: dict[str, Any], order: str) -> None:
     assert [entry[0] for entry in found] == [True] * (len(found) - 1) + [False] and len(found) > 10
 
 
-def test_a_failure_in_one_folder_undoes_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_names_are_never_without_a_file(deaths: dict[str, Any]) -> None:
+    """For programs that do not finish what a dead process began: each output is there, the old one or the new."""
+    assert len(deaths["missing"]) > 10 and not any(deaths["missing"])
+
+
+@pytest.mark.parametrize("system", ["exchange", "journal"])
+def test_a_failure_in_one_folder_undoes_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, system: str) -> None:
     rename = os.rename
+    if system == "journal":
+        monkeypatch.setattr(exchange, "_system_call", lambda: None)
 
     def failing(source: str, target: str) -> None:
-        if str(target).endswith("v.zarr") and ".old" not in str(target):
+        if str(target).endswith("v.zarr") and (".old" in str(target)) == (system == "exchange"):
             monkeypatch.setattr(os, "rename", rename)
             raise PermissionError(1, "Operation not permitted", str(target))
         rename(source, target)
@@ -117,6 +126,9 @@ def test_a_move_that_fails_is_undone(tmp_path: Path, monkeypatch: pytest.MonkeyP
         {"moves": [], "removed": [], "others": ["../outside"]},
         {"moves": [["a.npy", "b.npy"]], "removed": [], "first": "../outside"},
         {"moves": [["a.npy", "b.npy"]], "removed": [], "others": [1]},
+        {"moves": [["a.npy", "b.npy"]], "removed": [], "numbers": [1]},
+        {"moves": [["a.npy", "b.npy"]], "removed": [], "numbers": {"c.npy": 1}},
+        {"moves": [["a.npy", "b.npy"]], "removed": [], "numbers": {"b.npy": None}},
         [],
         {},
         None,

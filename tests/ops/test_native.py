@@ -12,41 +12,19 @@ import sinograd as sg
 from sinograd.errors import MissingPackageError
 from sinograd.ops import native as module
 
-PARALLEL = """
-import torch
-import sinograd as sg
-from sinograd.ops.native import openmp_runtimes
-
-
-class Slices(torch.utils.data.Dataset):
-    def __len__(self):
-        return 4
-
-    def __getitem__(self, index):
-        return A(torch.full((16, 16), float(index)))
-
-
-detector = sg.FlatDetector(24, 1.0)
-A = sg.XRayTransform(sg.ParallelBeam(sg.full_scan(16), detector), sg.Grid((16, 16), 1.0))
-torch.set_num_threads(2)
-first = A(torch.ones(16, 16))
-(torch.rand(300, 300) @ torch.rand(300, 300)).sin().sum()
-loader = torch.utils.data.DataLoader(Slices(), batch_size=2, num_workers=1, multiprocessing_context="fork")
-batches = torch.cat(list(loader))
-assert torch.equal(batches[1], first), "a forked worker has other numbers"
-print(*openmp_runtimes(), sep="\\n")
-"""
-
 needs_linux = pytest.mark.skipif(sys.platform != "linux", reason="forks, and reads /proc/self/maps")
 
 
 @needs_linux
-def test_one_runtime_after_parallel_work_and_a_forked_worker() -> None:
+def test_one_runtime_after_parallel_work_and_a_forked_worker(project_root: Path) -> None:
     """Two would hang in the worker. Truth: what Linux says is loaded."""
-    done = subprocess.run([sys.executable, "-c", PARALLEL], capture_output=True, text=True, timeout=240)
+    program = project_root / "packaging" / "runtimes.py"
+    done = subprocess.run([sys.executable, program], capture_output=True, text=True, timeout=240)
     assert done.returncode == 0, done.stderr
-    (runtime,) = done.stdout.split("\n")[:-1]
-    assert Path(runtime).name.startswith("libgomp") and Path(runtime).is_file()
+    process, worker = (line.split(": ", 1) for line in done.stdout.splitlines())
+    assert (process[0], worker[0]) == ("OpenMP in the process", "OpenMP in a forked worker")
+    assert process[1] == worker[1]
+    assert Path(process[1]).name.startswith("libgomp") and Path(process[1]).is_file()
 
 
 def test_runtimes_of_a_memory_map(tmp_path: Path) -> None:

@@ -152,6 +152,21 @@ def test_newer_requests_take_the_place_of_older_ones() -> None:
             latest.check("b", 1)
 
 
+def test_whole_numbers_are_kept_as_the_file_has_them(tmp_path: Path) -> None:
+    """Half the memory of float32, and the values of NumPy."""
+    pytest.importorskip("zarr")
+    from sinograd.io.volumes.read_write import open_levels
+    from sinograd.viewer.pyramid import Pyramid
+
+    values = torch.randint(-1000, 3000, (20, 30, 300), generator=torch.Generator().manual_seed(2)).to(torch.int16)
+    write_volume(Volume(values, Grid((20, 30, 300), 1.0), "HU"), tmp_path / "volume.zarr")
+    pyramid = Pyramid(open_levels(tmp_path / "volume.zarr"))
+    plane = pyramid.plane(0, "y", 7)
+    assert plane.dtype == np.float32
+    np.testing.assert_array_equal(plane, values[:, 7].numpy())
+    assert 0 < pyramid._cache.nbytes <= 2 * values.numel()
+
+
 def test_the_cache_is_bounded() -> None:
     from sinograd.viewer.cache import ArrayCache
 

@@ -168,6 +168,9 @@ def reconstruction_lines(request: Request, result: Reconstruction) -> Lines:
     if result.center is not None:
         with lengths_in(result.scan.length_unit):
             lines.append(("centre", center_text(result.center)))
+    if result.turns is not None:
+        with lengths_in(result.scan.length_unit):
+            lines.append(("turns", result.turns.text))
     if "orientation" in result.scan.metadata:
         lines.append(("orientation", str(result.scan.metadata["orientation"])))
     stages = ", ".join(f"{name} {seconds:.2f}" for name, seconds in result.seconds.items())

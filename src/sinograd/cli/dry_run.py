@@ -54,6 +54,7 @@ def planned(request: Request) -> tuple[Lines, dict[str, Any]]:
         "coverage": records.coverage_record(geometry, scan.length_unit),
         "preparation": options.to_dict(),
         "center": str(request.center),
+        "tilt": str(request.tilt),
         "algorithm": request.algorithm,
         "grid": records.grid_record(grid, scan.length_unit),
         "file": None if request.output is None else str(request.output),
@@ -75,6 +76,11 @@ def planned(request: Request) -> tuple[Lines, dict[str, Any]]:
         *lines,
         ("preparation", changed or "defaults"),
         ("centre", "to be found" if request.center == "auto" else str(request.center)),
+        *(
+            []
+            if request.tilt == "file"
+            else [("turns", "to be found" if request.tilt == "auto" else str(request.tilt))]
+        ),
         ("grid", extent),
         ("memory", f"about {size(needs.memory)} of {size(free) if math.isfinite(free) else 'an unknown amount'} free"),
         *([] if plan is None else [("parts", plan.text)]),

@@ -153,6 +153,12 @@ RECONSTRUCT = {
         "column:N is the same as (COLUMNS - 1) / 2 - N pixels.",
         metavar="file|auto|PIXELS|column:N",
     ),
+    "tilt": _prepare(
+        str,
+        "Turns of the detector: as the scan says, found from the projections (in-plane rotation and tilt, and the axis "
+        "with them where the centre is found, too), or so many degrees that it is turned further in its plane.",
+        metavar="file|auto|DEGREES",
+    ),
     "algorithm": _volume(Choices(ALGORITHMS, ("auto",)), "auto: FDK or filtered backprojection."),
     "iterations": _volume(int, "Iterations of an iterative algorithm. Default: its own.", metavar="N"),
     "tv_strength": _volume(float, f"{_with('tv_strength')}: 2 is smoother than the default, 1.", metavar="FACTOR"),

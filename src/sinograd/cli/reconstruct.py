@@ -54,6 +54,7 @@ def _record(request: reconstruction.Request, result: Reconstruction) -> dict[str
         "geometry": records.geometry_record(result.scan.geometry, result.scan.length_unit),
         "coverage": records.coverage_record(result.scan.geometry, result.scan.length_unit),
         "center": records.center_record(result.center, result.scan.length_unit),
+        "turns": records.turns_record(result.turns, result.scan.length_unit),
         "algorithm": result.algorithm.lower(),
         "volume": records.volume_record(result.volume, request.output, values=not result.missing),
         "missing_slices": result.missing,

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from sinograd.data import Scan, Volume
     from sinograd.geometry import Geometry, Grid
     from sinograd.preparation import Center
+    from sinograd.workflows.turning import Turns
 
 Record = dict[str, Any]
 
@@ -140,6 +141,20 @@ def center_record(center: Center | None, length_unit: str = "mm") -> Record | No
             "reliable": center.reliable,
         }
     )
+
+
+def turns_record(turns: Turns | None, length_unit: str = "mm") -> Record | None:
+    """The turns of the detector that were found, and the axis where it was found with them."""
+    from sinograd.workflows.turning import TURNS
+
+    if turns is None:
+        return None
+    record: Record = {}
+    for name, value in turns.values.items():
+        scale, unit = (math.degrees(1), "deg") if name in TURNS else (1.0, _LENGTHS.get(length_unit, "mm"))
+        record[f"{name}_{unit}"] = scale * value
+        record[f"{name}_standard_error_{unit}"] = scale * turns.standard_errors[name]
+    return record
 
 
 def unit_name(unit: str | None) -> str:

@@ -24,14 +24,19 @@ def read_box(volume: Volume, box: Box) -> Tensor:
 
     Raises InputIndexError for a box that does not lie within the volume.
     """
+    return stored_box(volume, box).to(torch.float32)
+
+
+def stored_box(volume: Volume, box: Box) -> Tensor:
+    """As `read_box`, in the type that the file stores, or the next larger one that torch computes with."""
     shape = (volume.slices, *volume.shape[-2:])
     if not all(0 <= part.start <= part.stop <= count for part, count in zip(box, shape, strict=True)):
         raise InputIndexError(f"{volume.name}: the box {[(s.start, s.stop) for s in box]} is not within {list(shape)}")
     source = volume.source
     if source is None:
-        return volume.values.reshape(shape)[box].to(torch.float32)
+        return volume.values.reshape(shape)[box]
     with reading(volume.name):
-        return computable(box_of(source, box)).to(torch.float32)
+        return computable(box_of(source, box))
 
 
 def box_of(source: Any, box: Box) -> Tensor:

@@ -97,6 +97,8 @@ def _moves(folder: Path, outputs: Sequence[Made]) -> Moves:
     for name in dict.fromkeys((*stale, *names)):
         if name not in names or (folder / name).is_dir():
             work.moves.append((name, f"{old.name}/{name}"))
+            if name in names:
+                work.numbers[name] = os.lstat(folder / names[name]).st_ino
         elif os.path.lexists(folder / name):
             work.keep_old(old.name, name)
     for name, source in names.items():

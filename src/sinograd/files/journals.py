@@ -1,6 +1,9 @@
 """Renames that are made together: listed in a journal before the first is made, finished by whoever finds it.
 
-    {"moves": [[from, to], ...], "removed": [name, ...]}      names in the folder of the journal
+    {"moves": [[from, to], ...], "removed": [name, ...], "numbers": {name: N}}      names in the folder of the journal
+
+Folders that replace others are exchanged with them where the system can, so that their names are never without one:
+`numbers` are the inodes of the new ones, which tell whether that was done.
 
 Of several folders the first has the journal that counts, whose `others` are those of the other folders. Each of them
 names it as `first` and means nothing without it, so that the renames of all folders are begun in one step.
@@ -16,6 +19,7 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from sinograd.files.exchange import exchange
 from sinograd.files.folders import flush_folder, locked
 from sinograd.files.temporary import is_temporary, left_behind, make_file, remove, secret_of, temporary_path
 
@@ -27,11 +31,20 @@ Move = tuple[str, str]
 
 @dataclass
 class Moves:
-    """What a journal lists, for one folder: renames in their order, and temporary names that are removed after them."""
+    """What a journal lists, for one folder: renames in their order, and temporary names that are removed after them.
+
+    numbers: inodes of new folders, by the names that they take from others.
+    """
 
     folder: Path
     moves: list[Move] = field(default_factory=list)
     removed: list[str] = field(default_factory=list)
+    numbers: dict[str, int] = field(default_factory=dict)
+
+    @property
+    def sources(self) -> dict[str, str]:
+        """Where each name is made, for those that are given to something new."""
+        return {target: source for source, target in self.moves if not is_temporary(PurePosixPath(target).parts[0])}
 
     def keep_old(self, old: str, name: str) -> None:
         """A second name for what is about to be replaced, to put it back from."""
@@ -92,7 +105,8 @@ def finish(folder: Path, journal: Path) -> None:
 def _write(journal: Path, work: Moves, more: dict[str, Any]) -> None:
     """A journal that is whole when it appears."""
     part = temporary_path(work.folder / "x")
-    record = {"moves": [list(move) for move in work.moves], "removed": list(work.removed), **more}
+    lists = {"moves": [list(move) for move in work.moves], "removed": list(work.removed)}
+    record = {**lists, **({"numbers": work.numbers} if work.numbers else {}), **more}
     try:
         make_file(part)
         with open(part, "w", encoding="utf-8") as file:
@@ -112,7 +126,23 @@ def _make(work: Moves) -> None:
         old = is_temporary(PurePosixPath(target).parts[0])
         if not os.path.lexists(folder / source) or (old and os.path.lexists(folder / target)):
             continue
-        os.rename(folder / source, folder / target)
+        if not (old and source in work.numbers and _exchanged(work, source, target)):
+            os.rename(folder / source, folder / target)
+
+
+def _exchanged(work: Moves, name: str, aside: str) -> bool:
+    """Give a name to the new folder and put the one that had it aside; False where that takes plain renames."""
+    target, made = work.folder / name, work.folder / work.sources[name]
+    if not os.path.lexists(made):
+        return False
+    if os.lstat(target).st_ino != work.numbers[name] and not exchange(made, target):
+        return False
+    try:
+        os.rename(made, work.folder / aside)
+    except BaseException:
+        exchange(made, target)
+        raise
+    return True
 
 
 def _undo(work: Moves) -> None:
@@ -145,13 +175,15 @@ def _read(folder: Path, journal: Path) -> tuple[Moves, list[Path], Path | None] 
         removed = [str(name) for name in record["removed"]]
         others = [Path(str(name)) for name in record.get("others", ())]
         first = Path(str(record["first"])) if "first" in record else None
+        numbers = {str(name): int(number) for name, number in record.get("numbers", {}).items()}
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError):
         return None
     plain = all(_is_inside(name) for move in moves for name in move)
     journals = all(is_temporary(path.name) and "\0" not in str(path) for path in (*others, *([first] if first else [])))
     if not (plain and journals and all(map(is_temporary, removed))):
         return None
-    return Moves(folder, moves, removed), others, first
+    part = Moves(folder, moves, removed, numbers)
+    return (part, others, first) if set(numbers) <= set(part.sources) else None
 
 
 def _is_inside(name: str) -> bool:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import threading
+from contextlib import nullcontext
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sinograd.data.boxes import Box, read_box
+from sinograd.data.boxes import Box, read_box, stored_box
 from sinograd.data.volume import Volume
 from sinograd.errors import InputError, InputIndexError
 from sinograd.geometry import Grid
@@ -25,6 +26,8 @@ CACHE_BYTES = 320 << 20
 SLAB_BYTES = 144 << 20  # of planes side by side that are read together
 WHOLE_BYTES = 512 << 20  # of a file that can only be read whole, which is then kept in memory
 _FEW_BYTES = 64 << 20  # a copy of so many bytes is made at once
+_LARGE_BYTES = 16 << 20  # boxes of so many bytes are read one after the other
+_reading_large = threading.Lock()
 
 
 class Pyramid:
@@ -67,8 +70,8 @@ class Pyramid:
         box = _slab(volume.shape, number, first, min(first + thick, volume.shape[number]))
         if not volume.is_lazy:
             return np.take(read_box(volume, box).numpy(), index - first, axis=number)
-        slab = self._cache.get((id(self), level, axis, first), lambda: read_box(volume, box).numpy())
-        return np.take(slab, index - first, axis=number)
+        slab = self._cache.get((id(self), level, axis, first), lambda: _read_slab(volume, box))
+        return np.take(slab, index - first, axis=number).astype(np.float32, copy=False)
 
     def kept(self, level: int) -> np.ndarray:
         """All values of a small level, float32, kept in the cache while there is room."""
@@ -206,6 +209,13 @@ def _thickness(volume: Volume, axis: int) -> int:
     chunk = int(array.chunks[axis - 3]) if array is not None else volume.block if axis == 0 else 1
     plane = 4 * math.prod(n for i, n in enumerate(volume.shape) if i != axis)
     return chunk if chunk > 1 and chunk * plane <= SLAB_BYTES else 1
+
+
+def _read_slab(volume: Volume, box: Box) -> np.ndarray:
+    """A box in the type of the file; the memory that reading takes beside it is of one large box at a time."""
+    large = 4 * math.prod(part.stop - part.start for part in box) >= _LARGE_BYTES
+    with _reading_large if large else nullcontext():
+        return stored_box(volume, box).numpy()
 
 
 def _slab(shape: tuple[int, ...], axis: int, first: int, end: int) -> Box:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sinograd.choices import WINDOWS
 from sinograd.config.json import load_json
 from sinograd.errors import FormatError, InputError
+from sinograd.workflows.turning import can_turn
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
@@ -151,11 +152,6 @@ class Settings:
 
 
 DEFAULTS = Settings()
-
-
-def can_turn(geometry: Geometry) -> bool:
-    """Whether the detector of a geometry has a tilt and an in-plane rotation to change."""
-    return geometry.ndim == 3 and hasattr(geometry.recipe, "in_plane_rotation")
 
 
 def _check(name: str, value: Any) -> None:

@@ -17,9 +17,10 @@ from sinograd.data.units import number_text
 from sinograd.errors import InputError
 from sinograd.viewer.answers import answered, array_answer, json_answer, page, static, whole_number, word
 from sinograd.viewer.requests_in_order import Latest, Superseded
-from sinograd.viewer.settings import TRUNCATION, Settings, can_turn
+from sinograd.viewer.settings import TRUNCATION, Settings
 from sinograd.viewer.tuned_job import TunedJob
 from sinograd.viewer.tuning import COARSE, STRIP, Picture, Tuning, sharpness
+from sinograd.workflows.turning import can_turn
 
 _STEPS = (-2, -1, 0, 1, 2)
 NEIGHBOURS = ("center", "tilt", "roll", "row_offset", "cutoff", "hardening")

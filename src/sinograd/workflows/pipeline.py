@@ -30,6 +30,7 @@ from sinograd.workflows.outputs import check_inputs_stay, is_folder, volume_outp
 from sinograd.workflows.report import Report, recorded_warnings
 from sinograd.workflows.result import Clock, Reconstruction, with_record
 from sinograd.workflows.streaming_choice import is_streamed, stored_bytes
+from sinograd.workflows.turning import turned
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
@@ -159,7 +160,8 @@ def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock:
         scan = _prepare(request, scan, report)
         clock.stage("read")
         scan, center = centered(request, detector, scan, report)
-        if center is not None:
+        scan, turns = turned(request, scan, report)
+        if center is not None or turns is not None:
             clock.stage("centre")
         grid = _grid(request, scan)
         warn_of_outside(scan.geometry, grid)
@@ -185,6 +187,7 @@ def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock:
         center,
         clock.seconds,
         texts,
+        turns=turns,
     )
     made = dataclasses.replace(made, volume=finished(request, scan, made.volume))
     result = dataclasses.replace(made, volume=with_record(request, made))

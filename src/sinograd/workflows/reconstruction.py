@@ -26,6 +26,7 @@ from sinograd.workflows.values import (
     ring_choice,
     span,
     switch,
+    tilt_choice,
     view_numbers,
     view_slice,
 )
@@ -70,6 +71,7 @@ def reconstruct(
     shifts: str = "interpolate",
     edges: str = "nearest",
     center: str | float = "file",
+    tilt: str | float = "file",
     algorithm: str = "auto",
     iterations: int | None = None,
     tv_strength: float | None = None,
@@ -121,6 +123,10 @@ def reconstruct(
         center: centre of rotation: "file": as the scan says; "auto": found from the projections; detector pixels by
             which the detector stands further along its columns than the scan says; or "column:296": the column that
             the axis falls on, counted from 0 on the full, unbinned detector, before `columns`.
+        tilt: turns of the detector of cone and parallel beams with rows: "file": as the scan says; "auto": in-plane
+            rotation (roll) and tilt found from the projections, with `center="auto"` together with the axis, and
+            taken where they differ from the scan's by more than two standard errors (see `calibrate`); or degrees by
+            which the detector is turned further in its plane than the scan says.
         algorithm: "auto": FDK or filtered backprojection; or a name of `sinograd.choices.ALGORITHMS`.
         iterations: of an iterative algorithm; None: its own default.
         tv_strength: of algorithms with total variation, such as fista-tv: 2 is smoother than their default, 1.
@@ -193,6 +199,7 @@ class Request:
     leave_out: tuple[int, ...] | None
     preparation: Preparation
     center: str | float | CenterColumn
+    tilt: str | float
     algorithm: str
     iterations: int | None
     tv_strength: float | None
@@ -241,6 +248,7 @@ class Request:
             "leave_out": view_numbers(arguments["leave_out"]),
             "preparation": _preparation(arguments),
             "center": center_choice(arguments["center"]),
+            "tilt": tilt_choice(arguments["tilt"]),
             "algorithm": choice(arguments["algorithm"], ("auto", *ALGORITHMS.names()), "algorithm"),
             "window": choice(arguments["window"], WINDOWS.names(), "window"),
             "truncation": choice(arguments["truncation"], TRUNCATION, "truncation"),

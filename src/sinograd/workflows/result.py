@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from sinograd.preparation import Center
     from sinograd.workflows.reconstruction import Request
     from sinograd.workflows.streamed_plan import Found
+    from sinograd.workflows.turning import Turns
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,7 @@ class Reconstruction:
         warnings: their texts, once each.
         schedule: of a volume that was written slab by slab.
         missing: slices that other runs of parts have not written yet.
+        turns: of the search, if there was one and it found some.
     """
 
     volume: Volume
@@ -41,6 +43,7 @@ class Reconstruction:
     warnings: list[str]
     schedule: Found | None = None
     missing: int = 0
+    turns: Turns | None = None
 
 
 def with_record(request: Request, result: Reconstruction, **more: Any) -> Volume:
@@ -67,6 +70,8 @@ def with_record(request: Request, result: Reconstruction, **more: Any) -> Volume
     }
     if result.center is not None:
         made["center"] = center_text(result.center)
+    if result.turns is not None:
+        made["turns"] = result.turns.text
     return result.volume.with_provenance(make_provenance("sinograd reconstruct", request.options, **made))
 
 

@@ -187,6 +187,7 @@ def _finish(
         texts,
         computed.schedule,
         sum(end - first for first, end in manifest.missing(0, grid.shape[0])),
+        planned.turns,
     )
     if result.missing or not manifest.has_plan:
         return result

@@ -27,6 +27,7 @@ from sinograd.workflows.schedule import IN_SCRATCH, Schedule, prepared_bytes
 from sinograd.workflows.slab_job import Scaling, SlabOutput
 from sinograd.workflows.stored_schedule import StoredSchedule
 from sinograd.workflows.streaming_choice import stored_bytes
+from sinograd.workflows.turning import Turns, turned
 
 if TYPE_CHECKING:
     from sinograd.data import Scan, Volume
@@ -48,6 +49,7 @@ class Planned:
         scaling: of stored values; None: float32, or not known before an iterative algorithm ends.
         center: of the search, if there was one now.
         center_words: the same in words, also of an earlier run.
+        turns: of the search, also of an earlier run.
     """
 
     scan: Scan
@@ -56,6 +58,7 @@ class Planned:
     scaling: Scaling | None
     center: Center | None
     center_words: str | None
+    turns: Turns | None = None
 
 
 Found = Schedule | StoredSchedule
@@ -97,6 +100,7 @@ def plan_of(
             scan, request.preparation, found.source, scratch, advance, request.truncation != "none"
         )
         made, center = centered(request, scan.geometry, made, report)
+        made, turns = turned(request, made, report)
         grid = choose_grid(made, request.voxel_mm, request.shape, request.center_mm)
         warn_of_outside(made.geometry, grid)
         if not request.iterative:
@@ -104,7 +108,7 @@ def plan_of(
     later = request.iterative and request.range is None  # the range is that of the volume
     scaling = None if later else scaling_of(request, made, grid, water_of(request, scan))
     words = None if center is None else center_text(center)
-    planned = Planned(made, grid, source, scaling, center, words)
+    planned = Planned(made, grid, source, scaling, center, words, turns)
     if not request.iterative:
         sink_of(request, made, grid, scaling, manifest.volume).create()
     manifest.write_plan(
@@ -115,6 +119,7 @@ def plan_of(
         preparation=made.metadata.get("preparation", {}),
         center=None if center is None else center.offset_mm,
         center_words=words,
+        turns=None if turns is None else dataclasses.asdict(turns),
         scaling=None if scaling is None else dataclasses.asdict(scaling),
         warnings=texts,
     )
@@ -131,10 +136,15 @@ def _restored(request: Request, report: Report, scan: Scan, texts: list[str], pl
         made = dataclasses.replace(made, geometry=shift_detector(made.geometry, plan["center"]))
     elif request.center not in ("file", "auto"):
         made, _ = centered(request, scan.geometry, made, report)
+    turns = None if plan["turns"] is None else Turns(**plan["turns"])
+    if turns is not None:
+        made = dataclasses.replace(made, geometry=turns.correct(made.geometry))
+    elif request.tilt != "auto":
+        made, _ = turned(request, made, report)
     texts[:] = plan["warnings"]
     grid = choose_grid(made, request.voxel_mm, request.shape, request.center_mm)
     scaling = None if plan["scaling"] is None else Scaling(**plan["scaling"])
-    return Planned(made, grid, plan["source"], scaling, None, plan["center_words"])
+    return Planned(made, grid, plan["source"], scaling, None, plan["center_words"], turns)
 
 
 def _work(request: Request, scan: Scan) -> dict[str, Any]:

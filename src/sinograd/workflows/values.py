@@ -150,6 +150,20 @@ def center_choice(value: Any, name: str = "center") -> str | float | CenterColum
     return CenterColumn(found) if colon else found
 
 
+def tilt_choice(value: Any, name: str = "tilt") -> str | float:
+    """ "file", "auto" or a number of degrees."""
+    value = _item(value)
+    if isinstance(value, str) and value in ("file", "auto"):
+        return value
+    try:
+        found = float(value) if isinstance(value, str) or _is_number(value) else math.nan
+    except (OverflowError, ValueError):
+        found = math.nan
+    if not -45 <= found <= 45:
+        raise InputError(f"`{name}`: expected file, auto or a number of degrees from -45 to 45, got {value!r:.60}")
+    return found
+
+
 def number(value: Any, name: str, *, whole: bool = False) -> Any:
     """Python's number of any of Python, NumPy or torch; None stays None. InputTypeError for all else, text too."""
     value = _item(value)

@@ -98,14 +98,22 @@ def binning(geometry: Geometry, columns: int) -> int:
 
 def binned(projections: Tensor, geometry: Geometry, factor: int) -> tuple[Tensor, Geometry]:
     """Means of squares of elements, float32, and their geometry; what is over at the end is left out."""
-    columns = geometry.columns - geometry.columns % factor
+    return binned_values(projections, factor), binned_geometry(geometry, factor)
+
+
+def binned_values(projections: Tensor, factor: int) -> Tensor:
+    """Means of squares of elements, or of neighbours in one row, float32."""
+    pool = torch.nn.functional.avg_pool1d if projections.ndim == 2 else torch.nn.functional.avg_pool2d
+    return pool(projections[:, None].float(), factor)[:, 0].contiguous()
+
+
+def binned_geometry(geometry: Geometry, factor: int) -> Geometry:
+    """The geometry of `binned_values`."""
+    columns = (0, geometry.columns - geometry.columns % factor)
     if geometry.ndim == 2:
-        small = detector_region(geometry, columns=(0, columns), binning=(1, factor))
-        return torch.nn.functional.avg_pool1d(projections[:, None, :columns].float(), factor)[:, 0].contiguous(), small
-    rows = geometry.rows - geometry.rows % factor
-    small = detector_region(geometry, rows=(0, rows), columns=(0, columns), binning=(factor, factor))
-    values = torch.nn.functional.avg_pool2d(projections[:, None, :rows, :columns].float(), factor)[:, 0]
-    return values.contiguous(), small
+        return detector_region(geometry, columns=columns, binning=(1, factor))
+    rows = (0, geometry.rows - geometry.rows % factor)
+    return detector_region(geometry, rows=rows, columns=columns, binning=(factor, factor))
 
 
 def noise_variance(projections: Tensor) -> Tensor:
