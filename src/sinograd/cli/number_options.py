@@ -21,11 +21,13 @@ class Number:
     max: float | None = None
 
     def __call__(self, text: str | float) -> float:
-        """The number of a text, or of a default."""
+        """The number of a text, of a configuration or of a default."""
         try:
             value = self.kind(text)
-        except ValueError:
+        except (TypeError, ValueError, OverflowError):
             raise typer.BadParameter(self._expected(text)) from None
+        if isinstance(text, bool) or (not isinstance(text, str) and value != text and text == text):  # cut off, not NaN
+            raise typer.BadParameter(self._expected(text))
         if (self.min is not None and value < self.min) or (self.max is not None and value > self.max):
             raise typer.BadParameter(self._expected(text))
         return value
