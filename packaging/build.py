@@ -86,6 +86,7 @@ def compiler(old_debian: Path | None, arm: bool) -> dict[str, str]:
     if arm:
         settings += ["-DCMAKE_SYSTEM_NAME=Linux", "-DCMAKE_SYSTEM_PROCESSOR=aarch64"]
         environment |= {"CXX": ARM, "_PYTHON_HOST_PLATFORM": "linux-aarch64"}
+        environment["SKBUILD_INSTALL_STRIP"] = "OFF"  # the linker has done it; this system's strip cannot
     if old_debian is not None:
         folders = {tempfile.gettempdir(), sys.base_prefix, sys.prefix}
         environment |= {

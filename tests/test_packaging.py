@@ -198,3 +198,12 @@ def test_nothing_is_published_but_a_tag_that_passed() -> None:
     assert jobs["publish"]["if"] == "github.ref_type == 'tag'" and "check" in jobs["publish"]["needs"]
     assert jobs["publish"]["permissions"] == {"id-token": "write"}
     assert jobs["docs"]["needs"] == "publish"
+
+
+def test_only_files_of_an_instruction_set_name_its_intrinsics() -> None:
+    """Or parts that only its processors compile: all others build from these sources as well."""
+    pattern = re.compile(r"<\w*intrin\.h>|\b_mm\d*_\w+|\b__m(128|256|512)|__builtin_cpu")
+    guarded = re.compile(r"^#if defined\(__(SSE|x86_64)__\)\n.*?^#endif", flags=re.MULTILINE | re.DOTALL)
+    sources = [path for path in (ROOT / "kernels").rglob("*") if path.suffix in (".h", ".cpp")]
+    naming = {path.name for path in sources if pattern.search(guarded.sub("", path.read_text(encoding="utf-8")))}
+    assert naming and all("avx" in name for name in naming), naming

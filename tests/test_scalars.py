@@ -117,6 +117,9 @@ TABLE: Table = {
     "ball radius": (2.0, lambda v: ball(v, 0.5).voxelize(BOX)),
     "ball value": (0.5, lambda v: ball(2.0, v).voxelize(BOX)),
     "Ellipsoids value": (0.5, lambda v: sg.Ellipsoids(v, [[1, 1, 1]]).voxelize(BOX)),
+    "Ellipsoids of several value": (0.5, lambda v: sg.Ellipsoids([v, 1], [[1, 1, 1]] * 2).voxelize(BOX)),
+    "Ellipsoids semi_axes": (0.5, lambda v: sg.Ellipsoids([1], [[1, v, 1]]).voxelize(BOX)),
+    "correct_beam_hardening coefficients": (0.5, lambda v: sg.preparation.correct_beam_hardening(LINES, [1, v])),
     "fbp cutoff": (0.5, lambda v: sg.fbp(SINOGRAM, FAN, SQUARE, cutoff=v)),
     "fdk cutoff": (0.5, lambda v: sg.fdk(torch.ones(6, 6, 8), CONE, BOX, cutoff=v)),
     "Volume.to water": (0.25, lambda v: VOLUME.to("HU", water=v).values),
@@ -192,3 +195,20 @@ def test_jobs_take_every_kind_of_number_and_no_truth_value(name: str) -> None:
 def test_fractions_are_recorded_as_numbers_that_a_configuration_can_repeat() -> None:
     arguments = {"cutoff": Fraction(1, 3), "center_mm": (Fraction(1, 4), np.float32(0.5)), "shape": np.array([4, 4])}
     assert recorded(arguments) == {"cutoff": 1 / 3, "center_mm": "0.25,0.5", "shape": "4,4"}
+
+
+def test_whole_numbers_choose_slices() -> None:
+    for number in (np.int64, np.array, torch.tensor):
+        assert VOLUME.read(number(1), number(3)).equal(VOLUME.values[1:3])
+    for wrong in (True, 1.0, Fraction(1), torch.tensor(1.0), "1"):
+        with pytest.raises(SinogradError, match="first must be an integer"):
+            VOLUME.read(wrong, 3)
+    with pytest.raises(SinogradError, match="size: expected a whole number or two"):
+        noise_power_spectrum(IMAGE, spacing=1, size=8.0)
+    assert noise_power_spectrum(IMAGE, spacing=1, size=torch.tensor(8)).power.shape == (8, 8)
+
+
+def test_coefficients_keep_their_gradients() -> None:
+    second = torch.tensor(0.5, requires_grad=True)
+    sg.preparation.correct_beam_hardening(LINES, [1, second]).sum().backward()
+    assert second.grad == LINES.square().sum()

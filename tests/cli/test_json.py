@@ -77,6 +77,13 @@ def test_info(sinograd: Any, scan_file: Path, tmp_path: Path, documented: dict[s
     sg.write_volume(
         sg.Volume(0.0 * sg.read(scan_file).load()[:4], sg.Grid((4, 20, 24), 0.5), "1/mm"), tmp_path / "v.h5"
     )
+    ramp = torch.arange(201.0).reshape(3, 1, 67)
+    sg.write_volume(sg.Volume(ramp, sg.Grid((3, 1, 67), 0.5), "HU"), tmp_path / "ramp.h5")
+    volume = record(sinograd("info", tmp_path / "ramp.h5", "--json"))["volume"]
+    assert volume["range_hu"] == [0, 200] and volume["percentiles_hu"] == {"0.5": 1, "50": 100, "99.5": 199}
+    assert volume["finite_fraction"] == 1 and volume["slices_read"] == 3
+    refused = sinograd("info", tmp_path / "ramp.h5", "--json", "--pixel-mm", 1)
+    assert refused.exit_code == 2 and "is a volume: --pixel-mm is for scans" in refused.stderr
     found = record(sinograd("info", tmp_path / "v.h5", "--json"))
     assert set(found) - EVERYWHERE == {"volume", "files"}
     assert found["volume"]["grid"] == {"shape": [4, 20, 24], "voxel_mm": [0.5] * 3, "center_mm": [0.0] * 3}

@@ -55,9 +55,52 @@ def test_arguments_become_options() -> None:
             ("`output` is the scan itself", "-o is the scan itself"),
             ("`json` too, and `scan`", "--json too, and SCAN"),
             ("`volume.to('HU')` and `water=0.02`", "`volume.to('HU')` and --water 0.02"),
+            ("ring_width: expected at least 1 column", "--ring-width: expected at least 1 column"),
+            ("binning must be at least 1, got 0", "--binning must be at least 1, got 0"),
+            ("dead, hot: expected 0 <= dead", "--dead, --hot: expected 0 <= dead"),
+            ("strength: expected a number", "strength: expected a number"),
+            ("dead, alive: expected", "dead, alive: expected"),
+            ("the shape must", "the shape must"),
         ):
             assert as_options(text) == expected
     assert as_options("use `force=True`") == "use `force=True`"
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        (("--cutoff", 2), "--cutoff: expected a number from 0 to 1, got '2'"),
+        (("--voxel-mm", "1um"), "--voxel-mm: expected a number, got '1um'"),
+        (("--iterations", 3.5), "--iterations: expected a whole number, got '3.5'"),
+        (("--algorithm", "sirtt"), "--algorithm: 'sirtt' is not one of 'auto', 'fdk'"),
+        (("--binning", 0), "--binning must be at least 1, got 0"),
+        (("--rows", "5:2"), "--rows: expected (first, end) with 0 <= first < end, got (5, 2)"),
+        (("--dead", 2), "--dead, --hot: expected 0 <= dead < 1 < hot, got 2.0, 2.0"),
+        (("--smallest", 2), "--smallest: expected a transmitted fraction"),
+        (("--pixel-mm", 0), "--pixel-mm must be positive, got 0"),
+        (("--tv-strength", -1, "--algorithm", "fista-tv"), "--tv-strength must not be negative, got -1"),
+        (("--unit", "HU", "--water", 0), "--water must be positive, got 0 1/mm"),
+        (("--shape", "0,4,4"), "--shape: expected numbers of voxels of at least 1, got 0,4,4"),
+    ],
+)
+def test_wrong_values_name_the_option(
+    sinograd: Any, scan_file: Path, tmp_path: Path, given: tuple[Any, ...], words: str
+) -> None:
+    result = sinograd("reconstruct", scan_file, "-o", tmp_path / "v.h5", *given)
+    assert result.exit_code == 2 and len(result.stderr.splitlines()) == 1
+    assert result.stderr.startswith(f"sinograd: error: {words}"), result.stderr
+
+
+def test_messages_of_a_batch_have_the_keys_of_its_file(sinograd: Any, scan_file: Path, tmp_path: Path) -> None:
+    jobs = tmp_path / "jobs.yaml"
+    jobs.write_text(f"jobs: [{{scan: {scan_file}, output: v.h5}}]\n")
+    assert sinograd("batch", jobs).exit_code == 0
+    again = sinograd("batch", jobs)
+    assert again.exit_code == 1 and "already exists: use `force: true` to replace it" in again.stderr
+    jobs.write_text(f"jobs: [{{scan: {scan_file}, output: v.h5, options: {{force: true}}}}]\n")
+    assert sinograd("batch", jobs).exit_code == 0
+    jobs.write_text("jobs: []\n")
+    assert "expected the key jobs with at least one scan, as {jobs: [{scan:" in sinograd("batch", jobs).stderr
 
 
 def test_an_uncertain_centre_is_recorded(sinograd: Any, tmp_path: Path) -> None:

@@ -249,10 +249,10 @@ def test_a_scan_with_nan(sinograd: Any, scan_file: Path, tmp_path: Path) -> None
     [
         (("--shape", "4,x"), "expected numbers with commas"),
         (("--shape", "4,4"), "--shape must have 3 numbers for this scan, got 2"),
-        (("--shape", "4,4,0"), "Grid shape"),
+        (("--shape", "4,4,0"), "--shape: expected numbers of voxels"),
         (("--center-mm", "1,2"), "--center-mm must have 3 numbers"),
         (("--voxel-mm", "-1"), "--voxel-mm must be positive, got -1"),
-        (("--cutoff", "1.5"), "less than or equal to 1"),
+        (("--cutoff", "1.5"), "--cutoff: expected a number from 0 to 1, got '1.5'"),
         (("--window", "box"), "box"),
     ],
 )

@@ -147,7 +147,9 @@ def test_a_configuration_file(sinograd: Any, scan_file: Path, tmp_path: Path) ->
         ("- window", "must hold lines like"),
         ("window: [", "is not a YAML file"),
         ("shape: {z: 1}", "shape must be a number, a word or a list"),
-        ("cutoff: high", "should be a valid number"),
+        ("cutoff: high", "cutoff: expected a number from 0 to 1, got 'high'"),
+        ("iterations: 3.7", "iterations: expected a whole number, got 3.7"),
+        ("iterations: true", "iterations: "),
     ],
 )
 def test_wrong_configurations(sinograd: Any, scan_file: Path, tmp_path: Path, text: str, message: str) -> None:

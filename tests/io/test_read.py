@@ -8,6 +8,8 @@ import h5py
 import numpy as np
 import pytest
 
+import sinograd as sg
+from dicom_slices import tissue, write_slices
 from sinograd.choices import SCAN_FORMATS
 from sinograd.data import Scan
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, full_scan
@@ -88,3 +90,34 @@ def test_folders_are_shown_to_the_formats_that_read_them(cone_scan: Scan, tmp_pa
         assert read(tmp_path) is cone_scan
     finally:
         SCAN_FORMATS.remove("folders")
+
+
+def test_hdf5_of_an_unknown_layout_says_how_to_name_its_data_sets(tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "raw.nxs", "w") as file:
+        file["entry/mask"] = np.ones((3, 4), np.uint16)
+        file["entry/camera/frames"] = np.full((5, 3, 4), 9, np.uint16)
+        file["entry/more"] = h5py.ExternalLink("other.h5", "/frames")
+    with pytest.raises(sg.errors.FormatError) as caught:
+        sg.read(tmp_path / "raw.nxs")
+    text = str(caught.value)
+    assert f"name its data sets in {tmp_path / 'raw.yaml'}, for example {{hdf5: raw.nxs, projections: " in text
+    assert "projections: /entry/camera/frames, angles: /PATH, pixel_mm: MM}" in text
+    assert "it has /entry/camera/frames [5, 3, 4], /entry/mask [3, 4], /entry/more (a link to other.h5)" in text
+    (tmp_path / "raw.yaml").write_text(
+        "{hdf5: raw.nxs, projections: /entry/camera/frames, angles: /entry/angles, pixel_mm: 0.1, kind: line integrals}"
+    )
+    with h5py.File(tmp_path / "raw.nxs", "a") as file:
+        file["entry/angles"] = np.arange(5.0)
+    assert sg.read(tmp_path / "raw.nxs").shape == (5, 3, 4)
+    (tmp_path / "cut.nxs").write_bytes((tmp_path / "raw.nxs").read_bytes()[:500])
+    with pytest.raises(sg.errors.InputError, match="truncated or damaged"):
+        sg.read(tmp_path / "cut.nxs")
+
+
+def test_one_dicom_slice_is_no_scan(tmp_path: Path) -> None:
+    (one, *_) = write_slices(tmp_path, tissue((2, 8, 8)))
+    content = bytearray(one.read_bytes())
+    content[:4] = b"II*\0"  # a TIFF file, too
+    one.write_bytes(content)
+    with pytest.raises(sg.errors.FormatError, match="one DICOM file; a volume is the folder with all slices"):
+        sg.read(one)

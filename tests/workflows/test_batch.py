@@ -89,8 +89,8 @@ def test_all_done_is_success(night: Path) -> None:
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("jobs: []", "must be a mapping with `jobs`"),
-        ("[]", "must be a mapping with `jobs`"),
+        ("jobs: []", "expected the key jobs with at least one scan"),
+        ("[]", "expected the key jobs with at least one scan"),
         ("jobs: [{scan: a.h5}]", r"jobs\[0\]: output must be a path, got None"),
         ("jobs: [{scan: a.h5, output: v.h5, option: {}}]", r"jobs\[0\]: unknown key option"),
         ("defaults: {windows: hann}\njobs: [{scan: a.h5, output: v.h5}]", r"defaults: unknown key windows"),

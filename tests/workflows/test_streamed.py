@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -236,15 +237,36 @@ def test_a_range_alone_means_16_bit(tmp_path: Path, lines: tuple[Path, torch.Ten
         ({"dtype": "int8"}, r"`dtype` must be one of"),
         ({"part": "3/2"}, r"`part`: expected K/N with K from 1 to N"),
         ({"part": "0/2"}, r"`part`: expected K/N"),
+        ({"cluster": "x"}, r"`cluster`: expected local:N, tcp://HOST:PORT or a .yaml file, got 'x'"),
+        ({"cluster": "local:0"}, r"`cluster`: expected local:N with N workers, got 'local:0'"),
+        ({"cluster": "queue.yaml"}, r"`cluster`: no file of a queue at queue.yaml"),
         ({"part": "1/2", "cluster": "local:2"}, r"one of them says who computes"),
         ({"dtype": "uint16", "algorithm": "helical-fbp"}, r"`dtype`: FDK, filtered backprojection and sinograd's"),
         ({"dtype": "uint16", "slice_mm": 0.8}, r"`dtype`: slices of `slice_mm`"),
     ],
 )
 def test_bad_input(tmp_path: Path, lines: tuple[Path, torch.Tensor], arguments: dict[str, Any], words: str) -> None:
-    with pytest.raises((InputError, sg.errors.InputTypeError), match=words):
+    with pytest.raises(sg.errors.SinogradError, match=words):
         sg.reconstruct(lines[0], tmp_path / "v.h5", **arguments)
-    assert not (tmp_path / "v.h5").exists() and not Manifest(tmp_path / "v.h5").has_plan
+    assert not (tmp_path / "v.h5").exists() and not Manifest(tmp_path / "v.h5").folder.exists()
+
+
+@pytest.mark.parametrize("algorithm", ["fdk", "sirt"])
+@pytest.mark.parametrize("memory", ["3", "100kB", "1MB"])
+def test_the_memory_that_an_error_names_is_enough(
+    tmp_path: Path, lines: tuple[Path, torch.Tensor], memory: str, algorithm: str
+) -> None:
+    arguments = {"algorithm": algorithm, "iterations": 1 if algorithm == "sirt" else None}
+    for _ in range(2):  # preparation is planned first, and has an error of its own
+        try:
+            sg.reconstruct(lines[0], tmp_path / "v.h5", memory=memory, **arguments)
+            break
+        except InputError as error:
+            assert f"{memory} bytes are too few" in str(error) or memory != "3"
+            memory = re.search(r"takes? ([\d.]+ [kMG]B)$", str(error))[1].replace(" ", "")
+    else:
+        sg.reconstruct(lines[0], tmp_path / "v.h5", memory=memory, **arguments)
+    assert (tmp_path / "v.h5").exists()
 
 
 def test_a_format_without_slabs_says_which_have_them(tmp_path: Path, lines: tuple[Path, torch.Tensor]) -> None:

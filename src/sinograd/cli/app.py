@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import re
 import sys
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any
@@ -47,6 +48,7 @@ COMMANDS = {name: line for group in GROUPS.values() for name, line in group.item
 
 # Newer typers bring click along, older ones import it.
 _UsageError: Any = typer.BadParameter.__base__
+_NAMED = re.compile(r"^Invalid value for (?:'[^']*' / )*'([^']*)': ")  # the last of an option's names
 
 
 class _Modules(Mapping[str, Any]):
@@ -104,7 +106,7 @@ class _Commands(TyperGroup):
                 command = "sinograd" if error.ctx is None else error.ctx.command_path
                 known = not is_unknown_option(error)
                 message = error.format_message().replace("Value error, ", "") if known else unknown_option(error)
-                message = message.rstrip(".")
+                message = _NAMED.sub(r"\1: ", message.rstrip("."))
                 say(f"error: {message} ({command} --help lists the options)")
             sys.exit(BAD_INPUT)
         except (Exception, KeyboardInterrupt) as error:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import typer
 
 from sinograd.cli.command import Option, command
-from sinograd.cli.errors import as_options, say
+from sinograd.cli.errors import say
 from sinograd.cli.options import QUIET
 
 if TYPE_CHECKING:
@@ -44,7 +45,7 @@ def batch(jobs: Path, cluster: str | None = None, quiet: bool = False) -> None:
 
     def told(outcome: Outcome, number: int, count: int) -> None:
         if outcome.error:
-            say(f"failed: {outcome.job.name}: {as_options(outcome.error)}")
+            say(f"failed: {outcome.job.name}: {_as_keys(outcome.error)}")
         elif not quiet:
             typer.echo(f"{number}/{count} {outcome.job.name}: {outcome.job.output.name}, {outcome.seconds:.1f} s")
 
@@ -54,3 +55,8 @@ def batch(jobs: Path, cluster: str | None = None, quiet: bool = False) -> None:
         typer.echo(f"{len(outcomes) - failed} of {len(outcomes)} done; table: {jobs.parent / TABLE}")
     if failed:
         raise typer.Exit(FAILED)
+
+
+def _as_keys(text: str) -> str:
+    """A message of the library in the words of the jobs file: `force=True` is `force: true`."""
+    return re.sub(r"`(\w+)=(\w+)`", lambda match: f"`{match[1]}: {match[2].lower()}`", text)

@@ -17,6 +17,7 @@ from typing import Annotated, Any
 import typer
 
 from sinograd.cli.errors import reported
+from sinograd.cli.number_options import Number
 from sinograd.config.paths import checked_path
 from sinograd.errors import InputError
 from sinograd.registry import Registry
@@ -93,6 +94,8 @@ class Option:
         more |= {"rich_help_panel": self.panel, **self.more}
         if self.kind is Path:
             more["parser"] = _path
+        if self.kind in (int, float):
+            more["parser"] = Number(self.kind, more.pop("min", None), more.pop("max", None))
         if isinstance(self.kind, Choices) and self.kind.late:
             more["callback"] = self.kind.check
         flags = self.flags

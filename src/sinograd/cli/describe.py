@@ -270,7 +270,7 @@ def _angles(geometry: Geometry) -> str:
     angles = geometry.angles
     if angles is None:
         return f"{len(geometry)} views given by vectors"
-    degrees = angles.rad2deg()
+    degrees = (angles.rad2deg() * 1e6).round() / 1e6 + 0.0  # no -0
     text = f"{len(degrees)} views from {degrees.min():.6g} to {degrees.max():.6g} deg"
     if len(degrees) > 1:
         steps = degrees.diff().abs()

@@ -22,6 +22,7 @@ from sinograd.interrupts import deferred, received
 BAD_INPUT = 2
 INTERNAL = 70  # EX_SOFTWARE of sysexits.h
 _LONGEST = 4000  # characters of a line
+_NAMES_FIRST = re.compile(r"^\w+(?:, \w+)*(?=: | must | requires )")
 
 P = ParamSpec("P")
 
@@ -92,7 +93,8 @@ def as_options(text: str) -> str:
     """A message of the library in the words of the running command.
 
     Arguments in backquotes become options where the command has them: `force=True` is --force, `device='cpu'` is
-    --device cpu, `center_picture` is --center-picture. What is no option of the command stays as it is.
+    --device cpu, `center_picture` is --center-picture. So do those that a message begins with: "dead, hot: expected".
+    What is no option of the command stays as it is.
     """
     parameters = {parameter.name: parameter for parameter in _parameters()}
 
@@ -109,6 +111,9 @@ def as_options(text: str) -> str:
             return parameter.opts[0]
         return f"{parameter.opts[0]} {value.strip(chr(34) + chr(39))}"
 
+    first = _NAMES_FIRST.match(text)
+    if first and all(name in parameters for name in first[0].split(", ")):
+        text = ", ".join(f"`{name}`" for name in first[0].split(", ")) + text[first.end() :]
     return re.sub(r"`(\w+)(?:=([^`]*))?`", option, text)
 
 

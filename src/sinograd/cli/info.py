@@ -57,15 +57,25 @@ def info(
     if picture is not None:
         check_picture_path(picture, force=force)
     of_scans = {"geometry": geometry, "flat": flat, "dark": dark, "pixel_mm": pixel_mm}
+    is_one = scan.exists() and is_volume(scan)
+    if is_one:
+        _check_for_scans(scan, of_scans)
     if json:
-        is_one = scan.exists() and is_volume(scan)
         record = _volume_record(scan) if is_one else _scan_record(scan, of_scans)
         if picture is not None:
             (_volume_lines if is_one else _scan_lines)(scan, of_scans, picture, force)
         print_record("info", record | {"files": files_record(picture=picture)})
         return
-    lines = (_volume_lines if scan.exists() and is_volume(scan) else _scan_lines)(scan, of_scans, picture, force)
+    lines = (_volume_lines if is_one else _scan_lines)(scan, of_scans, picture, force)
     show(lines if picture is None else [*lines, ("picture", str(picture))])
+
+
+def _check_for_scans(path: Path, of_scans: dict[str, Any]) -> None:
+    from sinograd.errors import InputError
+
+    for name, value in of_scans.items():
+        if value is not None:
+            raise InputError(f"{path} is a volume: `{name}` is for scans")
 
 
 def _scan_record(path: Path, of_scans: dict[str, Any]) -> dict[str, Any]:
@@ -87,10 +97,21 @@ def _scan_record(path: Path, of_scans: dict[str, Any]) -> dict[str, Any]:
 
 
 def _volume_record(path: Path) -> dict[str, Any]:
-    from sinograd.cli.records import volume_record
+    from sinograd.cli.records import unit_name, volume_record
+    from sinograd.data.value_range import value_range
     from sinograd.io import open_volume
 
-    return {"volume": volume_record(open_volume(path), path, values=False)}
+    volume = open_volume(path)
+    found, unit = value_range(volume), unit_name(volume.unit)
+    return {
+        "volume": volume_record(volume, path, values=False)
+        | {
+            f"range_{unit}": [found.low, found.high],
+            f"percentiles_{unit}": {f"{share:g}": value for share, value in found.percentiles.items()},
+            "finite_fraction": found.finite / found.count,
+            "slices_read": -(-volume.slices // found.every),
+        }
+    }
 
 
 def _scan_lines(path: Path, of_scans: dict[str, Any], picture: Path | None, force: bool) -> Lines:
@@ -111,13 +132,9 @@ def _volume_lines(path: Path, of_scans: dict[str, Any], picture: Path | None, fo
     from sinograd.data.lengths import length_text
     from sinograd.data.provenance import orientation_note
     from sinograd.data.units import unit_text
-    from sinograd.errors import InputError
     from sinograd.io import open_volume
     from sinograd.view import save_preview
 
-    for name, value in of_scans.items():
-        if value is not None:
-            raise InputError(f"{path} is a volume: `{name}` is for scans")
     volume = open_volume(path)
     values = f"{str(volume.dtype).removeprefix('torch.')}, {size(volume.nbytes)}"
     extent = length_text(volume.grid.size, 5, unit=volume.length_unit)

@@ -72,8 +72,8 @@ def geometry_record(geometry: Geometry, length_unit: str = "mm") -> Record:
     steps = None if degrees is None or len(degrees) < 2 else degrees.diff().abs()
     return record | {
         "magnification": geometry.magnification,
-        "first_angle_deg": None if degrees is None else degrees[0].item(),
-        "last_angle_deg": None if degrees is None else degrees[-1].item(),
+        "first_angle_deg": None if degrees is None else degrees[0].item() + 0.0,
+        "last_angle_deg": None if degrees is None else degrees[-1].item() + 0.0,
         "largest_step_deg": None if steps is None else steps.max().item(),
         "detector": {
             "kind": type(detector).__name__.removesuffix("Detector").lower(),

@@ -6,7 +6,7 @@ import os
 import stat
 from pathlib import Path
 
-from sinograd.errors import FileError, FormatError
+from sinograd.errors import FileError, FormatError, MissingFileError
 from sinograd.files.inputs import noted
 
 LARGEST_TEXT = 64 << 20  # bytes
@@ -33,6 +33,13 @@ def check_regular(path: str | os.PathLike[str]) -> None:
     kind = special_kind(path)
     if kind is not None:
         raise FileError(f"{Path(path)} is {kind}, expected a file")
+
+
+def check_file(path: str | os.PathLike[str], missing: str) -> None:
+    """As `check_regular`; MissingFileError, which says what is `missing` ("no jobs file at jobs.yaml"), for no file."""
+    check_regular(path)
+    if not Path(path).is_file():
+        raise MissingFileError(f"{missing}: it is a folder" if Path(path).is_dir() else missing)
 
 
 def read_text(path: Path) -> str:

@@ -58,4 +58,4 @@ def length_text(
     """
     values = [float(values)] if isinstance(values, int | float) else [float(value) for value in values]
     name, scale = length_unit(values, unit)
-    return f"{between.join(f'{value / scale:{sign}.{digits}g}' for value in values)} {name}"
+    return f"{between.join(f'{value / scale + 0.0:{sign}.{digits}g}' for value in values)} {name}"

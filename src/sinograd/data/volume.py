@@ -20,7 +20,7 @@ from sinograd.data.sources import SIGNED, AsSlices, Converted, VolumeSource, com
 from sinograd.data.units import PER_PIXEL, PER_PIXEL_ADVICE, UNITS, Conversion, length_unit_of, unit_name, unit_text
 from sinograd.errors import InputError, InputIndexError, InputTypeError, UnitError
 from sinograd.geometry import Grid
-from sinograd.geometry.checks import positive
+from sinograd.geometry.checks import positive, scalar
 
 _BLOCK_BYTES = 64 << 20
 
@@ -146,9 +146,7 @@ class Volume:
 
         The tensor may share memory with values that are in memory.
         """
-        for name, value in (("first", first), ("end", end)):
-            if isinstance(value, bool) or not isinstance(value, Integral):
-                raise InputTypeError(f"{name} must be an integer, got {value!r:.40} ({type(value).__name__})")
+        first, end = (_whole(value, name) for name, value in (("first", first), ("end", end)))
         if dtype is not None:
             check_dtype(dtype)
         if not 0 <= first <= end <= self.slices:
@@ -331,3 +329,10 @@ def _held(values: Any) -> Any:
 
 
 __all__ = ["Volume"]
+
+
+def _whole(value: object, name: str) -> int:
+    number = scalar(value)
+    if isinstance(number, bool) or not isinstance(number, Integral):
+        raise InputTypeError(f"{name} must be an integer, got {value!r:.40} ({type(value).__name__})")
+    return int(number)

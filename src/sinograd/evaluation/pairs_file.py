@@ -12,10 +12,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from sinograd.config.regular_files import check_file
 from sinograd.config.schema import from_plain
 from sinograd.config.yaml import load_yaml
 from sinograd.datasets import PairedVolume, PairsSpec, load_pairs, with_absolute_paths
-from sinograd.errors import ConfigError, FormatError, MissingFileError
+from sinograd.errors import ConfigError, FormatError
 
 
 @dataclass(frozen=True)
@@ -36,8 +37,7 @@ def read_pairs_file(
         FileNotFoundError, ValueError: as `sinograd.datasets.load_pairs`.
     """
     file = Path(path)
-    if not file.is_file():
-        raise MissingFileError(f"no file of pairs at {file}")
+    check_file(file, f"no file of pairs at {file}")
     try:
         data = load_yaml(file)
     except FormatError as error:

@@ -52,6 +52,14 @@ def scalar(value: object) -> object:
     return value.item() if isinstance(value, Tensor | np.ndarray | np.generic) and value.ndim == 0 else value
 
 
+def floats(values: Any, name: str) -> Any:
+    """Lists of numbers, which may be nested, as lists of floats; all else as it came. InputTypeError for others."""
+    if isinstance(values, list | tuple):
+        return [floats(value, name) for value in values]
+    is_array = isinstance(values, Tensor | np.ndarray) and values.ndim > 0
+    return values if is_array else real(values, name)
+
+
 def real(value: object, name: str) -> float:
     """A real number as float, infinite ones and NaN too; bools, text and tensors that require gradients are refused."""
     without_gradients(value, name)

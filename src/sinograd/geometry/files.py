@@ -10,6 +10,7 @@ from pathlib import Path
 
 from sinograd.config.decimal_commas import load_numbers
 from sinograd.config.paths import checked_path
+from sinograd.config.regular_files import check_file
 from sinograd.config.shown import shown
 from sinograd.config.text_files import write_text
 from sinograd.config.yaml import dump_yaml
@@ -39,8 +40,8 @@ def load_geometry(name_or_path: str | os.PathLike[str]) -> Geometry:
     if source is None:
         known = ", ".join(scanner_names())
         raise MissingFileError(f"no scanner named {shown(text)}; known: {known}; or give the path of a .yaml file")
-    if not source.is_file():
-        raise MissingFileError(f"no geometry file at {source}")
+    if isinstance(source, Path):
+        check_file(source, f"no geometry file at {source}")
     data = load_numbers(source)
     if isinstance(source, Path) and isinstance(data, Mapping):
         data = with_angles_of_file(data, source)

@@ -17,11 +17,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sinograd.config.regular_files import check_regular
+from sinograd.config.regular_files import check_file
 from sinograd.config.shown import shown
 from sinograd.config.text_files import write_text
 from sinograd.config.xml import load_xml
-from sinograd.errors import InputError, MissingFileError
+from sinograd.errors import InputError
 from sinograd.geometry import ConeBeam, FlatDetector, Geometry, Grid, ParallelBeam
 from sinograd.interop.poses import Poses, flat_poses
 
@@ -183,9 +183,7 @@ def _document(table: Tensor) -> str:
 
 def _read(path: Path) -> Tensor:
     """The nine numbers of each view, [views, 9]."""
-    check_regular(path)
-    if not path.is_file():
-        raise MissingFileError(f"no geometry file at {path}")
+    check_file(path, f"no geometry file at {path}")
     root = load_xml(path, kind="an RTK geometry file")
     if root.tag != _ROOT:
         raise InputError(f"{path} is not an RTK geometry file: expected <{_ROOT}>, got <{root.tag[:80]}>")

@@ -14,7 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.functional import relu
 
-from sinograd.errors import FormatError, InputError, MissingFileError
+from sinograd.config.regular_files import check_file
+from sinograd.errors import FormatError, InputError
 from sinograd.io.storage.torch_archive import is_plain, read_weights
 
 RESNET50 = (3, 4, 6, 3)
@@ -87,8 +88,7 @@ def load_imagenet(network: BottleneckResNet, weights: str | os.PathLike[str]) ->
     path = Path(weights)
     if network.conv1.out_channels != 64 or len(network.layer3) != 6:
         raise InputError("weights: only the published size takes the weights of ResNet-50")
-    if not path.is_file():
-        raise MissingFileError(f"weights: no file at {path}; expected torchvision's weights of resnet50, or 'random'")
+    check_file(path, f"weights: no file at {path}; expected torchvision's weights of resnet50, or 'random'")
     content = read_weights(path)
     state = network.state_dict()
     for name, expected in state.items():

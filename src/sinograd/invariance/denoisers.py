@@ -15,9 +15,9 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from sinograd.config.regular_files import check_regular
+from sinograd.config.regular_files import check_file
 from sinograd.data.units import Conversion
-from sinograd.errors import InputError, MissingFileError
+from sinograd.errors import InputError
 from sinograd.invariance.controls import Constant, LesionEraser, identity
 from sinograd.invariance.sampling import Denoiser
 from sinograd.models import DualDomainBilateral, load_model, read_model
@@ -114,10 +114,8 @@ class _InHu:
 def _model_file(path: Path) -> Path:
     if path.is_dir():
         path = next((path / name for name in ("model.pt", "model.yaml") if (path / name).is_file()), path / "model.pt")
-    check_regular(path)
-    if not path.is_file():
-        known = ", ".join([*CONTROLS, PAIRED])
-        raise MissingFileError(f"denoiser: no model file at {path}; expected one, a run's folder, or {known}")
+    known = ", ".join([*CONTROLS, PAIRED])
+    check_file(path, f"denoiser: no model file at {path}; expected one, a run's folder, or {known}")
     return path
 
 

@@ -22,9 +22,9 @@ from typing import Annotated, Any, Literal
 import torch
 from torch import Tensor, nn
 
-from sinograd.config.regular_files import check_regular
+from sinograd.config.regular_files import check_file
 from sinograd.config.schema import AT_LEAST_ONE, from_plain, to_plain
-from sinograd.errors import ConfigError, InputError, InputTypeError, MissingFileError
+from sinograd.errors import ConfigError, InputError, InputTypeError
 from sinograd.invariance.denoisers import CONTROLS, PAIRED, KnownDenoiser, denoiser_of_content, known_denoiser
 from sinograd.invariance.embedding import Embedding
 from sinograd.invariance.flow import ConditionalFlow
@@ -136,9 +136,7 @@ def load_embedding(path: str | os.PathLike[str]) -> Embedding:
 def model_path(path: str | os.PathLike[str]) -> Path:
     """The file itself, or model.pt in the folder of a run; MissingFileError."""
     file = Path(path) / "model.pt" if Path(path).is_dir() else Path(path)
-    check_regular(file)
-    if not file.is_file():
-        raise MissingFileError(f"no model of invariances at {file}")
+    check_file(file, f"no model of invariances at {file}")
     return file
 
 

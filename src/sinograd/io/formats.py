@@ -27,7 +27,7 @@ _FOLDERS: ContextVar[bool] = ContextVar("folders_written", default=False)
 
 @contextmanager
 def folders_written(folders: bool = True) -> Iterator[None]:
-    """Inside, a name to write with a suffix that is none, denoised_v1.2, is that of a folder, as is one without."""
+    """Inside, a name to write with a suffix of no format, denoised.final, is that of a folder, as is one without."""
     token = _FOLDERS.set(folders)
     try:
         yield
@@ -41,6 +41,12 @@ def is_known_suffix(suffix: str) -> bool:
 
     entries = (*SCAN_FORMATS.entries(), *VOLUME_FORMATS.entries())
     return suffix in _OTHERS or any(suffix in suffixes_of(entry) for entry in entries)
+
+
+def names_folder(path: Path) -> bool:
+    """Whether a name to write is that of a folder: it has no suffix, or one that is none, as denoised_v1.2 has."""
+    suffix = path.suffix.lower()
+    return not suffix or (not is_known_suffix(suffix) and (_FOLDERS.get() or suffix[1].isdigit()))
 
 
 class Format:
@@ -124,9 +130,7 @@ def writing_format(registry: Registry[Any], path: Path, name: str | None = None)
 
     Raises InputError for an unknown suffix or name, a format that is only read, or a package that is missing.
     """
-    suffix = path_suffix(registry, path)
-    if _FOLDERS.get() and not is_known_suffix(suffix):
-        suffix = ""
+    suffix = "" if names_folder(path) else path_suffix(registry, path)
     entries = [entry for entry in registry.entries() if writing_suffixes(entry)]
     if name is not None:
         if name not in [entry.name for entry in entries]:

@@ -23,7 +23,9 @@ from sinograd.io import formats
 from sinograd.io.formats import Choice, file_head, first_match, loaded, matching_format
 from sinograd.io.scans.beam_images import Paths, with_beam_images
 from sinograd.io.scans.sidecar import find_sidecar
+from sinograd.io.scans.unknown_files import unknown_text
 from sinograd.io.storage.outside import is_outside_allowed, outside_allowed
+from sinograd.io.volumes.dicom.bounds import MAGIC, MAGIC_START
 
 
 def read(
@@ -129,14 +131,17 @@ def _stated(choice: Choice, path: Path) -> tuple[bool, tuple[bool, bool] | None]
 def _choice(path: Path) -> Choice:
     formats.check_exists(path)
     head = file_head(path)
-    entry = first_match(SCAN_FORMATS, path, head)
+    slice_alone = head[MAGIC_START:].startswith(MAGIC)  # of DICOM; some are TIFF files as well
+    entry = None if slice_alone else first_match(SCAN_FORMATS, path, head)
     if entry is not None:
         return loaded(entry, path)
     if matching_format(VOLUME_FORMATS, path) is not None:
         raise FormatError(f"{path} is a volume, not a scan: read it with sinograd.read_volume")
     if path.is_dir():
         raise IsAFolderError(f"{path} is a folder, and no known scan format is one. Known: {known_formats()}")
-    raise FormatError(_unknown(path, head))
+    if slice_alone:
+        raise FormatError(f"{path} is one DICOM file; a volume is the folder with all slices of a series: give that")
+    raise FormatError(unknown_text(path, head))
 
 
 def _check_options(choice: Choice, options: dict[str, Any]) -> None:
@@ -147,14 +152,3 @@ def _check_options(choice: Choice, options: dict[str, Any]) -> None:
         raise InputTypeError(
             f"{choice.name} has no option {', '.join(unknown)}; {allowed}{did_you_mean(unknown, known)}"
         )
-
-
-def _unknown(path: Path, head: bytes) -> str:
-    suffix = formats.path_suffix(SCAN_FORMATS, path)
-    names = [entry.help for entry in SCAN_FORMATS.entries() if suffix and suffix in entry.about["suffixes"]]
-    if names:
-        return (
-            f"{path} is not a {names[0].removesuffix(' file')} file, or is damaged: it starts with {head[:16]!r}. "
-            f"Known formats: {known_formats()}"
-        )
-    return f"{path} is in no known scan format (it starts with {head[:16]!r}). Known formats: {known_formats()}"

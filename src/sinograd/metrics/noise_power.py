@@ -14,8 +14,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputError
-from sinograd.geometry.checks import scalar
+from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry.checks import is_sequence, scalar
 from sinograd.metrics.arguments import axis_like, check_image, pixel_size
 
 Center = tuple[float, float]
@@ -130,6 +130,8 @@ def noise_power_spectrum(
         raise InputError(f"degree: expected -1, 0, 1, 2 or 3, got {degree}")
     height, width = images.shape[-2:]
     sides = scalar(size)
+    if not (sides is None or isinstance(sides, int) or is_sequence(sides)):
+        raise InputTypeError(f"size: expected a whole number or two, got {size!r:.40}")
     n, m = (height, width) if size is None else (sides, sides) if isinstance(sides, int) else tuple(size)  # pyright: ignore
     if min(n, m) < 8 or n > height or m > width:
         raise InputError(f"size: expected regions of 8 x 8 pixels to the image's {height} x {width}, got {n} x {m}")

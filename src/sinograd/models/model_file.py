@@ -29,7 +29,7 @@ from typing import Any, Literal
 
 from torch import nn
 
-from sinograd.config.regular_files import check_regular, read_text
+from sinograd.config.regular_files import check_file, read_text
 from sinograd.config.schema import from_plain, to_plain
 from sinograd.config.shown import shown
 from sinograd.config.yaml import dump_yaml, load_yaml
@@ -248,9 +248,7 @@ def _source(text: str) -> Traversable:
     file = path / "model.yaml" if path.is_dir() else path
     if path.is_dir() and not file.exists() and (path / "model.pt").exists():
         file = path / "model.pt"
-    check_regular(file)
-    if not file.is_file():
-        raise MissingFileError(f"no model file at {file}")
+    check_file(file, f"no model file at {file}")
     return file
 
 

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from sinograd.geometry import Grid
 from sinograd.ops.arguments import check_tensor
+from sinograd.ops.autocast import in_float32
 from sinograd.ops.derivatives import Function
 from sinograd.ops.dispatch import Call
 from sinograd.ops.memory import enough_memory
@@ -130,6 +131,4 @@ def _backproject_adjoint_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 
 backproject.register_autograd(_backproject_backward, setup_context=_keep)
 backproject_adjoint.register_autograd(_backproject_adjoint_backward, setup_context=_keep)
-for _op in (backproject, backproject_adjoint):
-    for _device in ("cpu", "cuda"):
-        torch.library.register_autocast(_op, _device, torch.float32)
+in_float32(backproject, backproject_adjoint)

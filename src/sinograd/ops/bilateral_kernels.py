@@ -8,6 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from sinograd.ops.autocast import in_float32
 from sinograd.ops.bilateral_reference import Filtered, bilateral_backward_vjp
 from sinograd.ops.dispatch import kernel
 from sinograd.ops.memory import PARTS, enough_memory
@@ -140,8 +141,7 @@ def _double_backward(ctx: Any, *cotangents: Tensor | None) -> tuple[Any, ...]:
 
 bilateral.register_autograd(_backward, setup_context=_keep)
 bilateral_backward.register_autograd(_double_backward, setup_context=_keep_backward)
-for _device in ("cpu", "cuda"):
-    torch.library.register_autocast(bilateral, _device, torch.float32)
+in_float32(bilateral)
 
 
 def _read(sigma_spatial: Tensor, sigma_range: Tensor) -> list[float]:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sinograd.errors import InputError, UnsupportedError
 from sinograd.ops.arguments import check_tensor
+from sinograd.ops.autocast import in_float32
 from sinograd.ops.dispatch import Call
 from sinograd.ops.kernel_views import is_axial, nearest_pixel
 from sinograd.ops.memory import enough_memory
@@ -122,6 +123,4 @@ def _footprint_adjoint_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 
 footprint.register_autograd(_footprint_backward, setup_context=_keep)
 footprint_adjoint.register_autograd(_footprint_adjoint_backward, setup_context=_keep)
-for _op in (footprint, footprint_adjoint):
-    for _device in ("cpu", "cuda"):
-        torch.library.register_autocast(_op, _device, torch.float32)
+in_float32(footprint, footprint_adjoint)

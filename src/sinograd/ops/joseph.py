@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sinograd.ops.arguments import check_tensor
+from sinograd.ops.autocast import in_float32
 from sinograd.ops.dispatch import Call
 from sinograd.ops.memory import enough_memory
 
@@ -103,6 +104,4 @@ def _joseph_adjoint_backward(ctx: Any, grad: Tensor) -> tuple[Any, ...]:
 
 joseph.register_autograd(_joseph_backward, setup_context=_keep)
 joseph_adjoint.register_autograd(_joseph_adjoint_backward, setup_context=_keep)
-for _op in (joseph, joseph_adjoint):
-    for _device in ("cpu", "cuda"):
-        torch.library.register_autocast(_op, _device, torch.float32)
+in_float32(joseph, joseph_adjoint)

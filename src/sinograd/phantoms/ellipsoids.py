@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import Geometry, Grid
-from sinograd.geometry.checks import is_sequence, number
+from sinograd.geometry.checks import floats, is_sequence, number
 from sinograd.phantoms.projection import project_ellipsoids
 from sinograd.phantoms.voxels import voxelize_ellipsoids
 
@@ -149,7 +149,7 @@ class Ellipsoids:
 def _numbers(name: str, value: Numbers) -> Tensor:
     if not is_sequence(value):
         value = number(value.detach() if isinstance(value, Tensor) else value, name)
-    numbers = torch.as_tensor(value, dtype=torch.float64, device="cpu").detach()
+    numbers = torch.as_tensor(floats(value, name), dtype=torch.float64, device="cpu").detach()
     if not bool(torch.isfinite(numbers).all()):
         raise InputError(f"{name} must be finite, got {value}")
     return numbers

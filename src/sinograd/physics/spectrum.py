@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from sinograd.config.regular_files import read_text
+from sinograd.config.regular_files import check_file, read_text
 from sinograd.config.shown import shown
-from sinograd.errors import FormatError, InputError, MissingFileError
+from sinograd.errors import FormatError, InputError
 from sinograd.geometry.checks import number, positive
 from sinograd.physics.attenuation import attenuation, checked_energies
 from sinograd.physics.materials import Material
@@ -77,8 +77,7 @@ class Spectrum:
             FileNotFoundError, ValueError: no such file, a line that is not two numbers, or no spectrum.
         """
         path = Path(path)
-        if not path.is_file():
-            raise MissingFileError(f"{path} does not exist: expected a .csv file with energies in keV and photons")
+        check_file(path, f"no spectrum at {path}: expected a .csv file with energies in keV and photons")
         try:
             text = read_text(path).removeprefix("\ufeff")
         except UnicodeDecodeError:

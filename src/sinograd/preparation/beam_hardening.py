@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry.checks import parameter
 
 if TYPE_CHECKING:
     from sinograd.physics import DetectorResponse, Material, Spectrum
@@ -99,9 +100,13 @@ def beam_hardening_polynomial(
 
 
 def _checked(coefficients: Sequence[float] | Tensor) -> Sequence[float] | Tensor:
-    numbers = (
-        coefficients if isinstance(coefficients, Tensor) else torch.tensor(list(coefficients), dtype=torch.float64)
+    """The coefficients as a tensor, or as numbers and tensors that may require gradients."""
+    if not isinstance(coefficients, Tensor):
+        coefficients = [parameter(c, "coefficients") for c in coefficients]  # pyright: ignore[reportAssignmentType]
+    values = (
+        coefficients if isinstance(coefficients, Tensor) else [float(torch.as_tensor(c).detach()) for c in coefficients]
     )
+    numbers = torch.as_tensor(values, dtype=torch.float64)
     if numbers.ndim != 1 or len(numbers) == 0 or not bool(torch.isfinite(numbers.detach()).all()):
         raise InputError(f"coefficients: expected finite numbers (c1, c2, ...), got {coefficients}")
     return coefficients

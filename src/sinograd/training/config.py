@@ -42,10 +42,11 @@ from typing import Annotated, Any, Literal
 
 from sinograd.choices import MODELS
 from sinograd.config.own_code import importing
+from sinograd.config.regular_files import check_file
 from sinograd.config.schema import NOT_NEGATIVE, from_plain, to_plain
 from sinograd.config.yaml import dump_yaml, load_yaml
 from sinograd.datasets import with_absolute_paths
-from sinograd.errors import ConfigError, FormatError, MissingFileError
+from sinograd.errors import ConfigError, FormatError
 from sinograd.training.data_config import Data, Region, StackFiles, check_data
 from sinograd.training.model_config import Count, Model, model_schema
 from sinograd.training.optimizer_config import Adam, OptimizerConfig, OwnOptimizer, Sgd
@@ -191,8 +192,7 @@ def load_config(path: str | os.PathLike[str], *, allow_import: bool = False) -> 
 def read_config(path: str | os.PathLike[str]) -> Config:
     """As `load_config`, but of each key alone: whether keys fit together and code can be imported is not checked."""
     file = Path(path)
-    if not file.is_file():
-        raise MissingFileError(f"no configuration file at {file}")
+    check_file(file, f"no configuration file at {file}")
     try:
         data = load_yaml(file)
     except FormatError as error:

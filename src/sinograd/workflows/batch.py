@@ -19,10 +19,10 @@ from typing import Any
 
 from sinograd.config.near_keys import did_you_mean
 from sinograd.config.paths import checked_path
-from sinograd.config.regular_files import check_regular
+from sinograd.config.regular_files import check_file, check_regular
 from sinograd.config.shown import some
 from sinograd.config.yaml import load_yaml
-from sinograd.errors import ConfigError, ExistingFileError, MissingFileError, Stopped
+from sinograd.errors import ConfigError, ExistingFileError, Stopped
 from sinograd.files.inputs import own_state
 from sinograd.io.storage.atomic import replacing
 from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
@@ -110,11 +110,13 @@ def reconstruct_all(
 
 def read_jobs(path: Path) -> list[Job]:
     """The jobs of a file; ConfigError, which names file and job, for one that cannot be used."""
-    if not path.is_file():
-        raise MissingFileError(f"no jobs file at {path}")
+    check_file(path, f"no jobs file at {path}")
     entries = load_yaml(path)
     if not isinstance(entries, dict) or not isinstance(entries.get("jobs"), list) or not entries["jobs"]:
-        raise ConfigError(f"{path} must be a mapping with `jobs`, a list of scans, and perhaps `defaults`")
+        raise ConfigError(
+            f"{path}: expected the key jobs with at least one scan, as {{jobs: [{{scan: a.h5, output: a.tif}}]}}, "
+            "and perhaps defaults"
+        )
     _only(entries, ("defaults", "jobs"), str(path))
     defaults = _options(entries.get("defaults") or {}, f"{path}: defaults", path.parent)
     jobs = [_job(entry, f"{path}: jobs[{i}]", path.parent, defaults) for i, entry in enumerate(entries["jobs"])]

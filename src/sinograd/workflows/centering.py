@@ -81,7 +81,7 @@ def warn_of_other_center(scan: Scan) -> None:
 def center_text(center: Center) -> str:
     """The centre of rotation in words; the lengths as `lengths_in` says."""
     return (
-        f"{center.offset_pixels:+.3f} pixels, standard error {center.standard_error:.3f} "
+        f"{round(center.offset_pixels, 3) + 0.0:+.3f} pixels, standard error {center.standard_error:.3f} "
         f"({length_text(center.offset_mm, 6, sign='+')}, {center.method})"
     )
 

@@ -19,6 +19,7 @@ from sinograd.errors import InputError, MissingPackageError, Stopped
 from sinograd.interrupts import Interrupts
 from sinograd.workflows.job import goes_on
 from sinograd.workflows.slab_job import SlabJob, run_part
+from sinograd.workflows.values import cluster_words
 
 if TYPE_CHECKING:
     from sinograd.recon.analytic.slabs import Part
@@ -70,18 +71,15 @@ def cluster_client(cluster: str | None, client: Any) -> Iterator[Any]:
 
 def _address(cluster: str, stack: contextlib.ExitStack, distributed: Any) -> tuple[Any, ...]:
     """What a client connects to."""
-    kind, _, rest = cluster.partition(":")
-    if kind == "local":
-        if not rest.isdigit() or not int(rest):
-            raise InputError(f"`cluster`: expected local:N with N workers, got {cluster!r}")
+    cluster_words(cluster)
+    if cluster.startswith("local:"):
+        workers = int(cluster.removeprefix("local:"))
         made = distributed.LocalCluster(
-            n_workers=int(rest), threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
+            n_workers=workers, threads_per_worker=1, processes=True, dashboard_address=None, memory_limit=0
         )
         return (stack.enter_context(made),)
     if cluster.endswith((".yaml", ".yml")):
         return (stack.enter_context(_queue(Path(cluster))),)
-    if "://" not in cluster:
-        raise InputError(f"`cluster`: expected local:N, tcp://HOST:PORT or a .yaml file, got {cluster!r}")
     try:
         distributed.Client(cluster, timeout=TIMEOUT).close()
     except (OSError, ValueError, TimeoutError) as error:

@@ -349,10 +349,10 @@ def _check_outputs(request: DenoiseRequest, grid: Grid, series: DicomSeries | No
     from sinograd.view import check_picture_path
 
     if request.output is not None and series is not None:
-        from sinograd.io.formats import is_known_suffix
+        from sinograd.io.formats import names_folder
         from sinograd.io.volumes.dicom.writer import check_series_path
 
-        if request.output.suffix and is_known_suffix(request.output.suffix.lower()):
+        if not names_folder(request.output):
             raise InputError(
                 f"cannot write {request.output}: DICOM slices are written as such, `output` must be a folder"
             )

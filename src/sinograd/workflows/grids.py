@@ -52,6 +52,9 @@ def choose_grid(
     if voxel_mm is not None:
         spacing = (_checked(voxel_mm),) * base.ndim
         shape = _covering(base, voxel_mm) if shape is None else shape
+    if shape is not None and min(shape) < 1:
+        got = ",".join(map(str, shape))
+        raise InputError(f"`shape`: expected numbers of voxels of at least 1, got {got}")
     for name, values in (("shape", shape), ("center_mm", center_mm)):
         if values is not None and len(values) != base.ndim:
             raise InputError(f"`{name}` must have {base.ndim} numbers for this scan, got {len(values)}")

@@ -24,7 +24,12 @@ def water_of(request: Request, scan: Scan) -> float | None:
     if request.unit != "HU":
         return None
     if scan.volume_unit != "1/mm":
-        raise InputError(f"`unit`: {scan.name} does not say how large its pixels are, so its values cannot become HU")
+        raise InputError(
+            f"`unit`: {scan.name} does not say how large its pixels are, so its values cannot become HU; "
+            "`pixel_mm` states it"
+        )
+    if request.water is not None and not 0 < request.water < math.inf:
+        raise InputError(f"`water` must be positive, got {request.water:g} 1/mm")
     water = request.water if request.water is not None else scan.metadata.get("water_per_mm")
     if isinstance(water, bool) or not isinstance(water, int | float) or not 0 < water < math.inf:
         raise InputError(
@@ -50,7 +55,9 @@ def slices_together(request: Request, grid: Grid) -> int:
 
 def is_dicom_output(request: Request) -> bool:
     """Whether the output is a folder of DICOM slices: of HU, with a name without suffix."""
-    return request.unit == "HU" and request.output is not None and request.output.suffix == ""
+    from sinograd.io.formats import names_folder
+
+    return request.unit == "HU" and request.output is not None and names_folder(request.output)
 
 
 def check_dicom(output: Path, grid: Grid, force: bool) -> None:

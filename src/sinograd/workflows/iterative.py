@@ -99,6 +99,8 @@ def check_options(request: Request) -> None:
     elif request.tv_strength is not None and not _facts(request).get("tv_strength"):
         takers = [entry.name for entry in ALGORITHMS.entries() if entry.about.get("tv_strength")]
         raise InputError(f"`tv_strength` is for {', '.join(takers)}, not for {request.algorithm}")
+    elif request.tv_strength is not None and not request.tv_strength >= 0:
+        raise InputError(f"`tv_strength` must not be negative, got {request.tv_strength:g}")
 
 
 def _facts(request: Request) -> Any:

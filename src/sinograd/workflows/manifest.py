@@ -23,7 +23,7 @@ from typing import Any
 
 from sinograd.config.json import load_json
 from sinograd.data.provenance import to_json
-from sinograd.errors import InputError
+from sinograd.errors import InputError, SinogradError
 from sinograd.files.exchange import rename_new
 from sinograd.files.folders import flush_folder
 
@@ -60,6 +60,8 @@ class Manifest:
     def running(self, shared: bool = False) -> Iterator[None]:
         """Inside, no other run is at this output; with `shared` other runs of parts may be.
 
+        A run that an error ends before it has a plan leaves nothing.
+
         Raises:
             InputError: another run is at it.
         """
@@ -67,7 +69,12 @@ class Manifest:
         with _locked(self.folder / "run.lock", shared=shared, wait=False) as is_mine:
             if not is_mine:
                 raise InputError(f"`output`: another run is writing {self.output}")
-            yield
+            try:
+                yield
+            except SinogradError:
+                if not shared and not self.has_plan:
+                    shutil.rmtree(self.folder, ignore_errors=True)
+                raise
 
     @contextmanager
     def planning(self) -> Iterator[None]:

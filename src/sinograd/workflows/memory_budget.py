@@ -38,4 +38,12 @@ def budget(memory: int | None) -> int:
 
 def size_text(count: float) -> str:
     """For example "1.5 GB" or "120 MB"."""
+    if count < 1000:
+        return f"{count:.0f} bytes"
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
+
+
+def enough_text(count: int) -> str:
+    """As `size_text` has it, but rounded up: who gives so much has enough."""
+    step = 10 ** max(0, len(str(count)) - 3)
+    return size_text(-(-count // step) * step)

@@ -17,6 +17,7 @@ from sinograd.workflows.values import (
     CenterColumn,
     center_choice,
     choice,
+    cluster_words,
     number,
     numbers,
     part_of_all,
@@ -257,6 +258,7 @@ class Request:
             "memory": memory_bytes(arguments["memory"]),
             "range": numbers(arguments["range"], float, "range"),
             "part": part_of_all(arguments["part"]),
+            "cluster": cluster_words(arguments["cluster"]),
             "client": arguments.get("client"),
             "options": recorded(arguments),
         }

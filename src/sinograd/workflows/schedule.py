@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sinograd.errors import InputError
-from sinograd.workflows.memory_budget import size_text
+from sinograd.workflows.memory_budget import enough_text, size_text
 
 if TYPE_CHECKING:
     import torch
@@ -137,7 +137,7 @@ def schedule(
     parts: list[Part] = []
     largest = 0
     for first, end in ranges:
-        found, needed = _cut(whole, (first, end), unit, room, device)
+        found, needed = _cut(whole, (first, end), unit, (room, memory - room), device)
         parts += found
         largest = max(largest, needed)
     return Schedule(tuple(parts), unit, source, memory, largest + memory - room, whole.scan.detector.real_shape[0])
@@ -163,19 +163,29 @@ def preparation_bytes(scan: Scan, options: Preparation) -> int:
 
 
 def _cut(
-    whole: FilteredBackprojection, slices: tuple[int, int], unit: int, room: int, device: torch.device
+    whole: FilteredBackprojection, slices: tuple[int, int], unit: int, memory: tuple[int, int], device: torch.device
 ) -> tuple[list[Part], int]:
-    """The fewest parts of about equal thickness that fit, and the bytes of the largest."""
+    """The fewest parts of about equal thickness that fit, and the bytes of the largest.
+
+    memory: bytes for parts, and those beside.
+    """
     from sinograd.ops.slab_plan import fewest_parts
 
-    parts, largest = fewest_parts(slices, unit, room, lambda some: _part(whole, some, unit, room, device))
-    if largest > room:
-        raise InputError(
-            f"`memory`: {size_text(max(room, 0))} are too few: {unit} slices of "
-            f"{' x '.join(map(str, whole.grid.shape[-2:]))} voxels, which are written together, and the views that "
-            f"they are computed from take {size_text(largest)}"
-        )
-    return parts, largest
+    def cut(room: int) -> tuple[list[Part], int]:
+        return fewest_parts(slices, unit, room, lambda some: _part(whole, some, unit, room, device))
+
+    room, beside = memory
+    parts, largest = cut(room)
+    if largest <= room:
+        return parts, largest
+    enough = largest
+    while device.type == "cpu" and (needed := cut(enough)[1]) > enough:  # blocks of views grow with the room
+        enough = needed
+    raise InputError(
+        f"`memory`: {size_text(room + beside)} are too few: {unit} slices of "
+        f"{' x '.join(map(str, whole.grid.shape[-2:]))} voxels, which are written together, and the views that "
+        f"they are computed from take {enough_text(enough + beside)}"
+    )
 
 
 def _part(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from sinograd.errors import InputError
-from sinograd.workflows.memory_budget import size_text
+from sinograd.workflows.memory_budget import enough_text, size_text
 from sinograd.workflows.schedule import FLOAT32, IN_SCRATCH, slabs_text
 
 if TYPE_CHECKING:
@@ -81,7 +81,7 @@ def stored_schedule(
     if memory < least:
         raise InputError(
             f"`memory`: {size_text(memory)} are too few: slices of {_times(grid.shape[-2:])} voxels and views of "
-            f"{_times(geometry.projection_shape[1:])}, some of which are in memory at a time, take {size_text(least)}"
+            f"{_times(geometry.projection_shape[1:])}, some of which are in memory at a time, take {enough_text(least)}"
         )
     operator = memory - held if device.type == "cpu" else None
     plan = plan_slabs(geometry, grid, memory_of(device, operator), FLOAT32)

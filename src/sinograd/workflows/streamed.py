@@ -15,7 +15,7 @@ from sinograd.workflows.analytic import of_scan, options_text
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.job import goes_on
 from sinograd.workflows.manifest import Manifest
-from sinograd.workflows.memory_budget import budget, size_text
+from sinograd.workflows.memory_budget import budget, enough_text, size_text
 from sinograd.workflows.report import Report
 from sinograd.workflows.result import Clock, Reconstruction, with_record
 from sinograd.workflows.schedule import (
@@ -121,7 +121,7 @@ def first_schedule(request: Request, scan: Scan, grid: Grid) -> Found:
 
 def _check_preparation(needed: int, memory: int) -> None:
     if needed > memory:
-        raise InputError(f"`memory`: {size_text(memory)} are too few: preparation takes {size_text(needed)}")
+        raise InputError(f"`memory`: {size_text(memory)} are too few: preparation takes {enough_text(needed)}")
 
 
 def _filter_in_slabs(request: Request, report: Report, planned: Planned, manifest: Manifest) -> Computed:

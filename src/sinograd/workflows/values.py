@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from sinograd.config.paths import checked_path
+from sinograd.config.regular_files import check_file
 from sinograd.errors import InputError, InputTypeError
 
 T = TypeVar("T", int, float)
@@ -71,6 +72,20 @@ def part_of_all(value: Any, name: str = "part") -> tuple[int, int] | None:
     except (TypeError, ValueError):
         raise InputError(f"`{name}`: expected K/N with K from 1 to N, got {value!r:.40}") from None
     return result
+
+
+def cluster_words(value: Any, name: str = "cluster") -> str | None:
+    """local:N, the address of a scheduler or the name of a YAML file that is there; None stays None."""
+    if value is None:
+        return None
+    kind, _, rest = str(value).partition(":")
+    if kind == "local" and not (rest.isdecimal() and int(rest)):
+        raise InputError(f"`{name}`: expected local:N with N workers, got {value!r}")
+    if str(value).endswith((".yaml", ".yml")):
+        check_file(str(value), f"`{name}`: no file of a queue at {value}")
+    elif kind != "local" and "://" not in str(value):
+        raise InputError(f"`{name}`: expected local:N, tcp://HOST:PORT or a .yaml file, got {value!r}")
+    return str(value)
 
 
 def view_slice(value: Any, name: str = "views") -> slice | None:

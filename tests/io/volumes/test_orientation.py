@@ -9,7 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 import SimpleITK as sitk
+import torch
 
+import sinograd as sg
 from sinograd.data import Volume
 from sinograd.errors import ScanWarning
 from sinograd.io import open_volume, read_volume, write_volume
@@ -105,3 +107,18 @@ def test_plain_affines_of_nifti(tmp_path: Path) -> None:
     for index in ((0, 0, 0), (2, 1, 4)):
         right, front, top, _ = affine @ [*index, 1]
         assert place_of(volume, array[index[::-1]]) == pytest.approx([-right, -front, top])
+
+
+def test_it_is_told_once_however_often_values_are_read(tmp_path: Path) -> None:
+    sitk.WriteImage(image_of(DIRECTIONS[1]), str(tmp_path / "v.nii"))
+    with pytest.warns(ScanWarning) as caught:
+        volume = open_volume(tmp_path / "v.nii")
+        volume.read(0, 1)
+        volume.read(1, 2)
+    assert len(caught) == 1
+
+
+def test_the_middle_of_float32_origins_is_the_axis(tmp_path: Path) -> None:
+    grid = sg.Grid((5, 62, 62), 0.595393)
+    sg.write_volume(sg.Volume(torch.zeros(grid.shape), grid, "1/mm"), tmp_path / "v.nii")
+    assert read_volume(tmp_path / "v.nii").grid.center == (0, 0, 0)

@@ -284,6 +284,8 @@ WORDS = {
     "one": (fan(degrees(33, 33, 1)), "1 view at 33 degrees, all in one direction"),
     "two": (fan(degrees(0, 180, 2)), "2 views from 0 to 180 degrees, all in one direction"),
     "all": (fan(sg.full_scan(180)), "views from 0 to 358 degrees"),
+    "a half turn that ends at 0": (sg.ParallelBeam(degrees(-180, 0, 181), LINE), "views from -180 to 0 degrees"),
+    "a short scan across 0": (fan(degrees(200, 420, 221)), "views from -160 to 60 degrees"),
 }
 
 
@@ -325,3 +327,8 @@ def test_the_structures_that_are_said_to_smear_do(make: str) -> None:
         beside = inside & (across > 4) & (across < 8)
         contrast.append(float(image[truth > 0].mean() - image[beside].mean()))
     assert contrast[0] < 0.6 * contrast[1], contrast
+
+
+def test_a_complete_half_turn_has_no_gaps() -> None:
+    assert "gaps" not in str(sg.coverage(sg.ParallelBeam(degrees(-180, 0, 181), LINE)))
+    assert "gaps at 0.5 to 239.5 (239.0) deg" in str(sg.coverage(sg.ParallelBeam(degrees(-120, 0, 121), LINE)))

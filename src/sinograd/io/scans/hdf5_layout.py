@@ -56,7 +56,7 @@ OWN_KEYS = ("hdf5", "image_key", "angles", "pixel_mm", "source_to_origin", "sour
 KEYS = (*OWN_KEYS, *SIDECAR_KEYS)
 _BEAM = ("angles", "pixel_mm", "source_to_origin", "source_to_detector", "axis_offset")
 _SUFFIXES = (".yaml", ".yml")
-_MARK = re.compile(rb"^hdf5[ \t]*:", re.MULTILINE)
+_MARK = re.compile(rb"(?:^|[{,])[ \t]*hdf5[ \t]*:", re.MULTILINE)  # in lines or in braces
 _HEAD = 1 << 16
 
 

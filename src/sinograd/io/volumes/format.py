@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ from sinograd.config.shown import shown
 from sinograd.data.boxes import Box, cropped
 from sinograd.data.units import UNITS, unit_name
 from sinograd.data.volume import Volume
-from sinograd.errors import FormatError, InputError, UnsupportedError
+from sinograd.errors import FormatError, InputError, SinogradWarning, UnsupportedError
 from sinograd.geometry import Grid
 from sinograd.io.formats import Format
 from sinograd.io.storage.atomic import check_destination, check_folder, replacing, replacing_folder
@@ -119,7 +120,9 @@ class WholeFile:
 
     def read(self, first: int, end: int) -> Tensor:
         """Slices first to end - 1, for which the whole file is read."""
-        values = self.format.read(self.path).values
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", SinogradWarning)  # they were given when it was opened
+            values = self.format.read(self.path).values
         if tuple(values.shape) != self.shape:
             raise FormatError(f"{self.path} changed since it was opened: {tuple(values.shape)} != {self.shape}")
         return (values if values.ndim == 3 else values[None])[first:end]

@@ -95,6 +95,7 @@ def turned_volume(path: Path, values: Any, placed: Placed, record: Mapping[str, 
     tell(orientation, path)
     counts, steps = np.array(shape[::-1]), np.array(placed.spacing[:ndim])
     middle = np.array(placed.origin[:ndim]) + direction @ ((counts - 1) / 2 * steps)
+    middle[np.abs(middle) <= np.finfo(np.float32).eps * np.abs(placed.origin[:ndim])] = 0.0  # of float32 origins
     spacing = orientation.shape(range(ndim))
     where = {"spacing_mm": [float(steps[ndim - 1 - axis]) for axis in spacing], "center_mm": middle.tolist()}
     if not orientation.is_identity:

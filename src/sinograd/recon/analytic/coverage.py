@@ -37,6 +37,8 @@ FARTHEST_DEG, COARSE_DEG = 22.5, 3.0
 WIDE_FAN_DEG, WIDE_DEG, UNEVEN, OFF, WIDEST_DEG = 20.0, 36.0, 1.5, 0.03, 45.0
 # Rad: parallel views and their conjugates are sampled together where directions are few, but for gaps wider than this.
 WIDEST_GAP = 0.75 * math.pi
+# Rad: a longer arc across 0 is a turn with a gap, a shorter one begins below 0.
+MOST_OF_A_TURN = 1.5 * math.pi
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,8 @@ class Coverage:
         arcs = _listed([f"{low:.1f} to {high:.1f}" for low, high in self.directions_deg])
         gaps = _listed([f"{low:.1f} to {high:.1f} ({high - low:.1f})" for low, high in self.gaps_deg])
         text = f"{100 * (1 - self.missing):.1f} % of the rays through the field of view were measured"
-        text += f"; source angles {self.arc_deg:.1f} deg" + (f", gaps at {gaps} deg" if gaps else "")
+        text += f"; source angles {self.arc_deg:.1f} deg"
+        text += f", gaps at {gaps} deg" if gaps and not self.complete else ""
         text += f"; rays are missing in the directions {arcs} deg (from +x, mod 180)" if arcs else ""
         if arcs and self.complete_radius:
             text += f", none within {length_text(self.complete_radius)} of the axis"
@@ -211,8 +214,8 @@ def measure_coverage(orbit: Orbit, sampling: AngularSampling) -> Coverage:
 
 
 def _first_and_last(angles: Tensor, sampling: AngularSampling) -> tuple[tuple[float, float], ...]:
-    """The first and the last view of each measured arc, degrees, from -180 to 360; the least and the most of a
-    turn that is whole, or that one gap interrupts."""
+    """The first and the last view of each measured arc, degrees, from -270 to 360; the least and the most of a
+    turn that is whole, or that one short gap interrupts."""
     turn = 2 * math.pi
     wrapped = torch.remainder(angles.double() + 1e-9, turn)
     whole = ((math.degrees(float(wrapped.min())), math.degrees(float(wrapped.max()))),)
@@ -226,7 +229,7 @@ def _first_and_last(angles: Tensor, sampling: AngularSampling) -> tuple[tuple[fl
         turns = math.floor((low + 1e-9) / turn) * turn
         low, high = low - turns, start + float(inside.max()) - turns
         if high >= turn - 1e-9:
-            if len(sampling.arcs) == 1 and high - low > math.pi:
+            if len(sampling.arcs) == 1 and high - low > MOST_OF_A_TURN:
                 return whole
             low, high = low - turn, high - turn
         ends.append((math.degrees(low), math.degrees(high)))

@@ -1,4 +1,4 @@
-"""Which data sets of an HDF5 file are images, and one of them as a stack."""
+"""Which data sets of an HDF5 file are images, its links to other files, and one data set as a stack."""
 
 from __future__ import annotations
 
@@ -28,6 +28,24 @@ def image_datasets(values: Values) -> list[tuple[str, tuple[int, ...]]]:
         return None if left > 0 else True
 
     values.file.visititems(look)
+    return found
+
+
+def linked_files(file: Any) -> list[tuple[str, str]]:
+    """Paths of the links to other files, which are not followed, and the names of these files."""
+    import h5py
+
+    found: list[tuple[str, str]] = []
+    left = _MOST_OBJECTS
+
+    def look(name: str, link: Any) -> bool | None:
+        nonlocal left
+        left -= 1
+        if isinstance(link, h5py.ExternalLink):
+            found.append((name, str(link.filename)))
+        return None if left > 0 else True
+
+    file.visititems_links(look)
     return found
 
 
