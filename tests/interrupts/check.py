@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import signal
 import warnings
@@ -10,6 +11,8 @@ from typing import Any
 
 from interrupts.inject import run_child
 from interrupts.jobs import Job, make_inputs
+
+_PROGRESS = re.compile(r"warning: |[\w ]+: \d+/\d+ \w+, \d+ %, ")  # what may be told before the end
 
 SIGNALS = {"INT": signal.SIGINT, "TERM": signal.SIGTERM, "KILL": signal.SIGKILL}
 
@@ -41,7 +44,7 @@ class Bench:
         assert code in (expected, 0), f"exit code {code}: {told}"
         assert "Traceback" not in told, told
         if code:
-            lines = [line for line in told.strip().splitlines() if not line.startswith("warning: ")]
+            lines = [line for line in told.strip().splitlines() if not _PROGRESS.match(line)]
             assert name == "KILL" or len(lines) == 1, told
         found = self._contents(job, work)
         for output, content in found.items():
