@@ -136,7 +136,8 @@ RECONSTRUCT = {
     "beam_hardening": _prepare(str, "Line integrals p become C1 p + C2 p^2 + ...", metavar="C1,C2,..."),
     "rings": _prepare(
         str,
-        f"Reduce rings: {DEFAULT_METHOD} where no method is named, or one of {', '.join(STRIPE_METHODS.names())}.",
+        f"Reduce rings: {DEFAULT_METHOD} where no method is named, or one of {', '.join(STRIPE_METHODS.names())}. "
+        "Default: none are reduced.",
         metavar="[METHOD]",
     ),
     "ring_width": _prepare(float, "Widest rings to reduce.", metavar="COLUMNS"),

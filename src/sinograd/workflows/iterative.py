@@ -81,7 +81,8 @@ def run_algorithm(request: Request, placed: Placed, keeper: Keeper | None, repor
         if result.stopped == "interrupted" or (interrupts.requested and result.stopped == "callback"):
             raise Stopped(kept="" if keeper is None or not keeper.is_saved else keeper.kept("the state of the run"))
     residual = float(result.residuals[int(result.best.max())].max())
-    text = f"{result.iterations} iterations, residual {residual:.4g} of the projections"
+    word = "iteration" if result.iterations == 1 else "iterations"
+    text = f"{result.iterations} {word}, residual {residual:.4g} of the projections"
     if result.stopped == "diverged":
         text += f", diverged: the image is that of iteration {int(result.best.max())}"
     return result.image, text
