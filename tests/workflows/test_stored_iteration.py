@@ -53,6 +53,12 @@ def test_the_volume_of_memory(tmp_path: Path, scan: Path, algorithm: str, iterat
     assert not list(tmp_path.glob("scratch/*")) and not Manifest(tmp_path / "v.npy").folder.exists()
 
 
+def test_what_is_refused_leaves_nothing(tmp_path: Path, scan: Path) -> None:
+    with pytest.raises(InputError, match="grid reaches behind the source"):
+        sg.reconstruct(scan, tmp_path / "v.npy", shape=(20, 20, 20), voxel_mm=10.0, **OPTIONS)
+    assert not list(tmp_path.iterdir())
+
+
 class Interrupted(Interrupts):
     """By a signal that comes at once."""
 

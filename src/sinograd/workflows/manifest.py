@@ -60,7 +60,8 @@ class Manifest:
     def running(self, shared: bool = False) -> Iterator[None]:
         """Inside, no other run is at this output; with `shared` other runs of parts may be.
 
-        A run that an error ends before it has a plan leaves nothing.
+        A run that an error ends before it has a plan leaves nothing; so does one that made the plan and is refused
+        before any slice is written.
 
         Raises:
             InputError: another run is at it.
@@ -69,10 +70,12 @@ class Manifest:
         with _locked(self.folder / "run.lock", shared=shared, wait=False) as is_mine:
             if not is_mine:
                 raise InputError(f"`output`: another run is writing {self.output}")
+            known = self.has_plan
             try:
                 yield
-            except SinogradError:
-                if not shared and not self.has_plan:
+            except SinogradError as error:
+                refused = isinstance(error, InputError) and not known and not self.parts()
+                if not shared and (refused or not self.has_plan):
                     shutil.rmtree(self.folder, ignore_errors=True)
                 raise
 
