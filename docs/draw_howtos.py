@@ -18,6 +18,7 @@ WIDTH = 760
 
 # Of each page: the picture in the documentation, and the file that the page makes.
 PICTURES = {
+    "calibrate": {"calibrate": "both.png"},
     "corrections": {
         "corrections-rings": "rings.png",
         "corrections-hardening": "hardening.png",
