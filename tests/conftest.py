@@ -3,6 +3,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,12 @@ if importlib.util.find_spec("hypothesis"):
 
     settings.register_profile("sinograd", deadline=None, derandomize=True, print_blob=True)
     settings.load_profile("sinograd")
+
+
+def pytest_configure() -> None:
+    """Workers of xdist ignore SIGINT; tests send it to themselves."""
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

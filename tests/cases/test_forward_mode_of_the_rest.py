@@ -36,11 +36,11 @@ BOX = sg.Grid((3, 4, 4), 4.0)
 HELIX = sg.ConeBeam.helical(
     source_to_origin=200.0,
     source_to_detector=300.0,
-    angles=torch.arange(60) * math.tau / 20,
+    angles=torch.arange(40) * math.tau / 16,
     pitch=6.0,
-    detector=sg.FlatDetector((5, 6), 6.0),
+    detector=sg.FlatDetector((4, 5), 7.0),
 )
-SLAB = sg.Grid((2, 4, 4), 4.0)
+SLAB = sg.Grid((1, 3, 3), 4.0)
 Function = Callable[[Tensor], Tensor]
 
 
@@ -68,12 +68,12 @@ FUNCTIONS: dict[str, tuple[Function, Tensor]] = {
     ),
     "mse": (lambda x: mse(x, IMAGE, scale=2.0), values(4, 4, seed=2)),
     "rebin": (
-        lambda p: torch.cat([scan.projections for _, scan in sg.rebin(sg.Scan(p, HELIX), [8.0, 9.5])], -2),
-        values(60, 5, 6),
+        lambda p: torch.cat([scan.projections for _, scan in sg.rebin(sg.Scan(p, HELIX), [7.0, 8.0])], -2),
+        values(40, 4, 5),
     ),
     "a layer made within": (lambda p: sg.FBP(GEOMETRY, GRID)(p), P),
     "an FDK layer made within": (lambda p: sg.FDK(FULL_CONE, BOX)(p), values(9, 3, 4)),
-    "a helical layer made within": (lambda p: sg.HelicalFBP(HELIX, SLAB)(p), values(60, 5, 6)),
+    "a helical layer made within": (lambda p: sg.HelicalFBP(HELIX, SLAB)(p), values(40, 4, 5)),
     "bmd_map": (lambda x: bmd_map(x, (1.0, 1.0, 1.0), diameter=3.0), values(5, 5, 5)),
 }
 

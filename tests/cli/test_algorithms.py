@@ -91,8 +91,8 @@ def test_fdk_and_fbp_by_name(sinograd: Any, scan_file: Path, wedge_file: Path, t
         (("--algorithm", "sirt", "--iterations", "0"), "--iterations must be at least 1, got 0"),
         (("--algorithm", "sirt", "--iterations", "-3"), "--iterations must be at least 1, got -3"),
         (("--algorithm", "sirt", "--tv-strength", "1"), "--tv-strength is for fista-tv, chambolle-pock, not for sirt"),
-        (("--algorithm", "fista-tv", "--tv-strength", "-1"), "strength: expected a number from 0, got -1"),
-        (("--algorithm", "chambolle-pock", "--tv-strength", "-1"), "strength: expected a number from 0, got -1"),
+        (("--algorithm", "fista-tv", "--tv-strength", "-1"), "--tv-strength must not be negative, got -1"),
+        (("--algorithm", "chambolle-pock", "--tv-strength", "-1"), "--tv-strength must not be negative, got -1"),
         (
             ("--algorithm", "gradient-descent", "--tv-strength", "1"),
             "--tv-strength is for fista-tv, chambolle-pock, not",

@@ -98,7 +98,7 @@ BAD = {
     ("bone.h5", "--threshold", "225", "--diameter", "9"): "larger than the volume of 16 x 40 x 20",
     ("bone.h5", "--threshold", "225", "--diameter", "-1"): "error: --diameter: expected a positive number, got -1",
     ("bone.h5", "--threshold", "225", "--mask", "other.h5"): "error: mask is on another grid than the volume",
-    ("bone.h5", "--threshold", "225", "--mask", "bone.h5"): "error: mask: expected true and false, or 0 and 1",
+    ("bone.h5", "--threshold", "225", "--mask", "bone.h5"): "error: --mask: expected true and false, or 0 and 1",
     ("bone.h5", "--threshold", "225", "--mask", "none.h5"): "none.h5",
     ("bone.h5", "--threshold", "225", "-o", "bone.h5"): "it is a file, a folder is expected",
     ("bone.h5", "--threshold", "225", "-o", "no/where"): "the folder no does not exist",

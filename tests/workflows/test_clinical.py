@@ -101,7 +101,7 @@ def test_thicker_slices_are_means(raw: Path) -> None:
     [
         ({"slice_mm": 10.0}, r"`slice_mm` must be a multiple of the grid's 6 mm, .* got 10; `voxel_mm` sets the grid"),
         ({"slice_mm": 60.0}, "of at most 6 slices, got 60"),
-        ({"water": -1.0}, r"`unit='HU'` needs the attenuation of water"),
+        ({"water": -1.0}, "`water` must be positive, got -1 1/mm"),
         ({"unit": "g"}, "`unit`"),
     ],
 )
