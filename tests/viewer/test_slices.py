@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -165,6 +167,18 @@ def test_whole_numbers_are_kept_as_the_file_has_them(tmp_path: Path) -> None:
     assert plane.dtype == np.float32
     np.testing.assert_array_equal(plane, values[:, 7].numpy())
     assert 0 < pyramid._cache.nbytes <= 2 * values.numel()
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="mallopt is the C library's of Linux")
+def test_pools_of_freed_memory_are_few() -> None:
+    """glibc takes both settings, in a process of its own."""
+    code = (
+        "import os\nfrom sinograd.viewer.memory import give_memory_back\n"
+        "print(give_memory_back(), os.confstr('CS_GNU_LIBC_VERSION'))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("True glibc")
 
 
 def test_the_cache_is_bounded() -> None:

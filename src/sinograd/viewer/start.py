@@ -6,6 +6,7 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
+from sinograd.viewer.memory import give_memory_back
 from sinograd.viewer.server import LocalServer, check_installed
 
 
@@ -25,6 +26,7 @@ def serve_volumes(paths: Sequence[str | os.PathLike[str]], port: int = 0) -> Loc
     from sinograd.viewer.shown import shown_volumes
     from sinograd.viewer.volume_app import VolumeApp
 
+    give_memory_back()
     shown = shown_volumes([(Path(path), open_levels(path)) for path in paths])
     return LocalServer(VolumeApp(shown).app(), port)
 
