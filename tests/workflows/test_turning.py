@@ -105,3 +105,27 @@ def test_detectors_that_cannot_be_turned() -> None:
     for scan in (sg.Scan(torch.zeros(48, 64), fan), sg.Scan(torch.zeros(48, 32, 48), given)):
         with pytest.raises(sg.errors.InputError, match="`tilt`: expected a scan with detector rows"):
             sg.reconstruct(scan, tilt="auto")
+
+
+def test_a_search_that_finds_nothing_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    """And leaves the turns of the scan."""
+
+    def fails(*_: object, **__: object) -> None:
+        raise sg.errors.CalibrationError("the criterion falls up to the bounds", None)  # pyright: ignore
+
+    monkeypatch.setattr("sinograd.recon.calibrate", fails)
+    scan = scan_of(STATED)
+    with pytest.warns(sg.errors.CalibrationWarning, match="no turns of the detector were found: the criterion falls"):
+        found = sg.reconstruct(scan, tilt="auto", **GRID)
+    np.testing.assert_array_equal(found.values.numpy(), sg.reconstruct(scan, **GRID).values.numpy())
+
+
+def test_few_detector_rows() -> None:
+    """Of calibrations, too."""
+    low = sg.ConeBeam.circular(**ORBIT, detector=sg.FlatDetector((2, 512), 0.2))
+    for call in (
+        lambda: sg.reconstruct(sg.Scan(torch.zeros(48, 2, 512), low), tilt="auto"),
+        lambda: sg.calibrate(torch.zeros(48, 2, 512), low, learn=("in_plane_rotation",)),
+    ):
+        with pytest.raises(sg.errors.InputError, match=r"^projections: expected at least 4 detector rows, .* got 2"):
+            call()

@@ -75,15 +75,15 @@ def planned(request: Request) -> tuple[Lines, dict[str, Any]]:
     return [
         *lines,
         ("preparation", changed or "defaults"),
-        ("centre", "to be found" if request.center == "auto" else str(request.center)),
-        *(
-            []
-            if request.tilt == "file"
-            else [("turns", "to be found" if request.tilt == "auto" else str(request.tilt))]
-        ),
+        ("centre", _sought(request.center)),
+        *([] if request.tilt == "file" else [("turns", _sought(request.tilt))]),
         ("grid", extent),
         ("memory", f"about {size(needs.memory)} of {size(free) if math.isfinite(free) else 'an unknown amount'} free"),
         *([] if plan is None else [("parts", plan.text)]),
         ("volume", f"{request.output}, {size(needs.file)}"),
         ("time", f"about {needs.seconds:.1f} seconds ({measured})"),
     ], record
+
+
+def _sought(choice: object) -> str:
+    return "to be found" if choice == "auto" else str(choice)

@@ -328,11 +328,11 @@ def _held(values: Any) -> Any:
     return values
 
 
-__all__ = ["Volume"]
-
-
 def _whole(value: object, name: str) -> int:
     number = scalar(value)
     if isinstance(number, bool) or not isinstance(number, Integral):
         raise InputTypeError(f"{name} must be an integer, got {value!r:.40} ({type(value).__name__})")
     return int(number)
+
+
+__all__ = ["Volume"]

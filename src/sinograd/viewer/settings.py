@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from sinograd.choices import WINDOWS
 from sinograd.config.json import load_json
 from sinograd.errors import FormatError, InputError
-from sinograd.workflows.turning import can_turn
+from sinograd.workflows.turning import can_turn, turned_further
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
@@ -86,10 +86,7 @@ class Settings:
         if self.tilt or self.roll:
             if not can_turn(geometry):
                 raise InputError("tilt and roll: the detector of this geometry cannot be turned")
-            recipe: Any = geometry.recipe
-            turns = {"tilt": self.tilt, "in_plane_rotation": self.roll}
-            changed = {name: float(getattr(recipe, name)) + math.radians(turn) for name, turn in turns.items() if turn}
-            geometry = dataclasses.replace(recipe, **changed).geometry()
+            geometry = turned_further(geometry, {"tilt": self.tilt, "in_plane_rotation": self.roll})
         return shift_detector(geometry, row=self.row_offset) if self.row_offset else geometry
 
     def centered(self, geometry: Geometry, spacing: float) -> Geometry:

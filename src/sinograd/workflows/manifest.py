@@ -27,7 +27,7 @@ from sinograd.errors import InputError, SinogradError
 from sinograd.files.exchange import rename_new
 from sinograd.files.folders import flush_folder
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,7 @@ from sinograd.workflows.outputs import check_inputs_stay, is_folder, volume_outp
 from sinograd.workflows.report import Report, recorded_warnings
 from sinograd.workflows.result import Clock, Reconstruction, with_record
 from sinograd.workflows.streaming_choice import is_streamed, stored_bytes
-from sinograd.workflows.turning import turned
+from sinograd.workflows.turning import check_turns, turned
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
@@ -125,6 +125,7 @@ def _run(request: Request, report: Report) -> Reconstruction:
     check_inputs_stay([], outputs, "")
     grid = _grid(request, scan)
     check_directions(scan.geometry, grid, scan.name)
+    check_turns(request, scan.geometry)
     water_of(request, scan)
     slices_together(request, grid)
     streamed = is_streamed(request, scan, grid)

@@ -70,17 +70,26 @@ def turned(request: Request, scan: Scan, report: Report) -> tuple[Scan, Turns | 
     """
     if request.tilt == "file":
         return scan, None
-    if not can_turn(scan.geometry):
-        raise InputError(
-            f"`tilt`: expected a scan with detector rows and a geometry that is not given by vectors, got "
-            f"{scan.geometry!r:.80}"
-        )
+    check_turns(request, scan.geometry)
     if request.tilt != "auto":
-        recipe: Any = scan.geometry.recipe
-        angle = float(recipe.in_plane_rotation) + math.radians(float(request.tilt))
-        return _with(scan, dataclasses.replace(recipe, in_plane_rotation=angle).geometry()), None
-    found = _searched(scan, ("axis_offset",) if request.center == "auto" else (), report)
-    return (scan, None) if found is None else (_with(scan, found.correct(scan.geometry)), found)
+        moved = turned_further(scan.geometry, {"in_plane_rotation": float(request.tilt)})
+        return dataclasses.replace(scan, geometry=moved), None
+    try:
+        found = _searched(scan, ("axis_offset",) if request.center == "auto" else (), report)
+    except CalibrationError as error:
+        text = f"no turns of the detector were found: {error}; those of the scan are used"
+        warnings.warn(text, CalibrationWarning, stacklevel=2)
+        found = None
+    return (scan, None) if found is None else (dataclasses.replace(scan, geometry=found.correct(scan.geometry)), found)
+
+
+def check_turns(request: Request, geometry: Geometry) -> None:
+    """InputError where the request turns the detector of a geometry that cannot be turned."""
+    if request.tilt != "file" and not can_turn(geometry):
+        raise InputError(
+            "`tilt`: expected a scan with detector rows and a geometry that is not given by vectors, got "
+            f"{geometry!r:.80}"
+        )
 
 
 def can_turn(geometry: Geometry) -> bool:
@@ -88,28 +97,27 @@ def can_turn(geometry: Geometry) -> bool:
     return geometry.ndim == 3 and hasattr(geometry.recipe, "in_plane_rotation")
 
 
-def _with(scan: Scan, geometry: Geometry) -> Scan:
-    return dataclasses.replace(scan, geometry=geometry)
+def turned_further(geometry: Geometry, degrees: Mapping[str, float]) -> Geometry:
+    """A geometry that `can_turn`, whose turns are larger by so many degrees, by their names in `TURNS`."""
+    recipe: Any = geometry.recipe
+    turns = {name: float(getattr(recipe, name)) + math.radians(turn) for name, turn in degrees.items() if turn}
+    return dataclasses.replace(recipe, **turns).geometry()
 
 
 def _searched(scan: Scan, others: tuple[str, ...], report: Report) -> Turns | None:
+    """None where no turn is sure. Raises CalibrationError."""
     from sinograd.recon import calibrate
 
     projections, geometry = _binned(scan, report)
-    learn = (*others, *TURNS)
+    options: dict[str, Any] = {"columns": _COLUMNS, "progress": report.stage("finding turns", 1)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", CalibrationWarning)  # what the scan cannot determine stays as it is
-        try:
-            result = calibrate(projections, geometry, learn=learn, columns=_COLUMNS)
-            sure = [name for name in TURNS if _is_sure(result, geometry, name)]
-            if not sure:
-                return None
-            if {*sure, *others} != set(result.standard_errors):
-                result = calibrate(projections, geometry, learn=(*others, *sure), columns=_COLUMNS)
-        except CalibrationError as error:
-            text = f"no turns of the detector were found: {error}; those of the scan are used"
-            warnings.warn(text, CalibrationWarning, stacklevel=3)
+        result = calibrate(projections, geometry, learn=(*others, *TURNS), **options)
+        sure = [name for name in TURNS if _is_sure(result, geometry, name)]
+        if not sure:
             return None
+        if {*sure, *others} != set(result.standard_errors):
+            result = calibrate(projections, geometry, learn=(*others, *sure), **options)
     names = result.standard_errors
     return Turns({name: result.values[name] for name in names}, dict(names))
 
@@ -125,14 +133,14 @@ def _binned(scan: Scan, report: Report) -> tuple[Tensor, Geometry]:
     """Some views of a scan in few columns, read one after the other."""
     import torch
 
-    from sinograd.recon.calibration.level import LEAST_VIEWS, binned_geometry, binned_values, binning
+    from sinograd.recon.calibration.level import binned_geometry, binned_values, binning, view_step
 
-    factor = binning(scan.geometry, _COLUMNS)
-    step = max(1, scan.geometry.views // max(LEAST_VIEWS, math.ceil(scan.geometry.columns / factor)))
+    factor, step = binning(scan.geometry, _COLUMNS), view_step(scan.geometry, _COLUMNS)
+    small = binned_geometry(scan.geometry[::step], factor)
     views = range(0, scan.geometry.views, step)
-    advance = report.stage("finding turns", len(views))
+    advance = report.stage("reading", len(views))
     parts = []
     for done, view in enumerate(views, 1):
         parts.append(binned_values(scan.load(slice(view, view + 1)), factor))
         advance(done, len(views))
-    return torch.cat(parts), binned_geometry(scan.geometry[::step], factor)
+    return torch.cat(parts), small

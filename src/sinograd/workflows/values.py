@@ -139,10 +139,7 @@ def center_choice(value: Any, name: str = "center") -> str | float | CenterColum
     if isinstance(value, str) and value in ("file", "auto"):
         return value
     word, colon, rest = value.rpartition(":") if isinstance(value, str) else ("", "", value)
-    try:
-        found = float(rest) if isinstance(value, str) or _is_number(value) else math.nan
-    except (OverflowError, ValueError):
-        found = math.nan
+    found = _float(rest)
     if not math.isfinite(found) or (word if colon else "column") != "column":
         raise InputError(
             f"`{name}`: expected file, auto, a number of pixels or column:NUMBER (as column:296), got {value!r}"
@@ -155,10 +152,7 @@ def tilt_choice(value: Any, name: str = "tilt") -> str | float:
     value = _item(value)
     if isinstance(value, str) and value in ("file", "auto"):
         return value
-    try:
-        found = float(value) if isinstance(value, str) or _is_number(value) else math.nan
-    except (OverflowError, ValueError):
-        found = math.nan
+    found = _float(value)
     if not -45 <= found <= 45:
         raise InputError(f"`{name}`: expected file, auto or a number of degrees from -45 to 45, got {value!r:.60}")
     return found
@@ -238,6 +232,14 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, Iterable):
         return (":" if name in _SPANS else ",").join(str(_number_or_same(part)) for part in value) or None
     return value if hasattr(value, "tolist") else None
+
+
+def _float(value: Any) -> float:
+    """Of a number or its text; NaN for all else."""
+    try:
+        return float(value) if isinstance(value, str) or _is_number(value) else math.nan
+    except (OverflowError, ValueError):
+        return math.nan
 
 
 def _is_number(value: Any) -> bool:

@@ -84,8 +84,7 @@ def make_level(projections: Tensor, geometry: Geometry, learn: Sequence[str], co
     Args:
         geometry: of the full projections, without gradients, given by arguments (no short scan).
     """
-    views = max(LEAST_VIEWS, math.ceil(VIEWS_PER_COLUMN * geometry.columns / binning(geometry, columns)))
-    step = max(1, geometry.views // views)
+    step = view_step(geometry, columns)
     values, small = binned(projections[::step], geometry[::step], binning(geometry, columns))
     scales = torch.stack([pixel_scale(small, name, start_value(small, name)) for name in learn])
     return Level(values, small, tuple(learn), scales, covering_grid(small), noise_variance(values))
@@ -96,9 +95,16 @@ def binning(geometry: Geometry, columns: int) -> int:
     return max(1, round(geometry.columns / columns))
 
 
+def view_step(geometry: Geometry, columns: int) -> int:
+    """Every so many views are enough for about so many columns."""
+    views = max(LEAST_VIEWS, math.ceil(VIEWS_PER_COLUMN * geometry.columns / binning(geometry, columns)))
+    return max(1, geometry.views // views)
+
+
 def binned(projections: Tensor, geometry: Geometry, factor: int) -> tuple[Tensor, Geometry]:
     """Means of squares of elements, float32, and their geometry; what is over at the end is left out."""
-    return binned_values(projections, factor), binned_geometry(geometry, factor)
+    small = binned_geometry(geometry, factor)  # says what is too small
+    return binned_values(projections, factor), small
 
 
 def binned_values(projections: Tensor, factor: int) -> Tensor:
@@ -112,6 +118,11 @@ def binned_geometry(geometry: Geometry, factor: int) -> Geometry:
     columns = (0, geometry.columns - geometry.columns % factor)
     if geometry.ndim == 2:
         return detector_region(geometry, columns=columns, binning=(1, factor))
+    if geometry.rows < factor:
+        raise InputError(
+            f"projections: expected at least {factor} detector rows, as {factor} x {factor} elements are taken "
+            f"together, got {geometry.rows}"
+        )
     rows = (0, geometry.rows - geometry.rows % factor)
     return detector_region(geometry, rows=rows, columns=columns, binning=(factor, factor))
 
