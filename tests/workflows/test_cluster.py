@@ -17,6 +17,9 @@ import torch
 import sinograd as sg
 from sinograd.cli.evaluate import EvaluateRequest, evaluate_files
 from sinograd.errors import InputError
+from sinograd.models import NetworkDenoiser, bilateral_stack, save_model
+from sinograd.networks import CNN10
+from sinograd.physics import Spectrum
 from sinograd.workflows.batch import reconstruct_all
 from sinograd.workflows.cluster import check_workers
 from sinograd.workflows.manifest import Manifest
@@ -172,3 +175,75 @@ def test_iterations_survive_a_worker(tmp_path: Path, scan: tuple[Path, torch.Ten
     volume = sg.reconstruct(scan[0], output, client=client, **options)
     killer.join()
     assert torch.equal(volume.values, whole.values)
+
+
+@pytest.fixture
+def small_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some blocks of views of a small scan."""
+    monkeypatch.setattr("sinograd.workflows.scan_blocks._BLOCK", 4000)
+
+
+SPECTRUM = Spectrum([40.0, 80.0], [1.0, 1.0])
+PHANTOM: dict[str, Any] = {"views": 13, "detector": (24, 30), "photons": 50.0, "seed": 5}
+
+
+@pytest.mark.usefixtures("small_views")
+@pytest.mark.parametrize("kind", ["one energy", "spectrum"])
+def test_workers_simulate_the_bits_of_here(tmp_path: Path, kind: str, client: Any) -> None:
+    """With noise of several blocks; the record does not tell who made them, and nothing else is left."""
+    options = PHANTOM if kind == "one energy" else {**PHANTOM, "spectrum": SPECTRUM}
+    source = "bone" if kind == "one energy" else "water"
+    here = sg.simulate(source, tmp_path / "here.h5", **options)
+    there = sg.simulate(source, tmp_path / "there.h5", client=client, **options)
+    assert torch.equal(there.load(), here.load()) and there.geometry.equals(here.geometry)
+    assert here.metadata == there.metadata and here.metadata["readings_without_photons"] > 0
+    assert "cluster" not in there.provenance["options"] and "where" not in there.provenance["options"]
+    assert torch.equal(sg.read(tmp_path / "there.h5").load(), here.load())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here.h5", "there.h5"]
+
+
+@pytest.mark.usefixtures("small_views")
+def test_workers_lower_the_dose(tmp_path: Path, client: Any) -> None:
+    """Of a scan in a file; one in memory is refused, and so is a run without output."""
+    sg.simulate("bone", tmp_path / "scan.h5", **PHANTOM)
+    options: dict[str, Any] = {"dose": 0.3, "seed": 1}
+    here = sg.simulate(tmp_path / "scan.h5", tmp_path / "here.h5", **options)
+    address = client.scheduler.address
+    there = sg.simulate(tmp_path / "scan.h5", tmp_path / "there.h5", cluster=address, **options)
+    assert torch.equal(there.load(), here.load()) and here.metadata == there.metadata
+    with pytest.raises(InputError, match="`cluster` and `client` need a scan file"):
+        sg.simulate(here, tmp_path / "no.h5", client=client, **options)
+    with pytest.raises(InputError, match="`cluster` and `client` need an `output`"):
+        sg.simulate("bone", client=client)
+    with pytest.raises(InputError, match="`cluster` and `client`: one of them says who computes"):
+        sg.simulate("bone", tmp_path / "no.h5", client=client, cluster="local:2")
+
+
+def test_blocks_have_numbers_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first block's are the seed's; others are neither these nor each other's."""
+    whole = sg.simulate("bone", **PHANTOM).load()
+    monkeypatch.setattr("sinograd.workflows.scan_blocks._BLOCK", 24 * 30)
+    parts, exact = sg.simulate("bone", **PHANTOM).load(), sg.simulate("bone", noiseless=True, **PHANTOM).load()
+    assert torch.equal(parts[0], whole[0])
+    noise = (parts - exact).flatten(1)
+    assert float((torch.corrcoef(noise) - torch.eye(13)).abs().max()) < 0.25
+
+
+@pytest.mark.parametrize("kind", ["filters", "network"])
+def test_workers_denoise_slabs(tmp_path: Path, kind: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slabs with the slices that they depend on: the bits of here."""
+    torch.manual_seed(0)
+    volume = sg.Volume(0.02 + 0.002 * torch.randn(24, 32, 36), sg.Grid((24, 32, 36), 1.0), "1/mm")
+    sg.write_volume(volume, tmp_path / "v.h5")
+    if kind == "filters":
+        monkeypatch.setattr("sinograd.workflows.filtering.SLAB_BYTES", 11 * 32 * 36 * 4)
+        model: Any = bilateral_stack(2, sigma_range=0.004, sigma_spatial=0.5, window=3)
+    else:
+        monkeypatch.setattr("sinograd.models.slabs._NETWORK_SLAB_BYTES", 5 * 32 * 36 * 4)
+        model = NetworkDenoiser(CNN10(), scale=0.02)
+    saved = tmp_path / ("model.yaml" if kind == "filters" else "model.pt")
+    save_model(model, saved, trained_on={"unit": "1/mm"})
+    here = sg.denoise(tmp_path / "v.h5", saved)
+    there = sg.denoise(tmp_path / "v.h5", saved, tmp_path / "there.h5", client=client)
+    assert torch.equal(there.values, here.values) and not torch.equal(here.values, volume.values)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [saved.name, "there.h5", "v.h5"]
