@@ -6,7 +6,9 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,12 +18,12 @@ import torch
 
 import sinograd as sg
 from sinograd.cli.evaluate import EvaluateRequest, evaluate_files
-from sinograd.errors import InputError
+from sinograd.errors import InputError, ScanWarning
 from sinograd.models import NetworkDenoiser, bilateral_stack, save_model
 from sinograd.networks import CNN10
 from sinograd.physics import Spectrum
 from sinograd.workflows.batch import reconstruct_all
-from sinograd.workflows.cluster import check_workers
+from sinograd.workflows.cluster import check_workers, map_on_cluster
 from sinograd.workflows.manifest import Manifest
 from sinograd.workflows.report import Silent
 
@@ -247,3 +249,47 @@ def test_workers_denoise_slabs(tmp_path: Path, kind: str, client: Any, monkeypat
     there = sg.denoise(tmp_path / "v.h5", saved, tmp_path / "there.h5", client=client)
     assert torch.equal(there.values, here.values) and not torch.equal(here.values, volume.values)
     assert sorted(path.name for path in tmp_path.iterdir()) == [saved.name, "there.h5", "v.h5"]
+
+
+def _dies_at_first(folder: Path, item: int) -> int:
+    mark = folder / str(item)
+    if item < 2 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 10 * item
+
+
+def test_all_workers_may_die(tmp_path: Path, client: Any) -> None:
+    """One after the other: those that come in their place are given the job again."""
+    found = map_on_cluster(client, partial(_dies_at_first, tmp_path), range(4), "nothing")
+    assert sorted(found) == [(i, 10 * i, None) for i in range(4)]
+
+
+_COUNTED, _AT_A_TIME = threading.Lock(), [0, 0]
+
+
+def _counted(_: int) -> int:
+    with _COUNTED:
+        _AT_A_TIME[0] += 1
+        _AT_A_TIME[1] = max(_AT_A_TIME)
+    time.sleep(0.05)
+    with _COUNTED:
+        _AT_A_TIME[0] -= 1
+    return torch.get_num_threads()
+
+
+def test_a_worker_of_several_threads_does_a_part_at_a_time() -> None:
+    options = {"n_workers": 1, "threads_per_worker": 3, "dashboard_address": None, "memory_limit": 0}
+    with distributed.LocalCluster(processes=False, **options) as cluster, distributed.Client(cluster) as client:
+        found = [threads for _, threads, _ in map_on_cluster(client, _counted, range(6), "nothing")]
+    assert _AT_A_TIME == [0, 1] and found == [3] * 6
+
+
+def _warns(item: int) -> int:
+    warnings.warn(f"odd thing {item}", ScanWarning, stacklevel=1)
+    return item
+
+
+def test_warnings_of_workers_come_here(client: Any) -> None:
+    with pytest.warns(ScanWarning, match="odd thing 7"):
+        list(map_on_cluster(client, _warns, [7], "nothing"))

@@ -2,8 +2,8 @@
 
     jobs.yaml        defaults: {option: value}, jobs: [{scan:, output:, name:, options: {option: value}}, ...]
 
-Paths are relative to the file. Options are those of `reconstruct`, with underscores or dashes. A job that fails does
-not keep the others from being done.
+Paths are relative to the file. Options are those of `reconstruct` but `part`, with underscores or dashes. A job that
+fails does not keep the others from being done.
 """
 
 from __future__ import annotations
@@ -220,7 +220,7 @@ def _options(entries: Any, where: str, folder: Path) -> dict[str, Any]:
     if not isinstance(entries, dict):
         raise ConfigError(f"{where} must be a mapping of options to values, got {entries!r:.60}")
     options = {str(name).replace("-", "_"): value for name, value in entries.items()}
-    others = ("scan", "output", "report", "client")
+    others = ("scan", "output", "report", "client", "part")
     known = [name for name in inspect.signature(reconstruct).parameters if name not in others]
     _only(options, known, where)
     return {name: _from(folder, value) if name in _PATHS else value for name, value in options.items()}

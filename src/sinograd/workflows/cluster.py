@@ -129,9 +129,8 @@ def map_on_cluster(
     """
     # a task's result, which is made again where a worker dies with it: scattered data would be lost
     shared = client.submit(_given, function, pure=False, retries=RETRIES)
-    futures = client.map(
-        _called, [shared] * len(items), list(items), key=names, pure=False, retries=RETRIES, batch_size=1
-    )
+    options = {"key": names, "pure": False, "retries": RETRIES, "batch_size": 1, **one_part_each(client)}
+    futures = client.map(_called, [shared] * len(items), list(items), **options)
     numbers = {future.key: number for number, future in enumerate(futures)}
     with Interrupts() as interrupts:
         for future in _ended(client, futures, interrupts, kept):
@@ -160,6 +159,13 @@ def executor_on(where: Where, files: Sequence[Path], kept: str) -> Iterator[Exec
                 yield items[number], found
 
         yield run
+
+
+def one_part_each(client: Any) -> dict[str, Any]:
+    """Options of `client.map` and `client.submit` by which a worker does one thing at a time, with all its threads."""
+    from sinograd.workflows import one_part
+
+    return one_part.one_part_each(client)
 
 
 def _given(function: Any) -> Any:

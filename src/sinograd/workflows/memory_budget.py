@@ -45,9 +45,9 @@ def budget(memory: int | None) -> int:
 
 
 def size_text(count: float) -> str:
-    """For example "1.5 GB" or "120 MB"."""
-    if count < 1000:
-        return f"{count:.0f} bytes"
+    """For example "1.5 GB", "120 MB" or "20 kB"."""
+    if count < 1e6:
+        return f"{count:.0f} bytes" if count < 1000 else f"{count / 1e3:.3g} kB"
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 HELD_BLOCKS = 6
 """Blocks of stored tensors that are in memory at a time: what goes in, the result, and a copy on its way."""
+KEPT_SHARE = 8
+"""The operator's part of the memory of which allocators keep one from what was done before."""
 LARGEST_BLOCK, SHARE = 16 << 20, 64
 """Bytes of a block at most, and the part of the budget that one is."""
 
@@ -76,14 +78,14 @@ def stored_schedule(
     plane = FLOAT32 * max(math.prod(grid.shape[-2:]), math.prod(geometry.projection_shape[1:]))
     block = min(LARGEST_BLOCK, memory // SHARE)
     held = HELD_BLOCKS * max(block, plane)
-    least = held + (2 * COPIES * plane if device.type == "cpu" else 0)
+    least = held + (-(-KEPT_SHARE * 2 * COPIES * plane // (KEPT_SHARE - 1)) if device.type == "cpu" else 0)
     if memory < least:
         what = (
             f"slices of {_times(grid.shape[-2:])} voxels and views of {_times(geometry.projection_shape[1:])}, some of "
             "which are in memory at a time,"
         )
         raise TooFewBytes(memory, what, least)
-    operator = memory - held if device.type == "cpu" else None
+    operator = (memory - held) * (KEPT_SHARE - 1) // KEPT_SHARE if device.type == "cpu" else None
     plan = plan_slabs(geometry, grid, memory_of(device, operator), FLOAT32)
     # the state of a run is kept beside what it works on
     scratch = 2 * working_memory(algorithm, grid.shape, geometry.projection_shape)

@@ -101,7 +101,7 @@ class Where:
     @classmethod
     def of(cls, arguments: Mapping[str, Any]) -> Where:
         """Of the arguments `cluster`, `client` and `output` of a job, whose workers write beside the output."""
-        found = cls(cluster_words(arguments["cluster"]), arguments["client"])
+        found = cls(cluster_words(arguments["cluster"]), arguments.get("client"))
         if found.cluster is not None and found.client is not None:
             raise InputError("`cluster` and `client`: one of them says who computes")
         if found and arguments["output"] is None:
