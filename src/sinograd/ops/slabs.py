@@ -29,6 +29,8 @@ class InSlabs(GeometryOperator):
     rounding of sums and positions (1e-6 of it in float32), `A.T` the exact adjoint up to the same, and gradients work.
     A call allocates its result in host memory and on the device as much as `memory`. Of stored tensors
     (`ops.stored.StoredTensor`) only the parts that are computed with are in memory; so is of their results.
+    It is cut by the rule of all larger-than-memory work (`ops.slab_plan`); its loops are its own, as an operator has an
+    adjoint and gradients, and its parts add to results instead of being written once.
 
     Args:
         operator: a 3-D `XRayTransform` or `Backprojection`.
