@@ -34,8 +34,10 @@ SMALL: dict[str, Any] = {
         "red-cnn": {"train": {"model": {"channels": 2}, **FEW}},
     },
     **{name: {**FEW, "data": {"patches": {"per_batch": 2}}} for name in ("vae", "twin", "flow", "embedding")},
+    "latents": {"patients": {"count": 2}, "per_patient": 2, "draws": 2},
     "samples": 2,
     "control_samples": 1,
+    "seeds": [0],
 }
 
 
@@ -56,18 +58,23 @@ def test_configurations(profile: str) -> None:
     assert study.scans.test.count >= 10 and study.scans.dose == 0.1
     count = study.scans.test.count * study.crops.per_patient
     assert (count >= 100 and study.samples >= 20) if profile != "full" else (count, study.samples) == (1000, 100)
-    assert len(study.seeds) == (1 if profile == "quick" else 3)
+    assert len(study.seeds) == 3
     if profile != "quick":
         assert {"cnn-10", "wgan-vgg", "du-gan", "three-filters", "dual-domain"} <= set(study.denoisers)
-    other = load_study(CONFIG, profile, debug_changes(study))
-    for part in ("training", "validation", "test"):
-        assert not set(getattr(other.scans, part).seeds) & set(getattr(study.scans, part).seeds)
+    other, parts = load_study(CONFIG, profile, debug_changes(study)), ("training", "validation", "test")
+    seeds = [
+        {seed for part in (*(getattr(one.scans, n) for n in parts), one.latents.patients) for seed in part.seeds}
+        for one in (study, other)
+    ]
+    assert not seeds[0] & seeds[1]
     assert not set(other.seeds) & set(study.seeds)
 
 
 def test_wrong_configurations() -> None:
     for changes, words in (
         ({"scans": {"test": {"first": 1000, "count": 2}}}, "have patients in common"),
+        ({"latents": {"patients": {"first": 5001}}}, "have patients in common"),
+        ({"latents": {"patients": {"count": 1}}}, "latents.patients.count: expected at least 2"),
         ({"reference": "best"}, "reference: no denoiser 'best'"),
         ({"denoisers": {"identity": {"control": "nothing"}}}, r"denoisers.identity.control: expected one of identity"),
         ({"denoisers": {"other": {"title": "x"}}}, "denoisers.other: expected control or train"),
