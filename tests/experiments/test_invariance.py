@@ -101,37 +101,58 @@ def test_crops_with_a_lesion_have_one() -> None:
     assert len(lungs) > 0  # nodules are bright
 
 
-def test_a_small_run(tmp_path: Path) -> None:
-    """All denoisers and controls, a pipeline from projections among them; a second run trains nothing again."""
+def test_a_small_evening(tmp_path: Path) -> None:
+    """All denoisers of the evening profile, a critic, a pipeline from projections, stopped half-way; what was trained
+    before is not trained again, nor in another run."""
     from invariance.experiment import Experiment
     from invariance.settings import load_study
 
-    evening = load_study(CONFIG, "evening")
-    pipeline = {**evening.denoisers["dual-domain"].train, **FEW, "validation": {"every": 2}}  # pyright: ignore
-    entry = {"title": "dual-domain", "pipeline": True, "train": pipeline}
-    study = small(denoisers={**SMALL["denoisers"], "dual-domain": entry})
+    patches = {"data": {"patches": {"per_batch": 2}}}
+    trained = {n: d for n, d in load_study(CONFIG, "evening").denoisers.items() if d.train is not None}
+    few = {name: {"train": {**FEW, **({} if entry.pipeline else patches)}} for name, entry in trained.items()}
+    few["dual-domain"]["train"]["validation"] = {"every": 2}
+    few["red-cnn"]["train"]["model"] = {"channels": 2}
+    small = {name: {**value, "task": {}} for name, value in SMALL.items() if name in ("vae", "twin")}
+    small["vae"]["task"] = small["twin"]["task"] = {"critic_width": 2}
+    study = load_study(CONFIG, "evening", {**SMALL, **small, "denoisers": few})
+    assert len(study.denoisers) == 10 and len(trained) == 7
+    lines: list[str] = []
+
+    def stopped(text: str) -> None:
+        if text.startswith("flow of du-gan"):
+            raise KeyboardInterrupt
+        lines.append(text)
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    lines: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        Experiment(study, tmp_path / "cache", report=stopped).run(tmp_path / "out")
+    early = _marks(tmp_path)
+    assert early and not (tmp_path / "out" / "results.md").exists()
     Experiment(study, tmp_path / "cache", report=lines.append).run(tmp_path / "out")
+    marks = _marks(tmp_path)
+    assert len(marks) == 7 + 10 + 10 + 2 and early.items() <= marks.items()
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
-    for words in ("## Table 1", "## Table 2", "What it must reach", "dual-domain", "lesion eraser"):
+    for words in ("## Table 1", "## Table 2", "## Latents", "What it must reach", "dual-domain", "lesion eraser"):
         assert words in text
     with (tmp_path / "out" / "rows.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 6 * 4
+    assert len(rows) == 10 * 4
     by_name = {name: [row for row in rows if row["denoiser"] == name] for name in study.denoisers}
     assert all(row["own"] == row["others"] == "0.0" for row in by_name["constant"])
     assert all(float(row["baseline"]) > 0 for row in by_name["dual-domain"])
     for row in by_name["identity"]:  # denoised samples are the samples themselves
         assert float(row["own"]) == pytest.approx(float(row["difference"]), rel=1e-4)
     found = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
-    assert set(found["means"]) == set(study.denoisers) and len(found["table2"]["content"]) == 2
+    assert set(found["means"]) == set(study.denoisers) and len(found["table2"]["content"]) == 6
     assert all((tmp_path / "out" / f"figure-{n}.png").stat().st_size > 5000 for n in (3, 5, 6, 7))
-    marks = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "runs").glob("*/finished.json")}
-    assert len(marks) == 3 + 6 + 6 + 2
     Experiment(study, tmp_path / "cache", report=lines.append).run(tmp_path / "again")
-    assert marks == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "runs").glob("*/finished.json")}
+    assert marks == _marks(tmp_path)
     again = (tmp_path / "again" / "rows.csv").read_text(encoding="utf-8")
     assert again == (tmp_path / "out" / "rows.csv").read_text(encoding="utf-8")
     torch.set_num_threads(threads)
+
+
+def _marks(folder: Path) -> dict[Path, int]:
+    """Of finished training runs, and when they finished."""
+    return {path: path.stat().st_mtime_ns for path in (folder / "cache" / "runs").glob("*/finished.json")}
