@@ -49,12 +49,12 @@ def held_out(study: Study, items: Sequence[Patient], made: Sequence[Tensor] | No
 @torch.no_grad()
 def moments(sampler: Sampler, crops: HeldOut, generator: torch.Generator) -> LatentMoments:
     """Of v = t(z; condition), z drawn from the posterior as in training."""
-    targets = [None] * len(crops.x) if crops.target is None else crops.target.split(_BATCH)
-    found = []
-    for x, target in zip(crops.x.split(_BATCH), targets, strict=False):
+    parts, found = crops.x.split(_BATCH), []
+    targets = [None] * len(parts) if crops.target is None else crops.target.split(_BATCH)
+    for x, target in zip(parts, targets, strict=True):
         condition = ConditionalVAE.normalise(sampler.condition(x, target))
         posterior = sampler.vae.encode(ConditionalVAE.normalise(x), condition)
-        drawn = [sampler.flow(posterior.sample(generator), condition)[0] for _ in range(crops.draws)]
-        found.append(torch.stack(drawn, dim=1))
+        z = torch.stack([posterior.sample(generator) for _ in range(crops.draws)])
+        found.append(sampler.flow.of_draws(z, condition)[0].transpose(0, 1))
     patients = [patient for patient in crops.patients for _ in range(crops.draws)]
     return latent_moments(torch.cat(found).flatten(0, 1), patients)

@@ -101,25 +101,41 @@ def test_crops_with_a_lesion_have_one() -> None:
     assert len(lungs) > 0  # nodules are bright
 
 
-def test_a_small_evening(tmp_path: Path) -> None:
-    """All denoisers of the evening profile, a critic, a pipeline from projections, stopped half-way; what was trained
-    before is not trained again, nor in another run."""
-    from invariance.experiment import Experiment
+def small_evening() -> Any:
+    """All denoisers of the evening profile, and its critic."""
     from invariance.settings import load_study
 
-    patches = {"data": {"patches": {"per_batch": 2}}}
     trained = {n: d for n, d in load_study(CONFIG, "evening").denoisers.items() if d.train is not None}
-    few = {name: {"train": {**FEW, **({} if entry.pipeline else patches)}} for name, entry in trained.items()}
-    few["dual-domain"]["train"]["validation"] = {"every": 2}
+    few = {name: {"train": {**FEW, "data": {"patches": {"per_batch": 2}}}} for name in trained}
+    few["dual-domain"]["train"] = {**FEW, "validation": {"every": 2}}
     few["red-cnn"]["train"]["model"] = {"channels": 2}
-    small = {name: {**value, "task": {}} for name, value in SMALL.items() if name in ("vae", "twin")}
-    small["vae"]["task"] = small["twin"]["task"] = {"critic_width": 2}
-    study = load_study(CONFIG, "evening", {**SMALL, **small, "denoisers": few})
-    assert len(study.denoisers) == 10 and len(trained) == 7
+    vae = {**SMALL["vae"], "task": {"critic_width": 2}}
+    return load_study(CONFIG, "evening", {**SMALL, "vae": vae, "twin": vae, "denoisers": few})
+
+
+def small_quick() -> Any:
+    """Those of the quick profile, and a pipeline from projections."""
+    from invariance.settings import load_study
+
+    evening = load_study(CONFIG, "evening").denoisers["dual-domain"].train
+    pipeline = {**evening, **FEW, "validation": {"every": 2}}  # pyright: ignore[reportGeneralTypeIssues]
+    entry = {"title": "dual-domain", "pipeline": True, "train": pipeline}
+    return small(denoisers={**SMALL["denoisers"], "dual-domain": entry})
+
+
+@pytest.mark.parametrize(
+    ("make", "count", "trained"), [(small_quick, 6, 3), pytest.param(small_evening, 10, 7, marks=pytest.mark.slow)]
+)
+def test_a_small_run_that_is_stopped(make: Any, count: int, trained: int, tmp_path: Path) -> None:
+    """What was trained before the stop is not trained again, nor in another run."""
+    from invariance.experiment import Experiment
+
+    study = make()
+    assert len(study.denoisers) == count
     lines: list[str] = []
 
     def stopped(text: str) -> None:
-        if text.startswith("flow of du-gan"):
+        if text.startswith("flow of red-cnn"):
             raise KeyboardInterrupt
         lines.append(text)
 
@@ -131,20 +147,20 @@ def test_a_small_evening(tmp_path: Path) -> None:
     assert early and not (tmp_path / "out" / "results.md").exists()
     Experiment(study, tmp_path / "cache", report=lines.append).run(tmp_path / "out")
     marks = _marks(tmp_path)
-    assert len(marks) == 7 + 10 + 10 + 2 and early.items() <= marks.items()
+    assert len(marks) == trained + 2 * count + 2 and early.items() <= marks.items()
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     for words in ("## Table 1", "## Table 2", "## Latents", "What it must reach", "dual-domain", "lesion eraser"):
         assert words in text
     with (tmp_path / "out" / "rows.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 10 * 4
+    assert len(rows) == count * 4
     by_name = {name: [row for row in rows if row["denoiser"] == name] for name in study.denoisers}
     assert all(row["own"] == row["others"] == "0.0" for row in by_name["constant"])
     assert all(float(row["baseline"]) > 0 for row in by_name["dual-domain"])
     for row in by_name["identity"]:  # denoised samples are the samples themselves
         assert float(row["own"]) == pytest.approx(float(row["difference"]), rel=1e-4)
     found = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
-    assert set(found["means"]) == set(study.denoisers) and len(found["table2"]["content"]) == 6
+    assert set(found["means"]) == set(study.denoisers) and len(found["table2"]["content"]) == trained - 1
     assert all((tmp_path / "out" / f"figure-{n}.png").stat().st_size > 5000 for n in (3, 5, 6, 7))
     Experiment(study, tmp_path / "cache", report=lines.append).run(tmp_path / "again")
     assert marks == _marks(tmp_path)
