@@ -119,10 +119,14 @@ def _invariance(study: Study, results: Results) -> str:
     for name in results.names:
         cells = [_spread(results.by_patient(name, column), _DIGITS[column]) for column in METRICS]
         with_lesion, without = results.lesion_means(name, "content")
-        cells += [f"{with_lesion:.3f} / {without:.3f}", f"{results.mean(name, 'deviation'):.0f}"]
+        cells += [f"{with_lesion:.3f} / {without:.3f}"]
+        cells += [f"{results.mean(name, column):.0f}" for column in ("deviation", "reconstructed")]
         rows.append([study.title_of(name), *cells])
-    heads = ["", *METRICS.values(), "content: with / without lesion", "deviation, HU"]
-    words = "Lower similarity and higher MD: more is ignored. MD holds the autoencoder's own error."
+    heads = ["", *METRICS.values(), "content: with / without lesion", "deviation, HU", "autoencoder, HU"]
+    words = (
+        "Lower similarity and higher MD: more is ignored. MD holds the autoencoder's own error, which stands in the last "
+        "column: mean absolute difference of x and its reconstruction from the mean of the posterior."
+    )
     return f"## Invariances\n{words}\n\n" + table(heads, rows)
 
 
