@@ -106,8 +106,8 @@ def measured(depends: str, key: tuple[str, int], tools: Tools, make: Callable[[]
     if file.is_file():
         held = torch.load(file, weights_only=True)
         rows = [Row(**row) for row in held["rows"]]
-        latents = [LatentMoments(**held[name]) for name in ("latents", "tested")]
-        return Measured(rows, *latents, held["samples"], held["denoised"])
+        latents, tested = (LatentMoments(**held[name]) for name in ("latents", "tested"))
+        return Measured(rows, latents, tested, held["samples"], held["denoised"])
     found = make()
     latents = {"latents": asdict(found.latents), "tested": asdict(found.tested)}
     plain = {"rows": [asdict(row) for row in found.rows], **latents}
@@ -171,8 +171,8 @@ def measure(
         place = (crop.patient, crop.place.slice or 0, crop.place.top, crop.place.left, crop.lesion)
         rows.append(Row(*key, *place, **{name: float(values[i]) for name, values in columns.items()}))
     tested = HeldOut(x, target, [crop.patient for crop in crops], held_out.draws)
-    latents = (moments(sampler, each, generator) for each in (held_out, tested))
-    return Measured(rows, *latents, samples, denoised)
+    found_latents, found_tested = (moments(sampler, each, generator) for each in (held_out, tested))
+    return Measured(rows, found_latents, found_tested, samples, denoised)
 
 
 def _again(

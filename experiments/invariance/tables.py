@@ -124,7 +124,7 @@ def _invariance(study: Study, results: Results) -> str:
         rows.append([study.title_of(name), *cells])
     heads = ["", *METRICS.values(), "content: with / without lesion", "deviation, HU", "autoencoder, HU"]
     words = (
-        "Lower similarity and higher MD: more is ignored. MD holds the autoencoder's own error, which stands in the last "
+        "Lower similarity and higher MD: more is ignored. MD holds the autoencoder's own error, which is the last "
         "column: mean absolute difference of x and its reconstruction from the mean of the posterior."
     )
     return f"## Invariances\n{words}\n\n" + table(heads, rows)
