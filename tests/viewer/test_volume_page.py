@@ -200,7 +200,7 @@ def test_projections_and_oblique_planes(page: Any) -> None:
 def test_the_volume_in_3d(page: Any) -> None:
     """Its picture changes where the window does, and shows something."""
 
-    def colours() -> set[bytes]:
+    def colours() -> set[int]:
         import io
 
         from PIL import Image
