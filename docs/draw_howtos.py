@@ -18,6 +18,7 @@ WIDTH = 760
 
 # Of each page: the picture in the documentation, and the file that the page makes.
 PICTURES = {
+    "bone": {"bone-thickness": "thickness.png"},
     "calibrate": {"calibrate": "both.png"},
     "corrections": {
         "corrections-rings": "rings.png",

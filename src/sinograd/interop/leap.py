@@ -163,7 +163,7 @@ def _sizes(geometry: Geometry, height: float) -> dict[str, Any]:
 
 def _from_modular(given: Mapping[str, Any], what: str) -> ConeBeam:
     source, center, v, u = (
-        torch.as_tensor(np.array(entry(given, name, what), dtype=np.float64))
+        torch.as_tensor(np.asarray(entry(given, name, what), dtype=np.float64).copy())
         for name in ("sourcePositions", "moduleCenters", "rowVectors", "colVectors")
     )
     height, width = float(entry(given, "pixelHeight", what)), float(entry(given, "pixelWidth", what))
@@ -191,7 +191,7 @@ def _from_circular(beam: str, given: Mapping[str, Any], what: str, curved: bool,
         detector = kind(columns, width, offset=offset[1])
     else:
         detector = kind((rows, columns), (height, width), offset=offset)
-    angles = np.deg2rad(np.array(entry(given, "phis", what), dtype=np.float64))
+    angles = np.deg2rad(np.asarray(entry(given, "phis", what), dtype=np.float64))
     if beam == "set_parallelbeam":
         return ParallelBeam(angles, detector)
     maker = FanBeam.circular if beam == "set_fanbeam" else ConeBeam.circular

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
-from sinograd.geometry.checks import is_sequence, number, real, scalar
+from sinograd.geometry.checks import is_sequence, number, real, scalar, without_gradients
 
 
 def check_image(name: str, image: Tensor, ndim: int) -> None:
@@ -40,6 +40,7 @@ def check_images(found: Tensor, reference: Tensor, ndim: int) -> None:
 
 def check_data_range(data_range: float) -> float:
     """A positive, finite number."""
+    without_gradients(data_range, "data_range")
     if isinstance(value := scalar(data_range), bool) or not isinstance(value, Real):
         raise InputTypeError(f"data_range: expected a number, got {type(data_range).__name__}")
     value = real(value, "data_range")
@@ -50,6 +51,7 @@ def check_data_range(data_range: float) -> float:
 
 def pixel_size(spacing: float | Sequence[float]) -> tuple[float, float]:
     """(y, x) in mm from one number or two."""
+    without_gradients(spacing, "spacing")
     one = scalar(spacing)
     if not is_sequence(spacing):
         one = number(one, "spacing")

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry.checks import without_gradients
 from sinograd.physics.materials import Material, xraydb
 
 LEAST_KEV, MOST_KEV = 0.1, 800.0  # of the tables
@@ -43,6 +44,7 @@ def attenuation(material: str | Material, energies: Any, density: float | None =
 
 def checked_energies(energies: Any) -> np.ndarray:
     """float64 energies within the tables, keV."""
+    without_gradients(energies, "energies")
     try:
         kev = np.asarray(energies.detach().cpu() if hasattr(energies, "detach") else energies, dtype=np.float64)
     except (TypeError, ValueError):

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputTypeError
-from sinograd.geometry.checks import real
+from sinograd.geometry.checks import real, without_gradients
 from sinograd.physics.draws import binomial
 from sinograd.physics.lost_readings import draw_lost, expected_photons
 from sinograd.physics.noise_arguments import (
@@ -229,6 +229,7 @@ def _correlated(shape: torch.Size, kernel: Tensor, generator: torch.Generator | 
 
 def _unit_energy(correlation: Correlation, like: Tensor) -> Tensor:
     """The kernel as float64 [rows, columns] with a sum of squares of 1."""
+    without_gradients(correlation, "correlation")
     try:
         kernel = torch.as_tensor(correlation, dtype=torch.float64, device=like.device)
     except (TypeError, ValueError, RuntimeError):

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from sinograd.config.shown import shown
 from sinograd.errors import InputError, InputTypeError
-from sinograd.geometry.checks import number, scalar
+from sinograd.geometry.checks import number, scalar, without_gradients
 
 LEAST_FLOOR = 1e-30
 MOST_PHOTONS = 1e30  # of a reading; float32 and the squares in variances stay finite
@@ -80,12 +80,13 @@ def electronic_noise_like(line_integrals: Tensor, electronic_noise: float | Tens
 
 
 def _like(line_integrals: Tensor, name: str, value: float | Tensor) -> Tensor:
+    without_gradients(value, name)
     plain = scalar(value) if isinstance(value, Tensor | np.generic | np.ndarray) else value
     if isinstance(plain, bool) or (isinstance(plain, Tensor | np.ndarray) and plain.dtype in (torch.bool, np.bool_)):
         raise InputTypeError(f"{name} must be a number or a tensor of them, got {shown(value)}")
     number = float(plain) if isinstance(plain, Real) else plain
     try:
-        tensor = torch.as_tensor(number, dtype=line_integrals.dtype, device=line_integrals.device).detach()
+        tensor = torch.as_tensor(number, dtype=line_integrals.dtype, device=line_integrals.device)
     except (TypeError, ValueError, RuntimeError):
         raise InputTypeError(f"{name} must be a number or a tensor of them, got {shown(value)}") from None
     try:

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
-from sinograd.geometry.checks import number, positive
+from sinograd.geometry.checks import number, positive, without_gradients
 from sinograd.physics.attenuation import attenuation
 from sinograd.physics.draws import poisson
 from sinograd.physics.materials import Material
@@ -93,6 +93,7 @@ class SpectralBeam:
             generator: to draw from; the same one gives the same noise.
         """
         check_generator(generator)
+        without_gradients(scale, "scale")
         checked = self._checked(lengths)
         total = torch.zeros_like(checked[0])
         factor = torch.as_tensor(scale, dtype=torch.float64)

@@ -14,7 +14,7 @@ import numpy as np
 from sinograd.config.regular_files import check_file, read_text
 from sinograd.config.shown import shown
 from sinograd.errors import FormatError, InputError
-from sinograd.geometry.checks import number, positive
+from sinograd.geometry.checks import number, positive, without_gradients
 from sinograd.physics.attenuation import attenuation, checked_energies
 from sinograd.physics.materials import Material
 
@@ -42,8 +42,9 @@ class Spectrum:
     photons: np.ndarray
 
     def __init__(self, energies: ArrayLike, photons: ArrayLike) -> None:
+        without_gradients(photons, "photons")
         kev = checked_energies(energies).copy()
-        count = np.array(photons, dtype=np.float64)
+        count = np.asarray(photons, dtype=np.float64).copy()
         if kev.ndim != 1 or kev.shape != count.shape or not len(kev):
             raise InputError(
                 f"energies and photons must be as many of each, got {list(kev.shape)} and {list(count.shape)}"

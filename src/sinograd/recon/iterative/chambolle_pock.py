@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
-from sinograd.geometry.checks import real
+from sinograd.geometry.checks import real, without_gradients
 from sinograd.recon.iterative.inner_products import norm, spread
 from sinograd.recon.iterative.operators import Operator
 from sinograd.recon.iterative.problem import Problem
@@ -80,6 +80,7 @@ def chambolle_pock(
     problem = smooth.problem
     if misfit is None:
         misfit = usual_misfit(smooth, strength)
+    without_gradients(misfit, "misfit")
     bound = torch.as_tensor(misfit, dtype=torch.float64, device=problem.projections.device)
     if not bool(((bound >= 0) & torch.isfinite(bound)).all()):
         raise InputError(f"misfit: expected numbers from 0, got {misfit}")

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError
+from sinograd.geometry.checks import without_gradients
 from sinograd.recon.iterative.inner_products import dot
 from sinograd.recon.iterative.problem import check_values
 
@@ -127,6 +128,7 @@ def photon_weights(projections: Tensor, photons: float | Tensor, electronic_nois
         ValueError: photons that are not above 0, noise below 0, shapes that do not broadcast.
     """
     projections = check_values("projections", projections)
+    without_gradients(electronic_noise, "electronic_noise")
     noise = torch.as_tensor(electronic_noise, dtype=projections.dtype, device=projections.device)
     if not bool(((noise >= 0) & torch.isfinite(noise)).all()):
         raise InputError("electronic_noise: expected finite numbers of photons from 0, got others")
@@ -147,7 +149,8 @@ def as_fidelity(projections: Tensor | Fidelity, weights: Tensor | None) -> Fidel
 
 def check_photons(photons: float | Tensor, like: Tensor) -> Tensor:
     """Photons as a tensor, checked to be positive and to broadcast."""
-    tensor = torch.as_tensor(photons, dtype=like.dtype, device=like.device).detach()
+    without_gradients(photons, "photons")
+    tensor = torch.as_tensor(photons, dtype=like.dtype, device=like.device)
     if not bool(((tensor > 0) & torch.isfinite(tensor)).all()):
         smallest = math.nan if bool(tensor.isnan().any()) else float(tensor.min())
         raise InputError(f"photons: expected finite numbers above 0, got {smallest:g}")

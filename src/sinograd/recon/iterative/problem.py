@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError, InputTypeError, UnsupportedError
-from sinograd.geometry.checks import number, scalar
+from sinograd.geometry.checks import number, scalar, without_gradients
 from sinograd.ops.derivatives import transformed
 from sinograd.recon.directions import check_operator_directions
 from sinograd.recon.iterative.checks.adjointness import warn_if_unmatched
@@ -205,6 +205,7 @@ class Problem:
 
 def _plain(bound: float | Tensor | None, name: str) -> float | Tensor | None:
     """A tensor of at least one dimension as it is, any other number as Python's; infinite ones bound nothing."""
+    without_gradients(bound, name)
     bound = scalar(bound)  # pyright: ignore[reportAssignmentType]
     if bound is None or isinstance(bound, Tensor) or (isinstance(bound, float) and not math.isfinite(bound)):
         return bound

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
+from sinograd.geometry.checks import without_gradients
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,7 @@ class Stop:
         if self.residual is not None and not 0 <= self.residual < math.inf:
             raise InputError(f"stop.residual: expected a number from 0, got {self.residual}")
         if self.noise is not None:
+            without_gradients(self.noise, "stop.noise")
             noise = torch.as_tensor(self.noise)
             if not bool(((noise >= 0) & torch.isfinite(noise)).all()):
                 raise InputError("stop.noise: expected finite standard deviations from 0, got others")
