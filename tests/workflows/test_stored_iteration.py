@@ -119,7 +119,7 @@ def test_bad_input(tmp_path: Path, scan: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(stored_schedule, "HELD_BLOCKS", 20)
     with pytest.raises(InputError, match=r"`memory`: .* are too few: slices of .* and views of 40 x 44, .* take"):
         sg.reconstruct(scan, output, **OPTIONS | {"memory": "130kB"})
-    with pytest.raises(InputError, match="`part`: sirt needs all slabs in every iteration, .*; with `cluster` or"):
+    with pytest.raises(InputError, match=r"`part`: sirt needs all slabs in every iteration, .*; with `cluster` or"):
         sg.reconstruct(scan, output, part="1/2", **OPTIONS)
     monkeypatch.undo()
     monkeypatch.setattr(schedule, "BLOCK", 1 << 14)

@@ -126,7 +126,7 @@ def test_an_interrupted_run_goes_on(
     done = Manifest(output).parts()
     with pytest.raises(ExistingFileError, match="holds an interrupted run: `resume=True` goes on"):
         sg.reconstruct(lines[0], output, memory=SMALL)
-    with pytest.raises(InputError, match=r"was made from another scan, .*\(different: options `window`\); `force=True`"):
+    with pytest.raises(InputError, match=r"made from another scan, .*\(different: options `window`\); `force=True`"):
         sg.reconstruct(lines[0], output, memory=SMALL, window="hann", resume=True)
     with pytest.raises(InputError, match=r"`part`: .* \(different: options `window`\); remove it to start again"):
         sg.reconstruct(lines[0], output, memory=SMALL, window="hann", part="1/2", force=True)
