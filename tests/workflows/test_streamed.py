@@ -253,8 +253,9 @@ def test_bad_input(tmp_path: Path, lines: tuple[Path, torch.Tensor], arguments: 
     assert not (tmp_path / "v.h5").exists() and not Manifest(tmp_path / "v.h5").folder.exists()
 
 
-@pytest.mark.parametrize("algorithm", ["fdk", "sirt"])
-@pytest.mark.parametrize("memory", ["3", "100kB", "1MB"])
+@pytest.mark.parametrize(
+    "algorithm, memory", [("fdk", "3"), ("fdk", "100kB"), ("fdk", "1MB"), ("sirt", "3"), ("sirt", "100kB")]
+)
 def test_the_memory_that_an_error_names_is_enough(
     tmp_path: Path, lines: tuple[Path, torch.Tensor], memory: str, algorithm: str
 ) -> None:

@@ -100,14 +100,19 @@ def is_ready(scan: Scan, options: Preparation) -> bool:
     return scan.kind == "line integrals" and plain and not moved
 
 
+def file_source(scan: Scan, options: Preparation) -> str:
+    """The file that prepared projections may be read from: IN_SCAN or IN_SCRATCH."""
+    from sinograd.data.projections import reads_rows
+
+    return IN_SCAN if is_ready(scan, options) and reads_rows(scan.projections) else IN_SCRATCH
+
+
 def sources_of(scan: Scan, options: Preparation, geometry: Geometry, memory: int, local: bool) -> list[str]:
     """Where prepared projections may be read from, the best first, before it is known how often; see `schedule`.
 
     geometry: of the prepared projections; local: all parts are computed in this process.
     """
-    from sinograd.data.projections import reads_rows
-
-    file = IN_SCAN if is_ready(scan, options) and reads_rows(scan.projections) else IN_SCRATCH
+    file = file_source(scan, options)
     return [IN_MEMORY, file] if local and 2 * prepared_bytes(geometry) <= memory else [file]
 
 

@@ -22,6 +22,7 @@ from sinograd.workflows.schedule import (
     IN_MEMORY,
     IN_SCAN,
     Schedule,
+    file_source,
     preparation_bytes,
     schedule,
     sources_of,
@@ -102,14 +103,16 @@ def first_schedule(request: Request, scan: Scan, grid: Grid) -> Found:
     Raises:
         TooFewBytes: the memory is too small for the largest step of the job; says what that takes.
     """
-    memory, needed = budget(request.memory), preparation_bytes(scan, request.preparation)
+    memory, options = budget(request.memory), request.preparation
+    is_prepared = request.iterative or file_source(scan, options) != IN_SCAN
+    needed = preparation_bytes(scan, options) if is_prepared else 0
     try:
         found = _of_header(request, scan, grid, memory)
     except TooFewBytes as error:
         if error.enough < needed:
             raise TooFewBytes(memory, "references and blocks of views that are prepared", needed) from None
         raise
-    if needed > memory and found.source != IN_SCAN:
+    if needed > memory:
         raise TooFewBytes(memory, "references and blocks of views that are prepared", needed)
     return found
 
