@@ -4,10 +4,13 @@
 
 The volume is made if it is not there: OME-Zarr, int16 HU, a ball in noise (about 10 GB at 2048^3); 16 slabs are
 computed, the others are copies of their files. Its pages are dropped from the system's cache before the command starts.
-Then, in a headless Chromium: seconds from the start of the command to its address, and from that to three drawn planes;
-slices at random places across all axes, at a level of at most 512 voxels and at the finest; `--clicks` clicks a
-second for `--seconds` in the slice across z, with the time that other requests wait meanwhile, and the time until the
-page rests; the largest memory that the server had. Prints one JSON object, and writes it with `-o`.
+Then, in a headless Chromium, a few times with a cold cache: seconds from the start of the command to its address, from
+that to the first picture of all three planes and to the sharp ones, and the processor time of the server until then.
+In the last of these servers: the time that a slider's move to a random slice takes until that slice is drawn, at some
+level, and until all planes are sharp; slices and parts of them (512 x 512) as programs ask for them; `--clicks` clicks
+a second for `--seconds` in the slice across z, with the time that other requests wait meanwhile, and the time until the
+page rests; the largest memory that the server had. Times are median, least and 95 %. Prints one JSON object, and writes
+it with `-o`.
 """
 
 from __future__ import annotations
@@ -22,6 +25,8 @@ import tempfile
 import threading
 import time
 import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +38,35 @@ import sinograd as sg
 from sinograd.io.volumes.ome_zarr_sink import ZarrSink
 
 WRITTEN = 16  # slabs of the volume that are computed
+PART = 512  # voxels a side
+
+WATCHING = """
+window.watched = [0, 0];
+const watch = new MutationObserver(() => {
+  if (!watched[0] && document.querySelectorAll("canvas[data-place]").length >= 3) watched[0] = performance.now();
+  if (watched[0] && !watched[1] && document.body.dataset.ready === "yes") watched[1] = performance.now();
+});
+watch.observe(document, { attributes: true, childList: true, subtree: true });
+"""
+
+MOVING = """
+const [axis, places, done] = arguments, canvas = document.querySelector(`[data-testid="axis-${axis}"]`);
+const slider = document.querySelector(`[data-testid="slice-${axis}"]`), took = [];
+const pause = () => new Promise(next => { const channel = new MessageChannel();
+  channel.port1.onmessage = next; channel.port2.postMessage(0); });
+(async () => {
+  for (const place of places) {
+    const start = performance.now();
+    slider.value = place;
+    slider.dispatchEvent(new Event("input"));
+    while (canvas.dataset.place !== String(place)) await pause();
+    const shown = performance.now() - start;
+    while (document.body.dataset.ready !== "yes") await pause();
+    took.push([shown, performance.now() - start]);
+  }
+  done(took);
+})();
+"""
 
 CLICKING = """
 const [clicks, done] = [arguments[0], arguments[arguments.length - 1]];
@@ -80,11 +114,11 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--clicks", type=float, default=20, help="a second")
     parser.add_argument("--slices", type=int, default=20, help="of every kind")
+    parser.add_argument("--opens", type=int, default=5, help="times that the command is started")
     parser.add_argument("--seed", type=int, default=24)
     parser.add_argument("-o", "--output", type=Path, help="a JSON file")
     arguments = parser.parse_args()
     path = made_volume(arguments.folder / f"noise-{arguments.size}.zarr", arguments.size)
-    drop_cache(path)
     text = json.dumps({**machine.describe(), "size": arguments.size, **measured(path, arguments)}, indent=1)
     print(text)
     if arguments.output is not None:
@@ -129,43 +163,91 @@ def drop_cache(path: Path) -> None:
 
 
 def measured(path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
-    """All figures of one run of the command."""
-    start = time.perf_counter()
-    command = [sys.executable, "-m", "sinograd.cli", "view", str(path), "--no-browser", "--json"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server, browser() as driver:
-        assert server.stdout is not None
-        try:
-            address = json.loads(_object(server.stdout))
-            facts: dict[str, Any] = {"address_seconds": time.perf_counter() - start}
-            began = time.perf_counter()
-            driver.get(address["url"])
-            _rest(driver, began)
-            facts["page_seconds"] = time.perf_counter() - began
+    """All figures: `--opens` runs of the command, the last of which is looked at further."""
+    opened: list[dict[str, float]] = []
+    for number in range(arguments.opens):
+        drop_cache(path)
+        last = number == arguments.opens - 1
+        with serving(path) as (server, address), browser() as driver:
+            opened.append({"address": address.pop("seconds"), **first_pictures(driver, server.pid, address)})
+            if not last:
+                continue
+            seconds = {name: spread([run[name] for run in opened]) for name in opened[0]}
+            facts: dict[str, Any] = {"open_seconds": seconds}
+            facts["moves"] = moves(driver, server.pid, address, arguments)
             facts["slices"] = slices(address, arguments)
             facts["clicks"] = clicked(driver, address, arguments)
             facts["peak_bytes"] = _peak(server.pid)
             facts["console_errors"] = sum(entry["level"] == "SEVERE" for entry in driver.get_log("browser"))
+            return facts
+    raise SystemExit("--opens: at least 1")
+
+
+@contextmanager
+def serving(path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """The command, and what it prints with the seconds that it took."""
+    start = time.perf_counter()
+    command = [sys.executable, "-m", "sinograd.cli", "view", str(path), "--no-browser", "--json"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
+        assert server.stdout is not None
+        try:
+            yield server, {**json.loads(_object(server.stdout)), "seconds": time.perf_counter() - start}
         finally:
             server.terminate()
-    return facts
+
+
+def first_pictures(driver: Any, process: int, address: dict[str, Any]) -> dict[str, float]:
+    """Seconds from the address to all planes at some level, to the sharp ones, and of the server's processors."""
+    driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCHING})
+    began = time.time()
+    driver.get(address["url"])
+    _rest(driver, time.perf_counter())
+    processors = _processor_seconds(process)
+    picture, sharp = driver.execute_script("return watched.map(ms => (performance.timeOrigin + ms) / 1000)")
+    return {"picture": picture - began, "sharp": sharp - began, "server processors": processors}
+
+
+def moves(driver: Any, process: int, address: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
+    """Milliseconds from a move of a slider to its slice, at any level and sharp: in the page, cold, by axis."""
+    random = np.random.default_rng(arguments.seed)
+    driver.set_script_timeout(20)
+    shape = json.loads(_get(address, "volumes"))["volumes"][0]["shape"]
+    found = {}
+    for axis, count in zip("zyx", shape, strict=True):
+        places = random.choice(count, arguments.slices, replace=False).tolist()
+        before = _processor_seconds(process)
+        took = driver.execute_async_script(MOVING, axis, places)
+        found[axis] = {"shown_ms": spread([t[0] for t in took]), "sharp_ms": spread([t[1] for t in took])}
+        found[axis]["processor_ms"] = 1000 * (_processor_seconds(process) - before) / len(places)
+    return found
 
 
 def slices(address: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
-    """Milliseconds of slices that were not looked at before, by level and axis."""
-    random = np.random.default_rng(arguments.seed)
+    """Milliseconds of slices that were not looked at before, by level and axis, and of parts of the finest."""
+    random = np.random.default_rng(arguments.seed + 1)
     levels = json.loads(_get(address, "volumes"))["volumes"][0]["levels"]
     quick = next(i for i, level in enumerate(levels) if max(level["shape"]) <= 512)
     found: dict[str, Any] = {}
-    for name, level in (("quick", quick), ("finest", 0)):
+    for name, level in (("at most 512", quick), ("finest", 0), ("part of the finest", 0)):
         for axis in range(3):
             took = []
+            rows, columns = (n for i, n in enumerate(levels[level]["shape"]) if i != axis)
             for index in random.choice(levels[level]["shape"][axis], arguments.slices, replace=False):
+                part = ""
+                if name.startswith("part"):
+                    row, column = (int(random.integers(0, max(1, n - PART))) for n in (rows, columns))
+                    part = f"&part={row},{min(rows, row + PART)},{column},{min(columns, column + PART)}"
                 began = time.perf_counter()
-                _get(address, f"slice?volume=0&axis={'zyx'[axis]}&index={index}&level={level}")
+                _get(address, f"slice?volume=0&axis={'zyx'[axis]}&index={index}&level={level}{part}")
                 took.append(1000 * (time.perf_counter() - began))
-            times = {"median_ms": float(np.median(took)), "p95_ms": float(np.quantile(took, 0.95))}
-            found[f"{name} {'zyx'[axis]}"] = times
+            found[f"{name}, {'zyx'[axis]}"] = spread(took)
     return found
+
+
+def spread(values: list[float]) -> dict[str, float]:
+    """Median, least and 95 %."""
+    middle, high = (float(np.quantile(values, q)) for q in (0.5, 0.95))
+    return {"median": middle, "least": float(min(values)), "p95": high}
 
 
 def clicked(driver: Any, address: dict[str, Any], arguments: argparse.Namespace) -> dict[str, Any]:
@@ -190,8 +272,7 @@ def clicked(driver: Any, address: dict[str, Any], arguments: argparse.Namespace)
     found = {"seconds": clicking, "rest_seconds": time.perf_counter() - rest}
     ended.set()
     asking.join()
-    waited = {"median_wait_ms": float(np.median(waits)), "longest_wait_ms": max(waits)}
-    return {"count": count, **found, **waited}
+    return {"count": count, **found, "wait_ms": spread(waits), "longest_wait_ms": max(waits)}
 
 
 def browser() -> Any:
@@ -200,7 +281,7 @@ def browser() -> Any:
 
     options = webdriver.ChromeOptions()
     options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    options.binary_location = shutil.which("chromium")
+    options.binary_location = shutil.which("chromium") or ""
     profile = tempfile.mkdtemp()
     for flag in ("--headless", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1400,900"):
         options.add_argument(flag)
@@ -231,6 +312,11 @@ def _object(stream: Any) -> str:
         if line.rstrip() == "}" or (line.startswith("{") and line.rstrip().endswith("}")):
             return text
     raise SystemExit("the command has ended")
+
+
+def _processor_seconds(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _peak(process: int) -> int:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from invariance.figures import save_grid
+from invariance.latents import held_out
 from invariance.measures import Measured, Tools, measure, measured
 from invariance.results import Results, Score
 from invariance.runs import Report, Runs
@@ -48,8 +49,8 @@ class Experiment:
         study = self.study
         output.mkdir(parents=True, exist_ok=True)
         self.report("scans")
-        parts = (study.scans.training, study.scans.validation, study.scans.test)
-        training, validation, test = (patients(study, part.seeds, self.cache) for part in parts)
+        parts = (study.scans.training, study.scans.validation, study.scans.test, study.latents.patients)
+        training, validation, test, others = (patients(study, part.seeds, self.cache) for part in parts)
         runs = Runs(study, self.cache, training, validation, self.report)
         shown: dict[str, Measured] = {}
         crops: list[Crop] = []
@@ -59,7 +60,7 @@ class Experiment:
             crops = [crop for patient in test for crop in choose_crops(study, patient, size)]
             slices = {patient.seed: patient.low for patient in test}
             twin, embedding = runs.twin(seed), runs.embedding(seed, list(study.denoisers))
-            depends = [twin.key, embedding.key, study.samples, study.control_samples, to_plain(crops)]
+            depends = [twin.key, embedding.key, study.samples, study.control_samples, to_plain([crops, study.latents])]
             tools = Tools(
                 load_autoencoder(twin.folder),
                 load_embedding(embedding.folder),
@@ -71,9 +72,9 @@ class Experiment:
             )
             for name, sampler in samplers.items():
                 self.report(f"samples of {name}, seed {seed}")
-                found = self.measured((name, seed), sampler, tools, crops, runs, test)
+                found = self.measured((name, seed), sampler, tools, crops, runs, (test, others))
                 self.results.rows += found.rows
-                self.results.latents[name, seed] = found.latents
+                self.results.latents[name, seed], self.results.tested[name, seed] = found.latents, found.tested
                 if seed == study.seeds[0]:
                     shown[name] = found
             self._scores(runs, test, seed)
@@ -93,17 +94,21 @@ class Experiment:
         tools: Tools,
         crops: Sequence[Crop],
         runs: Runs,
-        test: Sequence[Patient],
+        items: tuple[Sequence[Patient], Sequence[Patient]],
     ) -> Measured:
-        """What is measured of one denoiser and seed."""
-        x = cut({patient.seed: patient.low for patient in test}, crops, sampler.size)
-        depends = runs.flow(*key).key
-        if not self.study.denoisers[key[0]].pipeline:
-            return measured(depends, key, tools, lambda: measure(key, sampler, tools, crops, (x, None)))
-        made = runs.denoised(*key, test)
-        target = cut({p.seed: volume for p, volume in zip(test, made, strict=True)}, crops, sampler.size)
-        pipeline = runs.pipeline(*key)
-        return measured(depends, key, tools, lambda: measure(key, sampler, tools, crops, (x, target), pipeline))
+        """What is measured of one denoiser and seed; items: test patients, and those whose latents are looked at."""
+        depends, pipeline = runs.flow(*key).key, self.study.denoisers[key[0]].pipeline
+
+        def make() -> Measured:
+            made = [runs.denoised(*key, part) if pipeline else None for part in items]
+            volumes = None if made[0] is None else {p.seed: one for p, one in zip(items[0], made[0], strict=True)}
+            x = cut({patient.seed: patient.low for patient in items[0]}, crops, sampler.size)
+            target = None if volumes is None else cut(volumes, crops, sampler.size)
+            others = held_out(self.study, items[1], made[1], sampler.size)
+            again = runs.pipeline(*key) if pipeline else None
+            return measure(key, sampler, tools, crops, (x, target), others, again)
+
+        return measured(depends, key, tools, make)
 
     def _scores(self, runs: Runs, test: Sequence[Patient], seed: int) -> None:
         """Table 1, of the denoisers that are no controls."""
@@ -166,7 +171,9 @@ def debug_changes(study: Study) -> Mapping[str, object]:
     scans = study.scans
     moved = {name: {"first": getattr(scans, name).first + 100_000} for name in ("training", "validation")}
     test = {"first": scans.test.first + 100_000, "count": min(3, scans.test.count)}
-    return {"scans": {**moved, "test": test}, "seeds": [77]}
+    others = study.latents.patients
+    latents = {"patients": {"first": others.first + 100_000, "count": min(3, others.count)}}
+    return {"scans": {**moved, "test": test}, "latents": latents, "seeds": [77]}
 
 
 def _padded(samples: Tensor) -> list[Tensor | None]:

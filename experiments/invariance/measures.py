@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from invariance.latents import HeldOut, moments
 from invariance.scans import Crop
 from sinograd.invariance import (
     Autoencoder,
@@ -18,7 +19,6 @@ from sinograd.invariance import (
     Sampler,
     consistency,
     denoise_again,
-    latent_moments,
     maps,
     sample_given,
     similarities,
@@ -63,11 +63,12 @@ class Row:
 
 @dataclass(frozen=True, eq=False)
 class Measured:
-    """rows: of all crops. latents: of the test crops. shown: samples [N, K, 1, size, size] and denoised crops, for
-    figures."""
+    """rows: of all crops. latents: of many patients' crops; tested: of the test crops. For figures: samples
+    [N, K, 1, size, size] and denoised crops."""
 
     rows: list[Row]
     latents: LatentMoments
+    tested: LatentMoments
     samples: Tensor
     denoised: Tensor
 
@@ -105,9 +106,11 @@ def measured(depends: str, key: tuple[str, int], tools: Tools, make: Callable[[]
     if file.is_file():
         held = torch.load(file, weights_only=True)
         rows = [Row(**row) for row in held["rows"]]
-        return Measured(rows, LatentMoments(**held["latents"]), held["samples"], held["denoised"])
+        latents, tested = (LatentMoments(**held[name]) for name in ("latents", "tested"))
+        return Measured(rows, latents, tested, held["samples"], held["denoised"])
     found = make()
-    plain = {"rows": [asdict(row) for row in found.rows], "latents": asdict(found.latents)}
+    latents = {"latents": asdict(found.latents), "tested": asdict(found.tested)}
+    plain = {"rows": [asdict(row) for row in found.rows], **latents}
     file.parent.mkdir(parents=True, exist_ok=True)
     with replacing(file, force=True) as temporary:
         torch.save({**plain, "samples": found.samples, "denoised": found.denoised}, temporary)
@@ -121,6 +124,7 @@ def measure(
     tools: Tools,
     crops: Sequence[Crop],
     images: tuple[Tensor, Tensor | None],
+    held_out: HeldOut,
     pipeline: Reprojected | None = None,
 ) -> Measured:
     """All that is measured.
@@ -131,6 +135,7 @@ def measure(
         tools: what all share.
         crops: of test patients.
         images: the crops x [N, 1, size, size] in HU, and what a pipeline made of them.
+        held_out: crops of other patients, for the moments of latents.
         pipeline: to denoise samples again, of a denoiser that starts from projections.
     """
     x, target = images
@@ -165,7 +170,9 @@ def measure(
     for i, crop in enumerate(crops):
         place = (crop.patient, crop.place.slice or 0, crop.place.top, crop.place.left, crop.lesion)
         rows.append(Row(*key, *place, **{name: float(values[i]) for name, values in columns.items()}))
-    return Measured(rows, _latents(sampler, x, denoised, generator), samples, denoised)
+    tested = HeldOut(x, target, [crop.patient for crop in crops], held_out.draws)
+    found_latents, found_tested = (moments(sampler, each, generator) for each in (held_out, tested))
+    return Measured(rows, found_latents, found_tested, samples, denoised)
 
 
 def _again(
@@ -181,13 +188,6 @@ def _again(
         place = type(crop.place)(crop.place.top, crop.place.left)
         made.append(denoise_again(pipeline, slices[crop.place.slice or 0], own, place))
     return torch.stack([one.samples for one in made]), torch.stack([one.baseline for one in made])
-
-
-def _latents(sampler: Sampler, x: Tensor, denoised: Tensor, generator: torch.Generator) -> LatentMoments:
-    """Of v = t(z; condition), z drawn from the posterior as in training."""
-    condition = ConditionalVAE.normalise(denoised)
-    z = sampler.vae.encode(ConditionalVAE.normalise(x), condition).sample(generator)
-    return latent_moments(sampler.flow(z, condition)[0])
 
 
 def _reconstructed(vae: ConditionalVAE, x: Tensor, denoised: Tensor | None) -> Tensor:

@@ -36,7 +36,8 @@ class Results:
 
     rows: list[Row] = field(default_factory=list)
     scores: list[Score] = field(default_factory=list)
-    latents: dict[tuple[str, int], LatentMoments] = field(default_factory=dict)
+    latents: dict[tuple[str, int], LatentMoments] = field(default_factory=dict)  # of many patients
+    tested: dict[tuple[str, int], LatentMoments] = field(default_factory=dict)  # of the test crops
     runs: list[dict[str, Any]] = field(default_factory=list)
 
     @property

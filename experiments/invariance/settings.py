@@ -88,6 +88,16 @@ class Crops:
 
 
 @dataclass(frozen=True)
+class Latents:
+    """Of patients of their own, whose latents must be normal: per_patient crops of each, anywhere, and draws of the
+    latents of each crop."""
+
+    patients: Range
+    per_patient: Count
+    draws: Count
+
+
+@dataclass(frozen=True)
 class Denoiser:
     """title: for tables. control: its name. train: how it is trained, low dose to normal dose. pipeline: it starts from
     projections."""
@@ -114,6 +124,7 @@ class Study:
     profile: str
     scans: Scans
     crops: Crops
+    latents: Latents
     denoisers: dict[str, Denoiser]
     reference: str
     vae: Run
@@ -148,9 +159,11 @@ def _merged(base: Any, more: Any) -> Any:
 
 def _check(study: Study) -> None:
     scans = study.scans
-    parts = [set(part.seeds) for part in (scans.training, scans.validation, scans.test)]
+    parts = [set(part.seeds) for part in (scans.training, scans.validation, scans.test, study.latents.patients)]
     if len(set.union(*parts)) < sum(map(len, parts)):
-        raise ConfigError("scans: training, validation and test have patients in common")
+        raise ConfigError("scans: training, validation, test and latents have patients in common")
+    if study.latents.patients.count < 2:
+        raise ConfigError("latents.patients.count: expected at least 2, for standard errors, got 1")
     if study.reference not in study.denoisers:
         raise ConfigError(f"reference: no denoiser {study.reference!r}")
     for name in CONTROLS:

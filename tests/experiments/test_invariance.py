@@ -34,8 +34,10 @@ SMALL: dict[str, Any] = {
         "red-cnn": {"train": {"model": {"channels": 2}, **FEW}},
     },
     **{name: {**FEW, "data": {"patches": {"per_batch": 2}}} for name in ("vae", "twin", "flow", "embedding")},
+    "latents": {"patients": {"count": 2}, "per_patient": 2, "draws": 2},
     "samples": 2,
     "control_samples": 1,
+    "seeds": [0],
 }
 
 
@@ -56,18 +58,23 @@ def test_configurations(profile: str) -> None:
     assert study.scans.test.count >= 10 and study.scans.dose == 0.1
     count = study.scans.test.count * study.crops.per_patient
     assert (count >= 100 and study.samples >= 20) if profile != "full" else (count, study.samples) == (1000, 100)
-    assert len(study.seeds) == (1 if profile == "quick" else 3)
+    assert len(study.seeds) == 3
     if profile != "quick":
         assert {"cnn-10", "wgan-vgg", "du-gan", "three-filters", "dual-domain"} <= set(study.denoisers)
-    other = load_study(CONFIG, profile, debug_changes(study))
-    for part in ("training", "validation", "test"):
-        assert not set(getattr(other.scans, part).seeds) & set(getattr(study.scans, part).seeds)
+    other, parts = load_study(CONFIG, profile, debug_changes(study)), ("training", "validation", "test")
+    seeds = [
+        {seed for part in (*(getattr(one.scans, n) for n in parts), one.latents.patients) for seed in part.seeds}
+        for one in (study, other)
+    ]
+    assert not seeds[0] & seeds[1]
     assert not set(other.seeds) & set(study.seeds)
 
 
 def test_wrong_configurations() -> None:
     for changes, words in (
         ({"scans": {"test": {"first": 1000, "count": 2}}}, "have patients in common"),
+        ({"latents": {"patients": {"first": 5001}}}, "have patients in common"),
+        ({"latents": {"patients": {"count": 1}}}, "latents.patients.count: expected at least 2"),
         ({"reference": "best"}, "reference: no denoiser 'best'"),
         ({"denoisers": {"identity": {"control": "nothing"}}}, r"denoisers.identity.control: expected one of identity"),
         ({"denoisers": {"other": {"title": "x"}}}, "denoisers.other: expected control or train"),
@@ -94,37 +101,74 @@ def test_crops_with_a_lesion_have_one() -> None:
     assert len(lungs) > 0  # nodules are bright
 
 
-def test_a_small_run(tmp_path: Path) -> None:
-    """All denoisers and controls, a pipeline from projections among them; a second run trains nothing again."""
-    from invariance.experiment import Experiment
+def small_evening() -> Any:
+    """All denoisers of the evening profile, and its critic."""
     from invariance.settings import load_study
 
-    evening = load_study(CONFIG, "evening")
-    pipeline = {**evening.denoisers["dual-domain"].train, **FEW, "validation": {"every": 2}}  # pyright: ignore
+    trained = {n: d for n, d in load_study(CONFIG, "evening").denoisers.items() if d.train is not None}
+    few = {name: {"train": {**FEW, "data": {"patches": {"per_batch": 2}}}} for name in trained}
+    few["dual-domain"]["train"] = {**FEW, "validation": {"every": 2}}
+    few["red-cnn"]["train"]["model"] = {"channels": 2}
+    vae = {**SMALL["vae"], "task": {"critic_width": 2}}
+    return load_study(CONFIG, "evening", {**SMALL, "vae": vae, "twin": vae, "denoisers": few})
+
+
+def small_quick() -> Any:
+    """Those of the quick profile, and a pipeline from projections."""
+    from invariance.settings import load_study
+
+    evening = load_study(CONFIG, "evening").denoisers["dual-domain"].train
+    pipeline = {**evening, **FEW, "validation": {"every": 2}}  # pyright: ignore[reportGeneralTypeIssues]
     entry = {"title": "dual-domain", "pipeline": True, "train": pipeline}
-    study = small(denoisers={**SMALL["denoisers"], "dual-domain": entry})
+    return small(denoisers={**SMALL["denoisers"], "dual-domain": entry})
+
+
+@pytest.mark.parametrize(
+    ("make", "count", "trained"), [(small_quick, 6, 3), pytest.param(small_evening, 10, 7, marks=pytest.mark.slow)]
+)
+def test_a_small_run_that_is_stopped(make: Any, count: int, trained: int, tmp_path: Path) -> None:
+    """What was trained before the stop is not trained again, nor in another run."""
+    from invariance.experiment import Experiment
+
+    study = make()
+    assert len(study.denoisers) == count
+    lines: list[str] = []
+
+    def stopped(text: str) -> None:
+        if text.startswith("flow of red-cnn"):
+            raise KeyboardInterrupt
+        lines.append(text)
+
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
-    lines: list[str] = []
+    with pytest.raises(KeyboardInterrupt):
+        Experiment(study, tmp_path / "cache", report=stopped).run(tmp_path / "out")
+    early = _marks(tmp_path)
+    assert early and not (tmp_path / "out" / "results.md").exists()
     Experiment(study, tmp_path / "cache", report=lines.append).run(tmp_path / "out")
+    marks = _marks(tmp_path)
+    assert len(marks) == trained + 2 * count + 2 and early.items() <= marks.items()
     text = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
-    for words in ("## Table 1", "## Table 2", "What it must reach", "dual-domain", "lesion eraser"):
+    for words in ("## Table 1", "## Table 2", "## Latents", "What it must reach", "dual-domain", "lesion eraser"):
         assert words in text
     with (tmp_path / "out" / "rows.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 6 * 4
+    assert len(rows) == count * 4
     by_name = {name: [row for row in rows if row["denoiser"] == name] for name in study.denoisers}
     assert all(row["own"] == row["others"] == "0.0" for row in by_name["constant"])
     assert all(float(row["baseline"]) > 0 for row in by_name["dual-domain"])
     for row in by_name["identity"]:  # denoised samples are the samples themselves
         assert float(row["own"]) == pytest.approx(float(row["difference"]), rel=1e-4)
     found = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
-    assert set(found["means"]) == set(study.denoisers) and len(found["table2"]["content"]) == 2
+    assert set(found["means"]) == set(study.denoisers) and len(found["table2"]["content"]) == trained - 1
     assert all((tmp_path / "out" / f"figure-{n}.png").stat().st_size > 5000 for n in (3, 5, 6, 7))
-    marks = {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "runs").glob("*/finished.json")}
-    assert len(marks) == 3 + 6 + 6 + 2
     Experiment(study, tmp_path / "cache", report=lines.append).run(tmp_path / "again")
-    assert marks == {path: path.stat().st_mtime_ns for path in (tmp_path / "cache" / "runs").glob("*/finished.json")}
+    assert marks == _marks(tmp_path)
     again = (tmp_path / "again" / "rows.csv").read_text(encoding="utf-8")
     assert again == (tmp_path / "out" / "rows.csv").read_text(encoding="utf-8")
     torch.set_num_threads(threads)
+
+
+def _marks(folder: Path) -> dict[Path, int]:
+    """Of finished training runs, and when they finished."""
+    return {path: path.stat().st_mtime_ns for path in (folder / "cache" / "runs").glob("*/finished.json")}

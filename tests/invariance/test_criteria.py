@@ -44,6 +44,31 @@ def test_latents_of_the_normal_distribution_pass_and_others_do_not() -> None:
         latent_moments(v[:1])
 
 
+def test_errors_of_means_are_those_over_patients() -> None:
+    """Truth: the spread of means over many repetitions, and of independent draws numpy's."""
+    single = latent_moments(normal(300, 4))
+    of_numpy = normal(300, 4).double().numpy().std(axis=0, ddof=1) / math.sqrt(300)
+    assert single.rms_error == pytest.approx(math.sqrt((of_numpy**2).mean()))
+    patients = [i // 6 for i in range(240)]  # 40 patients whose six images share most of their latents
+    found, means = [], []
+    for repetition in range(200):
+        v = normal(40, 4, seed=2 * repetition).repeat_interleave(6, 0) + 0.5 * normal(240, 4, seed=2 * repetition + 1)
+        found.append(latent_moments(v, patients))
+        means.append(v.mean(dim=0))
+    spread = float(torch.stack(means).square().mean().sqrt())
+    assert sum(one.rms_error for one in found) / 200 == pytest.approx(spread, rel=0.05)
+    assert spread > 2 * latent_moments(normal(240, 4)).rms_error  # than if the images were independent
+    assert sum(one.chance for one in found) / 200 == pytest.approx(
+        sum(one.largest_mean for one in found) / 200, rel=0.05
+    )
+    assert sum(one.true_rms_mean for one in found) / 200 < 0.6 * spread
+    shifted = latent_moments(v + 1, patients)
+    assert shifted.true_rms_mean == pytest.approx(1, abs=0.2) and shifted.largest_error == pytest.approx(0.17, rel=0.3)
+    for wrong in ([0] * 240, patients[1:]):
+        with pytest.raises(InputError, match="patients: expected 240 names"):
+            latent_moments(v, wrong)
+
+
 def test_consistency_compares_with_other_crops() -> None:
     denoised, again = normal(3, 1, 4, 4), normal(3, 2, 1, 4, 4, seed=1)
     result, d, a = consistency(denoised, again), denoised.numpy(), again.numpy()

@@ -49,6 +49,24 @@ def test_the_log_determinant_is_that_of_autograd(jacobian: object) -> None:
     assert log_determinant.std() > 0.01
 
 
+def test_many_latents_of_a_condition_are_as_one_at_a_time() -> None:
+    flow = started()
+    z, condition = normal(3, 5, 8), normal(5, 1, 16, 16, seed=1)
+    v, log_determinant = flow.of_draws(z, condition)
+    assert v.shape == (3, 5, 8) and log_determinant.shape == (3, 5)
+    for k in range(3):
+        alone = flow(z[k], condition)
+        torch.testing.assert_close(v[k], alone[0])
+        torch.testing.assert_close(log_determinant[k], alone[1])
+    for wrong in (z[0], z[:0]):
+        with pytest.raises(InputError, match=r"z: expected latents \[K, B, 8\]"):
+            flow.of_draws(wrong, condition)
+    with pytest.raises(InputError, match="z: expected finite numbers"):
+        flow.of_draws(torch.cat([z, z / 0]), condition)
+    with pytest.raises(InputError, match=r"condition: expected \[5, 1, 16, 16\]"):
+        flow.of_draws(z, condition[:4])
+
+
 def test_every_latent_and_the_condition_matter() -> None:
     flow = started().eval()
     z, condition = normal(1, 8), normal(1, 1, 16, 16, seed=1)

@@ -13,9 +13,11 @@ import torch
 from sinograd.datasets import PairedVolume
 from sinograd.errors import ConfigError, FileError, InputError, Stopped, UnitError
 from sinograd.invariance import (
+    ConditionalFlow,
     ConditionalVAE,
     Embedding,
     LesionEraser,
+    flow_loss,
     load_autoencoder,
     load_embedding,
     load_sampler,
@@ -148,6 +150,19 @@ def test_a_stopped_run_goes_on_to_the_same_bits(kind: str, vae_run: Path, flow_r
     resumed = train(config, pairs=pairs, output=tmp_path / "parts", resume=True).model
     for name, value in whole.state_dict().items():
         assert torch.equal(resumed.state_dict()[name], value), name
+
+
+def test_the_flow_learns_from_several_draws_of_each_posterior(vae_run: Path) -> None:
+    """The first loss is equation 6 of three draws of both crops, which start the activation normalisations, too."""
+    config = task(FLOW, name="invariance-flow", autoencoder=str(vae_run), denoiser="identity", draws=3)
+    crops = slices(1, (2, 64, 64))
+    result = train({**config, "data": None}, TrainingData([Stack(crops, None, "crops")]))
+    x, vae = ConditionalVAE.normalise(crops[:, None]), load_autoencoder(vae_run).vae
+    posterior, drawn = vae.encode(x, x), stream(3, "training", 0)
+    z = torch.cat([posterior.sample(drawn) for _ in range(3)]).detach()
+    flow = ConditionalFlow(64, 1, 64, 2, 8, 4, stream(3, "weights", 0), 2)
+    expected = flow_loss(*flow(z, x.repeat(3, 1, 1, 1))).item()
+    assert result.history.column("training_loss")[1][0] == pytest.approx(expected, rel=1e-4)
 
 
 def test_files_hold_all_that_sampling_needs(vae_run: Path, flow_run: Path, tmp_path: Path) -> None:

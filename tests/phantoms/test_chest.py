@@ -15,7 +15,7 @@ def test_same_seed_same_chest() -> None:
     assert not torch.equal(first.center, other.center)
 
 
-@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("seed", [*range(5), 5019])  # the first walls of 5019 have no room for a rib
 def test_every_point_has_the_attenuation_of_one_tissue(seed: int) -> None:
     volume = chest(seed).voxelize(GRID, supersampling=1, dtype=torch.float64)
     values = 1000 * (volume / 0.0193 - 1)

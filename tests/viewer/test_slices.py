@@ -15,7 +15,7 @@ from sinograd.data import Volume
 from sinograd.errors import InputError
 from sinograd.geometry import Grid
 from sinograd.io import write_volume
-from sinograd.io.volumes.ome_zarr import halved
+from sinograd.io.volumes.halving import halved
 from sinograd.viewer import LocalServer, serve_volumes
 from viewer.asking import array, get, record
 
@@ -157,12 +157,12 @@ def test_newer_requests_take_the_place_of_older_ones() -> None:
 def test_whole_numbers_are_kept_as_the_file_has_them(tmp_path: Path) -> None:
     """Half the memory of float32, and the values of NumPy."""
     pytest.importorskip("zarr")
-    from sinograd.io.volumes.read_write import open_levels
+    from sinograd.viewer.levels import open_shown
     from sinograd.viewer.pyramid import Pyramid
 
     values = torch.randint(-1000, 3000, (20, 30, 300), generator=torch.Generator().manual_seed(2)).to(torch.int16)
     write_volume(Volume(values, Grid((20, 30, 300), 1.0), "HU"), tmp_path / "volume.zarr")
-    pyramid = Pyramid(open_levels(tmp_path / "volume.zarr"))
+    pyramid = Pyramid(open_shown(tmp_path / "volume.zarr"))
     plane = pyramid.plane(0, "y", 7)
     assert plane.dtype == np.float32
     np.testing.assert_array_equal(plane, values[:, 7].numpy())
@@ -198,3 +198,79 @@ def test_the_cache_is_bounded() -> None:
     for number in range(6, 40):
         cache.get(number, lambda n=number: make(n))
         assert cache.nbytes <= 1000
+
+
+def test_a_part_of_a_slice(server: LocalServer, values: torch.Tensor) -> None:
+    found = array(server, "slice", volume=0, axis="y", index=9, level=0, part="3,20,11,60")
+    np.testing.assert_array_equal(found, values.numpy()[3:20, 9, 11:60])
+    for part, status in (("3,31,0,5", 404), ("3,3,0,5", 404), ("-1,3,0,5", 404), ("1,2,3", 400), ("a,b,c,d", 400)):
+        answer = get(server, "slice", volume=0, axis="y", index=9, level=0, part=part)
+        assert answer.status == status and b"part" in answer.body
+
+
+def test_coarse_levels_are_kept_in_memory(tmp_path: Path) -> None:
+    """As many as fit, and planes of them are those of the file."""
+    pytest.importorskip("zarr")
+    from sinograd.viewer.levels import open_shown
+    from sinograd.viewer.pyramid import Pyramid
+
+    values = torch.randint(-1000, 3000, (40, 300, 520), generator=torch.Generator().manual_seed(3)).to(torch.int16)
+    write_volume(Volume(values, Grid((40, 300, 520), 1.0), "HU"), tmp_path / "volume.zarr")
+    small, large = (Pyramid(open_shown(tmp_path / "volume.zarr"), kept_bytes=most) for most in (1 << 17, 1 << 30))
+    assert small.quick is None and [small.keepable, large.keepable] == [3, 1]
+    for pyramid, quick in ((small, 3), (large, 1)):
+        pyramid.keep()
+        assert pyramid.quick == quick
+        for level in range(4):
+            for axis, name in enumerate("zyx"):
+                plane = pyramid.plane(level, name, 4)
+                truth = open_shown(tmp_path / "volume.zarr").levels[level].loaded().values
+                assert truth is not None and plane.dtype == np.float32
+                np.testing.assert_array_equal(plane, np.take(truth, 4, axis))
+    with serve_volumes([tmp_path / "volume.zarr"]) as server:
+        get(server, "slice", volume=0, axis="y", index=0, level=1)
+        assert get(server, "slice", volume=0, axis="y", index=0, level=1).headers["X-Quick"] == "1"
+
+
+def test_a_zarr_volume_is_looked_at_without_torch(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    values = torch.arange(24.0).reshape(2, 3, 4)
+    write_volume(Volume(values, Grid((2, 3, 4), 0.5), "1/mm"), tmp_path / "volume.zarr")
+    code = (
+        "import sys\nfrom urllib.request import Request, urlopen\nfrom sinograd.viewer import serve_paths\n"
+        "with serve_paths([sys.argv[1]]) as server:\n"
+        "    for name in ('volumes', 'histogram?volume=0', 'slice?volume=0&axis=x&index=1', 'value?at=1,2,3'):\n"
+        "        address = f'http://127.0.0.1:{server.port}/api/{name}'\n"
+        "        assert urlopen(Request(address, headers={'X-Sinograd-Token': server.token})).status == 200\n"
+        "assert 'torch' not in sys.modules and 'scipy' not in sys.modules\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path / "volume.zarr")], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.parametrize("kind", ["scaled", "uint16", "bool", "image", "unit"])
+def test_zarr_is_shown_as_it_is_read(tmp_path: Path, kind: str) -> None:
+    """The way without torch and `read_volume` agree: values, places, unit, and what is wrong."""
+    zarr = pytest.importorskip("zarr")
+    from sinograd.io import read_volume
+    from sinograd.viewer.levels import open_shown
+
+    shape = (7, 8) if kind == "image" else (5, 6, 7)
+    whole = torch.randint(0, 2 if kind == "bool" else 900, shape, generator=torch.Generator().manual_seed(4))
+    dtype = {"uint16": torch.uint16, "bool": torch.bool}.get(kind, torch.int16)
+    path = tmp_path / "volume.zarr"
+    write_volume(Volume(whole.to(dtype), Grid(shape, 0.25, (1.0, -2.0, 3.0)[: len(shape)]), "1"), path)
+    own = zarr.open_group(str(path)).attrs
+    if kind == "scaled":
+        own["sinograd"] = {**own["sinograd"], "scale": [0.013, -1.7]}
+    if kind == "unit":
+        own["sinograd"] = {**own["sinograd"], "unit": "furlong"}
+        with pytest.raises(InputError, match="the unit must be one of"):
+            open_shown(path)
+        return
+    expected, found = read_volume(path).as_slices(), open_shown(path)
+    (level,) = found.levels
+    np.testing.assert_array_equal(level.loaded().values, expected.values.numpy())
+    assert level.shape == expected.shape and found.unit == "1" and found.is_image == (kind == "image")
+    np.testing.assert_allclose(level.first, [float(axis[0]) for axis in expected.grid.axes()], atol=1e-12)
+    np.testing.assert_allclose(level.spacing, expected.spacing)

@@ -296,3 +296,63 @@ def test_a_server_that_has_ended_is_told(window: Any, tmp_path: Path) -> None:
         window.open(server.url)
     window.set("slice-z", 2)
     window.until(lambda: "The server has ended" in window.text("message"))
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
+    """A volume of more voxels than a pane has pixels; each tells its place: 10000 y + x in every slice."""
+    pytest.importorskip("zarr")
+    folder = tmp_path_factory.mktemp("large")
+    y, x = torch.meshgrid(torch.arange(1400.0), torch.arange(1400.0), indexing="ij")
+    write_volume(Volume((10000 * y + x).expand(3, 1400, 1400), Grid((3, 1400, 1400), 0.1), "1"), folder / "large.zarr")
+    with serve_volumes([folder / "large.zarr"]) as server:
+        yield server
+
+
+def test_of_a_zoomed_plane_only_what_is_seen_is_sent(window: Any, large: LocalServer) -> None:
+    window.open(large.url)
+    assert window.data("axis-z", "part") == "" and window.data("axis-z", "level") != "0"
+    window.driver.execute_script(
+        "const c = arguments[0], box = c.getBoundingClientRect();"
+        "for (let i = 0; i < 8; i++) c.dispatchEvent(new WheelEvent('wheel', { deltaY: -100, ctrlKey: true, "
+        "clientX: box.left + box.width * .7, clientY: box.top + box.height * .4, cancelable: true }));",
+        window["axis-z"],
+    )
+    window.until(lambda: window.data("axis-z", "part") != "")
+    window.ready()
+    first, end, left, right = map(int, window.data("axis-z", "part").split(","))
+    assert window.data("axis-z", "level") == "0" and (end - first) * (right - left) < 0.5 * 1400 * 1400
+    assert window.data("axis-z", "shape") == f"{end - first},{right - left}"
+    window["crosshair"].click()
+    for share in (0.1, 0.5, 0.9):  # values and colours lie where they belong
+        hovered = (
+            "const c = arguments[0], box = c.getBoundingClientRect(); c.dispatchEvent(new PointerEvent('pointermove',"
+            "{ clientX: box.left + box.width * arguments[1], clientY: box.top + box.height * arguments[1] }));"
+        )
+        window.driver.execute_script(hovered, window["axis-z"], share)
+        window.until(lambda: window.data("value", "exact") == "true")
+        shown = float(window.data("value", "value"))
+        voxel = window.text("position").partition("voxel x ")[2].split(", ")
+        assert shown == 10000 * int(voxel[1].split()[1]) + int(voxel[0])
+        window.set("window-low", shown - 255 * 20000)
+        window.set("window-high", shown + 255 * 20000)
+        assert all(abs(c - 128) <= 2 for c in window.pixel("axis-z", share, share))
+    assert window.errors() == []
+
+
+def test_a_slider_that_turns_back_ends_sharp(window: Any, large: LocalServer) -> None:
+    """Answers that come late, and after the picture was moved back to where it was."""
+    window.open(large.url)
+    window.driver.execute_script(
+        "const real = window.fetch; window.fetch = async (...a) => {"
+        "if (String(a[0]).includes('slice')) await new Promise(r => setTimeout(r, 250)); return real(...a); };"
+    )
+    for _ in range(3):
+        for index in (2, 1):
+            window.set("slice-z", index)
+        window.ready()
+        assert window.data("axis-z", "place") == "1"
+    level = window.data("axis-z", "level")
+    window.driver.refresh()
+    window.ready()
+    assert window.data("axis-z", "level") == level

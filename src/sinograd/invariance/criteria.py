@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy import integrate, special
 from torch import Tensor
 
 from sinograd.errors import InputError
@@ -26,14 +27,19 @@ class LatentMoments:
 
     Attributes:
         largest_mean: of the absolute means of the latents.
-        rms_mean: root mean square of the means.
+        largest_error: the standard error of that mean.
+        rms_mean, rms_error: root mean squares of the means and of their standard errors.
+        chance: the largest absolute mean that is expected where all means are 0, from `rms_error`.
         lowest_variance, highest_variance: on the diagonal of the covariance.
         rms_correlation: root mean square of its other entries.
-        expected_rms: of means and of these entries for as many draws of N(0, I).
+        expected_rms: of these entries for as many draws of N(0, I).
     """
 
     largest_mean: float
+    largest_error: float
     rms_mean: float
+    rms_error: float
+    chance: float
     lowest_variance: float
     highest_variance: float
     rms_correlation: float
@@ -44,22 +50,62 @@ class LatentMoments:
         """Whether all means are 0 +- 0.1."""
         return self.largest_mean <= LARGEST_MEAN
 
+    @property
+    def true_rms_mean(self) -> float:
+        """`rms_mean` without what sampling alone adds to it; 0 where that is all."""
+        return math.sqrt(max(0.0, self.rms_mean**2 - self.rms_error**2))
 
-def latent_moments(v: Tensor) -> LatentMoments:
-    """Moments of latents [N, latent], N at least 2; InputError for other shapes."""
+
+def latent_moments(v: Tensor, patients: Sequence[object] | None = None) -> LatentMoments:
+    """Moments of latents.
+
+    Args:
+        v: [N, latent], N at least 2.
+        patients: whose image each is; standard errors are then those over patients, whose images are not independent of
+            each other (of means over clusters of any size). None: all images are independent.
+
+    Raises:
+        InputError: other shapes, another number of patients, a single one.
+    """
     if v.ndim != 2 or len(v) < 2 or v.shape[1] < 2:
         raise InputError(f"v: expected latents [N, C] of 2 or more images, got {list(v.shape)}")
-    mean, covariance = v.double().mean(dim=0), torch.cov(v.double().T)
+    v = v.detach().double()
+    mean, covariance = v.mean(dim=0), torch.cov(v.T)
+    errors = _errors_of_means(v - mean, range(len(v)) if patients is None else patients)
+    largest = int(mean.abs().argmax())
     others = covariance[~torch.eye(len(covariance), dtype=torch.bool)]
     diagonal = covariance.diagonal()
+    rms_error = float(errors.square().mean().sqrt())
     return LatentMoments(
-        float(mean.abs().max()),
+        float(mean[largest].abs()),
+        float(errors[largest]),
         float(mean.square().mean().sqrt()),
+        rms_error,
+        rms_error * _largest_of_normal(v.shape[1]),
         float(diagonal.min()),
         float(diagonal.max()),
         float(others.square().mean().sqrt()),
         1 / math.sqrt(len(v)),
     )
+
+
+def _errors_of_means(deviations: Tensor, patients: Sequence[object]) -> Tensor:
+    """Standard errors of means over clusters, [C], of deviations from the mean [N, C]."""
+    names = list(dict.fromkeys(patients))
+    if len(patients) != len(deviations) or len(names) < 2:
+        raise InputError(
+            f"patients: expected {len(deviations)} names, of two patients at least, got {len(patients)} of {len(names)}"
+        )
+    number = {name: index for index, name in enumerate(names)}
+    which = torch.tensor([number[name] for name in patients], device=deviations.device)
+    sums = deviations.new_zeros(len(names), deviations.shape[1]).index_add(0, which, deviations)
+    return (sums.square().sum(dim=0) * len(names) / (len(names) - 1)).sqrt() / len(deviations)
+
+
+def _largest_of_normal(count: int) -> float:
+    """The expected largest absolute value of `count` draws of N(0, 1)."""
+    values = np.linspace(0.0, 10.0, 10_001)
+    return float(integrate.trapezoid(1 - special.erf(values / math.sqrt(2)) ** count, values))
 
 
 @dataclass(frozen=True)

@@ -48,9 +48,9 @@ class UpBlock(nn.Module):
         self.skip = normalised(nn.Conv2d(inputs, outputs, 1))
 
     def forward(self, x: Tensor, code: Tensor) -> Tensor:
-        """[B, inputs, Y, X], [B, code] to [B, outputs, 2 Y, 2 X]."""
+        """[B, inputs, Y, X], [B, code] to [B, outputs, 2 Y, 2 X]. The skip commutes with the repetition of pixels."""
         y = self.conv1(interpolate(relu(self.norm1(x, code)), scale_factor=2))
-        return self.conv2(relu(self.norm2(y, code))) + self.skip(interpolate(x, scale_factor=2))
+        return self.conv2(relu(self.norm2(y, code))) + interpolate(self.skip(x), scale_factor=2)
 
 
 class SelfAttention(nn.Module):

@@ -92,14 +92,35 @@ class ConditionalFlow(nn.Module):
             InputTypeError: another dtype than the weights'.
         """
         self._check("z", z, condition)
-        if self.training and len(z) == 1 and not self.started:
+        v, log_determinant = self.of_draws(z[None], condition)
+        return v[0], log_determinant[0]
+
+    def of_draws(self, z: Tensor, condition: Tensor) -> tuple[Tensor, Tensor]:
+        """As `forward`, of several latents for each condition, which is embedded once.
+
+        Args:
+            z: [K, B, latent], K and B at least 1.
+            condition: as in `forward`.
+
+        Returns:
+            v [K, B, latent] and the logarithm of |det dv/dz| [K, B].
+
+        Raises:
+            InputError, InputTypeError: as `forward`.
+        """
+        if z.ndim != 3 or not len(z):
+            raise InputError(f"z: expected latents [K, B, {self.latent}], got {list(z.shape)}")
+        self._check("z", z[0], condition)
+        v = z.flatten(0, 1)
+        check_latents("z", v, self.latent, next(self.parameters()).dtype)
+        if self.training and len(v) == 1 and not self.started:
             raise InputError("z: expected at least 2 latents in the first call of training, got 1")
-        embedded = self.embedder(condition).flatten(1)
-        total = z.new_zeros(len(z))
+        embedded = self.embedder(condition).flatten(1).repeat(len(z), 1)
+        total = v.new_zeros(len(v))
         for block in self.blocks:
-            z, one = block(z, embedded)
+            v, one = block(v, embedded)
             total = total + one
-        return z, total
+        return v.unflatten(0, z.shape[:2]), total.unflatten(0, z.shape[:2])
 
     def inverse(self, v: Tensor, condition: Tensor) -> Tensor:
         """The latents [B, latent] of `forward(z, condition) = v`. It starts no ActNorm. Raises: as `forward`."""

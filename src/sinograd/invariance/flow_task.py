@@ -31,7 +31,8 @@ from sinograd.invariance.task import (
 from sinograd.invariance.vae import ConditionalVAE
 from sinograd.training.data import ScanStack, Stack
 from sinograd.training.data_config import Data
-from sinograd.training.model_config import ModelConfig
+from sinograd.training.model_config import Count, ModelConfig
+from sinograd.training.task_config import LATER
 from sinograd.training.tasks.task import Task
 
 
@@ -43,12 +44,14 @@ class InvarianceFlow(InvarianceConfig):
         name: invariance-flow.
         autoencoder: the file of a trained conditional one, or its run's folder.
         denoiser: the one that it was trained for, as in the task invariance-vae.
+        draws: of the latents of each crop in a step, from its posterior; more make the loss less noisy.
         own: in Python, a callable denoiser.
     """
 
     name: Literal["invariance-flow"] = "invariance-flow"
     autoencoder: Path = field(kw_only=True)
     denoiser: DenoiserChoice | None = None
+    draws: Count = field(default=1, metadata=LATER)
     own: Any = field(default=None, metadata={"plain": False})
     models: ClassVar[tuple[str, ...] | None] = ("invariance-flow",)
 
@@ -86,7 +89,7 @@ class InvarianceFlow(InvarianceConfig):
     def build(self, model: nn.Module, settings: ModelConfig, seed: int) -> Task:
         """Nothing random."""
         assert isinstance(model, ConditionalFlow)
-        return FlowTask(model, self.loaded())
+        return FlowTask(model, self.loaded(), self.draws)
 
     def held(self, model: Any) -> Sampler:
         """All that sampling needs."""
@@ -98,9 +101,9 @@ class InvarianceFlow(InvarianceConfig):
 class FlowTask(CropTask):
     """Negative log-likelihood of latents; see `InvarianceFlow`."""
 
-    def __init__(self, model: ConditionalFlow, autoencoder: Autoencoder) -> None:
+    def __init__(self, model: ConditionalFlow, autoencoder: Autoencoder, draws: int = 1) -> None:
         super().__init__(model, autoencoder.denoiser, autoencoder.vae.size)
-        self.flow, self.vae = model, autoencoder.vae.eval().requires_grad_(False)
+        self.flow, self.vae, self.draws = model, autoencoder.vae.eval().requires_grad_(False), draws
 
     def loss(self, stack: Stack | ScanStack, generator: torch.Generator) -> Tensor:
         """Of latents that are drawn."""
@@ -111,5 +114,7 @@ class FlowTask(CropTask):
         condition = self.condition(x, target)
         assert condition is not None
         with torch.no_grad():
-            z = self.vae.to(x.device).encode(ConditionalVAE.normalise(x), condition).sample(generator)
-        return flow_loss(*self.flow(z, condition))
+            posterior = self.vae.to(x.device).encode(ConditionalVAE.normalise(x), condition)
+            z = torch.stack([posterior.sample(generator) for _ in range(self.draws)])
+        v, log_determinant = self.flow.of_draws(z, condition)
+        return flow_loss(v.flatten(0, 1), log_determinant.flatten())

@@ -94,6 +94,7 @@ class ConditionalVAE(nn.Module):
             _draw(self, generator)
         if os.fspath(weights) != "random":
             load_imagenet(self.encoder, weights)
+        self.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue] # a quarter faster on CPUs
 
     def encode(self, x: Tensor, condition: Tensor | None = None) -> Posterior:
         """The distribution of the latents of images.

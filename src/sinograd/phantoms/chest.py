@@ -10,7 +10,7 @@ from torch import Tensor
 from sinograd.errors import InputError
 from sinograd.phantoms.ellipsoids import Ellipsoids
 from sinograd.phantoms.organs import Organ, all_of, jitter_of, within
-from sinograd.phantoms.packing import frames, normal, pack, seeded, uniform
+from sinograd.phantoms.packing import drawn_until_it_fits, frames, normal, pack, seeded, uniform
 from sinograd.phantoms.placement import inside
 
 _WATER = 0.0193  # 1/mm at 70 keV
@@ -57,8 +57,12 @@ def chest(
     generator = seeded(seed)
     jitter = functools.partial(jitter_of, generator=generator, unit=water / 1000)
     body = jitter(_BODY, -1000.0, 1)
-    wall = pack(_WALL.name, 1, lambda n: jitter(_WALL, _FAT, n), lambda part: inside(part, body), body[:0])
-    parts = all_of((*_LUNGS, *_REST), _MUSCLE, jitter, lambda part: inside(part, wall))
+
+    def wall_and_parts() -> tuple[Ellipsoids, Ellipsoids]:
+        wall = pack(_WALL.name, 1, lambda n: jitter(_WALL, _FAT, n), lambda part: inside(part, body), body[:0])
+        return wall, all_of((*_LUNGS, *_REST), _MUSCLE, jitter, lambda part: inside(part, wall))
+
+    wall, parts = drawn_until_it_fits(wall_and_parts)
     lungs, bones = [parts[i] for i in (0, 1)], [parts[i] for i in (4, 5, 6)]
     marrow = [within(bone, (0, 0, 0), 0.75, (_CANCELLOUS - _CORTICAL) * water / 1000) for bone in bones]
     small: list[Ellipsoids] = []

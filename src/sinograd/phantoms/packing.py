@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from numbers import Integral
+from typing import TypeVar
 
 import torch
 from torch import Tensor
@@ -15,6 +16,8 @@ from sinograd.phantoms.placement import apart
 
 _ROUNDS = 100  # of candidates before giving up
 _BATCH = 1000  # candidates tested at once
+_TRIES = 10  # of things that only fit together
+T = TypeVar("T")
 
 
 def seeded(seed: int | torch.Generator) -> torch.Generator:
@@ -71,6 +74,16 @@ def pack(
             f"only {count - (goal - len(placed))} of {count} {name} fit without overlap: ask for fewer or smaller ones"
         )
     return placed
+
+
+def drawn_until_it_fits(draw: Callable[[], T]) -> T:
+    """What `draw` packs; again where its first parts left no room for later ones. InputError where they never do."""
+    for _ in range(_TRIES - 1):
+        try:
+            return draw()
+        except InputError:
+            continue
+    return draw()
 
 
 def _fitting(batch: Ellipsoids, placed: Ellipsoids) -> Tensor:

@@ -6,12 +6,9 @@ import math
 from typing import Any
 
 import numpy as np
-import torch
-from scipy.ndimage import map_coordinates
 
-from sinograd.data.boxes import Box, read_box
 from sinograd.errors import InputError
-from sinograd.metrics import noise_power_spectrum
+from sinograd.viewer.levels import Box
 from sinograd.viewer.pyramid import Pyramid, axis_number
 
 OBLIQUE_VOXELS = 384  # along the longest axis of the copy that oblique planes and projections are made of
@@ -32,8 +29,10 @@ def profile(
     Returns:
         distance: from the start in mm (pixels), [n]; value: [n]; length: of the line.
     """
-    volume = pyramid.volume
-    shape, spacing = _in_plane(volume.shape, axis), _in_plane(volume.spacing, axis)
+    from scipy.ndimage import map_coordinates
+
+    finest = pyramid.finest
+    shape, spacing = _in_plane(finest.shape, axis), _in_plane(finest.spacing, axis)
     for name, point in (("from", start), ("to", end)):
         if not all(-0.5 <= p <= n - 0.5 for p, n in zip(point, shape, strict=True)):
             raise InputError(f"{name}: expected a point within {shape[0]} x {shape[1]} voxels, got {list(point)}")
@@ -59,7 +58,7 @@ def region(pyramid: Pyramid, axis: str, index: int, box: tuple[int, int, int, in
         mean, sd (with n - 1), low, high, median, count, missing (voxels that are not finite), size (along rows and
         columns, mm or pixels), frequency (1/mm) and power (unit^2 mm^2), which are empty for fewer than 8 x 8 voxels.
     """
-    shape, spacing = _in_plane(pyramid.volume.shape, axis), _in_plane(pyramid.volume.spacing, axis)
+    shape, spacing = _in_plane(pyramid.finest.shape, axis), _in_plane(pyramid.finest.spacing, axis)
     top, bottom, left, right = box
     if not (0 <= top < bottom <= shape[0] and 0 <= left < right <= shape[1]):
         raise InputError(f"box: expected rows 0 to {shape[0]} and columns 0 to {shape[1]}, got {list(box)}")
@@ -74,6 +73,10 @@ def region(pyramid: Pyramid, axis: str, index: int, box: tuple[int, int, int, in
         found |= {"mean": finite.mean(), "low": finite.min(), "high": finite.max(), "median": np.median(finite)}
         found["sd"] = finite.std(ddof=1) if finite.size > 1 else 0.0
     if finite.size == values.size and min(values.shape) >= _SMALLEST_SPECTRUM:
+        import torch
+
+        from sinograd.metrics import noise_power_spectrum
+
         radial = noise_power_spectrum(torch.from_numpy(values), spacing=spacing).radial()
         found |= {"frequency": radial.frequency[1:].numpy(), "power": radial.power[1:].numpy()}
     return found
@@ -82,20 +85,21 @@ def region(pyramid: Pyramid, axis: str, index: int, box: tuple[int, int, int, in
 def projection(pyramid: Pyramid, axis: str, kind: str) -> tuple[np.ndarray, int]:
     """The largest value ("max") or the mean along an axis, of a copy of at most 384 voxels a side, and its level."""
     level = pyramid.finest_within(OBLIQUE_VOXELS)
-    volume, number = pyramid.level(level), axis_number(axis)
-    step = max(1, _SLAB_BYTES // (4 * math.prod(volume.shape[1:])))
+    source, number = pyramid.level(level), axis_number(axis)
+    count = source.shape[0]
+    step = max(1, _SLAB_BYTES // (4 * math.prod(source.shape[1:])))
     parts = []
-    for first in range(0, volume.slices, step):
-        slab = volume.read(first, min(first + step, volume.slices)).numpy()
+    for first in range(0, count, step):
+        slab = source.slices(first, min(first + step, count))
         if kind == "max":
-            parts.append(np.fmax.reduce(slab, axis=number))
+            parts.append(np.fmax.reduce(slab, axis=number).astype(np.float32))
         else:
             parts.append(slab.sum(axis=number, dtype=np.float64))
     if number:
         whole = np.concatenate(parts)
     else:
         whole = np.fmax.reduce(parts, axis=0) if kind == "max" else np.sum(parts, axis=0)
-    return (whole if kind == "max" else whole / volume.shape[number]).astype(np.float32), level
+    return (whole if kind == "max" else whole / source.shape[number]).astype(np.float32), level
 
 
 def oblique(
@@ -112,18 +116,20 @@ def oblique(
         The square plane, float32, mm between its pixels, and the level that it was made of.
     """
     level = pyramid.finest_within(OBLIQUE_VOXELS)
-    volume = pyramid.level(level)
-    values = pyramid.kept(level)
-    step = min(volume.spacing)
-    count = math.ceil(math.hypot(*volume.grid.size) / step)
+    from scipy.ndimage import map_coordinates
+
+    source = pyramid.level(level)
+    values = pyramid.whole(level)
+    step = min(source.spacing)
+    size = [n * s for n, s in zip(source.shape, source.spacing, strict=True)]
+    count = math.ceil(math.hypot(*size) / step)
     count = min(count, 2 * OBLIQUE_VOXELS)
     a, b = math.radians(turn), math.radians(tilt)
     along = np.array([math.cos(a), math.sin(a), 0.0])
     down = np.array([-math.sin(a) * math.cos(b), math.cos(a) * math.cos(b), math.sin(b)])
     offsets = (np.arange(count) - (count - 1) / 2) * step
     places = np.array(middle) + offsets[:, None, None] * down + offsets[None, :, None] * along
-    first = [float(axis[0]) for axis in volume.grid.axes()]
-    index = [(places[..., 2 - i] - first[i]) / volume.spacing[i] for i in range(3)]
+    index = [(places[..., 2 - i] - source.first[i]) / source.spacing[i] for i in range(3)]
     plane = map_coordinates(values, index, order=1, mode="constant", cval=np.nan, output=np.float32)
     return plane, step, level
 
@@ -138,4 +144,4 @@ def _plane_box(pyramid: Pyramid, axis: str, index: int, box: tuple[int, int, int
     parts = [slice(box[0], box[1]), slice(box[2], box[3])]
     parts.insert(number, slice(index, index + 1))
     place: Box = (parts[0], parts[1], parts[2])
-    return read_box(pyramid.volume, place).numpy().squeeze(number)
+    return pyramid.finest.box(place).astype(np.float32, copy=False).squeeze(number)

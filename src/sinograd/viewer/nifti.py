@@ -12,32 +12,32 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from sinograd.data.volume import Volume
+from sinograd.viewer.levels import Level
 
 _STEPS = 65534
 _BLOCK_BYTES = 32 << 20
 
 
-def nifti_bytes(volume: Volume, low: float, high: float) -> Iterator[bytes]:
+def nifti_bytes(level: Level, low: float, high: float) -> Iterator[bytes]:
     """The header, and then slabs; values below `low` and above `high` become these."""
     slope = (high - low) / _STEPS if high > low else 1.0
-    yield _header(volume, slope, low + slope * (_STEPS // 2))
-    step = max(1, _BLOCK_BYTES // (4 * math.prod(volume.shape[1:])))
-    for first in range(0, volume.slices, step):
-        values = volume.read(first, min(first + step, volume.slices)).numpy()
+    yield _header(level, slope, low + slope * (_STEPS // 2))
+    step = max(1, _BLOCK_BYTES // (4 * math.prod(level.shape[1:])))
+    for first in range(0, level.shape[0], step):
+        values = level.slices(first, min(first + step, level.shape[0])).astype(np.float32, copy=False)
         steps = np.nan_to_num((values - low) / slope, nan=0.0, posinf=_STEPS, neginf=0.0)
         yield (np.clip(np.rint(steps), 0, _STEPS) - _STEPS // 2).astype("<i2").tobytes()
 
 
-def nifti_length(volume: Volume) -> int:
+def nifti_length(level: Level) -> int:
     """Bytes of it all."""
-    return 352 + 2 * math.prod(volume.shape)
+    return 352 + 2 * math.prod(level.shape)
 
 
-def _header(volume: Volume, slope: float, intercept: float) -> bytes:
-    depth, rows, columns = volume.shape
-    dz, dy, dx = volume.spacing
-    z, y, x = (float(axis[0]) for axis in volume.grid.axes())
+def _header(level: Level, slope: float, intercept: float) -> bytes:
+    depth, rows, columns = level.shape
+    dz, dy, dx = level.spacing
+    z, y, x = level.first
     head = bytearray(352)
     struct.pack_into("<i", head, 0, 348)
     struct.pack_into("<8h", head, 40, 3, columns, rows, depth, 1, 1, 1, 1)

@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from sinograd.data.lengths import length_text
-from sinograd.data.units import number_text, unit_text
-from sinograd.data.volume import Volume
+from sinograd.data.unit_names import number_text, unit_text
 from sinograd.errors import InputError
 from sinograd.viewer.cache import ArrayCache
-from sinograd.viewer.pyramid import CACHE_BYTES, Pyramid
+from sinograd.viewer.levels import Levels
+from sinograd.viewer.pyramid import CACHE_BYTES, KEPT_BYTES, Pyramid
 
 BINS = 256
 _PERCENTAGES = (0.5, 50.0, 99.5)
@@ -30,32 +30,32 @@ class ShownVolume:
         pyramid: its values.
     """
 
-    def __init__(self, name: str, levels: list[Volume], cache: ArrayCache | None = None) -> None:
-        self.name = name
-        self.is_image = levels[0].ndim == 2
-        self.pyramid = Pyramid(levels, cache)
-        if not self._is_quick:
-            threading.Thread(target=lambda: self.pyramid.overview, name="overview", daemon=True).start()
+    def __init__(
+        self, name: str, source: Levels, cache: ArrayCache | None = None, kept_bytes: int = KEPT_BYTES
+    ) -> None:
+        self.name, self.source = name, source
+        self.is_image = source.is_image
+        self.pyramid = Pyramid(source, cache, kept_bytes)
+        threading.Thread(target=self.pyramid.keep, name="coarse levels", daemon=True).start()
 
     @property
     def facts(self) -> dict[str, Any]:
         """What a page needs to draw it: shapes and places of all levels (z, y, x; mm or pixels), unit, first window."""
-        volume = self.pyramid.volume
+        source, finest = self.source, self.pyramid.finest
+        levels = [{"shape": v.shape, "spacing": v.spacing, "first": v.first} for v in self.pyramid.levels]
         return {
             "name": self.name,
             "image": self.is_image,
-            "shape": volume.shape,
-            "unit": volume.unit,
-            "unit_text": number_text("", volume.unit).strip() or unit_text(volume.unit),
-            "length_unit": volume.length_unit,
-            "dtype": str(volume.dtype).removeprefix("torch."),
-            "about": self._about(volume),
-            "is_mask": volume.unit == "1" and not volume.dtype.is_floating_point,
-            "levels": [
-                {"shape": v.shape, "spacing": v.spacing, "first": [float(axis[0]) for axis in v.grid.axes()]}
-                for v in self.pyramid.levels
-            ],
+            "shape": finest.shape,
+            "unit": source.unit,
+            "unit_text": number_text("", source.unit).strip() or unit_text(source.unit),
+            "length_unit": source.length_unit,
+            "dtype": source.dtype,
+            "about": self._about(),
+            "is_mask": source.unit == "1" and finest.dtype.kind != "f",
+            "levels": levels,
             **self.window,
+            "quick": self.pyramid.quick,
         }
 
     @property
@@ -68,13 +68,14 @@ class ShownVolume:
 
     @cached_property
     def _sample(self) -> np.ndarray:
-        return _finite(self.pyramid.overview.read(0, self.pyramid.overview.slices).numpy())
+        overview = self.pyramid.overview
+        return _finite(overview.slices(0, overview.shape[0]))
 
     @property
     def _is_quick(self) -> bool:
         """Whether the coarsest level costs little."""
-        volume = self.pyramid.volume
-        return not volume.is_lazy or volume.nbytes <= _LOADED_BYTES or self.pyramid.has_copies
+        finest = self.pyramid.finest
+        return finest.values is not None or finest.nbytes <= _LOADED_BYTES or self.pyramid.has_copies
 
     @property
     def complete(self) -> bool:
@@ -84,14 +85,11 @@ class ShownVolume:
     @property
     def window(self) -> dict[str, Any]:
         """Low and high of the sample, and the window (0.5 to 99.5 %); null where no value is finite."""
-        values = self.sample
-        if not values.size:
-            return {"low": None, "high": None, "window": [0.0, 1.0], "finite": False}
-        low, high = float(values.min()), float(values.max())
-        first, _, last = (float(v) for v in np.percentile(values, _PERCENTAGES))
-        if not first < last:
-            first, last = (low, high) if low < high else (low - 0.5, low + 0.5)
-        return {"low": low, "high": high, "window": [first, last], "finite": True}
+        return self._window if self.pyramid.prepared or self._is_quick else _window_of(self.sample)
+
+    @cached_property
+    def _window(self) -> dict[str, Any]:
+        return _window_of(self._sample)
 
     def histogram(self) -> dict[str, Any]:
         """Counts of the sample between its least and its largest value."""
@@ -101,18 +99,29 @@ class ShownVolume:
         counts, edges = np.histogram(values.astype(np.float64), BINS)
         return {"edges": edges, "counts": counts, "values": int(values.size)}
 
-    def _about(self, volume: Volume) -> str:
-        counts = " x ".join(map(str, volume.shape[1:] if self.is_image else volume.shape))
-        spacing = volume.spacing[1:] if self.is_image else volume.spacing
+    def _about(self) -> str:
+        finest, source = self.pyramid.finest, self.source
+        counts = " x ".join(map(str, finest.shape[1:] if self.is_image else finest.shape))
+        spacing = finest.spacing[1:] if self.is_image else finest.spacing
         spacing = spacing[:1] if len(set(spacing)) == 1 else spacing
-        return f"{counts} voxels of {length_text(spacing, 5, unit=volume.length_unit)}, {unit_text(volume.unit)}"
+        return f"{counts} voxels of {length_text(spacing, 5, unit=source.length_unit)}, {unit_text(source.unit)}"
+
+
+def _window_of(values: np.ndarray) -> dict[str, Any]:
+    if not values.size:
+        return {"low": None, "high": None, "window": [0.0, 1.0], "finite": False}
+    low, high = float(values.min()), float(values.max())
+    first, _, last = (float(v) for v in np.percentile(values, _PERCENTAGES))
+    if not first < last:
+        first, last = (low, high) if low < high else (low - 0.5, low + 0.5)
+    return {"low": low, "high": high, "window": [first, last], "finite": True}
 
 
 def _finite(values: np.ndarray) -> np.ndarray:
     return values[np.isfinite(values)].astype(np.float32, copy=False)
 
 
-def shown_volumes(volumes: Sequence[tuple[str | Path, list[Volume]]]) -> list[ShownVolume]:
+def shown_volumes(volumes: Sequence[tuple[str | Path, Levels]]) -> list[ShownVolume]:
     """The volumes of a page, which share one cache; `volumes` are names or paths with the levels of each."""
     if not volumes:
         raise InputError("volumes: expected at least one")
@@ -120,4 +129,5 @@ def shown_volumes(volumes: Sequence[tuple[str | Path, list[Volume]]]) -> list[Sh
     names = [Path(name).name or str(name) for name, _ in volumes]
     if len(set(names)) < len(names):
         names = [str(name) for name, _ in volumes]
-    return [ShownVolume(name, levels, cache) for name, (_, levels) in zip(names, volumes, strict=True)]
+    share = KEPT_BYTES // len(volumes)
+    return [ShownVolume(name, levels, cache, share) for name, (_, levels) in zip(names, volumes, strict=True)]

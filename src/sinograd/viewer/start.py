@@ -22,12 +22,12 @@ def serve_volumes(paths: Sequence[str | os.PathLike[str]], port: int = 0) -> Loc
         InputError, FileError: a path that is no volume, a port in use.
     """
     check_installed()
-    from sinograd.io.volumes.read_write import open_levels
+    from sinograd.viewer.levels import open_shown
     from sinograd.viewer.shown import shown_volumes
     from sinograd.viewer.volume_app import VolumeApp
 
     give_memory_back()
-    shown = shown_volumes([(Path(path), open_levels(path)) for path in paths])
+    shown = shown_volumes([(Path(path), open_shown(Path(path))) for path in paths])
     return LocalServer(VolumeApp(shown).app(), port)
 
 
@@ -49,11 +49,15 @@ def serve_paths(paths: Sequence[str | os.PathLike[str]], port: int = 0) -> Local
     """
     check_installed()
     from sinograd.errors import InputError
-    from sinograd.io import is_volume, read
     from sinograd.io.formats import check_exists
+    from sinograd.io.volumes.ome_zarr_levels import is_zarr_group
 
     for path in map(Path, paths):
         check_exists(path)
+        if is_zarr_group(path):  # which needs no torch
+            continue
+        from sinograd.io import is_volume, read
+
         if is_volume(path):
             continue
         if len(paths) == 1:

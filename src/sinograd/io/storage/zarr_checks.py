@@ -7,7 +7,9 @@ metadata can be links out of the folder, or pipes. Shapes and chunks cost nothin
 from __future__ import annotations
 
 import math
+import os
 import stat
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -36,20 +38,38 @@ _CODECS = {
 def check_folder(folder: Path) -> int:
     """Bytes in a Zarr folder; FormatError for files that may not be read, or codecs that are not known as harmless."""
     total = 0
-    for path in folder.rglob("*"):
-        if path.is_symlink():
+    for entry in _entries(folder):
+        if entry.is_symlink():
+            path = Path(entry.path)
             check_inside(path, folder / "zarr.json", f"{path.relative_to(folder)}")
-        status = path.stat()
+        status = entry.stat()
         if stat.S_ISDIR(status.st_mode):
             continue
         if not stat.S_ISREG(status.st_mode):
-            raise FormatError(f"{path} is neither a file nor a folder")
+            raise FormatError(f"{entry.path} is neither a file nor a folder")
         total += status.st_size
-        if path.name in METADATA:
+        if entry.name in METADATA:
+            path = Path(entry.path)
             if status.st_size > _MOST_METADATA:
                 raise FormatError(f"{path} has {status.st_size:,} bytes, at most {_MOST_METADATA:,} are read")
             _check_codecs(path, _json(path))
     return total
+
+
+def count_files(folder: Path) -> int:
+    """Files in a folder and those below it; 0 where there is none."""
+    return sum(not entry.is_dir() for entry in _entries(folder)) if folder.is_dir() else 0
+
+
+def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
+    """What a folder and those below it hold; links to folders are not followed."""
+    left = [str(folder)]
+    while left:
+        with os.scandir(left.pop()) as found:
+            for entry in found:
+                yield entry
+                if entry.is_dir(follow_symlinks=False):
+                    left.append(entry.path)
 
 
 def check_array(folder: Path, shape: tuple[int, ...], chunks: tuple[int, ...], itemsize: int, on_disk: int) -> None:

@@ -17,7 +17,9 @@ from sinograd.files.folders import flush_file
 from sinograd.io.storage.optional import extra
 from sinograd.io.storage.write_errors import writing
 from sinograd.io.volumes.format import record_of
-from sinograd.io.volumes.ome_zarr import CHUNK, PACKAGE, attributes_of, halved
+from sinograd.io.volumes.halving import halved
+from sinograd.io.volumes.ome_zarr import CHUNK, attributes_of
+from sinograd.io.volumes.ome_zarr_levels import PACKAGE
 from sinograd.io.volumes.sink import stored_type, unit_of
 
 # Bytes of float32 voxels in a unit, slices of one at most, and bytes of a shard: writing holds it twice.

@@ -4,6 +4,7 @@ import { AXES, DRAWN, Pane } from "./pane.js";
 import { digits } from "./text.js";
 import { Rendering } from "./rendering.js";
 
+const REST = 250;  // ms
 const byId = id => document.getElementById(id);
 const NAMES = { max: "maximum", mean: "mean", oblique: "oblique plane", "3d": "3-D" };
 
@@ -22,7 +23,14 @@ export class Fourth {
     for (const id of ["turn", "tilt"]) byId(id).addEventListener("input", () => this.refresh());
   }
 
+  /* After a move: when it rests and the planes are there, which come first. */
+  moved() {
+    clearTimeout(this.rest);
+    this.rest = setTimeout(() => document.body.dataset.ready === "yes" ? this.refresh() : this.moved(), REST);
+  }
+
   refresh() {
+    clearTimeout(this.rest);
     if (!this.node.isConnected) return;
     const v = this.state.volumes[this.state.shown];
     byId("extra-axis").hidden = !["max", "mean"].includes(this.kind);

@@ -29,7 +29,8 @@ export class Pane {
 
   #tell(name, ...values) { this.listeners[name]?.(...values); }
 
-  /* Layers are drawn one over another: {plane, kind: "grey" | "difference" | "overlay", low, high, reach, mask, opacity}. */
+  /* Layers are drawn one over another: {plane, kind: "grey" | "difference" | "overlay", low, high, reach, mask, opacity};
+     part: which share of the picture a layer is, [first row, end, first column, end] from 0 to 1; missing: all. */
   show(layers) {
     this.layers = layers.map(layer => ({ ...layer, picture: null }));
     this.draw();
@@ -64,11 +65,12 @@ export class Pane {
     pen.fillRect(0, 0, wide, high);
     for (const layer of this.layers) {
       layer.picture ??= toCanvas(paint(layer));
-      pen.imageSmoothingEnabled = layer.picture.width > columns * s * 1.2;
+      const [r0, r1, c0, c1] = layer.part ?? [0, 1, 0, 1], [y, x] = [rows * s, columns * s];
+      pen.imageSmoothingEnabled = layer.picture.width > (c1 - c0) * x * 1.2;
       pen.save();
       pen.translate(left, this.up ? top + rows * s : top);
       pen.scale(1, this.up ? -1 : 1);
-      pen.drawImage(layer.picture, 0, 0, columns * s, rows * s);
+      pen.drawImage(layer.picture, c0 * x, r0 * y, (c1 - c0) * x, (r1 - r0) * y);
       pen.restore();
     }
     if (this.cross) this.#drawCross(pen, s, left, top);
@@ -95,6 +97,17 @@ export class Pane {
       else { pen.moveTo(a, b); pen.lineTo(c, d); }
       pen.stroke();
     }
+  }
+
+  /* The share of the picture that is on the canvas: [first row, end, first column, end] from 0 to 1. */
+  get visible() {
+    const s = this.scale, share = (middle, pixels, length) => {
+      const half = pixels / 2 / s / length;
+      return [Math.max(0, middle - half), Math.min(1, middle + half)];
+    };
+    const [rows, columns] = this.size, across = share(this.middle[1], this.canvas.width, columns);
+    const [top, bottom] = share(this.middle[0], this.canvas.height, rows);
+    return this.up ? [1 - bottom, 1 - top, ...across] : [top, bottom, ...across];
   }
 
   /* A place [row, column] of the picture in device pixels of the canvas. */
@@ -136,6 +149,7 @@ export class Pane {
     });
     canvas.addEventListener("pointerup", event => {
       if (start?.button === 0) this.#tell("release", start.place, this.placeOf(event));
+      if (start?.button === 1) this.#tell("zoom");
       start = null;
     });
     canvas.addEventListener("pointerleave", () => this.#tell("leave"));

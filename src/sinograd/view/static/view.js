@@ -19,7 +19,7 @@ function move(place) {
   const shape = volume().shape3;
   state.place = place.map((p, i) => Math.min(shape[i] - 1, Math.max(0, Math.round(p))));
   planes.refresh();
-  fourth.refresh();
+  fourth.moved();
 }
 
 function setWindow(low, high) {
