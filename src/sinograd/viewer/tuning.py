@@ -146,6 +146,7 @@ class Tuning:
         """A slice (grid, index) from prepared rows; only those rows of an upright detector that it needs are made."""
         from sinograd.recon import FilteredBackprojection
         from sinograd.recon.analytic.needed_rows import upright_rows
+        from sinograd.recon.analytic.one_slice import one_slice
 
         grid, index = place
         binning = scan.geometry.detector.column_spacing / self.scan.geometry.detector.column_spacing
@@ -160,7 +161,7 @@ class Tuning:
             if rows is None:
                 return np.zeros(part.shape[-2:], np.float32)
             read = slice(*made.scan.detector.real_rows_of(rows))
-            made, projections = made.slab((index, index + 1), rows), projections[:, read]
+            made, projections = one_slice(made, index, rows), projections[:, read]
         volume = torch.zeros(made.grid.shape)
         made.add_unchecked(volume, projections, (0, made.views), lambda done, total: check())
         return volume.numpy().reshape(grid.shape[-2:])
@@ -219,7 +220,7 @@ def slice_of(grid: Grid, index: int) -> Grid:
 
 def coarser(grid: Grid, side: int) -> Grid:
     """A grid of the same slices, with pixels n times as large, so that there are about `side` a side."""
-    factor = max(1, max(grid.shape[-2:]) // side)
+    factor = max(1, round(max(grid.shape[-2:]) / side))
     shape = (*grid.shape[:-2], *(-(-n // factor) for n in grid.shape[-2:]))
     spacing = (*grid.spacing[:-2], *(s * factor for s in grid.spacing[-2:]))
     return Grid(shape, spacing, grid.center)
