@@ -31,6 +31,7 @@ MARGIN = 12  # rows on both sides that are prepared beside those that are needed
 BINNED_ROWS = 4  # at most, so that a margin of three binned rows is left
 BANDS_BYTES = 400 << 20
 COARSE, STRIP = 128, 256  # columns and pixels a side, about, of pictures while a slider moves, and of neighbours
+VIEWS_AT_ONCE = 48  # between which a newer move is noticed
 VIEWS_PER_COLUMN = 0.7  # of these pictures
 
 
@@ -163,7 +164,7 @@ class Tuning:
             read = slice(*made.scan.detector.real_rows_of(rows))
             made, projections = one_slice(made, index, rows), projections[:, read]
         volume = torch.zeros(made.grid.shape)
-        made.add_unchecked(volume, projections, (0, made.views), lambda done, total: check())
+        made.add_unchecked(volume, projections, (0, made.views), lambda done, total: check(), VIEWS_AT_ONCE)
         return volume.numpy().reshape(grid.shape[-2:])
 
     def _geometry(self, settings: Settings, geometry: Geometry) -> Geometry:
