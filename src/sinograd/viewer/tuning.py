@@ -31,6 +31,7 @@ MARGIN = 12  # rows on both sides that are prepared beside those that are needed
 BINNED_ROWS = 4  # at most, so that a margin of three binned rows is left
 BANDS_BYTES = 400 << 20
 COARSE, STRIP = 128, 256  # columns and pixels a side, about, of pictures while a slider moves, and of neighbours
+VIEWS_AT_ONCE = 192  # at most, between which a newer move is noticed
 VIEWS_PER_COLUMN = 0.7  # of these pictures
 
 
@@ -147,6 +148,7 @@ class Tuning:
         from sinograd.recon import FilteredBackprojection
         from sinograd.recon.analytic.needed_rows import upright_rows
         from sinograd.recon.analytic.one_slice import one_slice
+        from sinograd.recon.analytic.view_blocks import block_views
 
         grid, index = place
         binning = scan.geometry.detector.column_spacing / self.scan.geometry.detector.column_spacing
@@ -163,7 +165,8 @@ class Tuning:
             read = slice(*made.scan.detector.real_rows_of(rows))
             made, projections = one_slice(made, index, rows), projections[:, read]
         volume = torch.zeros(made.grid.shape)
-        made.add_unchecked(volume, projections, (0, made.views), lambda done, total: check())
+        block = min(VIEWS_AT_ONCE, block_views(volume.nbytes, projections[0].nbytes, False))
+        made.add_unchecked(volume, projections, (0, made.views), lambda done, total: check(), block)
         return volume.numpy().reshape(grid.shape[-2:])
 
     def _geometry(self, settings: Settings, geometry: Geometry) -> Geometry:

@@ -56,7 +56,8 @@ def could_be_streamed(request: Request, scan: Scan, grid: Grid) -> bool:
     """Whether an output of a format that takes slabs is all that is missing for these."""
     from sinograd.workflows.helical import is_helical
 
-    return grid.ndim == 3 and _takes_slabs(request) and not is_helical(request, scan) and request.part is None
+    whole = grid.ndim != 3 or request.corrections.wanted or is_helical(request, scan)
+    return not whole and _takes_slabs(request) and request.part is None
 
 
 def _least_text(request: Request, scan: Scan, grid: Grid) -> str:
@@ -97,6 +98,8 @@ def _why_not(request: Request, scan: Scan, grid: Grid) -> str:
         return "slabs are written to a file as they are done: give `output`"
     if grid.ndim != 3:
         return "an image is reconstructed at once"
+    if request.corrections.wanted:
+        return "corrections by `spectrum` and of `metal` take all projections at once"
     if not _takes_slabs(request) or is_helical(request, scan):
         return "FDK, filtered backprojection and sinograd's iterative algorithms alone are computed in slabs"
     if request.slice_mm is not None or is_dicom_output(request):
