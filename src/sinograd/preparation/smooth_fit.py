@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sinograd.ops.derivatives import followed, primals, untraced
+from sinograd.ops.derivatives import followed, primals, recorded, untraced
 
 # Rounds of reweighting, and the robust standard deviations at which a weight falls to a quarter. A scale below this
 # share of the profile's own spread tells nothing.
@@ -44,7 +44,18 @@ def robust_weights(profiles: Tensor, smoothing: float) -> Tensor:
 
 def median(values: Tensor) -> Tensor:
     """Of each row [rows, columns], [rows, 1]: the mean of the middle two, as NumPy's."""
-    return values.quantile(0.5, dim=1, keepdim=True)
+    return quantile(values, 0.5)
+
+
+def quantile(values: Tensor, share: float) -> Tensor:
+    """`values.quantile(share, 1, keepdim=True)` of rows [rows, columns]; without derivatives by partial sorting."""
+    if recorded(values) or values.device.type != "cpu" or not bool(torch.isfinite(values).all()):
+        return values.quantile(share, dim=1, keepdim=True)
+    rank = share * (values.shape[1] - 1)
+    below, above = int(np.floor(rank)), int(np.ceil(rank))
+    ranked = np.partition(values.detach().numpy(), sorted({below, above}), axis=1)
+    low, high = (torch.from_numpy(ranked[:, [at]]) for at in (below, above))
+    return low.lerp(high, rank - below)
 
 
 def fit(values: Tensor, weights: Tensor, smoothing: float) -> Tensor:

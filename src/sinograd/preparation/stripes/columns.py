@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
-from sinograd.ops.derivatives import constant
+from sinograd.ops.derivatives import constant, recorded
 from sinograd.preparation.mirrored import twice_the_axis
 
 # The noise of a profile is at least this share of its largest value: sums of float32 are no better.
@@ -39,10 +39,24 @@ def values_of(tensor: Tensor) -> Tensor:
 def median_along_columns(values: Tensor, size: int) -> Tensor:
     """The median of each element and its neighbours along the last axis, mirrored at the ends; differentiable."""
     rows = values.reshape(-1, values.shape[-1])
+    if size // 2 < values.shape[-1] and not recorded(values) and bool(torch.isfinite(values).all()):
+        return _running_medians(rows, size).reshape(values.shape)
     index = mirrored_index(values.shape[-1], size // 2).to(values.device)
     parts = rows.split(max(1, BLOCK // (size * values.shape[-1])))
     medians = [part[:, index].unfold(1, size, 1).median(-1).values for part in parts]
     return torch.cat(medians).reshape(values.shape)
+
+
+def _running_medians(rows: Tensor, size: int) -> Tensor:
+    """The same of finite numbers, without derivatives, in a tenth of the time: all rows one after another as a line."""
+    from scipy.ndimage import median_filter
+
+    reach = size // 2
+    medians = []
+    for part in rows.split(max(1, BLOCK // (rows.shape[1] + 2 * reach))):
+        wide = np.pad(part.detach().cpu().numpy(), ((0, 0), (reach, reach)), mode="symmetric")
+        medians.append(median_filter(wide.ravel(), size).reshape(wide.shape)[:, reach:-reach])
+    return torch.from_numpy(np.ascontiguousarray(np.concatenate(medians))).to(rows.device)
 
 
 def mirrored_index(count: int, reach: int) -> Tensor:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sinograd.errors import InputError
-from sinograd.preparation.smooth_fit import rest
+from sinograd.preparation.smooth_fit import quantile, rest
 from sinograd.preparation.stripes.columns import (
     checked_size,
     filled,
@@ -83,7 +83,7 @@ def _lasting(means: Tensor, snr: float, size: int, lasting: int, spare: bool) ->
     """Where means [n, groups, columns] stand out of the columns around over so many groups; bool."""
     deviations = _deviations(means, size)
     steady = _median_of_groups(deviations, lasting)
-    usual = steady.abs().flatten(1).quantile(USUAL, dim=1)[:, None, None]
+    usual = quantile(steady.abs().flatten(1), USUAL)[:, :, None]
     usual = torch.maximum(usual, LEAST * means.abs().amax((1, 2))[:, None, None])
     mask = steady.abs() > snr * usual
     if lasting < means.shape[1]:
