@@ -184,10 +184,10 @@ def measured(path: Path, arguments: argparse.Namespace) -> dict[str, Any]:
 
 
 @contextmanager
-def serving(path: Path) -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
-    """The command, and what it prints with the seconds that it took."""
+def serving(path: Path, name: str = "view") -> Iterator[tuple[subprocess.Popen[str], dict[str, Any]]]:
+    """A command of this name, and what it prints with the seconds that it took."""
     start = time.perf_counter()
-    command = [sys.executable, "-m", "sinograd.cli", "view", str(path), "--no-browser", "--json"]
+    command = [sys.executable, "-m", "sinograd.cli", name, str(path), "--no-browser", "--json"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as server:
         assert server.stdout is not None
         try:
@@ -201,8 +201,8 @@ def first_pictures(driver: Any, process: int, address: dict[str, Any]) -> dict[s
     driver.execute_cdp_cmd("Page.addScriptToEvaluateOnNewDocument", {"source": WATCHING})
     began = time.time()
     driver.get(address["url"])
-    _rest(driver, time.perf_counter())
-    processors = _processor_seconds(process)
+    rest(driver)
+    processors = processor_seconds(process)
     picture, sharp = driver.execute_script("return watched.map(ms => (performance.timeOrigin + ms) / 1000)")
     return {"picture": picture - began, "sharp": sharp - began, "server processors": processors}
 
@@ -215,10 +215,10 @@ def moves(driver: Any, process: int, address: dict[str, Any], arguments: argpars
     found = {}
     for axis, count in zip("zyx", shape, strict=True):
         places = random.choice(count, arguments.slices, replace=False).tolist()
-        before = _processor_seconds(process)
+        before = processor_seconds(process)
         took = driver.execute_async_script(MOVING, axis, places)
         found[axis] = {"shown_ms": spread([t[0] for t in took]), "sharp_ms": spread([t[1] for t in took])}
-        found[axis]["processor_ms"] = 1000 * (_processor_seconds(process) - before) / len(places)
+        found[axis]["processor_ms"] = 1000 * (processor_seconds(process) - before) / len(places)
     return found
 
 
@@ -267,9 +267,9 @@ def clicked(driver: Any, address: dict[str, Any], arguments: argparse.Namespace)
     count = int(arguments.clicks * arguments.seconds)
     began = time.perf_counter()
     driver.execute_async_script(CLICKING, {"count": count, "rate": arguments.clicks})
-    clicking, rest = time.perf_counter() - began, time.perf_counter()
-    _rest(driver, rest)
-    found = {"seconds": clicking, "rest_seconds": time.perf_counter() - rest}
+    clicking, resting = time.perf_counter() - began, time.perf_counter()
+    rest(driver)
+    found = {"seconds": clicking, "rest_seconds": time.perf_counter() - resting}
     ended.set()
     asking.join()
     return {"count": count, **found, "wait_ms": spread(waits), "longest_wait_ms": max(waits)}
@@ -290,7 +290,9 @@ def browser() -> Any:
     return webdriver.Chrome(options=options, service=service)
 
 
-def _rest(driver: Any, began: float) -> None:
+def rest(driver: Any) -> None:
+    """Wait until the page has drawn what it asked for."""
+    began = time.perf_counter()
     while driver.execute_script("return document.body.dataset.ready") != "yes":
         if time.perf_counter() - began > 60:
             raise SystemExit("the page does not rest within a minute")
@@ -314,7 +316,8 @@ def _object(stream: Any) -> str:
     raise SystemExit("the command has ended")
 
 
-def _processor_seconds(process: int) -> float:
+def processor_seconds(process: int) -> float:
+    """User and system time of a process."""
     fields = Path(f"/proc/{process}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 

@@ -317,6 +317,9 @@ VOLUME_FORMATS.add("raw", "sinograd.io.volumes.raw:Raw", "raw float32 voxels and
 # What detectors make of a photon: its energy, or one count.
 DETECTOR_RESPONSES = ("integrating", "counting")
 
+# How rays through metal are replaced: along rows of the detector as they are, or over those of a prior image.
+METAL_METHODS = ("linear", "normalized")
+
 # Removal of stripes from sinograms: functions of line integrals, with options by name.
 #   before: methods that run before it, with their defaults
 #   mixes_rows: looks at all rows of the detector together, `function(projections, **options)` of projections

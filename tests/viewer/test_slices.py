@@ -232,6 +232,29 @@ def test_coarse_levels_are_kept_in_memory(tmp_path: Path) -> None:
         assert get(server, "slice", volume=0, axis="y", index=0, level=1).headers["X-Quick"] == "1"
 
 
+def test_a_damaged_coarse_level_hides_nothing_else(tmp_path: Path) -> None:
+    pytest.importorskip("zarr")
+    from sinograd.errors import FormatError
+    from sinograd.viewer.levels import open_shown
+    from sinograd.viewer.pyramid import Pyramid
+
+    values = torch.rand(20, 300, 600)
+    write_volume(Volume(values, Grid((20, 300, 600), 1.0), "1/mm"), tmp_path / "volume.zarr")
+    chunk = tmp_path / "volume.zarr" / "1" / "c" / "0" / "0" / "0"
+    chunk.write_bytes(chunk.read_bytes()[:100])
+    pyramid = Pyramid(open_shown(tmp_path / "volume.zarr"))
+    with pytest.raises(FormatError):
+        pyramid.keep()
+    pyramid.keep()
+    assert pyramid.quick == 2
+    np.testing.assert_array_equal(pyramid.plane(0, "x", 7), values[:, :, 7].numpy())
+    assert pyramid.plane(1, "x", 290).shape == (10, 150)
+    with serve_volumes([tmp_path / "volume.zarr"]) as server:
+        answer = get(server, "slice", volume=0, axis="x", index=3, level=1)
+        assert answer.status == 400 and b"damaged" in answer.body
+        assert get(server, "slice", volume=0, axis="y", index=3, level=2).status == 200
+
+
 def test_a_zarr_volume_is_looked_at_without_torch(tmp_path: Path) -> None:
     pytest.importorskip("zarr")
     values = torch.arange(24.0).reshape(2, 3, 4)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +271,52 @@ def test_in_a_browser(window: Any, server: LocalServer, tmp_path: Path) -> None:
     window.until(lambda: "written" in window.text("job"))
     assert (tmp_path / "volume.tune.yaml").is_file()
     assert window.errors() == [] and window.strangers() == []
+
+
+@pytest.fixture
+def slow_slices(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sharp slices take a second."""
+    real = Tuning.slice
+
+    def slow(self: Any, settings: Settings, index: int, side: Any = None, check: Any = lambda: None) -> Any:
+        if side is not None:
+            return real(self, settings, index, side, check)
+        for _ in range(50):
+            time.sleep(0.02)
+            check()
+        made = real(self, settings, index, side, check)
+        return dataclasses.replace(made, seconds={"reconstruct": 1.0})
+
+    monkeypatch.setattr(Tuning, "slice", slow)
+
+
+def test_a_newer_move_ends_a_sharp_slice(server: LocalServer, slow_slices: None) -> None:
+    with ThreadPoolExecutor(1) as pool:
+        sharp = pool.submit(get, server, "slice", index=5, quality="full", channel="full", number=7)
+        time.sleep(0.3)
+        assert (
+            get(server, "slice", index=5, quality="coarse", channel="coarse", number=8, over="full,strip").status == 200
+        )
+        assert sharp.result().status == 204
+    assert get(server, "slice", index=5, quality="full", channel="full", number=9).status == 200
+
+
+def test_before_a_slow_slice_one_of_half_the_pixels_is_shown(
+    window: Any, server: LocalServer, slow_slices: None
+) -> None:
+    window.open(server.url)
+    window.driver.execute_script(
+        "window.seen = []; const c = arguments[0]; new MutationObserver(() => window.seen.push(c.dataset.quality))"
+        ".observe(c, { attributes: true, attributeFilter: ['data-quality'] });",
+        window["axis-z"],
+    )
+    window.set("center", 0.5)
+    window.ready()
+    assert window.driver.execute_script("return window.seen") == ["coarse", "medium", "full"]
+    for value in (1.0, 1.5, OFF):  # the last of some moves is the one that is sharp
+        window.set("center", value)
+    window.ready()
+    assert window.data("axis-z", "quality") == "full" and window.errors() == []
 
 
 def test_tilt_of_degrees() -> None:

@@ -200,7 +200,7 @@ def test_projections_and_oblique_planes(page: Any) -> None:
 def test_the_volume_in_3d(page: Any) -> None:
     """Its picture changes where the window does, and shows something."""
 
-    def colours() -> set[bytes]:
+    def colours() -> set[int]:
         import io
 
         from PIL import Image
@@ -356,3 +356,13 @@ def test_a_slider_that_turns_back_ends_sharp(window: Any, large: LocalServer) ->
     window.driver.refresh()
     window.ready()
     assert window.data("axis-z", "level") == level
+
+
+def test_plots_follow_the_theme(page: Any) -> None:
+    picture = "return document.querySelector('#histogram canvas').toDataURL()"
+    seen = []
+    for theme in ("light", "dark"):
+        media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+        page.driver.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+        page.until(lambda: page.driver.execute_script(picture) not in seen)
+        seen.append(page.driver.execute_script(picture))

@@ -165,6 +165,8 @@ def reconstruction_lines(request: Request, result: Reconstruction) -> Lines:
         taken = prepared["rings"]
         text = f"{taken['method']}, took out {taken['rms']:.2g} (root mean square), up to {taken['largest']:.2g}"
         lines.append(("rings", text))
+    if "corrected" in prepared:
+        lines.append(("corrected", prepared["corrected"]))
     if result.center is not None:
         with lengths_in(result.scan.length_unit):
             lines.append(("centre", center_text(result.center)))

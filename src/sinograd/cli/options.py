@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from pathlib import Path
 
-from sinograd.choices import ALGORITHMS, STRIPE_METHODS, WINDOWS
+from sinograd.choices import ALGORITHMS, DETECTOR_RESPONSES, METAL_METHODS, STRIPE_METHODS, WINDOWS
 from sinograd.choices import DEFAULT_STRIPE_METHOD as DEFAULT_METHOD
 from sinograd.cli.command import Choices, Option
 from sinograd.cli.config import load_config
@@ -159,6 +159,23 @@ RECONSTRUCT = {
         "Turns of the detector: as the scan says, found from the projections (in-plane rotation and tilt, and the axis "
         "with them where the centre is found, too), or so many degrees that it is turned further in its plane.",
         metavar="file|auto|DEGREES",
+    ),
+    "spectrum": _prepare(
+        str,
+        "Correct beam hardening of this beam: a tube, as 80kV, or keV and photons.",
+        metavar="KV|CSV",
+    ),
+    "filter": _prepare(str, 'Between the tube and the object, as "1 mm Al, 0.1 mm Cu".', metavar="LAYERS"),
+    "response": _prepare(DETECTOR_RESPONSES, "Of the detector, to a spectrum."),
+    "materials": _prepare(
+        str, "Of the object: one, or two with the denser one last, as water,bone.", metavar="NAME[,NAME]"
+    ),
+    "energy": _prepare(float, "Energy that corrected values are of.", metavar="KEV"),
+    "metal": _prepare(
+        ("none", *METAL_METHODS), "Replace rays through metal: along rows, or normalized by a prior image (NMAR)."
+    ),
+    "metal_threshold": _prepare(
+        float, "Attenuation from which a voxel is metal. Default: four times soft tissue's.", metavar="PER_MM"
     ),
     "algorithm": _volume(Choices(ALGORITHMS, ("auto",)), "auto: FDK or filtered backprojection."),
     "iterations": _volume(int, "Iterations of an iterative algorithm. Default: its own.", metavar="N"),

@@ -46,7 +46,10 @@ class Inputs:
         full, named = _full(output), _named(output)
         here = _identity(output)
         for path, identity in self.files.items():
-            if path in (full, named) or (here is not None and here == identity):
+            if path in (full, named):
+                return path
+            # a file that was removed leaves its number to the next one that is made
+            if here is not None and here == identity == _identity(path):
                 return path
             if full in path.parents or named in path.parents:
                 return path

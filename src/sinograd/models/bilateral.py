@@ -11,7 +11,7 @@ from typing import Any
 
 from torch import nn
 
-from sinograd.errors import InputError
+from sinograd.errors import InputError, InputTypeError
 from sinograd.geometry import ConeBeam, FanBeam, Geometry, Grid, ParallelBeam
 from sinograd.layers import FBP, FDK, BilateralFilter2d, BilateralFilter3d
 
@@ -58,6 +58,9 @@ class DualDomainBilateral(nn.Module):
             [..., views, columns] (2-D); their axes are those, in this order.
         image_filters: filters of the volume or image.
         ramp_window, cutoff: of the reconstruction, see `sinograd.recon.fdk`.
+
+    Raises:
+        TypeError: filters that are no modules, or one module where several are expected.
     """
 
     def __init__(
@@ -69,8 +72,8 @@ class DualDomainBilateral(nn.Module):
         cutoff: float = 1.0,
     ) -> None:
         super().__init__()
-        self.projection_filters = nn.Sequential(*projection_filters)
-        self.image_filters = nn.Sequential(*image_filters)
+        self.projection_filters = _sequence(projection_filters, "projection_filters")
+        self.image_filters = _sequence(image_filters, "image_filters")
         self.ramp_window, self.cutoff = ramp_window, cutoff
 
     def over(self, geometry: Geometry, grid: Grid, *, recompute: bool = False) -> nn.Sequential:
@@ -87,7 +90,8 @@ class DualDomainBilateral(nn.Module):
         options: dict[str, Any] = {"window": self.ramp_window, "cutoff": self.cutoff, "recompute": recompute}
         if isinstance(geometry, ConeBeam):
             return FDK(geometry, grid, **options)
-        assert isinstance(geometry, FanBeam | ParallelBeam)
+        if not isinstance(geometry, FanBeam | ParallelBeam):
+            raise InputTypeError(f"geometry: expected a geometry, got a {type(geometry).__name__}")
         return FBP(geometry, grid, **options)
 
     def forward(self, projections: Any, geometry: Geometry, grid: Grid) -> Any:
@@ -97,6 +101,19 @@ class DualDomainBilateral(nn.Module):
     def extra_repr(self) -> str:
         """The reconstruction's options."""
         return f"ramp_window={self.ramp_window!r}, cutoff={self.cutoff}"
+
+
+def _sequence(modules: Iterable[nn.Module], name: str) -> nn.Sequential:
+    """The modules one after another; InputTypeError, which names the argument, where they are none."""
+    single = isinstance(modules, nn.Module) and not isinstance(modules, Iterable)
+    if single or not isinstance(modules, Iterable):
+        hint = ": put it into a list" if single else ""
+        raise InputTypeError(f"{name}: expected several modules, got a {type(modules).__name__}{hint}")
+    found = list(modules)
+    for module in found:
+        if not isinstance(module, nn.Module):
+            raise InputTypeError(f"{name}: expected modules, got a {type(module).__name__} among them")
+    return nn.Sequential(*found)
 
 
 def is_bilateral_stack(module: nn.Module) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 
 import numpy as np
@@ -58,6 +59,11 @@ class SpectralBeam:
         """Mean signal without an object: keV of an integrating detector, photons of a counting one."""
         return float((self._photons * self._weights).sum())
 
+    @property
+    def attenuations(self) -> np.ndarray:
+        """Of each material in each bin, 1/mm; [materials, bins]."""
+        return self._mu
+
     def effective_attenuation(self) -> np.ndarray:
         """Attenuation of each material by an infinitely thin layer, 1/mm; [materials]."""
         signal = self._photons * self._weights
@@ -79,8 +85,16 @@ class SpectralBeam:
         return self._sum(lengths, self._photons * self._weights**2)
 
     def line_integrals(self, lengths: Tensor) -> Tensor:
-        """-log(signal / unattenuated) without noise; of the lengths' dtype, differentiable in them."""
-        return -(self.signal(lengths) / self.unattenuated).log().to(lengths.dtype)
+        """-log(signal / unattenuated) without noise; of the lengths' dtype, differentiable in them.
+
+        Finite for every length: the exponential of the least attenuated bin is taken out of the sum.
+        """
+        checked = self._checked(lengths)
+        exponents = (torch.tensordot(mu, checked.detach(), 1) for mu in self._attenuations())
+        least = functools.reduce(torch.minimum, exponents)
+        return (least - (self._sum(lengths, self._photons * self._weights, least) / self.unattenuated).log()).to(
+            lengths.dtype
+        )
 
     @torch.no_grad()
     def readings(
@@ -134,11 +148,12 @@ class SpectralBeam:
         """Of each bin, [bins, materials]."""
         return torch.from_numpy(self._mu.T.copy())
 
-    def _sum(self, lengths: Tensor, factors: np.ndarray) -> Tensor:
+    def _sum(self, lengths: Tensor, factors: np.ndarray, less: Tensor | float = 0.0) -> Tensor:
+        """Of factor x exp(less - attenuation . lengths)."""
         checked = self._checked(lengths)
         total = torch.zeros_like(checked[0])
         for factor, mu in zip(factors.tolist(), self._attenuations(), strict=True):
-            total = total + factor * torch.exp(-torch.tensordot(mu, checked, 1))
+            total = total + factor * torch.exp(less - torch.tensordot(mu, checked, 1))
         return total
 
     def _checked(self, lengths: Tensor) -> Tensor:

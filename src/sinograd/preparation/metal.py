@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from sinograd.choices import METAL_METHODS
 from sinograd.errors import InputError, PreparationWarning
 from sinograd.geometry import Geometry, Grid
 from sinograd.geometry.checks import positive
 from sinograd.ops import XRayTransform
 from sinograd.preparation.slices import reconstructed
 from sinograd.preparation.stripes.columns import filled
-
-METHODS = ("linear", "normalized")
 
 # Values in units of the object's usual one (soft tissue's): air is below the first, bone above the second, metal above
 # the third.
@@ -75,8 +74,8 @@ def replace_metal(
     Warns:
         PreparationWarning: no voxel is metal; nothing is replaced.
     """
-    if method not in METHODS:
-        raise InputError(f"method: expected one of {', '.join(METHODS)}, got {method!r}")
+    if method not in METAL_METHODS:
+        raise InputError(f"method: expected one of {', '.join(METAL_METHODS)}, got {method!r}")
     transform = XRayTransform(geometry, grid)
     first = reconstructed(line_integrals, geometry, grid).detach()
     soft = _usual(first)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from sinograd.physics import DetectorResponse, Material, SpectralBeam, Spectrum
 
 DENSE_NODES, BASE_NODES = 33, 129  # of the table
-NEWTON = 30  # steps at most, to fill the table
+STEPS = 60  # at most, to fill the table
 MOST = 12.0  # line integrals beyond which there are no readings
 
 # Share of the volume from which a dense material is more than an inlay.
@@ -121,19 +121,26 @@ class _Table:
 
     @classmethod
     def of(cls, beam: SpectralBeam, attenuations: tuple[float, float], longest: float, largest: float) -> _Table:
-        """Filled by Newton's method; what no length of the base explains (noise) goes on with negative ones."""
+        """Filled by Newton's method within brackets; what no length of the base explains (noise) goes on with negative
+        ones."""
         dense = torch.linspace(0, longest, DENSE_NODES, dtype=torch.float64).expand(BASE_NODES, -1)
         measured = torch.linspace(0, largest, BASE_NODES, dtype=torch.float64)[:, None].expand(-1, DENSE_NODES)
-        base = torch.zeros_like(dense)
         effective = float(beam.effective_attenuation()[0])
-        for _ in range(NEWTON):
+        # every bin is attenuated by less than nothing at the low end, and by the measured value or more at the high one
+        of_base, of_dense = beam.attenuations
+        low, high = -dense * float((of_dense / of_base).max()), measured / float(of_base.min())
+        base = torch.zeros_like(dense)
+        for _ in range(STEPS):
             base = base.detach().requires_grad_()
             found = beam.line_integrals(torch.stack([base, dense]))
             slope = torch.autograd.grad(found.sum(), base)[0]
-            step = ((measured - found.detach()) / slope).clamp(-2 / effective, 2 / effective)
-            base = base.detach() + step
+            base, missing = base.detach(), measured - found.detach()
+            low, high = torch.where(missing > 0, base, low), torch.where(missing > 0, high, base)
+            step = missing / slope
             if float(step.abs().max()) < 1e-7 / effective:
                 break
+            base = base + step
+            base = torch.where((base > low) & (base < high), base, (low + high) / 2)
         excess = attenuations[0] * base.detach() + attenuations[1] * dense - measured
         return cls(excess[None, None], largest, longest)
 

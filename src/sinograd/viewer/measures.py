@@ -12,7 +12,7 @@ from sinograd.viewer.levels import Box
 from sinograd.viewer.pyramid import Pyramid, axis_number
 
 OBLIQUE_VOXELS = 384  # along the longest axis of the copy that oblique planes and projections are made of
-_SMALLEST_SPECTRUM = 8
+_SMALLEST_SPECTRUM, _LARGEST_SPECTRUM = 8, 1024  # voxels a side
 _LARGEST_REGION = 1 << 24  # voxels
 _SLAB_BYTES = 64 << 20
 
@@ -56,7 +56,8 @@ def region(pyramid: Pyramid, axis: str, index: int, box: tuple[int, int, int, in
 
     Returns:
         mean, sd (with n - 1), low, high, median, count, missing (voxels that are not finite), size (along rows and
-        columns, mm or pixels), frequency (1/mm) and power (unit^2 mm^2), which are empty for fewer than 8 x 8 voxels.
+        columns, mm or pixels), frequency (1/mm) and power (unit^2 mm^2), which are of the middle 1024 x 1024 voxels at
+        most, and empty for fewer than 8 x 8.
     """
     shape, spacing = _in_plane(pyramid.finest.shape, axis), _in_plane(pyramid.finest.spacing, axis)
     top, bottom, left, right = box
@@ -77,9 +78,15 @@ def region(pyramid: Pyramid, axis: str, index: int, box: tuple[int, int, int, in
 
         from sinograd.metrics import noise_power_spectrum
 
-        radial = noise_power_spectrum(torch.from_numpy(values), spacing=spacing).radial()
+        radial = noise_power_spectrum(torch.from_numpy(_middle(values)), spacing=spacing).radial()
         found |= {"frequency": radial.frequency[1:].numpy(), "power": radial.power[1:].numpy()}
     return found
+
+
+def _middle(values: np.ndarray) -> np.ndarray:
+    """The middle of a plane, with at most `_LARGEST_SPECTRUM` voxels a side."""
+    rows, columns = (max(0, n - _LARGEST_SPECTRUM) // 2 for n in values.shape)
+    return np.ascontiguousarray(values[rows : rows + _LARGEST_SPECTRUM, columns : columns + _LARGEST_SPECTRUM])
 
 
 def projection(pyramid: Pyramid, axis: str, kind: str) -> tuple[np.ndarray, int]:

@@ -15,7 +15,7 @@ import numpy as np
 from sinograd.viewer.levels import Level
 
 _STEPS = 65534
-_BLOCK_BYTES = 32 << 20
+_BLOCK_BYTES = 8 << 20
 
 
 def nifti_bytes(level: Level, low: float, high: float) -> Iterator[bytes]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import math
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import cached_property
 
 import numpy as np
 
-from sinograd.errors import InputError, InputIndexError
+from sinograd.errors import InputError, InputIndexError, SinogradError
 from sinograd.io.volumes.halving import halved
 from sinograd.viewer.cache import ArrayCache
 from sinograd.viewer.levels import Box, Level, Levels, held
@@ -66,7 +66,8 @@ class Pyramid:
         """
         source, number = self.level(level), axis_number(axis)
         if source.values is None and self.has_copies and level >= self.keepable and number:
-            self.keep()  # half of it is read for this plane, too
+            with suppress(SinogradError):
+                self.keep()  # half of it is read for this plane, too
             source = self.levels[level]
         if not 0 <= index < source.shape[number]:
             raise InputIndexError(f"index: expected 0 to {source.shape[number] - 1} across {axis}, got {index}")
@@ -110,12 +111,18 @@ class Pyramid:
             return made
 
     def keep(self) -> None:
-        """Hold coarse levels in memory, the coarsest first; see `keepable`."""
+        """Hold coarse levels in memory, the coarsest first; see `keepable`.
+
+        Of a file that is damaged there, those that were read until then; the error is raised once.
+        """
         with self._keeping:
             for number in reversed(range(self.keepable, len(self.levels))):
-                if number == len(self.levels) - 1:
-                    self.levels[number] = self.overview
-                self.levels[number] = self.levels[number].loaded()
+                try:
+                    last = number == len(self.levels) - 1
+                    self.levels[number] = self.overview if last else self.levels[number].loaded()
+                except Exception:
+                    self.keepable = number + 1
+                    raise
 
     @cached_property
     def keepable(self) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 
 from sinograd.data.lengths import length_text
 from sinograd.data.unit_names import number_text, unit_text
-from sinograd.errors import InputError
+from sinograd.errors import InputError, SinogradError
 from sinograd.viewer.cache import ArrayCache
 from sinograd.viewer.levels import Levels
 from sinograd.viewer.pyramid import CACHE_BYTES, KEPT_BYTES, Pyramid
@@ -36,7 +37,11 @@ class ShownVolume:
         self.name, self.source = name, source
         self.is_image = source.is_image
         self.pyramid = Pyramid(source, cache, kept_bytes)
-        threading.Thread(target=self.pyramid.keep, name="coarse levels", daemon=True).start()
+        threading.Thread(target=self._keep, name="coarse levels", daemon=True).start()
+
+    def _keep(self) -> None:
+        with suppress(SinogradError, OSError):  # requests that meet the same damage say so
+            self.pyramid.keep()
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from sinograd.viewer.tuned_job import TunedJob
 from sinograd.viewer.tuning import COARSE, STRIP, Picture, Tuning, sharpness
 from sinograd.workflows.turning import can_turn
 
+_SIDES = {"full": None, "medium": STRIP, "coarse": COARSE}
 _STEPS = (-2, -1, 0, 1, 2)
 NEIGHBOURS = ("center", "tilt", "roll", "row_offset", "cutoff", "hardening")
 
@@ -68,10 +69,15 @@ class TuneApp:
         )
 
     def slice(self, request: Request) -> Response:
-        """A slice of `settings`, `quality=full` or `coarse`; nothing where a newer request of its channel came."""
+        """A slice of `settings`, `quality=full`, `medium` or `coarse`; nothing where a newer request of a channel came.
+
+        `over` names channels whose work in progress this request ends.
+        """
         settings, index = Settings.of(request.query_params.get("settings", "{}")), whole_number(request, "index", 0)
-        side = None if word(request, "quality", ("full", "coarse")) == "full" else COARSE
+        side = _SIDES[word(request, "quality", tuple(_SIDES))]
         channel, number = request.query_params.get("channel"), whole_number(request, "number", 0)
+        for other in filter(None, request.query_params.get("over", "").split(",")):
+            self._latest.note(other, number)
         try:
             with self._latest.turn(channel, number):
                 made = self.tuning.slice(settings, index, side, lambda: self._latest.check(channel, number))

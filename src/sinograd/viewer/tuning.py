@@ -31,6 +31,7 @@ MARGIN = 12  # rows on both sides that are prepared beside those that are needed
 BINNED_ROWS = 4  # at most, so that a margin of three binned rows is left
 BANDS_BYTES = 400 << 20
 COARSE, STRIP = 128, 256  # columns and pixels a side, about, of pictures while a slider moves, and of neighbours
+VIEWS_AT_ONCE = 192  # at most, between which a newer move is noticed
 VIEWS_PER_COLUMN = 0.7  # of these pictures
 
 
@@ -146,6 +147,8 @@ class Tuning:
         """A slice (grid, index) from prepared rows; only those rows of an upright detector that it needs are made."""
         from sinograd.recon import FilteredBackprojection
         from sinograd.recon.analytic.needed_rows import upright_rows
+        from sinograd.recon.analytic.one_slice import one_slice
+        from sinograd.recon.analytic.view_blocks import block_views
 
         grid, index = place
         binning = scan.geometry.detector.column_spacing / self.scan.geometry.detector.column_spacing
@@ -160,9 +163,10 @@ class Tuning:
             if rows is None:
                 return np.zeros(part.shape[-2:], np.float32)
             read = slice(*made.scan.detector.real_rows_of(rows))
-            made, projections = made.slab((index, index + 1), rows), projections[:, read]
+            made, projections = one_slice(made, index, rows), projections[:, read]
         volume = torch.zeros(made.grid.shape)
-        made.add_unchecked(volume, projections, (0, made.views), lambda done, total: check())
+        block = min(VIEWS_AT_ONCE, block_views(volume.nbytes, projections[0].nbytes, False))
+        made.add_unchecked(volume, projections, (0, made.views), lambda done, total: check(), block)
         return volume.numpy().reshape(grid.shape[-2:])
 
     def _geometry(self, settings: Settings, geometry: Geometry) -> Geometry:
@@ -219,7 +223,7 @@ def slice_of(grid: Grid, index: int) -> Grid:
 
 def coarser(grid: Grid, side: int) -> Grid:
     """A grid of the same slices, with pixels n times as large, so that there are about `side` a side."""
-    factor = max(1, max(grid.shape[-2:]) // side)
+    factor = max(1, round(max(grid.shape[-2:]) / side))
     shape = (*grid.shape[:-2], *(-(-n // factor) for n in grid.shape[-2:]))
     spacing = (*grid.spacing[:-2], *(s * factor for s in grid.spacing[-2:]))
     return Grid(shape, spacing, grid.center)

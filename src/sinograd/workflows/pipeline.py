@@ -110,6 +110,7 @@ def _run(request: Request, report: Report) -> Reconstruction:
     from sinograd.geometry import detector_region
     from sinograd.io.write import note_parts
     from sinograd.recon.directions import check_directions
+    from sinograd.workflows.helical import is_helical
 
     texts: list[str] = []
     chosen_device(request.device)
@@ -126,6 +127,7 @@ def _run(request: Request, report: Report) -> Reconstruction:
     grid = _grid(request, scan)
     check_directions(scan.geometry, grid, scan.name)
     check_turns(request, scan.geometry)
+    request.corrections.check(scan, is_helical(request, scan))
     water_of(request, scan)
     slices_together(request, grid)
     streamed = is_streamed(request, scan, grid)
@@ -164,6 +166,9 @@ def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock:
         scan, turns = turned(request, scan, report)
         if center is not None or turns is not None:
             clock.stage("centre")
+        scan, metal = request.corrections.apply(request, scan, report)
+        if request.corrections.wanted:
+            clock.stage("correct")
         grid = _grid(request, scan)
         warn_of_outside(scan.geometry, grid)
     with recorded_warnings(texts, report):
@@ -174,6 +179,9 @@ def _work(request: Request, report: Report, scan: Scan, texts: list[str], clock:
         else:
             run = iterate if request.iterative else direct
         values, algorithm, details, partial = run(request, scan, grid, report)
+        if metal is not None:
+            plain = dataclasses.replace(request, output=None, resume=False)
+            values = metal.put_back(values, grid, lambda whole: filtered_backprojection(plain, whole, grid, report)[0])
     if request.mask:
         from sinograd.preparation import mask_field_of_view_
 

@@ -35,7 +35,9 @@ if TYPE_CHECKING:
     from sinograd.data import Scan, Volume
     from sinograd.geometry import Geometry
     from sinograd.io.scans.beam_images import Paths
+    from sinograd.physics import Spectrum
     from sinograd.preparation import Preparation
+    from sinograd.workflows.object_corrections import ObjectCorrections
 
 TRUNCATION = ("none", "ellipse")
 DTYPES = ("float32", "uint16", "uint8")
@@ -72,6 +74,13 @@ def reconstruct(
     edges: str = "nearest",
     center: str | float = "file",
     tilt: str | float = "file",
+    spectrum: Spectrum | str | os.PathLike[str] | None = None,
+    filter: str | None = None,
+    response: str = "integrating",
+    materials: Sequence[str] | str = "water",
+    energy: float = 70.0,
+    metal: str = "none",
+    metal_threshold: float | None = None,
     algorithm: str = "auto",
     iterations: int | None = None,
     tv_strength: float | None = None,
@@ -127,6 +136,13 @@ def reconstruct(
             rotation (roll) and tilt found from the projections, with `center="auto"` together with the axis, and
             taken where they differ from the scan's by more than two standard errors (see `calibrate`); or degrees by
             which the detector is turned further in its plane than the scan says.
+        spectrum, filter, response: of the beam, as of `simulate`: "80kV" (a tungsten tube), a .csv file with keV and
+            photons, or a `sinograd.physics.Spectrum`; layers as "1 mm Al, 0.1 mm Cu"; of the detector. Line integrals
+            become those of the energy `energy` (keV), for an object of `materials`: one, or two with the denser one
+            last, "water,bone". See `correct_beam_hardening`, `correct_two_materials`.
+        metal: replace rays through metal: "none", "linear" or "normalized"; the metal is put back into the volume.
+            See `replace_metal`.
+        metal_threshold: attenuation in 1/mm above which a voxel is metal; None: four times that of soft tissue.
         algorithm: "auto": FDK or filtered backprojection; or a name of `sinograd.choices.ALGORITHMS`.
         iterations: of an iterative algorithm; None: its own default.
         tv_strength: of algorithms with total variation, such as fista-tv: 2 is smoother than their default, 1.
@@ -200,6 +216,7 @@ class Request:
     preparation: Preparation
     center: str | float | CenterColumn
     tilt: str | float
+    corrections: ObjectCorrections
     algorithm: str
     iterations: int | None
     tv_strength: float | None
@@ -249,6 +266,7 @@ class Request:
             "preparation": _preparation(arguments),
             "center": center_choice(arguments["center"]),
             "tilt": tilt_choice(arguments["tilt"]),
+            "corrections": _corrections(arguments),
             "algorithm": choice(arguments["algorithm"], ("auto", *ALGORITHMS.names()), "algorithm"),
             "window": choice(arguments["window"], WINDOWS.names(), "window"),
             "truncation": choice(arguments["truncation"], TRUNCATION, "truncation"),
@@ -315,6 +333,14 @@ class Request:
             raise InputError("`page_3d` is for a page: give `page`")
         if self.resume and (self.output is None or not isinstance(self.scan, Path)):
             raise InputError("`resume` needs a scan file and an `output`: the interrupted run is kept beside it")
+
+
+def _corrections(arguments: Mapping[str, Any]) -> ObjectCorrections:
+    from sinograd.workflows.object_corrections import ObjectCorrections
+
+    if arguments["spectrum"] is not None and numbers(arguments["beam_hardening"], float, "beam_hardening"):
+        raise InputError("`spectrum` and `beam_hardening`: one of them corrects beam hardening")
+    return ObjectCorrections.of(arguments)
 
 
 def _preparation(arguments: Mapping[str, Any]) -> Preparation:

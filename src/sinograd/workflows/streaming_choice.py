@@ -70,6 +70,8 @@ def _why_not(request: Request, scan: Scan, grid: Grid) -> str:
         return "slabs are written to a file as they are done: give `output`"
     if grid.ndim != 3:
         return "an image is reconstructed at once"
+    if request.corrections.wanted:
+        return "corrections by `spectrum` and of `metal` take all projections at once"
     if request.iterative and request.part is not None:
         return f"{request.algorithm} needs all slabs in every iteration; FDK and filtered backprojection do not"
     if not _takes_slabs(request) or is_helical(request, scan):

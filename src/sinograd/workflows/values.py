@@ -203,6 +203,14 @@ def choice(value: Any, allowed: Iterable[str], name: str) -> str:
     return value
 
 
+def names(value: Any, name: str) -> tuple[str, ...]:
+    """Several names, or text with commas between them."""
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list | tuple) or not all(isinstance(part, str) and part.strip() for part in parts):
+        raise InputError(f"`{name}`: expected names with commas between them, got {value!r}")
+    return tuple(part.strip() for part in parts)
+
+
 def path_or_none(value: str | os.PathLike[str] | None, name: str = "path") -> Path | None:
     """A path; None stays None."""
     if value is not None and not isinstance(value, str | os.PathLike):

@@ -28,5 +28,6 @@ def check_parameter(name: str, tensor: Tensor) -> None:
     if not tensor.is_floating_point():
         raise InputTypeError(f"{name}: expected floating-point numbers, got {tensor.dtype}")
     unseen = capturing(tensor.device) or transformed(tensor)
-    if not unseen and not bool(torch.isfinite(tensor.detach()).all()):
+    different = tensor[:1] if tensor.ndim and tensor.stride(0) == 0 else tensor
+    if not unseen and not bool(torch.isfinite(different.detach()).all()):
         raise InputError(f"{name}: expected finite values, got NaN or infinity")

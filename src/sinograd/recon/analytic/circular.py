@@ -144,8 +144,8 @@ class RayWeights:
     @classmethod
     def of(cls, orbit: Orbit, steps: Tensor) -> RayWeights:
         """Those of an orbit's rays, with steps [views] in rad."""
-        per_column = orbit.numerator * (steps * orbit.scale)[:, None]
-        return cls(once(per_column), once(orbit.horizontal**2), once(orbit.heights**2), orbit.divergent)
+        per_column = once(orbit.numerator) * once((steps * orbit.scale)[:, None])
+        return cls(once(per_column), once(orbit.horizontal) ** 2, once(orbit.heights) ** 2, orbit.divergent)
 
 
 @dataclass(frozen=True)

@@ -20,7 +20,7 @@ from sinograd.recon.analytic.angular import (
     sampled_all_round,
 )
 from sinograd.recon.analytic.missing_views import missing_views
-from sinograd.recon.analytic.orbit import Orbit, check_axis_seen, circular_orbit, defined_for
+from sinograd.recon.analytic.orbit import Orbit, check_axis_seen, circular_orbit, defined_for, once
 from sinograd.recon.analytic.redundancy import conjugate, detector_edges, ray_confidence
 from sinograd.recon.analytic.virtual_detector import upright_detector
 
@@ -169,21 +169,31 @@ def _closed_by_conjugates(angles: Tensor, sampling: AngularSampling) -> bool:
 
 def missing_share(orbit: Orbit, sampling: AngularSampling) -> float:
     """The share of rays that an orbit does not measure."""
-    return float((~_sampled_rays(orbit, sampling)[2]).double().mean())
+    return float((~_sampled_rays(orbit, sampling, _angles_that_count(sampling))[2]).double().mean())
 
 
-def _sampled_rays(orbit: Orbit, sampling: AngularSampling) -> tuple[Tensor, Tensor, Tensor]:
-    """Angles, fan coordinates and whether they were measured, of rays all over an orbit, [angles, fans]."""
+def _angles_that_count(sampling: AngularSampling) -> int:
+    """How many angles tell which rays were measured: of views all round, close together, one."""
+    return 1 if sampling.closed and not _sparse(sampling) else ANGLES
+
+
+def _sparse(sampling: AngularSampling) -> bool:
+    return float(sampling.steps.max()) > math.radians(FARTHEST_DEG)
+
+
+def _sampled_rays(orbit: Orbit, sampling: AngularSampling, count: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Angles, fan coordinates and whether they were measured, of rays at the first `count` of `ANGLES` angles,
+    [count, fans]."""
     edges = detector_edges(orbit)
     reach = max(abs(edges[0]), abs(edges[1])) * (1 - 1 / orbit.fan.shape[1])
     a, gamma = torch.meshgrid(
-        (torch.arange(ANGLES, dtype=torch.float64) + 0.5) * (2 * math.pi / ANGLES),
+        (torch.arange(count, dtype=torch.float64) + 0.5) * (2 * math.pi / ANGLES),
         torch.linspace(-reach, reach, FANS, dtype=torch.float64),
         indexing="ij",
     )
     seen = ray_confidence(a, gamma, sampling, edges) > 0
     seen |= ray_confidence(*conjugate(a, gamma, orbit.divergent), sampling, edges) > 0
-    if float(sampling.steps.max()) > math.radians(FARTHEST_DEG):
+    if _sparse(sampling):
         seen &= _near(a, orbit.angles) | _near(conjugate(a, gamma, orbit.divergent)[0], orbit.angles)
     return a, gamma, seen
 
@@ -191,8 +201,10 @@ def _sampled_rays(orbit: Orbit, sampling: AngularSampling) -> tuple[Tensor, Tens
 def measure_coverage(orbit: Orbit, sampling: AngularSampling) -> Coverage:
     """The coverage of an orbit, by sampling its rays."""
     edges = detector_edges(orbit)
-    a, gamma, seen = _sampled_rays(orbit, sampling)
+    a, gamma, seen = _sampled_rays(orbit, sampling, _angles_that_count(sampling))
     missing = float((~seen).double().mean())
+    if missing > TOLERATED and len(seen) < ANGLES:
+        a, gamma, seen = _sampled_rays(orbit, sampling, ANGLES)
     direction = torch.remainder(torch.rad2deg(a + math.pi / 2 - (gamma if orbit.divergent else 0)), 180.0)
     gaps = tuple((_round(low), _round(high)) for low, high in sampling.gaps)
     measured = 360.0 if sampling.closed else sum(math.degrees(end - start) for start, end in sampling.arcs)
@@ -311,8 +323,11 @@ def _radius(orbit: Orbit, fan: float) -> float:
     """The distance to the axis, mm, of a ray at the fan coordinate `fan`."""
     if not orbit.divergent:
         return fan
-    outermost = orbit.fan.abs().argmax()
-    radius = orbit.distance.abs().flatten()[outermost] / torch.sin(orbit.fan.abs().flatten()[outermost])
+    values, distance = once(orbit.fan).abs(), once(orbit.distance).abs()
+    if len(values) != len(distance):
+        values, distance = orbit.fan.abs(), orbit.distance.abs()
+    outermost = values.argmax()
+    radius = distance.flatten()[outermost] / torch.sin(values.flatten()[outermost])
     return float(radius) * math.sin(fan)
 
 

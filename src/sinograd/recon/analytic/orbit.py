@@ -57,6 +57,8 @@ def defined_for(name: str, advice: str = "") -> Iterator[None]:
 # Up to this share of the largest, values that are meant to be equal differ by rounding.
 ROUNDING = 5e-12
 
+PROBES = 5  # columns that are compared among views
+
 
 @dataclass(frozen=True)
 class Orbit:
@@ -123,7 +125,8 @@ def orbit_rays(vectors: Tensor, detector: tuple[int, int], divergent: bool, ends
 
 def check_axis_seen(orbit: Orbit) -> None:
     """Raise UndefinedGeometryError where the axis falls beside the detector in any view."""
-    low, high = orbit.fan.amin(1), orbit.fan.amax(1)
+    fan = once(orbit.fan)
+    low, high = (extreme.expand(len(orbit.fan)) for extreme in (fan.amin(1), fan.amax(1)))
     beside = (low >= 0) | (high <= 0)
     if bool(beside.any()):
         view = int(beside.nonzero()[0])
@@ -139,8 +142,9 @@ def _divergent_orbit(vectors: Tensor, detector: tuple[int, int], ends: Tensor) -
     inward = -source[:, :2] / distance[:, None]
     across = torch.stack([inward[:, 1], -inward[:, 0]], 1)  # +u of a detector that faces the axis
     depth, aside = (_middle_row(vectors, detector[1], source, axis) for axis in (inward, across))
+    shape, radius = (len(vectors), detector[1]), once(distance[:, None])
     horizontal = (depth.square() + aside.square()).sqrt()
-    fan = _arctan2(aside, depth)
+    fan = _arctan2(*torch.broadcast_tensors(aside, depth))
     to_ends = (ends - source[:, None])[..., :2]
     edges = _arctan2((to_ends * across[:, None]).sum(2), (to_ends * inward[:, None]).sum(2)).sort(1).values
     rows = torch.arange(detector[0], dtype=torch.float64) - (detector[0] - 1) / 2
@@ -154,14 +158,14 @@ def _divergent_orbit(vectors: Tensor, detector: tuple[int, int], ends: Tensor) -
         weighting, scale = "fdk", (plane / isocentre**2).abs()
     return Orbit(
         angles=torch.atan2(source[:, 0], -source[:, 1]),
-        fan=fan,
-        numerator=distance[:, None] * depth,
-        horizontal=horizontal,
+        fan=fan.expand(shape),
+        numerator=(radius * depth).expand(shape),
+        horizontal=horizontal.expand(shape),
         heights=heights,
         scale=scale,
         weighting=weighting,
         divergent=True,
-        distance=distance[:, None] * fan.sin(),
+        distance=(radius * fan.sin()).expand(shape),
         edges=edges,
     )
 
@@ -176,9 +180,10 @@ def _arctan2(y: Tensor, x: Tensor) -> Tensor:
 def _parallel_orbit(vectors: Tensor, detector: tuple[int, int], ends: Tensor) -> Orbit:
     direction = vectors[:, 0]
     across = torch.stack([direction[:, 1], -direction[:, 0]], 1)
-    fan = _middle_row(vectors, detector[1], torch.zeros_like(direction), across)
+    shape = (len(vectors), detector[1])
+    fan = _middle_row(vectors, detector[1], torch.zeros_like(direction), across).expand(shape)
     edges = (ends[..., :2] * across[:, None]).sum(2).sort(1).values
-    ones = torch.ones(len(vectors), detector[1], dtype=torch.float64)
+    ones = torch.ones(1, detector[1], dtype=torch.float64).expand(shape)
     # rays that meet the detector at an angle lie closer together than its columns
     closeness = (across * vectors[:, 2, :2]).sum(1).abs() / vectors[:, 2, :2].norm(dim=1)
     return Orbit(
@@ -275,8 +280,16 @@ def _focus_deviation(vectors: Tensor, orbit: Orbit) -> str:
 
 def _middle_row(vectors: Tensor, columns: int, origin: Tensor, axis: Tensor) -> Tensor:
     """How far the columns of the middle row lie from an origin [views, 3] along a horizontal axis [views, 2],
-    [views, columns]."""
+    [views, columns]; [1, columns] where all views have the same up to rounding."""
     offsets = index_offsets(columns)
+    # a line is told by two of its columns, an arc by three
+    some = offsets[torch.linspace(0, columns - 1, min(columns, PROBES)).long()]
+    count = len(once(_along(vectors, some, origin, axis)))
+    return _along(vectors[:count], offsets, origin[:count], axis[:count])
+
+
+def _along(vectors: Tensor, offsets: Tensor, origin: Tensor, axis: Tensor) -> Tensor:
+    """`_middle_row` of the columns at these offsets."""
     if is_curved(vectors):
         places = detector_points(vectors, index_offsets(1), offsets)[:, 0] - origin[:, None]
         return (places[..., :2] * axis[:, None]).sum(2)
@@ -286,6 +299,8 @@ def _middle_row(vectors: Tensor, columns: int, origin: Tensor, axis: Tensor) -> 
 
 def once(values: Tensor) -> Tensor:
     """[1, n]: the values of the first view where all views have these up to rounding; else [views, n], as they are."""
-    if values.requires_grad or values.numel() == 0 or (values - values[:1]).abs().max() > ROUNDING * values.abs().max():
+    if values.requires_grad or values.numel() == 0:
         return values
-    return values[:1]
+    if len(values) == 1 or values.stride(0) == 0:
+        return values[:1]
+    return values if (values - values[:1]).abs().max() > ROUNDING * values.abs().max() else values[:1]

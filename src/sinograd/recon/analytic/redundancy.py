@@ -35,7 +35,7 @@ def redundancy_weights(orbit: Orbit, sampling: AngularSampling) -> Tensor:
     edges = detector_edges(orbit)
     own = ray_confidence(angles, fan, sampling, edges).clamp_min(LEAST)
     other = ray_confidence(*conjugate(angles, fan, orbit.divergent), sampling, edges)
-    weights = (own / (own + other)).expand_as(orbit.fan).contiguous()
+    weights = (own / (own + other)).expand_as(orbit.fan)
     steps = sampling.steps
     if orbit.divergent or not sampling.closed or bool(steps.max() < UNEVEN * steps.min()):
         return weights

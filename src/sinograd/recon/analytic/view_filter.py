@@ -81,9 +81,9 @@ class ViewFilter:
     def of(cls, scan: CircularScan, taps: Tensor, weights: Tensor, like: Tensor) -> ViewFilter:
         """With what all views share computed; `like` has the device and dtype of the projections."""
         rays, redundancy = scan.rays, _redundancy(scan, weights).detach()
+        if redundancy.device.type == "cpu":
+            redundancy = once(redundancy)
         per_column = redundancy * on_device(rays.per_column, redundancy)
-        if per_column.device.type == "cpu":
-            per_column = once(per_column)
         per_column, per_pixel = on_device(per_column, like)[:, None, :], None
         if rays.divergent and len(rays.horizontal_squared) == len(rays.heights_squared) == 1:
             per_pixel = _inverse_lengths(rays, slice(None), like)[0]

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -25,8 +26,14 @@ GROWTH = 4.0
 # Elements that are read together, of several views where these are small.
 TOGETHER = 1 << 16
 
+# Bands of so many elements whose places and weights (12 MB each) are kept for the next views.
+KEPT_BANDS = 4
+
 # Elements from which interpolation reads: as far beyond its last ones, a detector is not yet zero.
 REACH = 2.0
+
+# Elements by which detectors that are turned alike may differ from view to view.
+ALIKE = 1e-8
 
 
 @dataclass(frozen=True)
@@ -53,6 +60,7 @@ class VirtualDetector:
     rows: tuple[int, int] | None = None
     real_rows: tuple[int, int] | None = None
     all_rows: bool = False
+    _kept: dict[Any, list[tuple[Tensor, Tensor]]] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     @property
     def row_count(self) -> int:
@@ -80,6 +88,8 @@ class VirtualDetector:
         if self.homographies is None:
             return projections
         homographies, step = self.homographies[part], self._views_together(projections)
+        if _are_one(homographies) and projections.device.type == "cpu":
+            return self._read_alike(projections, homographies[:1])
         starts = range(0, len(homographies), step)
         views = [self._read_views(projections[..., i : i + step, :, :], homographies[i : i + step]) for i in starts]
         return torch.cat(views, dim=-3)
@@ -105,10 +115,46 @@ class VirtualDetector:
                 result = torch.addcmul(result, pixels[..., line + place], down * weight)
         return result
 
-    def _places(self, homographies: Tensor, device: torch.device) -> tuple[Tensor, Tensor]:
-        """Row and column on the real detector of the elements that are read, each [views, rows, columns]."""
+    def _read_alike(self, images: Tensor, homography: Tensor) -> Tensor:
+        """As `_read_views`, of detectors that are turned alike: places and weights are found once for all views."""
+        pixels = images.flatten(-2).flatten(0, -2).T.contiguous()  # [pixels, views]
         first, end = self.rows or (0, self.shape[0])
-        spans = ((first, end), (0, self.shape[1]))
+        step = max(1, TOGETHER // self.shape[1])
+        bands = []
+        for low in range(first, end, step):
+            taps = self._kept_taps(homography, images, (low, min(low + step, end)))
+            band = pixels.new_zeros((len(taps[0][0]), pixels.shape[1]))
+            for place, weight in taps:
+                band.addcmul_(pixels.index_select(0, place), weight[:, None])
+            bands.append(band.T)
+        return torch.cat(bands, dim=1).reshape(*images.shape[:-2], end - first, self.shape[1])
+
+    def _kept_taps(self, homography: Tensor, images: Tensor, rows: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
+        """As `_taps`; those of a few bands of rows are found once, for all blocks of views."""
+        key = (rows, images.shape[-2], images.dtype)
+        if (taps := self._kept.get(key)) is None:
+            taps = self._taps(homography, images, rows)
+            if len(self._kept) < KEPT_BANDS:
+                self._kept[key] = taps
+        return taps
+
+    def _taps(self, homography: Tensor, images: Tensor, rows: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
+        """Of rows (first, end) of the upright detector: pixels that are read, by their number, and their weights."""
+        count, columns = self.real_shape
+        above = self.real_rows[0] if self.real_rows is not None else 0
+        row, column = self._places(homography, images.device, rows)
+        across = _neighbours(column, (0, columns, columns), images.dtype)
+        return [
+            ((line * columns + place).flatten(), (down * weight).flatten())
+            for line, down in _neighbours(row, (above, images.shape[-2], count), images.dtype)
+            for place, weight in across
+        ]
+
+    def _places(
+        self, homographies: Tensor, device: torch.device, rows: tuple[int, int] | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Row and column on the real detector of the elements that are read, each [views, rows, columns]."""
+        spans = (rows or self.rows or (0, self.shape[0]), (0, self.shape[1]))
         j, i = torch.meshgrid(*(torch.arange(*s, dtype=torch.float64, device=device) for s in spans), indexing="ij")
         if len(homographies) == 1 and not homographies.requires_grad:
             # as numbers, the homography needs no copy to the images' device
@@ -184,7 +230,23 @@ def upright_detector(geometry: Geometry) -> VirtualDetector:
     first = virtual[:, 1] - (new_shape[1] - 1) / 2 * virtual[:, 2] - (new_shape[0] - 1) / 2 * virtual[:, 3]
     last = torch.tensor([0.0, 0.0, 1.0], dtype=torch.float64).expand(len(vectors), 1, 3)
     to_world = torch.cat([torch.stack([virtual[:, 2], virtual[:, 3], first], dim=2), last], dim=1)
-    return VirtualDetector(virtual, new_shape, real @ to_world, shape, horizontal_ends(vectors, shape))
+    homographies = real @ to_world
+    if moving is None and _differ_by_rounding(homographies, new_shape):
+        homographies = homographies[:1].expand_as(homographies)
+    return VirtualDetector(virtual, new_shape, homographies, shape, horizontal_ends(vectors, shape))
+
+
+def _differ_by_rounding(homographies: Tensor, shape: tuple[int, int]) -> bool:
+    """Whether detectors are turned alike in all views: the corners of an upright one (rows, columns) tell."""
+    corners = [(column, row, 1.0) for column in (0, shape[1] - 1) for row in (0, shape[0] - 1)]
+    image = torch.tensor(corners, dtype=torch.float64) @ homographies.transpose(1, 2)
+    places = image[..., :2] / image[..., 2:]
+    return bool(((places - places[0]).abs() <= ALIKE).all())
+
+
+def _are_one(homographies: Tensor) -> bool:
+    """Whether they are one matrix for all views, without gradients."""
+    return len(homographies) > 0 and homographies.stride(0) == 0 and not homographies.requires_grad
 
 
 def _upright(vectors: Tensor, spacing: tuple[float, float]) -> Tensor:

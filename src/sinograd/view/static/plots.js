@@ -16,9 +16,13 @@ const tick = value => {
 };
 
 const axis = (label, values) => ({
-  stroke: colour("--quiet"), font: "11px system-ui", labelFont: "11px system-ui", label, labelSize: label ? 16 : 0, size: 34,
-  grid: { stroke: colour("--edge"), width: 1 }, ticks: { stroke: colour("--edge"), width: 1, size: 4 }, values,
+  stroke: () => colour("--quiet"), font: "11px system-ui", labelFont: "11px system-ui", label, labelSize: label ? 16 : 0, size: 34,
+  grid: { stroke: () => colour("--edge"), width: 1 }, ticks: { stroke: () => colour("--edge"), width: 1, size: 4 }, values,
 });
+
+/* The last plot of each place, which is drawn anew when the system goes from light to dark. */
+const drawn = new Map();
+matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => { for (const plot of drawn.values()) plot.redraw(false); });
 
 /* A curve of `y` over `x` in `place`; marks: vertical lines at x; picked: called with (low, high) of a range that is dragged. */
 export function curve(place, { x, y, across, up, marks = () => [], picked = null, bars = false, height = 130, counts = false }) {
@@ -43,8 +47,8 @@ export function curve(place, { x, y, across, up, marks = () => [], picked = null
     cursor: { y: false, drag: { x: Boolean(picked), y: false, setScale: false }, points: { size: 5 } },
     axes: [{ ...axis(across, (_, v) => v.map(tick)), size: 28, space: 60 },
            { ...axis(up, counts ? (_, v) => v.map(one => Number.isInteger(one) ? `1e${one}` : "") : (_, v) => v.map(tick)), size: 46 }],
-    series: [{}, { stroke: colour("--accent"), width: 1.5, points: { show: false },
-                   fill: bars ? colour("--accent") + "" : undefined, paths: bars ? uPlot.paths.stepped({ align: 1 }) : undefined }],
+    series: [{}, { stroke: () => colour("--accent"), width: 1.5, points: { show: false },
+                   fill: bars ? () => colour("--accent") : undefined, paths: bars ? uPlot.paths.stepped({ align: 1 }) : undefined }],
     hooks: {
       draw: [drawMarks],
       setSelect: [plot => {
@@ -57,6 +61,7 @@ export function curve(place, { x, y, across, up, marks = () => [], picked = null
   };
   place.replaceChildren();
   const plot = new uPlot(options, [x, y], place);
+  drawn.set(place, plot);
   new ResizeObserver(() => plot.setSize({ width: Math.max(120, place.clientWidth), height })).observe(place);
   return plot;
 }

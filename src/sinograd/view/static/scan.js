@@ -98,6 +98,7 @@ async function start() {
   byId("title").textContent = facts.name;
   byId("about").textContent = facts.about;
   document.title = `${facts.name} - sinograd view`;
+  byId("metadata").parentElement.hidden = !Object.keys(facts.metadata).length;
   byId("metadata").append(...Object.entries(facts.metadata).map(([name, text]) => element("tr", {}, element("td", { textContent: name }), element("td", { textContent: text }))));
   const kinds = Object.keys(NAMES).filter(kind => facts.counts[kind]);
   byId("kind").append(...kinds.map(kind => new Option(NAMES[kind], kind)));
@@ -131,6 +132,7 @@ async function start() {
   byId("window-auto").addEventListener("click", () => { state.window = null; draw(); });
   choose(kinds[0]);
   await orbit();
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => orbit().catch(fail));
 }
 
 start().catch(fail);

@@ -9,6 +9,8 @@ const byId = id => document.getElementById(id);
 const fail = error => { byId("message").textContent = error.message ?? String(error); document.body.dataset.ready = "yes"; };
 
 const state = { settings: {}, index: 0, window: null, picture: null, asked: 0, name: "center" };
+const REST = 60;  // ms after a move until the sharp slice is asked for
+const SLOW = .4;  // seconds of a sharp slice from which on one of half the pixels is shown before it
 let facts, pane;
 const requests = { coarse: new Newest("coarse", fail), full: new Newest("full", fail), strip: new Newest("strip", fail) };
 
@@ -74,16 +76,21 @@ function refresh() {
   byId("message").textContent = "";
   fill();
   const asked = ++state.asked, values = { settings: JSON.stringify(state.settings), index: state.index };
-  requests.coarse.ask("slice", { ...values, quality: "coarse" }, picture => { if (asked >= state.shown && state.quality !== `full${asked}`) arrived(picture, asked, "coarse"); });
+  const ask = (quality, done) => requests.coarse.ask("slice", { ...values, quality, over: "full,strip" }, picture => {
+    if (asked >= state.shown && state.quality !== `full${asked}`) arrived(picture, asked, quality);
+    done();
+  });
+  const sharp = () => requests.full.ask("slice", { ...values, quality: "full" }, picture => {
+    if (asked !== state.asked) return;
+    arrived(picture, asked, "full");
+    state.slow = Number(picture.headers.get("X-Seconds")) > SLOW;
+    document.body.dataset.ready = "yes";
+    strip();
+  });
   clearTimeout(rest);
-  rest = setTimeout(() => {
-    requests.full.ask("slice", { ...values, quality: "full" }, picture => {
-      if (asked !== state.asked) return;
-      arrived(picture, asked, "full");
-      document.body.dataset.ready = "yes";
-      strip();
-    });
-  }, 60);
+  const isLast = does => () => { if (asked === state.asked) does(); };
+  if (state.slow) ask("coarse", isLast(() => ask("medium", isLast(sharp))));
+  else { ask("coarse", () => {}); rest = setTimeout(sharp, REST); }
 }
 state.shown = 0;
 
