@@ -94,6 +94,7 @@ def test_all_done_is_success(night: Path) -> None:
         ("jobs: [{scan: a.h5}]", r"jobs\[0\]: output must be a path, got None"),
         ("jobs: [{scan: a.h5, output: v.h5, option: {}}]", r"jobs\[0\]: unknown key option"),
         ("defaults: {windows: hann}\njobs: [{scan: a.h5, output: v.h5}]", r"defaults: unknown key windows"),
+        ("defaults: {part: 1/2}\njobs: [{scan: a.h5, output: v.h5}]", r"defaults: unknown key part"),
         (
             "jobs: [{scan: a.h5, output: v.h5}, {scan: b.h5, output: v.h5}]",
             "b.h5: `output` and a.h5: `output` would",

@@ -6,7 +6,9 @@ import os
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +18,12 @@ import torch
 
 import sinograd as sg
 from sinograd.cli.evaluate import EvaluateRequest, evaluate_files
-from sinograd.errors import InputError
+from sinograd.errors import InputError, ScanWarning
+from sinograd.models import NetworkDenoiser, bilateral_stack, save_model
+from sinograd.networks import CNN10
+from sinograd.physics import Spectrum
 from sinograd.workflows.batch import reconstruct_all
-from sinograd.workflows.cluster import check_workers
+from sinograd.workflows.cluster import check_workers, map_on_cluster
 from sinograd.workflows.manifest import Manifest
 from sinograd.workflows.report import Silent
 
@@ -172,3 +177,119 @@ def test_iterations_survive_a_worker(tmp_path: Path, scan: tuple[Path, torch.Ten
     volume = sg.reconstruct(scan[0], output, client=client, **options)
     killer.join()
     assert torch.equal(volume.values, whole.values)
+
+
+@pytest.fixture
+def small_views(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some blocks of views of a small scan."""
+    monkeypatch.setattr("sinograd.workflows.scan_blocks._BLOCK", 4000)
+
+
+SPECTRUM = Spectrum([40.0, 80.0], [1.0, 1.0])
+PHANTOM: dict[str, Any] = {"views": 13, "detector": (24, 30), "photons": 50.0, "seed": 5}
+
+
+@pytest.mark.usefixtures("small_views")
+@pytest.mark.parametrize("kind", ["one energy", "spectrum"])
+def test_workers_simulate_the_bits_of_here(tmp_path: Path, kind: str, client: Any) -> None:
+    """With noise of several blocks; the record does not tell who made them, and nothing else is left."""
+    options = PHANTOM if kind == "one energy" else {**PHANTOM, "spectrum": SPECTRUM}
+    source = "bone" if kind == "one energy" else "water"
+    here = sg.simulate(source, tmp_path / "here.h5", **options)
+    there = sg.simulate(source, tmp_path / "there.h5", client=client, **options)
+    assert torch.equal(there.load(), here.load()) and there.geometry.equals(here.geometry)
+    assert here.metadata == there.metadata and here.metadata["readings_without_photons"] > 0
+    assert "cluster" not in there.provenance["options"] and "where" not in there.provenance["options"]
+    assert torch.equal(sg.read(tmp_path / "there.h5").load(), here.load())
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["here.h5", "there.h5"]
+
+
+@pytest.mark.usefixtures("small_views")
+def test_workers_lower_the_dose(tmp_path: Path, client: Any) -> None:
+    """Of a scan in a file; one in memory is refused, and so is a run without output."""
+    sg.simulate("bone", tmp_path / "scan.h5", **PHANTOM)
+    options: dict[str, Any] = {"dose": 0.3, "seed": 1}
+    here = sg.simulate(tmp_path / "scan.h5", tmp_path / "here.h5", **options)
+    address = client.scheduler.address
+    there = sg.simulate(tmp_path / "scan.h5", tmp_path / "there.h5", cluster=address, **options)
+    assert torch.equal(there.load(), here.load()) and here.metadata == there.metadata
+    with pytest.raises(InputError, match="`cluster` and `client` need a scan file"):
+        sg.simulate(here, tmp_path / "no.h5", client=client, **options)
+    with pytest.raises(InputError, match="`cluster` and `client` need an `output`"):
+        sg.simulate("bone", client=client)
+    with pytest.raises(InputError, match="`cluster` and `client`: one of them says who computes"):
+        sg.simulate("bone", tmp_path / "no.h5", client=client, cluster="local:2")
+
+
+def test_blocks_have_numbers_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The first block's are the seed's; others are neither these nor each other's."""
+    whole = sg.simulate("bone", **PHANTOM).load()
+    monkeypatch.setattr("sinograd.workflows.scan_blocks._BLOCK", 24 * 30)
+    parts, exact = sg.simulate("bone", **PHANTOM).load(), sg.simulate("bone", noiseless=True, **PHANTOM).load()
+    assert torch.equal(parts[0], whole[0])
+    noise = (parts - exact).flatten(1)
+    assert float((torch.corrcoef(noise) - torch.eye(13)).abs().max()) < 0.25
+
+
+@pytest.mark.parametrize("kind", ["filters", "network"])
+def test_workers_denoise_slabs(tmp_path: Path, kind: str, client: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slabs with the slices that they depend on: the bits of here."""
+    torch.manual_seed(0)
+    volume = sg.Volume(0.02 + 0.002 * torch.randn(24, 32, 36), sg.Grid((24, 32, 36), 1.0), "1/mm")
+    sg.write_volume(volume, tmp_path / "v.h5")
+    if kind == "filters":
+        monkeypatch.setattr("sinograd.workflows.filtering.SLAB_BYTES", 11 * 32 * 36 * 4)
+        model: Any = bilateral_stack(2, sigma_range=0.004, sigma_spatial=0.5, window=3)
+    else:
+        monkeypatch.setattr("sinograd.models.slabs._NETWORK_SLAB_BYTES", 5 * 32 * 36 * 4)
+        model = NetworkDenoiser(CNN10(), scale=0.02)
+    saved = tmp_path / ("model.yaml" if kind == "filters" else "model.pt")
+    save_model(model, saved, trained_on={"unit": "1/mm"})
+    here = sg.denoise(tmp_path / "v.h5", saved)
+    there = sg.denoise(tmp_path / "v.h5", saved, tmp_path / "there.h5", client=client)
+    assert torch.equal(there.values, here.values) and not torch.equal(here.values, volume.values)
+    assert sorted(path.name for path in tmp_path.iterdir()) == [saved.name, "there.h5", "v.h5"]
+
+
+def _dies_at_first(folder: Path, item: int) -> int:
+    mark = folder / str(item)
+    if item < 2 and not mark.exists():
+        mark.touch()
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 10 * item
+
+
+def test_all_workers_may_die(tmp_path: Path, client: Any) -> None:
+    """One after the other: those that come in their place are given the job again."""
+    found = map_on_cluster(client, partial(_dies_at_first, tmp_path), range(4), "nothing")
+    assert sorted(found) == [(i, 10 * i, None) for i in range(4)]
+
+
+_COUNTED, _AT_A_TIME = threading.Lock(), [0, 0]
+
+
+def _counted(_: int) -> int:
+    with _COUNTED:
+        _AT_A_TIME[0] += 1
+        _AT_A_TIME[1] = max(_AT_A_TIME)
+    time.sleep(0.05)
+    with _COUNTED:
+        _AT_A_TIME[0] -= 1
+    return torch.get_num_threads()
+
+
+def test_a_worker_of_several_threads_does_a_part_at_a_time() -> None:
+    options = {"n_workers": 1, "threads_per_worker": 3, "dashboard_address": None, "memory_limit": 0}
+    with distributed.LocalCluster(processes=False, **options) as cluster, distributed.Client(cluster) as client:
+        found = [threads for _, threads, _ in map_on_cluster(client, _counted, range(6), "nothing")]
+    assert _AT_A_TIME == [0, 1] and found == [3] * 6
+
+
+def _warns(item: int) -> int:
+    warnings.warn(f"odd thing {item}", ScanWarning, stacklevel=1)
+    return item
+
+
+def test_warnings_of_workers_come_here(client: Any) -> None:
+    with pytest.warns(ScanWarning, match="odd thing 7"):
+        list(map_on_cluster(client, _warns, [7], "nothing"))

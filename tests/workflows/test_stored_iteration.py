@@ -75,7 +75,7 @@ def test_interrupted_iterations_go_on(tmp_path: Path, scan: Path, monkeypatch: p
         for _ in range(2):
             with pytest.raises(Stopped, match=r"`resume=True` goes on from there \(v\.h5\.partial holds the state of"):
                 sg.reconstruct(scan, output, resume=Manifest(output).has_plan, **OPTIONS)
-    with pytest.raises(InputError, match=r"different: options"):
+    with pytest.raises(InputError, match=r"different: options `iterations`"):
         sg.reconstruct(scan, output, resume=True, **OPTIONS | {"iterations": 4})
     volume = sg.reconstruct(scan, output, resume=True, **OPTIONS)
     assert torch.equal(volume.values, whole.values) and not Manifest(output).folder.exists()
@@ -119,10 +119,13 @@ def test_bad_input(tmp_path: Path, scan: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(stored_schedule, "HELD_BLOCKS", 20)
     with pytest.raises(InputError, match=r"`memory`: .* are too few: slices of .* and views of 40 x 44, .* take"):
         sg.reconstruct(scan, output, **OPTIONS | {"memory": "130kB"})
-    with pytest.raises(InputError, match="`part`: sirt needs all slabs in every iteration"):
+    with pytest.raises(InputError, match=r"`part`: sirt needs all slabs in every iteration, .*; with `cluster` or"):
         sg.reconstruct(scan, output, part="1/2", **OPTIONS)
     monkeypatch.undo()
     monkeypatch.setattr(schedule, "BLOCK", 1 << 14)
+    with pytest.raises(InputError, match=r"`scratch`: expected a folder .*, .*scan.*: File exists"):
+        sg.reconstruct(scan, output, scratch=scan, **OPTIONS)
+    assert not Manifest(output).folder.exists()
     monkeypatch.setattr("shutil.disk_usage", lambda folder: SimpleNamespace(total=1 << 40, used=0, free=3 << 20))
     with pytest.raises(InputError, match="`output`: not enough free disk space in"):
         sg.reconstruct(scan, output, **OPTIONS)

@@ -126,8 +126,10 @@ def test_an_interrupted_run_goes_on(
     done = Manifest(output).parts()
     with pytest.raises(ExistingFileError, match="holds an interrupted run: `resume=True` goes on"):
         sg.reconstruct(lines[0], output, memory=SMALL)
-    with pytest.raises(InputError, match=r"was made from another scan, .*\(different: options\)"):
+    with pytest.raises(InputError, match=r"made from another scan, .*\(different: options `window`\); `force=True`"):
         sg.reconstruct(lines[0], output, memory=SMALL, window="hann", resume=True)
+    with pytest.raises(InputError, match=r"`part`: .* \(different: options `window`\); remove it to start again"):
+        sg.reconstruct(lines[0], output, memory=SMALL, window="hann", part="1/2", force=True)
     parts = watched_parts(monkeypatch)
     volume = sg.reconstruct(lines[0], output, memory=MEDIUM, resume=True)
     assert torch.equal(volume.values, lines[1])
@@ -251,21 +253,21 @@ def test_bad_input(tmp_path: Path, lines: tuple[Path, torch.Tensor], arguments: 
     assert not (tmp_path / "v.h5").exists() and not Manifest(tmp_path / "v.h5").folder.exists()
 
 
-@pytest.mark.parametrize("algorithm", ["fdk", "sirt"])
-@pytest.mark.parametrize("memory", ["3", "100kB", "1MB"])
+@pytest.mark.parametrize(
+    "algorithm, memory", [("fdk", "3"), ("fdk", "100kB"), ("fdk", "1MB"), ("sirt", "3"), ("sirt", "100kB")]
+)
 def test_the_memory_that_an_error_names_is_enough(
     tmp_path: Path, lines: tuple[Path, torch.Tensor], memory: str, algorithm: str
 ) -> None:
+    """At once: of all steps the one that takes most is named. Without an output, too, that slabs need."""
     arguments = {"algorithm": algorithm, "iterations": 1 if algorithm == "sirt" else None}
-    for _ in range(2):  # preparation is planned first, and has an error of its own
-        try:
-            sg.reconstruct(lines[0], tmp_path / "v.h5", memory=memory, **arguments)
-            break
-        except InputError as error:
-            assert f"{memory} bytes are too few" in str(error) or memory != "3"
-            memory = re.search(r"takes? ([\d.]+ [kMG]B)$", str(error))[1].replace(" ", "")
-    else:
+    with pytest.raises(InputError, match=r"are too few: .* take [\d.]+ [kMG]B$") as first:
         sg.reconstruct(lines[0], tmp_path / "v.h5", memory=memory, **arguments)
+    assert "3 bytes are too few" in str(first.value) or memory != "3"
+    enough = str(first.value).rpartition(" take ")[2]
+    with pytest.raises(sg.errors.OutOfMemory, match=rf"give `output`; slabs take {re.escape(enough)}$"):
+        sg.reconstruct(lines[0], memory=memory, **arguments)
+    sg.reconstruct(lines[0], tmp_path / "v.h5", memory=enough, **arguments)
     assert (tmp_path / "v.h5").exists()
 
 

@@ -10,7 +10,7 @@ import typer
 
 from sinograd.cli.command import Option, command
 from sinograd.cli.errors import say
-from sinograd.cli.options import QUIET
+from sinograd.cli.options import QUIET, cluster_option
 
 if TYPE_CHECKING:
     from sinograd.workflows.batch import Outcome
@@ -25,11 +25,7 @@ OPTIONS = {
         argument=True,
         required=True,
     ),
-    "cluster": Option(
-        str,
-        "Dask workers that do a scan each: so many here, those of a scheduler, or of dask-jobqueue.",
-        metavar="local:N|tcp://HOST:PORT|YAML",
-    ),
+    "cluster": cluster_option("that do a scan each"),
     "quiet": QUIET,
 }
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sinograd.cli.command import Option, command
-from sinograd.cli.options import OUTPUT_GROUP, SHARED, for_scans
+from sinograd.cli.options import OUTPUT_GROUP, SHARED, cluster_option, for_scans
 from sinograd.workflows import denoising
 
 OPTIONS = {
@@ -32,6 +32,7 @@ OPTIONS = {
     ),
     **{name: for_scans(SHARED[name]) for name in ("voxel_mm", "shape", "center_mm")},
     "device": Option(str, "Where networks compute: cpu, cuda, cuda:1 ...", metavar="NAME"),
+    "cluster": cluster_option("that filter slabs"),
 }
 
 

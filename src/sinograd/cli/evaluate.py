@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sinograd.cli.command import Option, command
-from sinograd.cli.options import OUTPUT_GROUP, SHARED
+from sinograd.cli.options import OUTPUT_GROUP, SHARED, cluster_option
 from sinograd.config.shown import printable
 from sinograd.errors import InputError, UnitWarning
 from sinograd.workflows.devices import chosen_device
@@ -102,11 +102,7 @@ OPTIONS = {
         panel=_SCORES,
     ),
     "device": Option(str, "Where models compute: cpu, cuda, cuda:1 ...", metavar="NAME"),
-    "cluster": Option(
-        str,
-        "Dask workers that do a volume each at a time: so many here, those of a scheduler, or of dask-jobqueue.",
-        metavar="local:N|tcp://HOST:PORT|YAML",
-    ),
+    "cluster": cluster_option("that do a volume each at a time"),
 }
 
 
@@ -236,8 +232,9 @@ def _executor(request: EvaluateRequest) -> AbstractContextManager[Any]:
     if request.cluster is None:
         return nullcontext()
     from sinograd.workflows.cluster import executor_on
+    from sinograd.workflows.values import Where
 
-    return executor_on(request.cluster, request.inputs[0], "nothing was kept")
+    return executor_on(Where(request.cluster), [request.inputs[0].resolve()], "nothing was kept")
 
 
 def _protocol(request: EvaluateRequest, unit: str) -> Protocol:

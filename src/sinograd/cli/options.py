@@ -84,6 +84,12 @@ def for_scans(option: Option) -> Option:
     return replace(option, panel="Scans")
 
 
+def cluster_option(work: str, panel: str | None = None) -> Option:
+    """`--cluster`. work: what each of the workers does, "that ..."."""
+    words = f"Dask workers {work}: so many here, those of a scheduler, or of dask-jobqueue."
+    return Option(str, words, metavar="local:N|tcp://HOST:PORT|YAML", panel=panel)
+
+
 def _prepare(kind: object, help: str, *flags: str, metavar: str | None = None) -> Option:
     return Option(kind, help, flags, metavar, _PREPARATION)
 
@@ -211,12 +217,7 @@ RECONSTRUCT = {
         panel=SLABS,
     ),
     "scratch": Option(Path, "Folder for prepared projections. Default: beside the output.", metavar="DIR", panel=SLABS),
-    "cluster": Option(
-        str,
-        "Dask workers that compute slabs: so many here, those of a scheduler, or of dask-jobqueue.",
-        metavar="local:N|tcp://HOST:PORT|YAML",
-        panel=SLABS,
-    ),
+    "cluster": cluster_option("that compute slabs", SLABS),
     "part": Option(str, "Compute one part of N, K from 1 to N, for job arrays.", metavar="K/N", panel=SLABS),
     "dtype": Option(("float32", "uint16", "uint8"), "Numbers of the volume. Default: float32.", panel=_VOLUME),
     "range": Option(

@@ -6,7 +6,7 @@ from typing import Any
 
 from sinograd.choices import DETECTOR_RESPONSES, PHANTOMS
 from sinograd.cli.command import Option, command
-from sinograd.cli.options import OUTPUT_GROUP, SHARED
+from sinograd.cli.options import OUTPUT_GROUP, SHARED, cluster_option
 from sinograd.workflows import simulation
 
 _DOSE = "Dose and noise"
@@ -70,6 +70,7 @@ OPTIONS = {
     "voxel_mm": Option(float, "Voxel size of the suggested grid.", metavar="MM", panel=_GRID),
     "shape": Option(str, "Voxels of the suggested grid.", metavar="Z,Y,X", panel=_GRID),
     "truth": Option(str, "Also write the phantom's voxels: .h5, .tif or .npy.", metavar="FILE", panel=OUTPUT_GROUP),
+    "cluster": cluster_option("that make blocks of views"),
 }
 
 

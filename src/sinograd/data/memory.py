@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import math
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sinograd.errors import OutOfMemory
@@ -24,6 +25,12 @@ def check_memory(needed: int, name: str) -> None:
         raise OutOfMemory(
             f"not enough memory for {name}: the file declares {needed / 1e9:.3g} GB, {free / 1e9:.3g} GB are free"
         )
+
+
+def give_freed_memory_back() -> None:
+    """Have the C library return what it keeps of freed memory to the system, where it can: blocks of up to 32 MB."""
+    with suppress(OSError, AttributeError, TypeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextmanager

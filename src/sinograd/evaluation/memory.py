@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import ctypes
 import re
 from pathlib import Path
 
 import torch
+
+from sinograd.data.memory import give_freed_memory_back
 
 
 class PeakMemory:
@@ -44,8 +44,7 @@ class PeakMemory:
 
 def _set_back() -> bool:
     """Make the high-water mark the memory of now."""
-    with contextlib.suppress(OSError, AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+    give_freed_memory_back()
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:

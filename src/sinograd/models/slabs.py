@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
@@ -16,6 +17,16 @@ Progress = Callable[[int, int], None]
 # Bytes of the input that are filtered at a time; a filter takes about four times as much for a moment.
 SLAB_BYTES = 128 << 20
 _NETWORK_SLAB_BYTES = 4 << 20  # of what networks filter: they take a hundred times as much, and long
+
+
+@dataclass(frozen=True)
+class FilterSlab:
+    """Slices `first` to `end` - 1 of a volume, which depend on slices `before` to `after` - 1."""
+
+    first: int
+    end: int
+    before: int
+    after: int
 
 
 def reach(module: nn.Module) -> int:
@@ -57,24 +68,41 @@ def filter_in_place(
     Returns:
         `volume`, overwritten.
     """
-    device = next((parameter.device for parameter in module.parameters()), volume.device)
     if volume.ndim == 2:
-        volume.copy_(module(volume.to(device)))
+        volume.copy_(module(volume.to(_device(module, volume))))
         return volume
+    halo, before = reach(module), volume[:0]  # the slices below the slab as they were
+    for slab in filter_slabs(module, volume, slab_bytes):
+        block = torch.cat([before, volume[slab.first : slab.after]])
+        volume[slab.first : slab.end] = filtered_slab(module, block, slab)
+        end = slab.end - slab.before
+        before = block[max(0, end - halo) : end].clone()
+        if progress is not None:
+            progress(slab.end, len(volume))
+    return volume
+
+
+def filter_slabs(
+    module: nn.Sequential | NetworkDenoiser, volume: Tensor, slab_bytes: int | None = None
+) -> list[FilterSlab]:
+    """The slabs that a volume [Z, Y, X] is filtered in; `slab_bytes` as in `filter_in_place`."""
     if slab_bytes is None:
         by_slices = isinstance(module, NetworkDenoiser) and module.ndim == 2
         slab_bytes = _NETWORK_SLAB_BYTES if by_slices else SLAB_BYTES
     slices, halo = len(volume), reach(module)
     per_slice = max(1, volume[0].numel() * volume.element_size())
     length = slices if halo >= slices else max(1, slab_bytes // per_slice - 2 * halo)
-    before = volume[:0]  # the slices below the slab as they were
-    for start in range(0, slices, length):
-        stop = min(start + length, slices)
-        block = torch.cat([before, volume[start : min(stop + halo, slices)]])
-        skip = len(before)
-        kept = block[max(0, skip + stop - start - halo) : skip + stop - start]
-        volume[start:stop] = module(block.to(device))[skip : skip + stop - start]
-        before = kept.clone()
-        if progress is not None:
-            progress(stop, slices)
-    return volume
+    ends = ((first, min(first + length, slices)) for first in range(0, slices, length))
+    return [FilterSlab(first, end, max(0, first - halo), min(end + halo, slices)) for first, end in ends]
+
+
+@torch.no_grad()
+def filtered_slab(module: nn.Module, block: Tensor, slab: FilterSlab) -> Tensor:
+    """What becomes of a slab, on the device of the module. block: the slices `before` to `after` - 1 of the volume."""
+    skip = slab.first - slab.before
+    found: Tensor = module(block.to(_device(module, block)))[skip : skip + slab.end - slab.first]
+    return found
+
+
+def _device(module: nn.Module, volume: Tensor) -> torch.device:
+    return next((parameter.device for parameter in module.parameters()), volume.device)

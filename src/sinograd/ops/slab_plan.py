@@ -1,9 +1,14 @@
-"""How to divide a volume and its projections so that the parts fit into a device's memory."""
+"""How to divide a volume and its projections so that the parts fit into memory.
+
+`fewest_parts` is the rule of all who divide: operators in slabs on a device or on workers (`plan_slabs`), filtered
+backprojection on a device (`recon.analytic.slabs`), and volumes that are written slab by slab, here, on workers or in
+job arrays (`workflows.schedule`). What a part takes is theirs to say: an operator holds parts of volumes and
+projections, filtered backprojection sums of views, and who writes also the part before.
+"""
 
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar
@@ -100,19 +105,16 @@ def plan_slabs(geometry: Geometry, grid: Grid, memory: int, element: int, batch:
         whole = needed_rows_of_slab(geometry, grid, 0, grid.shape[0])
         return SlabPlan([Slab(0, grid.shape[0], whole)], geometry.views)
     half = memory / 2 / COPIES / element / batch
-    thickness = min(grid.shape[0], int(half // slice_size))
     row_size = geometry.columns
-    smallest = max(slice_size, row_size * geometry.rows) * 2 * COPIES * element * batch
-    if thickness < 1 or half < row_size * geometry.rows:
+    largest = max(slice_size, row_size * geometry.rows)
+    if half < largest:
         raise InputError(
             f"memory: {memory:,} bytes are too few; a slice of {grid.shape[1]} x {grid.shape[2]} voxels and a view of "
-            f"{geometry.rows} x {geometry.columns} elements take {smallest:,} bytes, three times each"
+            f"{geometry.rows} x {geometry.columns} elements take {largest * 2 * COPIES * element * batch:,} bytes, "
+            "three times each"
         )
-    count = math.ceil(grid.shape[0] / thickness)
-    edges = [round(i * grid.shape[0] / count) for i in range(count + 1)]
-    slabs = [
-        Slab(first, last, needed_rows_of_slab(geometry, grid, first, last)) for first, last in itertools.pairwise(edges)
-    ]
+    cuts, _ = fewest_parts((0, grid.shape[0]), 1, int(half), lambda cut: (cut, (cut[1] - cut[0]) * slice_size))
+    slabs = [Slab(first, last, needed_rows_of_slab(geometry, grid, first, last)) for first, last in cuts]
     most = max(int((slab.rows[:, 1] - slab.rows[:, 0]).max()) for slab in slabs)
     views = max(1, int(half // (max(1, most) * row_size)))
     return SlabPlan(slabs, min(views, geometry.views))

@@ -9,6 +9,7 @@ from typing import Self
 import torch
 from torch import Tensor
 
+from sinograd.data.memory import give_freed_memory_back
 from sinograd.errors import InputError, InputTypeError, UnsupportedError
 from sinograd.geometry import Geometry, Grid
 from sinograd.geometry.view_indices import Index
@@ -16,6 +17,7 @@ from sinograd.ops.derivatives import Function, linear
 from sinograd.ops.devices import compute_device
 from sinograd.ops.geometry_operator import GeometryOperator
 from sinograd.ops.slab_plan import SlabPlan, memory_of, plan_slabs
+from sinograd.ops.stored import StoredTensor
 from sinograd.ops.transfers import Downloads, uploaded
 
 
@@ -29,6 +31,8 @@ class InSlabs(GeometryOperator):
     rounding of sums and positions (1e-6 of it in float32), `A.T` the exact adjoint up to the same, and gradients work.
     A call allocates its result in host memory and on the device as much as `memory`. Of stored tensors
     (`ops.stored.StoredTensor`) only the parts that are computed with are in memory; so is of their results.
+    It is cut by the rule of all larger-than-memory work (`ops.slab_plan`); its loops are its own, as an operator has an
+    adjoint and gradients, and its parts add to results instead of being written once.
 
     Args:
         operator: a 3-D `XRayTransform` or `Backprojection`.
@@ -87,6 +91,8 @@ class InSlabs(GeometryOperator):
     def _compute(self, x: Tensor, from_volume: bool) -> Tensor:
         batch = x.shape[:-3]
         plan = self.plan(x.element_size(), max(1, batch.numel()))
+        if isinstance(x, StoredTensor):  # what is left of other steps counts, too
+            give_freed_memory_back()
         return self._to_projections(x, plan) if from_volume else self._to_volume(x, plan)
 
     def _to_projections(self, volume: Tensor, plan: SlabPlan) -> Tensor:

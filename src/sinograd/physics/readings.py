@@ -65,3 +65,8 @@ class Starved:
         self.empty += int((noisy[1] <= 0).sum())
         self.raised += int((noisy[1] < self.floor).sum())
         return noisy[0]
+
+    def add(self, other: Starved) -> None:
+        """The readings of other views."""
+        self.empty += other.empty
+        self.raised += other.raised

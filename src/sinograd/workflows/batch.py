@@ -2,8 +2,8 @@
 
     jobs.yaml        defaults: {option: value}, jobs: [{scan:, output:, name:, options: {option: value}}, ...]
 
-Paths are relative to the file. Options are those of `reconstruct`, with underscores or dashes. A job that fails does
-not keep the others from being done.
+Paths are relative to the file. Options are those of `reconstruct` but `part`, with underscores or dashes. A job that
+fails does not keep the others from being done.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from sinograd.files.inputs import own_state
 from sinograd.io.storage.atomic import replacing
 from sinograd.workflows.outputs import check_inputs_stay, volume_outputs
 from sinograd.workflows.reconstruction import reconstruct
+from sinograd.workflows.values import Where, cluster_words
 
 TABLE = "batch.csv"
 COLUMNS = ("name", "status", "scan", "output", "seconds", "algorithm", "voxels", "unit", "warnings", "error")
@@ -81,6 +82,7 @@ def reconstruct_all(
     told: Callable[[Outcome, int, int], None] | None = None,
     report: Any = None,
     cluster: str | None = None,
+    client: Any = None,
 ) -> list[Outcome]:
     """Reconstruct all scans of a jobs file, one after another; `batch.csv` beside it is the table of results.
 
@@ -88,7 +90,7 @@ def reconstruct_all(
         path: the YAML file.
         told: called after each job with its outcome, its number from 1 and how many there are.
         report: of each job here; see `reconstruct`.
-        cluster: Dask workers that do a job each at a time: "local:4", "tcp://scheduler:8786" or a YAML file.
+        cluster, client: Dask workers that do a job each at a time; see `reconstruct`.
 
     Raises:
         ConfigError: a file with unknown keys or wrong values, before any work.
@@ -100,7 +102,8 @@ def reconstruct_all(
     with own_state():
         _check_table(path.parent / TABLE)
     outcomes: dict[int, Outcome] = {}
-    for number, outcome in _here(jobs, report) if cluster is None else _on_workers(jobs, path, cluster):
+    where = Where(cluster_words(cluster), client)
+    for number, outcome in _on_workers(jobs, path, where) if where else _here(jobs, report):
         outcomes[number] = outcome
         write_table([outcomes[done] for done in sorted(outcomes)], path.parent / TABLE)
         if told is not None:
@@ -168,14 +171,14 @@ def _here(jobs: list[Job], report: Any) -> Iterator[tuple[int, Outcome]]:
         yield number, _outcome(job, report)
 
 
-def _on_workers(jobs: list[Job], path: Path, cluster: str) -> Iterator[tuple[int, Outcome]]:
+def _on_workers(jobs: list[Job], path: Path, where: Where) -> Iterator[tuple[int, Outcome]]:
     """Outcomes with the numbers of their jobs, as they come."""
     from sinograd.workflows.cluster import check_workers, cluster_client, map_on_cluster
 
     twice = [job.name for job in jobs if job.options.get("cluster") is not None]
     if twice:
         raise ConfigError(f"{path}: `cluster` is for one whole scan or for all of them, not for {some(twice)} too")
-    with cluster_client(cluster, None) as client:
+    with cluster_client(where.cluster, where.client) as client:
         check_workers(client, path.resolve())
         for number, found, error in map_on_cluster(client, _outcome, jobs, f"{TABLE} has the jobs that are done"):
             yield number, found if error is None else Outcome(jobs[number], f"its worker ended: {error}")
@@ -217,7 +220,7 @@ def _options(entries: Any, where: str, folder: Path) -> dict[str, Any]:
     if not isinstance(entries, dict):
         raise ConfigError(f"{where} must be a mapping of options to values, got {entries!r:.60}")
     options = {str(name).replace("-", "_"): value for name, value in entries.items()}
-    others = ("scan", "output", "report", "client")
+    others = ("scan", "output", "report", "client", "part")
     known = [name for name in inspect.signature(reconstruct).parameters if name not in others]
     _only(options, known, where)
     return {name: _from(folder, value) if name in _PATHS else value for name, value in options.items()}

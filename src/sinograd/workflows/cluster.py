@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sinograd.config.yaml import load_yaml
 from sinograd.data.provenance import software_version
-from sinograd.errors import InputError, MissingPackageError, Stopped
+from sinograd.errors import InputError, MissingPackageError, SinogradWarning, Stopped
 from sinograd.interrupts import Interrupts
 from sinograd.workflows.job import goes_on
 from sinograd.workflows.slab_job import SlabJob, run_part
-from sinograd.workflows.values import cluster_words
+from sinograd.workflows.values import Where, cluster_words
 
 if TYPE_CHECKING:
     from sinograd.recon.analytic.slabs import Part
@@ -35,7 +37,7 @@ RETRIES, TIMEOUT = 3, 30.0
 
 
 def run_on_cluster(request: Request, report: Report, job: SlabJob, parts: Sequence[Part]) -> None:
-    """All parts, on the workers of `cluster` or `client`.
+    """All parts, on the workers of `cluster` or `client`; where one fails, the others are done before it is raised.
 
     Raises:
         InputError: a scheduler that does not answer; workers of another version, or that do not see the files.
@@ -46,13 +48,13 @@ def run_on_cluster(request: Request, report: Report, job: SlabJob, parts: Sequen
     with cluster_client(request.cluster, request.client) as client:
         check_workers(client, job.output.manifest.plan_file)
         advance = report.stage("reconstructing", len(parts), "parts")
-        shared = client.scatter(job, broadcast=True)
-        numbers = [f"{job.output.manifest.output.name}-{part.slab.first}-{part.slab.last}" for part in parts]
-        futures = client.map(
-            _on_worker, [shared] * len(parts), parts, key=numbers, pure=False, retries=RETRIES, batch_size=1
-        )
-        with Interrupts() as interrupts:
-            _wait(client, futures, advance, interrupts, kept)
+        names = [f"{job.output.manifest.output.name}-{part.slab.first}-{part.slab.last}" for part in parts]
+        failed = None
+        for number, (_, _, error) in enumerate(map_on_cluster(client, partial(run_part, job), parts, kept, names), 1):
+            failed = failed or error
+            advance(number, len(parts))
+    if failed is not None:
+        raise failed
 
 
 @contextmanager
@@ -113,37 +115,42 @@ def use_threads_of_worker() -> None:
     torch.set_num_threads(max(1, _distributed().get_worker().state.nthreads))
 
 
-def _on_worker(job: SlabJob, part: Part) -> tuple[int, int]:
-    """One part."""
-    use_threads_of_worker()
-    return run_part(job, part)
-
-
-def map_on_cluster(client: Any, function: Callable[[T], Any], items: Sequence[T], kept: str) -> Iterator[Ended]:
+def map_on_cluster(
+    client: Any, function: Callable[[T], Any], items: Sequence[T], kept: str, names: Sequence[str] | None = None
+) -> Iterator[Ended]:
     """(number, result, error) of `function(item)` of every item, in the order in which workers end them.
 
-    kept: what an interrupt leaves, in words.
+    Warnings of workers are given here, too.
+
+    kept: what an interrupt leaves, in words; names: of the items, for the dashboard.
 
     Raises:
         Stopped: an interrupt; what has not ended is given up.
     """
-    shared = client.scatter(function, broadcast=True)
-    futures = client.map(_called, [shared] * len(items), list(items), pure=False, retries=RETRIES, batch_size=1)
+    # a task's result, which is made again where a worker dies with it: scattered data would be lost
+    shared = client.submit(_given, function, pure=False, retries=RETRIES)
+    options = {"key": names, "pure": False, "retries": RETRIES, "batch_size": 1, **one_part_each(client)}
+    futures = client.map(_called, [shared] * len(items), list(items), **options)
     numbers = {future.key: number for number, future in enumerate(futures)}
     with Interrupts() as interrupts:
         for future in _ended(client, futures, interrupts, kept):
-            error = None if future.status == "finished" else future.exception()
-            yield numbers[future.key], future.result() if error is None else None, error
+            if future.status != "finished":
+                yield numbers[future.key], None, future.exception()
+                continue
+            found, told = future.result()
+            for category, text in told:
+                warnings.warn(text, category, stacklevel=2)
+            yield numbers[future.key], found, None
 
 
 @contextmanager
-def executor_on(cluster: str, file: Path, kept: str) -> Iterator[Executor]:
+def executor_on(where: Where, files: Sequence[Path], kept: str) -> Iterator[Executor]:
     """Calls a function with every item on the workers of a cluster; (item, result) in the order in which they end.
 
-    file: one of the job's, which all workers have to see; kept: what an interrupt leaves. The first error is raised.
+    files: of the job, which all workers have to see; kept: what an interrupt leaves. The first error is raised.
     """
-    with cluster_client(cluster, None) as client:
-        check_workers(client, file.resolve())
+    with cluster_client(where.cluster, where.client) as client:
+        check_workers(client, *files)
 
         def run(function: Callable[[T], Any], items: Sequence[T]) -> Iterator[tuple[T, Any]]:
             for number, found, error in map_on_cluster(client, function, items, kept):
@@ -154,20 +161,24 @@ def executor_on(cluster: str, file: Path, kept: str) -> Iterator[Executor]:
         yield run
 
 
-def _called(function: Callable[[T], Any], item: T) -> Any:
+def one_part_each(client: Any) -> dict[str, Any]:
+    """Options of `client.map` and `client.submit` by which a worker does one thing at a time, with all its threads."""
+    from sinograd.workflows import one_part
+
+    return one_part.one_part_each(client)
+
+
+def _given(function: Any) -> Any:
+    return function
+
+
+def _called(function: Callable[[T], Any], item: T) -> tuple[Any, list[tuple[type[Warning], str]]]:
+    """The result, and the warnings."""
     use_threads_of_worker()
-    return function(item)
-
-
-def _wait(client: Any, futures: list[Any], advance: Any, interrupts: Interrupts, kept: str) -> None:
-    """Until all parts are done; other parts go on where one fails, and the first error is raised then."""
-    failed = None
-    for number, future in enumerate(_ended(client, futures, interrupts, kept), 1):
-        if future.status != "finished":
-            failed = failed or future.exception()
-        advance(number, len(futures))
-    if failed is not None:
-        raise failed
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always", SinogradWarning)
+        found = function(item)
+    return found, [(w.category, str(w.message)) for w in caught if issubclass(w.category, SinogradWarning)]
 
 
 def _ended(client: Any, futures: Sequence[Any], interrupts: Interrupts, kept: str) -> Iterator[Any]:
@@ -184,24 +195,23 @@ def _ended(client: Any, futures: Sequence[Any], interrupts: Interrupts, kept: st
         yield from ended
 
 
-def check_workers(client: Any, file: Path) -> None:
-    """InputError, which names the worker, where one has another version or does not see a file of the job."""
+def check_workers(client: Any, *files: Path) -> None:
+    """InputError, which names the worker, where one has another version or does not see a file or folder of the job."""
     client.wait_for_workers(1, timeout=TIMEOUT)
-    for worker, (version, seen) in client.run(_state, str(file)).items():
+    for worker, (version, missing) in client.run(_state, [str(file) for file in files]).items():
         if version != software_version():
             raise InputError(f"`cluster`: the worker {worker} has sinograd {version}, here is {software_version()}")
-        if not seen:
-            raise InputError(
-                f"`cluster`: the worker {worker} does not see {file.parent}: workers need the same file system"
-            )
+        if missing:
+            folder = Path(missing[0]).parent
+            raise InputError(f"`cluster`: the worker {worker} does not see {folder}: workers need the same file system")
 
 
-def _state(file: str) -> tuple[str, bool]:
+def _state(files: list[str]) -> tuple[str, list[str]]:
     import os
 
     import sinograd
 
-    return sinograd.__version__, os.path.isfile(file)
+    return sinograd.__version__, [file for file in files if not os.path.exists(file)]
 
 
 def _distributed() -> Any:

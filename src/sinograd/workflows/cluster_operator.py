@@ -17,7 +17,7 @@ from sinograd.ops import GeometryOperator
 from sinograd.ops.slab_plan import Slab, SlabPlan
 from sinograd.ops.slabs import InSlabs, applied, part_of_operator
 from sinograd.ops.stored import StoredTensor
-from sinograd.workflows.cluster import RETRIES, use_threads_of_worker
+from sinograd.workflows.cluster import RETRIES, one_part_each, use_threads_of_worker
 
 WAITING = 2
 """Blocks of views for each worker that are under way at a time."""
@@ -38,6 +38,7 @@ class OnWorkers(InSlabs):
     def __init__(self, operator: GeometryOperator, client: Any, memory: int) -> None:
         super().__init__(operator, "cpu", memory)
         self.client = client  # tasks take the operator itself: scattered data would be lost with a worker
+        self._one_each = one_part_each(client)
 
     def _to_projections(self, volume: Tensor, plan: SlabPlan) -> Tensor:
         result, waiting = volume.new_empty(self.geometry.projection_shape), []
@@ -45,7 +46,7 @@ class OnWorkers(InSlabs):
         for first in range(0, self.geometry.views, plan.views):
             views = slice(first, min(first + plan.views, self.geometry.views))
             bands = [
-                self._submit(_projected, self.operator, volume, slab, views)
+                self._compute_on(_projected, self.operator, volume, slab, views)
                 for slab in plan.slabs
                 if slab.span(views) is not None
             ]
@@ -58,7 +59,7 @@ class OnWorkers(InSlabs):
     def _to_volume(self, projections: Tensor, plan: SlabPlan) -> Tensor:
         result = projections.new_empty(self.grid.shape)
         parts = [
-            self._submit(
+            self._compute_on(
                 _backprojected, self.operator, projections, result[slab.first : slab.last], SlabPlan([slab], plan.views)
             )
             for slab in plan.slabs
@@ -66,8 +67,12 @@ class OnWorkers(InSlabs):
         self.client.gather(parts)
         return result
 
-    def _submit(self, function: Any, *args: Any) -> Any:
-        return self.client.submit(function, *args, pure=False, retries=RETRIES)
+    def _compute_on(self, function: Any, *args: Any) -> Any:
+        """What takes the memory and all threads of a worker."""
+        return self._submit(function, *args, **self._one_each)
+
+    def _submit(self, function: Any, *args: Any, **more: Any) -> Any:
+        return self.client.submit(function, *args, pure=False, retries=RETRIES, **more)
 
     def _sum(self, bands: list[Any]) -> Any:
         """Of neighbours, then of neighbouring sums, until there is one; None where no slab is seen."""

@@ -11,17 +11,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.errors import GridWarning, InputError, InputTypeError, UnitError
+from sinograd.errors import GridWarning, InputError, InputTypeError
 from sinograd.files.inputs import note_again
 from sinograd.io.formats import folders_written
 from sinograd.io.storage.together import together
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.grids import choose_grid, outside_text
 from sinograd.workflows.job import job, no_partial
-from sinograd.workflows.other_data import warn_of_other_data
+from sinograd.workflows.other_data import check_unit, warn_of_other_data
 from sinograd.workflows.outputs import check_inputs_stay, is_folder, volume_outputs
 from sinograd.workflows.report import Advance, Report, recorded_warnings
-from sinograd.workflows.values import number, numbers, path_or_none, switch
+from sinograd.workflows.values import Where, number, numbers, path_or_none, switch
 
 if TYPE_CHECKING:
     import torch
@@ -32,8 +32,7 @@ if TYPE_CHECKING:
     from sinograd.io.volumes.dicom.series import DicomSeries
     from sinograd.models import DualDomainBilateral, NetworkDenoiser
     from sinograd.models.model_file import AnySaved
-
-_LEAST_SCALE = 5.0  # HU; what counts as 1 in a model of attenuation in 1/mm is far below
+    from sinograd.workflows.workers import Workers
 
 
 def denoise(
@@ -46,6 +45,8 @@ def denoise(
     shape: Sequence[int] | str | None = None,
     center_mm: Sequence[float] | str | None = None,
     device: str = "cpu",
+    cluster: str | None = None,
+    client: Any = None,
     force: bool = False,
     report: Report | str | bool | None = None,
 ) -> Volume:
@@ -59,6 +60,7 @@ def denoise(
         preview: also write a PNG of the middle slices.
         voxel_mm, shape, center_mm: of scans; see `reconstruct`.
         device: where networks compute: "cpu", "cuda" or "cuda:1".
+        cluster, client: Dask workers that filter slabs; see `reconstruct`. Scans are reconstructed here.
         force: replace files that exist.
         report: shows progress; see `reconstruct`.
 
@@ -66,7 +68,7 @@ def denoise(
         The volume in memory, float32, in the unit of the input (1/mm of a scan), with the record of how it was made.
 
     Raises:
-        InputError, FileError: wrong values or files, a model for other data, before any work.
+        InputError, FileError: wrong values or files, another model's data, workers that cannot work; before any work.
         Stopped: an interrupt; nothing is kept.
 
     Warns:
@@ -90,6 +92,7 @@ class DenoiseRequest:
     shape: tuple[int, ...] | None
     center_mm: tuple[float, ...] | None
     device: str
+    where: Where
     force: bool
 
     @classmethod
@@ -110,8 +113,14 @@ class DenoiseRequest:
             shape=numbers(arguments["shape"], int, "shape"),
             center_mm=numbers(arguments["center_mm"], float, "center_mm"),
             device=arguments["device"],
+            where=Where.of(arguments),
             force=switch(arguments["force"], "force"),
         )
+
+    @property
+    def kept(self) -> str:
+        """What an interrupt leaves, in words."""
+        return "nothing was kept" if self.output is None else no_partial(self.output.name)
 
     @property
     def file(self) -> Path | None:
@@ -137,10 +146,9 @@ class Denoised:
 
 def run_denoising(request: DenoiseRequest, report: Report | str | bool | None) -> Denoised:
     """Read, check, denoise, write. Nothing is written unless everything before succeeded."""
-    kept = "nothing was kept" if request.output is None else no_partial(request.output.name)
     texts: list[str] = []
     folders = folders_written(is_folder(request.file))
-    with job(report, kept) as position, recorded_warnings(texts, position), folders:
+    with job(report, request.kept) as position, recorded_warnings(texts, position), folders:
         return _run(request, position, texts)
 
 
@@ -166,7 +174,8 @@ def _run(request: DenoiseRequest, report: Report, texts: list[str]) -> Denoised:
         source["in_memory"] = True
     if scan is not None:
         source |= {"metadata": scan.metadata, "provenance": scan.provenance}
-    options = {f.name: getattr(request, f.name) for f in dataclasses.fields(request)} | {"input": request.name}
+    options = {f.name: getattr(request, f.name) for f in dataclasses.fields(request) if f.name != "where"}
+    options["input"] = request.name
     record = make_provenance(
         "sinograd denoise", options, model=dataclasses.asdict(saved.model), input=source, warnings=texts
     )
@@ -202,9 +211,10 @@ def _from_volume(
     from torch import nn
 
     from sinograd.io import DicomSeries
-    from sinograd.models import filter_in_place
     from sinograd.training.effect import Effect
     from sinograd.training.risk import warn_if_worse
+    from sinograd.workflows.filtering import filter_values
+    from sinograd.workflows.workers import workers_of
 
     for option in ("voxel_mm", "shape", "center_mm"):
         if getattr(request, option) is not None:
@@ -213,7 +223,8 @@ def _from_volume(
     report.stage("reading", 0)
     source = _opened_volume(request, saved)
     series = source.source if isinstance(source.source, DicomSeries) else None
-    _check_unit(request, module, saved, source.unit, "DICOM slices are" if series is not None else "the volume is")
+    words = "DICOM slices are" if series is not None else "the volume is"
+    check_unit(request.model, module, saved, source.unit, words)
     _check_outputs(request, source.grid, series)
     dimensions = module[0].ndim if isinstance(module, nn.Sequential) else module.ndim
     if source.ndim < int(dimensions):  # pyright: ignore
@@ -222,11 +233,12 @@ def _from_volume(
     if not source.is_lazy and values.data_ptr() == source.values.data_ptr():
         values = values.clone()  # the caller's own stay as they are
     volume = source.with_values(values).validate()
-    warn_of_other_data(values, source.grid, module, saved)
-    subject = f"{request.model} ({saved.model.name}) changes {Path(request.name).name}"
-    warn_if_worse(module, values, subject, "fewer filters, or a model of such data, may help")
-    effect = Effect(values)
-    filter_in_place(module.to(request.device), values, progress=report.stage("denoising", len(values), "slices"))
+    with workers_of(request.where, request.output, [], request.kept) as workers:
+        warn_of_other_data(values, source.grid, module, saved)
+        subject = f"{request.model} ({saved.model.name}) changes {Path(request.name).name}"
+        warn_if_worse(module, values, subject, "fewer filters, or a model of such data, may help")
+        effect = Effect(values)
+        filter_values(module, values, request.device, workers, report.stage("denoising", len(values), "slices"))
     _warn_without_effect(request, saved, [effect.share(values)])
     return volume, series
 
@@ -259,6 +271,7 @@ def _from_scan(
 ) -> tuple[Volume, Scan]:
     from sinograd.data import Volume
     from sinograd.models.bilateral import bilateral_filters
+    from sinograd.workflows.workers import workers_of
 
     scan = _opened_scan(request, saved)
     scan.check_shape()
@@ -270,30 +283,31 @@ def _from_scan(
             f"{request.name} is a {scan.geometry.ndim}-D scan, {request.model} is for {wrong.pop()}-D ones"
         )
     grid = choose_grid(scan, request.voxel_mm, request.shape, request.center_mm)
-    _check_unit(request, module, saved, scan.volume_unit, "the volume of the scan is")
+    check_unit(request.model, module, saved, scan.volume_unit, "the volume of the scan is")
     _check_outputs(request, grid, None)
     outside = outside_text(scan.geometry, grid)
     if outside is not None:
         warnings.warn(outside, GridWarning, stacklevel=2)
-    projections = _load(scan, report)
-    warn_of_other_data(None, grid, module.image_filters, saved)
     views = len(scan.geometry)
-    shares = _filtered(module.projection_filters, projections, report.stage("filtering", views))
-    reconstruction = module.reconstruction(scan.geometry, grid)
-    values = reconstruction(projections, progress=report.stage("reconstructing", views))
-    del projections
-    shares += _filtered(module.image_filters, values, report.stage("denoising", len(values), "slices"))
+    with workers_of(request.where, request.output, [], request.kept) as workers:
+        projections = _load(scan, report)
+        warn_of_other_data(None, grid, module.image_filters, saved)
+        shares = _filtered(module.projection_filters, projections, workers, report.stage("filtering", views))
+        reconstruction = module.reconstruction(scan.geometry, grid)
+        values = reconstruction(projections, progress=report.stage("reconstructing", views))
+        del projections
+        shares += _filtered(module.image_filters, values, workers, report.stage("denoising", len(values), "slices"))
     _warn_without_effect(request, saved, shares)
     return Volume(values, grid, scan.volume_unit), scan
 
 
-def _filtered(filters: nn.Sequential, values: torch.Tensor, progress: Advance) -> list[float]:
+def _filtered(filters: nn.Sequential, values: torch.Tensor, workers: Workers | None, progress: Advance) -> list[float]:
     """The values filtered in place; the share of their noise that this changed, none where there is no filter."""
-    from sinograd.models import filter_in_place
     from sinograd.training.effect import Effect
+    from sinograd.workflows.filtering import filter_values
 
     effect = Effect(values)
-    filter_in_place(filters, values, progress=progress)
+    filter_values(filters, values, "cpu", workers, progress)
     return [effect.share(values)] if len(filters) else []
 
 
@@ -361,28 +375,3 @@ def _check_outputs(request: DenoiseRequest, grid: Grid, series: DicomSeries | No
         check_volume_path(request.output, grid, force=request.force)
     if request.preview is not None:
         check_picture_path(request.preview, force=request.force)
-
-
-def _check_unit(request: DenoiseRequest, module: nn.Module, saved: AnySaved, unit: str | None, words: str) -> None:
-    """UnitError where the volume's unit and the model's are known and differ."""
-    from sinograd.data.units import PER_PIXEL, PER_PIXEL_ADVICE, UNITS
-
-    known = words_of_model = saved.trained_on.get("unit")
-    scale = _scale(module)
-    if known is None and unit == "HU" and scale is not None and abs(scale) < _LEAST_SCALE:
-        known, words_of_model = "1/mm", f"1/mm (what counts as 1 in it is {scale:.3g})"
-    if unit not in UNITS or known not in UNITS or known == unit or "1" in (unit, known):
-        return
-    how = f"; volume.to({known!r}, water=0.02) converts it" if {unit, known} == {"HU", "1/mm"} else ""
-    how = f"; {PER_PIXEL_ADVICE}" if PER_PIXEL in (unit, known) else how
-    raise UnitError(f"{request.model} ({saved.model.name}) is for values in {words_of_model}, {words} in {unit}{how}")
-
-
-def _scale(module: nn.Module) -> float | None:
-    """What counts as 1 in a model, if it is known."""
-    for part in module.modules():
-        for name in ("input_scale", "scale"):
-            value = getattr(part, name, None)
-            if value is not None:
-                return float(value)
-    return None

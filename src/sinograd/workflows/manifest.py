@@ -98,19 +98,23 @@ class Manifest:
         texts = {name: json.dumps(value, sort_keys=True, default=str) for name, value in work.items()}
         _write(self.plan_file, {"version": VERSION, "work": texts, **more})
 
-    def plan(self, work: Mapping[str, Any]) -> dict[str, Any]:
-        """The plan; InputError, which names what differs, where it is of other work."""
+    def plan(self, work: Mapping[str, Any], of_parts: bool = False) -> dict[str, Any]:
+        """The plan; InputError, which names what differs, where it is of other work.
+
+        of_parts: whether other runs may be at it, so that `force` does not start again.
+        """
         try:
             found = load_json(self.plan_file.read_text(encoding="utf-8"))
             known = found["work"] if found["version"] == VERSION else {}
         except (OSError, ValueError, KeyError, TypeError):
             raise InputError(f"`resume`: {self.plan_file} cannot be read; start without `resume`") from None
         texts = {name: json.dumps(value, sort_keys=True, default=str) for name, value in work.items()}
-        other = [name for name, text in texts.items() if known.get(name) != text]
+        other = [_difference(name, known.get(name), text) for name, text in texts.items() if known.get(name) != text]
         if other:
+            name, again = ("part", "remove it to start") if of_parts else ("resume", "`force=True` starts")
             raise InputError(
-                f"`resume`: {self.folder} was made from another scan, with other options or by another version "
-                f"(different: {', '.join(other)}); `force=True` starts again"
+                f"`{name}`: {self.folder} was made from another scan, with other options or by another version "
+                f"(different: {', '.join(other)}); {again} again"
             )
         return found
 
@@ -152,6 +156,15 @@ class Manifest:
                 rename_new(made / name, self.output.with_name(name))
         flush_folder(self.output.parent)
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _difference(name: str, known: str | None, text: str) -> str:
+    """What differs, by its names where there are some."""
+    one, two = (load_json(part) if part is not None else None for part in (known, text))
+    if not isinstance(one, dict) or not isinstance(two, dict):
+        return name
+    names = sorted(key for key in one.keys() | two.keys() if one.get(key) != two.get(key))
+    return f"{name} {' and '.join(f'`{key}`' for key in names)}"
 
 
 @contextmanager

@@ -15,6 +15,14 @@ SHARE = 0.6
 _UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "ki": 2**10, "mi": 2**20, "gi": 2**30, "ti": 2**40}
 
 
+class TooFewBytes(InputError):
+    """A budget is too small; `what` takes `enough` bytes."""
+
+    def __init__(self, memory: int, what: str, enough: int) -> None:
+        super().__init__(f"`memory`: {size_text(memory)} are too few: {what} take {enough_text(enough)}")
+        self.what, self.enough = what, enough
+
+
 def memory_bytes(value: Any, name: str = "memory") -> int | None:
     """Bytes of a whole number or of text such as "4GB", "1.5 GB", "500MB" or "2GiB"; None stays None."""
     if value is None:
@@ -37,9 +45,9 @@ def budget(memory: int | None) -> int:
 
 
 def size_text(count: float) -> str:
-    """For example "1.5 GB" or "120 MB"."""
-    if count < 1000:
-        return f"{count:.0f} bytes"
+    """For example "1.5 GB", "120 MB" or "20 kB"."""
+    if count < 1e6:
+        return f"{count:.0f} bytes" if count < 1000 else f"{count / 1e3:.3g} kB"
     return f"{count / 1e9:.3g} GB" if count >= 1e9 else f"{count / 1e6:.3g} MB"
 
 

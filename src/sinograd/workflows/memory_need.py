@@ -16,28 +16,33 @@ if TYPE_CHECKING:
     from sinograd.geometry import Geometry, Grid
 
 _SHARE = 0.9  # of the available memory, for what is said to fit
+_IN_SLABS = "an `output` such as volume.h5 is computed and written in slabs; in memory, "
 _OWN = ("auto", "fdk", "fbp")
 
 
 @contextmanager
-def memory_for(geometry: Geometry, grid: Grid, algorithm: str, unit: str = "mm") -> Iterator[None]:
+def memory_for(
+    geometry: Geometry, grid: Grid, algorithm: str, unit: str = "mm", in_slabs: bool = False
+) -> Iterator[None]:
     """OutOfMemory with numbers, at once where more is needed than there is, or where memory runs out inside.
 
-    unit: of lengths, "mm" or "pixel".
+    unit: of lengths, "mm" or "pixel"; in_slabs: whether another output, which takes slabs, would fit.
     """
     free = available_memory()
     if needed_memory(geometry, grid.shape, algorithm) > free:
-        raise OutOfMemory(memory_text(geometry, grid, algorithm, free, unit))
+        raise OutOfMemory(memory_text(geometry, grid, algorithm, free, unit, in_slabs))
     try:
         with enough_memory():
             yield
     except OutOfMemory as error:
         if str(error) != NO_MEMORY:  # it names what it lacked memory for
             raise
-        raise OutOfMemory(memory_text(geometry, grid, algorithm, free, unit)) from error.__cause__
+        raise OutOfMemory(memory_text(geometry, grid, algorithm, free, unit, in_slabs)) from error.__cause__
 
 
-def memory_text(geometry: Geometry, grid: Grid, algorithm: str, free: float, unit: str = "mm") -> str:
+def memory_text(
+    geometry: Geometry, grid: Grid, algorithm: str, free: float, unit: str = "mm", in_slabs: bool = False
+) -> str:
     """For example "not enough memory: 42 GB are needed (34 GB for the volume ...), 8 GB are available; ..."."""
     needed, room = needed_memory(geometry, grid.shape, algorithm), _SHARE * free
     name = "FDK or FBP" if algorithm in _OWN else algorithm
@@ -48,7 +53,7 @@ def memory_text(geometry: Geometry, grid: Grid, algorithm: str, free: float, uni
     )
     return (
         f"not enough memory: about {_gigabytes(needed)} are needed ({what}), {_gigabytes(free)} are available; "
-        f"{_remedy(geometry, grid, algorithm, room, unit)}"
+        f"{_IN_SLABS if in_slabs else ''}{_remedy(geometry, grid, algorithm, room, unit)}"
     )
 
 

@@ -1,4 +1,4 @@
-"""Warnings where a model is used on other data than it was trained on."""
+"""Whether a model is used on data such as it was trained on: an error for another unit, warnings for the rest."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import warnings
 from typing import TYPE_CHECKING
 
 from sinograd.data.lengths import length_text
-from sinograd.errors import UnitWarning
+from sinograd.errors import UnitError, UnitWarning
 
 if TYPE_CHECKING:
     import torch
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sinograd.models import NetworkDenoiser
     from sinograd.models.model_file import AnySaved
 
+_LEAST_SCALE = 5.0  # HU; what counts as 1 in a model of attenuation in 1/mm is far below
 # How far voxels and values may be from those that a model was trained on before a warning says so.
 _VOXEL_RATIO, _SCALE_RATIO = 1.1, 3.0
 _SPREADS = (0.1, 30.0)  # of networks: what lies between the values of normal data, in units of their scale
@@ -37,6 +38,21 @@ def warn_of_other_data(
             )
     if volume is not None:
         _warn_of_other_values(volume, filters)
+
+
+def check_unit(model: str, module: nn.Module, saved: AnySaved, unit: str | None, words: str) -> None:
+    """UnitError where the volume's unit and the model's are known and differ; `words` stand before the unit."""
+    from sinograd.data.units import PER_PIXEL, PER_PIXEL_ADVICE, UNITS
+
+    known = words_of_model = saved.trained_on.get("unit")
+    scale = _scale(module)
+    if known is None and unit == "HU" and scale is not None and abs(scale) < _LEAST_SCALE:
+        known, words_of_model = "1/mm", f"1/mm (what counts as 1 in it is {scale:.3g})"
+    if unit not in UNITS or known not in UNITS or known == unit or "1" in (unit, known):
+        return
+    how = f"; volume.to({known!r}, water=0.02) converts it" if {unit, known} == {"HU", "1/mm"} else ""
+    how = f"; {PER_PIXEL_ADVICE}" if PER_PIXEL in (unit, known) else how
+    raise UnitError(f"{model} ({saved.model.name}) is for values in {words_of_model}, {words} in {unit}{how}")
 
 
 def _warn_of_other_values(volume: torch.Tensor, filters: nn.Sequential | NetworkDenoiser) -> None:
@@ -64,3 +80,13 @@ def _warn_of_other_values(volume: torch.Tensor, filters: nn.Sequential | Network
             UnitWarning,
             stacklevel=2,
         )
+
+
+def _scale(module: nn.Module) -> float | None:
+    """What counts as 1 in a model, if it is known."""
+    for part in module.modules():
+        for name in ("input_scale", "scale"):
+            value = getattr(part, name, None)
+            if value is not None:
+                return float(value)
+    return None

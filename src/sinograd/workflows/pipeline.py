@@ -29,7 +29,7 @@ from sinograd.workflows.memory_need import memory_for
 from sinograd.workflows.outputs import check_inputs_stay, is_folder, volume_outputs
 from sinograd.workflows.report import Report, recorded_warnings
 from sinograd.workflows.result import Clock, Reconstruction, with_record
-from sinograd.workflows.streaming_choice import is_streamed, stored_bytes
+from sinograd.workflows.streaming_choice import could_be_streamed, is_streamed, stored_bytes
 from sinograd.workflows.turning import check_turns, turned
 
 if TYPE_CHECKING:
@@ -147,7 +147,8 @@ def _run(request: Request, report: Report) -> Reconstruction:
             return result
     options = request.preparation
     used = detector_region(scan.geometry, options.rows, options.columns, options.binning)
-    with memory_for(used, grid, request.algorithm, scan.length_unit), lengths_in(scan.length_unit):
+    in_slabs = could_be_streamed(request, scan, grid)
+    with memory_for(used, grid, request.algorithm, scan.length_unit, in_slabs), lengths_in(scan.length_unit):
         return _work(request, report, scan, texts, clock)
 
 

@@ -321,8 +321,9 @@ class Request:
         if self.dtype is not None:
             choice(self.dtype, DTYPES, "dtype")
         check_range(self.range, self.dtype)
-        if self.cluster is not None and (self.client is not None or self.part is not None):
-            raise InputError("`cluster`, `client` and `part`: one of them says who computes")
+        given = [f"`{name}`" for name in ("cluster", "client", "part") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise InputError(f"{' and '.join(given)}: one of them says who computes")
         if self.part is not None and not isinstance(self.scan, Path):
             raise InputError("`part` needs a scan file: every run of a part reads it")
         if self.cutoff is None or not 0 <= self.cutoff <= 1:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from typing import TYPE_CHECKING, Any
 
 from sinograd.errors import InputError
@@ -18,7 +19,7 @@ FLOOR = 0.5  # photons; the smallest reading taken at its word
 
 
 class ScanNoise:
-    """Photons, random numbers and starved readings of a scan.
+    """Photons of a scan, and how many of its readings were starved.
 
     measured: photons of every view and column, as the scan states them, instead of those of `exposure`.
     """
@@ -34,43 +35,11 @@ class ScanNoise:
         self.photons: Any = exposure.photons
         if exposure.bowtie_mm is not None:
             self.photons = exposure.photons * bowtie_transmission(geometry, exposure.bowtie_mm)
-        self._measured = None if measured is None else torch.from_numpy(measured.copy())
-        self._more: Any = {
-            "floor": FLOOR,
-            "generator": torch.Generator().manual_seed(seed),
-            "return_counts": True,
-        }
+        self.measured = None if measured is None else torch.from_numpy(measured.copy())
 
-    def lowered(self, measured: torch.Tensor, views: slice) -> torch.Tensor:
-        """Line integrals of dose 1 at the lower dose, of some views."""
-        from sinograd.physics import low_dose
-
-        dose, noise = 1.0 if self.dose is None else self.dose, self.exposure.electronic_noise
-        photons = self.photons if self._measured is None else self._measured[views]
-        return self.starved.counted(low_dose(measured, dose, photons, noise, **self._more))
-
-    def noisy(self, exact: torch.Tensor) -> torch.Tensor:
-        """Exact line integrals with the noise of the dose, if there is one."""
-        if self.dose is None:
-            return exact
-        from sinograd.physics import add_photon_noise
-
-        photons, noise = self.dose * self.photons, self.exposure.electronic_noise
-        return self.starved.counted(add_photon_noise(exact, photons, noise, **self._more))
-
-    def spectral(self, beam: SpectralBeam, lengths: torch.Tensor) -> torch.Tensor:
-        """Line integrals of path lengths in a beam of many energies, with the noise of the dose, if there is one."""
-        if self.dose is None:
-            return beam.line_integrals(lengths)
-        return self.starved.counted(
-            beam.noisy_line_integrals(
-                lengths,
-                self.dose * self.photons / self.exposure.photons,
-                electronic_noise=self.exposure.electronic_noise,
-                floor=FLOOR,
-                generator=self._more["generator"],
-            )
-        )
+    def of_block(self, views: slice, number: int) -> BlockNoise:
+        """That of a block of views; blocks are numbered from 0, and each has random numbers of its own."""
+        return BlockNoise(self, views, number)
 
     def metadata(self) -> dict[str, Any]:
         """For the scan."""
@@ -85,6 +54,62 @@ class ScanNoise:
             "readings_without_photons": self.starved.empty,
             "readings_raised": self.starved.raised,
         }
+
+
+class BlockNoise:
+    """The noise of a block of views, whose random numbers follow from the seed and the block's number.
+
+    scan: of the whole scan; starved: readings of this block.
+    """
+
+    def __init__(self, scan: ScanNoise, views: slice, number: int) -> None:
+        from sinograd.physics import Starved
+
+        self._scan, self._views, self.starved = scan, views, Starved(FLOOR)
+        self._more: Any = {"floor": FLOOR, "generator": _numbers(scan.seed, number), "return_counts": True}
+
+    def lowered(self, measured: torch.Tensor) -> torch.Tensor:
+        """Line integrals of dose 1 at the lower dose."""
+        from sinograd.physics import low_dose
+
+        scan = self._scan
+        dose, noise = 1.0 if scan.dose is None else scan.dose, scan.exposure.electronic_noise
+        photons = scan.photons if scan.measured is None else scan.measured[self._views]
+        return self.starved.counted(low_dose(measured, dose, photons, noise, **self._more))
+
+    def noisy(self, exact: torch.Tensor) -> torch.Tensor:
+        """Exact line integrals with the noise of the dose, if there is one."""
+        if self._scan.dose is None:
+            return exact
+        from sinograd.physics import add_photon_noise
+
+        photons, noise = self._scan.dose * self._scan.photons, self._scan.exposure.electronic_noise
+        return self.starved.counted(add_photon_noise(exact, photons, noise, **self._more))
+
+    def spectral(self, beam: SpectralBeam, lengths: torch.Tensor) -> torch.Tensor:
+        """Line integrals of path lengths in a beam of many energies, with the noise of the dose, if there is one."""
+        scan = self._scan
+        if scan.dose is None:
+            return beam.line_integrals(lengths)
+        return self.starved.counted(
+            beam.noisy_line_integrals(
+                lengths,
+                scan.dose * scan.photons / scan.exposure.photons,
+                electronic_noise=scan.exposure.electronic_noise,
+                floor=FLOOR,
+                generator=self._more["generator"],
+            )
+        )
+
+
+def _numbers(seed: int, number: int) -> torch.Generator:
+    """The random numbers of a block; those of the first, which is all of a small scan, are the seed's own."""
+    import torch
+
+    if number == 0:
+        return torch.Generator().manual_seed(seed)
+    digest = hashlib.sha256(f"{seed}/noise/{number}".encode()).digest()
+    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
 
 
 def own_photons(scan: Scan, photons: float | None, bowtie_mm: float | None) -> Any:

@@ -20,8 +20,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sinograd.errors import InputError
-from sinograd.workflows.memory_budget import enough_text, size_text
+from sinograd.workflows.memory_budget import TooFewBytes, size_text
 
 if TYPE_CHECKING:
     import torch
@@ -101,14 +100,19 @@ def is_ready(scan: Scan, options: Preparation) -> bool:
     return scan.kind == "line integrals" and plain and not moved
 
 
+def file_source(scan: Scan, options: Preparation) -> str:
+    """The file that prepared projections may be read from: IN_SCAN or IN_SCRATCH."""
+    from sinograd.data.projections import reads_rows
+
+    return IN_SCAN if is_ready(scan, options) and reads_rows(scan.projections) else IN_SCRATCH
+
+
 def sources_of(scan: Scan, options: Preparation, geometry: Geometry, memory: int, local: bool) -> list[str]:
     """Where prepared projections may be read from, the best first, before it is known how often; see `schedule`.
 
     geometry: of the prepared projections; local: all parts are computed in this process.
     """
-    from sinograd.data.projections import reads_rows
-
-    file = IN_SCAN if is_ready(scan, options) and reads_rows(scan.projections) else IN_SCRATCH
+    file = file_source(scan, options)
     return [IN_MEMORY, file] if local and 2 * prepared_bytes(geometry) <= memory else [file]
 
 
@@ -131,7 +135,7 @@ def schedule(
         device: where parts are computed; a GPU has its own memory beside.
 
     Raises:
-        InputError: `memory` is too small for a unit; says what it takes.
+        TooFewBytes: `memory` is too small for a unit; says what it takes.
     """
     room = memory - (prepared_bytes(whole.geometry) if source == IN_MEMORY else 0)
     parts: list[Part] = []
@@ -181,11 +185,11 @@ def _cut(
     enough = largest
     while device.type == "cpu" and (needed := cut(enough)[1]) > enough:  # blocks of views grow with the room
         enough = needed
-    raise InputError(
-        f"`memory`: {size_text(room + beside)} are too few: {unit} slices of "
-        f"{' x '.join(map(str, whole.grid.shape[-2:]))} voxels, which are written together, and the views that "
-        f"they are computed from take {enough_text(enough + beside)}"
+    what = (
+        f"{unit} slices of {' x '.join(map(str, whole.grid.shape[-2:]))} voxels, which are written together, and the "
+        "views that they are computed from"
     )
+    raise TooFewBytes(room + beside, what, enough + beside)
 
 
 def _part(

@@ -28,16 +28,12 @@ from sinograd.workflows.outputs import check_inputs_stay
 from sinograd.workflows.report import Report, recorded_warnings
 from sinograd.workflows.scan_noise import ScanNoise, own_photons
 from sinograd.workflows.spectral import AnyPhantom, MonochromaticPhantom, SpectralPhantom, spectrum_of
-from sinograd.workflows.values import number, numbers, path_or_none, switch
+from sinograd.workflows.values import Where, number, numbers, path_or_none, switch
 
 if TYPE_CHECKING:
-    import torch
-
     from sinograd.data import Scan
     from sinograd.geometry import Geometry, Grid
     from sinograd.physics import Spectrum
-
-_BLOCK = 2**20  # readings made at once; the noise of a seed depends on it
 
 
 def simulate(
@@ -60,6 +56,8 @@ def simulate(
     voxel_mm: float | None = None,
     shape: Sequence[int] | str | None = None,
     truth: str | os.PathLike[str] | None = None,
+    cluster: str | None = None,
+    client: Any = None,
     force: bool = False,
     report: Report | str | bool | None = None,
 ) -> Scan:
@@ -87,6 +85,7 @@ def simulate(
         size_mm: width of the phantom; None: its own, or 0.9 of the field of view.
         voxel_mm, shape: of the grid that the scan suggests.
         truth: also write the phantom's voxels to this file.
+        cluster, client: Dask workers that make blocks of views; see `reconstruct`. A measured scan must be a file.
         force: replace files that exist.
         report: shows progress; see `reconstruct`.
 
@@ -95,7 +94,7 @@ def simulate(
         used, and how many readings had no photon.
 
     Raises:
-        InputError, FileError: wrong values, before any work.
+        InputError, FileError: wrong values, workers that cannot do it, before any work.
         Stopped: an interrupt; nothing is kept.
 
     Warns:
@@ -127,6 +126,7 @@ class SimulationRequest:
     voxel_mm: float | None
     shape: tuple[int, ...] | None
     truth: Path | None
+    where: Where
     force: bool
 
     @classmethod
@@ -143,6 +143,7 @@ class SimulationRequest:
             "truth": path_or_none(arguments["truth"], "truth"),
             "detector": numbers(arguments["detector"], int, "detector"),
             "shape": numbers(arguments["shape"], int, "shape"),
+            "where": Where.of(arguments),
         }
         for name in ("dose", "photons", "electronic_noise", "bowtie_mm", "size_mm", "voxel_mm"):
             checked[name] = number(arguments[name], name)
@@ -175,7 +176,8 @@ class SimulationRequest:
 
     def options(self) -> dict[str, Any]:
         """For the record."""
-        named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)} | {"source": self.name}
+        named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "where"}
+        named["source"] = self.name
         return {name: value if _is_plain(value) else repr(value) for name, value in named.items()}
 
     def _check(self) -> None:
@@ -210,23 +212,29 @@ class Simulation:
 def run_simulation(request: SimulationRequest, report: Report | str | bool | None) -> Simulation:
     """Check everything, then work, then write."""
     start = time.perf_counter()
-    kept = "nothing was kept" if request.output is None else no_partial(request.output.name)
     texts: list[str] = []
-    with job(report, kept) as position, recorded_warnings(texts, position):
+    with job(report, _kept(request)) as position, recorded_warnings(texts, position):
         run = _lowered if request.is_scan else _phantom
         scan, noise = run(request, position, texts)
     starved = (noise.starved.empty, noise.starved.raised)
     return Simulation(scan, noise.dose, noise.exposure, starved, time.perf_counter() - start)
 
 
+def _kept(request: SimulationRequest) -> str:
+    """What an interrupt leaves, in words."""
+    return "nothing was kept" if request.output is None else no_partial(request.output.name)
+
+
 def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tuple[Scan, ScanNoise]:
     """The scan at a lower dose."""
     import numpy as np
+    import torch
 
     from sinograd.data import Calibration, Scan
     from sinograd.io import read
     from sinograd.io.write import note_parts
-    from sinograd.physics import made_by_views, views_of_readings
+    from sinograd.workflows.scan_blocks import LoweredBlocks, made_in_blocks
+    from sinograd.workflows.workers import workers_of
 
     names = ("scanner", "views", "detector", "size_mm", "truth", "spectrum")
     wrong = [f"`{name}`" for name in names if getattr(request, name) is not None] + ["`noiseless`"] * request.noiseless
@@ -238,6 +246,8 @@ def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     note_parts(scan)
     check_inputs_stay([scan.file or Path(request.name)], {"`output`": request.output}, "is the scan itself")
     scan.check_shape()
+    if request.where and isinstance(scan.projections, torch.Tensor):
+        raise InputError("`cluster` and `client` need a scan file, which workers read: `sg.write_scan` writes one")
     if scan.kind != "line integrals":
         raise InputError(f"{scan.name} holds {scan.kind}: only line integrals are made into a lower dose")
     _check_output(request, math.prod(scan.shape))
@@ -253,14 +263,9 @@ def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     request = dataclasses.replace(request, **{name: getattr(exposure, name) for name in options})
     noise = ScanNoise(exposure, scan.geometry, request.dose, request.seed, own)
 
-    def lowered(views: slice) -> tuple[torch.Tensor]:
-        measured = scan.load(views)
-        if not bool(measured.isfinite().all()):  # raises in the scan's own words
-            dataclasses.replace(scan, projections=measured, geometry=scan.geometry[views]).validate()
-        return (noise.lowered(measured, views),)
-
-    advance = report.stage("simulating", len(scan.geometry))
-    (values,) = made_by_views(scan.shape, lowered, views_of_readings(scan.shape, _BLOCK), advance)
+    blocks = LoweredBlocks(scan, noise)
+    with workers_of(request.where, request.output, [scan.file], _kept(request)) as workers:
+        values = made_in_blocks(blocks, workers, report.stage("simulating", len(scan.geometry)))
     source = {
         "scan": str(scan.file.resolve()) if scan.file is not None else None,
         "metadata": scan.metadata,
@@ -280,8 +285,9 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
 
     from sinograd.data import Scan
     from sinograd.io import check_volume_path
-    from sinograd.phantoms.catalogue import made, scanned_by, width_in
-    from sinograd.physics import made_by_views, views_of_readings
+    from sinograd.phantoms.catalogue import scanned_by, width_in
+    from sinograd.workflows.scan_blocks import PhantomBlocks, made_in_blocks
+    from sinograd.workflows.workers import workers_of
 
     geometry = scanned_by(request.name, request.scanner, request.views, request.detector)
     shape = geometry.projection_shape
@@ -295,20 +301,13 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     grid = choose_grid(Scan(nothing, geometry), request.voxel_mm, request.shape)
     if request.truth is not None:
         check_volume_path(request.truth, grid, force=request.force)
-    report.stage(f"making {request.name}", 0)
     width = width_in(request.name, geometry, request.size_mm)
-    if spectrum is None:
-        phantom: AnyPhantom = MonochromaticPhantom(made(request.name, request.seed, width))
-    else:
-        photons = spectrum.scaled(exposure.photons)
-        phantom = SpectralPhantom(request.name, request.seed, width, photons, request.response)
     _warn_of_truncation(width, geometry)
-    (values,) = made_by_views(
-        shape,
-        lambda views: (phantom.measured(geometry[views], noise),),
-        views_of_readings(shape, _BLOCK),
-        report.stage("simulating", len(geometry)),
-    )
+    with workers_of(request.where, request.output, [], _kept(request)) as workers:
+        report.stage(f"making {request.name}", 0)
+        phantom = _made(request, width, spectrum, exposure)
+        blocks = PhantomBlocks(phantom, geometry, noise)
+        values = made_in_blocks(blocks, workers, report.stage("simulating", len(geometry)))
     metadata: dict[str, Any] = {"vendor": "sinograd", "sample": f"{request.name}, seed {request.seed}, {width:g} mm"}
     scan = Scan(values, geometry, metadata | phantom.metadata() | noise.metadata(), grid)
     with together():
@@ -316,6 +315,15 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
         if request.truth is not None:
             _write_truth(phantom, grid, request, report)
     return scan, noise
+
+
+def _made(request: SimulationRequest, width: float, spectrum: Spectrum | None, exposure: Exposure) -> AnyPhantom:
+    from sinograd.phantoms.catalogue import made
+
+    if spectrum is None:
+        return MonochromaticPhantom(made(request.name, request.seed, width))
+    photons = spectrum.scaled(exposure.photons)
+    return SpectralPhantom(request.name, request.seed, width, photons, request.response)
 
 
 def _write_truth(
@@ -338,7 +346,8 @@ def _check_output(request: SimulationRequest, readings: int) -> None:
     suffixes = SCAN_FORMATS.entry("h5").about["suffixes"]
     if request.output.suffix.lower() not in suffixes:
         raise InputError(f"cannot write the scan {request.output}: its name must end in {' or '.join(suffixes)}")
-    check_destination(request.output, force=request.force, needed=4 * readings)
+    copies = 2 if request.where else 1  # workers write a file beside it
+    check_destination(request.output, force=request.force, needed=4 * readings * copies)
 
 
 def _warn_of_truncation(width: float, geometry: Geometry) -> None:

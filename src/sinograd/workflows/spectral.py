@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from sinograd.geometry import Geometry, Grid
     from sinograd.phantoms import Ellipsoids
     from sinograd.physics import Spectrum
-    from sinograd.workflows.scan_noise import ScanNoise
+    from sinograd.workflows.scan_noise import BlockNoise
 
 _TUBE = re.compile(r"([0-9.]+) *kvp?", re.IGNORECASE)
 
@@ -49,7 +49,7 @@ class MonochromaticPhantom:
     def __init__(self, phantom: Ellipsoids) -> None:
         self.phantom = phantom
 
-    def measured(self, geometry: Geometry, noise: ScanNoise) -> torch.Tensor:
+    def measured(self, geometry: Geometry, noise: BlockNoise) -> torch.Tensor:
         """Line integrals of some views, with noise if there is to be some."""
         return noise.noisy(self.phantom.project(geometry))
 
@@ -82,7 +82,7 @@ class SpectralPhantom:
         """Mean energy of the unattenuated photons, keV: that of the attenuations in `voxelize`."""
         return self.beam.spectrum.mean_energy
 
-    def measured(self, geometry: Geometry, noise: ScanNoise) -> torch.Tensor:
+    def measured(self, geometry: Geometry, noise: BlockNoise) -> torch.Tensor:
         """Line integrals of some views, with noise if there is to be some."""
         return noise.spectral(self.beam, self.phantom.lengths(geometry)).float()
 

@@ -7,8 +7,7 @@ import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sinograd.errors import InputError
-from sinograd.workflows.memory_budget import enough_text, size_text
+from sinograd.workflows.memory_budget import TooFewBytes, size_text
 from sinograd.workflows.schedule import FLOAT32, IN_SCRATCH, slabs_text
 
 if TYPE_CHECKING:
@@ -19,6 +18,8 @@ if TYPE_CHECKING:
 
 HELD_BLOCKS = 6
 """Blocks of stored tensors that are in memory at a time: what goes in, the result, and a copy on its way."""
+KEPT_SHARE = 8
+"""The operator's part of the memory of which allocators keep one from what was done before."""
 LARGEST_BLOCK, SHARE = 16 << 20, 64
 """Bytes of a block at most, and the part of the budget that one is."""
 
@@ -69,7 +70,7 @@ def stored_schedule(
     """For prepared projections of a geometry.
 
     Raises:
-        InputError: the memory is too small for a slice and a view; says what it takes.
+        TooFewBytes: the memory is too small for a slice and a view; says what it takes.
     """
     from sinograd.ops.slab_plan import COPIES, memory_of, plan_slabs
     from sinograd.recon.algorithms import working_memory
@@ -77,13 +78,14 @@ def stored_schedule(
     plane = FLOAT32 * max(math.prod(grid.shape[-2:]), math.prod(geometry.projection_shape[1:]))
     block = min(LARGEST_BLOCK, memory // SHARE)
     held = HELD_BLOCKS * max(block, plane)
-    least = held + (2 * COPIES * plane if device.type == "cpu" else 0)
+    least = held + (-(-KEPT_SHARE * 2 * COPIES * plane // (KEPT_SHARE - 1)) if device.type == "cpu" else 0)
     if memory < least:
-        raise InputError(
-            f"`memory`: {size_text(memory)} are too few: slices of {_times(grid.shape[-2:])} voxels and views of "
-            f"{_times(geometry.projection_shape[1:])}, some of which are in memory at a time, take {enough_text(least)}"
+        what = (
+            f"slices of {_times(grid.shape[-2:])} voxels and views of {_times(geometry.projection_shape[1:])}, some of "
+            "which are in memory at a time,"
         )
-    operator = memory - held if device.type == "cpu" else None
+        raise TooFewBytes(memory, what, least)
+    operator = (memory - held) * (KEPT_SHARE - 1) // KEPT_SHARE if device.type == "cpu" else None
     plan = plan_slabs(geometry, grid, memory_of(device, operator), FLOAT32)
     # the state of a run is kept beside what it works on
     scratch = 2 * working_memory(algorithm, grid.shape, geometry.projection_shape)

@@ -8,20 +8,21 @@ import shutil
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from sinograd.errors import InputError, Stopped
+from sinograd.errors import Stopped
 from sinograd.files.inputs import own_state
 from sinograd.interrupts import Interrupts
 from sinograd.workflows.analytic import of_scan, options_text
 from sinograd.workflows.devices import chosen_device
 from sinograd.workflows.job import goes_on
 from sinograd.workflows.manifest import Manifest
-from sinograd.workflows.memory_budget import budget, enough_text, size_text
+from sinograd.workflows.memory_budget import TooFewBytes, budget
 from sinograd.workflows.report import Report
 from sinograd.workflows.result import Clock, Reconstruction, with_record
 from sinograd.workflows.schedule import (
     IN_MEMORY,
     IN_SCAN,
     Schedule,
+    file_source,
     preparation_bytes,
     schedule,
     sources_of,
@@ -97,31 +98,39 @@ def finished_before(request: Request, scan: Scan, texts: list[str]) -> Reconstru
 
 
 def first_schedule(request: Request, scan: Scan, grid: Grid) -> Found:
-    """The schedule of a job from the scan's header alone, before anything is prepared."""
+    """The schedule of a job from the scan's header alone, before anything is prepared.
+
+    Raises:
+        TooFewBytes: the memory is too small for the largest step of the job; says what that takes.
+    """
+    memory, options = budget(request.memory), request.preparation
+    is_prepared = request.iterative or file_source(scan, options) != IN_SCAN
+    needed = preparation_bytes(scan, options) if is_prepared else 0
+    try:
+        found = _of_header(request, scan, grid, memory)
+    except TooFewBytes as error:
+        if error.enough < needed:
+            raise TooFewBytes(memory, "references and blocks of views that are prepared", needed) from None
+        raise
+    if needed > memory:
+        raise TooFewBytes(memory, "references and blocks of views that are prepared", needed)
+    return found
+
+
+def _of_header(request: Request, scan: Scan, grid: Grid, memory: int) -> Found:
     from sinograd.preparation.prepared_geometry import prepared_geometry
     from sinograd.workflows.stored_schedule import stored_schedule
 
-    memory = budget(request.memory)
-    geometry = prepared_geometry(scan, request.preparation)[0]
-    needed = preparation_bytes(scan, request.preparation)
+    geometry, where = prepared_geometry(scan, request.preparation)[0], chosen_device(request.device)
     if request.iterative:
-        _check_preparation(needed, memory)
-        return stored_schedule(request.algorithm, geometry, grid, memory, chosen_device(request.device))
+        return stored_schedule(request.algorithm, geometry, grid, memory, where)
     sources = sources_of(scan, request.preparation, geometry, memory, _is_local(request))
-    still = dataclasses.replace(scan, geometry=geometry)
+    still, everything = dataclasses.replace(scan, geometry=geometry), [(0, grid.shape[0])]
     whole, unit = of_scan(request, still, grid, warn=False), sink_of(request, scan, grid, None, output_of(request)).unit
-    everything, where = [(0, grid.shape[0])], chosen_device(request.device)
-    if sources[-1] != IN_SCAN:
-        _check_preparation(needed, memory)
     if sources[0] == IN_MEMORY:
-        with contextlib.suppress(InputError):  # projections leave no room for a part
+        with contextlib.suppress(TooFewBytes):  # projections leave no room for a part
             return schedule(whole, everything, unit, IN_MEMORY, memory, where)
     return schedule(whole, everything, unit, sources[-1], memory, where)
-
-
-def _check_preparation(needed: int, memory: int) -> None:
-    if needed > memory:
-        raise InputError(f"`memory`: {size_text(memory)} are too few: preparation takes {enough_text(needed)}")
 
 
 def _filter_in_slabs(request: Request, report: Report, planned: Planned, manifest: Manifest) -> Computed:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -82,7 +83,7 @@ def plan_of(
         and (request.resume or request.part is not None)
         and not (request.force and request.part is None)
     ):
-        return _restored(request, report, scan, texts, manifest.plan(work))
+        return _restored(request, report, scan, texts, manifest.plan(work, request.part is not None))
     if manifest.has_plan and not request.force:
         raise ExistingFileError(
             f"{manifest.folder} holds an interrupted run: `resume=True` goes on with it, `force=True` starts again"
@@ -171,7 +172,11 @@ def _check_room(request: Request, scan: Scan, grid: Grid, found: Found, scratch:
     needed = {output: stored_bytes(request, grid)}
     if found.source == IN_SCRATCH:
         place = scratch.parent if request.scratch is not None else output
-        place.mkdir(parents=True, exist_ok=True)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            text = os.strerror(error.errno or 0)
+            raise InputError(f"`scratch`: expected a folder that is there or can be made, {place}: {text}") from error
         prepared = prepared_bytes(prepared_geometry(scan, request.preparation)[0]) + found.scratch
         same = place.stat().st_dev == output.stat().st_dev
         needed[output if same else place] = prepared + (needed[output] if same else 0)

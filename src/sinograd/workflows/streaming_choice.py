@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sinograd.choices import ALGORITHMS, VOLUME_FORMATS
@@ -10,7 +12,7 @@ from sinograd.errors import InputError, OutOfMemory
 from sinograd.workflows.estimate import needed_memory
 from sinograd.workflows.hounsfield import is_dicom_output
 from sinograd.workflows.manifest import Manifest
-from sinograd.workflows.memory_budget import budget, size_text
+from sinograd.workflows.memory_budget import TooFewBytes, budget, enough_text, size_text
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
@@ -44,9 +46,30 @@ def is_streamed(request: Request, scan: Scan, grid: Grid) -> bool:
     if reason and request.memory is not None and needed > request.memory:
         raise OutOfMemory(
             f"`memory`: about {size_text(needed)} are needed, {size_text(request.memory)} may be used, and {reason}"
+            f"{_least_text(request, scan, grid)}"
         )
     # a run in memory that was interrupted goes on as it began
     return not reason and needed > budget(request.memory) and not request.resume
+
+
+def could_be_streamed(request: Request, scan: Scan, grid: Grid) -> bool:
+    """Whether an output of a format that takes slabs is all that is missing for these."""
+    from sinograd.workflows.helical import is_helical
+
+    whole = grid.ndim != 3 or request.corrections.wanted or is_helical(request, scan)
+    return not whole and _takes_slabs(request) and request.part is None
+
+
+def _least_text(request: Request, scan: Scan, grid: Grid) -> str:
+    """What slabs take where `memory` is too small for these, too."""
+    from sinograd.workflows.streamed import first_schedule
+
+    if could_be_streamed(request, scan, grid):
+        try:
+            first_schedule(replace(request, output=Path("volume.h5")), scan, grid)
+        except TooFewBytes as error:
+            return f"; slabs take {enough_text(error.enough)}"
+    return ""
 
 
 def stored_bytes(request: Request, grid: Grid) -> int:
@@ -66,14 +89,17 @@ def _why_not(request: Request, scan: Scan, grid: Grid) -> str:
     from sinograd.io.formats import writing_format
     from sinograd.workflows.helical import is_helical
 
+    if request.iterative and request.part is not None:
+        return (
+            f"{request.algorithm} needs all slabs in every iteration, so that none can be computed alone; with "
+            "`cluster` or `client` workers compute them together"
+        )
     if request.output is None:
         return "slabs are written to a file as they are done: give `output`"
     if grid.ndim != 3:
         return "an image is reconstructed at once"
     if request.corrections.wanted:
         return "corrections by `spectrum` and of `metal` take all projections at once"
-    if request.iterative and request.part is not None:
-        return f"{request.algorithm} needs all slabs in every iteration; FDK and filtered backprojection do not"
     if not _takes_slabs(request) or is_helical(request, scan):
         return "FDK, filtered backprojection and sinograd's iterative algorithms alone are computed in slabs"
     if request.slice_mm is not None or is_dicom_output(request):

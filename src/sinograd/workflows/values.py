@@ -88,6 +88,27 @@ def cluster_words(value: Any, name: str = "cluster") -> str | None:
     return str(value)
 
 
+@dataclass(frozen=True, eq=False)
+class Where:
+    """Who computes: Dask workers by the words of `cluster`, or by a `client` that knows them; false: this process."""
+
+    cluster: str | None = None
+    client: Any = None
+
+    def __bool__(self) -> bool:
+        return self.cluster is not None or self.client is not None
+
+    @classmethod
+    def of(cls, arguments: Mapping[str, Any]) -> Where:
+        """Of the arguments `cluster`, `client` and `output` of a job, whose workers write beside the output."""
+        found = cls(cluster_words(arguments["cluster"]), arguments.get("client"))
+        if found.cluster is not None and found.client is not None:
+            raise InputError("`cluster` and `client`: one of them says who computes")
+        if found and arguments["output"] is None:
+            raise InputError("`cluster` and `client` need an `output`: workers write files beside it")
+        return found
+
+
 def view_slice(value: Any, name: str = "views") -> slice | None:
     """A slice, or FIRST:END:STEP as Python has it, where every part may be missing; None stays None."""
     if value is None:

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from sinograd.geometry import Geometry
 from sinograd.geometry.vectors import horizontal_ends
+from sinograd.ops.derivatives import recorded
 from sinograd.ops.kernel_views import is_axial, is_curved, projection_matrices
 from sinograd.recon.analytic.orbit import UndefinedGeometryError
 
@@ -60,7 +61,7 @@ class VirtualDetector:
     rows: tuple[int, int] | None = None
     real_rows: tuple[int, int] | None = None
     all_rows: bool = False
-    _kept: dict[Any, list[tuple[Tensor, Tensor]]] = field(init=False, default_factory=dict, repr=False, compare=False)
+    _kept: dict[Any, tuple[Tensor, Tensor]] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     @property
     def row_count(self) -> int:
@@ -117,19 +118,17 @@ class VirtualDetector:
 
     def _read_alike(self, images: Tensor, homography: Tensor) -> Tensor:
         """As `_read_views`, of detectors that are turned alike: places and weights are found once for all views."""
-        pixels = images.flatten(-2).flatten(0, -2).T.contiguous()  # [pixels, views]
+        views = images.flatten(-2).flatten(0, -2)
+        pixels = views.T.clone(memory_format=torch.contiguous_format)  # [pixels, views]
         first, end = self.rows or (0, self.shape[0])
         step = max(1, TOGETHER // self.shape[1])
         bands = []
         for low in range(first, end, step):
-            taps = self._kept_taps(homography, images, (low, min(low + step, end)))
-            band = pixels.new_zeros((len(taps[0][0]), pixels.shape[1]))
-            for place, weight in taps:
-                band.addcmul_(pixels.index_select(0, place), weight[:, None])
-            bands.append(band.T)
+            places, weights = self._kept_taps(homography, images, (low, min(low + step, end)))
+            bands.append(_sums(pixels, places, weights).T)
         return torch.cat(bands, dim=1).reshape(*images.shape[:-2], end - first, self.shape[1])
 
-    def _kept_taps(self, homography: Tensor, images: Tensor, rows: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
+    def _kept_taps(self, homography: Tensor, images: Tensor, rows: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """As `_taps`; those of a few bands of rows are found once, for all blocks of views."""
         key = (rows, images.shape[-2], images.dtype)
         if (taps := self._kept.get(key)) is None:
@@ -138,17 +137,20 @@ class VirtualDetector:
                 self._kept[key] = taps
         return taps
 
-    def _taps(self, homography: Tensor, images: Tensor, rows: tuple[int, int]) -> list[tuple[Tensor, Tensor]]:
-        """Of rows (first, end) of the upright detector: pixels that are read, by their number, and their weights."""
+    def _taps(self, homography: Tensor, images: Tensor, rows: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Of rows (first, end) of the upright detector: pixels that are read, by their number, and their weights, both
+        [elements, taps]."""
         count, columns = self.real_shape
         above = self.real_rows[0] if self.real_rows is not None else 0
         row, column = self._places(homography, images.device, rows)
         across = _neighbours(column, (0, columns, columns), images.dtype)
-        return [
+        taps = [
             ((line * columns + place).flatten(), (down * weight).flatten())
             for line, down in _neighbours(row, (above, images.shape[-2], count), images.dtype)
             for place, weight in across
         ]
+        places, weights = zip(*taps, strict=True)
+        return torch.stack(places, 1), torch.stack(weights, 1)
 
     def _places(
         self, homographies: Tensor, device: torch.device, rows: tuple[int, int] | None = None
@@ -165,6 +167,19 @@ class VirtualDetector:
             (h00, h01, h02), (h10, h11, h12), (h20, h21, h22) = (line.unbind(1) for line in numbers)
         w = h20 * i + h21 * j + h22
         return (h10 * i + h11 * j + h12) / w, (h00 * i + h01 * j + h02) / w
+
+
+def _sums(pixels: Tensor, places: Tensor, weights: Tensor) -> Tensor:
+    """Of pixels [pixels, views] at places [elements, taps], weighted: [elements, views].
+
+    Without derivatives in one pass over the pixels, with the same bits and in a tenth of the time.
+    """
+    if not recorded(pixels, weights):
+        return torch.nn.functional.embedding_bag(places, pixels, mode="sum", per_sample_weights=weights)
+    result = pixels.new_zeros((len(places), pixels.shape[1]))
+    for place, weight in zip(places.unbind(1), weights.unbind(1), strict=True):
+        result = torch.addcmul(result, pixels.index_select(0, place), weight[:, None])
+    return result
 
 
 def _neighbours(place: Tensor, held: tuple[int, int, int], dtype: torch.dtype) -> list[tuple[Tensor, Tensor]]:
