@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import re
 from collections.abc import Callable
@@ -75,7 +76,23 @@ def make_inputs(folder: Path) -> None:
     (folder / "jobs.yaml").write_text(
         "defaults: {force: true}\njobs: [{scan: scan.h5, output: b1.h5}, {scan: scan2.h5, output: b2.npy}]\n"
     )
+    if importlib.util.find_spec("FrEIA") is not None:
+        _write_sampler(folder)
     write_slices(folder / "dicom", np.random.default_rng(0).uniform(-200, 200, (3, 12, 12)))
+
+
+def _write_sampler(folder: Path) -> None:
+    """Untrained networks that sample what a denoiser ignores, and a volume in HU."""
+    from sinograd import invariance
+
+    random = torch.Generator().manual_seed(0)
+    vae = invariance.ConditionalVAE("small", generator=random).eval()
+    flow = invariance.ConditionalFlow(64, 1, 64, 1, 8, 4, random, 2).eval()
+    sampler = invariance.Sampler(invariance.known_denoiser("identity"), vae, flow)
+    invariance.save_invariance(sampler, folder / "sampler.pt")
+    values = 200 * torch.randn(2, 64, 64, generator=random) - 500
+    sg.write_volume(Volume(values, Grid((2, 64, 64), 1.0), "HU"), folder / "hu.h5")
+    (folder / "hu.yaml").write_text("pairs: {layout: volumes, unit: HU, files: [{input: hu.h5}]}\n", encoding="utf-8")
 
 
 def _write_off_axis(path: Path, offset: float) -> None:
@@ -323,5 +340,11 @@ JOBS = [
         {"low.h5": scan},
     ),
     _pair("train", "train train2.yaml -o run -q --force", "train train1.yaml -o run -q --force", {"run": run}),
+    _pair(
+        "invariance",
+        "invariance sampler.pt hu.yaml -o report.html --crops 2 --samples 2 --seed 1 -q --force",
+        "invariance sampler.pt hu.yaml -o report.html --crops 2 --samples 2 --seed 2 -q --force",
+        {"report.html": picture},
+    ),
     _pair("info", "info scan.h5 --picture i.png --force", "info scan2.h5 --picture i.png --force", {"i.png": picture}),
 ]

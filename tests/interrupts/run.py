@@ -21,7 +21,13 @@ from interrupts.jobs import JOBS
 
 LIBRARIES = (
     *("h5py", "tifffile", "zarr", "SimpleITK", "pydicom", "scipy.signal", "matplotlib.figure", "rich.progress"),
-    *("sinograd.ops", "sinograd.training", "sinograd.evaluation", "sinograd.training.lightning_run"),
+    *(
+        "sinograd.ops",
+        "sinograd.invariance",
+        "sinograd.training",
+        "sinograd.evaluation",
+        "sinograd.training.lightning_run",
+    ),
     *("matplotlib.backends.backend_agg", "sinograd.cli.app"),
 )
 
