@@ -15,7 +15,7 @@ from invariance.figures import save_grid
 from invariance.latents import held_out
 from invariance.measures import Measured, Tools, measure, measured
 from invariance.results import Results, Score
-from invariance.runs import Report, Runs
+from invariance.runs import Finished, Report, Runs
 from invariance.scans import Crop, Patient, choose_crops, cut, data_hash, patients
 from invariance.settings import Study
 from invariance.tables import write_tables
@@ -45,47 +45,55 @@ class Experiment:
         self.results = Results()
 
     def run(self, output: Path) -> Results:
-        """Everything; the tables and figures are written to `output`."""
+        """Everything; tables and figures are written to `output` after each seed, so that a stopped run has some."""
         study = self.study
         output.mkdir(parents=True, exist_ok=True)
         self.report("scans")
         parts = (study.scans.training, study.scans.validation, study.scans.test, study.latents.patients)
         training, validation, test, others = (patients(study, part.seeds, self.cache) for part in parts)
         runs = Runs(study, self.cache, training, validation, self.report)
-        shown: dict[str, Measured] = {}
-        crops: list[Crop] = []
         for seed in study.seeds:
-            samplers = {name: load_sampler(runs.flow(name, seed).folder) for name in study.denoisers}
-            size = next(iter(samplers.values())).size
-            crops = [crop for patient in test for crop in choose_crops(study, patient, size)]
-            slices = {patient.seed: patient.low for patient in test}
-            twin, embedding = runs.twin(seed), runs.embedding(seed, list(study.denoisers))
-            depends = [twin.key, embedding.key, study.samples, study.control_samples, to_plain([crops, study.latents])]
-            tools = Tools(
-                load_autoencoder(twin.folder),
-                load_embedding(embedding.folder),
-                study.samples,
-                study.control_samples,
-                slices,
-                self.cache / "measured",
-                digest(depends),
-            )
-            for name, sampler in samplers.items():
-                self.report(f"samples of {name}, seed {seed}")
-                found = self.measured((name, seed), sampler, tools, crops, runs, (test, others))
-                self.results.rows += found.rows
-                self.results.latents[name, seed], self.results.tested[name, seed] = found.latents, found.tested
-                if seed == study.seeds[0]:
-                    shown[name] = found
+            found, crops = self._of_seed(runs, (test, others), seed)
             self._scores(runs, test, seed)
-        for (kind, name, seed), done in runs.finished.items():
-            plain = {k: v for k, v in dataclasses.asdict(done).items() if k not in ("folder", "key")}
-            self.results.runs.append({"run": f"{kind}, {name}", "seed": seed, **plain})
-        x = cut({patient.seed: patient.low for patient in test}, crops, next(iter(shown.values())).denoised.shape[-1])
-        self._figures(x, shown, output)
-        record = record_of(config_hash(study), data_hash(study), study.profile, self.device)
-        write_tables(study, self.results, record, output)
+            if seed == study.seeds[0]:
+                size = next(iter(found.values())).denoised.shape[-1]
+                x = cut({patient.seed: patient.low for patient in test}, crops, size)
+                self._figures(x, found, output)
+            self.results.runs = [
+                {"run": f"{kind}, {name}", "seed": number, **_record_of_run(done)}
+                for (kind, name, number), done in runs.finished.items()
+            ]
+            record = record_of(config_hash(study), data_hash(study), study.profile, self.device)
+            write_tables(study, self.results, record, output)
         return self.results
+
+    def _of_seed(
+        self, runs: Runs, items: tuple[Sequence[Patient], Sequence[Patient]], seed: int
+    ) -> tuple[dict[str, Measured], list[Crop]]:
+        """What is measured of all denoisers, and the crops; items: see `measured`."""
+        study, (test, _) = self.study, items
+        samplers = {name: load_sampler(runs.flow(name, seed).folder) for name in study.denoisers}
+        size = next(iter(samplers.values())).size
+        crops = [crop for patient in test for crop in choose_crops(study, patient, size)]
+        twin, embedding = runs.twin(seed), runs.embedding(seed, list(study.denoisers))
+        depends = [twin.key, embedding.key, study.samples, study.control_samples, to_plain([crops, study.latents])]
+        tools = Tools(
+            load_autoencoder(twin.folder),
+            load_embedding(embedding.folder),
+            study.samples,
+            study.control_samples,
+            {patient.seed: patient.low for patient in test},
+            self.cache / "measured",
+            digest(depends),
+        )
+        all_found: dict[str, Measured] = {}
+        for name, sampler in samplers.items():
+            self.report(f"samples of {name}, seed {seed}")
+            found = self.measured((name, seed), sampler, tools, crops, runs, items)
+            self.results.rows += found.rows
+            self.results.latents[name, seed], self.results.tested[name, seed] = found.latents, found.tested
+            all_found[name] = found
+        return all_found, crops
 
     def measured(
         self,
@@ -174,6 +182,10 @@ def debug_changes(study: Study) -> Mapping[str, object]:
     others = study.latents.patients
     latents = {"patients": {"first": others.first + 100_000, "count": min(3, others.count)}}
     return {"scans": {**moved, "test": test}, "latents": latents, "seeds": [77]}
+
+
+def _record_of_run(done: Finished) -> dict[str, Any]:
+    return {key: value for key, value in dataclasses.asdict(done).items() if key not in ("folder", "key")}
 
 
 def _padded(samples: Tensor) -> list[Tensor | None]:

@@ -45,10 +45,18 @@ class Results:
         """Of the denoisers."""
         return list(dict.fromkeys(row.denoiser for row in self.rows))
 
+    @property
+    def seeds(self) -> list[int]:
+        """Those that are finished."""
+        return list(dict.fromkeys(row.seed for row in self.rows))
+
+    def of_seed(self, seed: int) -> Results:
+        """The rows of one seed alone."""
+        return Results([row for row in self.rows if row.seed == seed])
+
     def by_crop(self, name: str, column: str) -> list[float]:
         """Means over the seeds of each crop, in their order."""
-        seeds = dict.fromkeys(row.seed for row in self.rows)
-        held = [[getattr(r, column) for r in self.rows if (r.denoiser, r.seed) == (name, seed)] for seed in seeds]
+        held = [[getattr(r, column) for r in self.rows if (r.denoiser, r.seed) == (name, seed)] for seed in self.seeds]
         return [float(value) for value in np.mean(held, axis=0)]
 
     def crops(self) -> list[Row]:

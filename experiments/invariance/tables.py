@@ -59,12 +59,17 @@ def _head(study: Study, results: Results, record: dict[str, Any]) -> str:
         f"Commit {record['commit']}, configuration {record['config_sha256'][:16]}, {record['date']}; "
         f"{record['device']}, {record['threads']} threads, torch {record['torch']}.\n\n"
         f"{scans.training.count} simulated chests for training, {scans.validation.count} for validation, "
-        f"{scans.test.count} for testing, {scans.slices} slices each, {scans.dose:.0%} dose; seeds "
-        f"{', '.join(map(str, study.seeds))}. {len(crops)} crops, {len(lesions)} with a lesion, of "
+        f"{scans.test.count} for testing, {scans.slices} slices each, {scans.dose:.0%} dose; "
+        f"{_seeds(study, results)}. {len(crops)} crops, {len(lesions)} with a lesion, of "
         f"{len({row.patient for row in lesions})} patients; {study.samples} samples of each. Means over crops and "
         "seeds; ± is the standard deviation of the patients' means. p values are one-sided, of Mann-Whitney's U, after "
         "Benjamini and Hochberg; crops of a patient are not independent, so the test on patients' means counts."
     )
+
+
+def _seeds(study: Study, results: Results) -> str:
+    done, wanted = (", ".join(map(str, seeds)) for seeds in (results.seeds, study.seeds))
+    return f"seeds {done}" if done == wanted else f"**seeds {done} of {wanted}: the run was stopped after these**"
 
 
 def _reached(results: Results) -> str:
@@ -94,6 +99,10 @@ def _reached(results: Results) -> str:
     rows.append([title, "", _yes(found.lowest)])
     for by, p in largest.items():
         rows.append([f"the same, corrected p below 0.01 by {by}", f"largest p {p:.2g}", _yes(p < 0.01)])
+    if len(results.seeds) > 1:
+        alone = [results.of_seed(seed).exposed() for seed in results.seeds]
+        worst = max(one.corrected_by_patient for each in alone for one in each.comparisons)
+        rows.append(["the same by patient, in each seed alone", f"largest p {worst:.2g}", _yes(worst < 0.01)])
     rows.append(["identity has the highest content similarity", "", _yes(ends[0])])
     rows.append(["constant has the lowest", "", _yes(ends[1])])
     return "## What it must reach\n" + table(["", "found", "reached"], rows)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import json
 from pathlib import Path
 from typing import Any
@@ -127,7 +128,7 @@ def small_quick() -> Any:
     ("make", "count", "trained"), [(small_quick, 6, 3), pytest.param(small_evening, 10, 7, marks=pytest.mark.slow)]
 )
 def test_a_small_run_that_is_stopped(make: Any, count: int, trained: int, tmp_path: Path) -> None:
-    """What was trained before the stop is not trained again, nor in another run."""
+    """What was trained before the stop is not trained again, nor in another run; a finished seed has its tables."""
     from invariance.experiment import Experiment
 
     study = make()
@@ -166,6 +167,16 @@ def test_a_small_run_that_is_stopped(make: Any, count: int, trained: int, tmp_pa
     assert marks == _marks(tmp_path)
     again = (tmp_path / "again" / "rows.csv").read_text(encoding="utf-8")
     assert again == (tmp_path / "out" / "rows.csv").read_text(encoding="utf-8")
+
+    def stopped_later(text: str) -> None:
+        if "seed 1" in text:
+            raise KeyboardInterrupt
+
+    more = dataclasses.replace(study, seeds=(0, 1))
+    with pytest.raises(KeyboardInterrupt):
+        Experiment(more, tmp_path / "cache", report=stopped_later).run(tmp_path / "first")
+    text = (tmp_path / "first" / "results.md").read_text(encoding="utf-8")
+    assert "seeds 0 of 0, 1: the run was stopped" in text
     torch.set_num_threads(threads)
 
 

@@ -114,6 +114,26 @@ def test_casts_lose_nothing(name: str) -> None:
     assert isinstance(module.taps, torch.nn.Parameter)
 
 
+@EVERY_SCAN
+@pytest.mark.parametrize("made", ["layer", "reconstruction"])
+def test_the_weights_of_one_view_can_be_changed(name: str, made: str) -> None:
+    """Also of scans whose views are all alike, of which one row of weights is computed."""
+    geometry, grid = SCANS[name], VOLUME if SCANS[name].ndim == 3 else IMAGE
+    own = layer(name) if made == "layer" else sg.recon.FilteredBackprojection.of(geometry, grid)
+    projections = noise(name, dtype=torch.float64)
+    without = projections.clone()
+    without[3] = 0
+    expected = run(without, name)
+    before = own.weights.clone()
+    own.weights[3] = 0
+    assert torch.equal(own.weights[4:], before[4:])
+    assert torch.equal(own.weights[:3], before[:3])
+    result = own(projections) if isinstance(own, torch.nn.Module) else own.volume(projections)
+    assert torch.allclose(result, expected, atol=1e-12 * expected.abs().max().item(), rtol=0)
+    own.weights.mul_(0)
+    assert not own.weights.any()
+
+
 def test_copies() -> None:
     module = layer("cone", trainable="taps")
     projections = noise("cone")

@@ -10,7 +10,7 @@ import torch
 
 import sinograd as sg
 from sinograd import phantoms, physics, preparation
-from sinograd.errors import InputError, PreparationWarning
+from sinograd.errors import InputError, InputTypeError, PreparationWarning
 
 pytest.importorskip("spekpy")
 pytest.importorskip("xraydb")
@@ -104,14 +104,20 @@ WRONG: dict[str, tuple[dict[str, Any], str]] = {
     "an unknown method": ({"metal": "nmar"}, "`metal` must be one of none, linear, normalized"),
     "a threshold alone": ({"metal_threshold": 0.1}, "`metal_threshold` is for metal"),
     "a threshold of 0": ({"metal": "linear", "metal_threshold": 0.0}, "above 0"),
-    "an energy beyond the tables": ({"spectrum": "80kV", "energy": 1e6}, "keV"),
+    "an infinite threshold": ({"metal": "linear", "metal_threshold": float("inf")}, "`metal_threshold` must be finite"),
+    "an energy beyond the tables": ({"spectrum": "80kV", "energy": 1e6}, "`energy` must be from 0.1 to 800 keV"),
+    "an energy that is none": ({"spectrum": "80kV", "energy": float("nan")}, "`energy` must be"),
+    "a number of kV": ({"spectrum": 80}, "`spectrum`: expected a Spectrum, a tube voltage"),
+    "materials alone": ({"materials": "bone"}, "`materials` is for a `spectrum`"),
+    "an energy alone": ({"energy": 60.0, "metal": "linear"}, "`energy` is for a `spectrum`"),
+    "a response alone": ({"response": "counting"}, "`response` is for a `spectrum`"),
 }
 
 
 @pytest.mark.parametrize("name", WRONG)
 def test_wrong_values_are_told_before_any_work(ribs: sg.Scan, name: str) -> None:
     arguments, words = WRONG[name]
-    with pytest.raises(InputError, match=words):
+    with pytest.raises((InputError, InputTypeError), match=words):
         sg.reconstruct(ribs, **arguments)
 
 
@@ -150,3 +156,21 @@ def test_lengths_have_to_be_known() -> None:
     scan = sg.Scan(torch.rand(30, 32), beam, length_unit="pixel")
     with pytest.raises(InputError, match="pixel_mm"):
         sg.reconstruct(scan, metal="linear")
+
+
+@pytest.mark.parametrize("wanted", [{"metal": "linear"}, {"materials": "water,iron"}])
+def test_orbits_without_a_filtered_backprojection_are_told(wanted: dict[str, Any], spectrum: Any) -> None:
+    """Also where an iterative algorithm is asked for: advice to take one says nothing."""
+    cone = sg.ConeBeam.circular(
+        source_to_origin=500.0,
+        source_to_detector=1000.0,
+        angles=sg.full_scan(8),
+        detector=sg.FlatDetector((6, 24), 8.0),
+    )
+    turn = torch.tensor([[1.0, 0.0, 0.0], [0.0, 0.8, -0.6], [0.0, 0.6, 0.8]], dtype=torch.float64)
+    tilted = cone.at(cone.vectors @ turn.T)
+    options = {"algorithm": "sirt", "iterations": 1, "voxel_mm": 8.0, "shape": (20, 24, 24)}
+    scan = sg.Scan(torch.rand(cone.projection_shape), tilted)
+    with pytest.raises(InputError, match="look at a filtered backprojection, which is defined for a circular orbit"):
+        sg.reconstruct(scan, **options, **wanted, spectrum=spectrum)
+    assert sg.reconstruct(scan, **options, spectrum=spectrum).values.isfinite().all()

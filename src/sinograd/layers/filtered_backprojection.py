@@ -39,7 +39,7 @@ class _FilteredBackprojection(nn.Module):
         self._whole = whole
         for name, start in (("taps", whole.taps), ("weights", whole.weights)):
             if name in trainable:
-                self.register_parameter(name, nn.Parameter(start.to(torch.get_default_dtype(), copy=True).contiguous()))
+                self.register_parameter(name, nn.Parameter(start.to(torch.get_default_dtype(), copy=True)))
             else:
                 self.register_buffer(name, start, persistent=False)
 

@@ -156,6 +156,7 @@ class Tuning:
         words = {"window": settings.window, "cutoff": cutoff, "truncation": settings.truncation}
         geometry = self._geometry(settings, scan.geometry)
         made = FilteredBackprojection.of(geometry, grid, warn=False, **words)
+        made = made.replace(made.taps, made.scan.weights)
         projections = scan.load()
         if grid.ndim == 3:
             part = slice_of(grid, index)

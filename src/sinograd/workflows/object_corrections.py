@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
     from sinograd.workflows.report import Report
 
 _MOST_MATERIALS = 2
+_ENERGY = 70.0
+_USUAL = {"response": DETECTOR_RESPONSES[0], "materials": ("water",), "energy": _ENERGY}  # where there is no spectrum
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,8 +47,8 @@ class ObjectCorrections:
             raise InputError("`filter` needs a `spectrum`, as 80kV")
         metal = choice(arguments["metal"], ("none", *METAL_METHODS), "metal")
         threshold = number(arguments["metal_threshold"], "metal_threshold")
-        if threshold is not None and not threshold > 0:
-            raise InputError(f"`metal_threshold` must be above 0 (1/mm), got {threshold:g}")
+        if threshold is not None and not 0 < threshold < math.inf:
+            raise InputError(f"`metal_threshold` must be finite and above 0 (1/mm), got {threshold:g}")
         if threshold is not None and metal == "none":
             raise InputError("`metal_threshold` is for metal: give `metal`, as normalized")
         materials = names(arguments["materials"], "materials")
@@ -56,11 +59,11 @@ class ObjectCorrections:
             spectrum=None if spectrum is None else spectrum_of(spectrum, layers),
             response=choice(arguments["response"], DETECTOR_RESPONSES, "response"),
             materials=materials,
-            energy=70.0 if energy is None else energy,
+            energy=_ENERGY if energy is None else energy,
             metal=metal,
             metal_threshold=threshold,
         )
-        found._check_materials()
+        found._check_spectrum()
         return found
 
     @property
@@ -84,6 +87,16 @@ class ObjectCorrections:
         """The prepared scan, corrected; and its metal, where some was found."""
         if not self.wanted:
             return scan, None
+        from sinograd.recon.analytic.orbit import UndefinedGeometryError
+
+        try:
+            return self._applied(request, scan, report)
+        except UndefinedGeometryError as error:
+            raise InputError(
+                f"{scan.name}: `metal` and two `materials` look at a filtered backprojection, which {error.reason}"
+            ) from error
+
+    def _applied(self, request: Request, scan: Scan, report: Report) -> tuple[Scan, Metal | None]:
         from sinograd.preparation import correct_beam_hardening, correct_two_materials, replace_metal
 
         report.stage("correcting", 0)
@@ -113,11 +126,17 @@ class ObjectCorrections:
         materials = " and ".join(self.materials)
         return f"beam hardening of {materials}, values at {self.energy:g} keV" if self.spectrum is not None else ""
 
-    def _check_materials(self) -> None:
+    def _check_spectrum(self) -> None:
         if self.spectrum is None:
+            idle = [name for name, usual in _USUAL.items() if getattr(self, name) != usual]
+            if idle:
+                raise InputError(f"`{idle[0]}` is for a `spectrum`: give one, as 80kV")
             return
         from sinograd.physics import attenuation
+        from sinograd.physics.attenuation import LEAST_KEV, MOST_KEV
 
+        if not LEAST_KEV <= self.energy <= MOST_KEV:
+            raise InputError(f"`energy` must be from {LEAST_KEV:g} to {MOST_KEV:g} keV, got {self.energy:g}")
         values = [attenuation(material, self.energy) for material in self.materials]
         if len(values) > 1 and not values[1] > values[0]:
             raise InputError(f"`materials`: expected the denser one last, got {', '.join(self.materials)}")

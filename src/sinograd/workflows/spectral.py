@@ -7,7 +7,8 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.errors import InputError
+from sinograd.config.shown import shown
+from sinograd.errors import InputError, InputTypeError
 
 if TYPE_CHECKING:
     import torch
@@ -24,7 +25,7 @@ def spectrum_of(spectrum: Spectrum | str | os.PathLike[str], filters: str | None
     """The spectrum of "80kV" (a tungsten tube) or of a .csv file, behind filters as "1 mm Al, 0.1 mm Cu".
 
     Raises:
-        InputError, FileError: neither of them, an unknown filter.
+        InputError, InputTypeError, FileError: neither of them, an unknown filter.
     """
     from sinograd.physics import Spectrum
     from sinograd.physics.spectrum import parse_filters
@@ -32,8 +33,12 @@ def spectrum_of(spectrum: Spectrum | str | os.PathLike[str], filters: str | None
     layers = parse_filters(filters or "")
     if isinstance(spectrum, Spectrum):
         beam = spectrum
+    elif not isinstance(spectrum, str | os.PathLike):
+        raise InputTypeError(
+            f"`spectrum`: expected a Spectrum, a tube voltage as 80kV, or a .csv file, got {shown(spectrum)}"
+        )
     else:
-        text = os.fspath(spectrum)
+        text = str(os.fspath(spectrum))
         tube = _TUBE.fullmatch(text.strip())
         if tube is None and Path(text).suffix.lower() != ".csv":
             raise InputError(f"`spectrum`: expected a tube voltage, as 80kV, or a .csv file, got {text!r}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+import os
 import pickle
 from pathlib import Path
 from typing import Any
@@ -11,10 +13,12 @@ import numpy as np
 import pytest
 
 from sinograd.errors import FormatError
+from sinograd.io.storage.zarr_checks import check_chunk
 from sinograd.io.storage.zarr_chunks import ZarrChunks, chunks_of
 
 zarr: Any = pytest.importorskip("zarr")
 numcodecs: Any = pytest.importorskip("numcodecs")
+google_crc32c: Any = pytest.importorskip("google_crc32c")
 
 SHAPE, CHUNKS = (11, 23, 17), (4, 8, 5)
 ARRAYS: dict[str, dict[str, Any]] = {
@@ -132,3 +136,26 @@ def test_an_index_that_points_beyond_the_file(tmp_path: Path) -> None:
     file.write_bytes(bytes(held))
     with pytest.raises(FormatError, match="behind the end"):
         own(tmp_path, array).read((slice(0, 1), slice(0, 1), slice(0, 1)))
+
+
+@pytest.mark.parametrize("name", ["zstd", "blosc", "plain", "checksum", "version 2", *OTHERS])
+def test_files_far_larger_than_their_voxels_are_not_read(tmp_path: Path, name: str) -> None:
+    array = made(tmp_path, **(ARRAYS | OTHERS)[name])
+    key = array.metadata.encode_chunk_key((0, 0, 0))
+    os.truncate(tmp_path / "0" / key, 1 << 40)
+    with pytest.raises(FormatError, match="1,099,511,627,776 bytes, expected at most"):
+        if name in OTHERS:
+            check_chunk(tmp_path / "0", key, math.prod(CHUNKS) * 2, 1)
+        else:
+            own(tmp_path, array).read((slice(0, 1),) * 3)
+
+
+def test_chunks_of_shards_far_larger_than_their_voxels_are_not_read(tmp_path: Path) -> None:
+    array = made(tmp_path, shards={"shape": (4, 16, 15), "index_location": "start"}, compressors=None)
+    path = tmp_path / "0" / array.metadata.encode_chunk_key((0, 0, 0))
+    index = bytearray(path.read_bytes()[: 16 * 6])
+    index[8:16] = (1 << 39).to_bytes(8, "little")
+    path.write_bytes(index + google_crc32c.value(bytes(index)).to_bytes(4, "little"))
+    os.truncate(path, 1 << 40)
+    with pytest.raises(FormatError, match="549,755,813,888 bytes, expected at most"):
+        own(tmp_path, array).read((slice(0, 1),) * 3)

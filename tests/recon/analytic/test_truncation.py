@@ -136,6 +136,17 @@ def test_gradients() -> None:
     assert torch.allclose(plain, sg.fbp(p, geometry, grid, truncation="ellipse"))
 
 
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_gradients_of_rows_of_any_size_are_finite(dtype: torch.dtype) -> None:
+    """Tilted detectors are read at their edges with weights that are next to nothing."""
+    geometry = sg.FanBeam.circular(**ORBIT, angles=sg.full_scan(12), detector=sg.FlatDetector(24, 1.5))
+    sizes = torch.logspace(-30, 3, 12, dtype=torch.float64).to(dtype)[:, None]
+    rows = (sizes * torch.rand(12, 24, dtype=dtype)).requires_grad_()
+    image = sg.fbp(rows, geometry, sg.Grid((8, 8), 4.0), truncation="ellipse")
+    (gradient,) = torch.autograd.grad(image.sum(), rows)
+    assert gradient.isfinite().all() and gradient.abs().amax(1).gt(0).all()
+
+
 def test_part_of_a_filtered_row_is_that_part() -> None:
     rows, taps = torch.rand(2, 30, dtype=torch.float64), torch.rand(59, dtype=torch.float64)
     expected = torch.stack(

@@ -28,6 +28,7 @@ _METHODS = {
     "gzip": "deflate", "zlib": "deflate", "bz2": "bz2", "lzma": "lzma", "zstd": "zstd", "blosc": "blosc", "lz4": "lz4",
 }  # fmt: skip
 _RATIO = 1100  # of voxels to packed bytes
+_PACKED_MORE = 1 << 20  # bytes, beside twice those of its voxels, that a packed chunk may have
 _CODECS = {
     "bytes", "gzip", "zstd", "blosc", "crc32c", "transpose", "sharding_indexed", "endian",
     "zlib", "lz4", "lzma", "bz2", "shuffle", "bitshuffle", "delta", "fixedscaleoffset", "quantize", "packbits",
@@ -92,6 +93,17 @@ def _json(path: Path) -> Any:
         raise FormatError(f"{path}: {error}") from error
 
 
+def most_packed(plain: int) -> int:
+    """Bytes that a stored chunk may have, of so many of voxels: noise that is packed grows a little."""
+    return 2 * plain + _PACKED_MORE
+
+
+def check_packed(size: int, most: int, path: Path) -> None:
+    """FormatError for a chunk with far more bytes than its voxels, before they are read."""
+    if size > most:
+        raise FormatError(f"{path}: a chunk of {size:,} bytes, expected at most {most:,}")
+
+
 def check_chunk(folder: Path, key: str, plain: int, inner: int) -> None:
     """FormatError for a stored chunk of the array in `folder` that inflates to more than it should.
 
@@ -100,6 +112,7 @@ def check_chunk(folder: Path, key: str, plain: int, inner: int) -> None:
     path = folder / key
     if not path.is_file():
         return
+    check_packed(path.stat().st_size, inner * most_packed(plain), path)
     names, sharded = _array_codecs(folder)
     packers = [_METHODS[name] for name in names if name in _METHODS]
     if len(packers) > 1:

@@ -26,6 +26,7 @@ import numpy as np
 
 from sinograd.errors import FormatError
 from sinograd.io.storage.inflation import check_inflation
+from sinograd.io.storage.zarr_checks import check_packed, most_packed
 
 _PACKERS = {"gzip": "deflate", "zlib": "deflate", "zstd": "zstd", "blosc": "blosc", "bz2": "bz2", "lzma": "lzma"}
 _THREADS = 4
@@ -123,14 +124,18 @@ class ZarrChunks:
 
     def _packed(self, file: FileIO, index: np.ndarray | None, chunk: tuple[int, ...], path: Path) -> bytes | None:
         """The bytes of a chunk; None where there are none."""
+        most = most_packed(math.prod(self.chunks) * self.dtype.itemsize)
+        end = os.fstat(file.fileno()).st_size
         if index is None:
+            check_packed(end, most, path)
             return file.read()
         inside = tuple(number % count for number, count in zip(chunk, index.shape[:-1], strict=True))
         first, length = (int(number) for number in index[inside])
         if first == length == _MISSING:
             return None
-        if first + length > os.fstat(file.fileno()).st_size:
+        if first + length > end:
             raise FormatError(f"{path}: a chunk ends behind the end of the file")
+        check_packed(length, most, path)
         file.seek(first)
         return file.read(length)
 

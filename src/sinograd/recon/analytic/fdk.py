@@ -67,7 +67,7 @@ def fdk(
     with untransformed():
         grid = check_fdk(geometry, grid)
         whole = FilteredBackprojection.of(geometry, grid, window=window, cutoff=cutoff, truncation=truncation)
-    whole = whole.replace(whole.taps if taps is None else taps, whole.weights if weights is None else weights)
+    whole = whole.replace(whole.taps if taps is None else taps, whole.scan.weights if weights is None else weights)
     return whole.on(device, memory).volume(projections, progress)
 
 

@@ -131,7 +131,8 @@ class FilteredBackprojection:
         if warn:
             warn_of_missing_rays(scan.orbit, scan.sampling, grid)
         taps = scan.default_taps(window, cutoff) if taps is None else taps
-        return cls(geometry, grid, scan, taps, scan.weights if weights is None else weights, name)
+        # views that are all alike share the memory of one; here each has its own, so that one can be changed
+        return cls(geometry, grid, scan, taps, scan.weights.contiguous() if weights is None else weights, name)
 
     @property
     def views(self) -> int:

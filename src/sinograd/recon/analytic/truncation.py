@@ -65,7 +65,9 @@ def _continuation(rows: Tensor, place: Tensor, first: int, count: int, skip: int
     columns = rows.shape[-1]
     inner = on_device(place[:, skip : skip + columns], rows)
     new = on_device(place[:, None, first : first + count], rows)
-    squared = rows.clamp_min(0).square()
+    # rows whose fourth powers are no normal numbers are empty: their fit would have gradients that are NaN
+    peak = rows.detach().amax(-1, keepdim=True)
+    squared = rows.clamp_min(0).square().masked_fill(peak < torch.finfo(rows.dtype).tiny ** 0.25, 0.0)
     curvature = _curvature(squared, inner)
     level, slope = _edge(squared, inner, curvature)
     # a flat row ends with the new columns, and none grows beyond twice the square of its peak
