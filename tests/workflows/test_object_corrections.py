@@ -81,6 +81,13 @@ def test_hardening_and_metal_together(pins: sg.Scan, spectrum: Any) -> None:
     assert torch.equal(found.values, replaced.with_metal(without, sg.fbp(watery, FAN, GRID)))
 
 
+def test_a_spectrum_in_memory_is_told_and_cannot_be_repeated(ribs: sg.Scan, spectrum: Any) -> None:
+    options = sg.reconstruct(ribs, spectrum=spectrum).provenance["options"]
+    assert "keV in the mean" in options["spectrum"]
+    with pytest.raises(InputError, match="expected a tube voltage"):
+        sg.reconstruct(ribs, **options)
+
+
 def test_without_metal_it_warns(ribs: sg.Scan) -> None:
     with pytest.warns(PreparationWarning, match="no voxel is metal"):
         found = sg.reconstruct(ribs, metal="linear", metal_threshold=5.0)

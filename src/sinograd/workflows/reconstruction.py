@@ -278,7 +278,7 @@ class Request:
             "part": part_of_all(arguments["part"]),
             "cluster": cluster_words(arguments["cluster"]),
             "client": arguments.get("client"),
-            "options": recorded(arguments),
+            "options": _recorded(arguments),
         }
         for name in ("output", "preview", "page", "center_picture", "scratch"):
             checked[name] = path_or_none(arguments[name], name)
@@ -334,6 +334,16 @@ class Request:
             raise InputError("`page_3d` is for a page: give `page`")
         if self.resume and (self.output is None or not isinstance(self.scan, Path)):
             raise InputError("`resume` needs a scan file and an `output`: the interrupted run is kept beside it")
+
+
+def _recorded(arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """`recorded`, where a Spectrum object leaves words that cannot be taken for a tube."""
+    from sinograd.physics import Spectrum
+
+    options, spectrum = recorded(arguments), arguments["spectrum"]
+    if isinstance(spectrum, Spectrum):
+        options["spectrum"] = f"{len(spectrum.energies)} bins, {spectrum.mean_energy:.4g} keV in the mean"
+    return options
 
 
 def _corrections(arguments: Mapping[str, Any]) -> ObjectCorrections:
