@@ -15,6 +15,7 @@ import torch
 import sinograd as sg
 from sinograd.choices import ALGORITHMS
 from sinograd.workflows import reconstruction
+from sinograd.workflows.object_corrections import ObjectCorrections
 
 
 def same(a: sg.Volume, b: sg.Volume) -> None:
@@ -217,8 +218,10 @@ def test_a_request_has_every_argument() -> None:
     """So that none is forgotten on the way; `report` is of the call alone."""
     names = set(inspect.signature(sg.reconstruct).parameters) - {"report"}
     preparation = {field.name for field in dataclasses.fields(sg.Preparation)}
-    request = {field.name for field in dataclasses.fields(reconstruction.Request)} - {"preparation", "options"}
-    assert names == request | preparation
+    corrections = {field.name for field in dataclasses.fields(ObjectCorrections)} | {"filter"}
+    held = {"preparation", "corrections", "options"}
+    request = {field.name for field in dataclasses.fields(reconstruction.Request)} - held
+    assert names == request | preparation | corrections
 
 
 def test_what_a_dry_run_prices_depends_on_the_algorithm(command: Any, cone: Path, tmp_path: Path) -> None:
