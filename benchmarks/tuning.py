@@ -25,14 +25,14 @@ import numpy as np
 
 import sinograd as sg
 from sinograd.phantoms import ball
-from viewer import browser, processor_seconds, rest, serving, spread
+from viewer import PAUSE, browser, processor_seconds, rest, serving, spread
 
 VIEWS, PIXELS = 720, 512
-MOVING = """
+MOVING = (
+    PAUSE
+    + """
 const [name, values, done] = arguments, canvas = document.querySelector('[data-testid="axis-z"]');
 const slider = document.querySelector(`[data-testid="${name}"]`), took = [];
-const pause = () => new Promise(next => { const channel = new MessageChannel();
-  channel.port1.onmessage = next; channel.port2.postMessage(0); });
 (async () => {
   for (const value of values) {
     const start = performance.now();
@@ -51,6 +51,7 @@ const pause = () => new Promise(next => { const channel = new MessageChannel();
   done(took);
 })();
 """
+)
 
 
 def scan(kind: str) -> sg.Scan:

@@ -49,11 +49,17 @@ const watch = new MutationObserver(() => {
 watch.observe(document, { attributes: true, childList: true, subtree: true });
 """
 
-MOVING = """
-const [axis, places, done] = arguments, canvas = document.querySelector(`[data-testid="axis-${axis}"]`);
-const slider = document.querySelector(`[data-testid="slice-${axis}"]`), took = [];
+# JavaScript: what the browser has to do comes first.
+PAUSE = """
 const pause = () => new Promise(next => { const channel = new MessageChannel();
   channel.port1.onmessage = next; channel.port2.postMessage(0); });
+"""
+
+MOVING = (
+    PAUSE
+    + """
+const [axis, places, done] = arguments, canvas = document.querySelector(`[data-testid="axis-${axis}"]`);
+const slider = document.querySelector(`[data-testid="slice-${axis}"]`), took = [];
 (async () => {
   for (const place of places) {
     const start = performance.now();
@@ -67,6 +73,7 @@ const pause = () => new Promise(next => { const channel = new MessageChannel();
   done(took);
 })();
 """
+)
 
 CLICKING = """
 const [clicks, done] = [arguments[0], arguments[arguments.length - 1]];

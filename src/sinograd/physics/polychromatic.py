@@ -78,11 +78,11 @@ class SpectralBeam:
         Raises:
             TypeError, ValueError: no such tensor, another number of materials, lengths that are not finite.
         """
-        return self._sum(lengths, self._photons * self._weights)
+        return self._sum(self._checked(lengths), self._photons * self._weights)
 
     def variance(self, lengths: Tensor) -> Tensor:
         """Of a reading: photons are Poisson, so the sum of photons x weight^2 x exp(-attenuation . lengths)."""
-        return self._sum(lengths, self._photons * self._weights**2)
+        return self._sum(self._checked(lengths), self._photons * self._weights**2)
 
     def line_integrals(self, lengths: Tensor) -> Tensor:
         """-log(signal / unattenuated) without noise; of the lengths' dtype, differentiable in them.
@@ -92,9 +92,8 @@ class SpectralBeam:
         checked = self._checked(lengths)
         exponents = (torch.tensordot(mu, checked.detach(), 1) for mu in self._attenuations())
         least = functools.reduce(torch.minimum, exponents)
-        return (least - (self._sum(lengths, self._photons * self._weights, least) / self.unattenuated).log()).to(
-            lengths.dtype
-        )
+        signal = self._sum(checked, self._photons * self._weights, least)
+        return (least - (signal / self.unattenuated).log()).to(lengths.dtype)
 
     @torch.no_grad()
     def readings(
@@ -149,11 +148,10 @@ class SpectralBeam:
         return torch.from_numpy(self._mu.T.copy())
 
     def _sum(self, lengths: Tensor, factors: np.ndarray, less: Tensor | float = 0.0) -> Tensor:
-        """Of factor x exp(less - attenuation . lengths)."""
-        checked = self._checked(lengths)
-        total = torch.zeros_like(checked[0])
+        """Of factor x exp(less - attenuation . lengths), of checked lengths."""
+        total = torch.zeros_like(lengths[0])
         for factor, mu in zip(factors.tolist(), self._attenuations(), strict=True):
-            total = total + factor * torch.exp(less - torch.tensordot(mu, checked, 1))
+            total = total + factor * torch.exp(less - torch.tensordot(mu, lengths, 1))
         return total
 
     def _checked(self, lengths: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ import numpy as np
 from sinograd.data.unit_names import length_unit_of, unit_name
 from sinograd.errors import InputError, InputIndexError
 from sinograd.io.volumes.ome_zarr_levels import StoredLevel, is_zarr_group, stored_levels
+from sinograd.io.volumes.scale import checked_scale
 
 if TYPE_CHECKING:
     from sinograd.data.volume import Volume
@@ -140,7 +141,8 @@ def _of_zarr(path: Path) -> Levels | None:
         stored = stored_levels(path)
     try:
         unit = unit_name(stored[0].record.get("unit"))
-        scale = _scale(stored[0].record.get("scale"))
+        numbers = stored[0].record.get("scale")
+        scale = None if numbers is None else checked_scale(numbers)
     except InputError:
         return None
     if not all(math.isfinite(s) and s > 0 for level in stored for s in level.spacing):
@@ -167,14 +169,3 @@ def _of_stored(level: StoredLevel, scale: tuple[float, float] | None) -> Level:
 def _three(values: Sequence[T]) -> tuple[T, T, T]:
     z, y, x = values
     return z, y, x
-
-
-def _scale(numbers: Any) -> tuple[float, float] | None:
-    if numbers is None:
-        return None
-    if not isinstance(numbers, list) or len(numbers) != 2 or not all(isinstance(n, int | float) for n in numbers):
-        raise InputError("scale")
-    slope, intercept = (float(n) for n in numbers)
-    if not slope or not math.isfinite(slope) or not math.isfinite(intercept):
-        raise InputError("scale")
-    return slope, intercept

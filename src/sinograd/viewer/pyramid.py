@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 
 from sinograd.errors import InputError, InputIndexError, SinogradError
-from sinograd.io.volumes.halving import halved
+from sinograd.io.volumes.halving import halved, mean_of_pairs
 from sinograd.viewer.cache import ArrayCache
 from sinograd.viewer.levels import Box, Level, Levels, held
 
@@ -209,9 +209,7 @@ def _thick_mean(finest: Level, first: int, end: int, times: int) -> np.ndarray:
     """The one slice of a slab that is too thick to be read at once."""
     planes = np.stack([_halved(finest.slices(z, z + 1), times)[0] for z in range(first, end)])
     for _ in range(times):
-        even = planes.shape[0] // 2 * 2
-        pairs = (planes[:even:2] + planes[1:even:2]) / 2
-        planes = pairs if even == len(planes) else np.concatenate([pairs, planes[even:]])
+        planes = mean_of_pairs(planes, 0)
     return planes
 
 

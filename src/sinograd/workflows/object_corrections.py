@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from sinograd.choices import DETECTOR_RESPONSES, METAL_METHODS
 from sinograd.errors import InputError
 from sinograd.workflows.grids import choose_grid
-from sinograd.workflows.spectral import spectrum_of
+from sinograd.workflows.spectral import check_filter, spectrum_of
 from sinograd.workflows.values import choice, names, number
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ class ObjectCorrections:
     def of(cls, arguments: Mapping[str, Any]) -> ObjectCorrections:
         """Of the arguments of `reconstruct`; InputError and FileError, which name them."""
         spectrum, layers = arguments["spectrum"], arguments["filter"]
-        if layers is not None and spectrum is None:
-            raise InputError("`filter` needs a `spectrum`, as 80kV")
+        check_filter(layers, spectrum)
         metal = choice(arguments["metal"], ("none", *METAL_METHODS), "metal")
         threshold = number(arguments["metal_threshold"], "metal_threshold")
         if threshold is not None and not 0 < threshold < math.inf:
@@ -101,12 +100,11 @@ class ObjectCorrections:
 
         report.stage("correcting", 0)
         grid, projections = choose_grid(scan, request.voxel_mm), scan.load()
+        beam: dict[str, Any] = {"spectrum": self.spectrum, "detector": self.response, "energy": self.energy}
         if self.spectrum is not None and len(self.materials) == 1:
-            beam: dict[str, Any] = {"spectrum": self.spectrum, "detector": self.response, "energy": self.energy}
             projections = correct_beam_hardening(projections, material=self.materials[0], **beam)
         elif self.spectrum is not None:
-            pair = (self.materials[0], self.materials[1])
-            beam = {"spectrum": self.spectrum, "detector": self.response, "energy": self.energy, "materials": pair}
+            beam["materials"] = self.materials
             projections = correct_two_materials(projections, scan.geometry, grid, **beam).line_integrals
         corrected = _noted(scan, projections, self._hardening_text)
         if self.metal == "none":

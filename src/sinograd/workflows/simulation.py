@@ -27,7 +27,7 @@ from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay
 from sinograd.workflows.report import Report, recorded_warnings
 from sinograd.workflows.scan_noise import ScanNoise, own_photons
-from sinograd.workflows.spectral import AnyPhantom, MonochromaticPhantom, SpectralPhantom, spectrum_of
+from sinograd.workflows.spectral import AnyPhantom, MonochromaticPhantom, SpectralPhantom, check_filter, spectrum_of
 from sinograd.workflows.values import Where, number, numbers, path_or_none, switch
 
 if TYPE_CHECKING:
@@ -185,8 +185,7 @@ class SimulationRequest:
             raise InputError("`seed`: expected a whole number, got None")
         if self.truth is not None and self.output is not None and self.truth.resolve() == self.output.resolve():
             raise InputError(f"`output` and `truth` are the same file: {self.output}")
-        if self.filter is not None and self.spectrum is None:
-            raise InputError("`filter` needs a `spectrum`, as 80kV")
+        check_filter(self.filter, self.spectrum)
         if self.response not in DETECTOR_RESPONSES:
             raise InputError(f"`response` must be {' or '.join(DETECTOR_RESPONSES)}, got {self.response!r}")
         check_exposure(self.photons, self.electronic_noise, self.bowtie_mm)

@@ -1,4 +1,4 @@
-"""Beams of many energies in `simulate`: the spectrum of the options, and what a phantom of materials makes of it."""
+"""Beams of many energies: the spectrum of the options, and what a phantom of materials makes of it in `simulate`."""
 
 from __future__ import annotations
 
@@ -19,6 +19,12 @@ if TYPE_CHECKING:
     from sinograd.workflows.scan_noise import BlockNoise
 
 _TUBE = re.compile(r"([0-9.]+) *kvp?", re.IGNORECASE)
+
+
+def check_filter(filters: str | None, spectrum: object) -> None:
+    """InputError for filters without a spectrum."""
+    if filters is not None and spectrum is None:
+        raise InputError("`filter` needs a `spectrum`, as 80kV")
 
 
 def spectrum_of(spectrum: Spectrum | str | os.PathLike[str], filters: str | None) -> Spectrum:

@@ -13,12 +13,13 @@ def halved(array: np.ndarray) -> np.ndarray:
     for index in range(half.shape[0]):
         plane = array[step * index : step * (index + 1)].mean(axis=0, dtype=np.float64 if whole else None)
         for axis in range(plane.ndim):
-            plane = _pairs(plane, axis)
+            plane = mean_of_pairs(plane, axis)
         half[index] = np.rint(plane) if whole else plane
     return half
 
 
-def _pairs(array: np.ndarray, axis: int) -> np.ndarray:
+def mean_of_pairs(array: np.ndarray, axis: int) -> np.ndarray:
+    """Means of two neighbours along an axis; a last one without a neighbour stays."""
     rows = np.moveaxis(array, axis, 0)
     mean = rows[::2].copy()
     even = rows.shape[0] // 2

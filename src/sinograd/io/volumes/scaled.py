@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,15 +10,12 @@ from torch import Tensor
 
 from sinograd.data.boxes import Box, box_of
 from sinograd.data.sources import VolumeSource
-from sinograd.errors import InputError
+from sinograd.io.volumes.scale import checked_scale
 
 
 def scaled(values: Any, scale: Any) -> Any:
     """The values (a tensor or a `VolumeSource`) as float32; InputError for a scale that is none."""
-    numbers = list(scale) if isinstance(scale, list | tuple) else []
-    if len(numbers) != 2 or not all(isinstance(n, int | float) and math.isfinite(n) for n in numbers) or not numbers[0]:
-        raise InputError(f"scale must be two numbers, slope and intercept, got {scale!r:.60}")
-    slope, intercept = (float(n) for n in numbers)
+    slope, intercept = checked_scale(scale)
     return _of(values, slope, intercept) if isinstance(values, Tensor) else Scaled(values, slope, intercept)
 
 

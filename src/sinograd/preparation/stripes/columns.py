@@ -56,7 +56,7 @@ def _running_medians(rows: Tensor, size: int) -> Tensor:
     for part in rows.split(max(1, BLOCK // (rows.shape[1] + 2 * reach))):
         wide = np.pad(part.detach().cpu().numpy(), ((0, 0), (reach, reach)), mode="symmetric")
         medians.append(median_filter(wide.ravel(), size).reshape(wide.shape)[:, reach:-reach])
-    return torch.from_numpy(np.ascontiguousarray(np.concatenate(medians))).to(rows.device)
+    return torch.from_numpy(np.concatenate(medians)).to(rows.device)
 
 
 def mirrored_index(count: int, reach: int) -> Tensor:

@@ -8,6 +8,7 @@ from torch import Tensor
 from sinograd.errors import InputError, InputTypeError
 from sinograd.ops.cuda.program import capturing
 from sinograd.ops.derivatives import transformed
+from sinograd.recon.analytic.orbit import is_shared
 
 
 def view_span(views: range | slice | None, count: int) -> tuple[int, int]:
@@ -28,6 +29,6 @@ def check_parameter(name: str, tensor: Tensor) -> None:
     if not tensor.is_floating_point():
         raise InputTypeError(f"{name}: expected floating-point numbers, got {tensor.dtype}")
     unseen = capturing(tensor.device) or transformed(tensor)
-    different = tensor[:1] if tensor.ndim and tensor.stride(0) == 0 else tensor
+    different = tensor[:1] if tensor.ndim and is_shared(tensor) else tensor
     if not unseen and not bool(torch.isfinite(different.detach()).all()):
         raise InputError(f"{name}: expected finite values, got NaN or infinity")

@@ -323,9 +323,7 @@ def _radius(orbit: Orbit, fan: float) -> float:
     """The distance to the axis, mm, of a ray at the fan coordinate `fan`."""
     if not orbit.divergent:
         return fan
-    values, distance = once(orbit.fan).abs(), once(orbit.distance).abs()
-    if len(values) != len(distance):
-        values, distance = orbit.fan.abs(), orbit.distance.abs()
+    values, distance = torch.broadcast_tensors(once(orbit.fan).abs(), once(orbit.distance).abs())
     outermost = values.argmax()
     radius = distance.flatten()[outermost] / torch.sin(values.flatten()[outermost])
     return float(radius) * math.sin(fan)

@@ -297,10 +297,15 @@ def _along(vectors: Tensor, offsets: Tensor, origin: Tensor, axis: Tensor) -> Te
     return torch.addcmul(middle[:, None], (vectors[:, 2, :2] * axis).sum(1)[:, None], offsets)
 
 
+def is_shared(values: Tensor) -> bool:
+    """Whether all views [views, ...] have the memory of one."""
+    return len(values) == 1 or (len(values) > 0 and values.stride(0) == 0)
+
+
 def once(values: Tensor) -> Tensor:
     """[1, n]: the values of the first view where all views have these up to rounding; else [views, n], as they are."""
     if values.requires_grad or values.numel() == 0:
         return values
-    if len(values) == 1 or values.stride(0) == 0:
+    if is_shared(values):
         return values[:1]
     return values if (values - values[:1]).abs().max() > ROUNDING * values.abs().max() else values[:1]
