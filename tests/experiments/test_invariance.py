@@ -57,6 +57,8 @@ def test_configurations(profile: str) -> None:
     study = load_study(CONFIG, profile)
     assert {"identity", "constant", "lesion-eraser", "one-filter", "red-cnn"} <= set(study.denoisers)
     assert study.scans.test.count >= 10 and study.scans.dose == 0.1
+    for run in (study.vae, study.twin, study.flow, study.embedding):  # latents are normal over crops as training has them
+        assert run["data"]["patches"]["augment"] is False
     count = study.scans.test.count * study.crops.per_patient
     assert (count >= 100 and study.samples >= 20) if profile != "full" else (count, study.samples) == (1000, 100)
     assert len(study.seeds) == 3

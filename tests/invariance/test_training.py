@@ -267,15 +267,19 @@ def test_data_that_are_not_normalised_are_refused(tmp_path: Path) -> None:
         train({**VAE, "data": None}, TrainingData([Stack(slices(0), None, "slices")]))
 
 
-def test_a_bad_denoiser_ends_training_with_its_name(tmp_path: Path) -> None:
-    class Bad(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x * math.nan
-
+def test_a_bad_denoiser_is_refused_before_training(tmp_path: Path) -> None:
+    """Nothing is left that a corrected configuration would have to replace."""
     config = as_config(task(VAE, denoiser="identity"))
-    broken = dataclasses.replace(config.task, denoiser=None, own=Bad())  # pyright: ignore[reportCallIssue]
-    with pytest.raises(InputError, match="denoiser: expected finite values"):
-        train(dataclasses.replace(config, task=broken), pairs=[pair(0)])
+    cases: list[tuple[Any, str]] = [
+        (lambda x: x * math.nan, "denoiser: expected finite values, its output has NaN"),
+        (lambda x: x.where(x < x.max(), math.inf), "denoiser: expected finite values"),
+        (lambda x: x[..., ::2], r"denoiser: expected an output of shape \[2, 1, 64, 64\], got \[2, 1, 64, 32\]"),
+    ]
+    for denoiser, words in cases:
+        broken = dataclasses.replace(config.task, denoiser=None, own=denoiser)  # pyright: ignore[reportCallIssue]
+        with pytest.raises(InputError, match=words):
+            train(dataclasses.replace(config, task=broken), pairs=[pair(0)], output=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

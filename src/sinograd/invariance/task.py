@@ -45,6 +45,15 @@ class InvarianceConfig(TaskConfig):
         if self.takes_targets and item.target is None:
             raise InputError(f"{item.name}: the denoiser is {PAIRED}, expected its images as targets")
 
+    def check_batch(self, batch: Callable[[], Stack | ScanStack]) -> None:
+        """InputError for a denoiser whose output has another shape or is not finite, before anything is trained."""
+        denoiser = checked_denoiser(getattr(self, "denoiser", None), getattr(self, "own", None))
+        if denoiser is None or denoiser.call is None:
+            return
+        stack = batch()
+        assert isinstance(stack, Stack)
+        condition_of(denoiser, _images(stack.input), None)
+
     def pairs(self, pairs: Sequence[PairedVolume]) -> Sequence[PairedVolume]:
         """Without targets that are not needed."""
         return pairs if self.takes_targets else [replace(p, inputs=p.inputs[:1], target=None) for p in pairs]
