@@ -131,19 +131,24 @@ def _loaded(load: Callable[[Path], Any], path: Path, changed: int) -> Any:
     return load(path)
 
 
-def loaded(load: Callable[[Path], Any], path: Path) -> Any:
+def loaded(load: Callable[[Path], Any], path: Path, key: str) -> Any:
     """What `load` makes of a model's file or folder; read once as long as it stays as it is. Errors as `in_task`."""
-    return in_task(lambda: _loaded(load, path, model_path(path).stat().st_mtime_ns))
+    return in_task(lambda: _loaded(load, path, model_path(path).stat().st_mtime_ns), key)
 
 
-def in_task(load: Callable[[], Any]) -> Any:
-    """What `load` gives; its errors name the key of the task."""
+def in_task(load: Callable[[], Any], key: str = "denoiser") -> Any:
+    """What `load` gives; its errors name the key of the task, that of the denoiser where they begin with it."""
     try:
         return load()
     except FileError as error:
-        raise type(error)(f"task.{error}") from error
+        raise type(error)(_named(error, key)) from error
     except InputError as error:
-        raise ConfigError(f"task.{error}") from error
+        raise ConfigError(_named(error, key)) from error
+
+
+def _named(error: Exception, key: str) -> str:
+    text = str(error)
+    return f"task.{text}" if text.startswith("denoiser") else f"task.{key}: {text.removeprefix('weights: ')}"
 
 
 def files_of(*choices: Path | str | None) -> tuple[Path, ...]:
