@@ -9,7 +9,11 @@ if TYPE_CHECKING:
     from sinograd.preparation.beam_hardening import beam_hardening_polynomial, correct_beam_hardening
     from sinograd.preparation.center import Center, find_center
     from sinograd.preparation.defects import Defects, find_defects, repair
-    from sinograd.preparation.empirical_hardening import consistent_polynomial, flat_polynomial
+    from sinograd.preparation.empirical_hardening import (
+        consistent_polynomial,
+        flat_polynomial,
+        segmented_polynomial,
+    )
     from sinograd.preparation.field_of_view import field_of_view_mask, field_of_view_radii, mask_field_of_view_
     from sinograd.preparation.lag import correct_lag
     from sinograd.preparation.logarithm import negative_logarithm
@@ -76,6 +80,7 @@ __all__ = [
     "remove_stripes",
     "repair",
     "replace_metal",
+    "segmented_polynomial",
     "shift_projections",
     "spectral_polynomial",
     "transmission",

@@ -33,7 +33,7 @@ def correct_beam_hardening(
     Args:
         line_integrals: as measured.
         coefficients: (c1, c2, ...), from a step wedge (`beam_hardening_polynomial`) or from the scan itself
-            (`flat_polynomial`, `consistent_polynomial`).
+            (`flat_polynomial`, `segmented_polynomial`, `consistent_polynomial`).
         spectrum, material, detector, energy: instead of coefficients: those of `spectral_polynomial`, up to the largest
             of the line integrals. For bone or metal in water see `correct_two_materials`.
 
