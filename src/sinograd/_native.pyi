@@ -81,8 +81,9 @@ def bilateral_backward(
     window: list[int],
     sigmas: list[float],
 ) -> list[float]: ...
-# Rows weighted and convolved: see kernels/cpu/row_filter.h. `numbers`: samples before a row, its columns, the first sample
-# that is kept, how many are; arrays of weights without elements are ones. `shape`: rows, held rows, real columns, first
+
+# Rows weighted and convolved: see kernels/cpu/row_filter.h. `numbers`: samples before a row, its columns, the first one
+# that is kept, how many are. Arrays of weights without elements are ones. `shape`: rows, held rows, real columns, first
 # row of the output, rows of the output.
 def filter_rows(
     rows: Tensor,
