@@ -58,8 +58,8 @@ class Spectrum:
         object.__setattr__(self, "photons", count)
 
     @classmethod
-    def tube(cls, kv: float, filters: Filters = (), **options: float) -> Spectrum:
-        """What a tungsten tube of `kv` kilovolts sends out; see `tube_spectrum` for the options."""
+    def tube(cls, kv: float, filters: Filters = (), **options: Any) -> Spectrum:
+        """What a tube of `kv` kilovolts, of tungsten or another `target`, sends out; options: see `tube_spectrum`."""
         from sinograd.physics.tube import tube_spectrum
 
         return tube_spectrum(kv, filters, **options)
