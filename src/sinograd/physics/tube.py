@@ -23,12 +23,9 @@ def tube_spectrum(
     *,
     target: str = "W",
     anode_deg: float = 12.0,
-    mas: float = 1.0,
-    distance_mm: float = 1000.0,
-    area_mm2: float = 1.0,
     bin_kev: float = 1.0,
 ) -> Spectrum:
-    """The photons of a tube that reach an area, on the central ray.
+    """The photons of a tube on the central ray, per mm^2 and mAs at one metre.
 
     G. Poludniowski, A. Omar, R. Bujila and P. Andreo, "SpekPy v2.0: a software toolkit for modeling x-ray tube
     spectra", Medical Physics 48, 2021. Filters are attenuated with `attenuation`; the tube's own window, glass or oil
@@ -39,9 +36,6 @@ def tube_spectrum(
         filters: "1 mm Al, 0.1 mm Cu", or pairs (material, mm).
         target: what the anode is made of: "W", "Mo" or "Rh".
         anode_deg: angle of the anode, degrees.
-        mas: current x time, mAs; for one view.
-        distance_mm: from the source.
-        area_mm2: of a detector element, facing the source; 1 is photons per mm^2.
         bin_kev: width of the bins.
 
     Raises:
@@ -59,13 +53,10 @@ def tube_spectrum(
         raise InputError(f"anode_deg must be from 3 to 45 degrees, got {angle:g}")
     if width > kv / 10:
         raise InputError(f"bin_kev must be at most a tenth of the voltage, {kv / 10:g}, got {width:g}")
-    scale = (
-        positive(mas, "mas") * positive(area_mm2, "area_mm2") * (_SPEKPY_MM / positive(distance_mm, "distance_mm")) ** 2
-    )
     layers = parse_filters(filters)
     kev, fluence = _spekpy(target, kv, angle, width)
     seen = (kev >= max(LEAST_KEV, 1.0)) & (fluence > 0)
-    spectrum = Spectrum(kev[seen], fluence[seen] / 100 * width * scale)  # per cm^2 and keV
+    spectrum = Spectrum(kev[seen], fluence[seen] / 100 * width)  # per cm^2 and keV
     for material, mm in layers:
         spectrum = spectrum.filtered(material, mm)
     kept = spectrum.photons > 1e-12 * spectrum.photons.max()  # low energies that filters stop
