@@ -77,6 +77,27 @@ def test_a_killed_worker_changes_nothing(tmp_path: Path, scan: tuple[Path, torch
     assert torch.equal(volume.values, scan[1])
 
 
+def test_a_worker_searches(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, client: Any) -> None:
+    """The centre and the turns are those that this process finds; it does not search itself."""
+    geometry = sg.ConeBeam.circular(
+        source_to_origin=60, source_to_detector=90, angles=sg.full_scan(48), detector=sg.FlatDetector((24, 32), 0.9)
+    )
+    phantom = sg.phantoms.shepp_logan_3d(9.0)
+    made = sg.Scan(phantom.project(sg.geometry.shift_detector(geometry, column=0.7)).float(), geometry)
+    sg.write_scan(made, tmp_path / "scan.npy")
+    options: dict[str, Any] = {"center": "auto", "tilt": "auto", "memory": "8MB"}
+    here = sg.reconstruct(tmp_path / "scan.npy", tmp_path / "here.npy", **options)
+
+    def forbidden(*_: Any, **__: Any) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr("sinograd.preparation.find_center", forbidden)
+    monkeypatch.setattr("sinograd.recon.calibrate", forbidden)
+    there = sg.reconstruct(tmp_path / "scan.npy", tmp_path / "there.npy", client=client, **options)
+    assert torch.equal(here.values, there.values)
+    assert abs(float(here.provenance["center"].split()[0]) - 0.7 / 0.9) < 0.1
+
+
 def test_bad_clusters(tmp_path: Path, scan: tuple[Path, torch.Tensor], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sinograd.workflows.cluster.TIMEOUT", 1.0)
     output = tmp_path / "v.h5"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from sinograd.data.lengths import length_text
 from sinograd.errors import CenterWarning, InputError, ScanWarning
+from sinograd.workflows.searching import search
 from sinograd.workflows.values import CenterColumn
 
 if TYPE_CHECKING:
@@ -87,17 +89,18 @@ def center_text(center: Center) -> str:
 
 
 def _searched(request: Request, scan: Scan, report: Report) -> tuple[Scan, Center]:
-    from sinograd.preparation import find_center
     from sinograd.view import save_center_picture
 
-    center = find_center(
-        scan.projections,  # pyright: ignore[reportArgumentType]
-        scan.geometry,
-        progress=report.stage("finding centre", len(scan.geometry)),
-    )
+    center = search(request, report, partial(_find, scan.projections, scan.geometry))
     if request.center_picture is not None:
         save_center_picture(center, request.center_picture, force=request.force)
     return dataclasses.replace(scan, geometry=center.correct(scan.geometry)), center
+
+
+def _find(projections: Any, geometry: Geometry, report: Report) -> Center:
+    from sinograd.preparation import find_center
+
+    return find_center(projections, geometry, progress=report.stage("finding centre", len(geometry)))
 
 
 def _is_turned(scan: Scan) -> bool:

@@ -7,10 +7,12 @@ import math
 import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sinograd.data.lengths import length_text
 from sinograd.errors import CalibrationError, CalibrationWarning, InputError
+from sinograd.workflows.searching import search
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,7 +77,8 @@ def turned(request: Request, scan: Scan, report: Report) -> tuple[Scan, Turns | 
         moved = turned_further(scan.geometry, {"in_plane_rotation": float(request.tilt)})
         return dataclasses.replace(scan, geometry=moved), None
     try:
-        found = _searched(scan, ("axis_offset",) if request.center == "auto" else (), report)
+        others = ("axis_offset",) if request.center == "auto" else ()
+        found = search(request, report, partial(_find, scan, others))
     except CalibrationError as error:
         text = f"no turns of the detector were found: {error}; those of the scan are used"
         warnings.warn(text, CalibrationWarning, stacklevel=2)
@@ -104,7 +107,7 @@ def turned_further(geometry: Geometry, degrees: Mapping[str, float]) -> Geometry
     return dataclasses.replace(recipe, **turns).geometry()
 
 
-def _searched(scan: Scan, others: tuple[str, ...], report: Report) -> Turns | None:
+def _find(scan: Scan, others: tuple[str, ...], report: Report) -> Turns | None:
     """None where no turn is sure. Raises CalibrationError."""
     from sinograd.recon import calibrate
 
