@@ -15,7 +15,7 @@ from invariance.figures import save_grid
 from invariance.latents import held_out
 from invariance.measures import Measured, Tools, measure, measured
 from invariance.results import Results, Score
-from invariance.runs import Finished, Report, Runs
+from invariance.runs import Finished, Report, Runs, check_weights
 from invariance.scans import Crop, Patient, choose_crops, cut, data_hash, patients
 from invariance.settings import Study
 from invariance.tables import write_tables
@@ -47,6 +47,7 @@ class Experiment:
     def run(self, output: Path) -> Results:
         """Everything; tables and figures are written to `output` after each seed, so that a stopped run has some."""
         study = self.study
+        check_weights(study)
         output.mkdir(parents=True, exist_ok=True)
         self.report("scans")
         parts = (study.scans.training, study.scans.validation, study.scans.test, study.latents.patients)

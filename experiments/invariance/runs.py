@@ -23,6 +23,7 @@ from sinograd.invariance import Reprojected
 from sinograd.io.storage.atomic import replacing
 from sinograd.models import load_model
 from sinograd.training import ScanStack, TrainingData, train
+from sinograd.training.config import as_config
 from study.config import digest
 from study.record import commit
 
@@ -40,6 +41,12 @@ class Finished:
     processor_seconds: float
     loss: float
     commit: str
+
+
+def check_weights(study: Study) -> None:
+    """MissingFileError for a file of weights that is not there, FormatError for another one, before any work."""
+    for run, task in ((study.vae, {"denoiser": "identity"}), (study.twin, {})):
+        as_config(run_config(run, task=task))
 
 
 class Runs:

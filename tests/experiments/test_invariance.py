@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 
-from sinograd.errors import ConfigError
+from sinograd.errors import ConfigError, MissingFileError
 
 pytest.importorskip("lightning")
 pytest.importorskip("FrEIA")
@@ -50,13 +50,15 @@ def small(**changes: Any) -> Any:
 
 @pytest.mark.parametrize("profile", ["quick", "evening", "full"])
 def test_configurations(profile: str) -> None:
-    """Controls in all, ten test patients or more, debugging takes other patients and seeds."""
+    """Controls in all, ten test patients or more, upright crops, debugging takes other patients and seeds."""
     from invariance.experiment import debug_changes
     from invariance.settings import load_study
 
     study = load_study(CONFIG, profile)
     assert {"identity", "constant", "lesion-eraser", "one-filter", "red-cnn"} <= set(study.denoisers)
     assert study.scans.test.count >= 10 and study.scans.dose == 0.1
+    for run in (study.vae, study.twin, study.flow, study.embedding):
+        assert run["data"]["patches"]["augment"] is False
     count = study.scans.test.count * study.crops.per_patient
     assert (count >= 100 and study.samples >= 20) if profile != "full" else (count, study.samples) == (1000, 100)
     assert len(study.seeds) == 3
@@ -84,6 +86,22 @@ def test_wrong_configurations() -> None:
     ):
         with pytest.raises(ConfigError, match=words):
             small(**changes)
+
+
+def test_weights_that_are_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The full profile names its files, which nobody has by chance, before any scan is made."""
+    from invariance.experiment import Experiment
+    from invariance.settings import load_study
+
+    monkeypatch.chdir(tmp_path)
+    study = load_study(CONFIG, "full")
+    with pytest.raises(MissingFileError, match=r"model\.weights: no file at .*resnet50-11ad3fa6\.pth"):
+        Experiment(study, tmp_path / "cache").run(tmp_path / "out")
+    without = {"model": {"weights": "random"}}
+    study = load_study(CONFIG, "full", {"vae": without, "twin": without})
+    with pytest.raises(MissingFileError, match=r"task\.vgg: no file at .*vgg16-397923af\.pth"):
+        Experiment(study, tmp_path / "cache").run(tmp_path / "out")
+    assert not (tmp_path / "cache").exists() and not (tmp_path / "out").exists()
 
 
 def test_crops_with_a_lesion_have_one() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 import torch
 
 from sinograd.datasets import PairedVolume
-from sinograd.errors import ConfigError, FileError, InputError, Stopped, UnitError
+from sinograd.errors import ConfigError, FileError, InputError, MissingFileError, Stopped, UnitError
 from sinograd.invariance import (
     ConditionalFlow,
     ConditionalVAE,
@@ -29,7 +30,7 @@ from sinograd.losses.vgg import load_vgg
 from sinograd.models import NetworkDenoiser, bilateral_stack, save_model
 from sinograd.networks import CNN10
 from sinograd.training import Stack, TrainingData, train
-from sinograd.training.config import as_config
+from sinograd.training.config import as_config, load_config
 from sinograd.training.random_streams import stream
 
 pytest.importorskip("lightning")
@@ -236,7 +237,8 @@ def test_what_belongs_to_something_else_is_refused_before_training(vae_run: Path
     save_model(NetworkDenoiser(CNN10(), 0.0, 500.0), tmp_path / "cnn.pt")
     model = flow["model"]
     unconditional = {**VAE["model"], "conditional": False}
-    network = {"name": "cnn-10"}
+    embedding = {**SMALL, "task": {"name": "invariance-embedding"}, "model": {"name": "invariance-embedding"}}
+    network, published = {"name": "cnn-10"}, {"name": "invariance-vae", "preset": "published"}
     cases: list[tuple[dict[str, Any], str]] = [
         (task(flow, denoiser="constant"), "was trained for another denoiser, identity .* than constant"),
         (task(flow, denoiser=str(tmp_path / "cnn.pt")), "another denoiser, identity .* than cnn"),
@@ -248,6 +250,14 @@ def test_what_belongs_to_something_else_is_refused_before_training(vae_run: Path
         ({**VAE, "model": unconditional}, "task.denoiser: expected null for an unconditional"),
         (task(VAE, denoiser=None), "task.denoiser: missing"),
         (task(VAE, features=0.1), "task.vgg: missing"),
+        (task(VAE, features=0.1, vgg=str(tmp_path / "vgg16.pth")), "task.vgg: no file at"),
+        ({**VAE, "model": {**published, "weights": str(tmp_path / "r.pth")}}, "model.weights: no file at"),
+        ({**VAE, "model": {**VAE["model"], "weights": str(tmp_path / "r.pth")}}, "model.weights: expected random"),
+        (task(flow, autoencoder=str(tmp_path / "none.pt")), "task.autoencoder: no model of invariances at"),
+        (
+            {**embedding, "task": {**embedding["task"], "samplers": ["no.pt"]}},
+            "task.samplers: no model of invariances at",
+        ),
         (task(VAE, denoiser=str(tmp_path / "none.pt")), "task.denoiser: no model file"),
         ({**VAE, "model": network}, "model.name: expected invariance-vae for the task invariance-vae, got cnn-10"),
         ({**VAE, "task": {"name": "supervised"}}, "task.name: expected invariance-vae for the model invariance-vae"),
@@ -256,6 +266,13 @@ def test_what_belongs_to_something_else_is_refused_before_training(vae_run: Path
         with pytest.raises((ConfigError, FileError), match=words):
             train(config, pairs=[pair(0)], output=tmp_path / "run")
         assert not (tmp_path / "run").exists()
+
+
+def test_files_of_weights_are_relative_to_the_configuration(tmp_path: Path) -> None:
+    model = {"name": "invariance-vae", "preset": "published", "weights": "resnet.pth"}
+    (tmp_path / "vae.yaml").write_text(json.dumps({**VAE, "model": model}), encoding="utf-8")
+    with pytest.raises(MissingFileError, match=f"model.weights: no file at {tmp_path / 'resnet.pth'}"):
+        load_config(tmp_path / "vae.yaml")
 
 
 def test_data_that_are_not_normalised_are_refused(tmp_path: Path) -> None:
@@ -267,15 +284,19 @@ def test_data_that_are_not_normalised_are_refused(tmp_path: Path) -> None:
         train({**VAE, "data": None}, TrainingData([Stack(slices(0), None, "slices")]))
 
 
-def test_a_bad_denoiser_ends_training_with_its_name(tmp_path: Path) -> None:
-    class Bad(torch.nn.Module):
-        def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return x * math.nan
-
+def test_a_bad_denoiser_is_refused_before_training(tmp_path: Path) -> None:
+    """Nothing is left that a corrected configuration would have to replace."""
     config = as_config(task(VAE, denoiser="identity"))
-    broken = dataclasses.replace(config.task, denoiser=None, own=Bad())  # pyright: ignore[reportCallIssue]
-    with pytest.raises(InputError, match="denoiser: expected finite values"):
-        train(dataclasses.replace(config, task=broken), pairs=[pair(0)])
+    cases: list[tuple[Any, str]] = [
+        (lambda x: x * math.nan, "denoiser: expected finite values, its output has NaN"),
+        (lambda x: x.where(x < x.max(), math.inf), "denoiser: expected finite values"),
+        (lambda x: x[..., ::2], r"denoiser: expected an output of shape \[2, 1, 64, 64\], got \[2, 1, 64, 32\]"),
+    ]
+    for denoiser, words in cases:
+        broken = dataclasses.replace(config.task, denoiser=None, own=denoiser)  # pyright: ignore[reportCallIssue]
+        with pytest.raises(InputError, match=words):
+            train(dataclasses.replace(config, task=broken), pairs=[pair(0)], output=tmp_path / "run")
+        assert not (tmp_path / "run").exists()
 
 
 @pytest.mark.slow

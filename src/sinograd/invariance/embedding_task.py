@@ -70,7 +70,7 @@ class InvarianceEmbedding(InvarianceConfig):
 
     def loaded(self) -> list[Sampler]:
         """The samplers."""
-        held: list[Sampler] = [loaded(load_sampler, path) for path in self.samplers]
+        held: list[Sampler] = [loaded(load_sampler, path, "samplers") for path in self.samplers]
         sizes = [one.size for one in held]
         if len(set(sizes)) > 1:
             raise ConfigError(f"task.samplers: expected crops of one size, got {', '.join(map(str, sizes))}")

@@ -77,9 +77,9 @@ class InvarianceFlow(InvarianceConfig):
         if denoiser is None:
             raise ConfigError("task.denoiser: missing, expected the one that the autoencoder was trained for")
         held: Autoencoder = (
-            loaded(load_autoencoder, self.autoencoder)
+            loaded(load_autoencoder, self.autoencoder, "autoencoder")
             if self.own is None
-            else in_task(lambda: load_autoencoder(self.autoencoder, self.own))
+            else in_task(lambda: load_autoencoder(self.autoencoder, self.own), "autoencoder")
         )
         if held.denoiser is None:
             raise ConfigError(f"task.autoencoder: expected a conditional one, {self.autoencoder} is unconditional")

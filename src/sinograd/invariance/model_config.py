@@ -9,6 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 import torch
 from torch import nn
 
+from sinograd.config.regular_files import check_file
 from sinograd.errors import ConfigError, InputError, MissingPackageError
 from sinograd.invariance.embedding import Embedding
 from sinograd.invariance.flow import ConditionalFlow
@@ -86,7 +87,7 @@ class VaeModel(InvarianceModel):
         return _SIZES[self.preset]
 
     def check(self) -> None:
-        """ConfigError for ImageNet's weights in the small size."""
+        """ConfigError for ImageNet's weights in the small size, MissingFileError."""
         _check_weights(self.preset, self.weights)
 
     def build(self, seed: int) -> nn.Module:
@@ -164,7 +165,7 @@ class EmbeddingModel(InvarianceModel):
         return None
 
     def check(self) -> None:
-        """ConfigError for ImageNet's weights in the small size."""
+        """ConfigError for ImageNet's weights in the small size, MissingFileError."""
         _check_weights(self.preset, self.weights)
 
     def build(self, seed: int) -> nn.Module:
@@ -173,5 +174,9 @@ class EmbeddingModel(InvarianceModel):
 
 
 def _check_weights(preset: Preset, weights: Weights) -> None:
-    if preset == "small" and str(weights) != "random":
+    if str(weights) == "random":
+        return
+    if preset == "small":
         raise ConfigError("model.weights: expected random, only the published size takes the weights of ResNet-50")
+    words = f"model.weights: no file at {weights}; expected torchvision's weights of resnet50, or 'random'"
+    check_file(Path(weights), words)

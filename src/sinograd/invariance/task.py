@@ -45,6 +45,15 @@ class InvarianceConfig(TaskConfig):
         if self.takes_targets and item.target is None:
             raise InputError(f"{item.name}: the denoiser is {PAIRED}, expected its images as targets")
 
+    def check_batch(self, batch: Callable[[], Stack | ScanStack]) -> None:
+        """InputError for a denoiser whose output has another shape or is not finite, before anything is trained."""
+        denoiser = checked_denoiser(getattr(self, "denoiser", None), getattr(self, "own", None))
+        if denoiser is None or denoiser.call is None:
+            return
+        stack = batch()
+        assert isinstance(stack, Stack)
+        condition_of(denoiser, _images(stack.input), None)
+
     def pairs(self, pairs: Sequence[PairedVolume]) -> Sequence[PairedVolume]:
         """Without targets that are not needed."""
         return pairs if self.takes_targets else [replace(p, inputs=p.inputs[:1], target=None) for p in pairs]
@@ -122,19 +131,24 @@ def _loaded(load: Callable[[Path], Any], path: Path, changed: int) -> Any:
     return load(path)
 
 
-def loaded(load: Callable[[Path], Any], path: Path) -> Any:
+def loaded(load: Callable[[Path], Any], path: Path, key: str) -> Any:
     """What `load` makes of a model's file or folder; read once as long as it stays as it is. Errors as `in_task`."""
-    return in_task(lambda: _loaded(load, path, model_path(path).stat().st_mtime_ns))
+    return in_task(lambda: _loaded(load, path, model_path(path).stat().st_mtime_ns), key)
 
 
-def in_task(load: Callable[[], Any]) -> Any:
-    """What `load` gives; its errors name the key of the task."""
+def in_task(load: Callable[[], Any], key: str = "denoiser") -> Any:
+    """What `load` gives; its errors name the key of the task, that of the denoiser where they begin with it."""
     try:
         return load()
     except FileError as error:
-        raise type(error)(f"task.{error}") from error
+        raise type(error)(_named(error, key)) from error
     except InputError as error:
-        raise ConfigError(f"task.{error}") from error
+        raise ConfigError(_named(error, key)) from error
+
+
+def _named(error: Exception, key: str) -> str:
+    text = str(error)
+    return f"task.{text}" if text.startswith("denoiser") else f"task.{key}: {text.removeprefix('weights: ')}"
 
 
 def files_of(*choices: Path | str | None) -> tuple[Path, ...]:

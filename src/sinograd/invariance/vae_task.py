@@ -90,7 +90,7 @@ class InvarianceVae(InvarianceConfig):
             raise ConfigError("task.vgg: missing, expected a file of torchvision's vgg16, random, or features: 0")
         if self.features and self.vgg is not None:
             vgg = self.vgg
-            in_task(lambda: load_vgg(vgg, "vgg16", _LAYER))
+            in_task(lambda: load_vgg(vgg, "vgg16", _LAYER), "vgg")
 
     def build(self, model: nn.Module, settings: ModelConfig, seed: int) -> Task:
         """The critic's starting values follow from the seed."""

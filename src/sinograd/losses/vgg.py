@@ -75,10 +75,7 @@ def load_vgg(weights: str | os.PathLike[str], network: VGG, layer: int, seed: in
         return _random(network, layer, seed)
     path = Path(weights)
     if not path.is_file():
-        raise MissingFileError(
-            f"weights: no file at {path}; expected torchvision's weights of {network} (such as vgg19-dcbb9e9d.pth), or "
-            "'random'"
-        )
+        raise MissingFileError(f"weights: no file at {path}; expected torchvision's weights of {network}, or 'random'")
     state = path.stat()
     return _loaded(path.resolve(), state.st_mtime_ns, state.st_size, network, layer)
 

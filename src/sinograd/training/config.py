@@ -73,6 +73,8 @@ __all__ = [
     "save_text",
 ]
 
+_PARTS = "task", "model", "data"  # that name files
+
 
 @dataclass(frozen=True)
 class EarlyStopping:
@@ -255,7 +257,9 @@ def config_hash(config: Config) -> str:
     Keys that came after 0.1 count where they are not the default, and a default that became "auto" counts as the number
     that it was, so that older runs keep their hashes.
     """
-    nameless = dataclasses.replace(config, task=_names_alone(config.task), data=_names_alone(config.data), output=None)
+    nameless = dataclasses.replace(
+        config, **{name: _names_alone(getattr(config, name)) for name in _PARTS}, output=None
+    )
     plain = {key: value for key, value in to_plain(nameless).items() if key != "output"}
     for part in ("task", "model", "optimizer", "validation"):
         for f in dataclasses.fields(getattr(config, part)):
@@ -281,7 +285,7 @@ def _names_alone(value: Any) -> Any:
 
 def _absolute(config: Config, folder: Path) -> Config:
     output = None if config.output is None else folder / config.output
-    parts = {"task": with_absolute_paths(config.task, folder), "data": with_absolute_paths(config.data, folder)}
+    parts = {name: with_absolute_paths(getattr(config, name), folder) for name in _PARTS}
     return dataclasses.replace(config, **parts, output=output)
 
 

@@ -114,6 +114,9 @@ class TaskConfig:
         if self.needs_target and item.target is None:
             raise InputError(f"{item.name}: the task {self.name} needs a target")
 
+    def check_batch(self, batch: Callable[[], Stack | ScanStack]) -> None:
+        """InputError unless the first batch, which `batch` gives on the device of training, can be worked on."""
+
     def load(self, files: StackFiles) -> Stack | ScanStack:
         """What files hold, float32."""
         from sinograd.training.data import load_stack

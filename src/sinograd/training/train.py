@@ -33,6 +33,7 @@ from sinograd.training.quality import Quality, measure_quality
 from sinograd.training.resumed import check_resumed_run, data_files, file_records
 from sinograd.training.risk import warn_if_worse
 from sinograd.training.run_folder import RunFolder
+from sinograd.training.validation import on_device
 
 _LEAST_STEPS = 10  # of a run that is expected to have an effect
 
@@ -154,6 +155,7 @@ def _train(
     batches = build_batches(config, data, rank_of(config))
     requested, config = config, resolve(config, data)
     check_values(config, data)
+    config.task.check_batch(lambda: on_device(batches.of_step(0), torch.device(config.device)))
     checkpoint = None
     if folder is not None:
         if resume:
