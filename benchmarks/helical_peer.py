@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import json
 import math
+import os
 import subprocess
 import tempfile
 import time
@@ -30,6 +31,8 @@ ROWS, COLUMNS, VIEWS, TURNS = 32, 240, 240, 4
 PIXEL = (1.642, 3.857)
 GRID = sg.Grid((24, 160, 160), (1.5, 2.25, 2.25))
 ITERATIONS = 15
+WAITS = "--xla_cpu_collective_call_terminate_timeout_seconds=7200"
+"""On a busy machine JAX ends the process where one of its threads waits 40 seconds for another."""
 
 
 def scan() -> sg.ConeBeam:
@@ -73,8 +76,8 @@ def peer(geometry: sg.ConeBeam, projections: Tensor, python: str) -> dict[str, d
             iterations=ITERATIONS,
             **ORBIT,
         )
-        script = Path(__file__).parent / "libraries" / "mbirjax_helix.py"
-        subprocess.run([python, str(script), str(case), str(out)], check=True)
+        script = Path(__file__).with_name("mbirjax_helix.py")
+        subprocess.run([python, str(script), str(case), str(out)], check=True, env={**os.environ, "XLA_FLAGS": WAITS})
         found = np.load(out)
         name = f"mbirjax {found['version']}"
         return {

@@ -12,7 +12,7 @@
 #include "padded_images.h"
 
 #if defined(__AVX2__)
-#include "voxel_lanes.h"
+#include "lane_backprojection.h"
 #endif
 
 namespace sinograd {

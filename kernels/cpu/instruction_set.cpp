@@ -117,6 +117,16 @@ const VectorGradients<double>& vector_gradients<double>() {
 }
 
 template <>
+const RowFilters<float>& row_filters<float>() {
+  return SINOGRAD_CHOOSE(kFloatRowFilters);
+}
+
+template <>
+const RowFilters<double>& row_filters<double>() {
+  return SINOGRAD_CHOOSE(kDoubleRowFilters);
+}
+
+template <>
 const VariationKernels<float>& variation_kernels<float>() {
   return SINOGRAD_CHOOSE(kFloatVariation);
 }

@@ -25,6 +25,25 @@ inline Lanes::Float fraction(Lanes::Int position) {
   return Lanes::multiply(Lanes::number(fixed), Lanes::all(1.0f / float(kOne)));
 }
 
+// At `below` and `above`, `up` of the way between them, in a window of two vectors.
+inline Lanes::Float read_window(const float* elements, Lanes::Int below, Lanes::Int above, Lanes::Float up) {
+  const Lanes::Float low = Lanes::load(elements), high = Lanes::load(elements + Lanes::width);
+  const Lanes::Float value = Lanes::look_up(low, below, high);
+  return Lanes::multiply_add(up, Lanes::subtract(Lanes::look_up(low, above, high), value), value);
+}
+
+// Samples at `along` and, 0 to 2, `across` in three lines, the first of which begins at `window`.
+inline Lanes::Float interpolate_three(const float* window, int64_t stride, Lanes::Int along, Lanes::Int across) {
+  const Lanes::Int below = Lanes::element(along), above = Lanes::add(below, Lanes::all(uint32_t(1)));
+  const Lanes::Int one = Lanes::all(uint32_t(kOne));
+  const Lanes::Float up = fraction(along), scale = Lanes::all(1.0f / float(kOne));
+  const Lanes::Float to_second = Lanes::multiply(Lanes::number(Lanes::smaller(across, one)), scale);
+  const Lanes::Float to_third = Lanes::multiply(Lanes::number(Lanes::positive(Lanes::subtract(across, one))), scale);
+  const Lanes::Float a = read_window(window, below, above, up), b = read_window(window + stride, below, above, up);
+  const Lanes::Float c = read_window(window + 2 * stride, below, above, up);
+  return Lanes::multiply_add(to_third, Lanes::subtract(c, b), Lanes::multiply_add(to_second, Lanes::subtract(b, a), a));
+}
+
 // Samples at `along` (from element 0 of `window`) and `across` (from line `first`); lines are `stride` elements apart,
 // those before 0 and from `count` on are zero, and line -1 and `count` exist. Samples lie between lines `first` and
 // `last`.
@@ -32,12 +51,7 @@ inline Lanes::Float interpolate(const float* window, int64_t stride, int64_t fir
                                 Lanes::Int along, Lanes::Int across) {
   const Lanes::Int below = Lanes::element(along), above = Lanes::add(below, Lanes::all(uint32_t(1)));
   const Lanes::Float up = fraction(along);
-  const auto read = [&](int64_t line) {
-    const float* elements = window + line * stride;
-    const Lanes::Float low = Lanes::load(elements), high = Lanes::load(elements + Lanes::width);
-    const Lanes::Float value = Lanes::look_up(low, below, high);
-    return Lanes::multiply_add(up, Lanes::subtract(Lanes::look_up(low, above, high), value), value);
-  };
+  const auto read = [&](int64_t line) { return read_window(window + line * stride, below, above, up); };
   if (last == first + 1) {
     const Lanes::Float left = read(first), right = read(last);
     return Lanes::multiply_add(fraction(across), Lanes::subtract(right, left), left);

@@ -6,6 +6,7 @@
 #include "column_rows.h"
 #include "lines.h"
 #include "operators.h"
+#include "row_filter.h"
 #include "total_variation.h"
 #include "vector_gradients.h"
 
@@ -27,6 +28,8 @@ namespace sinograd {
   extern const BilateralKernels<double> kDoubleBilateral; \
   extern const VectorGradients<float> kFloatVectorGradients;   \
   extern const VectorGradients<double> kDoubleVectorGradients; \
+  extern const RowFilters<float> kFloatRowFilters;             \
+  extern const RowFilters<double> kDoubleRowFilters;           \
   extern const VariationKernels<float> kFloatVariation;        \
   extern const VariationKernels<double> kDoubleVariation;      \
   }

@@ -13,6 +13,7 @@
 #include "cone_parallel.h"
 #include "instruction_set.h"
 #include "operators.h"
+#include "row_filter.h"
 #include "total_variation.h"
 #include "vector_gradients.h"
 
@@ -229,8 +230,78 @@ void bind_variation(nb::module_& m) {
       "x"_a.noconvert(), "sums"_a.noconvert(), "shape"_a, "factors"_a, "axes"_a, "smoothing"_a);
 }
 
+// The numbers of a `RowFilter`: samples before a row, columns of it, first sample that is kept, how many are.
+template <class T>
+RowFilter<T> row_filter(const Input<T>& roots, const Input<T>& response, std::array<int64_t, 4> numbers) {
+  const auto [before, columns, first, kept] = numbers;
+  const int64_t size = int64_t(roots.size()) / 2;
+  int64_t rest = size / 2;
+  for (const int64_t prime : {2, 3, 5})
+    while (rest > 1 && rest % prime == 0) rest /= prime;
+  if (size < 2 || size % 2 != 0 || rest != 1) throw std::invalid_argument("roots: wrong number of elements");
+  if (int64_t(response.size()) != 2 * size) throw std::invalid_argument("response: wrong number of elements");
+  if (before < 0 || columns < 1 || first < 0 || kept < 0 || before + columns > size || first + kept > size)
+    throw std::invalid_argument("numbers: beyond the samples of a row");
+  return {size, roots.data(), response.data(), before, columns, first, kept};
+}
+
+// Weights of `rows` rows a view; arrays without elements are none.
+template <class T>
+RowWeights<T> row_weights(const Input<T>& of_pixels, const Input<T>& of_columns, int64_t rows, int64_t columns) {
+  if (of_pixels.size() != 0 && int64_t(of_pixels.size()) != rows * columns)
+    throw std::invalid_argument("of_pixels: wrong number of elements");
+  const int64_t views = int64_t(of_columns.size()) / columns;
+  if (int64_t(of_columns.size()) != views * columns) throw std::invalid_argument("of_columns: wrong number of elements");
+  return {of_pixels.size() ? of_pixels.data() : nullptr, views ? of_columns.data() : nullptr, rows, views};
+}
+
+template <class T>
+void bind_row_filters(nb::module_& m) {
+  m.def(
+      "filter_rows",
+      [](Input<T> rows, Output<T> output, Input<T> roots, Input<T> response, std::array<int64_t, 4> numbers,
+         Input<T> of_pixels, Input<T> of_columns, int64_t rows_of_view) {
+        const RowFilter<T> filter = row_filter<T>(roots, response, numbers);
+        if (rows.size() == 0 || output.size() == 0) return;
+        const int64_t count = int64_t(rows.size()) / filter.columns;
+        if (rows_of_view < 1 || int64_t(rows.size()) != count * filter.columns) throw std::invalid_argument("rows: wrong number of elements");
+        if (int64_t(output.size()) != count * filter.kept) throw std::invalid_argument("output: wrong number of elements");
+        const RowWeights<T> weights = row_weights<T>(of_pixels, of_columns, rows_of_view, filter.columns);
+        nb::gil_scoped_release unlock;
+        row_filters<T>().rows(rows.data(), count, filter, weights, output.data());
+      },
+      "rows"_a.noconvert(), "output"_a.noconvert(), "roots"_a.noconvert(), "response"_a.noconvert(), "numbers"_a,
+      "of_pixels"_a.noconvert(), "of_columns"_a.noconvert(), "rows_of_view"_a);
+  m.def(
+      "filter_images",
+      [](Input<T> images, Output<T> output, Input<int32_t> places, Input<T> factors, std::array<int64_t, 5> shape,
+         Input<T> roots, Input<T> response, std::array<int64_t, 4> numbers, Input<T> of_pixels, Input<T> of_columns) {
+        const RowFilter<T> filter = row_filter<T>(roots, response, numbers);
+        const auto [rows, held, real_columns, start, all] = shape;
+        if (rows < 1 || held < 1 || real_columns < 1 || start < 0 || start + rows > all) throw std::invalid_argument("shape: wrong numbers");
+        const int64_t taps = 4 * rows * filter.columns, image = held * real_columns, count = int64_t(images.size()) / image;
+        if (int64_t(places.size()) != 2 * taps) throw std::invalid_argument("places: wrong number of elements");
+        if (int64_t(factors.size()) != 2 * taps) throw std::invalid_argument("factors: wrong number of elements");
+        for (int64_t i = 0; i < 2 * taps; ++i)
+          if (places.data()[i] < 0 || places.data()[i] >= (i < taps ? held : real_columns))
+            throw std::invalid_argument("places: beyond the images");
+        if (int64_t(images.size()) != count * image) throw std::invalid_argument("images: wrong number of elements");
+        if (int64_t(output.size()) != count * all * filter.kept) throw std::invalid_argument("output: wrong number of elements");
+        if (images.size() == 0 || output.size() == 0) return;
+        const RowWeights<T> weights = row_weights<T>(of_pixels, of_columns, rows, filter.columns);
+        const PixelTaps<T> where{places.data(), places.data() + taps, factors.data(), factors.data() + taps,
+                               rows,          filter.columns,       held,           real_columns,
+                               start,         all};
+        nb::gil_scoped_release unlock;
+        row_filters<T>().images(images.data(), count, where, filter, weights, output.data());
+      },
+      "images"_a.noconvert(), "output"_a.noconvert(), "places"_a.noconvert(), "factors"_a.noconvert(), "shape"_a,
+      "roots"_a.noconvert(), "response"_a.noconvert(), "numbers"_a, "of_pixels"_a.noconvert(), "of_columns"_a.noconvert());
+}
+
 template <class T>
 void bind_all(nb::module_& m) {
+  bind_row_filters<T>(m);
   bind_variation<T>(m);
   bind_bilateral<T>(m);
   bind_gradient<T>(m, "joseph_gradient", vector_gradients<T>, &VectorGradients<T>::joseph, false);

@@ -1,7 +1,8 @@
 // The vector loops of the general backprojection in float32.
 //
-// Voxels of a column along z fall on a line of the detector, not quite along its columns and not quite evenly. As many
-// of them as a vector has lanes are looked up in windows of a few detector lines. With t counted from the middle of
+// Voxels of a line along an axis, which is z but for single slices, fall on a line of the detector, not quite along its
+// rows or columns and not quite evenly. As many of them as a vector has lanes are looked up in windows of a few detector
+// lines. With t counted from the middle of
 // such a group, whose image is (j, k) and whose depth changes by a part e a voxel, a voxel lies at
 //   k + t dk / (1 + t e) = (k + t dk) - t^2 dk e / (1 + t e),
 // a fixed-point number less a small correction: exact to some 1e-8 of an element. j alike.
@@ -10,6 +11,8 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
+#include <vector>
 
 #include "aligned_buffer.h"
 #include "interpolation.h"
@@ -22,64 +25,80 @@
 namespace sinograd {
 namespace SINOGRAD_ISA {
 
-// Images of a block of views as lines along the detector axis that climbs more steeply, with zeros around them.
+// Images of a block of views as lines along the detector axis that climbs more steeply, with zeros around them: lines -1,
+// `count` and `count` + 1.
 class ViewLines {
  public:
   ViewLines(int64_t views, DetectorShape detector)
       : detector_(detector),
-        stride_(line_stride(std::max(detector.rows, detector.columns))),
-        view_stride_((std::max(detector.rows, detector.columns) + 2) * stride_),
+        view_stride_(std::max(elements(true), elements(false))),
+        strides_(size_t(views)),
         pixels_(views * view_stride_) {}
 
   void load(int64_t view, const float* image, bool along_rows) {
-    std::fill_n(pixels_.data() + view * view_stride_, view_stride_, 0.0f);
+    strides_[size_t(view)] = line_stride(along_rows ? detector_.rows : detector_.columns);
+    std::fill_n(pixels_.data() + view * view_stride_, elements(along_rows), 0.0f);
     if (along_rows)
-      transpose(image, detector_.columns, line(view, 0), stride_, detector_.rows, detector_.columns);
+      transpose(image, detector_.columns, line(view, 0), stride(view), detector_.rows, detector_.columns);
     else
       for (int64_t row = 0; row < detector_.rows; ++row)
         std::copy_n(image + row * detector_.columns, detector_.columns, line(view, row));
   }
 
   float* line(int64_t view, int64_t number) {
-    return pixels_.data() + view * view_stride_ + (number + 1) * stride_ + kLinePad;
+    return pixels_.data() + view * view_stride_ + (number + 1) * stride(view) + kLinePad;
   }
-  int64_t stride() const { return stride_; }
+  int64_t stride(int64_t view) const { return strides_[size_t(view)]; }
 
  private:
+  int64_t elements(bool along_rows) const {
+    return along_rows ? (detector_.columns + 3) * line_stride(detector_.rows)
+                      : (detector_.rows + 3) * line_stride(detector_.columns);
+  }
+
   DetectorShape detector_;
-  int64_t stride_, view_stride_;
+  int64_t view_stride_;
+  std::vector<int64_t> strides_;  // from line to line, of each view
   AlignedBuffer<float> pixels_;
 };
 
-// One view with j across its lines and k along them.
+// One view with j across its lines and k along them. `lanes` is the axis of the voxels (x 0, y 1, z 2) of which a vector
+// takes several; numbers 0 and 1 of j, k and the depth w are those of the other axes, 2 those of this one.
 struct LinedView {
-  LinedView(const double* m, DetectorShape detector)
-      : view{m},
-        along_rows(std::fabs(m[6] - m[10] * 0.5 * double(detector.rows)) >=
-                   std::fabs(m[2] - m[10] * 0.5 * double(detector.columns))),
-        j(along_rows ? m : m + 4),
-        k(along_rows ? m + 4 : m),
-        w(m + 8),
-        count(along_rows ? detector.columns : detector.rows),
-        length(along_rows ? detector.rows : detector.columns) {}
+  LinedView(const double* m, DetectorShape detector, int lanes = 2) : view{m} {
+    const int order[4] = {lanes == 0 ? 1 : 0, lanes == 2 ? 1 : 2, lanes, 3};
+    const double by_column = m[lanes] - m[8 + lanes] * 0.5 * double(detector.columns);
+    const double by_row = m[4 + lanes] - m[8 + lanes] * 0.5 * double(detector.rows);
+    along_rows = std::fabs(by_row) >= std::fabs(by_column);
+    count = along_rows ? detector.columns : detector.rows;
+    length = along_rows ? detector.rows : detector.columns;
+    for (int i = 0; i < 4; ++i) {
+      j[i] = m[(along_rows ? 0 : 4) + order[i]];
+      k[i] = m[(along_rows ? 4 : 0) + order[i]];
+      w[i] = m[8 + order[i]];
+    }
+  }
 
   FlatView view;
   bool along_rows;
-  const double *j, *k, *w;
+  double j[4], k[4], w[4];
   int64_t count, length;
 };
 
+constexpr int64_t kLinedViews = 24;  // of a block
+
 constexpr int64_t kGroups = kTileZ / Lanes::width;
 
-// The groups of one column of voxels in one view.
+// The groups of one line of voxels in one view.
 struct Groups {
   enum Kind : int32_t { unseen, smooth, rough };  // 0, 1, 2
   int32_t kind[kGroups], j_first[kGroups], j_last[kGroups], k_first[kGroups];
   int32_t j[kGroups], dj[kGroups], k[kGroups], dk[kGroups];                         // fixed point, of lane 0
   float bend_j[kGroups], bend_k[kGroups], depth_step[kGroups], weight[kGroups];
+  int32_t most_lines;  // that a smooth group meets
 };
 
-// Plain loops over local arrays, which compilers vectorise.
+// Those of voxels z0, z0 + 1 ... at (x, y) on the other axes. Plain loops over local arrays, which compilers vectorise.
 template <Weighting weighting>
 void locate(const LinedView& lined, double x, double y, const Axis& axis, int64_t z0, int64_t groups, Groups& out) {
   constexpr double half = 0.5 * double(Lanes::width - 1), one = double(kOne), farthest = 1.0e6, margin = 1.0e-4;
@@ -133,6 +152,12 @@ void locate(const LinedView& lined, double x, double y, const Axis& axis, int64_
     out.bend_k[g] = float(by_k[g] * part[g] * one);
     out.depth_step[g] = float(part[g]);
   }
+  int32_t most = 0;
+  for (int g = 0; g < n; ++g) {
+    const int32_t met = out.kind[g] == Groups::smooth ? out.j_last[g] - out.j_first[g] + 1 : 0;
+    most = met > most ? met : most;
+  }
+  out.most_lines = most;
 }
 
 // Where the voxels of a group fall, in fixed point from element k_first along a line and from line j_first across, and
@@ -156,13 +181,19 @@ struct GroupPlaces {
   }
 };
 
-// Adds one view to one group of voxels, those of lane 0 to `count` - 1.
-template <Weighting weighting>
-inline void read_group(const Groups& groups, int64_t g, const LinedView& lined, const float* line0, int64_t stride,
-                       float* voxels) {
+// Adds one view to one group of voxels, those of lane 0 to `count` - 1; `three`: no group of the line meets more than
+// three lines, but some do.
+template <Weighting weighting, bool three>
+inline __attribute__((always_inline)) void read_group(const Groups& groups, int64_t g, const LinedView& lined,
+                                                      const float* line0, int64_t stride, float* voxels) {
   const GroupPlaces at(groups, g);
-  const Lanes::Float value = interpolate(line0 + groups.k_first[g], stride, groups.j_first[g], groups.j_last[g],
-                                         lined.count, at.along, at.across);
+  const float* window = line0 + groups.k_first[g];
+  const int64_t first = groups.j_first[g];
+  Lanes::Float value;
+  if (three && first >= -1 && first < lined.count)
+    value = interpolate_three(window + first * stride, stride, at.along, at.across);
+  else
+    value = interpolate(window, stride, first, groups.j_last[g], lined.count, at.along, at.across);
   Lanes::Float weight = Lanes::all(groups.weight[g]);
   if constexpr (weighting == Weighting::fdk) weight = Lanes::multiply(weight, Lanes::multiply(at.nearer, at.nearer));
   if constexpr (weighting == Weighting::ratio) weight = Lanes::multiply(weight, at.nearer);
@@ -187,57 +218,25 @@ void read_one_by_one(const LinedView& lined, double x, double y, const Axis& axi
   }
 }
 
-// Adds views [first, last), already in `lines`, to one tile.
+// Adds one view, whose line 0 is at `line0`, to `count` voxels of a line from z0 on.
 template <Weighting weighting>
-void backproject_tile(ViewLines& lines, float* volume, const Views& views, int64_t first, int64_t last,
-                      DetectorShape detector, const Grid& grid, const Tile& tile, float* columns) {
-  const int64_t stride = line_stride(kTileZ), groups = (tile.nz + Lanes::width - 1) / Lanes::width;
-  load_tile(volume, grid, tile, columns, stride);
-  Groups located;
-  for (int64_t y = 0; y < tile.ny; ++y)
-    for (int64_t x = 0; x < tile.nx; ++x) {
-      const double at_x = grid.x.position(tile.x0 + x), at_y = grid.y.position(tile.y0 + y);
-      float* column = columns + (y * kTileX + x) * stride;
-      for (int64_t v = first; v < last; ++v) {
-        const LinedView lined(views.data + v * kViewDoubles, detector);
-        const float* line0 = lines.line(v - first, 0);
-        locate<weighting>(lined, at_x, at_y, grid.z, tile.z0, groups, located);
-        for (int64_t g = 0; g < groups; ++g) {
-          const int64_t z = g * Lanes::width;
-          if (located.kind[g] == Groups::smooth)
-            read_group<weighting>(located, g, lined, line0, lines.stride(), column + z);
-          else if (located.kind[g] == Groups::rough)
-            read_one_by_one<weighting>(lined, at_x, at_y, grid.z, tile.z0 + z, line0, lines.stride(),
-                                       std::min(Lanes::width, tile.nz - z), column + z);
-        }
-      }
+void read_line(const LinedView& lined, const float* line0, int64_t stride, double x, double y, const Axis& axis,
+               int64_t z0, int64_t count, Groups& located, float* voxels) {
+  const int64_t groups = (count + Lanes::width - 1) / Lanes::width;
+  locate<weighting>(lined, x, y, axis, z0, groups, located);
+  const auto read = [&](auto three) {
+    for (int64_t g = 0; g < groups; ++g) {
+      const int64_t z = g * Lanes::width;
+      if (located.kind[g] == Groups::smooth)
+        read_group<weighting, three()>(located, g, lined, line0, stride, voxels + z);
+      else if (located.kind[g] == Groups::rough)
+        read_one_by_one<weighting>(lined, x, y, axis, z0 + z, line0, stride, std::min(Lanes::width, count - z), voxels + z);
     }
-  store_tile(columns, stride, volume, grid, tile);
-}
-
-constexpr int64_t kLinedViews = 24;
-
-template <Weighting weighting>
-void backproject_lanes(const float* projections, float* volume, const Views& views, DetectorShape detector,
-                       const Grid& grid, Interruption stop) {
-  ViewLines lines(std::min(kLinedViews, views.count), detector);
-  const int64_t tiles = count_tiles(grid);
-  for (int64_t first = 0; first < views.count; first += kLinedViews) {
-    stop();
-    const int64_t last = std::min(first + kLinedViews, views.count);
-#pragma omp parallel
-    {
-#pragma omp for schedule(dynamic)
-      for (int64_t v = first; v < last; ++v)
-        lines.load(v - first, projections + v * detector.rows * detector.columns,
-                   LinedView(views.data + v * kViewDoubles, detector).along_rows);
-      AlignedBuffer<float> columns(kTileElements);
-      columns.zero();
-#pragma omp for schedule(dynamic)
-      for (int64_t t = 0; t < tiles; ++t)
-        backproject_tile<weighting>(lines, volume, views, first, last, detector, grid, tile_of(grid, t), columns.data());
-    }
-  }
+  };
+  if (located.most_lines == 3)
+    read(std::true_type());
+  else
+    read(std::false_type());
 }
 
 }  // namespace SINOGRAD_ISA

@@ -179,7 +179,7 @@ void add_views_in_lanes(const float* volume, const float* projections, double* r
           load_cotangents(volume, grid, tile, columns.data());
           for (int64_t v = first; v < last; ++v)
             add_tile<weighting>(LinedView(views.data + v * kViewDoubles, detector), lines.line(v - first, 0),
-                                lines.stride(), grid, tile, columns.data(),
+                                lines.stride(v - first), grid, tile, columns.data(),
                                 parts.data() + (block * kLinedViews + v - first) * kViewDoubles);
         }
     }

@@ -81,4 +81,30 @@ def bilateral_backward(
     window: list[int],
     sigmas: list[float],
 ) -> list[float]: ...
+
+# Rows weighted and convolved: see kernels/cpu/row_filter.h. `numbers`: samples before a row, its columns, the first one
+# that is kept, how many are. Arrays of weights without elements are ones. `shape`: rows, held rows, real columns, first
+# row of the output, rows of the output.
+def filter_rows(
+    rows: Tensor,
+    output: Tensor,
+    roots: Tensor,
+    response: Tensor,
+    numbers: tuple[int, int, int, int],
+    of_pixels: Tensor,
+    of_columns: Tensor,
+    rows_of_view: int,
+) -> None: ...
+def filter_images(
+    images: Tensor,
+    output: Tensor,
+    places: Tensor,
+    factors: Tensor,
+    shape: tuple[int, int, int, int, int],
+    roots: Tensor,
+    response: Tensor,
+    numbers: tuple[int, int, int, int],
+    of_pixels: Tensor,
+    of_columns: Tensor,
+) -> None: ...
 def __getattr__(name: str) -> Any: ...

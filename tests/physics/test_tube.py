@@ -38,6 +38,16 @@ def test_second_half_value_layers_are_those_of_the_standard_qualities(
     assert tube.filtered("Al", mm).half_value_layers()[1] == pytest.approx(first / homogeneity, rel=0.02)  # pyright: ignore[reportArgumentType]
 
 
+def test_molybdenum_shines_at_its_own_lines() -> None:
+    """K alpha at 17.44 and K beta at 19.6 keV (Deslattes 2003), which tungsten has not."""
+    shares = []
+    for target in ("Mo", "W"):
+        found = Spectrum.tube(30, "0.03 mm Mo", target=target, bin_kev=0.5)
+        lines = (np.abs(found.energies - 17.44) < 0.5) | (np.abs(found.energies - 19.6) < 0.5)
+        shares.append(found.photons[lines].sum() / found.total)
+    assert shares[0] > 0.35 and shares[1] < 0.3
+
+
 def test_kerma_of_air_is_that_of_spekpys_table() -> None:
     table = spekpy.Spek(kvp=100).muen_air_data
     energies = np.array([5.0, 10.0, 20.0, 35.0, 50.0, 70.0, 100.0, 150.0])
@@ -63,8 +73,10 @@ def test_current_distance_and_area_scale_the_photons() -> None:
         ((80, "1 mm Alu"), "unknown material 'Alu'"),
         ((80, [("Al", -1.0)]), "mm must be positive"),
         ((80, [3.0]), "expected .material, mm."),
+        ((60, (), "Mo"), "kv must be from 20 to 50 kV for Mo, got 60"),
+        ((60, (), "Cu"), "target must be one of W, Mo, Rh, got 'Cu'"),
     ],
 )
 def test_what_no_tube_has_is_refused(arguments, message: str) -> None:
     with pytest.raises(InputError, match=message):
-        Spectrum.tube(*arguments)
+        Spectrum.tube(*arguments[:2], **({"target": arguments[2]} if len(arguments) > 2 else {}))

@@ -53,6 +53,16 @@ def test_phase() -> None:
     assert torch.allclose(found, paganin(readings, source_mm=200.0, **options), atol=1e-5)
 
 
+@pytest.mark.parametrize("step", [{"lag": (0.02, 0.4)}, {"scatter": 0.1}, {"phase": (800.0, 200.0, 30.0)}])
+def test_scans_of_line_integrals_are_corrected_as_well(step: dict) -> None:
+    """They were left as they are, without a word."""
+    readings = fractions()
+    scan = sg.Scan(-readings.log().float(), GEOMETRY, kind="line integrals")
+    found = prepare(scan, Preparation(**step)).projections.double()
+    assert torch.allclose(found, prepared(readings, **step), atol=1e-5)
+    assert float((found + readings.log()).abs().max()) > 1e-4
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

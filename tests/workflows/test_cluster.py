@@ -207,15 +207,23 @@ def small_views(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 SPECTRUM = Spectrum([40.0, 80.0], [1.0, 1.0])
+EFFECTS: dict[str, Any] = {
+    "focal_spot_mm": 0.1,
+    "detector_blur_mm": 0.3,
+    "scatter": 0.05,
+    "faulty_pixels": "0.01,0,0.1",
+    "electronic_noise": 20.0,
+}
 PHANTOM: dict[str, Any] = {"views": 13, "detector": (24, 30), "photons": 50.0, "seed": 5}
 
 
 @pytest.mark.usefixtures("small_views")
-@pytest.mark.parametrize("kind", ["one energy", "spectrum"])
+@pytest.mark.parametrize("kind", ["one energy", "spectrum", "effects", "lag"])
 def test_workers_simulate_the_bits_of_here(tmp_path: Path, kind: str, client: Any) -> None:
     """With noise of several blocks; the record does not tell who made them, and nothing else is left."""
-    options = PHANTOM if kind == "one energy" else {**PHANTOM, "spectrum": SPECTRUM}
-    source = "bone" if kind == "one energy" else "water"
+    more = {"spectrum": {"spectrum": SPECTRUM}, "effects": EFFECTS, "lag": {**EFFECTS, "lag": "0.02,0.5"}}
+    options = {**PHANTOM, **more.get(kind, {})}
+    source = "water" if kind == "spectrum" else "bone"
     here = sg.simulate(source, tmp_path / "here.h5", **options)
     there = sg.simulate(source, tmp_path / "there.h5", client=client, **options)
     assert torch.equal(there.load(), here.load()) and there.geometry.equals(here.geometry)

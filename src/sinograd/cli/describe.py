@@ -233,6 +233,10 @@ def simulation_lines(request: SimulationRequest, result: Simulation) -> Lines:
         nothing = "are zero or less" if exposure.electronic_noise else "had no photons"
         starved = f"{empty} of {every} readings ({empty / every:.2%}) {nothing}, {raised} counted as {FLOOR:g}"
         lines += [("photons", photons), ("starved", starved)]
+    effects = [
+        f"{name.removesuffix('_mm').replace('_', ' ')} {value}" for name, value in request.effects.record().items()
+    ]
+    lines += [("effects", "; ".join(effects))] if effects else []
     return [*lines, ("seconds", f"{result.seconds:.2f}")]
 
 

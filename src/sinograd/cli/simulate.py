@@ -11,6 +11,7 @@ from sinograd.workflows import simulation
 
 _DOSE = "Dose and noise"
 _SCANNER = "Scanner of a phantom"
+_EFFECTS = "Blur, scatter, lag and faulty pixels of a phantom's scanner"
 _GRID = "Suggested grid"
 
 OPTIONS = {
@@ -52,6 +53,25 @@ OPTIONS = {
         str, 'Between the tube and the phantom, as "1 mm Al, 0.1 mm Cu".', metavar="LAYERS", panel=_SCANNER
     ),
     "response": Option(DETECTOR_RESPONSES, "Of the detector, to a spectrum.", panel=_SCANNER),
+    "focal_spot_mm": Option(float, "Width of the focal spot at half of its maximum.", metavar="MM", panel=_EFFECTS),
+    "detector_blur_mm": Option(
+        float, "Width at half of the maximum by which the detector spreads photons.", metavar="MM", panel=_EFFECTS
+    ),
+    "scatter": Option(
+        float, "Scatter, as a share of the mean transmitted fraction of a view.", metavar="SHARE", panel=_EFFECTS
+    ),
+    "lag": Option(
+        str, "What views keep of those before: amplitudes and rates per view.", metavar="B1,A1,...", panel=_EFFECTS
+    ),
+    "faulty_pixels": Option(
+        str, "Shares of pixels that are dead, stuck and non-linear.", metavar="DEAD,STUCK,NONLINEAR", panel=_EFFECTS
+    ),
+    "full_scale": Option(
+        float,
+        "Photons at which a pixel saturates. Default: never, or 1.25 times the unattenuated ones with faulty pixels.",
+        metavar="N",
+        panel=_EFFECTS,
+    ),
     "seed": Option(int, "Seed of the noise, and of the phantom.", metavar="N", panel=_DOSE),
     "scanner": Option(
         str, "Scanner or geometry .yaml. Default: fits the phantom.", metavar="NAME|FILE", panel=_SCANNER
@@ -112,6 +132,7 @@ def _record(request: simulation.SimulationRequest, result: simulation.Simulation
         "geometry": records.geometry_record(result.scan.geometry, result.scan.length_unit),
         "grid": records.grid_record(result.scan.grid, result.scan.length_unit),
         "noise": noise,
+        "effects": request.effects.record() or None,
         "files": records.files_record(truth=request.truth),
         "duration_s": result.seconds,
     }

@@ -57,7 +57,12 @@ class Lag:
 
 def add_lag(signal: Tensor, lag: Lag) -> Tensor:
     """Readings [views, ...] with the remainders of those before; differentiable. The first view follows darkness."""
-    return _recursion(signal, lag, None)[0]
+    return with_lag(signal, lag)[0]
+
+
+def with_lag(signal: Tensor, lag: Lag, state: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    """Readings likewise, and the state [terms, ...] that the next views go on from."""
+    return _recursion(signal, lag, state)
 
 
 def remove_lag(readings: Tensor, lag: Lag, state: Tensor | None = None) -> tuple[Tensor, Tensor]:

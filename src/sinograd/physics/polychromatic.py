@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import torch
@@ -97,13 +97,19 @@ class SpectralBeam:
 
     @torch.no_grad()
     def readings(
-        self, lengths: Tensor, scale: float | Tensor = 1.0, *, generator: torch.Generator | None = None
+        self,
+        lengths: Tensor,
+        scale: float | Tensor = 1.0,
+        *,
+        generator: torch.Generator | None = None,
+        through: Callable[[Tensor], Tensor] | None = None,
     ) -> Tensor:
         """Drawn signals: a Poisson number of photons in every bin, each with its weight; float64, like `signal`.
 
         Args:
             scale: of the spectrum's photons; a number, or what broadcasts to [...] (bowtie, tube current).
             generator: to draw from; the same one gives the same noise.
+            through: makes of the transmitted fractions of a bin those that reach the detector (blur, scatter).
         """
         check_generator(generator)
         without_gradients(scale, "scale")
@@ -113,7 +119,8 @@ class SpectralBeam:
         for photons, weight, mu in zip(
             self._photons.tolist(), self._weights.tolist(), self._attenuations(), strict=True
         ):
-            expected = photons * factor * torch.exp(-torch.tensordot(mu, checked, 1))
+            fractions = torch.exp(-torch.tensordot(mu, checked, 1))
+            expected = photons * factor * (fractions if through is None else through(fractions))
             total += weight * poisson(expected, generator)
         return total
 

@@ -58,11 +58,34 @@ class Spectrum:
         object.__setattr__(self, "photons", count)
 
     @classmethod
-    def tube(cls, kv: float, filters: Filters = (), **options: float) -> Spectrum:
-        """What a tungsten tube of `kv` kilovolts sends out; see `tube_spectrum` for the options."""
+    def tube(
+        cls,
+        kv: float,
+        filters: Filters = (),
+        *,
+        mas: float = 1.0,
+        distance_mm: float = 1000.0,
+        area_mm2: float = 1.0,
+        **options: Any,
+    ) -> Spectrum:
+        """What a tube of `kv` kilovolts, of tungsten or another `target`, sends to an area.
+
+        Args:
+            kv, filters, options: see `tube_spectrum`.
+            mas: current x time, mAs; for one view.
+            distance_mm: from the source.
+            area_mm2: of a detector element, facing the source; 1 is photons per mm^2.
+
+        Raises:
+            ValueError, ImportError: as `tube_spectrum`, or numbers that are not positive.
+        """
         from sinograd.physics.tube import tube_spectrum
 
-        return tube_spectrum(kv, filters, **options)
+        scale = (
+            positive(mas, "mas") * positive(area_mm2, "area_mm2") * (1000 / positive(distance_mm, "distance_mm")) ** 2
+        )
+        beam = tube_spectrum(kv, filters, **options)
+        return cls(beam.energies, beam.photons * scale)
 
     @classmethod
     def monochromatic(cls, energy: float, photons: float = 1.0) -> Spectrum:

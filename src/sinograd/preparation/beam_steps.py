@@ -32,6 +32,11 @@ class BeamSteps:
         if self.phase and unit != "mm":
             raise InputError(f"{name}: phase: the scan does not say how large its pixels are; `pixel_mm` states it")
 
+    @property
+    def wanted(self) -> bool:
+        """Whether there is one of them."""
+        return self.lag is not None or bool(self.share) or bool(self.phase)
+
     def before_repair_(self, block: Tensor) -> None:
         """Lag and scatter out of transmitted fractions [views, rows, columns], in place."""
         if self.lag is not None:

@@ -60,9 +60,9 @@ def prepare(
     elements, gaps and NaN filled from their neighbours; saturated readings, which are lower bounds, from the level of
     the air (single ones that shine out of the object from their neighbours); binning; lag and scatter; readings that
     are not above zero repaired; -log, or Paganin's filter; drift of the beam; beam hardening; rings; shifts. Scans of
-    transmission start after the references, those of line integrals after the logarithm. Shifts come last: rings
-    belong to the detector's own columns, and line integrals can be interpolated across the edge of a dense object
-    without falling below zero.
+    transmission start after the references, those of line integrals after the logarithm, which is undone for lag,
+    scatter and phase. Shifts come last: rings belong to the detector's own columns, and line integrals can be
+    interpolated across the edge of a dense object without falling below zero.
 
     Images that are bad as a whole are left out: references and dark images that differ from the others, and views
     without counts, in whole or in a part that others have, saturated ones, and measured ones without a number. The
@@ -177,8 +177,12 @@ class _Run:
         return good
 
     def _to_line_integrals(self, block: Tensor, start: int) -> None:
-        if self.scan.kind != "line integrals":
+        measured = self.scan.kind != "line integrals"
+        if measured:
             self.overview.add(start, block)
+        elif self.steps.wanted:
+            block.neg_().exp_()
+        if measured or self.steps.wanted:
             self.steps.before_repair_(block)
             if float(block.min()) < self.options.smallest:
                 for number, view in enumerate(block, start):

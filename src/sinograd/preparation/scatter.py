@@ -152,7 +152,7 @@ def correct_scatter(
         raise InputTypeError(f"model must be a scatter model or a number, got {type(model).__name__}")
     if iterations < 1 or binning < 1:
         raise InputError(f"iterations, binning: expected at least 1 of each, got {iterations} and {binning}")
-    _check_geometry(getattr(model, "geometry_mm", None), geometry_mm)
+    check_geometry(getattr(model, "geometry_mm", None), geometry_mm)
     pixel = pixel_mm if isinstance(pixel_mm, tuple | list) else (pixel_mm, pixel_mm)
     size = (positive(pixel[0], "pixel_mm"), positive(pixel[1], "pixel_mm"))
     whole = isinstance(model, BeamStopScatter)  # its places are those of the detector
@@ -273,11 +273,12 @@ def _binned(images: Tensor, binning: int) -> Tensor:
     return torch.nn.functional.adaptive_avg_pool2d(images[:, None], size)[:, 0]
 
 
-def _check_geometry(kernel: tuple[float, float] | None, scan: tuple[float, float] | None) -> None:
+def check_geometry(kernel: tuple[float, float] | None, scan: tuple[float, float] | None, name: str = "model") -> None:
+    """InputError where a kernel is of another (source to axis, source to detector) than the scan."""
     if kernel is None or scan is None:
         return
     if any(abs(a / b - 1) > 0.02 for a, b in zip(kernel, scan, strict=True)):
         raise InputError(
-            f"model: the kernel belongs to {kernel[0]:g} mm from source to axis and {kernel[1]:g} mm to the detector, "
+            f"{name}: the kernel belongs to {kernel[0]:g} mm from source to axis and {kernel[1]:g} mm to the detector, "
             f"the scan has {scan[0]:g} and {scan[1]:g} mm: fit one for this geometry"
         )

@@ -31,7 +31,7 @@ MARGIN = 12  # rows on both sides that are prepared beside those that are needed
 BINNED_ROWS = 4  # at most, so that a margin of three binned rows is left
 BANDS_BYTES = 400 << 20
 COARSE, STRIP = 128, 256  # columns and pixels a side, about, of pictures while a slider moves, and of neighbours
-VIEWS_AT_ONCE = 192  # at most, between which a newer move is noticed
+VIEWS_AT_ONCE, BYTES_AT_ONCE = 96, 32 << 20  # at most, between which a newer move is noticed
 VIEWS_PER_COLUMN = 0.7  # of these pictures
 
 
@@ -148,7 +148,7 @@ class Tuning:
         from sinograd.recon import FilteredBackprojection
         from sinograd.recon.analytic.needed_rows import upright_rows
         from sinograd.recon.analytic.one_slice import one_slice
-        from sinograd.recon.analytic.view_blocks import block_views
+        from sinograd.recon.analytic.view_blocks import BLOCK_VIEWS
 
         grid, index = place
         binning = scan.geometry.detector.column_spacing / self.scan.geometry.detector.column_spacing
@@ -163,10 +163,12 @@ class Tuning:
             rows = upright_rows(made.scan.detector, geometry.divergent, part)
             if rows is None:
                 return np.zeros(part.shape[-2:], np.float32)
-            read = slice(*made.scan.detector.real_rows_of(rows))
-            made, projections = one_slice(made, index, rows), projections[:, read]
+            made = one_slice(made, index, rows)
+            if (read := made.scan.detector.real_rows) is not None:
+                projections = projections[:, slice(*read)]
         volume = torch.zeros(made.grid.shape)
-        block = min(VIEWS_AT_ONCE, block_views(volume.nbytes, projections[0].nbytes, False))
+        view_bytes = made.scan.columns * (made.scan.detector.row_count if grid.ndim == 3 else 1) * 4
+        block = max(BLOCK_VIEWS, min(VIEWS_AT_ONCE, BYTES_AT_ONCE // view_bytes // BLOCK_VIEWS * BLOCK_VIEWS))
         made.add_unchecked(volume, projections, (0, made.views), lambda done, total: check(), block)
         return volume.numpy().reshape(grid.shape[-2:])
 

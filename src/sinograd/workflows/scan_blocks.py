@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sinograd.geometry import Geometry
     from sinograd.ops.stored import StoredTensor
     from sinograd.workflows.report import Advance
+    from sinograd.workflows.scan_detector import ScanDetector
     from sinograd.workflows.scan_noise import ScanNoise
     from sinograd.workflows.spectral import AnyPhantom
     from sinograd.workflows.workers import Workers
@@ -43,11 +44,15 @@ class ScanBlocks(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class PhantomBlocks:
-    """Projections of a phantom."""
+    """Projections of a phantom.
+
+    detector: of a scanner that is not ideal. With lag blocks are photons, and `read_in_order` makes line integrals.
+    """
 
     phantom: AnyPhantom
     geometry: Geometry
     noise: ScanNoise
+    detector: ScanDetector | None = None
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -57,7 +62,12 @@ class PhantomBlocks:
     def __call__(self, views: slice, number: int) -> tuple[Tensor, Starved]:
         """See `ScanBlocks`."""
         noise = self.noise.of_block(views, number)
-        return self.phantom.measured(self.geometry[views], noise), noise.starved
+        if self.detector is None:
+            return self.phantom.measured(self.geometry[views], noise), noise.starved
+        photons = self.detector.photons(self.phantom, self.geometry[views], noise)
+        if self.detector.effects.lag is not None:
+            return photons.float(), noise.starved
+        return self.detector.read(photons, number)
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,6 +124,13 @@ def made_in_blocks(make: ScanBlocks, workers: Workers | None, advance: Advance) 
         done += blocks[number].stop - blocks[number].start
         advance(done, shape[0])
     return result.read().reshape(shape)
+
+
+def read_in_order(photons: Tensor, detector: ScanDetector) -> None:
+    """Line integrals of photons of all views, in place: with lag a view depends on those before it."""
+    for number, views in enumerate(_blocks_of(tuple(photons.shape))):
+        photons[views], starved = detector.read(photons[views], number)
+        detector.noise.starved.add(starved)
 
 
 def _blocks_of(shape: tuple[int, ...]) -> list[slice]:

@@ -37,6 +37,11 @@ class ScanNoise:
             self.photons = exposure.photons * bowtie_transmission(geometry, exposure.bowtie_mm)
         self.measured = None if measured is None else torch.from_numpy(measured.copy())
 
+    @property
+    def unattenuated(self) -> Any:
+        """Photons without an object, at the dose; without one, those of dose 1."""
+        return self.photons if self.dose is None else self.dose * self.photons
+
     def of_block(self, views: slice, number: int) -> BlockNoise:
         """That of a block of views; blocks are numbered from 0, and each has random numbers of its own."""
         return BlockNoise(self, views, number)
@@ -68,6 +73,11 @@ class BlockNoise:
         self._scan, self._views, self.starved = scan, views, Starved(FLOOR)
         self._more: Any = {"floor": FLOOR, "generator": _numbers(scan.seed, number), "return_counts": True}
 
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is a dose."""
+        return self._scan.dose is not None
+
     def lowered(self, measured: torch.Tensor) -> torch.Tensor:
         """Line integrals of dose 1 at the lower dose."""
         from sinograd.physics import low_dose
@@ -85,6 +95,20 @@ class BlockNoise:
 
         photons, noise = self._scan.dose * self._scan.photons, self._scan.exposure.electronic_noise
         return self.starved.counted(add_photon_noise(exact, photons, noise, **self._more))
+
+    def drawn(self, fractions: torch.Tensor) -> torch.Tensor:
+        """Photons of mean fractions of the unattenuated ones; the means themselves where there is no dose."""
+        from sinograd.physics.draws import poisson
+
+        mean = fractions * self._scan.unattenuated
+        return mean if self._scan.dose is None else poisson(mean, self._more["generator"])
+
+    def drawn_signals(self, beam: SpectralBeam, lengths: torch.Tensor, through: Any) -> torch.Tensor:
+        """Signals of a beam of many energies likewise, in mean photons of the unattenuated beam; see
+        `SpectralBeam.readings` for `through`."""
+        scale = self._scan.unattenuated / self._scan.exposure.photons
+        signals = beam.readings(lengths, scale, generator=self._more["generator"], through=through)
+        return signals * (beam.photons / beam.unattenuated)
 
     def spectral(self, beam: SpectralBeam, lengths: torch.Tensor) -> torch.Tensor:
         """Line integrals of path lengths in a beam of many energies, with the noise of the dose, if there is one."""
@@ -108,8 +132,12 @@ def _numbers(seed: int, number: int) -> torch.Generator:
 
     if number == 0:
         return torch.Generator().manual_seed(seed)
-    digest = hashlib.sha256(f"{seed}/noise/{number}".encode()).digest()
-    return torch.Generator().manual_seed(int.from_bytes(digest[:8], "little") >> 1)
+    return torch.Generator().manual_seed(derived_seed(seed, f"noise/{number}"))
+
+
+def derived_seed(seed: int, what: str) -> int:
+    """A seed for something else that follows from the scan's."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/{what}".encode()).digest()[:8], "little") >> 1
 
 
 def own_photons(scan: Scan, photons: float | None, bowtie_mm: float | None) -> Any:

@@ -12,28 +12,23 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sinograd.choices import DETECTOR_RESPONSES, PHANTOMS, SCAN_FORMATS
-from sinograd.errors import InputError, InputTypeError, ScanWarning
+from sinograd.choices import SCAN_FORMATS
+from sinograd.errors import InputError, ScanWarning
 from sinograd.io.storage.together import together
-from sinograd.workflows.exposure import (
-    Exposure,
-    check_exposure,
-    exposure_of_phantom,
-    exposure_of_scan,
-    other_metadata,
-)
+from sinograd.workflows.exposure import Exposure, exposure_of_phantom, exposure_of_scan, other_metadata
 from sinograd.workflows.grids import choose_grid
 from sinograd.workflows.job import job, no_partial
 from sinograd.workflows.outputs import check_inputs_stay
 from sinograd.workflows.report import Report, recorded_warnings
 from sinograd.workflows.scan_noise import ScanNoise, own_photons
-from sinograd.workflows.spectral import AnyPhantom, MonochromaticPhantom, SpectralPhantom, check_filter, spectrum_of
-from sinograd.workflows.values import Where, number, numbers, path_or_none, switch
+from sinograd.workflows.simulation_request import SimulationRequest
+from sinograd.workflows.spectral import AnyPhantom, MonochromaticPhantom, SpectralPhantom, spectrum_of
 
 if TYPE_CHECKING:
     from sinograd.data import Scan
     from sinograd.geometry import Geometry, Grid
-    from sinograd.physics import Spectrum
+    from sinograd.physics import Lag, Spectrum
+    from sinograd.preparation.scatter import ScatterModel
 
 
 def simulate(
@@ -48,6 +43,12 @@ def simulate(
     spectrum: Spectrum | str | os.PathLike[str] | None = None,
     filter: str | None = None,
     response: str = "integrating",
+    focal_spot_mm: float | None = None,
+    detector_blur_mm: float | None = None,
+    scatter: ScatterModel | float | None = None,
+    lag: Lag | Sequence[float] | str | None = None,
+    faulty_pixels: Sequence[float] | str | None = None,
+    full_scale: float | None = None,
     seed: int = 0,
     scanner: Geometry | str | os.PathLike[str] | None = None,
     views: int | None = None,
@@ -78,6 +79,16 @@ def simulate(
             `Spectrum`; None: one energy.
         filter: of the spectrum: "1 mm Al, 0.1 mm Cu".
         response: of the detector to a spectrum: "integrating" or "counting".
+        focal_spot_mm, detector_blur_mm: of a phantom, widths at half of the maximum that blur the beam's mean signal
+            (`physics.blur_focal_spot`) and the photons that were drawn (`physics.blur_detector`).
+        scatter: of a phantom: its share of the mean transmitted fraction of a view, the same everywhere, or a model, as
+            `preparation.KernelScatter`. Scattered photons have the noise and the spectrum of the open beam.
+        lag: of a phantom, (b1, a1, b2, a2, ...), amplitudes and rates per view, or a `physics.Lag`: what views keep of
+            those before them; the first one follows darkness.
+        faulty_pixels: of a phantom, shares of dead, stuck and non-linear pixels (`physics.FaultyPixels`), whose places
+            follow from the seed. They stay in the scan: dead ones read half a photon, stuck ones full scale.
+        full_scale: photons at which a pixel of a phantom's scanner saturates; None: never, or 1.25 times the
+            unattenuated ones where pixels are faulty. Flats are taken without saturation.
         seed: of the noise, and of the phantom.
         scanner: of a phantom: a geometry, its file or the name of a scanner; None: the phantom's own.
         views: of a phantom, over the scanner's arc.
@@ -102,95 +113,6 @@ def simulate(
     """
     arguments = dict(locals())
     return run_simulation(SimulationRequest.of(arguments), report).scan
-
-
-@dataclass(frozen=True, kw_only=True)
-class SimulationRequest:
-    """Checked arguments of `simulate`; None leaves the choice to the phantom."""
-
-    source: Scan | str
-    output: Path | None
-    dose: float | None
-    photons: float | None
-    electronic_noise: float | None
-    bowtie_mm: float | None
-    noiseless: bool
-    spectrum: Spectrum | str | os.PathLike[str] | None
-    filter: str | None
-    response: str
-    seed: int
-    scanner: Geometry | str | os.PathLike[str] | None
-    views: int | None
-    detector: tuple[int, ...] | None
-    size_mm: float | None
-    voxel_mm: float | None
-    shape: tuple[int, ...] | None
-    truth: Path | None
-    where: Where
-    force: bool
-
-    @classmethod
-    def of(cls, arguments: Mapping[str, Any]) -> SimulationRequest:
-        """The request of the arguments of `simulate`; InputError or InputTypeError, which name them."""
-        from sinograd.data import Scan
-
-        source = arguments["source"]
-        if not isinstance(source, Scan | str | os.PathLike):
-            raise InputTypeError(f"`source`: expected a file, a phantom or a Scan, got a {type(source).__name__}")
-        checked: dict[str, Any] = {
-            "source": source if isinstance(source, Scan) else os.fspath(source),
-            "output": path_or_none(arguments["output"], "output"),
-            "truth": path_or_none(arguments["truth"], "truth"),
-            "detector": numbers(arguments["detector"], int, "detector"),
-            "shape": numbers(arguments["shape"], int, "shape"),
-            "where": Where.of(arguments),
-        }
-        for name in ("dose", "photons", "electronic_noise", "bowtie_mm", "size_mm", "voxel_mm"):
-            checked[name] = number(arguments[name], name)
-        for name in ("seed", "views"):
-            checked[name] = number(arguments[name], name, whole=True)
-        for name in ("noiseless", "force"):
-            checked[name] = switch(arguments[name], name)
-        names = cls.__dataclass_fields__
-        request = cls(**{name: checked[name] if name in checked else arguments[name] for name in names})
-        request._check()
-        return request
-
-    @property
-    def name(self) -> str:
-        """The source in messages."""
-        return self.source if isinstance(self.source, str) else self.source.name
-
-    @property
-    def is_scan(self) -> bool:
-        """Whether the source is a scan, not a phantom; InputError for neither."""
-        if not isinstance(self.source, str):
-            return True
-        path = Path(self.source)
-        if path.is_file() or (path.exists() and self.source not in PHANTOMS):
-            return True
-        if self.source not in PHANTOMS:
-            phantoms = ", ".join(PHANTOMS.names())
-            raise InputError(f"{self.source!r} is neither a file nor a phantom; the phantoms are {phantoms}")
-        return False
-
-    def options(self) -> dict[str, Any]:
-        """For the record."""
-        named = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "where"}
-        named["source"] = self.name
-        return {name: value if _is_plain(value) else repr(value) for name, value in named.items()}
-
-    def _check(self) -> None:
-        if self.seed is None:
-            raise InputError("`seed`: expected a whole number, got None")
-        if self.truth is not None and self.output is not None and self.truth.resolve() == self.output.resolve():
-            raise InputError(f"`output` and `truth` are the same file: {self.output}")
-        check_filter(self.filter, self.spectrum)
-        if self.response not in DETECTOR_RESPONSES:
-            raise InputError(f"`response` must be {' or '.join(DETECTOR_RESPONSES)}, got {self.response!r}")
-        check_exposure(self.photons, self.electronic_noise, self.bowtie_mm)
-        if self.dose is not None and not 0 < self.dose <= 1:
-            raise InputError(f"`dose` must be in (0, 1], got {self.dose:g}")
 
 
 @dataclass(frozen=True)
@@ -237,6 +159,7 @@ def _lowered(request: SimulationRequest, report: Report, texts: list[str]) -> tu
 
     names = ("scanner", "views", "detector", "size_mm", "truth", "spectrum")
     wrong = [f"`{name}`" for name in names if getattr(request, name) is not None] + ["`noiseless`"] * request.noiseless
+    wrong += [f"`{name}`" for name in request.effects.names]
     if wrong:
         raise InputError(f"{', '.join(wrong)}: for phantoms only, {request.name} is a scan")
     if request.dose is None:
@@ -285,11 +208,13 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     from sinograd.data import Scan
     from sinograd.io import check_volume_path
     from sinograd.phantoms.catalogue import scanned_by, width_in
-    from sinograd.workflows.scan_blocks import PhantomBlocks, made_in_blocks
+    from sinograd.workflows.scan_blocks import PhantomBlocks, made_in_blocks, read_in_order
+    from sinograd.workflows.scan_detector import ScanDetector
     from sinograd.workflows.workers import workers_of
 
     geometry = scanned_by(request.name, request.scanner, request.views, request.detector)
-    shape = geometry.projection_shape
+    shape, effects = geometry.projection_shape, request.effects
+    effects.check(geometry)
     _check_output(request, math.prod(shape))
     check_inputs_stay([], {"`output`": request.output, "`truth`": request.truth}, "")
     exposure = exposure_of_phantom(request.photons, request.electronic_noise, request.bowtie_mm)
@@ -305,10 +230,14 @@ def _phantom(request: SimulationRequest, report: Report, texts: list[str]) -> tu
     with workers_of(request.where, request.output, [], _kept(request)) as workers:
         report.stage(f"making {request.name}", 0)
         phantom = _made(request, width, spectrum, exposure)
-        blocks = PhantomBlocks(phantom, geometry, noise)
+        detector = ScanDetector(effects, geometry, noise) if effects else None
+        blocks = PhantomBlocks(phantom, geometry, noise, detector)
         values = made_in_blocks(blocks, workers, report.stage("simulating", len(geometry)))
+        if detector is not None and effects.lag is not None:
+            read_in_order(values, detector)
     metadata: dict[str, Any] = {"vendor": "sinograd", "sample": f"{request.name}, seed {request.seed}, {width:g} mm"}
-    scan = Scan(values, geometry, metadata | phantom.metadata() | noise.metadata(), grid)
+    metadata |= phantom.metadata() | effects.record() | noise.metadata()
+    scan = Scan(values, geometry, metadata, grid)
     with together():
         scan = _written(scan, request, report, {"phantom": request.name, "width_mm": width}, texts)
         if request.truth is not None:
@@ -382,7 +311,3 @@ def _written(scan: Scan, request: SimulationRequest, report: Report, source: dic
     if request.output is not None:
         write_scan(scan, request.output, force=request.force)
     return scan
-
-
-def _is_plain(value: Any) -> bool:
-    return value is None or isinstance(value, str | int | float | tuple | os.PathLike)

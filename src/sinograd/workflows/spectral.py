@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from sinograd.geometry import Geometry, Grid
     from sinograd.phantoms import Ellipsoids
     from sinograd.physics import Spectrum
+    from sinograd.workflows.scan_detector import Optics
     from sinograd.workflows.scan_noise import BlockNoise
 
 _TUBE = re.compile(r"([0-9.]+) *kvp?", re.IGNORECASE)
@@ -64,6 +65,13 @@ class MonochromaticPhantom:
         """Line integrals of some views, with noise if there is to be some."""
         return noise.noisy(self.phantom.project(geometry))
 
+    def collected(self, geometry: Geometry, noise: BlockNoise, optics: Optics) -> torch.Tensor:
+        """Photons of some views that reach the detector through the optics, float64; drawn if there is to be noise."""
+        import torch
+
+        fractions = optics.blurred((-self.phantom.project(geometry, dtype=torch.float64)).exp())
+        return noise.drawn(fractions + optics.scattered(fractions))
+
     def voxelize(self, grid: Grid) -> torch.Tensor:
         """Attenuation, 1/mm."""
         return self.phantom.voxelize(grid)
@@ -96,6 +104,15 @@ class SpectralPhantom:
     def measured(self, geometry: Geometry, noise: BlockNoise) -> torch.Tensor:
         """Line integrals of some views, with noise if there is to be some."""
         return noise.spectral(self.beam, self.phantom.lengths(geometry)).float()
+
+    def collected(self, geometry: Geometry, noise: BlockNoise, optics: Optics) -> torch.Tensor:
+        """Signals of some views in mean photons, likewise; scatter has the spectrum of the open beam."""
+        lengths = self.phantom.lengths(geometry)
+        fractions = optics.blurred(self.beam.signal(lengths) / self.beam.unattenuated)
+        scattered = optics.scattered(fractions)
+        if noise.is_drawn:
+            return noise.drawn_signals(self.beam, lengths, lambda bin: optics.blurred(bin) + scattered)
+        return noise.drawn(fractions + scattered)
 
     def voxelize(self, grid: Grid) -> torch.Tensor:
         """Attenuation at the mean energy, 1/mm."""

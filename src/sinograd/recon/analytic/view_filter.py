@@ -1,8 +1,8 @@
-"""Views of a scan weighted, padded and filtered: in one differentiable expression, or strip by strip without gradients.
+"""Views of a scan weighted, padded and filtered: in one differentiable expression, or without gradients.
 
-Without gradients a row's bits depend on nothing but the row: FFTs differ in their last bits with the number of rows
-that they transform at a time, and complex products with how threads share them. So rows are transformed in blocks of
-one shape, which the length of a row and the kind of device decide, and multiplied in pieces that one thread takes.
+Without gradients a row's bits depend on nothing but the row. The CPU has kernels for that (`row_filter`). On a GPU FFTs
+differ in their last bits with the number of rows that they transform at a time, so that rows are transformed in blocks
+of one shape, which the length of a row decides.
 
 While a CUDA graph is captured nothing looks for NaN in projections, as the answer cannot be waited for.
 """
@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,13 +21,14 @@ from sinograd.ops.device_cache import on_device
 from sinograd.recon.analytic.circular import CircularScan, RayWeights
 from sinograd.recon.analytic.orbit import once
 from sinograd.recon.analytic.ramp import circular_kernel, filter_rows
+from sinograd.recon.analytic.row_filter import RowFilter, Weights
 from sinograd.recon.analytic.truncation import extend_rows
 
 # Bytes filtered at a time without gradients; the transforms take about eight times as much for a moment. On a GPU,
 # whose kernels start too often otherwise, more.
 STRIP_BYTES, GPU_STRIP_BYTES = 2 << 20, 128 << 20
-# Numbers in a block of rows that are transformed at a time, and in products that torch leaves to one thread.
-BLOCK_NUMBERS, GPU_BLOCK_NUMBERS, SERIAL_NUMBERS = 1 << 17, 1 << 21, (1 << 15) - 1
+# Numbers in a block of rows that a GPU transforms at a time.
+GPU_BLOCK_NUMBERS = 1 << 21
 
 
 def filter_views(projections: Tensor, scan: CircularScan, taps: Tensor, weights: Tensor, part: slice) -> Tensor:
@@ -64,16 +64,18 @@ class ViewFilter:
         scan: all views.
         per_column: [views or 1, 1, columns]; None where `per_pixel` holds it.
         per_pixel: [rows, columns]: weights that all views share; None where the rays' lengths differ among views.
-        response: spectrum of the kernel.
+        response: spectrum of the kernel, for a GPU.
         size: samples of a padded row.
+        on_cpu: the filter for the kernels of the CPU, which need no `padded`.
         padded, filtered: the buffers.
     """
 
     scan: CircularScan
     per_column: Tensor | None
     per_pixel: Tensor | None
-    response: Tensor
+    response: Tensor | None
     size: int
+    on_cpu: RowFilter | None = None
     padded: Tensor | None = None
     filtered: Tensor | None = None
 
@@ -89,28 +91,75 @@ class ViewFilter:
             per_pixel = _inverse_lengths(rays, slice(None), like)[0]
             if len(per_column) == 1:
                 per_pixel, per_column = per_pixel.mul_(per_column[0]), None
-        columns = scan.columns if scan.continued is None else scan.filtered_columns
-        kernel = circular_kernel(on_device(taps.detach(), like), columns, scan.kept_columns)
-        return cls(scan, per_column, per_pixel, _spectrum(kernel), len(kernel))
+        kernel = circular_kernel(on_device(taps.detach(), like), scan.filtered_columns, scan.kept_columns)
+        on_cpu, response = None, None
+        if like.device.type == "cpu":
+            before = scan.padding[0] if scan.continued is None else 0
+            on_cpu = RowFilter.of(kernel, redundancy.shape[1], before, scan.kept_columns)
+        else:
+            response = torch.fft.rfft(kernel)
+        return cls(scan, per_column, per_pixel, response, len(kernel), on_cpu)
 
     def __call__(self, projections: Tensor, part: slice) -> Tensor:
         """Views `part` [..., views, (rows,) columns] of the scan, filtered."""
         scan, views, ndim = self.scan, part.stop - part.start, self.scan.ndim
         lead = projections.shape[: projections.ndim - ndim]
-        rows = scan.detector.row_count if ndim == 3 else 1
-        filtered, padded = self._buffers(projections, (*lead, views, rows, scan.columns))
-        strip = min(views, strip_views(filtered[..., :1, :, :].nbytes, projections.is_cuda))
-        before = scan.padding[0] if scan.continued is None else 0
+        shape = (*lead, views, scan.detector.row_count if ndim == 3 else 1, scan.columns)
+        if self.on_cpu is not None:
+            if self.filtered is None or self.filtered.shape != shape:
+                self.filtered = projections.new_empty(shape)
+            filtered = self.filtered
+            self._filter_on_cpu(projections, part, filtered)
+        else:
+            filtered = self._filtered_by_torch(projections, part, shape)
+        check_finite(filtered, part)  # once, as a GPU has to be waited for
+        return filtered if ndim == 3 else filtered.squeeze(-2)
+
+    def _filter_on_cpu(self, projections: Tensor, part: slice, out: Tensor) -> None:
+        scan, detector = self.scan, self.scan.detector
+        assert self.on_cpu is not None
+        shared = self.per_pixel is not None or not scan.rays.divergent
+        if scan.ndim == 3 and scan.continued is None and detector.turned_alike and shared:
+            for taps in detector.shared_taps(projections):
+                self.on_cpu.images(projections, taps, self._weights(part, taps.rows), out)
+            return
+        as_they_are = scan.continued is None and (scan.ndim == 2 or detector.homographies is None)
+        views = part.stop - part.start
+        step = max(1, views if as_they_are else min(views, strip_views(out[..., :1, :, :].nbytes, False)))
+        several, outs = (t.reshape(-1, *t.shape[-n:]) for t, n in ((projections, scan.ndim), (out, 3)))
+        for one, target in zip(several, outs, strict=True):
+            for start in range(0, views, step):
+                some = slice(start, min(start + step, views))
+                of_scan = slice(part.start + some.start, part.start + some.stop)
+                rows, weights = _rows(one[some], scan, of_scan), self._weights(of_scan)
+                if not shared:
+                    rows, weights = rows * self._lengths_and_columns(rows, of_scan), Weights(None, None)
+                self.on_cpu.rows(rows, weights, target[some])
+
+    def _weights(self, part: slice, rows: tuple[int, int] | None = None) -> Weights:
+        """Those of views `part` and, of tilted detectors, some rows; but for lengths that differ among views."""
+        columns = None if self.per_column is None else _views(self.per_column, part)[:, 0]
+        return Weights(None if self.per_pixel is None else self.per_pixel[slice(*rows or (None,))], columns)
+
+    def _lengths_and_columns(self, rows: Tensor, part: slice) -> Tensor:
+        """Weights [views or 1, rows, columns] where they differ among views."""
+        assert self.per_column is not None
+        per_column, rays = _views(self.per_column, part), self.scan.rays
+        return _inverse_lengths(rays, part, rows).mul_(per_column) if rays.divergent else per_column
+
+    def _filtered_by_torch(self, projections: Tensor, part: slice, shape: tuple[int, ...]) -> Tensor:
+        scan, views, before = self.scan, shape[-3], self.scan.padding[0] if self.scan.continued is None else 0
+        filtered, padded = self._buffers(projections, shape)
+        strip = min(views, strip_views(filtered[..., :1, :, :].nbytes, True))
         for start in range(0, views, strip):
             some = slice(start, min(start + strip, views))
             of_scan = slice(part.start + some.start, part.start + some.stop)
-            strip_rows = _rows(projections[(..., some, *[slice(None)] * (ndim - 1))], scan, of_scan)
-            shape = strip_rows.shape
-            buffer = padded.flatten(0, 1)[: shape[:-1].numel()].view(*shape[:-1], self.size)
-            self._weigh(strip_rows, of_scan, buffer[..., before : before + shape[-1]])
+            strip_rows = _rows(projections[(..., some, *[slice(None)] * (scan.ndim - 1))], scan, of_scan)
+            used = strip_rows.shape
+            buffer = padded.flatten(0, 1)[: used[:-1].numel()].view(*used[:-1], self.size)
+            self._weigh(strip_rows, of_scan, buffer[..., before : before + used[-1]])
             self._transform(padded, filtered[..., some, :, :])
-        check_finite(filtered, part)  # once, as a GPU has to be waited for
-        return filtered if ndim == 3 else filtered.squeeze(-2)
+        return filtered
 
     def _buffers(self, like: Tensor, shape: tuple[int, ...]) -> tuple[Tensor, Tensor]:
         """Of filtered views [..., views, rows, columns], and of the rows of a strip of them: [blocks, rows, size], zero
@@ -119,8 +168,8 @@ class ViewFilter:
             self.filtered = None
             self.filtered = like.new_empty(shape)
             one = self.filtered[..., :1, :, :]
-            strip = min(shape[-3], strip_views(one.nbytes, like.is_cuda)) * one.shape[:-1].numel()
-            block = max(2, (GPU_BLOCK_NUMBERS if like.is_cuda else BLOCK_NUMBERS) // self.size)
+            strip = min(shape[-3], strip_views(one.nbytes, True)) * one.shape[:-1].numel()
+            block = max(2, GPU_BLOCK_NUMBERS // self.size)
             blocks = -(-strip // block)
             if self.padded is None or self.padded.shape[:2] != (blocks, block):
                 self.padded = like.new_zeros((blocks, block, self.size))
@@ -128,15 +177,12 @@ class ViewFilter:
 
     def _weigh(self, rows: Tensor, part: slice, out: Tensor) -> None:
         """Writes weighted rows [..., views, rows, columns] to `out`."""
-        per_column = None if self.per_column is None else _views(self.per_column, part)
         if self.per_pixel is not None:
             torch.mul(rows, self.per_pixel, out=out)
-            if per_column is not None:
-                out *= per_column
+            if self.per_column is not None:
+                out *= _views(self.per_column, part)
             return
-        assert per_column is not None
-        rays = self.scan.rays
-        torch.mul(rows, _inverse_lengths(rays, part, rows).mul_(per_column) if rays.divergent else per_column, out=out)
+        torch.mul(rows, self._lengths_and_columns(rows, part), out=out)
 
     def _transform(self, padded: Tensor, out: Tensor) -> None:
         """Writes the filtered rows of the first blocks [blocks, rows, size] to `out` [..., columns]."""
@@ -146,33 +192,11 @@ class ViewFilter:
         for number in range(-(-count // height)):
             rows = slice(number * height, min((number + 1) * height, count))
             spectrum = torch.fft.rfft(padded[number])
-            for piece, response in _serial_pieces(spectrum, self.response):
-                piece *= response
+            spectrum *= self.response
             result = torch.fft.irfft(spectrum, n=self.size)
             flat[rows] = result[: rows.stop - rows.start, first : first + out.shape[-1]]
         if not out.is_contiguous():
             out.copy_(flat.view(out.shape))
-
-
-def _serial_pieces(spectrum: Tensor, response: Tensor) -> list[tuple[Tensor, Tensor]]:
-    """Pieces of rows [rows, n] with their part of the response [n], each so small that one thread takes it; on a GPU
-    everything."""
-    if spectrum.device.type != "cpu":
-        return [(spectrum, response)]
-    wide = min(SERIAL_NUMBERS, len(response))
-    return [
-        (piece, part)
-        for columns, part in zip(spectrum.split(wide, 1), response.split(wide), strict=True)
-        for piece in columns.split(max(1, SERIAL_NUMBERS // wide))
-    ]
-
-
-def _spectrum(kernel: Tensor) -> Tensor:
-    """The spectrum of a kernel; by NumPy on the CPU, as torch's bits may depend on the number of threads there."""
-    if kernel.device.type != "cpu":
-        return torch.fft.rfft(kernel)
-    spectrum = torch.from_numpy(np.fft.rfft(kernel.double().numpy()))
-    return spectrum.to(torch.complex64 if kernel.dtype == torch.float32 else torch.complex128)
 
 
 def strip_views(view_bytes: int, on_gpu: bool) -> int:

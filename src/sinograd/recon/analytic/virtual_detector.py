@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,11 +31,29 @@ TOGETHER = 1 << 16
 # Bands of so many elements whose places and weights (12 MB each) are kept for the next views.
 KEPT_BANDS = 4
 
+# Elements of a band whose taps (8 MB in float32) the kernels take at a time.
+TAPS_TOGETHER = 1 << 17
+
 # Elements from which interpolation reads: as far beyond its last ones, a detector is not yet zero.
 REACH = 2.0
 
 # Elements by which detectors that are turned alike may differ from view to view.
 ALIKE = 1e-8
+
+
+@dataclass(frozen=True)
+class Taps:
+    """Where elements of upright rows lie on the real detector.
+
+    Attributes:
+        rows: first and end of them, of those that are read.
+        places: [2, elements, 4], int32: four rows (of those that are held) and four columns of the real detector.
+        factors: [2, elements, 4]: what they count.
+    """
+
+    rows: tuple[int, int]
+    places: Tensor
+    factors: Tensor
 
 
 @dataclass(frozen=True)
@@ -62,6 +81,7 @@ class VirtualDetector:
     real_rows: tuple[int, int] | None = None
     all_rows: bool = False
     _kept: dict[Any, tuple[Tensor, Tensor]] = field(init=False, default_factory=dict, repr=False, compare=False)
+    _kept_shared: dict[Any, Taps] = field(init=False, default_factory=dict, repr=False, compare=False)
 
     @property
     def row_count(self) -> int:
@@ -94,6 +114,39 @@ class VirtualDetector:
         starts = range(0, len(homographies), step)
         views = [self._read_views(projections[..., i : i + step, :, :], homographies[i : i + step]) for i in starts]
         return torch.cat(views, dim=-3)
+
+    @property
+    def turned_alike(self) -> bool:
+        """Whether the real detectors are turned alike in all views, and need no gradients."""
+        return self.homographies is not None and _are_one(self.homographies)
+
+    def shared_taps(self, images: Tensor) -> Iterator[Taps]:
+        """Of detectors that are turned alike: the taps of all rows that are read, band by band."""
+        step = max(1, TAPS_TOGETHER // self.shape[1])
+        for first in range(0, self.row_count, step):
+            rows = (first, min(first + step, self.row_count))
+            key = (rows, images.shape[-2], images.dtype)
+            if (taps := self._kept_shared.get(key)) is None:
+                taps = self._separate_taps(images, rows)
+                if len(self._kept_shared) < KEPT_BANDS:
+                    self._kept_shared[key] = taps
+            yield taps
+
+    def _separate_taps(self, images: Tensor, rows: tuple[int, int]) -> Taps:
+        assert self.homographies is not None
+        start = (self.rows or (0, 0))[0]
+        above, held = self.real_rows[0] if self.real_rows is not None else 0, images.shape[-2]
+        row, column = self._places(self.homographies[:1], images.device, (rows[0] + start, rows[1] + start))
+        count, columns = self.real_shape
+        neighbours = [
+            _neighbours(row, (above, held, count), images.dtype),
+            _neighbours(column, (0, columns, columns), images.dtype),
+        ]
+        places, factors = (
+            torch.stack([torch.stack([four[number].flatten() for four in axis], 1) for axis in neighbours])
+            for number in (0, 1)
+        )
+        return Taps(rows, places.int(), factors)
 
     def _views_together(self, projections: Tensor) -> int:
         """Views that are read at a time: many small ones on the CPU, where each operation costs time of its own."""
