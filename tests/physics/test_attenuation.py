@@ -35,6 +35,24 @@ def test_attenuation_is_that_of_nist(material: str, density: float, nist: tuple[
     assert found == pytest.approx(np.array(nist) * density / 10, rel=0.01)
 
 
+@pytest.mark.parametrize(
+    ("material", "density", "expected"),
+    [
+        ("water", 1.0, (0.809727, 0.268293, 0.205901, 0.183685, 0.170753, 0.150550)),
+        ("Al", 2.699, (3.441870, 0.568389, 0.277810, 0.201776, 0.170417, 0.137845)),
+        ("Fe", 7.874, (25.683023, 3.628878, 1.204934, 0.595229, 0.371724, 0.196442)),
+        ("Cu", 8.96, (33.799688, 4.861230, 1.592579, 0.763002, 0.458474, 0.221704)),
+        ("W", 19.3, (65.720505, 10.667850, 3.712621, 7.809237, 4.436626, 1.581253)),
+        ("PMMA", 1.19, (0.571415, 0.235043, 0.192408, 0.175143, 0.164109, 0.145650)),
+        ("CsI", 4.51, (26.858859, 22.969593, 7.921182, 3.677084, 2.035351, 0.729113)),
+    ],
+)
+def test_attenuation_is_that_of_xraylib(material: str, density: float, expected: tuple[float, ...]) -> None:
+    """CS_Total_CP of xraylib 4.3.0 (T. Schoonjans et al., Spectrochimica Acta B 66, 2011), cm^2/g."""
+    found = attenuation(material, [20.0, 40.0, 60.0, 80.0, 100.0, 150.0], density)
+    assert found == pytest.approx(np.array(expected) * density / 10, rel=0.001)
+
+
 def test_formulas_symbols_tensors_and_numbers() -> None:
     assert attenuation("H2O", 60, density=1.0) == pytest.approx(attenuation("water", 60.0), rel=1e-3)
     assert attenuation("Aluminum", 60) == attenuation("Al", 60) == attenuation("aluminium", 60)
