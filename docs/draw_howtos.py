@@ -24,6 +24,8 @@ PICTURES = {
         "corrections-rings": "rings.png",
         "corrections-hardening": "hardening.png",
         "corrections-metal": "metal.png",
+        "corrections-scatter": "scatter.png",
+        "corrections-lag": "lag.png",
     },
     "helical": {"helical": "helix.png"},
     "iterate": {"few-views-fdk": "fdk.png", "few-views-tv": "tv.png"},

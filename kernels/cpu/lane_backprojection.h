@@ -1,7 +1,7 @@
-// The general backprojection in float32, of volumes and of single slices.
+// The general backprojection in float32.
 //
-// Vectors take voxels along z (voxel_lanes.h). A stack of few slices has few of them: there they take voxels along x or y,
-// whichever runs more nearly along the detector's columns, so that the image of a line climbs little across the rows.
+// Vectors take voxels along z (voxel_lanes.h), but of few slices along x or y, whichever runs more nearly along the
+// detector's columns, so that the image of a line climbs little across the rows.
 #pragma once
 
 #include <algorithm>
@@ -14,8 +14,8 @@
 namespace sinograd {
 namespace SINOGRAD_ISA {
 
-constexpr int64_t kThin = Lanes::width;  // slices from which vectors take voxels along z
-constexpr int64_t kBundle = 16;          // neighbouring lines along x or y that are worked on together
+constexpr int64_t kTall = 128;   // slices from which both ways take as long
+constexpr int64_t kBundle = 16;  // neighbouring lines along x or y that are worked on together
 
 // A view of a block and its place in it.
 struct BlockView {
@@ -96,7 +96,7 @@ void backproject_bundle(ViewLines& lines, const std::vector<BlockView>& views, f
   bundle.store(buffer, stride, volume, grid);
 }
 
-// The axis along which vectors take the voxels of a thin stack in a view.
+// The axis of the two along which vectors take the voxels in a view.
 inline int lanes_across(const double* m, const Grid& grid) {
   const bool short_x = grid.x.count < Lanes::width, short_y = grid.y.count < Lanes::width;
   if (short_x || short_y) return grid.x.count >= grid.y.count ? 0 : 1;
@@ -109,8 +109,9 @@ inline int lanes_across(const double* m, const Grid& grid) {
 template <Weighting weighting>
 void backproject_lanes(const float* projections, float* volume, const Views& views, DetectorShape detector,
                        const Grid& grid, Interruption stop) {
+  const int64_t longest = std::max(grid.x.count, grid.y.count);
   // the weights of a fan ask where x and y are
-  const bool thin = weighting != Weighting::fan && grid.z.count < std::min(kThin, std::max(grid.x.count, grid.y.count));
+  const bool in_slices = weighting != Weighting::fan && grid.z.count < kTall && longest >= std::min(grid.z.count, Lanes::width);
   ViewLines lines(std::min(kLinedViews, views.count), detector);
   for (int64_t first = 0; first < views.count; first += kLinedViews) {
     stop();
@@ -118,7 +119,7 @@ void backproject_lanes(const float* projections, float* volume, const Views& vie
     std::vector<BlockView> along[3];
     for (int64_t v = first; v < last; ++v) {
       const double* m = views.data + v * kViewDoubles;
-      const int axis = thin ? lanes_across(m, grid) : 2;
+      const int axis = in_slices ? lanes_across(m, grid) : 2;
       along[axis].push_back({LinedView(m, detector, axis), v - first});
     }
 #pragma omp parallel
@@ -136,7 +137,7 @@ void backproject_lanes(const float* projections, float* volume, const Views& vie
           for (int64_t i = 0; i < Bundle::number(grid, axis); ++i)
             backproject_bundle<weighting>(lines, along[axis], volume, grid, Bundle::of(grid, axis, i), columns.data());
         }
-      if (!thin) {
+      if (!in_slices) {
 #pragma omp for schedule(dynamic)
         for (int64_t t = 0; t < count_tiles(grid); ++t)
           backproject_tile<weighting>(lines, along[2], volume, grid, tile_of(grid, t), columns.data());

@@ -1,9 +1,8 @@
 // The vector loops of the general backprojection in float32.
 //
-// Voxels of a line along an axis, which is z but for single slices, fall on a line of the detector, not quite along its
-// rows or columns and not quite evenly. As many of them as a vector has lanes are looked up in windows of a few detector
-// lines. With t counted from the middle of
-// such a group, whose image is (j, k) and whose depth changes by a part e a voxel, a voxel lies at
+// Voxels of a line along an axis fall on a line of the detector, not quite along its rows or columns and not quite
+// evenly. As many of them as a vector has lanes are looked up in windows of a few detector lines. With t counted from
+// the middle of such a group, whose image is (j, k) and whose depth changes by a part e a voxel, a voxel lies at
 //   k + t dk / (1 + t e) = (k + t dk) - t^2 dk e / (1 + t e),
 // a fixed-point number less a small correction: exact to some 1e-8 of an element. j alike.
 #pragma once

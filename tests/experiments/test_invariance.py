@@ -73,6 +73,34 @@ def test_configurations(profile: str) -> None:
     assert not set(other.seeds) & set(study.seeds)
 
 
+def test_what_the_reported_run_reached() -> None:
+    """Latents of held-out patients, samples that are denoised again, the eraser and the ends, of three seeds."""
+    found = json.loads((CONFIG.parent / "results" / "quick" / "results.json").read_text("utf-8"))
+    names = {"identity", "constant", "lesion-eraser", "one-filter", "red-cnn"}
+    assert set(found["means"]) == names and len(found["latents"]) == 3 * len(names)
+    for key, moments in found["latents"].items():
+        assert moments["largest_mean"] <= 0.1, key
+        assert 0.8 < moments["lowest_variance"] <= moments["highest_variance"] < 1.2, key
+    for name in names - {"constant"}:
+        assert found["means"][name]["own"] <= 0.2 * found["means"][name]["others"], name
+    assert found["exposure"]["lowest"] and found["ends"] == [True, True]
+    assert all(test[f"corrected_by_{by}"] < 0.01 for test in found["exposure"]["tests"] for by in ("crop", "patient"))
+
+
+def test_the_table_of_the_page_is_that_of_the_results() -> None:
+    """In experiments/README.md: MD, content similarity, and the largest mean of latents of all seeds."""
+    found = json.loads((CONFIG.parent / "results" / "quick" / "results.json").read_text("utf-8"))
+    page = (CONFIG.parents[1] / "README.md").read_text("utf-8").split("`invariance`, quick profile")[1]
+    titles = ("identity", "constant", "lesion eraser", "1 bilateral filter", "RED-CNN")
+    for name, title in zip(("identity", "constant", "lesion-eraser", "one-filter", "red-cnn"), titles, strict=True):
+        row = next(line for line in page.splitlines() if line.startswith(f"| {title}")).split(" | ")
+        means = found["means"][name]
+        latents = [moments for key, moments in found["latents"].items() if key.startswith(f"{name}, ")]
+        worst = max(latents, key=lambda moments: moments["largest_mean"])
+        assert row[1] == f"{means['difference']:.0f}" and row[3] == f"{means['content']:.3f}"
+        assert row[-1].strip(" |*") == f"{worst['largest_mean']:.2f} ± {worst['largest_error']:.2f}"
+
+
 def test_wrong_configurations() -> None:
     for changes, words in (
         ({"scans": {"test": {"first": 1000, "count": 2}}}, "have patients in common"),

@@ -110,6 +110,41 @@ def test_medians_and_sorting_are_those_of_scipy_and_numpy() -> None:
     assert np.allclose(sort_stripes(values, size=7).numpy(), undone)
 
 
+def wavelets_and_waves(sinogram: np.ndarray, level: int, sigma: float, order: int) -> np.ndarray:
+    """Muench's method as it is published, with matrices: all of the transform, damping, all of it back."""
+    sizes = [math.ceil(2 * count / 2**level) * 2**level for count in sinogram.shape]
+    ends = [(0, size - count) for size, count in zip(sizes, sinogram.shape, strict=True)]
+    taps = [values.numpy() for values in daubechies(order)]
+
+    def matrix(values: np.ndarray, count: int) -> np.ndarray:
+        result = np.zeros((count // 2, count))
+        for row in range(count // 2):
+            np.add.at(result[row], (2 * row + np.arange(len(values))) % count, values)
+        return result
+
+    def damped(image: np.ndarray, left: int) -> np.ndarray:
+        (low_v, high_v), (low_c, high_c) = ([matrix(values, count) for values in taps] for count in image.shape)
+        smooth, detail = image @ low_c.T, image @ high_c.T
+        inner = low_v @ smooth if left == 1 else damped(low_v @ smooth, left - 1)
+        spectrum = np.fft.rfft(low_v @ detail, axis=0)
+        k = np.arange(len(spectrum))[:, None]
+        vertical = np.fft.irfft(spectrum * (1 - np.exp(-(k**2) / (2 * sigma**2))), len(low_v), axis=0)
+        first = low_v.T @ inner + high_v.T @ (high_v @ smooth)
+        return first @ low_c + (low_v.T @ vertical + high_v.T @ (high_v @ detail)) @ high_c
+
+    return damped(np.pad(sinogram, ends, "symmetric"), level)[: sinogram.shape[0], : sinogram.shape[1]]
+
+
+@pytest.mark.parametrize(
+    ("shape", "level", "sigma", "order"), [((65, 70), 3, 1.0, 9), ((48, 33), 4, 30.0, 2), ((60, 50), 1, 2.5, 1)]
+)
+def test_waves_of_the_details_are_all_that_is_damped(shape: tuple, level: int, sigma: float, order: int) -> None:
+    sinogram = torch.rand(shape, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    used = max(1, min(level, int(math.log2(min(shape) / (2 * order - 1))) + 1))
+    found = damp_stripes(sinogram[None], level=level, sigma=sigma, order=order)[0]
+    np.testing.assert_allclose(found, wavelets_and_waves(sinogram.numpy(), used, sigma, order), atol=1e-12)
+
+
 def test_wavelets_are_those_of_daubechies() -> None:
     root = math.sqrt(3)
     expected = torch.tensor([1 + root, 3 + root, 3 - root, 1 - root], dtype=torch.float64) / (4 * math.sqrt(2))

@@ -16,6 +16,7 @@ from torch import Tensor
 from sinograd.errors import InputError
 from sinograd.preparation.stripes.columns import mirrored_index
 
+LEAST = 1e-18  # what is left of a wave's damping below this is nothing in float64
 MOST_ORDER = 12  # roots of polynomials of a higher degree lose digits
 
 
@@ -23,7 +24,8 @@ def damp_stripes(sinograms: Tensor, *, level: int = 5, sigma: float = 1.0, order
     """Sinograms [n, views, columns] without what is narrow along the columns and constant over the views; linear.
 
     Coefficients of vertical detail of each level are transformed along the views and damped by
-    1 - exp(-k^2 / (2 sigma^2)), k periods over the views.
+    1 - exp(-k^2 / (2 sigma^2)), k periods over the views. What that takes out is a few waves along the views, and is
+    computed by itself.
 
     Args:
         level: of the wavelet transform; each doubles the width of stripes. Fewer where the scan has too few columns.
@@ -36,35 +38,54 @@ def damp_stripes(sinograms: Tensor, *, level: int = 5, sigma: float = 1.0, order
         raise InputError(f"sigma: expected a positive number, got {sigma}")
     views, columns = sinograms.shape[1:]
     level = max(1, min(level, int(math.log2(min(views, columns) / (2 * order - 1))) + 1))
-    padded = _padded(_padded(sinograms, 1, level), 2, level)
     low, high = daubechies(order)
-    return _undone(padded, low.to(padded), high.to(padded), level, sigma)[:, :views, :columns]
+    # What is damped along the views is a few slow waves: the rest of the transform, which undoes itself, is left out.
+    waves = [_waves(views, level, number, sigma, low, high) for number in range(1, level + 1)]
+    before = torch.cat([folded for _, folded in waves]).to(sinograms)  # [waves of all levels, views]
+    after = torch.cat([wave for wave, _ in waves]).to(sinograms)
+    parts = (before @ sinograms).split([len(wave) for wave, _ in waves], 1)
+    taps = low.to(sinograms), high.to(sinograms)
+    narrow = [_detail(part, level, number, *taps) for number, part in enumerate(parts, 1)]
+    return sinograms - after.mT @ torch.cat(narrow, 1)
 
 
-def _undone(image: Tensor, low: Tensor, high: Tensor, level: int, sigma: float) -> Tensor:
-    """One level of the transform, damped, with the levels below it."""
-    along_columns = _analysis(image, low), _analysis(image, high)
-    smooth = _analysis(along_columns[0].mT, low), _analysis(along_columns[0].mT, high)
-    detail = _analysis(along_columns[1].mT, low), _analysis(along_columns[1].mT, high)
-    inner = smooth[0].mT if level == 1 else _undone(smooth[0].mT, low, high, level - 1, sigma)
-    vertical = _damped(detail[0], sigma)
-    first = _synthesis(inner.mT, smooth[1], low, high).mT
-    second = _synthesis(vertical, detail[1], low, high).mT
-    return _synthesis(first, second, low, high)
+def _waves(views: int, level: int, number: int, sigma: float, low: Tensor, high: Tensor) -> tuple[Tensor, Tensor]:
+    """What a level's smooth coefficients along the views are damped by, as waves w and the inner products that tell
+    how strong they are: [waves, views] each, float64. The damped part is sum_w w (w' . sinogram).
+    """
+    length = math.ceil(2 * views / 2**level) * 2**level
+    count = length // 2**number
+    k = torch.arange(count // 2 + 1, dtype=torch.float64)
+    left = torch.exp(-k.square() / (2 * sigma**2))  # 1 less the damping
+    k, left = k[left > LEAST], left[left > LEAST]
+    both = torch.where((k == 0) | (2 * k == count), 1.0, 2.0)  # a wave and its mirror image
+    angle = 2 * math.pi * k[:, None] * torch.arange(count, dtype=torch.float64) / count
+    scale = (left * both / count).sqrt()[:, None]
+    waves = torch.cat([scale * angle.cos(), scale * angle.sin()])
+    for _ in range(number):
+        waves = _synthesis(waves, torch.zeros_like(waves), low, high)
+    folded = torch.zeros(len(waves), views, dtype=torch.float64)
+    folded.index_add_(1, _mirrored(views, level), waves)
+    return waves[:, :views], folded
 
 
-def _damped(rows: Tensor, sigma: float) -> Tensor:
-    """Along the last axis, the views."""
-    spectrum = torch.fft.rfft(rows, dim=-1)
-    k = torch.arange(spectrum.shape[-1], device=rows.device, dtype=rows.dtype)
-    return torch.fft.irfft(spectrum * (-torch.expm1(-k.square() / (2 * sigma**2))), n=rows.shape[-1], dim=-1)
+def _detail(rows: Tensor, level: int, number: int, low: Tensor, high: Tensor) -> Tensor:
+    """The part of rows [..., columns] that is in the detail of a level of the transform along the columns."""
+    columns = rows.shape[-1]
+    values = rows.index_select(-1, _mirrored(columns, level).to(rows.device))
+    for _ in range(number - 1):
+        values = _analysis(values, low)
+    values = _analysis(values, high)
+    values = _synthesis(torch.zeros_like(values), values, low, high)
+    for _ in range(number - 1):
+        values = _synthesis(values, torch.zeros_like(values), low, high)
+    return values[..., :columns]
 
 
-def _padded(sinograms: Tensor, axis: int, level: int) -> Tensor:
-    """Mirrored at the end to twice the length, and by as little as makes that a multiple of 2^level."""
-    count = sinograms.shape[axis]
+def _mirrored(count: int, level: int) -> Tensor:
+    """Indices that mirror at the end to twice the length, and by as little as makes that a multiple of 2^level."""
     length = math.ceil(2 * count / 2**level) * 2**level
-    return sinograms.index_select(axis, mirrored_index(count, length)[length:][:length].to(sinograms.device))
+    return mirrored_index(count, length)[length:][:length]
 
 
 def _analysis(values: Tensor, taps: Tensor) -> Tensor:
