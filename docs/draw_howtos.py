@@ -26,6 +26,7 @@ PICTURES = {
         "corrections-metal": "metal.png",
         "corrections-scatter": "scatter.png",
         "corrections-lag": "lag.png",
+        "corrections-phase": "phase.png",
     },
     "helical": {"helical": "helix.png"},
     "iterate": {"few-views-fdk": "fdk.png", "few-views-tv": "tv.png"},
