@@ -30,7 +30,6 @@ from sinograd.phantoms.balls import balls
 ROWS, COLUMNS, VIEWS, TURNS = 32, 240, 240, 4
 PIXEL = (1.642, 3.857)
 GRID = sg.Grid((24, 160, 160), (1.5, 2.25, 2.25))
-ITERATIONS = 15
 WAITS = "--xla_cpu_collective_call_terminate_timeout_seconds=7200"
 """On a busy machine JAX ends the process where one of its threads waits 40 seconds for another."""
 
@@ -61,7 +60,7 @@ def timed(job: Callable[[], Tensor]) -> dict[str, Any]:
     }
 
 
-def peer(geometry: sg.ConeBeam, projections: Tensor, python: str) -> dict[str, dict[str, Any]]:
+def peer(geometry: sg.ConeBeam, projections: Tensor, python: str, iterations: int) -> dict[str, dict[str, Any]]:
     """Volumes and times of mbirjax."""
     with tempfile.TemporaryDirectory() as folder:
         case, out = Path(folder) / "case.npz", Path(folder) / "out.npz"
@@ -73,7 +72,7 @@ def peer(geometry: sg.ConeBeam, projections: Tensor, python: str) -> dict[str, d
             shape=GRID.shape,
             spacing=GRID.spacing,
             pixel=PIXEL,
-            iterations=ITERATIONS,
+            iterations=iterations,
             **ORBIT,
         )
         script = Path(__file__).with_name("mbirjax_helix.py")
@@ -87,6 +86,7 @@ def peer(geometry: sg.ConeBeam, projections: Tensor, python: str) -> dict[str, d
                 "volume": torch.from_numpy(found[job].copy()),
             }
             for job in ("fdk", "recon")
+            if job in found
         }
 
 
@@ -107,15 +107,16 @@ def main() -> None:
     """Measure and print."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--peers", help="Python of the environment that `make peers` makes, with mbirjax")
+    parser.add_argument("--iterations", type=int, default=15, help="of mbirjax; 0: only its FDK")
     parser.add_argument("-o", "--output", type=Path)
     arguments = parser.parse_args()
     geometry, truth = scan(), phantom().voxelize(GRID)
     projections = phantom().project(geometry)
     methods = {"sinograd, helical_fbp": timed(lambda: sg.helical_fbp(projections, geometry, GRID))}
     if arguments.peers:
-        methods |= peer(geometry, projections, arguments.peers)
+        methods |= peer(geometry, projections, arguments.peers, arguments.iterations)
     rows = {name: {**errors(found.pop("volume"), truth), **found} for name, found in methods.items()}
-    record = {**machine.describe(), "iterations": ITERATIONS, "methods": rows}
+    record = {**machine.describe(), "iterations": arguments.iterations, "methods": rows}
     text = json.dumps(record, indent=1)
     print(text)
     if arguments.output:
