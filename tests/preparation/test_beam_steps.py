@@ -76,6 +76,16 @@ def test_what_cannot_be_is_refused(options: dict, message: str) -> None:
         Preparation(**options)
 
 
+def test_large_line_integrals_stay() -> None:
+    """What was below the smallest reading before the steps is not raised to it; what is no reading is an error."""
+    exact = 40 * BODY.project(GEOMETRY)
+    assert float(exact.max()) > 12
+    made = prepare(sg.Scan(exact, GEOMETRY), Preparation(lag=(1e-14, 0.5))).load()
+    assert torch.allclose(made, exact, atol=1e-3)
+    with pytest.raises(InputError, match="below -88: no readings"):
+        prepare(sg.Scan(exact - 120, GEOMETRY), Preparation(lag=(1e-14, 0.5)))
+
+
 def test_phase_needs_images_and_room() -> None:
     with pytest.raises(InputError, match="phase: expected a distance below 400 mm"):
         prepared(fractions(), phase=(800.0, 500.0, 30.0))

@@ -176,6 +176,10 @@ def test_gradients_and_training(spectrum: Spectrum) -> None:
         GEOMETRY, GRID, spectrum=s), InputError, r"expected \[180, 201\]"), (lambda s: flat_polynomial(torch.ones(180,
         201), GEOMETRY, GRID, degree=1), InputError, "degree"), (lambda s: flat_polynomial(torch.ones(180, 201),
         GEOMETRY, GRID, mask=torch.zeros(128, 128) > 1), InputError, "mask"),
+        (lambda s: flat_polynomial(torch.ones(180, 201), GEOMETRY, GRID, mask=torch.ones(128, 128)), InputTypeError,
+        "mask: expected a bool"), (lambda s: flat_polynomial(torch.zeros(180, 201), GEOMETRY, GRID,
+        mask=torch.ones(128, 128) > 0), InputError, "powers are zero"), (lambda s: consistent_polynomial(torch.zeros(
+        180, 201), GEOMETRY, GRID), InputError, "powers are zero"),
         (lambda s: segmented_polynomial(torch.ones(180, 201), GEOMETRY, GRID, passes=0), InputError, "passes"),
         (lambda s: segmented_polynomial(torch.zeros(180, 201), GEOMETRY, GRID), InputError, "the slice has none"),
     ],

@@ -145,6 +145,16 @@ def test_waves_of_the_details_are_all_that_is_damped(shape: tuple, level: int, s
     np.testing.assert_allclose(found, wavelets_and_waves(sinogram.numpy(), used, sigma, order), atol=1e-12)
 
 
+@pytest.mark.parametrize("views", [1, 2, 3, 5])
+def test_wavelets_longer_than_the_views(views: int) -> None:
+    """What is constant over the views does not depend on how many there are."""
+    row = torch.rand(1, 1, 120, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    found, expected = (damp_stripes(row.expand(1, n, 120), level=1)[:, :1] for n in (views, 64))
+    torch.testing.assert_close(found, expected, atol=1e-12, rtol=0)
+    few = row[..., :3].expand(1, 8, 3)
+    assert bool(damp_stripes(few).isfinite().all()) and bool(damp_stripes(few, sigma=1e-200).isfinite().all())
+
+
 def test_wavelets_are_those_of_daubechies() -> None:
     root = math.sqrt(3)
     expected = torch.tensor([1 + root, 3 + root, 3 - root, 1 - root], dtype=torch.float64) / (4 * math.sqrt(2))

@@ -100,6 +100,13 @@ def test_faulty_pixels_are_the_same_in_all_views(exact: Tensor) -> None:
     assert not torch.equal((other - math.log(1e5 / 0.5)).abs() < 1e-4, dead)
 
 
+def test_flats_are_blurred_as_readings_are() -> None:
+    """Beside the object nothing is left of a bowtie's profile."""
+    seen = scan("ball", detector=(12, 64), size_mm=60, noiseless=True, bowtie_mm=150, detector_blur_mm=12).load()
+    beside = torch.cat([seen[..., :8], seen[..., -8:]], -1)
+    assert float(seen.max()) > 0.01 and float(beside.abs().max()) < 1e-6
+
+
 def test_saturation_is_a_lower_bound() -> None:
     lines = scan(noiseless=True, full_scale=5e4).load().double()
     clean = scan(noiseless=True).load().double()
@@ -147,6 +154,9 @@ def test_the_record_repeats_it() -> None:
         ({"lag": "0.1"}, InputError, "`lag`: expected pairs of amplitude and rate"),
         ({"lag": "0.1,x"}, InputError, "`lag`: expected numbers"),
         ({"lag": "0.9,0.1"}, InputError, "`lag`: amplitudes .* leave"),
+        ({"lag": "0.01,1e-17"}, InputError, "`lag`: amplitudes .* leave"),
+        ({"lag": "0.1,0.5", "photons": 1e39}, InputError, "`photons`: expected at most 1e\\+30 with `lag`"),
+        ({"full_scale": 1e4, "faulty_pixels": (0, 0, 1)}, InputError, "`full_scale`: non-linear pixels read nothing"),
         ({"lag": (-0.1, 0.1)}, InputError, "`lag`: expected positive numbers"),
         ({"faulty_pixels": "0.1,0.1"}, InputError, "`faulty_pixels`: expected shares of dead, stuck, nonlinear"),
         ({"faulty_pixels": (0.6, 0.6, 0.0)}, InputError, "`faulty_pixels`: expected shares"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -51,7 +52,7 @@ class Lag:
     @property
     def at_once(self) -> float:
         """The share of a reading that is read in its own view, b0 + sum_n b_n."""
-        left = sum(b / (1 - 2.718281828459045**-a) for b, a in zip(self.amplitudes, self.rates, strict=True))
+        left = sum(b / -math.expm1(-a) for b, a in zip(self.amplitudes, self.rates, strict=True))
         return 1 - left + sum(self.amplitudes)
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sinograd.errors import InputError, PreparationWarning
+from sinograd.errors import InputError, InputTypeError, PreparationWarning
 from sinograd.geometry import Geometry, Grid
 from sinograd.ops import XRayTransform
 from sinograd.preparation.beam_hardening import beam_hardening_polynomial, correct_beam_hardening
@@ -51,12 +51,15 @@ def flat_polynomial(
     _check(line_integrals, geometry, degree)
     with torch.no_grad():
         inside = _object(reconstructed(line_integrals, geometry, grid)) if mask is None else mask
+    if not isinstance(inside, Tensor) or inside.dtype != torch.bool:
+        raise InputTypeError("mask: expected a bool tensor")
     if tuple(inside.shape) != grid.shape or int(inside.sum()) < 10 * degree:
         raise InputError(f"mask: expected at least {10 * degree} voxels of {list(grid.shape)}, got {int(inside.sum())}")
     even, odd = (_powers_in(inside, line_integrals, geometry, grid, (degree, first)) for first in (0, 1))
     mean = (even.mean(0) + odd.mean(0)) / 2
     even, odd = even - even.mean(0), odd - odd.mean(0)
     scale = np.sqrt((even**2 + odd**2).mean(0))
+    _check_scale(scale)
     common = (even / scale).T @ (odd / scale)
     return _solved(common + common.T, mean, scale, line_integrals)
 
@@ -127,6 +130,7 @@ def consistent_polynomial(
     errors = torch.stack([total - total.mean() for total in sums], 1).cpu().numpy()
     signal = np.array([float(q.double().sum()) / len(q) for q in powers])
     scale = np.linalg.norm(errors, axis=0)
+    _check_scale(scale)
     return _solved((errors / scale).T @ (errors / scale), signal, scale, line_integrals)
 
 
@@ -152,6 +156,11 @@ def _solved(squares: np.ndarray, signal: np.ndarray, scale: np.ndarray, line_int
     coefficients = tuple(float(c) for c in found / found[0])
     _warn_of_flattening(coefficients, line_integrals)
     return coefficients
+
+
+def _check_scale(scale: np.ndarray) -> None:
+    if not ((scale > 0) & np.isfinite(scale)).all():
+        raise InputError("line_integrals: their powers are zero or too large for float32: expected those of an object")
 
 
 def _warn_of_flattening(coefficients: tuple[float, ...], line_integrals: Tensor) -> None:

@@ -182,19 +182,33 @@ class _Run:
             self.overview.add(start, block)
         elif self.steps.wanted:
             block.neg_().exp_()
+            if bool(block.isinf().any()):
+                raise InputError(f"{self.name}: some line integrals of views {start} and on are below -88: no readings")
         if measured or self.steps.wanted:
+            low = None if measured else block < self.options.smallest
             self.steps.before_repair_(block)
-            if float(block.min()) < self.options.smallest:
-                for number, view in enumerate(block, start):
-                    starved, floored = fill_starved_(view, self.options.smallest)
-                    self.correction.counts["not positive"][number] = starved
-                    self.correction.counts["raised to the smallest"][number] = floored
+            self._repair_starved(block, start, low)
             self.steps.logarithm_(block)
         if self.air is not None:
             first, end = self.air
             block -= block[..., first:end].mean(dim=(1, 2), keepdim=True)
         if self.options.beam_hardening:
             correct_beam_hardening_(block, self.options.beam_hardening)
+
+    def _repair_starved(self, block: Tensor, start: int, low: Tensor | None) -> None:
+        """Readings that are not above zero, and those below the smallest; low: those that may stay below it."""
+        if not float(block.min()) < self.options.smallest:
+            return
+        kept = None if low is None else low & (block > 0)
+        values = None if kept is None else block[kept]
+        if kept is not None:
+            block.masked_fill_(kept, self.options.smallest)
+        for number, view in enumerate(block, start):
+            starved, floored = fill_starved_(view, self.options.smallest)
+            self.correction.counts["not positive"][number] = starved
+            self.correction.counts["raised to the smallest"][number] = floored
+        if kept is not None and values is not None:
+            block[kept] = values
 
     def _reduce_rings(self, images: Destination, step: int, good: np.ndarray) -> None:
         """Stripes of each row, constant errors of all rows together, and the shifts."""

@@ -7,10 +7,14 @@ from typing import TYPE_CHECKING
 import torch
 from torch import Tensor
 
+from sinograd.errors import InputError
 from sinograd.physics import FaultyPixels, Starved, blur_detector, blur_focal_spot
 from sinograd.physics.lag import with_lag
 from sinograd.workflows.scan_effects import FULL_SCALE
 from sinograd.workflows.scan_noise import FLOOR, derived_seed
+
+MOST_HELD = 1e30
+"""Photons of a pixel: blocks of views that wait for those before them are float32."""
 
 if TYPE_CHECKING:
     from sinograd.geometry import Geometry
@@ -38,6 +42,11 @@ class ScanDetector:
         self._full = effects.full_scale
         shape = tuple(geometry.detector.shape)
         self._faulty: FaultyPixels | None = None
+        if effects.detector_blur_mm is not None and open_beam.ndim:
+            whole = open_beam.expand(1, *geometry.projection_shape[1:])
+            open_beam = blur_detector(whole, geometry, effects.detector_blur_mm)[0]
+        if effects.lag is not None and float(open_beam.max()) > MOST_HELD:
+            raise InputError(f"`photons`: expected at most {MOST_HELD:g} with `lag`, got {float(open_beam.max()):g}")
         self._flat = open_beam
         if effects.faulty_pixels is not None:
             dead, stuck, nonlinear = effects.faulty_pixels
@@ -46,6 +55,11 @@ class ScanDetector:
             self._full = self._full or FULL_SCALE * float(open_beam.max())
             # Flats are taken where nothing saturates, and dead and stuck pixels are divided by the flat of the others.
             self._flat = open_beam * (1 + self._faulty.curvature * open_beam / self._full)
+            if not bool((self._flat > 0).all()):
+                raise InputError(
+                    f"`full_scale`: non-linear pixels read nothing of {float(open_beam.max()):g} unattenuated photons "
+                    f"where {self._full:g} is the full scale: expected a larger one"
+                )
         self._held: Tensor | None = None
 
     def photons(self, phantom: AnyPhantom, geometry: Geometry, noise: BlockNoise) -> Tensor:

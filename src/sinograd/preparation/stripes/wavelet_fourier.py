@@ -56,7 +56,7 @@ def _waves(views: int, level: int, number: int, sigma: float, low: Tensor, high:
     length = math.ceil(2 * views / 2**level) * 2**level
     count = length // 2**number
     k = torch.arange(count // 2 + 1, dtype=torch.float64)
-    left = torch.exp(-k.square() / (2 * sigma**2))  # 1 less the damping
+    left = torch.exp(-(k / sigma).square() / 2)  # 1 less the damping
     k, left = k[left > LEAST], left[left > LEAST]
     both = torch.where((k == 0) | (2 * k == count), 1.0, 2.0)  # a wave and its mirror image
     angle = 2 * math.pi * k[:, None] * torch.arange(count, dtype=torch.float64) / count
@@ -90,7 +90,9 @@ def _mirrored(count: int, level: int) -> Tensor:
 
 def _analysis(values: Tensor, taps: Tensor) -> Tensor:
     """Every second inner product with the taps along the last axis, which is periodic."""
-    wrapped = torch.cat([values, values[..., : len(taps) - 2]], -1) if len(taps) > 2 else values
+    count = values.shape[-1]
+    more = torch.arange(len(taps) - 2, device=values.device) % count
+    wrapped = torch.cat([values, values[..., more]], -1)
     rows = wrapped.reshape(-1, 1, wrapped.shape[-1])
     return torch.nn.functional.conv1d(rows, taps[None, None], stride=2).reshape(*values.shape[:-1], -1)
 
@@ -100,8 +102,9 @@ def _synthesis(smooth: Tensor, detail: Tensor, low: Tensor, high: Tensor) -> Ten
     rows = torch.stack([smooth, detail], -2).reshape(-1, 2, smooth.shape[-1])
     wide = torch.nn.functional.conv_transpose1d(rows, torch.stack([low, high])[:, None], stride=2)[:, 0]
     count = 2 * smooth.shape[-1]
-    tail = torch.nn.functional.pad(wide[:, count:], (0, count - (wide.shape[1] - count)))
-    return (wide[:, :count] + tail).reshape(*smooth.shape[:-1], count)
+    turns = math.ceil(wide.shape[1] / count)
+    wrapped = torch.nn.functional.pad(wide, (0, turns * count - wide.shape[1])).reshape(-1, turns, count).sum(1)
+    return wrapped.reshape(*smooth.shape[:-1], count)
 
 
 @functools.lru_cache(maxsize=16)
