@@ -7,29 +7,18 @@ to a slice every millimetre. Times on the clock and of the processor.
 from __future__ import annotations
 
 import argparse
-import json
 import tempfile
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import machine
 import torch
-from helical import scan, write_projections
+from helical import scan, timed, write_projections
 
 import sinograd as sg
 from sinograd.testing import write_ct_pd
 
 TURN = 1152
-
-
-def timed(job: Callable[[], Any]) -> tuple[dict[str, float], Any]:
-    """What a job takes, and what it returns."""
-    wall, processor = time.perf_counter(), time.process_time()
-    result = job()
-    taken = {"seconds": time.perf_counter() - wall, "processor_seconds": time.process_time() - processor}
-    return {name: round(value, 3) for name, value in taken.items()}, result
 
 
 def reading(folder: Path, files: int) -> dict[str, Any]:
@@ -70,10 +59,7 @@ def main() -> None:
             "reading": reading(Path(name), arguments.files),
             "rebinning": rebinning(Path(name), arguments.views),
         }
-    text = json.dumps(record, indent=1)
-    print(text)
-    if arguments.output:
-        arguments.output.write_text(text + "\n", encoding="utf-8")
+    machine.keep(record, arguments.output)
 
 
 if __name__ == "__main__":

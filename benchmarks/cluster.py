@@ -9,7 +9,6 @@ and of all workers during the job. The scheduler is in the client's process. Pri
 from __future__ import annotations
 
 import argparse
-import json
 import shutil
 import time
 from pathlib import Path
@@ -39,10 +38,7 @@ def main() -> None:
     here = timed(lambda: sg.reconstruct(scan, first, **job))
     rows = [on_workers(int(number), scan, first, job, here) for number in arguments.workers.split(",")]
     facts = {"size": arguments.size, "views": arguments.views, "memory": arguments.memory, "here": here, "rows": rows}
-    text = json.dumps({**machine.describe(), **facts}, indent=1)
-    print(text)
-    if arguments.output is not None:
-        arguments.output.write_text(text + "\n")
+    machine.keep({**machine.describe(), **facts}, arguments.output)
     shutil.rmtree(arguments.folder)
 
 

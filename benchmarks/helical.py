@@ -8,12 +8,12 @@ process, the axial backprojection alone of as many lines of the same length: wha
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import resource
 import tempfile
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +44,13 @@ def write_projections(geometry: sg.ConeBeam, path: Path) -> Tensor:
             file.write(view.tobytes())
     shape = geometry.projection_shape
     return torch.from_file(str(path), shared=False, size=math.prod(shape), dtype=torch.float32).view(shape)
+
+
+def timed(job: Callable[[], Any]) -> tuple[dict[str, float], Any]:
+    """What a job takes, on the clock and of the processor, and what it returns."""
+    wall, processor = time.perf_counter(), time.process_time()
+    result = job()
+    return {"seconds": time.perf_counter() - wall, "processor_seconds": time.process_time() - processor}, result
 
 
 class Backprojections:
@@ -131,10 +138,8 @@ def measure(turns: int, views: int, voxels: tuple[int, int, int]) -> dict[str, A
     grid = sg.Grid(voxels, (128 / voxels[0], 360 / voxels[1], 360 / voxels[2]))
     with tempfile.TemporaryDirectory() as folder, Backprojections() as watched:
         projections = write_projections(geometry, Path(folder) / "projections.raw")
-        wall, processor = time.perf_counter(), time.process_time()
         with OwnMemory() as memory:
-            volume = sg.helical_fbp(projections, geometry, grid)
-        wall, processor = time.perf_counter() - wall, time.process_time() - processor
+            taken, volume = timed(lambda: sg.helical_fbp(projections, geometry, grid))
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     middle = volume[:, voxels[1] // 4 : -voxels[1] // 4, voxels[2] // 4 : -voxels[2] // 4]
     along_z = middle.mean((1, 2)) / VALUE
@@ -144,8 +149,7 @@ def measure(turns: int, views: int, voxels: tuple[int, int, int]) -> dict[str, A
         "views": geometry.views,
         "voxels": voxels,
         "threads": torch.get_num_threads(),
-        "seconds": wall,
-        "processor_seconds": processor,
+        **taken,
         "backprojection_processor_seconds": watched.seconds,
         "updates": watched.updates,
         "updates_a_second": watched.updates / watched.seconds,
@@ -167,10 +171,7 @@ def main() -> None:
     parser.add_argument("--voxels", type=int, nargs=3, default=(128, 512, 512), metavar=("Z", "Y", "X"))
     options = parser.parse_args()
     figures = {**machine.describe(), **measure(options.turns, options.views, tuple(options.voxels))}
-    text = json.dumps(figures, indent=1)
-    print(text)
-    if options.output:
-        options.output.write_text(text + "\n")
+    machine.keep(figures, options.output)
 
 
 if __name__ == "__main__":

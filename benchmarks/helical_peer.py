@@ -8,12 +8,10 @@ same machine. Errors are against the phantom on the slices that the helix suppor
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import os
 import subprocess
 import tempfile
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -21,7 +19,7 @@ from typing import Any
 import machine
 import numpy as np
 import torch
-from helical import ORBIT
+from helical import ORBIT, timed
 from torch import Tensor
 
 import sinograd as sg
@@ -48,16 +46,11 @@ def phantom() -> sg.Ellipsoids:
     return sg.Ellipsoids(0.02, (150.0, 150.0, 1e4)) + balls([20.0, 12.0, 8.0], [0.01, -0.01, 0.005], places)
 
 
-def timed(job: Callable[[], Tensor]) -> dict[str, Any]:
-    """The second of two calls."""
+def second_call(job: Callable[[], Tensor]) -> dict[str, Any]:
+    """What the second of two calls takes, and its volume."""
     job()
-    wall, processor = time.perf_counter(), time.process_time()
-    volume = job()
-    return {
-        "seconds": time.perf_counter() - wall,
-        "processor_seconds": time.process_time() - processor,
-        "volume": volume,
-    }
+    taken, volume = timed(job)
+    return {**taken, "volume": volume}
 
 
 def peer(geometry: sg.ConeBeam, projections: Tensor, python: str, iterations: int) -> dict[str, dict[str, Any]]:
@@ -112,15 +105,12 @@ def main() -> None:
     arguments = parser.parse_args()
     geometry, truth = scan(), phantom().voxelize(GRID)
     projections = phantom().project(geometry)
-    methods = {"sinograd, helical_fbp": timed(lambda: sg.helical_fbp(projections, geometry, GRID))}
+    methods = {"sinograd, helical_fbp": second_call(lambda: sg.helical_fbp(projections, geometry, GRID))}
     if arguments.peers:
         methods |= peer(geometry, projections, arguments.peers, arguments.iterations)
     rows = {name: {**errors(found.pop("volume"), truth), **found} for name, found in methods.items()}
     record = {**machine.describe(), "iterations": arguments.iterations, "methods": rows}
-    text = json.dumps(record, indent=1)
-    print(text)
-    if arguments.output:
-        arguments.output.write_text(text + "\n", encoding="utf-8")
+    machine.keep(record, arguments.output)
 
 
 if __name__ == "__main__":

@@ -75,10 +75,7 @@ def main() -> None:
         other.unlink()
     facts["slabs_equal"] = compared(scan, output, arguments.slabs, arguments.seed)
     size = {"size": arguments.size, "views": arguments.views, "memory": arguments.memory, "limit": arguments.limit}
-    text = json.dumps({**machine.describe(), **size, **facts}, indent=1)
-    print(text)
-    if arguments.output is not None:
-        arguments.output.write_text(text + "\n")
+    machine.keep({**machine.describe(), **size, **facts}, arguments.output)
     if not all(facts["slabs_equal"].values()):
         raise SystemExit("slabs differ")
 

@@ -81,10 +81,7 @@ def main() -> None:
         "times_in_memory": runs[0]["processor_seconds"] / runs[1]["processor_seconds"],
         "largest_difference": largest_difference(*outputs),
     }
-    text = json.dumps({**machine.describe(), **facts}, indent=1)
-    print(text)
-    if arguments.output is not None:
-        arguments.output.write_text(text + "\n")
+    machine.keep({**machine.describe(), **facts}, arguments.output)
     for output in outputs:
         output.unlink()
     if not facts["largest_difference"] <= arguments.rounding:

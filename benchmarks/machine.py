@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
@@ -26,6 +27,14 @@ def describe() -> dict:
         "date": datetime.now(UTC).isoformat(timespec="seconds"),
         "commit": _commit(),
     }
+
+
+def keep(record: dict, output: Path | None) -> None:
+    """Print a record as JSON and, with an output, write it there."""
+    text = json.dumps(record, indent=1)
+    print(text)
+    if output is not None:
+        output.write_text(text + "\n", encoding="utf-8")
 
 
 def clock_ghz() -> float | None:

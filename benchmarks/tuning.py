@@ -14,7 +14,6 @@ together.
 from __future__ import annotations
 
 import argparse
-import json
 import math
 import tempfile
 from pathlib import Path
@@ -78,10 +77,7 @@ def main() -> None:
             path = Path(folder) / f"{kind.split()[-1]}.h5"
             sg.write_scan(scan(kind), path)
             found |= measured(kind, path, arguments)
-    text = json.dumps(found, indent=1)
-    print(text)
-    if arguments.output is not None:
-        arguments.output.write_text(text + "\n", encoding="utf-8")
+    machine.keep(found, arguments.output)
 
 
 def measured(kind: str, path: Path, arguments: argparse.Namespace) -> dict[str, Any]:

@@ -126,10 +126,8 @@ def main() -> None:
     parser.add_argument("-o", "--output", type=Path, help="a JSON file")
     arguments = parser.parse_args()
     path = made_volume(arguments.folder / f"noise-{arguments.size}.zarr", arguments.size)
-    text = json.dumps({**machine.describe(), "size": arguments.size, **measured(path, arguments)}, indent=1)
-    print(text)
-    if arguments.output is not None:
-        arguments.output.write_text(text + "\n", encoding="utf-8")
+    found = {**machine.describe(), "size": arguments.size, **measured(path, arguments)}
+    machine.keep(found, arguments.output)
 
 
 def made_volume(path: Path, size: int) -> Path:
