@@ -6,8 +6,8 @@ Scans of a ball, 720 views of 512 pixels (512 x 512), which give slices of 502^2
 detector is tilted by 1 and turned by 0.5 degrees, of which the middle slice and the one half-way to the last are
 looked at (the detector sees +-11.5 degrees along the axis). In a headless Chromium the centre is moved by random
 amounts, and `tilt` too for the cone beam; a move waits for the sharp slice of the one before. Milliseconds are from
-the slider's event to the drawn picture, and of the sharp one from its request, too, with which the page waits 60 of
-them. Medians, least and 95 %; the processor time is the server's, for coarse, sharp and the neighbours below the slice
+the slider's event to the frame that shows the picture, and of the sharp one from its request, too, with which the page
+waits 60 of them. Medians, least and 95 %; the processor time is the server's, for coarse, sharp and the neighbours below the slice
 together.
 """
 
@@ -24,33 +24,38 @@ import numpy as np
 
 import sinograd as sg
 from sinograd.phantoms import ball
-from viewer import PAUSE, browser, processor_seconds, rest, serving, spread
+from viewer import browser, processor_seconds, rest, serving, spread
 
 VIEWS, PIXELS = 720, 512
-MOVING = (
-    PAUSE
-    + """
+# JavaScript: waits by observers, as a loop would take a core from the server.
+MOVING = """
 const [name, values, done] = arguments, canvas = document.querySelector('[data-testid="axis-z"]');
 const slider = document.querySelector(`[data-testid="${name}"]`), took = [];
+const changed = (node, attribute, holds) => new Promise(next => {
+  const seen = new MutationObserver(() => { if (holds()) { seen.disconnect(); next(); } });
+  seen.observe(node, { attributes: true, attributeFilter: [attribute] });
+});
+const frame = () => new Promise(next => requestAnimationFrame(() => {  // and what a frame does after its callbacks
+  const channel = new MessageChannel();
+  channel.port1.onmessage = () => next(performance.now());
+  channel.port2.postMessage(0);
+}));
 (async () => {
   for (const value of values) {
     const start = performance.now();
-    let coarse = null;
-    const seen = new MutationObserver(() => { coarse ??= performance.now() - start; });
-    seen.observe(canvas, { attributes: true, attributeFilter: ["data-quality"] });
+    const coarse = changed(canvas, "data-quality", () => true).then(frame);
+    const sharp = changed(document.body, "data-ready", () => document.body.dataset.ready === "yes").then(frame);
     slider.value = value;
     slider.dispatchEvent(new Event("input"));
-    while (document.body.dataset.ready !== "yes") await pause();
-    const end = performance.now(), asked = performance.getEntriesByType("resource");
-    took.push([coarse, end - start, end - asked.filter(e => e.name.includes("quality=full")).at(-1).startTime]);
+    const end = await sharp, asked = performance.getEntriesByType("resource");
+    const request = asked.filter(e => e.name.includes("quality=full")).at(-1).startTime;
+    took.push([await coarse - start, end - start, end - request]);
     performance.clearResourceTimings();
-    seen.disconnect();
     await new Promise(next => setTimeout(next, 1500));  // the neighbours
   }
   done(took);
 })();
 """
-)
 
 
 def scan(kind: str) -> sg.Scan:
