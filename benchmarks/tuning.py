@@ -7,8 +7,8 @@ detector is tilted by 1 and turned by 0.5 degrees, of which the middle slice and
 looked at (the detector sees +-11.5 degrees along the axis). In a headless Chromium the centre is moved by random
 amounts, and `tilt` too for the cone beam; a move waits for the sharp slice of the one before. Milliseconds are from
 the slider's event to the frame that shows the picture, and of the sharp one from its request, too, with which the page
-waits 60 of them. Medians, least and 95 %; the processor time is the server's, for coarse, sharp and the neighbours below the slice
-together.
+waits 60 of them. Medians, least and 95 %; the processor time is the server's, for coarse, sharp and the neighbours
+below the slice together.
 """
 
 from __future__ import annotations
