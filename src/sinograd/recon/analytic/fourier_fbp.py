@@ -3,13 +3,14 @@
 The filtered rows of a slice, as trigonometric polynomials, are its Fourier transform on lines through the origin (the
 projection-slice theorem; F. Natterer, "The Mathematics of Computerized Tomography", 1986, chapter V.2). The image is
 their sum at the pixels, which FINUFFT computes to a tolerance in a time that grows as N^2 log N for N^2 pixels and N
-views, instead of N^3 (A. H. Barnett, J. Magland, L. af Klinteberg, "A parallel nonuniform fast Fourier transform library
-based on an exponential of semicircle kernel", SIAM J. Sci. Comput. 41(5), 2019).
+views, instead of N^3 (A. H. Barnett, J. Magland, L. af Klinteberg, "A parallel nonuniform fast Fourier transform
+library based on an exponential of semicircle kernel", SIAM J. Sci. Comput. 41(5), 2019).
 """
 
 from __future__ import annotations
 
 import importlib
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -30,6 +31,7 @@ from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojecti
 from sinograd.recon.analytic.ramp import fast_length
 from sinograd.recon.analytic.view_filter import check_finite
 
+INTERPOLATIONS = ("linear", "trigonometric")
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
 
 # Groups of views whose sums are added in their order, by as many threads: bits depend on how many there are, and each
@@ -49,21 +51,23 @@ def fourier_fbp(
     *,
     window: str = "ram-lak",
     cutoff: float = 1.0,
+    interpolation: str = "linear",
     tolerance: float | None = None,
 ) -> Tensor:
     """Reconstructs a slice from parallel-beam projections, as `fbp`, in a time that grows as N^2 log N.
 
-    Between the columns rows are interpolated by trigonometric polynomials, not linearly, so that edges and noise are
-    sharper than those of `fbp`. Beside the detector's field of view rows go on with what the filter makes of them
-    there; `fbp` takes zero. Needs the extra `fourier`. On the CPU. Derivatives of any order follow the projections.
-    Memory: 16 bytes (float32) for each view and frequency, of which there are somewhat more than columns, and the
-    transforms of FINUFFT.
+    Beside the detector's field of view rows go on with what the filter makes of them there; `fbp` takes zero. Needs
+    the extra `fourier`. On the CPU. Derivatives of any order follow the projections. The same bits every time, on any
+    number of threads. Memory: 16 bytes (float32) for each view and frequency, of which there are somewhat more than
+    columns, and the transforms of FINUFFT.
 
     Args:
         projections: line integrals [..., views, columns], float32 or float64, on the CPU.
         geometry: a parallel beam of slices.
         grid: the pixels; `geometry.default_grid()` if not given.
         window, cutoff: as in `fbp`.
+        interpolation: of rows between their columns. "linear": with the low pass of linear interpolation, sinc^2, so
+            that images are as sharp as those of `fbp`; "trigonometric": by the polynomials alone, with sharper noise.
         tolerance: of the transforms, relative to the norm of the result; 1e-4 in float32 and 1e-10 in float64.
 
     Returns:
@@ -90,12 +94,14 @@ def fourier_fbp(
     tolerance = TOLERANCE[projections.dtype] if tolerance is None else checks.positive(tolerance, "tolerance")
     if tolerance >= 1:
         raise InputError(f"tolerance: expected less than 1, got {tolerance:g}")
+    if interpolation not in INTERPOLATIONS:
+        raise InputError(f"interpolation: expected {' or '.join(INTERPOLATIONS)}, got {interpolation!r}")
     if projections.numel() == 0:
         return projections.new_zeros(whole.volume_shape(projections))
     finufft = _finufft()
     check_finite(projections.detach(), slice(0, whole.views))
     with untransformed():
-        transform = _Transform.of(whole, projections.dtype, tolerance, finufft.Plan)
+        transform = _Transform.of(whole, projections.dtype, interpolation == "linear", tolerance, finufft.Plan)
     return linear(projections, transform.image, transform.projections)
 
 
@@ -103,7 +109,9 @@ def _finufft() -> Any:
     try:
         return importlib.import_module("finufft")
     except ImportError as error:
-        raise MissingPackageError("fourier_fbp needs FINUFFT: pip install 'sinograd[fourier]'", name="finufft") from error
+        raise MissingPackageError(
+            "fourier_fbp needs FINUFFT: pip install 'sinograd[fourier]'", name="finufft"
+        ) from error
 
 
 @dataclass(frozen=True, eq=False)
@@ -129,13 +137,19 @@ class _Transform:
     plan: Callable[[int, int, int], Any]
 
     @classmethod
-    def of(cls, whole: FilteredBackprojection, dtype: torch.dtype, tolerance: float, plan: Any) -> _Transform:
+    def of(
+        cls, whole: FilteredBackprojection, dtype: torch.dtype, smooth: bool, tolerance: float, plan: Any
+    ) -> _Transform:
         scan, grid = whole.scan, whole.grid
         first, steps = _columns_of_pixels(scan.vectors, scan.columns, grid)
         # pixels beside the detector must not meet the next period's
-        reach = abs(first - (scan.columns - 1) / 2) + sum(abs(steps[:, axis]) * (grid.shape[axis] // 2 + 1) for axis in (0, 1))
+        reach = abs(first - (scan.columns - 1) / 2) + sum(
+            abs(steps[:, axis]) * (grid.shape[axis] // 2 + 1) for axis in (0, 1)
+        )
         size = fast_length(max(2 * scan.columns, math.ceil(float(reach.max()) + scan.columns / 2)))
         response = torch.fft.rfft(_circular(whole.taps.detach().double(), size))
+        if smooth:
+            response = response * torch.from_numpy(np.sinc(np.arange(size // 2 + 1) / size) ** 2)
         bins = np.arange(size // 2 + 1) * (2 * math.pi / size)
         alike = float(np.ptp(first)) < _ROUNDING  # of orbits about the middle of the detector and the image
         turn = torch.from_numpy(bins * first[: 1 if alike else None, None])
@@ -207,7 +221,7 @@ class _Transform:
         """Of each group of views, in their order."""
         views = len(self.along[0])
         ends = [views * number // GROUPS for number in range(GROUPS + 1)]
-        parts = [slice(first, end) for first, end in zip(ends, ends[1:], strict=False) if end > first]
+        parts = [slice(first, end) for first, end in itertools.pairwise(ends) if end > first]
         with ThreadPoolExecutor(min(GROUPS, torch.get_num_threads())) as pool:
             return list(pool.map(one, parts))
 
@@ -217,7 +231,7 @@ def _portions(images: np.ndarray) -> Sequence[np.ndarray]:
 
 
 def _circular(taps: Tensor, size: int) -> Tensor:
-    """The taps on a circle of so many samples, the middle one first; those that are farther than half of it are left out."""
+    """The taps on a circle of so many samples, the middle one first; without those farther than half of it."""
     half = min(len(taps) // 2, (size - 1) // 2)
     middle = len(taps) // 2
     zeros = taps.new_zeros(size - 2 * half - 1)
@@ -233,10 +247,10 @@ def _folded(steps: np.ndarray, bins: np.ndarray, dtype: torch.dtype) -> np.ndarr
 
 
 def _columns_of_pixels(vectors: Tensor, columns: int, grid: Grid) -> tuple[np.ndarray, np.ndarray]:
-    """Where pixels are seen: the column [views] of pixel (y // 2, x // 2), and by how much it grows a pixel, [views, 2]."""
+    """The column [views] of pixel (y // 2, x // 2), and by how much it grows a pixel along y and x, [views, 2]."""
     direction, center, step = (vectors[:, row, :2].numpy() for row in (surface.SOURCE, surface.CENTER, surface.U))
     across = np.stack([direction[:, 1], -direction[:, 0]], 1)  # at right angles to the rays
     across = across / (across * step).sum(1, keepdims=True)  # columns a mm, along x and y
-    middle = [c + (n // 2 - (n - 1) / 2) * s for c, n, s in zip(grid.center, grid.shape, grid.spacing, strict=True)]
-    first = (across * (np.array(middle[::-1]) - center)).sum(1) + (columns - 1) / 2
+    y, x = (float(places[n // 2]) for places, n in zip(grid.axes(), grid.shape, strict=True))
+    first = (across * (np.array([x, y]) - center)).sum(1) + (columns - 1) / 2
     return first, across[:, ::-1] * np.array(grid.spacing)
