@@ -19,6 +19,7 @@ namespace sinograd {
 namespace {
 
 constexpr int64_t kViewBlock = 24;
+constexpr int64_t kSweepViews = 12;  // that a column takes at a time: their lines stay in the first-level cache
 constexpr int64_t kAdjointViewBlock = 8;
 
 // Detector lines of a block of views: columns -1 and `columns` exist and hold zeros.
@@ -59,15 +60,17 @@ void backproject_tile(const Kernels<T>& kernels, DetectorLines<T>& lines, T* vol
                       T* scratch) {
   const int64_t stride = line_stride(kTileZ);
   load_tile(volume, grid, tile, columns, stride);
-  LineJob<T> jobs[kTileX * kViewBlock];
+  LineJob<T> jobs[kTileX * kSweepViews];
   for (int64_t y = 0; y < tile.ny; ++y) {
     const ColumnRow row = row_of(grid, tile.x0, tile.nx, tile.y0 + y, tile.z0);
-    int64_t counts[kTileX] = {};
-    for (int64_t v = first; v < last; ++v)
-      kernels.columns.add(views, v, row, grid.z, detector, lines.of(v - first), jobs, kViewBlock, counts);
-    for (int64_t x = 0; x < tile.nx; ++x)
-      kernels.lines.gather(columns + (y * kTileX + x) * stride, tile.nz, jobs + x * kViewBlock, counts[x],
-                           detector.rows, scratch);
+    for (int64_t begin = first; begin < last; begin += kSweepViews) {
+      int64_t counts[kTileX] = {};
+      for (int64_t v = begin; v < std::min(last, begin + kSweepViews); ++v)
+        kernels.columns.add(views, v, row, grid.z, detector, lines.of(v - first), jobs, kSweepViews, counts);
+      for (int64_t x = 0; x < tile.nx; ++x)
+        kernels.lines.gather(columns + (y * kTileX + x) * stride, tile.nz, jobs + x * kSweepViews, counts[x],
+                             detector.rows, scratch);
+    }
   }
   store_tile(columns, stride, volume, grid, tile);
 }

@@ -33,6 +33,8 @@ struct Lanes {
   static Int load(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
   static void store(uint32_t* p, Int a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a); }
   static Int all(uint32_t a) { return _mm256_set1_epi32(int32_t(a)); }
+  // *p in all lanes; the ports that calculate stay free
+  static Int everywhere(const uint32_t* p) { return _mm256_castps_si256(_mm256_broadcast_ss(reinterpret_cast<const float*>(p))); }
   static Int numbers() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
   static Int add(Int a, Int b) { return _mm256_add_epi32(a, b); }
   static Int subtract(Int a, Int b) { return _mm256_sub_epi32(a, b); }

@@ -33,6 +33,8 @@ struct Lanes {
   static Int load(const uint32_t* p) { return _mm512_loadu_si512(p); }
   static void store(uint32_t* p, Int a) { _mm512_storeu_si512(p, a); }
   static Int all(uint32_t a) { return _mm512_set1_epi32(int32_t(a)); }
+  // *p in all lanes; the ports that calculate stay free
+  static Int everywhere(const uint32_t* p) { return _mm512_set1_epi32(int32_t(*p)); }
   static Int numbers() { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
   static Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
   static Int subtract(Int a, Int b) { return _mm512_sub_epi32(a, b); }
