@@ -13,7 +13,6 @@ import functools
 import importlib
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -34,6 +33,13 @@ def run(
     device: Annotated[str, typer.Option(help="Where to train: cpu or cuda.")] = "cpu",
     threads: Annotated[int | None, typer.Option(help="Threads; the figures of time depend on it.")] = None,
     data: Annotated[Path | None, typer.Option(help="The measured scan, for walnut.")] = None,
+    methods: Annotated[
+        str, typer.Option(help="bone_xrm, low_dose_ct: some methods by name, with commas; the tables say so.")
+    ] = "",
+    seeds: Annotated[int | None, typer.Option(min=1, help="The same studies: so many of the seeds.")] = None,
+    precision: Annotated[
+        str, typer.Option(help="The same and structkpn: float32 on a processor without units for bfloat16.")
+    ] = "",
     debug: Annotated[
         bool, typer.Option("--debug", help="Other phantoms and seeds than those that are reported; needs --output.")
     ] = False,
@@ -56,20 +62,45 @@ def run(
 
     folder = HERE / experiment / "results" / profile if output is None else output
     more = {} if data is None else {"data": data}
-    _prepared(experiment, config, profile, debug)(cache / experiment, device=device, report=report, **more).run(folder)
+    made = _prepared(experiment, config, profile, debug, precision)
+    if methods or seeds:
+        made = _part(made, methods, seeds)
+    made(cache / experiment, device=device, report=report, **more).run(folder)
     report(f"done: {folder}")
     typer.echo((folder / "results.md").read_text(encoding="utf-8"))
 
 
-def _prepared(experiment: str, config: Path, profile: str, debug: bool) -> Callable[..., Any]:
+def _prepared(experiment: str, config: Path, profile: str, debug: bool, precision: str) -> functools.partial[Any]:
     """The experiment of a study; it still wants its cache, and what else it takes."""
+    from study.config import merged
+
     own = (HERE / experiment / "experiment.py").is_file()
     module = importlib.import_module(f"{experiment}.experiment" if own else "study.experiment")
     settings = importlib.import_module(f"{experiment}.settings" if own else "study.config")
     study = settings.load_study(config, profile)
+    changes: dict[str, Any] = {}
+    if precision:
+        own_key, networks = hasattr(study, "precision"), getattr(study, "networks", None)
+        if not own_key and not hasattr(networks, "precision"):
+            raise typer.BadParameter(f"--precision: {experiment} has no such choice")
+        changes = {"precision": precision} if own_key else {"networks": {"precision": precision}}
     if debug:
-        study = settings.load_study(config, profile, module.debug_changes(study))
+        changes = merged(module.debug_changes(study), changes)
+    if changes:
+        study = settings.load_study(config, profile, changes)
     return functools.partial(module.Experiment, study)
+
+
+def _part(made: functools.partial[Any], methods: str, seeds: int | None) -> functools.partial[Any]:
+    """The same with some of the methods and seeds."""
+    from study.config import Study
+    from study.part import only
+
+    (study,) = made.args
+    if not isinstance(study, Study):
+        raise typer.BadParameter("--methods and --seeds: only bone_xrm and low_dose_ct can be run in part")
+    names = [name.strip() for name in methods.split(",") if name.strip()]
+    return functools.partial(made.func, only(study, names, seeds), whole=study)
 
 
 if __name__ == "__main__":

@@ -51,7 +51,8 @@ TESTS = (
     "ops/test_xray_transform.py",
     "ops/test_voxel_backprojection.py",
     "ops/test_slabs.py",
-    "recon/test_slabs.py",
+    "recon/analytic/test_slabs.py",
+    "recon/iterative/test_variation_cuda.py",
 )
 PROCESSES = 6  # that share the GPU in the tests
 SANITIZERS = ("memcheck", "racecheck")

@@ -29,6 +29,7 @@ PROGRAMS: dict[str, dict[str, Any]] = {
     "general_joseph.cu": {"CURVED": 0},
     "general_joseph.cu, curved": {"CURVED": 1},
     "planar.cu": {"IMAGES": 4},
+    "total_variation.cu": {"AXES": 3, "COLUMNS": 32, "ROWS": 8},
 }
 BILATERAL = ("bilateral.cu", "bilateral.cu, gradients")  # windows of 5 x 5 x 5
 ENTRY, USED, SPILLED = "Compiling entry", re.compile(r"Used (\d+) registers"), re.compile(r"(\d+) bytes spill stores")

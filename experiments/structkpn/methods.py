@@ -29,6 +29,7 @@ def training_config(study: Study, method: Method, seed: int, device: str = "cpu"
         validation=study.validation,
         seed=seed,
         device=device,
+        precision=study.precision,
     )
 
 

@@ -24,7 +24,7 @@ from sinograd.models.estimated_noise import ESTIMATED
 from sinograd.training.config import Adam, Stop, Validation
 from sinograd.training.model_config import Model
 from sinograd.training.task_config import TaskChoice
-from study.config import Seeds, check_headline, load_profile
+from study.config import LATER, Precision, Seeds, check_headline, load_profile
 
 LOW, NORMAL = "low-dose", "normal-dose"
 _FIXED = {
@@ -146,6 +146,7 @@ class Study:
     filters: of `sinograd.models.estimated_noise`; filter_seeds: how many of the seeds they see.
     tables: methods of Tables 1 and 2. paper: (PSNR, SSIM) by method, of other images. curve: methods of Figure 5.
     comparisons: pairs (better, than); headline: those that the study is about. smaller: what a profile has smaller.
+    precision: of what networks compute in training.
     """
 
     title: str
@@ -171,6 +172,7 @@ class Study:
     stop: Stop
     validation: Validation
     shown: tuple[float, float, float] = field(default=(0.3, 0.2, 0.35))
+    precision: Precision = field(default="float32", metadata=LATER)
 
     @property
     def all_methods(self) -> dict[str, Method]:

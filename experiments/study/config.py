@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -32,6 +32,8 @@ _INTERVAL = Check("two numbers, the smaller one first", lambda value: value[0] <
 Interval = Annotated[tuple[float, float], _INTERVAL]
 Region = tuple[float, float, float]
 Seeds = Annotated[tuple[int, ...], _SOME]
+Precision = Literal["float32", "bfloat16"]
+LATER = {"later": True}  # metadata of a field that older configurations have not
 T = TypeVar("T")
 
 
@@ -115,7 +117,7 @@ class Method:
 class Networks:
     """How networks are trained, which a single stack would not be enough for: on random patches of other phantoms'
     slices, as long as validation phantoms show progress. learning_rates: by the names of the methods; steps: of some,
-    instead of those of `stop`.
+    instead of those of `stop`. precision: of what they compute in training.
     """
 
     training: Seeds
@@ -126,6 +128,7 @@ class Networks:
     validate: Validation
     schedule: Plateau | None = None
     steps: dict[str, Annotated[int, AT_LEAST_ONE]] = field(default_factory=dict)
+    precision: Precision = field(default="float32", metadata=LATER)
 
 
 @dataclass(frozen=True)
@@ -267,8 +270,8 @@ class Study:
     def shifted(self, shift: Shift) -> Study:
         """The study with the objects and the noise of other tests."""
         parts = {
-            "phantoms": from_plain(Phantoms, _merged(to_plain(self.phantoms), shift.phantoms), "phantoms"),
-            "noise": from_plain(Noise, _merged(to_plain(self.noise), shift.noise), "noise"),
+            "phantoms": from_plain(Phantoms, merged(to_plain(self.phantoms), shift.phantoms), "phantoms"),
+            "noise": from_plain(Noise, merged(to_plain(self.noise), shift.noise), "noise"),
         }
         return replace(self, **parts)
 
@@ -288,19 +291,24 @@ def load_profile(
         profiles = data.pop("profiles", {})
         if profile not in profiles:
             raise ConfigError(f"no profile {profile!r}, expected one of {', '.join(profiles)}")
-        merged = _merged(_merged(data, profiles[profile] or {}), changes or {})
-        for key, more in merged.pop("further", {}).items():
-            merged[key] = [*merged[key], *more]
-        study = from_plain(kind, {**merged, "profile": profile})
+        whole = merged(merged(data, profiles[profile] or {}), changes or {})
+        for key, more in whole.pop("further", {}).items():
+            whole[key] = [*whole[key], *more]
+        study = from_plain(kind, {**whole, "profile": profile})
         check(study)
     except (ValueError, TypeError, yaml.YAMLError) as error:
         raise ConfigError(f"{file}: {error}") from error
     return study
 
 
-def config_hash(study: object) -> str:
-    """SHA-256 of the whole configuration in this profile."""
-    return digest(to_plain(study))
+def config_hash(study: Any) -> str:
+    """SHA-256 of the whole configuration in this profile; later keys count where they are not the default."""
+    plain = to_plain(study)
+    for part, keys in ((study, plain), (getattr(study, "networks", None), plain.get("networks"))):
+        for f in () if part is None else fields(part):
+            if f.metadata.get("later") and getattr(part, f.name) == f.default:
+                del keys[f.name]
+    return digest(plain)
 
 
 def digest(plain: Any) -> str:
@@ -375,7 +383,8 @@ def _check_networks(study: Study) -> None:
         raise ConfigError(f"networks: {min(both)} is both trained on and validated on")
 
 
-def _merged(base: Any, changes: Any) -> Any:
+def merged(base: Any, changes: Any) -> Any:
+    """Mappings, merged; anything else is replaced."""
     if isinstance(base, Mapping) and isinstance(changes, Mapping):
-        return {**base, **{key: _merged(base.get(key), value) for key, value in changes.items()}}
+        return {**base, **{key: merged(base.get(key), value) for key, value in changes.items()}}
     return changes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 
@@ -28,6 +29,7 @@ from study.methods import (
     training_data,
     training_phantoms,
 )
+from study.part import left_out
 from study.record import make_record
 from study.results import LOW, NORMAL, Results, Run
 from study.rods import PHANTOM as RODS
@@ -43,10 +45,20 @@ class Experiment:
     """A study while it runs.
 
     cache: where data and training runs are kept and found again, runs by what is trained on which data; None: nowhere.
+    whole: the study that `study` is a part of; the tables name it, and what is left out.
     """
 
-    def __init__(self, study: Study, cache: Path | None, *, device: str = "cpu", report: Report = print) -> None:
+    def __init__(
+        self,
+        study: Study,
+        cache: Path | None,
+        *,
+        device: str = "cpu",
+        report: Report = print,
+        whole: Study | None = None,
+    ) -> None:
         self.study, self.cache, self.device, self.report = study, cache, device, report
+        self.whole = whole or study
         titles = {LOW: "Low dose", **{method.name: method.title for method in study.methods}, NORMAL: "Normal dose"}
         self.results = Results(titles)
         self.histories: dict[str, list[History]] = {}
@@ -83,8 +95,12 @@ class Experiment:
         titles = self.results.titles
         save_losses(study, {titles[name]: runs for name, runs in self.histories.items()}, output / "losses.png")
         save_score_curves(study, {titles[name]: runs for name, runs in self.curves.items()}, output / "steps.png")
-        write_tables(study, self.results, make_record(study, self.device), output)
+        write_tables(study, self.results, self._record(), output)
         return self.results
+
+    def _record(self) -> dict[str, Any]:
+        missing = left_out(self.study, self.whole)
+        return make_record(self.whole, self.device) | ({"left_out": missing} if missing else {})
 
     def case(self, phantom: int, seed: int, study: Study | None = None, **options: str) -> Case:
         """A scan, made or found; of another study where that is given."""

@@ -69,6 +69,7 @@ def training_config(study: Study, method: Method, seed: int, device: str = "cpu"
         validation=networks.validate,
         seed=seed,
         device=device,
+        precision=networks.precision,
     )
 
 

@@ -62,12 +62,22 @@ def _head(study: Study, results: Results, record: dict[str, Any]) -> str:
     networks = "" if study.networks is None else f", networks on phantoms {_listed(study.networks.training)}"
     return (
         f"Commit {record['commit']}, configuration {record['config_sha256'][:16]}, {record['date']}; "
-        f"{record['device']}, {record['threads']} threads, torch {record['torch']}.\n\n"
+        f"{record['device']}, {record['threads']} threads, torch {record['torch']}.{_part(study, record)}\n\n"
         f"Filters were trained on one stack of phantom {phantoms.training}{networks}; all are tested on "
         f"{_listed(phantoms.test)}, which training never saw; seeds {_listed(study.seeds)} of noise and training. "
         f"PSNR and SSIM: data range {study.scale.data_range:g} {unit}, means over slices; ± is the standard deviation "
         f"over the test phantoms of their means over the seeds.\n\n" + bound
     )
+
+
+def _part(study: Study, record: dict[str, Any]) -> str:
+    """What the reader of a run in part or in another precision must know."""
+    text = ""
+    if record.get("left_out"):
+        text += f" Only a part of the profile was run, without: {', '.join(record['left_out'])}."
+    if study.networks is not None and study.networks.precision != "float32":
+        text += f" In training networks compute in {study.networks.precision}, in tests in float32."
+    return text
 
 
 def _bound(results: Results) -> str:

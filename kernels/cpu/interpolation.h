@@ -32,18 +32,6 @@ inline Lanes::Float read_window(const float* elements, Lanes::Int below, Lanes::
   return Lanes::multiply_add(up, Lanes::subtract(Lanes::look_up(low, above, high), value), value);
 }
 
-// Samples at `along` and, 0 to 2, `across` in three lines, the first of which begins at `window`.
-inline Lanes::Float interpolate_three(const float* window, int64_t stride, Lanes::Int along, Lanes::Int across) {
-  const Lanes::Int below = Lanes::element(along), above = Lanes::add(below, Lanes::all(uint32_t(1)));
-  const Lanes::Int one = Lanes::all(uint32_t(kOne));
-  const Lanes::Float up = fraction(along), scale = Lanes::all(1.0f / float(kOne));
-  const Lanes::Float to_second = Lanes::multiply(Lanes::number(Lanes::smaller(across, one)), scale);
-  const Lanes::Float to_third = Lanes::multiply(Lanes::number(Lanes::positive(Lanes::subtract(across, one))), scale);
-  const Lanes::Float a = read_window(window, below, above, up), b = read_window(window + stride, below, above, up);
-  const Lanes::Float c = read_window(window + 2 * stride, below, above, up);
-  return Lanes::multiply_add(to_third, Lanes::subtract(c, b), Lanes::multiply_add(to_second, Lanes::subtract(b, a), a));
-}
-
 // Samples at `along` (from element 0 of `window`) and `across` (from line `first`); lines are `stride` elements apart,
 // those before 0 and from `count` on are zero, and line -1 and `count` exist. Samples lie between lines `first` and
 // `last`.

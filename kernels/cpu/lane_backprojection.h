@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <type_traits>
 #include <vector>
 
 #include "voxel_lanes.h"
@@ -23,21 +24,41 @@ struct BlockView {
   int64_t place;
 };
 
+// Lines of voxels along an axis, at (x, y) of a rectangle on the other axes.
+struct Rectangle {
+  double x[2], y[2];
+};
+
+// Whether those of `count` voxels from the first of `axis` on are plain.
+inline bool are_plain(const LinedView& view, const Rectangle& at, const Axis& axis, int64_t first, int64_t count) {
+  const double start = axis.position(first);
+  const double end = start + double((count + Lanes::width - 1) / Lanes::width * Lanes::width) * axis.spacing;
+  Plainness plainness(view);
+  for (const double x : at.x)
+    for (const double y : at.y) plainness.add_line(LineImage(view, x, y), start, end);
+  return plainness.holds(axis.spacing);
+}
+
 // Adds views, already in `lines`, to one tile.
 template <Weighting weighting>
 void backproject_tile(ViewLines& lines, const std::vector<BlockView>& views, float* volume, const Grid& grid,
                       const Tile& tile, float* columns) {
   const int64_t stride = line_stride(kTileZ);
   load_tile(volume, grid, tile, columns, stride);
+  const Rectangle whole = {{grid.x.position(tile.x0), grid.x.position(tile.x0 + tile.nx - 1)},
+                           {grid.y.position(tile.y0), grid.y.position(tile.y0 + tile.ny - 1)}};
   Groups located;
-  for (int64_t y = 0; y < tile.ny; ++y)
-    for (int64_t x = 0; x < tile.nx; ++x) {
-      const double at_x = grid.x.position(tile.x0 + x), at_y = grid.y.position(tile.y0 + y);
-      float* column = columns + (y * kTileX + x) * stride;
-      for (const BlockView& view : views)
-        read_line<weighting>(view.lined, lines.line(view.place, 0), lines.stride(view.place), at_x, at_y, grid.z, tile.z0,
-                             tile.nz, located, column);
-    }
+  for (const BlockView& view : views) {
+    const float* line0 = lines.line(view.place, 0);
+    const auto add = [&](auto plain) {
+      for (int64_t y = 0; y < tile.ny; ++y)
+        for (int64_t x = 0; x < tile.nx; ++x)
+          read_line<weighting, plain()>(view.lined, line0, lines.stride(view.place), grid.x.position(tile.x0 + x),
+                                        grid.y.position(tile.y0 + y), grid.z, tile.z0, tile.nz, located,
+                                        columns + (y * kTileX + x) * stride);
+    };
+    are_plain(view.lined, whole, grid.z, tile.z0, tile.nz) ? add(std::true_type()) : add(std::false_type());
+  }
   store_tile(columns, stride, volume, grid, tile);
 }
 
@@ -88,11 +109,17 @@ void backproject_bundle(ViewLines& lines, const std::vector<BlockView>& views, f
   const double z = grid.z.position(bundle.z);
   bundle.load(volume, grid, buffer, stride);
   Groups located;
-  for (int64_t i = 0; i < bundle.lines; ++i)
-    for (const BlockView& view : views)
-      read_line<weighting>(view.lined, lines.line(view.place, 0), lines.stride(view.place),
-                           others.position(bundle.across0 + i), z, steps, bundle.along0, bundle.count, located,
-                           buffer + i * stride);
+  const double across[2] = {others.position(bundle.across0), others.position(bundle.across0 + bundle.lines - 1)};
+  for (const BlockView& view : views) {
+    const float* line0 = lines.line(view.place, 0);
+    const auto add = [&](auto plain) {
+      for (int64_t i = 0; i < bundle.lines; ++i)
+        read_line<weighting, plain()>(view.lined, line0, lines.stride(view.place), others.position(bundle.across0 + i), z,
+                                      steps, bundle.along0, bundle.count, located, buffer + i * stride);
+    };
+    const Rectangle whole = {{across[0], across[1]}, {z, z}};
+    are_plain(view.lined, whole, steps, bundle.along0, bundle.count) ? add(std::true_type()) : add(std::false_type());
+  }
   bundle.store(buffer, stride, volume, grid);
 }
 

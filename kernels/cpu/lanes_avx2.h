@@ -22,12 +22,16 @@ struct Lanes {
   static Float subtract(Float a, Float b) { return _mm256_sub_ps(a, b); }
   static Float multiply(Float a, Float b) { return _mm256_mul_ps(a, b); }
   static Float multiply_add(Float a, Float b, Float c) { return _mm256_fmadd_ps(a, b, c); }
+  static Float subtract_product(Float a, Float b, Float c) { return _mm256_fnmadd_ps(b, c, a); }  // a - b c
   // 1 / a to about 1e-7
   static Float reciprocal(Float a) {
     const Float guess = _mm256_rcp_ps(a);
     return _mm256_mul_ps(guess, _mm256_sub_ps(_mm256_set1_ps(2.0f), _mm256_mul_ps(a, guess)));
   }
   static Float positive(Float a) { return _mm256_max_ps(a, _mm256_setzero_ps()); }
+  static Float smaller(Float a, Float b) { return _mm256_min_ps(a, b); }
+  static Int floor_element(Float a) { return _mm256_cvttps_epi32(_mm256_floor_ps(a)); }
+  static Float above_floor(Float a) { return _mm256_sub_ps(a, _mm256_floor_ps(a)); }
   static Float number(Int a) { return _mm256_cvtepi32_ps(a); }
 
   static Int load(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }

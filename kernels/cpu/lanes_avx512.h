@@ -22,12 +22,16 @@ struct Lanes {
   static Float subtract(Float a, Float b) { return _mm512_sub_ps(a, b); }
   static Float multiply(Float a, Float b) { return _mm512_mul_ps(a, b); }
   static Float multiply_add(Float a, Float b, Float c) { return _mm512_fmadd_ps(a, b, c); }
+  static Float subtract_product(Float a, Float b, Float c) { return _mm512_fnmadd_ps(b, c, a); }  // a - b c
   // 1 / a to about 1e-7
   static Float reciprocal(Float a) {
     const Float guess = _mm512_rcp14_ps(a);
     return _mm512_mul_ps(guess, _mm512_sub_ps(_mm512_set1_ps(2.0f), _mm512_mul_ps(a, guess)));
   }
   static Float positive(Float a) { return _mm512_max_ps(a, _mm512_setzero_ps()); }
+  static Float smaller(Float a, Float b) { return _mm512_min_ps(a, b); }
+  static Int floor_element(Float a) { return _mm512_cvt_roundps_epi32(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
+  static Float above_floor(Float a) { return _mm512_reduce_ps(a, _MM_FROUND_TO_NEG_INF | _MM_FROUND_NO_EXC); }
   static Float number(Int a) { return _mm512_cvtepi32_ps(a); }
 
   static Int load(const uint32_t* p) { return _mm512_loadu_si512(p); }

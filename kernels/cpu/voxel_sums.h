@@ -48,12 +48,13 @@ inline void add_matrix_row(double* m, double sum, double moment, double x, doubl
 template <Weighting weighting>
 inline void add_group(const Groups& groups, int64_t g, const LinedView& lined, double inverse_depth, const float* line0,
                       int64_t stride, const float* cotangents, ColumnSums& sums) {
-  const GroupPlaces at(groups, g);
-  const auto element = [](Lanes::Int place, int32_t first) {
-    return Lanes::add(Lanes::add(Lanes::number(Lanes::element(place)), fraction(place)), Lanes::all(float(first)));
-  };
-  const Differentiated f = differentiate(line0 + groups.k_first[g], stride, groups.j_first[g], groups.j_last[g],
-                                         lined.count, at.along, at.across);
+  const GroupPlaces at = GroupPlaces::of<false>(groups, g);
+  const auto fixed = [](Lanes::Float place) { return Lanes::nearest(Lanes::multiply(place, Lanes::all(float(kOne)))); };
+  // elements of a window of two vectors, the first of which lies a vector's width before the middle
+  const Lanes::Int along = Lanes::add(fixed(at.along), Lanes::all(uint32_t(Lanes::width) << kBits));
+  const float* window = line0 + groups.element[g] - Lanes::width;
+  const int64_t first = groups.line[g], last = first + groups.met[g] - 1;
+  const Differentiated f = differentiate(window, stride, first, last, lined.count, along, fixed(at.across));
   Lanes::Float weight = Lanes::multiply(Lanes::load(cotangents), Lanes::all(groups.weight[g]));
   if constexpr (weighting == Weighting::fdk) weight = Lanes::multiply(weight, Lanes::multiply(at.nearer, at.nearer));
   if constexpr (weighting == Weighting::ratio) weight = Lanes::multiply(weight, at.nearer);
@@ -62,8 +63,8 @@ inline void add_group(const Groups& groups, int64_t g, const LinedView& lined, d
   const Lanes::Float to_j = Lanes::multiply(by_depth, f.across), to_k = Lanes::multiply(by_depth, f.along);
   sums.add(ColumnSums::across, to_j, number);
   sums.add(ColumnSums::along, to_k, number);
-  const Lanes::Float to_depth = Lanes::multiply_add(to_j, element(at.across, groups.j_first[g]),
-                                                    Lanes::multiply(to_k, element(at.along, groups.k_first[g])));
+  const Lanes::Float to_depth = Lanes::multiply_add(to_j, Lanes::add(at.across, Lanes::all(float(first))),
+                                                    Lanes::multiply(to_k, Lanes::add(at.along, Lanes::all(float(groups.element[g])))));
   sums.add(ColumnSums::depth, to_depth, number);
   if constexpr (weighting != Weighting::none)
     sums.add(ColumnSums::value, Lanes::multiply(f.value, falls_with_depth<weighting> ? by_depth : weight), number);
@@ -119,7 +120,7 @@ void add_tile(const LinedView& lined, const float* line0, int64_t line_step, con
     for (int64_t column = 0; column < tile.nx; ++column) {
       const double x = grid.x.position(tile.x0 + column), y = grid.y.position(tile.y0 + row);
       const float* cotangents = columns + (row * kTileX + column) * stride;
-      locate<weighting>(lined, x, y, grid.z, tile.z0, groups, located);
+      locate<weighting>(lined, x, y, Located(grid.z, tile.z0, groups), located);
       ColumnSums sums;
       for (int64_t g = 0; g < groups; ++g) {
         const int64_t z = g * Lanes::width;

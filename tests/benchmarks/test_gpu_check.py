@@ -32,6 +32,10 @@ def test_without_a_gpu_it_says_so_and_runs_nothing(
     assert {path.name for path in tmp_path.iterdir()} == {"check.log", "environment.json"}
 
 
+def test_the_tests_are_there(load, project_root: Path) -> None:
+    assert [name for name in load("check").TESTS if not (project_root / "tests" / name).is_file()] == []
+
+
 def test_failed_tests_are_named(load, tmp_path: Path) -> None:
     report = tmp_path / "junit.xml"
     report.write_text(

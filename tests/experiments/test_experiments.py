@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import importlib
 import json
 import math
@@ -96,6 +97,52 @@ def test_hours_of_the_evening_profiles() -> None:
     assert "| bone_xrm | RED-CNN | 16 of 64 x 64 | 3000 | 4.8 | 2.0 |" in table(rows)
     listed = [(study, title) for study, title, _, _ in runs()]
     assert ("bone_xrm", "JBFnet") in listed and ("structkpn", "StructKPN, Ls") in listed and len(listed) == 10
+
+
+@pytest.mark.parametrize("name", ["bone_xrm", "low_dose_ct"])
+def test_committed_results_are_of_the_committed_configuration(name: str) -> None:
+    from study.config import config_hash, load_study
+
+    folder = EXPERIMENTS / name
+    for profile in (path.name for path in (folder / "results").iterdir()):
+        page = (folder / "results" / profile / "results.md").read_text(encoding="utf-8")
+        assert f"configuration {config_hash(load_study(folder / 'config.yaml', profile))[:16]}" in page, profile
+
+
+def test_a_part_of_a_study(small: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Some methods and seeds, another precision: the tables say so, with the hash of the whole configuration."""
+    from typer.testing import CliRunner
+
+    from run import app
+    from study import config
+    from study.part import only
+
+    single = small("bone_xrm")
+    assert single.networks is not None
+    study = dataclasses.replace(single, networks=dataclasses.replace(single.networks, precision="bfloat16"))
+    monkeypatch.setattr(config, "load_study", lambda *_: study)
+
+    def run(*arguments: str) -> Any:
+        paths = ("--cache", str(tmp_path / "cache"), "--output", str(tmp_path / "out"))
+        return CliRunner().invoke(app, ["bone_xrm", *paths, *arguments])
+
+    done = run("--methods", "one-filter, cnn-10", "--seeds", "1")
+    assert done.exit_code == 0, done.output
+    page = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    assert f"configuration {config.config_hash(study)[:16]}" in page
+    assert "without: 3 BF layers, 1 BF layer, 2-D," in page and "seed 1, amounts of training data." in page
+    assert "In training networks compute in bfloat16" in page
+    assert "| CNN-10 |" in page and "| RED-CNN |" not in page
+    found = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))
+    assert {run["method"] for run in found["runs"]} == {"one-filter", "cnn-10"}
+    assert {run["seed"] for run in found["runs"]} == {0}
+
+    assert config.config_hash(study) != config.config_hash(single)
+    with pytest.raises(ConfigError, match="methods: no 'bm3d', expected some of one-filter, three-filters"):
+        only(study, ["bm3d"])
+    monkeypatch.undo()
+    for wrong, words in (("walnut --precision bfloat16", "no such choice"), ("structkpn --seeds 1", "run in part")):
+        assert words in CliRunner().invoke(app, wrong.split(), env={"COLUMNS": "160"}).output
 
 
 def test_data_are_what_their_seeds_say(small: Any, tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import socket
 from collections.abc import Iterator
@@ -29,6 +30,27 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalServer]:
 
 def test_the_address_has_the_token(server: LocalServer) -> None:
     assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[\w-]{30,}", server.url)
+
+
+def test_answers_are_sent_without_delay(server: LocalServer) -> None:
+    """Else small ones wait for an acknowledgement that the browser delays, 40 ms."""
+    with socket.create_connection(("127.0.0.1", server.port)) as client:
+        client.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
+        assert client.recv(1) == b"H"
+        flags = []
+        for number in range(3, client.fileno() + 100):
+            try:
+                accepted = socket.socket(fileno=os.dup(number))
+            except OSError:  # not open, or no socket
+                continue
+            with accepted:
+                try:
+                    peer = accepted.getpeername()
+                except OSError:
+                    continue
+                if peer == client.getsockname():
+                    flags.append(accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY))
+    assert flags == [1]
 
 
 @pytest.mark.parametrize("path", ["/", "/static/view.js", "/api/volumes", "/api/slice?axis=z&index=0", "/nothing"])

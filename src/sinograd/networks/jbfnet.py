@@ -206,6 +206,6 @@ def _kernel(layers: nn.ModuleList, x: Tensor) -> Tensor:
         windows = torch.arange(width**3, device=x.device).reshape(width, width, width)
         windows = windows.unfold(0, 3, 1).unfold(1, 3, 1).unfold(2, 3, 1).reshape(-1, 27)
         values = layer.weight.reshape(1, 27).expand(len(windows), 27)
-        matrix = torch.zeros(len(windows), width**3, dtype=x.dtype, device=x.device).scatter(1, windows, values)
+        matrix = torch.zeros(len(windows), width**3, dtype=values.dtype, device=x.device).scatter(1, windows, values)
         x = relu(x @ matrix.T + layer.bias)
     return x

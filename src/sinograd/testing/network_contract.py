@@ -134,6 +134,18 @@ class NetworkContract:
         with torch.no_grad():
             assert torch.equal(again(volume), model(volume))
 
+    def test_mixed_precision(self, network: nn.Module) -> None:
+        """Trained with bfloat16 (`precision: bfloat16`): images within its digits, finite gradients in float32."""
+        x = self.images_for(network)
+        exact = self.denoised(network, x).detach()
+        with torch.autocast("cpu", torch.bfloat16):
+            y = self.denoised(network, x)
+        assert bool((y.detach().float() - exact).abs().max() < 0.1 * exact.abs().max())
+        y.float().square().sum().backward()
+        for name, parameter in network.named_parameters():
+            if parameter.grad is not None:
+                assert parameter.grad.dtype == torch.float32 and bool(torch.isfinite(parameter.grad).all()), name
+
     def test_double_precision(self, network: nn.Module) -> None:
         """float64 gives the same numbers, in float64."""
         x = self.images_for(network)

@@ -98,7 +98,8 @@ def check_installed() -> None:
 def _bound(port: int) -> socket.socket:
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port <= 65535:
         raise InputError(f"`port`: expected 0 to 65535, got {port!r}")
-    held = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # asyncio sends without delay, which small answers would have to wait 40 ms for, only what it knows to be TCP
+    held = socket.socket(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:
         held.bind((LOOPBACK, port))

@@ -31,7 +31,7 @@ def gradient(x: Tensor, spacing: tuple[float, ...]) -> Tensor:
 
 @pytest.fixture(params=[1, 1 << 18, None], ids=["slabs of one slice", "one slab", "kernels"])
 def slabs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Torch, slab by slab, as on a GPU; and the kernels."""
+    """Torch, slab by slab, as on other devices; and the kernels."""
     if request.param is not None:
         monkeypatch.setattr(variation_slabs, "SLAB_BYTES", request.param)
         monkeypatch.setattr(TotalVariation, "_compiled", lambda *tensors: False)

@@ -23,7 +23,7 @@ from sinograd.recon.calibration.reprojection import Normal
 from sinograd.recon.calibration.result import ANGLES, Calibrated
 
 # What pixels and voxels displace images by, in pixels of the finest level: measured with ellipsoids (64 columns, a cone
-# of 29 degrees), up to 0.016.
+# of 29 degrees), up to 0.016. A criterion with a `model_error` errs by that.
 MODEL_ERROR = 0.01
 
 Progress = Callable[[int, int], None]
@@ -150,11 +150,12 @@ def _finish(
 
         spread = bootstrap_errors(level, found.theta, task.search, task.bootstrap)
         noise = dict(zip(active, (spread * level.scales).tolist(), strict=True))
-    model = _model_errors(found.normal, level)
+    criterion = CRITERIA.load(task.criterion)(level)
+    model = _model_errors(found.normal, level, getattr(criterion, "model_error", MODEL_ERROR))
     errors = {name: math.hypot(noise[name], model[name], _change(name, final, history)) for name in active}
     first = {name: float(start_value(task.geometry, name)) for name in active}
     start = torch.tensor([(first[name] - values[name]) for name in active], dtype=torch.float64) / level.scales
-    before = CRITERIA.load(task.criterion)(level).cost(start)
+    before = criterion.cost(start)
     result = Calibrated(
         task.placed(final), final, errors, held, task.criterion, before, found.normal.cost, found.converged
     )
@@ -192,13 +193,13 @@ def _of_level(task: _Task, values: Mapping[str, float], active: Sequence[str], w
     return [name for name in active if name not in out]
 
 
-def _model_errors(normal: Normal, level: Level) -> dict[str, float]:
-    """What MODEL_ERROR pixels, in the pattern that does most, would make of the arguments, mm or radians."""
+def _model_errors(normal: Normal, level: Level, displaced: float) -> dict[str, float]:
+    """What so many pixels, in the pattern that does most, would make of the arguments, mm or radians."""
     if normal.pixel is None:
         pixels = sensitivities(level.start, level.learn)
-        return {name: MODEL_ERROR / max(pixels[name], 1e-300) for name in level.learn}
+        return {name: displaced / max(pixels[name], 1e-300) for name in level.learn}
     spread = torch.linalg.pinv(normal.curvature).diagonal().clamp_min(0) * normal.pixel
-    return dict(zip(level.learn, (MODEL_ERROR * level.scales * spread.sqrt()).tolist(), strict=True))
+    return dict(zip(level.learn, (displaced * level.scales * spread.sqrt()).tolist(), strict=True))
 
 
 def _change(name: str, final: Mapping[str, float], history: Sequence[Mapping[str, float]]) -> float:

@@ -34,6 +34,8 @@ class Level:
         projections: line integrals [views, (rows,) columns].
         start: their geometry, where the scaled arguments are 0.
         learn: names of the arguments.
+        first: the arguments of the full scan, in mm and radians, where the scaled ones are 0. Those of `start` differ
+            where binning leaves elements over at one end, which moves the detector's middle.
         scales: what a scaled argument of 1 is in mm or radians; it moves images by about one of this level's pixels.
         grid: the voxels, of the size of a pixel at the axis.
         variance: of the noise of each projection value.
@@ -42,18 +44,19 @@ class Level:
     projections: Tensor
     start: Geometry
     learn: tuple[str, ...]
+    first: Tensor
     scales: Tensor
     grid: Grid
     variance: Tensor
 
     def values(self, theta: Tensor) -> dict[str, Tensor]:
-        """The arguments in mm and radians."""
-        first = torch.stack([start_value(self.start, name) for name in self.learn])
-        return dict(zip(self.learn, first + self.scales * theta, strict=True))
+        """The arguments of the full scan in mm and radians."""
+        return dict(zip(self.learn, self.first + self.scales * theta, strict=True))
 
     def geometry(self, theta: Tensor) -> Geometry:
         """The geometry at scaled arguments [n], which it follows where they require gradients."""
-        return changed(self.start, self.values(theta))
+        own = _values(self.start, self.learn)
+        return changed(self.start, dict(zip(self.learn, own + self.scales * theta, strict=True)))
 
     def grid_at(self, geometry: Geometry) -> Grid:
         """The grid of a geometry: the object grows with its image on the detector, and so do the voxels."""
@@ -87,7 +90,8 @@ def make_level(projections: Tensor, geometry: Geometry, learn: Sequence[str], co
     step = view_step(geometry, columns)
     values, small = binned(projections[::step], geometry[::step], binning(geometry, columns))
     scales = torch.stack([pixel_scale(small, name, start_value(small, name)) for name in learn])
-    return Level(values, small, tuple(learn), scales, covering_grid(small), noise_variance(values))
+    first = _values(geometry, learn)
+    return Level(values, small, tuple(learn), first, scales, covering_grid(small), noise_variance(values))
 
 
 def binning(geometry: Geometry, columns: int) -> int:
@@ -157,6 +161,10 @@ def covering_grid(geometry: Geometry) -> Grid:
     growth = [MARGIN * (1 + reach / source), MARGIN, MARGIN][-len(grid.shape) :]
     shape = [math.ceil(n * factor) for n, factor in zip(grid.shape, growth, strict=True)]
     return Grid(shape, grid.spacing, grid.center)
+
+
+def _values(geometry: Geometry, names: Sequence[str]) -> Tensor:
+    return torch.stack([start_value(geometry, name) for name in names])
 
 
 def _demagnification(geometry: Geometry) -> float:

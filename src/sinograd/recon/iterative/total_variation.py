@@ -1,9 +1,9 @@
 """Isotropic total variation of images and volumes: value, smoothed gradient, and the steps of its minimisation.
 
 L. I. Rudin, S. Osher, E. Fatemi, Physica D 60, 1992. Differences are taken forward, 0 at the last voxel of an axis, and
-each axis counts by the smallest spacing over its own: TV(x) = sum over voxels of |(w d_z x, w d_y x, w d_x x)|. On the
-CPU compiled kernels pass once over memory; elsewhere, and for images of other layouts, torch does the same slab by slab
-(`variation_slabs`).
+each axis counts by the smallest spacing over its own: TV(x) = sum over voxels of |(w d_z x, w d_y x, w d_x x)|.
+Compiled kernels pass once over memory, on a GPU those of `variation_cuda`; on other devices, and for images of other
+layouts, torch does the same slab by slab (`variation_slabs`).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sinograd.ops.dispatch import kernel
 from sinograd.ops.stored import StoredTensor
+from sinograd.recon.iterative import variation_cuda as cuda
 from sinograd.recon.iterative import variation_slabs as slabs
 from sinograd.recon.iterative import variation_stored as stored
 
@@ -45,6 +46,8 @@ class TotalVariation:
         if not self._compiled(x):
             return slabs.value(x, self.factors, smoothing)
         batch = x.shape[: x.ndim - self.ndim]
+        if x.is_cuda:
+            return cuda.value(x.detach(), self._layout(x), smoothing).view(batch)
         sums = torch.empty(math.prod(batch), dtype=torch.float64)
         kernel("tv_value")(x.detach(), sums, *self._layout(x), smoothing)
         return sums.view(batch)
@@ -65,6 +68,8 @@ class TotalVariation:
             stored.ascend_(self, (dual, x, ahead), step, limit, momentum)
         elif not self._compiled(x, dual, ahead):
             slabs.ascend_(dual, x, self.factors, step, limit, ahead, momentum)
+        elif x.is_cuda:
+            cuda.ascend(x.detach(), dual, ahead, self._layout(x), step, limit, momentum)
         else:
             kernel("tv_ascend")(x.detach(), dual, ahead, *self._layout(x), step, limit, momentum)
 
@@ -79,12 +84,15 @@ class TotalVariation:
             return stored.descend(self, (b, field, out), scale, bounds)
         if not self._compiled(b, field, out):
             return slabs.descend(b, field, self.factors, scale, out, bounds)
-        kernel("tv_descend")(b.detach(), field.detach(), out, *self._layout(b), scale, bounds)
+        if b.is_cuda:
+            cuda.descend(b.detach(), field.detach(), out, self._layout(b), scale, bounds)
+        else:
+            kernel("tv_descend")(b.detach(), field.detach(), out, *self._layout(b), scale, bounds)
         return out
 
     def _compiled(self, x: Tensor, *others: Tensor) -> bool:
         """Whether the kernels take these."""
-        floating = x.dtype in (torch.float32, torch.float64) and x.device.type == "cpu"
+        floating = x.dtype in (torch.float32, torch.float64) and x.device.type in ("cpu", "cuda")
         alike = all(one.dtype == x.dtype and one.is_contiguous() for one in (x, *others))
         return floating and alike and self.ndim <= _MOST_AXES and x.numel() > 0
 
