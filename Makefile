@@ -18,7 +18,7 @@ requirements = $(python) -c 'import functools, sys, tomllib; \
     [print(*functools.reduce(dict.get, path.split("."), table), sep="\n") for path in sys.argv[1:]]' $(1)
 
 # The optional dependencies that the tests need; `baselines` stays out for its licence.
-extras := test train io invariance docs cuda cluster spectra view
+extras := test train io invariance docs cuda cluster spectra view fourier
 
 # The wheel of this Python: cp311, or abi3 from 3.12 on. OLD_DEBIAN is a folder for packaging/old_debian.sh, which makes
 # it where there is none; JOBS is how many processes compile.

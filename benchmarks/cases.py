@@ -151,6 +151,7 @@ PEERS: dict[str, dict[str, str]] = {
         "parallel-fbp": "",
         "bilateral-image": "its spatial weights are misplaced by an element in version 0.26; pads with zeros",
     },
+    "fourier": {"parallel-fbp": "non-uniform Fourier transforms by FINUFFT, rows interpolated by them"},
     "sitk": {
         "bilateral-forward": "range weights from a table that ends at 4 sigma; repeats the border",
         "bilateral-image": "range weights from a table that ends at 4 sigma; repeats the border",

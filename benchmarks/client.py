@@ -16,7 +16,7 @@ from typing import Any
 from cases import Case
 
 HERE = Path(__file__).resolve().parent
-IN_THIS_INTERPRETER = ("ours", "sitk")
+IN_THIS_INTERPRETER = ("ours", "fourier", "sitk")
 PEERS_PYTHON = HERE.parent / ".venv-peers" / "bin" / "python"
 
 
@@ -24,8 +24,8 @@ class Library:
     """One library, running in a process of its own until the `with` block ends.
 
     Args:
-        name: "ours", "rtk", "astra", "skimage" or "sitk". "ours" and "sitk" (SimpleITK is an extra of sinograd) run in
-            this interpreter, the others in the one made by `make peers`.
+        name: "ours", "fourier", "rtk", "astra", "skimage" or "sitk". "ours", "fourier" (both sinograd) and "sitk"
+            (SimpleITK is an extra of it) run in this interpreter, the others in the one made by `make peers`.
         threads: how many it may use.
         peers_python: the peers' interpreter.
         seconds: how long the next command may take; the process is ended after that, and TimeoutError raised.

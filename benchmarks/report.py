@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-NAMES = {"ours": "sinograd", "rtk": "itk-rtk", "astra": "ASTRA", "skimage": "scikit-image", "sitk": "SimpleITK"}
+NAMES = {
+    "ours": "sinograd",
+    "rtk": "itk-rtk",
+    "astra": "ASTRA",
+    "skimage": "scikit-image",
+    "sitk": "SimpleITK",
+    "fourier": "sinograd's `fourier_fbp`",
+}
 TITLES = {
     "fdk": "FDK, case A, the whole call",
     "fdk-512": "FDK, 512³ from 720 views of 512²",

@@ -4,22 +4,29 @@ from __future__ import annotations
 
 from report import TITLES
 
-# 512-bit vector instructions that one core can start a clock: (vendor, family) of /proc/cpuinfo.
-SLOTS = {("AuthenticAMD", "25"): 2, ("AuthenticAMD", "26"): 4, ("GenuineIntel", "6"): 2}
-# Vector instructions for 16 samples of case A in AVX-512, loads and stores not counted: of the compiled loops. The
+# Vector instructions of full width that one core can start a clock: (vendor, family) of /proc/cpuinfo.
+SLOTS = {
+    "avx512": {("AuthenticAMD", "25"): 2, ("AuthenticAMD", "26"): 4, ("GenuineIntel", "6"): 2},
+    "avx2": {("AuthenticAMD", "25"): 4, ("AuthenticAMD", "26"): 4, ("GenuineIntel", "6"): 3},
+}
+# Vector instructions for 16 samples of case A, loads and stores not counted: of the compiled loops. The
 # general ones count the third line that some vectors touch, the backprojection its share of finding the windows.
 INSTRUCTIONS = {
-    "backprojection": 14.0,
-    "forward": 14.5,
-    "adjoint": 32.0,
-    "general-backprojection": 48.0,
-    "general-forward": 25.0,
-    "bilateral-forward": 16.0,
-    "bilateral-backward": 24.0,
+    "avx512": {
+        "backprojection": 13.2,
+        "forward": 13.7,
+        "adjoint": 32.0,
+        "general-backprojection": 48.0,
+        "general-forward": 25.0,
+        "bilateral-forward": 16.0,
+        "bilateral-backward": 24.0,
+    },
+    "avx2": {"backprojection": 29.3},
 }
 
 HEADER = (
     "kernel",
+    "instructions",
     "vector instructions for 16 samples",
     "limit, clocks",
     "measured, clocks",
@@ -31,14 +38,16 @@ HEADER = (
 
 def row(run: dict, case: str, rate_per_core: float, lines: dict | None) -> tuple[str, ...]:
     """The roofline of one kernel in one run; `lines` is its entry from `lines.py`."""
-    slots = SLOTS.get((run["vendor"], run["family"]))
+    instruction_set = run["versions"]["ours"]["instruction set"]
+    slots = SLOTS.get(instruction_set, {}).get((run["vendor"], run["family"]))
     clock = run["clock_ghz"]
-    instructions = INSTRUCTIONS.get(case) if run["versions"]["ours"]["instruction set"] == "avx512" else None
+    instructions = INSTRUCTIONS.get(instruction_set, {}).get(case)
     limit = instructions / slots if instructions and slots else None
     measured = clock * 1e9 * 16 / rate_per_core if clock else None
     loop = clock * 1e9 * 16 * lines["sample"] if clock and lines else None
     return (
         TITLES[case],
+        instruction_set,
         _number(instructions),
         _number(limit),
         _number(measured),

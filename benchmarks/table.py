@@ -78,14 +78,14 @@ def sentence(runs: Sequence[dict]) -> Iterator[str]:
 
 
 def rooflines(runs: Sequence[dict]) -> Iterator[str]:
-    """One row a kernel, of the newest AVX-512 run."""
-    lines = {case: entry for (case, _, _), (_, entry) in newest(runs, "lines").items()}
+    """One row for each kernel and instruction set that are counted, of its newest run."""
+    lines = {(case, name): entry for (case, name, _), (_, entry) in newest(runs, "lines").items()}
     best = {}
-    for (case, instructions, _), (run, entry) in newest(runs, "timings").items():
-        if case in roofline.INSTRUCTIONS and instructions == "avx512":
-            rate = entry["libraries"]["ours"]["rate_per_core"]
-            best[case] = roofline.row(run, case, rate, lines.get(case))
-    yield from _table(roofline.HEADER, [best[case] for case in roofline.INSTRUCTIONS if case in best])
+    for (case, name, _), (run, entry) in newest(runs, "timings").items():
+        rate = entry["libraries"]["ours"]["rate_per_core"]
+        best[case, name] = roofline.row(run, case, rate, lines.get((case, name)))
+    counted = [(case, name) for name, cases in roofline.INSTRUCTIONS.items() for case in cases]
+    yield from _table(roofline.HEADER, [best[key] for key in counted if key in best])
 
 
 def replace(text: str, name: str, content: Iterable[str]) -> str:

@@ -10,6 +10,7 @@
 
 #include "aligned_buffer.h"
 #include "column_rows.h"
+#include "few_slices.h"
 #include "lines.h"
 #include "operators.h"
 #include "tile.h"
@@ -19,6 +20,7 @@ namespace sinograd {
 namespace {
 
 constexpr int64_t kViewBlock = 24;
+constexpr int64_t kSweepViews = 12;  // that a column takes at a time: their lines stay in the first-level cache
 constexpr int64_t kAdjointViewBlock = 8;
 
 // Detector lines of a block of views: columns -1 and `columns` exist and hold zeros.
@@ -35,16 +37,6 @@ struct DetectorLines {
   AlignedBuffer<T> lines;
 };
 
-// Columns x0 to x0 + count - 1 of a tile; the places that are not used repeat the last one.
-ColumnRow row_of(const Grid& grid, int64_t x0, int64_t count, int64_t y, int64_t z0) {
-  ColumnRow row;
-  for (int64_t i = 0; i < kTileX; ++i) row.x[i] = grid.x.position(x0 + std::min(i, count - 1));
-  row.y = grid.y.position(y);
-  row.count = count;
-  row.z0 = z0;
-  return row;
-}
-
 // The functions of the instruction set in use, looked up once a call.
 template <class T>
 struct Kernels {
@@ -59,15 +51,17 @@ void backproject_tile(const Kernels<T>& kernels, DetectorLines<T>& lines, T* vol
                       T* scratch) {
   const int64_t stride = line_stride(kTileZ);
   load_tile(volume, grid, tile, columns, stride);
-  LineJob<T> jobs[kTileX * kViewBlock];
+  LineJob<T> jobs[kTileX * kSweepViews];
   for (int64_t y = 0; y < tile.ny; ++y) {
-    const ColumnRow row = row_of(grid, tile.x0, tile.nx, tile.y0 + y, tile.z0);
-    int64_t counts[kTileX] = {};
-    for (int64_t v = first; v < last; ++v)
-      kernels.columns.add(views, v, row, grid.z, detector, lines.of(v - first), jobs, kViewBlock, counts);
-    for (int64_t x = 0; x < tile.nx; ++x)
-      kernels.lines.gather(columns + (y * kTileX + x) * stride, tile.nz, jobs + x * kViewBlock, counts[x],
-                           detector.rows, scratch);
+    const ColumnRow row(grid, tile.x0, tile.nx, tile.y0 + y, tile.z0);
+    for (int64_t begin = first; begin < last; begin += kSweepViews) {
+      int64_t counts[kTileX] = {};
+      for (int64_t v = begin; v < std::min(last, begin + kSweepViews); ++v)
+        kernels.columns.add(views, v, row, grid.z, detector, lines.of(v - first), jobs, kSweepViews, counts);
+      for (int64_t x = 0; x < tile.nx; ++x)
+        kernels.lines.gather(columns + (y * kTileX + x) * stride, tile.nz, jobs + x * kSweepViews, counts[x],
+                             detector.rows, scratch);
+    }
   }
   store_tile(columns, stride, volume, grid, tile);
 }
@@ -78,6 +72,8 @@ template <class T>
 void backproject_axial(const T* projections, T* volume, Views views, DetectorShape detector, Grid grid,
                        Interruption stop) {
   const Kernels<T> kernels;
+  if (has_few_slices(kernels.columns, grid, detector))
+    return backproject_few_slices(kernels.columns, projections, volume, views, detector, grid, stop);
   DetectorLines<T> lines(std::min(kViewBlock, views.count), detector);
   lines.lines.zero();
   const int64_t tiles = count_tiles(grid);
@@ -126,7 +122,7 @@ void backproject_axial_adjoint(const T* volume, T* projections, Views views, Det
             const int64_t nx = std::min(kTileX, grid.x.count - x0);
             transpose(volume + y * grid.x.count + x0, grid.y.count * grid.x.count, columns.data() + kLinePad, stride,
                       grid.z.count, nx);
-            const ColumnRow row = row_of(grid, x0, nx, y, 0);
+            const ColumnRow row(grid, x0, nx, y, 0);
             int64_t counts[kTileX] = {};
             for (int64_t v = first; v < last; ++v)
               kernels.columns.add(views, v, row, grid.z, detector, lines.of(v - first), jobs, kAdjointViewBlock,

@@ -37,6 +37,8 @@ struct Lanes {
   static Int load(const uint32_t* p) { return _mm256_loadu_si256(reinterpret_cast<const __m256i*>(p)); }
   static void store(uint32_t* p, Int a) { _mm256_storeu_si256(reinterpret_cast<__m256i*>(p), a); }
   static Int all(uint32_t a) { return _mm256_set1_epi32(int32_t(a)); }
+  // *p in all lanes; the ports that calculate stay free
+  static Int everywhere(const uint32_t* p) { return _mm256_castps_si256(_mm256_broadcast_ss(reinterpret_cast<const float*>(p))); }
   static Int numbers() { return _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7); }
   static Int add(Int a, Int b) { return _mm256_add_epi32(a, b); }
   static Int subtract(Int a, Int b) { return _mm256_sub_epi32(a, b); }
@@ -67,6 +69,26 @@ struct Lanes {
   }
   static Int look_up(Int low, Int index, Int high) {
     return _mm256_castps_si256(look_up(_mm256_castsi256_ps(low), index, _mm256_castsi256_ps(high)));
+  }
+  // Whether all lanes are 0 to width - 1.
+  static bool in_window(Int a) { return _mm256_testz_si256(a, _mm256_set1_epi32(~int32_t(width - 1))) != 0; }
+  static bool are_one(Int a) {
+    return _mm256_movemask_epi8(_mm256_cmpeq_epi32(a, _mm256_broadcastd_epi32(_mm256_castsi256_si128(a)))) == -1;
+  }
+  static int32_t first_of(Int a) { return _mm256_cvtsi256_si32(a); }
+  // The low halves of numbers of 64 bits.
+  static Int low(const int64_t* p) {
+    const __m256 a = _mm256_loadu_ps(reinterpret_cast<const float*>(p)), b = _mm256_loadu_ps(reinterpret_cast<const float*>(p + 4));
+    return _mm256_permute4x64_epi64(_mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88)), 0xd8);
+  }
+  // Elements index and index + 1 of every lane.
+  static void pairs(const float* p, Int index, Float& first, Float& second) {
+    const __m256i turned = _mm256_permute4x64_epi64(index, 0xd8);  // shuffles take the halves apart
+    const double* from = reinterpret_cast<const double*>(p);
+    const __m256 a = _mm256_castpd_ps(_mm256_i32gather_pd(from, _mm256_castsi256_si128(turned), 4));
+    const __m256 b = _mm256_castpd_ps(_mm256_i32gather_pd(from, _mm256_extracti128_si256(turned, 1), 4));
+    first = _mm256_shuffle_ps(a, b, 0x88);
+    second = _mm256_shuffle_ps(a, b, 0xdd);
   }
 };
 

@@ -37,6 +37,8 @@ struct Lanes {
   static Int load(const uint32_t* p) { return _mm512_loadu_si512(p); }
   static void store(uint32_t* p, Int a) { _mm512_storeu_si512(p, a); }
   static Int all(uint32_t a) { return _mm512_set1_epi32(int32_t(a)); }
+  // *p in all lanes; the ports that calculate stay free
+  static Int everywhere(const uint32_t* p) { return _mm512_set1_epi32(int32_t(*p)); }
   static Int numbers() { return _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15); }
   static Int add(Int a, Int b) { return _mm512_add_epi32(a, b); }
   static Int subtract(Int a, Int b) { return _mm512_sub_epi32(a, b); }
@@ -63,6 +65,23 @@ struct Lanes {
   // Elements index (0 to 2 width - 1) of a table of two vectors.
   static Float look_up(Float low, Int index, Float high) { return _mm512_permutex2var_ps(low, index, high); }
   static Int look_up(Int low, Int index, Int high) { return _mm512_permutex2var_epi32(low, index, high); }
+  // Whether all lanes are 0 to width - 1.
+  static bool in_window(Int a) { return _mm512_test_epi32_mask(a, _mm512_set1_epi32(~int32_t(width - 1))) == 0; }
+  static bool are_one(Int a) { return _mm512_cmpneq_epi32_mask(a, _mm512_broadcastd_epi32(_mm512_castsi512_si128(a))) == 0; }
+  static int32_t first_of(Int a) { return _mm512_cvtsi512_si32(a); }
+  // The low halves of numbers of 64 bits.
+  static Int low(const int64_t* p) {
+    const Int even = add(numbers(), numbers());
+    return _mm512_permutex2var_epi32(_mm512_loadu_si512(p), even, _mm512_loadu_si512(p + 8));
+  }
+  // Elements index and index + 1 of every lane.
+  static void pairs(const float* p, Int index, Float& first, Float& second) {
+    const __m512 a = _mm512_castpd_ps(_mm512_i32gather_pd(_mm512_castsi512_si256(index), p, 4));
+    const __m512 b = _mm512_castpd_ps(_mm512_i32gather_pd(_mm512_extracti64x4_epi64(index, 1), p, 4));
+    const Int even = add(numbers(), numbers());
+    first = _mm512_permutex2var_ps(a, even, b);
+    second = _mm512_permutex2var_ps(a, add(even, all(uint32_t(1))), b);
+  }
 };
 
 }  // namespace avx512

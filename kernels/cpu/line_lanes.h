@@ -1,9 +1,10 @@
 // The line primitive for float32 vectors (`Lanes`).
 //
-// A gather takes all jobs of a single line in one sweep over it, so that sums stay in registers while they grow. A vector of samples reads the blended pair through a window that starts at its first sample's element. Up to steps of
-// one element it needs as many elements as it has lanes, and the next ones: two lookups in windows one element apart.
-// Larger steps (below two) look up in windows of two vectors. Counted for 16 samples in AVX2, without loads and stores:
-// 28 vector instructions (blending 8, lookups 4, places and fractions 10, interpolation and sum 6), 42 for larger steps.
+// A gather takes all jobs of a single line in one sweep over it, so that sums stay in registers while they grow. A vector
+// of samples reads the blended pair through a window that starts at its first sample's element. Up to steps of one element
+// it needs as many elements as it has lanes, and the next ones: two lookups in windows one element apart. Larger steps
+// (below two) look up in windows of two vectors. Counted for 16 samples in AVX2, without loads and stores: 26 vector
+// instructions (blending 8, lookups 4, places and fractions 8, difference and sums 6), 40 for larger steps.
 //
 // A scatter is read from the pair's side (candidates.h): element j collects the samples less than one element away.
 #pragma once
@@ -11,6 +12,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
 #include "candidates.h"
 #include "lanes.h"
@@ -24,9 +26,13 @@ class LineLanes {
  public:
   // jobs [0, job_count), whose steps are all `can_gather`
   static void gather(float* single, int64_t count, const LineJob<float>* jobs, int64_t job_count, int64_t length) {
-    constexpr int64_t chunk = kVectors * width;
     int64_t k = 0;
-    for (; k + chunk <= count; k += chunk) sweep<kVectors>(single + k, chunk, k, jobs, job_count, length);
+    const auto sweeps = [&](auto vectors) {
+      constexpr int64_t chunk = vectors() * width;
+      for (; k + chunk <= count; k += chunk) sweep<vectors()>(single + k, chunk, k, jobs, job_count, length);
+    };
+    sweeps(std::integral_constant<int, 8>());
+    sweeps(std::integral_constant<int, 4>());
     for (; k + width < count; k += 2 * width)
       sweep<2>(single + k, std::min(2 * width, count - k), k, jobs, job_count, length);
     if (k < count) sweep<1>(single + k, count - k, k, jobs, job_count, length);
@@ -41,59 +47,112 @@ class LineLanes {
   using Float = Lanes::Float;
   using Int = Lanes::Int;
   static constexpr int64_t width = Lanes::width;
-  static constexpr int kVectors = 4;
+
+  // How the samples of a sweep fall on a job's lines: on them and their pads, at steps up to one element or larger ones; so
+  // far beyond them in part that windows would end behind the pads; not at all.
+  enum class Fall { small, large, partly, outside };
+
+  static Fall fall(const LineMap& map, int64_t place, int64_t samples, int64_t length) {
+    const int64_t last = place + (samples - 1) * map.step;
+    constexpr int64_t margin = std::max(kLinePad - 2 * width - 1, int64_t(1)) * kOne;
+    const uint64_t most = uint64_t(length * kOne + 2 * margin - kOne);
+    if (uint64_t(place + margin) < most && uint64_t(last + margin) < most) return map.step <= kOne ? Fall::small : Fall::large;
+    return last <= -kOne || place >= length * kOne ? Fall::outside : Fall::partly;
+  }
 
   // Samples [k, k + count) of all jobs; `count` ends in the last vector.
   template <int vectors>
   static void sweep(float* single, int64_t count, int64_t k, const LineJob<float>* jobs, int64_t job_count,
                     int64_t length) {
-    const int64_t rest = count - (vectors - 1) * width;
-    Float sums[vectors];
-    for (int v = 0; v + 1 < vectors; ++v) sums[v] = Lanes::load(single + v * width);
-    sums[vectors - 1] = Lanes::load_first(single + (vectors - 1) * width, rest);
-    for (const LineJob<float>* job = jobs; job != jobs + job_count; ++job) {
-      const int64_t step = job->map.step, place = job->map.start + k * step;
-      const int64_t last = place + (vectors * width - 1) * step;
-      if (last <= -kOne || place >= length * kOne) continue;
-      const bool inside = place >= -kOne && last < length * kOne;
-      if (step <= kOne)
-        inside ? add<vectors, true, true>(*job, place, length, sums) : add<vectors, true, false>(*job, place, length, sums);
+    for (const LineJob<float>* const end = jobs + job_count; jobs != end;) {
+      const Fall first = fall(jobs->map, jobs->map.start + k * jobs->map.step, vectors * width, length);
+      if (first == Fall::small)
+        jobs = run<vectors, Fall::small>(single, count, k, jobs, end, length);
+      else if (first == Fall::large)
+        jobs = run<vectors, Fall::large>(single, count, k, jobs, end, length);
+      else if (first == Fall::partly)
+        jobs = run<vectors, Fall::partly>(single, count, k, jobs, end, length);
       else
-        inside ? add<vectors, false, true>(*job, place, length, sums) : add<vectors, false, false>(*job, place, length, sums);
+        ++jobs;
     }
-    for (int v = 0; v + 1 < vectors; ++v) Lanes::store(single + v * width, sums[v]);
-    Lanes::store_first(single + (vectors - 1) * width, sums[vectors - 1], rest);
   }
 
-  // `small`: steps up to one element. `inside`: no vector lies beyond the line, where the pads would end.
-  template <int vectors, bool small, bool inside>
-  static inline __attribute__((always_inline)) void add(const LineJob<float>& job, int64_t place, int64_t length,
-                                                        Float (&sums)[vectors]) {
-    const int64_t step = job.map.step;
-    const Float w0 = Lanes::all(job.w0), w1 = Lanes::all(job.w1), scale = Lanes::all(1.0f / float(kOne));
-    const Int offsets = Lanes::multiply(Lanes::numbers(), Lanes::all(uint32_t(step)));
-    const Int bits = Lanes::all(uint32_t(kOne - 1));
-#pragma GCC unroll 4
-    for (int v = 0; v < vectors; ++v, place += width * step) {
-      if (!inside && (place + (width - 1) * step <= -kOne || place >= length * kOne)) continue;
-      const int64_t i = place >> kBits;
-      const float *line0 = job.line0 + i, *line1 = job.line1 + i;
-      const Int lanes = Lanes::add(Lanes::all(uint32_t(place & (kOne - 1))), offsets);
-      const Int index = Lanes::element(lanes);
-      const Float fraction = Lanes::multiply(Lanes::number(Lanes::both(lanes, bits)), scale);
-      const Float window = blend(line0, line1, w0, w1);
-      Float below, above;
-      if constexpr (small) {
-        below = Lanes::look_up(window, index);
-        above = Lanes::look_up(blend(line0 + 1, line1 + 1, w0, w1), index);
-      } else {
-        const Float next = blend(line0 + width, line1 + width, w0, w1);
-        below = Lanes::look_up(window, index, next);
-        above = Lanes::look_up(window, Lanes::add(index, Lanes::all(uint32_t(1))), next);
+  // Where the vectors of a job start.
+  template <int vectors>
+  struct Places {
+    int64_t elements[vectors];
+    uint32_t fractions[vectors];
+    Int offsets;  // of a vector's samples from its first one
+
+    void find(const LineMap& map, int64_t place) {
+      offsets = Lanes::multiply(Lanes::numbers(), Lanes::all(uint32_t(map.step)));
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v, place += width * map.step) {
+        uint32_t fraction = uint32_t(place) & uint32_t(kOne - 1);
+        asm("" : "+r"(fraction));  // one by one: vectors of scalars are dear
+        fractions[v] = fraction;
+        elements[v] = place >> kBits;
       }
-      const Float value = Lanes::multiply_add(fraction, Lanes::subtract(above, below), below);
-      sums[v] = Lanes::add(sums[v], value);
+      asm("" : "+m"(elements), "+m"(fractions));  // read from memory
     }
+  };
+
+  // Samples [k, k + count) of the first of the jobs, those that fall alike; the first job that does not. Sums are kept in
+  // units of the fractions, 1 / kOne (those beyond 2e30 overflow). The places of a job are found before the one before
+  // it is worked on: instructions that wait for places would fill the queues of those that are ready.
+  template <int vectors, Fall alike>
+  static __attribute__((noinline)) const LineJob<float>* run(float* single, int64_t count, int64_t k,
+                                                              const LineJob<float>* job, const LineJob<float>* end,
+                                                              int64_t length) {
+    const int64_t rest = count - (vectors - 1) * width;
+    Float one = Lanes::all(float(kOne)), sums[vectors];
+    Int bits = Lanes::all(uint32_t(kOne - 1));
+    asm("" : "+x"(one), "+x"(bits));  // not made anew from numbers wherever they are used
+    for (int v = 0; v + 1 < vectors; ++v) sums[v] = Lanes::multiply(Lanes::load(single + v * width), one);
+    sums[vectors - 1] = Lanes::multiply(Lanes::load_first(single + (vectors - 1) * width, rest), one);
+    Places<vectors> places[2], *now = places, *then = places + 1;
+    now->find(job->map, job->map.start + k * job->map.step);
+    for (bool more = true; more; std::swap(now, then), ++job) {
+      more = job + 1 != end;
+      if (more) {
+        const LineMap& next = job[1].map;
+        const int64_t place = next.start + k * next.step;
+        more = fall(next, place, vectors * width, length) == alike;
+        if (more) then->find(next, place);
+      }
+      const Float w0 = Lanes::all(job->w0), w1 = Lanes::all(job->w1);
+      const Int offsets = now->offsets;
+#pragma GCC unroll 8
+      for (int v = 0; v < vectors; ++v) {
+        if (alike == Fall::partly && misses(job->map, k + v * width, length)) continue;
+        const float *line0 = job->line0 + now->elements[v], *line1 = job->line1 + now->elements[v];
+        const Int lanes = Lanes::add(Lanes::everywhere(now->fractions + v), offsets);
+        const Int index = Lanes::element(lanes);
+        const Float fraction = Lanes::number(Lanes::both(lanes, bits));
+        const Float window = blend(line0, line1, w0, w1);
+        Float below, above;
+        if constexpr (alike == Fall::small) {
+          below = Lanes::look_up(window, index);
+          above = Lanes::look_up(blend(line0 + 1, line1 + 1, w0, w1), index);
+        } else {
+          const Float behind = blend(line0 + width, line1 + width, w0, w1);
+          below = Lanes::look_up(window, index, behind);
+          above = Lanes::look_up(window, Lanes::add(index, Lanes::all(uint32_t(1))), behind);
+        }
+        sums[v] = Lanes::multiply_add(below, one, sums[v]);
+        sums[v] = Lanes::multiply_add(fraction, Lanes::subtract(above, below), sums[v]);
+      }
+    }
+    const Float part = Lanes::all(1.0f / float(kOne));
+    for (int v = 0; v + 1 < vectors; ++v) Lanes::store(single + v * width, Lanes::multiply(sums[v], part));
+    Lanes::store_first(single + (vectors - 1) * width, Lanes::multiply(sums[vectors - 1], part), rest);
+    return job;
+  }
+
+  // Whether all samples of the vector from k on lie beyond the line.
+  static bool misses(const LineMap& map, int64_t k, int64_t length) {
+    const int64_t place = map.start + k * map.step;
+    return place + (width - 1) * map.step <= -kOne || place >= length * kOne;
   }
 
   template <int candidates>

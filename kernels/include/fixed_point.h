@@ -57,7 +57,7 @@ inline T fixed_fraction(int64_t position) {
 
 // Whether `count` samples, `step` elements apart, are near enough to touch a line, and run forwards (not behind the source).
 inline bool line_is_near(double middle, double step, double count) {
-  return step >= 0.0 && std::fabs(middle) + step * count < kFarthestElement;
+  return (step >= 0.0) & (std::fabs(middle) + step * count < kFarthestElement);
 }
 
 // The map of `count` samples whose middle lies at `middle`, `step` elements apart.

@@ -130,7 +130,7 @@ def test_a_part_of_a_study(small: Any, tmp_path: Path, monkeypatch: pytest.Monke
     assert done.exit_code == 0, done.output
     page = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
     assert f"configuration {config.config_hash(study)[:16]}" in page
-    assert "without: 3 BF layers, 1 BF layer, 2-D," in page and "seed 1, amounts of training data." in page
+    assert "without: 3 BF layers; 1 BF layer, 2-D;" in page and "seed 1; amounts of training data." in page
     assert "In training networks compute in bfloat16" in page
     assert "| CNN-10 |" in page and "| RED-CNN |" not in page
     found = json.loads((tmp_path / "out" / "results.json").read_text(encoding="utf-8"))

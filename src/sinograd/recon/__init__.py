@@ -15,6 +15,7 @@ if TYPE_CHECKING:
         fdk,
     )
     from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection
+    from sinograd.recon.analytic.fourier_fbp import fourier_fbp
     from sinograd.recon.analytic.helical.helical_fbp import (
         helical_fbp,
     )
@@ -93,6 +94,7 @@ __all__ = [
     "filter_rows",
     "find_balls",
     "fista_tv",
+    "fourier_fbp",
     "gradient_descent",
     "helical_fbp",
     "katsevich",

@@ -110,12 +110,12 @@ def circular_kernel(taps: Tensor, columns: int, keep: tuple[int, int] | None = N
     first, end = (0, columns) if keep is None else keep
     # offsets from a kept column to any other: they must not meet on the circle
     before, after = min(half, end - 1), min(half, columns - 1 - first)
-    length = _fast_length(max(columns + end - first, SHORTEST))
+    length = fast_length(max(columns + end - first, SHORTEST))
     zeros = taps.new_zeros(length - before - after - 1)
     return torch.cat([taps[half : half + before + 1], zeros, taps[half - after : half]])
 
 
-def _fast_length(n: int) -> int:
+def fast_length(n: int) -> int:
     """The smallest length >= n of the form 2^a, 3 2^a, 5 2^a or 18 4^a; 36 4^a is no faster than the next 5 2^a."""
     doubled = (base << max(0, (-(-n // base) - 1).bit_length()) for base in (1, 3, 5))
     quadrupled = next(18 << power for power in range(0, n.bit_length() + 2, 2) if 18 << power >= n)
