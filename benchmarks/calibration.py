@@ -1,6 +1,6 @@
 """How exact calibrations and estimated motion are, against the truth that simulations and injected errors have.
 
-    python benchmarks/calibration.py simulated motion -o benchmarks/results/calibration.json
+    python benchmarks/calibration.py simulated motion --columns 64 -o benchmarks/results/calibration.json
     python benchmarks/calibration.py walnut fan --data FOLDER -o benchmarks/results/calibration-real.json
 
 simulated: axis and roll, then all five arguments of a cone beam, beside the Cramer-Rao bound and the error without

@@ -53,6 +53,8 @@ def run(
         raise typer.BadParameter(f"expected one of {known}, got {experiment!r}")
     if debug and output is None:
         raise typer.BadParameter("--debug needs --output: its results are none to keep")
+    if (methods or seeds or precision) and output is None:
+        raise typer.BadParameter("--methods, --seeds and --precision need --output: the whole study's results stay")
     if threads is not None:
         torch.set_num_threads(threads)
     start = time.perf_counter()
@@ -62,9 +64,14 @@ def run(
 
     folder = HERE / experiment / "results" / profile if output is None else output
     more = {} if data is None else {"data": data}
-    made = _prepared(experiment, config, profile, debug, precision)
-    if methods or seeds:
-        made = _part(made, methods, seeds)
+    from sinograd.errors import ConfigError
+
+    try:
+        made = _prepared(experiment, config, profile, debug, precision)
+        if methods or seeds:
+            made = _part(made, methods, seeds)
+    except ConfigError as error:
+        raise typer.BadParameter(str(error)) from error
     made(cache / experiment, device=device, report=report, **more).run(folder)
     report(f"done: {folder}")
     typer.echo((folder / "results.md").read_text(encoding="utf-8"))
@@ -99,7 +106,7 @@ def _part(made: functools.partial[Any], methods: str, seeds: int | None) -> func
     (study,) = made.args
     if not isinstance(study, Study):
         raise typer.BadParameter("--methods and --seeds: only bone_xrm and low_dose_ct can be run in part")
-    names = [name.strip() for name in methods.split(",") if name.strip()]
+    names = [name.strip() for name in methods.split(",")] if methods else []
     return functools.partial(made.func, only(study, names, seeds), whole=study)
 
 

@@ -75,6 +75,7 @@ def _part(study: Study, record: dict[str, Any]) -> str:
     text = ""
     if record.get("left_out"):
         text += f" Only a part of the profile was run, without: {'; '.join(record['left_out'])}."
+        text += " Holm's correction counts the comparisons of this part alone."
     if study.networks is not None and study.networks.precision != "float32":
         text += f" In training networks compute in {study.networks.precision}, in tests in float32."
     return text

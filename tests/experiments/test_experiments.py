@@ -141,8 +141,15 @@ def test_a_part_of_a_study(small: Any, tmp_path: Path, monkeypatch: pytest.Monke
     with pytest.raises(ConfigError, match="methods: no 'bm3d', expected some of one-filter, three-filters"):
         only(study, ["bm3d"])
     monkeypatch.undo()
-    for wrong, words in (("walnut --precision bfloat16", "no such choice"), ("structkpn --seeds 1", "run in part")):
-        assert words in CliRunner().invoke(app, wrong.split(), env={"COLUMNS": "160"}).output
+    assert only(study, [], 1).sizes == dataclasses.replace(study.sizes, seeds=study.sizes.seeds[:1])
+    for wrong, words in (
+        ("walnut --precision bfloat16 --output x", "no such choice"),
+        ("structkpn --seeds 1 --output x", "run in part"),
+        ("bone_xrm --seeds 1", "need --output"),
+        ("bone_xrm --seeds 9 --output x", "expected at most 1, got 9"),
+        ("bone_xrm --methods , --output x", "no ''"),
+    ):
+        assert words in CliRunner().invoke(app, wrong.split(), env={"COLUMNS": "160"}).output, wrong
 
 
 def test_data_are_what_their_seeds_say(small: Any, tmp_path: Path) -> None:

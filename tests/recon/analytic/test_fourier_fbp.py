@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 import sinograd as sg
-from sinograd.errors import InputError, InputTypeError, MissingPackageError
+from sinograd.errors import InputError, InputTypeError, MissingPackageError, UnsupportedError
 from sinograd.recon import fourier_fbp
 from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection
 
@@ -119,11 +119,19 @@ def test_batches_layouts_and_threads() -> None:
     assert (found - alone).abs().max() < 1e-5 * found.abs().max()
     turned = projections.mT.contiguous().mT
     assert not turned.is_contiguous() and torch.equal(fourier_fbp(turned, geometry, grid), found)
+    large, image = half_turn(300, 256), sg.Grid((256, 256), 1.0)  # products of many numbers are split among threads
+    rows = noise(300, 256, dtype=torch.float32).requires_grad_()
+    results = []
     before = torch.get_num_threads()
     try:
         for threads in (1, 2, 3):
             torch.set_num_threads(threads)
             assert torch.equal(fourier_fbp(projections, geometry, grid), found)
+            made = fourier_fbp(rows, large, image)
+            results.append((made.detach(), torch.autograd.grad(made.square().sum(), rows)[0]))
+        for one, other in zip(results[0], results[1], strict=True):
+            assert torch.equal(one, other)
+        assert all(torch.equal(one, other) for one, other in zip(results[0], results[2], strict=True))
     finally:
         torch.set_num_threads(before)
     assert fourier_fbp(projections[:0], geometry, grid).shape == (0, 3, *grid.shape)
@@ -146,12 +154,18 @@ def test_bad_input(monkeypatch: pytest.MonkeyPatch) -> None:
         fourier_fbp(projections[1:], geometry, grid)
     with pytest.raises(InputError, match="tolerance must be positive"):
         fourier_fbp(projections, geometry, grid, tolerance=0)
-    with pytest.raises(InputError, match="expected less than 1, got 2"):
-        fourier_fbp(projections, geometry, grid, tolerance=2)
+    for tolerance in (2, 1e-9):
+        with pytest.raises(InputError, match=r"expected from 1e-05 \(torch.float32\) to less than 1, got"):
+            fourier_fbp(projections, geometry, grid, tolerance=tolerance)
+    moving = geometry.at(geometry.vectors.clone().requires_grad_())
+    with pytest.raises(UnsupportedError, match="no derivatives for it"):
+        fourier_fbp(projections, moving, grid)
     with pytest.raises(InputError, match="expected linear or trigonometric, got 'cubic'"):
         fourier_fbp(projections, geometry, grid, interpolation="cubic")
-    with pytest.raises(InputError, match="NaN"):
-        fourier_fbp(projections.fill_(torch.nan), geometry, grid)
+    for bad in (torch.nan, torch.inf):
+        projections[3, 7] = bad
+        with pytest.raises(InputError, match="expected finite values, got NaN or infinity"):
+            fourier_fbp(projections, geometry, grid)
     real = builtins.__import__
     monkeypatch.setattr("importlib.import_module", lambda name: real("no_such_module"))
     with pytest.raises(MissingPackageError, match=r"pip install 'sinograd\[fourier\]'"):

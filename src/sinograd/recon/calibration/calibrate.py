@@ -90,7 +90,8 @@ def calibrate(
     Returns:
         The geometry, values and standard errors. Those hold the noise of the projections (estimated from them) as it
         passes to the values (sandwich estimator H^-1 J H^-1: P. J. Huber, 1967), and what pixels and voxels err by: a
-        third of the last change between levels, and what displacements of a hundredth of a pixel would make.
+        third of the last change between levels, and what displacements of a hundredth of a pixel would
+        make (of four for the redundancy of cone beams).
 
     Raises:
         TypeError, ValueError: wrong arguments or names.
