@@ -16,7 +16,7 @@ INSTRUCTIONS = {
         "backprojection": 13.2,
         "forward": 13.7,
         "adjoint": 32.0,
-        "general-backprojection": 48.0,
+        "general-backprojection": 35.0,
         "general-forward": 25.0,
         "bilateral-forward": 16.0,
         "bilateral-backward": 24.0,

@@ -19,7 +19,7 @@ import roofline
 
 HERE = Path(__file__).resolve().parent
 READMES = (HERE.parent / "README.md", HERE / "README.md")
-ALL_PEERS = ("rtk", "astra", "skimage", "sitk")
+ALL_PEERS = ("rtk", "astra", "skimage", "sitk", "fourier")
 
 
 def load(folder: Path) -> list[dict]:
