@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields, is_dataclass, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -304,8 +304,9 @@ def load_profile(
 def config_hash(study: Any) -> str:
     """SHA-256 of the whole configuration in this profile; later keys count where they are not the default."""
     plain = to_plain(study)
-    for part, keys in ((study, plain), (getattr(study, "networks", None), plain.get("networks"))):
-        for f in () if part is None else fields(part):
+    networks = getattr(study, "networks", None)
+    for part, keys in ((study, plain), (networks, plain.get("networks"))):
+        for f in fields(part) if is_dataclass(part) else ():
             if f.metadata.get("later") and getattr(part, f.name) == f.default:
                 del keys[f.name]
     return digest(plain)

@@ -36,6 +36,7 @@ def test_runtimes_of_a_memory_map(tmp_path: Path) -> None:
         "7f03-7f04 rw-p 00000000 00:00 0 \n"
         "7f04-7f05 r-xp 00000000 fe:00 3 /usr/lib/libgompholiasis.py\n"
         "7f05-7f06 rw-p 00000000 00:00 0 [heap]\n"
+        "7f06-7f07 r-xp 00000000 fe:00 4 /site-packages/finufft.libs/libgomp-24e2ab19.so.1.0.0\n"
     )
     assert module.openmp_runtimes(maps) == ["/a b/torch/lib/libgomp-a34b3233.so.1", "/usr/lib/libgomp.so.1.0.0"]
     assert module.openmp_runtimes(tmp_path / "absent") == []

@@ -43,13 +43,20 @@ def _remedy(error: ImportError) -> str:
 def openmp_runtimes(maps: Path = _MAPS) -> list[str]:
     """Files of the OpenMP runtimes in this process, from what Linux tells; none where it tells nothing.
 
-    A library that was loaded under two names counts once.
+    A library that was loaded under two names counts once. Those that other packages bring for themselves alone (in
+    their `.libs` folder, as FINUFFT does) do not count: neither torch nor the native module uses them.
     """
     try:
         lines = maps.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return []
-    return sorted({str(path) for path in _resolved(lines) if _RUNTIME.match(path.name)})
+    found = {path for path in _resolved(lines) if _RUNTIME.match(path.name)}
+    return sorted(str(path) for path in found if not _is_private(path))
+
+
+def _is_private(path: Path) -> bool:
+    folder = path.parent.name
+    return folder.endswith(".libs") and folder not in ("torch.libs", "sinograd.libs")
 
 
 def _resolved(lines: Iterable[str]) -> Iterable[Path]:
