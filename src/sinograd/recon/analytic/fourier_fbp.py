@@ -28,7 +28,7 @@ from sinograd.ops.arguments import autocast
 from sinograd.ops.derivatives import linear, transformed, untransformed
 from sinograd.recon.analytic.fbp import check_fbp
 from sinograd.recon.analytic.filtered_backprojection import FilteredBackprojection
-from sinograd.recon.analytic.ramp import fast_length
+from sinograd.recon.analytic.ramp import fast_length, on_circle
 
 INTERPOLATIONS = ("linear", "trigonometric")
 TOLERANCE = {torch.float32: 1e-4, torch.float64: 1e-10}
@@ -154,7 +154,9 @@ class _Transform:
             abs(steps[:, axis]) * (grid.shape[axis] // 2 + 1) for axis in (0, 1)
         )
         size = fast_length(max(2 * scan.columns, math.ceil(float(reach.max()) + scan.columns / 2)))
-        response = torch.fft.rfft(_circular(whole.taps.detach().double(), size))
+        taps = whole.taps.detach().double()
+        reached = min(len(taps) // 2, (size - 1) // 2)  # offsets beyond half of the circle would meet
+        response = torch.fft.rfft(on_circle(taps, reached, reached, size))
         if smooth:
             response = response * torch.from_numpy(np.sinc(np.arange(size // 2 + 1) / size) ** 2)
         bins = np.arange(size // 2 + 1) * (2 * math.pi / size)
@@ -240,14 +242,6 @@ class _Transform:
 
 def _portions(images: int) -> list[slice]:
     return [slice(first, first + _TOGETHER) for first in range(0, images, _TOGETHER)]
-
-
-def _circular(taps: Tensor, size: int) -> Tensor:
-    """The taps on a circle of so many samples, the middle one first; without those farther than half of it."""
-    half = min(len(taps) // 2, (size - 1) // 2)
-    middle = len(taps) // 2
-    zeros = taps.new_zeros(size - 2 * half - 1)
-    return torch.cat([taps[middle : middle + half + 1], zeros, taps[middle - half : middle]])
 
 
 def _folded(steps: np.ndarray, bins: np.ndarray, dtype: torch.dtype) -> np.ndarray:

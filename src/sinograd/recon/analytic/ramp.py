@@ -110,7 +110,12 @@ def circular_kernel(taps: Tensor, columns: int, keep: tuple[int, int] | None = N
     first, end = (0, columns) if keep is None else keep
     # offsets from a kept column to any other: they must not meet on the circle
     before, after = min(half, end - 1), min(half, columns - 1 - first)
-    length = fast_length(max(columns + end - first, SHORTEST))
+    return on_circle(taps, before, after, fast_length(max(columns + end - first, SHORTEST)))
+
+
+def on_circle(taps: Tensor, before: int, after: int, length: int) -> Tensor:
+    """The middle tap, `before` behind it, zeros, and the `after` taps ahead of it: `length` numbers."""
+    half = len(taps) // 2
     zeros = taps.new_zeros(length - before - after - 1)
     return torch.cat([taps[half : half + before + 1], zeros, taps[half - after : half]])
 

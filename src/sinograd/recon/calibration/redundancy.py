@@ -27,9 +27,9 @@ class Redundancy(Differentiated):
 
     def __init__(self, level: Level) -> None:
         super().__init__(level)
-        if level.start.divergent and level.start.ndim == 3 and is_curved(level.start.vectors):
-            raise InputError("criterion redundancy: the epipolar planes of cone beams need a flat detector")
         if level.start.divergent and level.start.ndim == 3:
+            if is_curved(level.start.vectors):
+                raise InputError("criterion redundancy: the epipolar planes of cone beams need a flat detector")
             self.model_error = _CONE_ERROR
 
     def value(self, projections: Tensor, theta: Tensor) -> Tensor:
