@@ -24,8 +24,8 @@ from sinograd.geometry.learned import pixel_scale, start_value
 from sinograd.geometry.motion import spline_basis
 from sinograd.ops import XRayTransform
 from sinograd.recon.calibration.descend import anderson
+from sinograd.recon.calibration.fit import MiddleFrequencies, fit_volume
 from sinograd.recon.calibration.level import LEAST_COLUMNS, binned, binning, checked_projections, covering_grid
-from sinograd.recon.calibration.reprojection import MiddleFrequencies, fit_volume
 
 FIRST_ITERATIONS, ITERATIONS = 8, 4  # of conjugate gradients, for the first volume of a level and for each better one
 
@@ -152,7 +152,7 @@ class _Fit:
     def cost(self, coefficients: Tensor) -> float:
         """What no volume explains, from the first volume on."""
         operator = self.operator(self.basis @ coefficients)
-        _, residual = fit_volume(operator, self.norm, self.projections, FIRST_ITERATIONS + ITERATIONS)
+        residual = fit_volume(operator, self.norm, self.projections, FIRST_ITERATIONS + ITERATIONS).residual
         return float((self.norm(residual) * residual).sum(dtype=torch.float64)) / 2
 
     def run(self, coefficients: Tensor, iterations: int) -> tuple[Tensor, float, bool]:
@@ -176,7 +176,8 @@ class _Fit:
         operator = self.operator(motion)
         start = self.volume
         left = self.projections if start is None else self.projections - operator(start)
-        change, residual = fit_volume(operator, self.norm, left, FIRST_ITERATIONS if start is None else ITERATIONS)
+        fit = fit_volume(operator, self.norm, left, FIRST_ITERATIONS if start is None else ITERATIONS)
+        change, residual = fit.volume, fit.residual
         self.volume = change if start is None else start + change
         tangents = [self._tangent(motion, column) for column in range(motion.shape[1])]
         weighted = [self.norm(tangent) for tangent in tangents]
