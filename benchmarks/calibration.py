@@ -5,8 +5,9 @@
 
 simulated: axis and roll, then all five arguments of a cone beam, beside the Cramer-Rao bound and the error without
 noise. walnut, fan: measured scans (`walnut`, Zenodo 10.5281/zenodo.6986012; `htc2022`, 10.5281/zenodo.6984868) in
-which shifts and turns are put, beside the calibration of the scan as it is. motion: heads that move by 3 mm and 3
-degrees. Scans and truths are those of the tests.
+which shifts and turns are put, beside the calibration of the scan as it is: moved views are those of a detector in
+another place (`column_offset`), and nearly those of another axis. motion: heads that move by 3 mm and 3 degrees.
+Scans and truths are those of the tests.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 AXIS_AND_ROLL = ("axis_offset", "in_plane_rotation")
+PLACE_AND_ROLL = ("column_offset", "in_plane_rotation")
 WALNUT = (3.37, 1.0)  # columns and degrees that are put in
 SHIFTS = (-2.63, 0.4, 3.37)  # columns, of the fan
 
@@ -84,13 +86,14 @@ def walnut(folder: Path) -> dict[str, Any]:
     moved = _turned(projections, shift, math.radians(degrees))
     column = 0.4 * 210.66 / 553.74
     rows: dict[str, Any] = {"put in": {"columns": -shift, "degrees": degrees}}
-    for learn in (AXIS_AND_ROLL, (*AXIS_AND_ROLL, "tilt", "yaw")):
+    for learn in (AXIS_AND_ROLL, PLACE_AND_ROLL, (*AXIS_AND_ROLL, "tilt", "yaw")):
         results = {
             name: _calibrated(values, geometry, learn) for name, values in (("own", projections), ("moved", moved))
         }
         own, other = (found["values"] for found in results.values())
+        unit = -0.4 if learn[0] == "column_offset" else column
         found = {
-            "columns": (other["axis_offset"] - own["axis_offset"]) / column,
+            "columns": (other[learn[0]] - own[learn[0]]) / unit,
             "degrees": math.degrees(other["in_plane_rotation"] - own["in_plane_rotation"]),
         }
         rows[", ".join(learn)] = _told("walnut", {"difference": found, **results})
@@ -103,13 +106,14 @@ def fan(folder: Path) -> dict[str, Any]:
     scan = sg.read(path)
     lines, geometry = torch.as_tensor(scan.projections, dtype=torch.float32), scan.geometry
     column = geometry.detector.spacing[-1] * geometry.recipe.source_to_origin / geometry.recipe.source_to_detector
-    own = _calibrated(lines, geometry, ("axis_offset",))
-    rows: dict[str, Any] = {"own": own}
-    for shift in SHIFTS:
-        moved = _shifted(lines, shift)
-        found = _calibrated(moved, geometry, ("axis_offset",))
-        difference = (found["values"]["axis_offset"] - own["values"]["axis_offset"]) / column
-        rows[f"{shift:+g} columns"] = _told("fan", {"error_columns": difference + shift, **found})
+    rows: dict[str, Any] = {}
+    for name, unit in (("axis_offset", column), ("column_offset", -geometry.detector.spacing[-1])):
+        own = _calibrated(lines, geometry, (name,))
+        rows[name] = {"own": own}
+        for shift in SHIFTS:
+            found = _calibrated(_shifted(lines, shift), geometry, (name,))
+            difference = (found["values"][name] - own["values"][name]) / unit
+            rows[name][f"{shift:+g} columns"] = _told("fan", {"error_columns": difference + shift, **found})
     return rows
 
 
