@@ -40,6 +40,9 @@ def run(
     precision: Annotated[
         str, typer.Option(help="The same and structkpn: float32 on a processor without units for bfloat16.")
     ] = "",
+    add: Annotated[
+        bool, typer.Option("--add", help="The same studies: keep the other methods of the results in --output.")
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Other phantoms and seeds than those that are reported; needs --output.")
     ] = False,
@@ -53,8 +56,8 @@ def run(
         raise typer.BadParameter(f"expected one of {known}, got {experiment!r}")
     if debug and output is None:
         raise typer.BadParameter("--debug needs --output: its results are none to keep")
-    if (methods or seeds or precision) and output is None:
-        raise typer.BadParameter("--methods, --seeds and --precision need --output: the whole study's results stay")
+    if (methods or seeds or precision or add) and output is None:
+        raise typer.BadParameter("--methods, --seeds, --precision, --add need --output: the whole study's results stay")
     if threads is not None:
         torch.set_num_threads(threads)
     start = time.perf_counter()
@@ -68,11 +71,11 @@ def run(
 
     try:
         made = _prepared(experiment, config, profile, debug, precision)
-        if methods or seeds:
-            made = _part(made, methods, seeds)
+        if methods or seeds or add:
+            made = _part(made, methods, seeds, add)
+        made(cache / experiment, device=device, report=report, **more).run(folder)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
-    made(cache / experiment, device=device, report=report, **more).run(folder)
     report(f"done: {folder}")
     typer.echo((folder / "results.md").read_text(encoding="utf-8"))
 
@@ -98,16 +101,16 @@ def _prepared(experiment: str, config: Path, profile: str, debug: bool, precisio
     return functools.partial(module.Experiment, study)
 
 
-def _part(made: functools.partial[Any], methods: str, seeds: int | None) -> functools.partial[Any]:
-    """The same with some of the methods and seeds."""
+def _part(made: functools.partial[Any], methods: str, seeds: int | None, add: bool) -> functools.partial[Any]:
+    """The same with some of the methods and seeds; add: beside what there is."""
     from study.config import Study
     from study.part import only
 
     (study,) = made.args
     if not isinstance(study, Study):
-        raise typer.BadParameter("--methods and --seeds: only bone_xrm and low_dose_ct can be run in part")
+        raise typer.BadParameter("--methods, --seeds and --add: only bone_xrm and low_dose_ct can be run in part")
     names = [name.strip() for name in methods.split(",")] if methods else []
-    return functools.partial(made.func, only(study, names, seeds), whole=study)
+    return functools.partial(made.func, only(study, names, seeds), whole=study, add=add)
 
 
 if __name__ == "__main__":
