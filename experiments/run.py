@@ -43,6 +43,9 @@ def run(
     add: Annotated[
         bool, typer.Option("--add", help="The same studies: keep the other methods of the results in --output.")
     ] = False,
+    other_noise: Annotated[
+        bool, typer.Option("--other-noise", help="With --add: those may be of a processor that draws other noise.")
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Other phantoms and seeds than those that are reported; needs --output.")
     ] = False,
@@ -58,6 +61,8 @@ def run(
         raise typer.BadParameter("--debug needs --output: its results are none to keep")
     if (methods or seeds or precision or add) and output is None:
         raise typer.BadParameter("--methods, --seeds, --precision, --add need --output: the whole study's results stay")
+    if other_noise and not add:
+        raise typer.BadParameter("--other-noise needs --add")
     if threads is not None:
         torch.set_num_threads(threads)
     start = time.perf_counter()
@@ -72,7 +77,7 @@ def run(
     try:
         made = _prepared(experiment, config, profile, debug, precision)
         if methods or seeds or add:
-            made = _part(made, methods, seeds, add)
+            made = functools.partial(_part(made, methods, seeds), add=add, other_noise=other_noise)
         made(cache / experiment, device=device, report=report, **more).run(folder)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
@@ -101,8 +106,8 @@ def _prepared(experiment: str, config: Path, profile: str, debug: bool, precisio
     return functools.partial(module.Experiment, study)
 
 
-def _part(made: functools.partial[Any], methods: str, seeds: int | None, add: bool) -> functools.partial[Any]:
-    """The same with some of the methods and seeds; add: beside what there is."""
+def _part(made: functools.partial[Any], methods: str, seeds: int | None) -> functools.partial[Any]:
+    """The same with some of the methods and seeds."""
     from study.config import Study
     from study.part import only
 
@@ -110,7 +115,7 @@ def _part(made: functools.partial[Any], methods: str, seeds: int | None, add: bo
     if not isinstance(study, Study):
         raise typer.BadParameter("--methods, --seeds and --add: only bone_xrm and low_dose_ct can be run in part")
     names = [name.strip() for name in methods.split(",")] if methods else []
-    return functools.partial(made.func, only(study, names, seeds), whole=study, add=add)
+    return functools.partial(made.func, only(study, names, seeds), whole=study)
 
 
 if __name__ == "__main__":

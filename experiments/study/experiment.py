@@ -17,7 +17,7 @@ from study.data import Case, cached_case, scanned
 from study.drawn import Drawn, check_drawn, lines_of, shown_slice, write_drawn
 from study.figures import save_depth, save_losses, save_predictions, save_sizes
 from study.implant import implant_row
-from study.kept import Kept, Part, joined, read_kept, rounding
+from study.kept import Kept, Part, inputs_apart, joined, read_kept
 from study.lacunae import measure_lacunae
 from study.methods import (
     Trained,
@@ -47,7 +47,8 @@ class Experiment:
 
     cache: where data and training runs are kept and found again, runs by what is trained on which data; None: nowhere.
     whole: the study that `study` is a part of; the tables name it, and what is left out. add: the methods of earlier
-    results in the folder of the tables stay beside those of `study`; ConfigError where the two do not agree.
+    results in the folder of the tables stay beside those of `study`; ConfigError where the two do not agree, which
+    `other_noise` lets the noise of another processor's scans do.
     """
 
     def __init__(
@@ -59,9 +60,10 @@ class Experiment:
         report: Report = print,
         whole: Study | None = None,
         add: bool = False,
+        other_noise: bool = False,
     ) -> None:
         self.study, self.cache, self.device, self.report = study, cache, device, report
-        self.whole, self.add = whole or study, add
+        self.whole, self.add, self.other_noise = whole or study, add, other_noise
         names = {method.name: method.title for method in self.whole.methods}
         self.results = Results({LOW: "Low dose", **names, NORMAL: "Normal dose"})
         self.drawn: dict[str, Drawn] = {}
@@ -74,7 +76,7 @@ class Experiment:
         check_drawn(output)
         kept = read_kept(output, study, self.whole) if self.add else None
         self._inputs()
-        rounded = 0.0 if kept is None else rounding(kept.results, self.results)
+        apart = 0.0 if kept is None else inputs_apart(kept.results, self.results, other_noise=self.other_noise)
         for seed in study.seeds:
             self._methods(seed)
         for shift in study.shifts:
@@ -87,12 +89,12 @@ class Experiment:
                     self._extra(method, seed)
         if study.implant is not None:
             self._implant()
-        self._write(kept, rounded, output)
+        self._write(kept, apart, output)
         return self.results
 
-    def _write(self, kept: Kept | None, rounded: float, output: Path) -> None:
+    def _write(self, kept: Kept | None, apart: float, output: Path) -> None:
         """Tables, pictures and curves of what was run, and of what stays beside it."""
-        results, parts = self.results, [self._part(rounded)]
+        results, parts = self.results, [self._part(apart)]
         if kept is not None:
             joined(kept.results, results)
             self.drawn |= kept.drawn
@@ -109,12 +111,12 @@ class Experiment:
         record = make_record(self.whole, self.device) | {name: words for name, words in missing.items() if words}
         write_tables(study, results, record | {"parts": [dataclasses.asdict(part) for part in parts]}, output)
 
-    def _part(self, rounded: float) -> Part:
+    def _part(self, apart: float) -> Part:
         """What is run here."""
         record = make_record(self.whole, self.device)
         names = [f.name for f in dataclasses.fields(Part) if f.name in record]
         methods = tuple(dict.fromkeys(run.method for run in self.results.runs))
-        return Part(**{name: record[name] for name in names}, methods=methods, rounding=rounded)
+        return Part(**{name: record[name] for name in names}, methods=methods, apart=apart)
 
     def _pictures(self, study: Study, output: Path) -> None:
         """Of all methods whose slices and lines there are."""

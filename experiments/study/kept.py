@@ -24,6 +24,7 @@ from study.record import tests_of
 from study.results import LOW, NORMAL, REFERENCES, Measure, Results, Row, Run
 
 CLOSE = 1e-6  # scores of the inputs may differ by so much, relatively: processors round differently
+OTHER_NOISE = 0.02  # and by so much where it is allowed that processors draw other noise
 
 Place = tuple[str, int, int, str]  # test, phantom, seed, reference
 _IS_NUMBER = Check("a number", lambda value: isinstance(value, int | float) and not isinstance(value, bool))
@@ -34,8 +35,8 @@ _Number = Annotated[Any, _IS_NUMBER]
 class Part:
     """One run of a study and the methods (and variants) it made the rows of.
 
-    device: where it trained; processor: whose seconds a slice takes. rounding: by how much, relatively, its scores of
-    the inputs differ from those of the results that it was added to.
+    device: where it trained; processor: whose seconds a slice takes. apart: by how much, relatively, its scores of the
+    inputs differ from those of the results that it was added to.
     """
 
     commit: str
@@ -47,7 +48,7 @@ class Part:
     threads: int
     date: str
     methods: tuple[str, ...]
-    rounding: float = 0.0
+    apart: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -141,22 +142,26 @@ def read_kept(folder: Path, study: Study, whole: Study) -> Kept:
     return Kept(results, parts, read_drawn(folder, titles, study.grid.shape[1:]))
 
 
-def rounding(kept: Results, new: Results) -> float:
+def inputs_apart(kept: Results, new: Results, *, other_noise: bool) -> float:
     """The largest relative difference between scores of the inputs, low and normal dose, of two runs.
 
-    ConfigError where it is above `CLOSE`: they are not the same inputs.
+    ConfigError where it is above `CLOSE` or, with `other_noise`, above `OTHER_NOISE`: a last bit of the mean of a
+    Poisson variable can change all that are drawn after it, so that processors whose exponential functions differ make
+    other noise of the same seed.
     """
+    allowed = OTHER_NOISE if other_noise else CLOSE
+    hint = "" if other_noise else "; `other_noise` allows for that of another kind of processor"
     old = {(row.method, _place(row)): row for row in kept.rows}
     largest = 0.0
     for row in new.rows:
         before = old[row.method, _place(row)]
         for metric in ("ssim", "psnr"):
             one, other = getattr(before, metric), getattr(row, metric)
-            if not math.isclose(one, other, rel_tol=CLOSE):
+            if not math.isclose(one, other, rel_tol=allowed):
                 raise ConfigError(
                     f"cannot add to results with another {row.method}: {metric} of phantom {row.phantom}, seed "
                     f"{row.seed}, to the {REFERENCES[row.reference]} one{row.test and ' of ' + row.test}: expected "
-                    f"{one:.9g} as there, got {other:.9g}"
+                    f"{one:.9g} as there, got {other:.9g}{hint}"
                 )
             largest = max(largest, 0.0 if one == other else abs(one - other) / max(abs(one), abs(other)))
     return largest

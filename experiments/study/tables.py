@@ -11,6 +11,7 @@ from typing import Any
 
 from study.config import Study
 from study.convergence import FLAT
+from study.kept import CLOSE
 from study.markdown import plus_minus, table, write_csv, write_text
 from study.measured_tables import measured_sections
 from study.methods import training_phantoms
@@ -88,11 +89,19 @@ def _made(results: Results, record: dict[str, Any]) -> str:
             f"{part['threads']} threads, torch {part['torch']}."
         )
     text = "Low and normal dose are the last run's."
-    if rounding := max(part["rounding"] for part in parts):
-        text += (
-            f" Their scores differ by up to {rounding:.1g} of the value between the runs: processors round otherwise."
-        )
+    if apart := max(part["apart"] for part in parts):
+        text += f" Their scores differ by up to {apart:.1g} of the value between the runs: processors {_noise(apart)}."
     return "\n".join(lines) + f"\n\n{text}"
+
+
+def _noise(apart: float) -> str:
+    """Why scores of the inputs are apart."""
+    if apart <= CLOSE:
+        return "round differently"
+    return (
+        "draw other noise of the same seeds, so that methods of different runs are compared on the same phantoms, not "
+        "on the same noise"
+    )
 
 
 def _part(study: Study, record: dict[str, Any]) -> str:

@@ -153,6 +153,7 @@ def test_a_part_of_a_study(small: Any, tmp_path: Path, monkeypatch: pytest.Monke
         ("bone_xrm --seeds 1", "need --output"),
         ("bone_xrm --add", "need --output"),
         ("walnut --add --output x", "run in part"),
+        ("bone_xrm --methods qae --output x --other-noise", "needs --add"),
         (f"bone_xrm --methods qae --add --output {tmp_path}", "cannot add to"),
         ("bone_xrm --seeds 9 --output x", "expected at most 1, got 9"),
         ("bone_xrm --methods , --output x", "no ''"),

@@ -47,13 +47,13 @@ def _no_curves() -> Iterator[None]:
         yield
 
 
-def run(study: Any, methods: list[str], cache: Path, output: Path, *, add: bool = False) -> None:
+def run(study: Any, methods: list[str], cache: Path, output: Path, **options: bool) -> None:
     """A part of one seed."""
     from study.experiment import Experiment
     from study.part import only
 
     part = only(study, methods, 1)
-    Experiment(part, cache, report=lambda text: None, whole=study, add=add).run(output)
+    Experiment(part, cache, report=lambda text: None, whole=study, **options).run(output)
 
 
 def read(folder: Path) -> Any:
@@ -136,7 +136,7 @@ def test_older_results_add_up(study: Any, first: Path, tmp_path: Path) -> None:
     run(study, SECOND, cache, out, add=True)
     page = (out / "results.md").read_text(encoding="utf-8")
     assert "Pictures and curves lack 3 BF layers, 2-D: their results came without what is drawn." in page
-    assert "Their scores differ by up to 1e-08 of the value between the runs" in page
+    assert "Their scores differ by up to 1e-08 of the value between the runs: processors round differently." in page
     assert "| CNN-10 - 3 BF layers, 2-D |" in page
     assert {path.stem for path in (out / "drawn").iterdir()} == {"low-dose", "normal-dose", *SECOND}
     assert {row["method"]: bool(row["key"]) for row in read(out)["runs"]} == dict.fromkeys([*FIRST, *SECOND], True)
@@ -229,6 +229,12 @@ def test_what_does_not_agree_is_refused(study: Any, first: Path, tmp_path: Path)
         run(study, SECOND, cache, out, add=True)
     assert [path.name for path in (cache / "runs").iterdir()] == [trained]  # nothing was trained
     assert read(out) == found
+    run(study, SECOND, cache, out, add=True, other_noise=True)
+    assert "processors draw other noise" in (out / "results.md").read_text(encoding="utf-8")
+    found["rows"][0]["psnr"] += 1.0
+    write(out, found)
+    with pytest.raises(ConfigError, match=r"expected [\d.]+ as there, got [\d.]+$"):
+        run(study, SECOND, cache, out, add=True, other_noise=True)
 
     shutil.copy(first / "results.json", out)
     np.savez(out / "drawn" / "three-filters-2d.npz", shown=np.zeros((4, 4), np.float16))
