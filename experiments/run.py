@@ -2,6 +2,7 @@
 
     python experiments/run.py bone_xrm                      # quick profile: two cores, minutes
     python experiments/run.py low_dose_ct --profile full --device cuda
+    python experiments/run.py bone_xrm --profile evening --seeds 1 --methods qae --output runs/part --add
 
 Data and training runs are kept under --cache: a run that was stopped goes on where it was, a finished one is not
 trained again. Results go to the experiment's results/PROFILE/ unless --output says otherwise.

@@ -74,9 +74,9 @@ class Experiment:
         study = self.study
         output.mkdir(parents=True, exist_ok=True)
         check_drawn(output)
-        kept = read_kept(output, study, self.whole) if self.add else None
+        self._kept(output)
         self._inputs()
-        apart = 0.0 if kept is None else inputs_apart(kept.results, self.results, other_noise=self.other_noise)
+        self._kept(output)
         for seed in study.seeds:
             self._methods(seed)
         for shift in study.shifts:
@@ -89,11 +89,19 @@ class Experiment:
                     self._extra(method, seed)
         if study.implant is not None:
             self._implant()
-        self._write(kept, apart, output)
+        self._write(output)
         return self.results
 
-    def _write(self, kept: Kept | None, apart: float, output: Path) -> None:
-        """Tables, pictures and curves of what was run, and of what stays beside it."""
+    def _kept(self, output: Path) -> tuple[Kept | None, float]:
+        """What stays of earlier results, and how far its inputs are from those that there are here."""
+        if not self.add:
+            return None, 0.0
+        kept = read_kept(output, self.study, self.whole)
+        return kept, inputs_apart(kept.results, self.results, other_noise=self.other_noise)
+
+    def _write(self, output: Path) -> None:
+        """Tables, pictures and curves of what was run and of what stays beside it by now: others may have added."""
+        kept, apart = self._kept(output)
         results, parts = self.results, [self._part(apart)]
         if kept is not None:
             joined(kept.results, results)

@@ -153,7 +153,7 @@ def inputs_apart(kept: Results, new: Results, *, other_noise: bool) -> float:
     hint = "" if other_noise else "; `other_noise` allows for that of another kind of processor"
     old = {(row.method, _place(row)): row for row in kept.rows}
     largest = 0.0
-    for row in new.rows:
+    for row in (row for row in new.rows if row.method in (LOW, NORMAL)):
         before = old[row.method, _place(row)]
         for metric in ("ssim", "psnr"):
             one, other = getattr(before, metric), getattr(row, metric)

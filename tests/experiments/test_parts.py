@@ -104,6 +104,21 @@ def test_two_parts_are_the_whole(study: Any, first: Path, tmp_path: Path) -> Non
     assert "QAE" in parts["record"]["left_out"] and "CNN-10" not in parts["record"]["left_out"]
 
 
+def test_two_parts_at_the_same_time(study: Any, first: Path, tmp_path: Path) -> None:
+    """What another run adds while this one trains is not lost."""
+    from study.experiment import Experiment
+    from study.part import only
+
+    out, cache = copied(first, tmp_path)
+
+    def report(text: str) -> None:
+        if text.startswith("1 BF layer, 2-D, seed 0: 4 steps"):
+            run(study, ["qae"], cache, out, add=True)
+
+    Experiment(only(study, SECOND, 1), cache, report=report, whole=study, add=True).run(out)
+    assert {found["method"] for found in read(out)["runs"]} == {*FIRST, *SECOND, "qae"}
+
+
 def test_a_method_of_both_is_replaced(study: Any, first: Path, tmp_path: Path) -> None:
     out, cache = copied(first, tmp_path)
     found = read(out)
