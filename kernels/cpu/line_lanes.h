@@ -1,10 +1,11 @@
 // The line primitive for float32 vectors (`Lanes`).
 //
 // A gather takes all jobs of a single line in one sweep over it, so that sums stay in registers while they grow. A vector
-// of samples reads the blended pair through a window that starts at its first sample's element. Up to steps of one element
-// it needs as many elements as it has lanes, and the next ones: two lookups in windows one element apart. Larger steps
-// (below two) look up in windows of two vectors. Counted for 16 samples in AVX2, without loads and stores: 26 vector
-// instructions (blending 8, lookups 4, places and fractions 8, difference and sums 6), 40 for larger steps.
+// of samples reads the blended pair through a window of two vectors, which in AVX-512 begins at a multiple of 16 elements
+// where it can: a load that crosses a cache line costs two. In AVX2, which looks up in one vector, steps up to one element
+// take two lookups in windows of one vector, one element apart. Counted for 16 samples, without loads and stores: 14 vector
+// instructions in AVX-512 (blending 4, lookups 2, places and fractions 5, difference and sums 3), 26 in AVX2 (blending 8,
+// lookups 4, places and fractions 8, difference and sums 6), 40 for larger steps.
 //
 // A scatter is read from the pair's side (candidates.h): element j collects the samples less than one element away.
 #pragma once
@@ -31,7 +32,7 @@ class LineLanes {
       constexpr int64_t chunk = vectors() * width;
       for (; k + chunk <= count; k += chunk) sweep<vectors()>(single + k, chunk, k, jobs, job_count, length);
     };
-    sweeps(std::integral_constant<int, 8>());
+    sweeps(std::integral_constant<int, kMostVectors>());
     sweeps(std::integral_constant<int, 4>());
     for (; k + width < count; k += 2 * width)
       sweep<2>(single + k, std::min(2 * width, count - k), k, jobs, job_count, length);
@@ -47,6 +48,7 @@ class LineLanes {
   using Float = Lanes::Float;
   using Int = Lanes::Int;
   static constexpr int64_t width = Lanes::width;
+  static constexpr int kMostVectors = 8;  // of a sweep
 
   // f(0), f(1), ... with constants: arrays that only these index stay in registers.
   template <int count, class F>
@@ -88,33 +90,18 @@ class LineLanes {
   }
 
   // Where the windows of a job's vectors begin, and how far behind that their first samples lie, in units of 1 / kOne.
-  // Two vectors of AVX-512 hold 31 elements and the next ones: their windows begin at a multiple of 16 elements where the
-  // samples are within, since a load that crosses a cache line costs two.
-  template <int vectors, Fall alike>
+  template <Fall alike>
   struct Places {
-    static constexpr bool small = alike == Fall::small;
     static constexpr int block = width == 16 ? 4 : 0;  // windows begin at multiples of 2^block elements
 
-    int64_t elements[vectors];
-    uint32_t offsets[vectors];
+    alignas(64) int64_t elements[kMostVectors];
+    alignas(64) uint32_t offsets[kMostVectors];
     Int steps;  // of a vector's samples from its first one
 
     void find(const LineMap& map, int64_t place) {
       steps = Lanes::multiply(Lanes::numbers(), Lanes::all(uint32_t(map.step)));
       const int64_t most = (2 * width - 1) * kOne - (width - 1) * map.step;
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v, place += width * map.step) {
-        constexpr int64_t within = (kOne << block) - 1;
-        int64_t element = place >> (kBits + block) << block, offset = place & within;
-        if (block > 0 && !small && offset >= most) {
-          element = place >> kBits;
-          offset = place & (kOne - 1);
-        }
-        uint32_t held = uint32_t(offset);
-        asm("" : "+r"(held));  // one by one: vectors of scalars are dear
-        offsets[v] = held;
-        elements[v] = element;
-      }
+      Lanes::divide<block, alike == Fall::small>(place, map.step, most, elements, offsets);
       asm("" : "+m"(elements), "+m"(offsets));  // read from memory
     }
   };
@@ -132,7 +119,7 @@ class LineLanes {
     asm("" : "+x"(one), "+x"(bits));  // not made anew from numbers wherever they are used
     each<vectors - 1>([&](auto v) { sums[v()] = Lanes::multiply(Lanes::load(single + v() * width), one); });
     sums[vectors - 1] = Lanes::multiply(Lanes::load_first(single + (vectors - 1) * width, rest), one);
-    Places<vectors, alike> places[2], *now = places, *then = places + 1;
+    Places<alike> places[2], *now = places, *then = places + 1;
     now->find(job->map, job->map.start + k * job->map.step);
     for (bool more = true; more; std::swap(now, then), ++job) {
       more = job + 1 != end;
