@@ -2,6 +2,7 @@
 
     python experiments/run.py bone_xrm                      # quick profile: two cores, minutes
     python experiments/run.py low_dose_ct --profile full --device cuda
+    python experiments/run.py bone_xrm --profile evening --seeds 1 --methods qae --output runs/part --add
 
 Data and training runs are kept under --cache: a run that was stopped goes on where it was, a finished one is not
 trained again. Results go to the experiment's results/PROFILE/ unless --output says otherwise.
@@ -40,6 +41,12 @@ def run(
     precision: Annotated[
         str, typer.Option(help="The same and structkpn: float32 on a processor without units for bfloat16.")
     ] = "",
+    add: Annotated[
+        bool, typer.Option("--add", help="The same studies: keep the other methods of the results in --output.")
+    ] = False,
+    other_noise: Annotated[
+        bool, typer.Option("--other-noise", help="With --add: those may be of a processor that draws other noise.")
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Other phantoms and seeds than those that are reported; needs --output.")
     ] = False,
@@ -53,8 +60,10 @@ def run(
         raise typer.BadParameter(f"expected one of {known}, got {experiment!r}")
     if debug and output is None:
         raise typer.BadParameter("--debug needs --output: its results are none to keep")
-    if (methods or seeds or precision) and output is None:
-        raise typer.BadParameter("--methods, --seeds and --precision need --output: the whole study's results stay")
+    if (methods or seeds or precision or add) and output is None:
+        raise typer.BadParameter("--methods, --seeds, --precision, --add need --output: the whole study's results stay")
+    if other_noise and not add:
+        raise typer.BadParameter("--other-noise needs --add")
     if threads is not None:
         torch.set_num_threads(threads)
     start = time.perf_counter()
@@ -68,11 +77,11 @@ def run(
 
     try:
         made = _prepared(experiment, config, profile, debug, precision)
-        if methods or seeds:
-            made = _part(made, methods, seeds)
+        if methods or seeds or add:
+            made = functools.partial(_part(made, methods, seeds), add=add, other_noise=other_noise)
+        made(cache / experiment, device=device, report=report, **more).run(folder)
     except ConfigError as error:
         raise typer.BadParameter(str(error)) from error
-    made(cache / experiment, device=device, report=report, **more).run(folder)
     report(f"done: {folder}")
     typer.echo((folder / "results.md").read_text(encoding="utf-8"))
 
@@ -105,7 +114,7 @@ def _part(made: functools.partial[Any], methods: str, seeds: int | None) -> func
 
     (study,) = made.args
     if not isinstance(study, Study):
-        raise typer.BadParameter("--methods and --seeds: only bone_xrm and low_dose_ct can be run in part")
+        raise typer.BadParameter("--methods, --seeds and --add: only bone_xrm and low_dose_ct can be run in part")
     names = [name.strip() for name in methods.split(",")] if methods else []
     return functools.partial(made.func, only(study, names, seeds), whole=study)
 

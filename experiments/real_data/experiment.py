@@ -66,7 +66,7 @@ class Experiment:
             found[name] = trained.model.to(self.device).eval()
             losses = trained.history.column("training_loss")[1][-10:]
             how = (trained.parameters, trained.steps, trained.reason, trained.seconds, 0.0, sum(losses) / len(losses))
-            self.results.runs.append(Run(name, seed, *how, {}, trained.commit))
+            self.results.runs.append(Run(name, seed, *how, {}, **trained.made))
         return found
 
     def _data(self, source: str, seed: int) -> tuple[list[PairedVolume], list[PairedVolume]]:

@@ -76,7 +76,7 @@ class Experiment:
         model, losses = trained.model.cpu(), trained.history.column("training_loss")[1][-10:]
         seconds = core_seconds(lambda: denoise(model, test.low[:1]))
         how = (trained.parameters, trained.steps, trained.reason, trained.seconds, seconds, sum(losses) / len(losses))
-        self.results.runs.append(Run(name, seed, *how, {}, trained.commit, _last_gain(trained)))
+        self.results.runs.append(Run(name, seed, *how, {}, last_gain=_last_gain(trained), **trained.made))
 
     def _tests(self, seed: int) -> None:
         """Tables 1 to 3."""

@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from sinograd.models import NetworkDenoiser
 from sinograd.training import History
 from study.config import Method, Study
+from study.drawn import Lines
 from study.figures import dress, save
 from study.methods import Trained
 
@@ -42,14 +43,15 @@ def last_gain(curve: Curve) -> float:
     return _mean_until(values, len(values)) - _mean_until(values, early + 1)
 
 
-def save_score_curves(study: Study, curves: Mapping[str, Sequence[Curve | None]], path: Path) -> None:
+def save_score_curves(study: Study, lines: Mapping[str, Sequence[Lines]], path: Path) -> None:
     """One panel for filters (training stack), one for networks (validation phantom); one line a seed."""
     networks = {study_method.title for study_method in study.methods if study_method.is_network}
     figure = Figure((11, 4.2), dpi=110, facecolor="white", layout="constrained")
     for axes, of_networks in zip(figure.subplots(1, 2), (False, True), strict=True):
-        held = {name: runs for name, runs in curves.items() if (name in networks) == of_networks and any(runs)}
-        for number, (name, runs) in enumerate(held.items()):
-            for run, curve in enumerate(curve for curve in runs if curve is not None):
+        held = {name: [columns["psnr"] for columns in runs if "psnr" in columns] for name, runs in lines.items()}
+        held = {name: curves for name, curves in held.items() if (name in networks) == of_networks and curves}
+        for number, (name, curves) in enumerate(held.items()):
+            for run, curve in enumerate(curves):
                 label = name if run == 0 else None
                 axes.plot(*curve, linewidth=1, color=f"C{number}", label=label)
         where = "networks, on the validation phantom" if of_networks else "filters, on what they learn from"

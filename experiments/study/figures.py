@@ -11,11 +11,10 @@ from matplotlib import colormaps
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
-from torch import Tensor
 
 from sinograd.io.storage.atomic import replacing
-from sinograd.training import History
 from study.config import Region, Study
+from study.drawn import Lines
 from study.results import REFERENCES, Results
 
 INK, QUIET = "#1a1a1a", "#5f6368"
@@ -23,13 +22,13 @@ _GRAY = colormaps["gray"].with_extremes(bad="#c0392b")
 
 
 def save_predictions(
-    study: Study, volumes: Mapping[str, Tensor], path: Path, title: str, region: Region | None = None
+    study: Study, slices: Mapping[str, np.ndarray], path: Path, title: str, region: Region | None = None
 ) -> None:
-    """The shown slice of every volume (in 1/mm), or a region of it, above its difference to the last one, the target
+    """Slices [Y, X] in the unit of the scale, or a region of them, above their differences to the last one, the target
     (Figures 4, 5 and 7).
     """
     part = _slices(region, study.grid.shape[1:])
-    images = {name: _in_unit(study, volume[study.shown_slice][part]) for name, volume in volumes.items()}
+    images = {name: np.ma.masked_invalid(image[part].astype(np.float32)) for name, image in slices.items()}
     target = list(images)[-1]
     figure = Figure((2.3 * len(images) + 0.6, 5.4), dpi=110, facecolor="white")
     grid = figure.subplots(2, len(images), squeeze=False)
@@ -58,24 +57,25 @@ def save_predictions(
     save(figure, path)
 
 
-def save_losses(study: Study, histories: Mapping[str, Sequence[History]], path: Path) -> None:
+def save_losses(lines: Mapping[str, Sequence[Lines]], path: Path) -> None:
     """Training loss and, of filters, spatial and range sigmas over the steps; of networks the validation loss.
 
     One row a method, one line a seed (and filter).
     """
-    figure = Figure((12, 2.6 * len(histories)), dpi=110, facecolor="white", layout="constrained")
-    rows = figure.subplots(len(histories), 3, squeeze=False)
-    for (name, runs), axes in zip(histories.items(), rows, strict=True):
-        validated = "validation_loss" in runs[0].columns
-        for run, history in enumerate(runs):
-            axes[0].plot(*history.column("training_loss"), linewidth=1, color=f"C{run}")
-            if validated:
-                axes[1].plot(*history.column("validation_loss"), linewidth=1, color=f"C{run}")
-            for column in history.columns:
+    figure = Figure((12, 2.6 * len(lines)), dpi=110, facecolor="white", layout="constrained")
+    rows = figure.subplots(len(lines), 3, squeeze=False)
+    for (name, runs), axes in zip(lines.items(), rows, strict=True):
+        validated = any("validation_loss" in columns for columns in runs)
+        for run, columns in enumerate(runs):
+            for column, line in columns.items():
                 kind = column.rsplit(".sigma_", 1)[-1]
-                if kind in ("z", "y", "x", "range"):
+                if column == "training_loss":
+                    axes[0].plot(*line, linewidth=1, color=f"C{run}")
+                elif column == "validation_loss":
+                    axes[1].plot(*line, linewidth=1, color=f"C{run}")
+                elif kind in ("z", "y", "x", "range"):
                     place = axes[2] if kind == "range" else axes[1]
-                    place.plot(*history.column(column), linewidth=0.8, color=f"C{run}", alpha=0.8)
+                    place.plot(*line, linewidth=0.8, color=f"C{run}", alpha=0.8)
         axes[0].set_yscale("log")
         labels = [f"{name}: training loss", "spatial sigmas, voxels", "sigma range"]
         if validated:
@@ -124,11 +124,6 @@ def _slices(region: Region | None, shape: tuple[int, int]) -> tuple[slice, slice
     top, left = round(region[0] * shape[0]), round(region[1] * shape[1])
     size = max(1, round(region[2] * shape[0]))
     return slice(top, top + size), slice(left, left + size)
-
-
-def _in_unit(study: Study, image: Tensor) -> np.ndarray:
-    offset = 0.0 if study.scale.water is None else 1000.0
-    return np.ma.masked_invalid((image / study.per_unit - offset).numpy())
 
 
 def dress(axes: Axes, title: str, below: str) -> None:

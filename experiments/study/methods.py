@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -25,14 +26,17 @@ from sinograd.training.models import BilateralModel
 from sinograd.training.tasks import DualDomain, Noise2Void
 from study.config import Method, Study, digest
 from study.data import Case, data_hash
-from study.record import commit
+from study.record import commit, made_on
 
 Progress = Callable[[int, int, float], None]
 
 
 @dataclass(frozen=True, eq=False)
 class Trained:
-    """A trained method. seconds: of all steps; reason: why training ended; commit: of the code that trained it."""
+    """A trained method. seconds: of all steps; reason: why training ended; commit: of the code that trained it.
+
+    device, threads, date: where and when it was trained; empty where an older run is found.
+    """
 
     model: nn.Module
     history: History
@@ -40,6 +44,14 @@ class Trained:
     seconds: float
     reason: str
     commit: str = "unknown"
+    device: str = ""
+    threads: int | None = None
+    date: str = ""
+
+    @property
+    def made(self) -> dict[str, Any]:
+        """What made it, as a row of the training runs has it."""
+        return {name: getattr(self, name) for name in ("commit", "device", "threads", "date")}
 
     @property
     def parameters(self) -> int:
@@ -89,6 +101,7 @@ def train_or_find(
         folder.parent.mkdir(parents=True, exist_ok=True)
     result = train(config, data(), output=folder, resume=resume, progress=progress)
     record = {"steps": result.steps, "seconds": result.seconds, "reason": result.reason, "commit": commit()}
+    record |= made_on(config.device)
     if finished is not None:
         with replacing(finished, force=True) as temporary:
             temporary.write_text(json.dumps(record), encoding="utf-8")
@@ -97,8 +110,12 @@ def train_or_find(
 
 def run_folder(cache: Path, study: Study, method: Method, config: Config) -> Path:
     """Where a training run is kept: the same for the same training on the same data, whatever it is called."""
-    key = digest([config_hash(config), data_hash(study), *map(list, training_phantoms(study, method))])
-    return cache / "runs" / f"{method.model.name}-seed-{config.seed}-{key[:12]}"
+    return cache / "runs" / f"{method.model.name}-seed-{config.seed}-{training_key(study, method, config)[:12]}"
+
+
+def training_key(study: Study, method: Method, config: Config) -> str:
+    """SHA-256 of all that a training run depends on: its configuration, its data, its phantoms."""
+    return digest([config_hash(config), data_hash(study), *map(list, training_phantoms(study, method))])
 
 
 def training_phantoms(study: Study, method: Method) -> tuple[tuple[int, ...], tuple[int, ...]]:

@@ -11,13 +11,23 @@ from typing import Any
 import torch
 
 import sinograd
+from sinograd.config.schema import to_plain
 from study.config import Study, config_hash
 from study.data import data_hash
 
 
 def make_record(study: Study, device: str) -> dict[str, Any]:
-    """For the head of the tables."""
-    return record_of(config_hash(study), data_hash(study), study.profile, device)
+    """For the head of the tables, and for parts that are added: how the methods were tested."""
+    record = record_of(config_hash(study), data_hash(study), study.profile, device)
+    return record | {"processor": _processor(), "tests": tests_of(study)}
+
+
+def tests_of(study: Study) -> dict[str, Any]:
+    """What rows and pictures of a study depend on beside the data, the seeds, the test phantoms and the training."""
+    implant = study.implant and {"metal": study.implant.metal, "phantom": study.implant.phantom}
+    scale = {name: getattr(study.scale, name) for name in ("unit", "data_range", "water")}
+    others = {name: to_plain(getattr(study, name)) for name in ("shifts", "lacunae", "rods", "shown_slice")}
+    return {"scale": scale, **others, "implant": implant}
 
 
 def record_of(config_sha256: str, data_sha256: str, profile: str, device: str) -> dict[str, Any]:
@@ -29,6 +39,13 @@ def record_of(config_sha256: str, data_sha256: str, profile: str, device: str) -
         "profile": profile,
         "sinograd": sinograd.__version__,
         "torch": torch.__version__,
+        **made_on(device),
+    }
+
+
+def made_on(device: str) -> dict[str, Any]:
+    """Which machine works here, and when."""
+    return {
         "device": torch.cuda.get_device_name(device) if device.startswith("cuda") else _processor(),
         "threads": torch.get_num_threads(),
         "date": datetime.datetime.now(datetime.UTC).date().isoformat(),

@@ -47,6 +47,8 @@ class Run:
     """A training run: how it went and what it learned.
 
     seconds_a_slice: of one core, to apply it; commit: of the code that trained, another one where a run was found.
+    device, threads, date: of the training; empty where they were not written down. precision: of its steps. key: of
+    what trained it, where parts of a study add up (`study.kept`).
     """
 
     method: str
@@ -60,6 +62,11 @@ class Run:
     sigmas: dict[str, float]
     commit: str
     last_gain: float | None = None
+    device: str = ""
+    threads: int | None = None
+    date: str = ""
+    precision: str = ""
+    key: str = ""
 
 
 @dataclass
@@ -80,6 +87,15 @@ class Results:
     def measure(self, method: str, phantom: int, seed: int, values: Mapping[str, float]) -> None:
         """More measures."""
         self.measures += [Measure(method, phantom, seed, name, value) for name, value in values.items()]
+
+    def put_in_order(self, names: Sequence[str], tests: Sequence[str]) -> None:
+        """Rows by test, seed, phantom and method, whichever run made them: `names` and `tests` give the order."""
+        method, test = ({name: number for number, name in enumerate(order)} for order in (names, tests))
+        title = {self.titles[name]: number for number, name in enumerate(names) if name in self.titles}
+        self.rows.sort(key=lambda row: (test[row.test], row.seed, row.phantom, method[row.method]))
+        self.measures.sort(key=lambda found: (found.phantom, found.seed, method[found.method]))
+        self.runs.sort(key=lambda run: (run.seed, method[run.method]))
+        self.implant.sort(key=lambda row: title[row["method"]])
 
     def measured(self, method: str, name: str) -> Summary | None:
         """As `summary`, of a measure; without values that are not finite."""

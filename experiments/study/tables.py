@@ -11,6 +11,7 @@ from typing import Any
 
 from study.config import Study
 from study.convergence import FLAT
+from study.kept import CLOSE
 from study.markdown import plus_minus, table, write_csv, write_text
 from study.measured_tables import measured_sections
 from study.methods import training_phantoms
@@ -44,9 +45,9 @@ def write_tables(study: Study, results: Results, record: dict[str, Any], folder:
 
 def markdown(study: Study, results: Results, record: dict[str, Any]) -> str:
     """One page."""
-    sections = [f"# {study.title}, {study.profile} profile", _head(study, results, record), _scores(study, results)]
-    sections += [_compared(study, results), *measured_sections(study, results)]
-    sections += [_trained(study, results), _learned(study, results)]
+    sections = [f"# {study.title}, {study.profile} profile", _head(study, results, record)]
+    sections += [_scores(study, results, len(record["parts"])), _compared(study, results)]
+    sections += [*measured_sections(study, results), _trained(study, results), _learned(study, results)]
     if study.depth is not None:
         sections.append(_depth(study, results))
     if study.starts is not None:
@@ -61,12 +62,45 @@ def _head(study: Study, results: Results, record: dict[str, Any]) -> str:
     bound = _bound(results)
     networks = "" if study.networks is None else f", networks on phantoms {_listed(study.networks.training)}"
     return (
-        f"Commit {record['commit']}, configuration {record['config_sha256'][:16]}, {record['date']}; "
-        f"{record['device']}, {record['threads']} threads, torch {record['torch']}.{_part(study, record)}\n\n"
+        f"{_made(results, record)}{_part(study, record)}\n\n"
         f"Filters were trained on one stack of phantom {phantoms.training}{networks}; all are tested on "
         f"{_listed(phantoms.test)}, which training never saw; seeds {_listed(study.seeds)} of noise and training. "
         f"PSNR and SSIM: data range {study.scale.data_range:g} {unit}, means over slices; ± is the standard deviation "
         f"over the test phantoms of their means over the seeds.\n\n" + bound
+    )
+
+
+def _made(results: Results, record: dict[str, Any]) -> str:
+    """Commit, configuration and machine; of several runs, which made which rows."""
+    parts, config = record["parts"], record["config_sha256"]
+    if len(parts) == 1:
+        return (
+            f"Commit {record['commit']}, configuration {config[:16]}, {record['date']}; "
+            f"{record['device']}, {record['threads']} threads, torch {record['torch']}."
+        )
+    lines = [f"Rows of {len(parts)} runs, configuration {config[:16]}:"]
+    for part in parts:
+        titles = [title for name, title in results.titles.items() if name in part["methods"]]
+        titles += ["variants"] if any(name not in results.titles for name in part["methods"]) else []
+        other = "" if part["config_sha256"] == config else f"configuration {part['config_sha256'][:16]}, "
+        timed = "" if part["processor"] == part["device"] else f" and {part['processor']}"
+        lines.append(
+            f"- {'; '.join(titles)}: commit {part['commit']}, {other}{part['date']}; {part['device']}{timed}, "
+            f"{part['threads']} threads, torch {part['torch']}."
+        )
+    text = "Low and normal dose are the last run's."
+    if apart := max(part["apart"] for part in parts):
+        text += f" Their scores differ by up to {apart:.1g} of the value between the runs: processors {_noise(apart)}."
+    return "\n".join(lines) + f"\n\n{text}"
+
+
+def _noise(apart: float) -> str:
+    """Why scores of the inputs are apart."""
+    if apart <= CLOSE:
+        return "round differently"
+    return (
+        "draw other noise of the same seeds, so that methods of different runs are compared on the same phantoms, not "
+        "on the same noise"
     )
 
 
@@ -75,7 +109,10 @@ def _part(study: Study, record: dict[str, Any]) -> str:
     text = ""
     if record.get("left_out"):
         text += f" Only a part of the profile was run, without: {'; '.join(record['left_out'])}."
-        text += " Holm's correction counts the comparisons of this part alone."
+        text += " Holm's correction counts the comparisons between the methods here."
+    if record.get("not_drawn"):
+        lacking = "; ".join(record["not_drawn"])
+        text += f" Pictures and curves lack {lacking}: their results came without what is drawn."
     if study.networks is not None and study.networks.precision != "float32":
         text += f" In training networks compute in {study.networks.precision}, in tests in float32."
     return text
@@ -103,7 +140,7 @@ def _listed(numbers: Iterable[int]) -> str:
     return ", ".join(map(str, numbers))
 
 
-def _scores(study: Study, results: Results) -> str:
+def _scores(study: Study, results: Results, parts: int) -> str:
     rows = []
     for name in (LOW, *(method.name for method in study.methods), NORMAL):
         cells = [results.titles[name]]
@@ -114,7 +151,12 @@ def _scores(study: Study, results: Results) -> str:
         rows.append(cells)
     size = " x ".join(str(n) for n in study.grid.shape[1:])
     heads = [f"{metric.upper()} to {words}" for words in REFERENCES.values() for metric in _DIGITS]
-    return "## Scores\n" + table(["", *heads, "parameters", f"core-seconds a slice of {size}"], rows)
+    several = (
+        "Core-seconds are of the processor of the row's run, which the list above names: those of different processors "
+        "do not compare.\n\n"
+    )
+    made = table(["", *heads, "parameters", f"core-seconds a slice of {size}"], rows)
+    return f"## Scores\n{several if parts > 1 else ''}{made}"
 
 
 def _compared(study: Study, results: Results) -> str:

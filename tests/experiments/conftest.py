@@ -151,7 +151,7 @@ SMALL_MICROSTRUCTURE: dict[str, Any] = {
 }
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def small() -> Any:
     """The quick profile of an experiment, made small; more changes may be given."""
     from study.config import load_study

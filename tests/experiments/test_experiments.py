@@ -137,6 +137,11 @@ def test_a_part_of_a_study(small: Any, tmp_path: Path, monkeypatch: pytest.Monke
     assert {run["method"] for run in found["runs"]} == {"one-filter", "cnn-10"}
     assert {run["seed"] for run in found["runs"]} == {0}
 
+    added = run("--methods", "qae", "--seeds", "1", "--add")
+    assert added.exit_code == 0, added.output
+    page = (tmp_path / "out" / "results.md").read_text(encoding="utf-8")
+    assert "Rows of 2 runs, configuration" in page and "| QAE |" in page and "| CNN-10 |" in page
+
     assert config.config_hash(study) != config.config_hash(single)
     with pytest.raises(ConfigError, match="methods: no 'bm3d', expected some of one-filter, three-filters"):
         only(study, ["bm3d"])
@@ -146,6 +151,10 @@ def test_a_part_of_a_study(small: Any, tmp_path: Path, monkeypatch: pytest.Monke
         ("walnut --precision bfloat16 --output x", "no such choice"),
         ("structkpn --seeds 1 --output x", "run in part"),
         ("bone_xrm --seeds 1", "need --output"),
+        ("bone_xrm --add", "need --output"),
+        ("walnut --add --output x", "run in part"),
+        ("bone_xrm --methods qae --output x --other-noise", "needs --add"),
+        (f"bone_xrm --methods qae --add --output {tmp_path}", "cannot add to"),
         ("bone_xrm --seeds 9 --output x", "expected at most 1, got 9"),
         ("bone_xrm --methods , --output x", "no ''"),
     ):
@@ -353,7 +362,7 @@ def test_bone_from_start_to_end(small: Any, tmp_path: Path) -> None:
     lines: list[str] = []
     found = Experiment(study, tmp_path / "cache", report=lines.append).run(tmp_path / "out")
     names = {"results.md", "results.json", "scores.csv", "runs.csv", "predictions.png", "region.png", "losses.png"}
-    assert {path.name for path in (tmp_path / "out").iterdir()} == names | {"steps.png", "sizes.png"}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == names | {"steps.png", "sizes.png", "drawn"}
     # to two references: low dose and nine methods with two seeds, one with one, on two phantoms; the normal dose to
     # one; with the first seed, all at another dose, and two methods trained on one and two phantoms
     assert len(found.rows) == ((10 * 2 + 1) * 2 + 2 + 11 * 2 + 4 * 2) * 2
@@ -394,6 +403,7 @@ def test_bone_from_start_to_end(small: Any, tmp_path: Path) -> None:
 def test_abdomen_from_start_to_end(small: Any, tmp_path: Path) -> None:
     """Depth, start values and metal."""
     from study.experiment import Experiment
+    from study.part import only
 
     found = Experiment(small("low_dose_ct"), tmp_path / "cache", report=lambda text: None).run(tmp_path)
     assert {"depth.png", "implant.png"} <= {path.name for path in tmp_path.iterdir()}
@@ -404,6 +414,14 @@ def test_abdomen_from_start_to_end(small: Any, tmp_path: Path) -> None:
     # The same filters from the same start on the same data are the same, whatever they are called.
     of = {run.method: run.sigmas for run in found.runs}
     assert of["depth-1"] == of["one-filter"] and of["start-0.5-0.01"] == of["three-filters"]
+    # One method made again beside the rest, its variants and the metal: all is as it was.
+    pictures = {path.name: path.read_bytes() for path in tmp_path.glob("*.png")}
+    whole = small("low_dose_ct")
+    part = only(whole, ["one-filter"])
+    again = Experiment(part, tmp_path / "cache", report=lambda text: None, whole=whole, add=True).run(tmp_path)
+    assert (again.rows, again.measures, again.implant) == (found.rows, found.measures, found.implant)
+    assert {path.name: path.read_bytes() for path in tmp_path.glob("*.png")} == pictures and "depth.png" in pictures
+    assert "## Metal" in (tmp_path / "results.md").read_text(encoding="utf-8")
 
 
 def test_other_phantoms_for_debugging(small: Any) -> None:
