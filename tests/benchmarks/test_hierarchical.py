@@ -57,7 +57,8 @@ def test_columns_between_columns(load) -> None:
 def test_the_sum_of_the_levels_is_the_direct_one(load) -> None:
     rows = bump(192, 257, 0.5, (20.0, -13.0)).float()
     hierarchy = load("hierarchy").Hierarchy
-    geometry = sg.ParallelBeam(torch.arange(192) * (math.pi / 192), sg.FlatDetector(257, 0.5))
+    angles = torch.arange(192, dtype=torch.float64) * (math.pi / 192)
+    geometry = sg.ParallelBeam(angles, sg.FlatDetector(257, 0.5))
     direct = sg.Backprojection(geometry, sg.Grid((128, 128), 0.8))(rows)
     assert torch.equal(hierarchy(0.5, 0)(rows, 128, 0.8), direct)
     for levels, whole in ((1, 0), (2, 0), (3, 0), (3, 1)):
