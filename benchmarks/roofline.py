@@ -13,8 +13,8 @@ SLOTS = {
 # general ones count the third line that some vectors touch, the backprojection its share of finding the windows.
 INSTRUCTIONS = {
     "avx512": {
-        "backprojection": 13.2,
-        "forward": 13.7,
+        "backprojection": 14.0,
+        "forward": 14.0,
         "adjoint": 32.0,
         "general-backprojection": 35.0,
         "general-forward": 25.0,

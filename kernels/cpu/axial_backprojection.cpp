@@ -14,6 +14,8 @@
 #include "lines.h"
 #include "operators.h"
 #include "tile.h"
+#include "tile_strip.h"
+#include "transposition.h"
 #include "transpose.h"
 
 namespace sinograd {
@@ -44,13 +46,10 @@ struct Kernels {
   const ColumnKernels<T>& columns = column_kernels<T>();
 };
 
-// Adds views [first, last), already in `lines`, to one tile.
+// Adds views [first, last), already in `lines`, to one tile of a strip.
 template <class T>
-void backproject_tile(const Kernels<T>& kernels, DetectorLines<T>& lines, T* volume, const Views& views, int64_t first,
-                      int64_t last, const DetectorShape& detector, const Grid& grid, const Tile& tile, T* columns,
-                      T* scratch) {
-  const int64_t stride = line_stride(kTileZ);
-  load_tile(volume, grid, tile, columns, stride);
+void backproject_tile(const Kernels<T>& kernels, DetectorLines<T>& lines, Strip<T>& strip, const Views& views, int64_t first,
+                      int64_t last, const DetectorShape& detector, const Grid& grid, const Tile& tile, T* scratch) {
   LineJob<T> jobs[kTileX * kSweepViews];
   for (int64_t y = 0; y < tile.ny; ++y) {
     const ColumnRow row(grid, tile.x0, tile.nx, tile.y0 + y, tile.z0);
@@ -59,11 +58,10 @@ void backproject_tile(const Kernels<T>& kernels, DetectorLines<T>& lines, T* vol
       for (int64_t v = begin; v < std::min(last, begin + kSweepViews); ++v)
         kernels.columns.add(views, v, row, grid.z, detector, lines.of(v - first), jobs, kSweepViews, counts);
       for (int64_t x = 0; x < tile.nx; ++x)
-        kernels.lines.gather(columns + (y * kTileX + x) * stride, tile.nz, jobs + x * kSweepViews, counts[x],
+        kernels.lines.gather(strip.column(tile.y0 + y, tile.x0 + x), tile.nz, jobs + x * kSweepViews, counts[x],
                              detector.rows, scratch);
     }
   }
-  store_tile(columns, stride, volume, grid, tile);
 }
 
 }  // namespace
@@ -76,7 +74,7 @@ void backproject_axial(const T* projections, T* volume, Views views, DetectorSha
     return backproject_few_slices(kernels.columns, projections, volume, views, detector, grid, stop);
   DetectorLines<T> lines(std::min(kViewBlock, views.count), detector);
   lines.lines.zero();
-  const int64_t tiles = count_tiles(grid);
+  const Strips strips(grid, omp_get_max_threads());
   for (int64_t first = 0; first < views.count; first += kViewBlock) {
     stop();
     const int64_t last = std::min(first + kViewBlock, views.count);
@@ -84,14 +82,18 @@ void backproject_axial(const T* projections, T* volume, Views views, DetectorSha
     {
 #pragma omp for schedule(dynamic)
       for (int64_t v = first; v < last; ++v)
-        transpose(projections + v * views.view_stride, views.row_stride, lines.line(v - first, 0),
-                  lines.stride, detector.rows, detector.columns);
-      AlignedBuffer<T> columns(kTileElements);
+        transposition<T>().copy(projections + v * views.view_stride, views.row_stride, lines.line(v - first, 0),
+                                lines.stride, detector.rows, detector.columns);
+      Strip<T> strip(volume, grid, strips.tiles);
       AlignedBuffer<T> scratch(line_scratch(detector.rows));
 #pragma omp for schedule(dynamic)
-      for (int64_t t = 0; t < tiles; ++t)
-        backproject_tile(kernels, lines, volume, views, first, last, detector, grid, tile_of(grid, t), columns.data(),
-                         scratch.data());
+      for (int64_t s = 0; s < strips.count(); ++s) {
+        const int64_t begin = strips.first(s), end = begin + strips.size(s);
+        strip.load(begin, end - begin);
+        for (int64_t t = begin; t < end; ++t)
+          backproject_tile(kernels, lines, strip, views, first, last, detector, grid, tile_of(grid, t), scratch.data());
+        strip.store();
+      }
     }
   }
 }
@@ -120,8 +122,8 @@ void backproject_axial_adjoint(const T* volume, T* projections, Views views, Det
         for (int64_t y = 0; y < grid.y.count; ++y)
           for (int64_t x0 = 0; x0 < grid.x.count; x0 += kTileX) {
             const int64_t nx = std::min(kTileX, grid.x.count - x0);
-            transpose(volume + y * grid.x.count + x0, grid.y.count * grid.x.count, columns.data() + kLinePad, stride,
-                      grid.z.count, nx);
+            transposition<T>().copy(volume + y * grid.x.count + x0, grid.y.count * grid.x.count,
+                                    columns.data() + kLinePad, stride, grid.z.count, nx);
             const ColumnRow row(grid, x0, nx, y, 0);
             int64_t counts[kTileX] = {};
             for (int64_t v = first; v < last; ++v)

@@ -13,7 +13,7 @@
 #include "aligned_buffer.h"
 #include "lines.h"
 #include "tile.h"
-#include "transpose.h"
+#include "transposition.h"
 
 namespace sinograd {
 namespace {
@@ -101,7 +101,7 @@ template <class T>
 void load_lines(const T* projections, const ConeParallelViews& views, WeightedLines<T>& lines, int64_t turn, int64_t view,
                 int64_t line_view) {
   const T* source = projections + (turn * views.views + view) * views.rows * views.distances;
-  transpose(source, views.distances, lines.line(turn, line_view, 0), lines.stride, views.rows, views.distances);
+  transposition<T>().copy(source, views.distances, lines.line(turn, line_view, 0), lines.stride, views.rows, views.distances);
   for (int64_t column = 0; column < views.distances; ++column) {
     T* line = lines.line(turn, line_view, column);
     for (int64_t row = 0; row < views.rows; ++row) line[row] *= lines.weight()[row];
@@ -175,7 +175,7 @@ void cone_parallel_backproject_adjoint(const T* volume, T* projections, const Co
         for (int64_t y = 0; y < grid.y.count; ++y)
           for (int64_t x0 = 0; x0 < grid.x.count; x0 += kTileX) {
             const int64_t nx = std::min(kTileX, grid.x.count - x0);
-            transpose(volume + y * grid.x.count + x0, grid.y.count * grid.x.count, columns.data() + kLinePad, stride,
+            transposition<T>().copy(volume + y * grid.x.count + x0, grid.y.count * grid.x.count, columns.data() + kLinePad, stride,
                       grid.z.count, nx);
             for (int64_t x = 0; x < nx; ++x) {
               jobs.find(views, view, lines, 0, grid.x.position(x0 + x), grid.y.position(y), grid.z);

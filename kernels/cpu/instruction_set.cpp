@@ -136,6 +136,16 @@ const VariationKernels<double>& variation_kernels<double>() {
   return SINOGRAD_CHOOSE(kDoubleVariation);
 }
 
+template <>
+const Transposition<float>& transposition<float>() {
+  return SINOGRAD_CHOOSE(kFloatTransposition);
+}
+
+template <>
+const Transposition<double>& transposition<double>() {
+  return SINOGRAD_CHOOSE(kDoubleTransposition);
+}
+
 template <class T>
 const OperatorPairs<T>& axial_operators() {
   static const OperatorPairs<T> pairs = {backproject_axial<T>,    backproject_axial_adjoint<T>,

@@ -8,6 +8,7 @@
 #include "operators.h"
 #include "row_filter.h"
 #include "total_variation.h"
+#include "transposition.h"
 #include "vector_gradients.h"
 
 namespace sinograd {
@@ -32,6 +33,8 @@ namespace sinograd {
   extern const RowFilters<double> kDoubleRowFilters;           \
   extern const VariationKernels<float> kFloatVariation;        \
   extern const VariationKernels<double> kDoubleVariation;      \
+  extern const Transposition<float> kFloatTransposition;       \
+  extern const Transposition<double> kDoubleTransposition;     \
   }
 
 SINOGRAD_DECLARE(portable)

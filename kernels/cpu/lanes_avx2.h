@@ -81,6 +81,19 @@ struct Lanes {
     const __m256 a = _mm256_loadu_ps(reinterpret_cast<const float*>(p)), b = _mm256_loadu_ps(reinterpret_cast<const float*>(p + 4));
     return _mm256_permute4x64_epi64(_mm256_castps_si256(_mm256_shuffle_ps(a, b, 0x88)), 0xd8);
   }
+  // Eight places, a vector of samples apart from each other: the elements below them and the fractions. Units for vectors
+  // have enough to do.
+  template <int block, bool>
+  static void divide(int64_t place, int64_t step, int64_t, int64_t* elements, uint32_t* offsets) {
+    static_assert(block == 0, "windows of two vectors are too short for others");
+#pragma GCC unroll 8
+    for (int v = 0; v < 8; ++v, place += width * step) {
+      uint32_t fraction = uint32_t(place) & uint32_t(fixed_one<float>() - 1);
+      asm("" : "+r"(fraction));  // one by one: vectors of scalars are dear
+      offsets[v] = fraction;
+      elements[v] = place >> FixedPoint<float>::bits;
+    }
+  }
   // Elements index and index + 1 of every lane.
   static void pairs(const float* p, Int index, Float& first, Float& second) {
     const __m256i turned = _mm256_permute4x64_epi64(index, 0xd8);  // shuffles take the halves apart

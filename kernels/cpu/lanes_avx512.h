@@ -74,6 +74,24 @@ struct Lanes {
     const Int even = add(numbers(), numbers());
     return _mm512_permutex2var_epi32(_mm512_loadu_si512(p), even, _mm512_loadu_si512(p + 8));
   }
+  // Eight places, a vector of samples apart from each other: the elements at multiples of 2^block below them and the
+  // rest. Where that is not below `most` (`all`: it always is), the elements just below and the fractions.
+  template <int block, bool all>
+  static void divide(int64_t place, int64_t step, int64_t most, int64_t* elements, uint32_t* offsets) {
+    constexpr int bits = FixedPoint<float>::bits;
+    constexpr int64_t one = fixed_one<float>();
+    const __m512i samples = _mm512_setr_epi64(0, width, 2 * width, 3 * width, 4 * width, 5 * width, 6 * width, 7 * width);
+    const __m512i places = _mm512_add_epi64(_mm512_set1_epi64(place), _mm512_mul_epu32(samples, _mm512_set1_epi64(step)));
+    __m512i element = _mm512_slli_epi64(_mm512_srai_epi64(places, bits + block), block);
+    __m512i offset = _mm512_and_si512(places, _mm512_set1_epi64((one << block) - 1));
+    if constexpr (!all) {
+      const __mmask8 beyond = _mm512_cmpge_epi64_mask(offset, _mm512_set1_epi64(most));
+      element = _mm512_mask_srai_epi64(element, beyond, places, bits);
+      offset = _mm512_mask_and_epi64(offset, beyond, places, _mm512_set1_epi64(one - 1));
+    }
+    _mm512_store_si512(elements, element);
+    _mm256_store_si256(reinterpret_cast<__m256i*>(offsets), _mm512_cvtepi64_epi32(offset));
+  }
   // Elements index and index + 1 of every lane.
   static void pairs(const float* p, Int index, Float& first, Float& second) {
     const __m512 a = _mm512_castpd_ps(_mm512_i32gather_pd(_mm512_castsi512_si256(index), p, 4));

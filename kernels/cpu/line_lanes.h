@@ -1,10 +1,11 @@
 // The line primitive for float32 vectors (`Lanes`).
 //
 // A gather takes all jobs of a single line in one sweep over it, so that sums stay in registers while they grow. A vector
-// of samples reads the blended pair through a window that starts at its first sample's element. Up to steps of one element
-// it needs as many elements as it has lanes, and the next ones: two lookups in windows one element apart. Larger steps
-// (below two) look up in windows of two vectors. Counted for 16 samples in AVX2, without loads and stores: 26 vector
-// instructions (blending 8, lookups 4, places and fractions 8, difference and sums 6), 40 for larger steps.
+// of samples reads the blended pair through a window of two vectors, which in AVX-512 begins at a multiple of 16 elements
+// where it can: a load that crosses a cache line costs two. In AVX2, which looks up in one vector, steps up to one element
+// take two lookups in windows of one vector, one element apart. Counted for 16 samples, without loads and stores: 14 vector
+// instructions in AVX-512 (blending 4, lookups 2, places and fractions 5, difference and sums 3), 26 in AVX2 (blending 8,
+// lookups 4, places and fractions 8, difference and sums 6), 40 for larger steps.
 //
 // A scatter is read from the pair's side (candidates.h): element j collects the samples less than one element away.
 #pragma once
@@ -31,7 +32,7 @@ class LineLanes {
       constexpr int64_t chunk = vectors() * width;
       for (; k + chunk <= count; k += chunk) sweep<vectors()>(single + k, chunk, k, jobs, job_count, length);
     };
-    sweeps(std::integral_constant<int, 8>());
+    sweeps(std::integral_constant<int, kMostVectors>());
     sweeps(std::integral_constant<int, 4>());
     for (; k + width < count; k += 2 * width)
       sweep<2>(single + k, std::min(2 * width, count - k), k, jobs, job_count, length);
@@ -47,6 +48,17 @@ class LineLanes {
   using Float = Lanes::Float;
   using Int = Lanes::Int;
   static constexpr int64_t width = Lanes::width;
+  static constexpr int kMostVectors = 8;  // of a sweep
+
+  // f(0), f(1), ... with constants: arrays that only these index stay in registers.
+  template <int count, class F>
+  static __attribute__((always_inline)) void each(F&& f) {
+    each(f, std::make_integer_sequence<int, count>());
+  }
+  template <class F, int... numbers>
+  static __attribute__((always_inline)) void each(F& f, std::integer_sequence<int, numbers...>) {
+    (f(std::integral_constant<int, numbers>()), ...);
+  }
 
   // How the samples of a sweep fall on a job's lines: on them and their pads, at steps up to one element or larger ones; so
   // far beyond them in part that windows would end behind the pads; not at all.
@@ -77,23 +89,20 @@ class LineLanes {
     }
   }
 
-  // Where the vectors of a job start.
-  template <int vectors>
+  // Where the windows of a job's vectors begin, and how far behind that their first samples lie, in units of 1 / kOne.
+  template <Fall alike>
   struct Places {
-    int64_t elements[vectors];
-    uint32_t fractions[vectors];
-    Int offsets;  // of a vector's samples from its first one
+    static constexpr int block = width == 16 ? 4 : 0;  // windows begin at multiples of 2^block elements
+
+    alignas(64) int64_t elements[kMostVectors];
+    alignas(64) uint32_t offsets[kMostVectors];
+    Int steps;  // of a vector's samples from its first one
 
     void find(const LineMap& map, int64_t place) {
-      offsets = Lanes::multiply(Lanes::numbers(), Lanes::all(uint32_t(map.step)));
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v, place += width * map.step) {
-        uint32_t fraction = uint32_t(place) & uint32_t(kOne - 1);
-        asm("" : "+r"(fraction));  // one by one: vectors of scalars are dear
-        fractions[v] = fraction;
-        elements[v] = place >> kBits;
-      }
-      asm("" : "+m"(elements), "+m"(fractions));  // read from memory
+      steps = Lanes::multiply(Lanes::numbers(), Lanes::all(uint32_t(map.step)));
+      const int64_t most = (2 * width - 1) * kOne - (width - 1) * map.step;
+      Lanes::divide<block, alike == Fall::small>(place, map.step, most, elements, offsets);
+      asm("" : "+m"(elements), "+m"(offsets));  // read from memory
     }
   };
 
@@ -108,9 +117,9 @@ class LineLanes {
     Float one = Lanes::all(float(kOne)), sums[vectors];
     Int bits = Lanes::all(uint32_t(kOne - 1));
     asm("" : "+x"(one), "+x"(bits));  // not made anew from numbers wherever they are used
-    for (int v = 0; v + 1 < vectors; ++v) sums[v] = Lanes::multiply(Lanes::load(single + v * width), one);
+    each<vectors - 1>([&](auto v) { sums[v()] = Lanes::multiply(Lanes::load(single + v() * width), one); });
     sums[vectors - 1] = Lanes::multiply(Lanes::load_first(single + (vectors - 1) * width, rest), one);
-    Places<vectors> places[2], *now = places, *then = places + 1;
+    Places<alike> places[2], *now = places, *then = places + 1;
     now->find(job->map, job->map.start + k * job->map.step);
     for (bool more = true; more; std::swap(now, then), ++job) {
       more = job + 1 != end;
@@ -121,17 +130,17 @@ class LineLanes {
         if (more) then->find(next, place);
       }
       const Float w0 = Lanes::all(job->w0), w1 = Lanes::all(job->w1);
-      const Int offsets = now->offsets;
-#pragma GCC unroll 8
-      for (int v = 0; v < vectors; ++v) {
-        if (alike == Fall::partly && misses(job->map, k + v * width, length)) continue;
+      const Int steps = now->steps;
+      each<vectors>([&](auto number) __attribute__((always_inline)) {
+        constexpr int v = number();
+        if (alike == Fall::partly && misses(job->map, k + v * width, length)) return;
         const float *line0 = job->line0 + now->elements[v], *line1 = job->line1 + now->elements[v];
-        const Int lanes = Lanes::add(Lanes::everywhere(now->fractions + v), offsets);
+        const Int lanes = Lanes::add(Lanes::everywhere(now->offsets + v), steps);
         const Int index = Lanes::element(lanes);
         const Float fraction = Lanes::number(Lanes::both(lanes, bits));
         const Float window = blend(line0, line1, w0, w1);
         Float below, above;
-        if constexpr (alike == Fall::small) {
+        if constexpr (alike == Fall::small && width == 8) {
           below = Lanes::look_up(window, index);
           above = Lanes::look_up(blend(line0 + 1, line1 + 1, w0, w1), index);
         } else {
@@ -141,10 +150,10 @@ class LineLanes {
         }
         sums[v] = Lanes::multiply_add(below, one, sums[v]);
         sums[v] = Lanes::multiply_add(fraction, Lanes::subtract(above, below), sums[v]);
-      }
+      });
     }
     const Float part = Lanes::all(1.0f / float(kOne));
-    for (int v = 0; v + 1 < vectors; ++v) Lanes::store(single + v * width, Lanes::multiply(sums[v], part));
+    each<vectors - 1>([&](auto v) { Lanes::store(single + v() * width, Lanes::multiply(sums[v()], part)); });
     Lanes::store_first(single + (vectors - 1) * width, Lanes::multiply(sums[vectors - 1], part), rest);
     return job;
   }

@@ -6,7 +6,7 @@
 
 #include "grid.h"
 #include "lines.h"
-#include "transpose.h"
+#include "transposition.h"
 
 namespace sinograd {
 
@@ -22,7 +22,7 @@ template <class T>
 void load_tile(const T* volume, const Grid& grid, const Tile& tile, T* columns, int64_t stride) {
   for (int64_t y = 0; y < tile.ny; ++y) {
     const T* plane = volume + (tile.z0 * grid.y.count + tile.y0 + y) * grid.x.count + tile.x0;
-    transpose(plane, grid.y.count * grid.x.count, columns + y * kTileX * stride, stride, tile.nz, tile.nx);
+    transposition<T>().copy(plane, grid.y.count * grid.x.count, columns + y * kTileX * stride, stride, tile.nz, tile.nx);
   }
 }
 
@@ -30,7 +30,7 @@ template <class T>
 void store_tile(const T* columns, int64_t stride, T* volume, const Grid& grid, const Tile& tile) {
   for (int64_t y = 0; y < tile.ny; ++y) {
     T* plane = volume + (tile.z0 * grid.y.count + tile.y0 + y) * grid.x.count + tile.x0;
-    transpose(columns + y * kTileX * stride, stride, plane, grid.y.count * grid.x.count, tile.nx, tile.nz);
+    transposition<T>().copy(columns + y * kTileX * stride, stride, plane, grid.y.count * grid.x.count, tile.nx, tile.nz);
   }
 }
 

@@ -18,6 +18,7 @@
 #include "near_middle.h"
 #include "operators.h"
 #include "tile.h"
+#include "transpose.h"
 #include "voxel_projection.h"
 #include "within.h"
 

@@ -7,7 +7,7 @@
 #include "aligned_buffer.h"
 #include "grid.h"
 #include "lines.h"
-#include "transpose.h"
+#include "transposition.h"
 
 namespace sinograd {
 
@@ -27,7 +27,8 @@ struct VoxelLines {
     for (int64_t y = -1; y <= grid.y.count; ++y) {
       std::fill_n(line(y, -1) - kLinePad, row_stride, T(0));
       if (y < 0 || y == grid.y.count) continue;
-      transpose(volume + y * grid.x.count, grid.y.count * grid.x.count, line(y, 0), stride, grid.z.count, grid.x.count);
+      transposition<T>().copy(volume + y * grid.x.count, grid.y.count * grid.x.count, line(y, 0), stride, grid.z.count,
+                              grid.x.count);
     }
   }
 

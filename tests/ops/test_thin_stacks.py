@@ -61,7 +61,8 @@ def test_they_agree_with_float64(scan: tuple[Geometry, Grid], weighting: str, na
     beam, place = (geometry.vectors, geometry.divergent), (grid.spacing, grid.center)
     y, x = (noise(shape, 3, torch.float32, CPU).double() for shape in (geometry.projection_shape, grid.shape))
     sums = backproject(y.abs(), *beam, grid.shape, *place, weighting, "general")
-    assert (found[0] - exact[0]).abs().max() <= 2e-6 * sums.max() + 1e-30
+    # weights of float32 are rounded to 2^-24: at the detector's edge, where all are small, that counts
+    assert (found[0] - exact[0]).abs().max() <= 2e-6 * sums.max() + 2**-23 * y.abs().max()
     # <A y, x> = <y, A.T x>
     forward, backward = (found[0].double() * x).sum(), (y * found[1].double()).sum()
     assert (forward - backward).abs() <= 1e-6 * (sums * x.abs()).sum() + 1e-30
