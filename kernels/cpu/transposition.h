@@ -9,8 +9,6 @@ template <class T>
 struct Transposition {
   // target[j * target_stride + i] = source[i * source_stride + j] for i < rows, j < columns.
   void (*copy)(const T* source, int64_t source_stride, T* target, int64_t target_stride, int64_t rows, int64_t columns);
-  // The same, past the caches where whole cache lines are written: for targets that are not read again soon.
-  void (*stream)(const T* source, int64_t source_stride, T* target, int64_t target_stride, int64_t rows, int64_t columns);
 };
 
 // The functions for the instruction set in use (see instruction_set.h).

@@ -95,8 +95,8 @@ def beam_hardening_polynomial(
         raise InputError("lengths, line_integrals: expected finite numbers, and line integrals above zero")
     powers = p[:, None] ** np.arange(1, degree + 1)
     found = np.linalg.lstsq(powers, length, rcond=None)[0]
-    scale = 1 / found[0] if attenuation is None else attenuation
-    return tuple(float(c) for c in found * scale)
+    scaled = found / found[0] if attenuation is None else found * attenuation
+    return tuple(float(c) for c in scaled)
 
 
 def _checked(coefficients: Sequence[float] | Tensor) -> Sequence[float] | Tensor:
