@@ -89,7 +89,11 @@ class Results:
         self.measures += [Measure(method, phantom, seed, name, value) for name, value in values.items()]
 
     def put_in_order(self, names: Sequence[str], tests: Sequence[str]) -> None:
-        """Rows by test, seed, phantom and method, whichever run made them: `names` and `tests` give the order."""
+        """Rows by test, seed, phantom and method, whichever run made them: `names` and `tests` give the order.
+
+        Methods beyond `names`, of variants that are there in part, come last.
+        """
+        names = [*names, *sorted({row.method for row in self.rows}.union(run.method for run in self.runs) - set(names))]
         method, test = ({name: number for number, name in enumerate(order)} for order in (names, tests))
         title = {self.titles[name]: number for number, name in enumerate(names) if name in self.titles}
         self.rows.sort(key=lambda row: (test[row.test], row.seed, row.phantom, method[row.method]))

@@ -16,7 +16,6 @@
 #include "tile.h"
 #include "tile_strip.h"
 #include "transposition.h"
-#include "transpose.h"
 
 namespace sinograd {
 namespace {
@@ -44,6 +43,7 @@ template <class T>
 struct Kernels {
   const LineKernels<T>& lines = line_kernels<T>();
   const ColumnKernels<T>& columns = column_kernels<T>();
+  const Transposition<T>& transposed = transposition<T>();
 };
 
 // Adds views [first, last), already in `lines`, to one tile of a strip.
@@ -82,9 +82,9 @@ void backproject_axial(const T* projections, T* volume, Views views, DetectorSha
     {
 #pragma omp for schedule(dynamic)
       for (int64_t v = first; v < last; ++v)
-        transposition<T>().copy(projections + v * views.view_stride, views.row_stride, lines.line(v - first, 0),
+        kernels.transposed.copy(projections + v * views.view_stride, views.row_stride, lines.line(v - first, 0),
                                 lines.stride, detector.rows, detector.columns);
-      Strip<T> strip(volume, grid, strips.tiles);
+      Strip<T> strip(volume, grid, kernels.transposed, strips.tiles);
       AlignedBuffer<T> scratch(line_scratch(detector.rows));
 #pragma omp for schedule(dynamic)
       for (int64_t s = 0; s < strips.count(); ++s) {
@@ -122,7 +122,7 @@ void backproject_axial_adjoint(const T* volume, T* projections, Views views, Det
         for (int64_t y = 0; y < grid.y.count; ++y)
           for (int64_t x0 = 0; x0 < grid.x.count; x0 += kTileX) {
             const int64_t nx = std::min(kTileX, grid.x.count - x0);
-            transposition<T>().copy(volume + y * grid.x.count + x0, grid.y.count * grid.x.count,
+            kernels.transposed.copy(volume + y * grid.x.count + x0, grid.y.count * grid.x.count,
                                     columns.data() + kLinePad, stride, grid.z.count, nx);
             const ColumnRow row(grid, x0, nx, y, 0);
             int64_t counts[kTileX] = {};

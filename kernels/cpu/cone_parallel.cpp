@@ -98,10 +98,11 @@ struct ScratchLine {
 };
 
 template <class T>
-void load_lines(const T* projections, const ConeParallelViews& views, WeightedLines<T>& lines, int64_t turn, int64_t view,
+void load_lines(const Transposition<T>& transposed, const T* projections, const ConeParallelViews& views,
+                WeightedLines<T>& lines, int64_t turn, int64_t view,
                 int64_t line_view) {
   const T* source = projections + (turn * views.views + view) * views.rows * views.distances;
-  transposition<T>().copy(source, views.distances, lines.line(turn, line_view, 0), lines.stride, views.rows, views.distances);
+  transposed.copy(source, views.distances, lines.line(turn, line_view, 0), lines.stride, views.rows, views.distances);
   for (int64_t column = 0; column < views.distances; ++column) {
     T* line = lines.line(turn, line_view, column);
     for (int64_t row = 0; row < views.rows; ++row) line[row] *= lines.weight()[row];
@@ -114,6 +115,7 @@ template <class T>
 void cone_parallel_backproject(const T* projections, T* volume, const ConeParallelViews& views, const Grid& grid,
                                Interruption stop) {
   const LineKernels<T>& kernels = line_kernels<T>();
+  const Transposition<T>& transposed = transposition<T>();
   WeightedLines<T> lines(views, std::min(kViewBlock, views.views));
   const int64_t tiles = count_tiles(grid), stride = line_stride(kTileZ);
   for (int64_t begin = 0; begin < views.views; begin += kViewBlock) {
@@ -123,14 +125,14 @@ void cone_parallel_backproject(const T* projections, T* volume, const ConeParall
     {
 #pragma omp for schedule(dynamic)
       for (int64_t i = 0; i < views.turns * block; ++i)
-        load_lines(projections, views, lines, i / block, begin + i % block, i % block);
+        load_lines(transposed, projections, views, lines, i / block, begin + i % block, i % block);
       AlignedBuffer<T> columns(kTileElements), scratch(line_scratch(views.rows));
       ScratchLine<T> sums(kTileZ), totals(kTileZ);
       ColumnJobs<T> jobs(views.turns);
 #pragma omp for schedule(dynamic)
       for (int64_t t = 0; t < tiles; ++t) {
         const Tile tile = tile_of(grid, t);
-        load_tile(volume, grid, tile, columns.data(), stride);
+        load_tile(volume, grid, tile, columns.data(), stride, transposed);
         const Axis part{tile.nz, grid.z.spacing, grid.z.position(tile.z0) + 0.5 * double(tile.nz - 1) * grid.z.spacing};
         for (int64_t y = 0; y < tile.ny; ++y)
           for (int64_t x = 0; x < tile.nx; ++x) {
@@ -148,7 +150,7 @@ void cone_parallel_backproject(const T* projections, T* volume, const ConeParall
                 target[k] += total[k] > T(kSmallestWeight) ? sum[k] / total[k] : T(0);
             }
           }
-        store_tile(columns.data(), stride, volume, grid, tile);
+        store_tile(columns.data(), stride, volume, grid, tile, transposed);
       }
     }
   }
@@ -159,6 +161,7 @@ template <class T>
 void cone_parallel_backproject_adjoint(const T* volume, T* projections, const ConeParallelViews& views, const Grid& grid,
                                        Interruption stop) {
   const LineKernels<T>& kernels = line_kernels<T>();
+  const Transposition<T>& transposed = transposition<T>();
   const int64_t round = 2 * omp_get_max_threads(), stride = line_stride(grid.z.count);
   for (int64_t begin = 0; begin < views.views; begin += round) {
     stop();
@@ -175,7 +178,7 @@ void cone_parallel_backproject_adjoint(const T* volume, T* projections, const Co
         for (int64_t y = 0; y < grid.y.count; ++y)
           for (int64_t x0 = 0; x0 < grid.x.count; x0 += kTileX) {
             const int64_t nx = std::min(kTileX, grid.x.count - x0);
-            transposition<T>().copy(volume + y * grid.x.count + x0, grid.y.count * grid.x.count, columns.data() + kLinePad, stride,
+            transposed.copy(volume + y * grid.x.count + x0, grid.y.count * grid.x.count, columns.data() + kLinePad, stride,
                       grid.z.count, nx);
             for (int64_t x = 0; x < nx; ++x) {
               jobs.find(views, view, lines, 0, grid.x.position(x0 + x), grid.y.position(y), grid.z);

@@ -19,18 +19,20 @@ struct Tile {
 };
 
 template <class T>
-void load_tile(const T* volume, const Grid& grid, const Tile& tile, T* columns, int64_t stride) {
+void load_tile(const T* volume, const Grid& grid, const Tile& tile, T* columns, int64_t stride,
+               const Transposition<T>& transposed = transposition<T>()) {
   for (int64_t y = 0; y < tile.ny; ++y) {
     const T* plane = volume + (tile.z0 * grid.y.count + tile.y0 + y) * grid.x.count + tile.x0;
-    transposition<T>().copy(plane, grid.y.count * grid.x.count, columns + y * kTileX * stride, stride, tile.nz, tile.nx);
+    transposed.copy(plane, grid.y.count * grid.x.count, columns + y * kTileX * stride, stride, tile.nz, tile.nx);
   }
 }
 
 template <class T>
-void store_tile(const T* columns, int64_t stride, T* volume, const Grid& grid, const Tile& tile) {
+void store_tile(const T* columns, int64_t stride, T* volume, const Grid& grid, const Tile& tile,
+                const Transposition<T>& transposed = transposition<T>()) {
   for (int64_t y = 0; y < tile.ny; ++y) {
     T* plane = volume + (tile.z0 * grid.y.count + tile.y0 + y) * grid.x.count + tile.x0;
-    transposition<T>().copy(columns + y * kTileX * stride, stride, plane, grid.y.count * grid.x.count, tile.nx, tile.nz);
+    transposed.copy(columns + y * kTileX * stride, stride, plane, grid.y.count * grid.x.count, tile.nx, tile.nz);
   }
 }
 

@@ -35,20 +35,20 @@ struct Strips {
 template <class T>
 class Strip {
  public:
-  Strip(T* volume, const Grid& grid, int64_t tiles)
-      : volume_(volume), grid_(grid), stride_(line_stride(std::min(grid.z.count, kTileZ))), buffer_(tiles * kTileX * kTileY * stride_) {}
+  Strip(T* volume, const Grid& grid, const Transposition<T>& transposed, int64_t tiles)
+      : volume_(volume), grid_(grid), transposed_(transposed), stride_(line_stride(std::min(grid.z.count, kTileZ))), buffer_(tiles * kTileX * kTileY * stride_) {}
 
   // Tiles [first, first + count), all in one row of tiles.
   void load(int64_t first, int64_t count) {
     begin(first, count);
     each_block([&](T* columns, T* voxels, int64_t slices) {
-      transposition<T>().copy(voxels, plane(), columns, stride_, slices, width_);
+      transposed_.copy(voxels, plane(), columns, stride_, slices, width_);
     });
   }
 
   void store() {
     each_block([&](T* columns, T* voxels, int64_t slices) {
-      transposition<T>().copy(columns, stride_, voxels, plane(), width_, slices);
+      transposed_.copy(columns, stride_, voxels, plane(), width_, slices);
     });
   }
 
@@ -77,6 +77,7 @@ class Strip {
 
   T* volume_;
   const Grid& grid_;
+  const Transposition<T>& transposed_;
   int64_t stride_;
   AlignedBuffer<T> buffer_;
   Tile start_{};

@@ -23,11 +23,12 @@ struct VoxelLines {
   T* line(int64_t y, int64_t x) { return lines.data() + (y + 1) * row_stride + (x + 1) * stride + kLinePad; }
 
   void load(const T* volume) {
+    const Transposition<T>& transposed = transposition<T>();
 #pragma omp parallel for schedule(static)
     for (int64_t y = -1; y <= grid.y.count; ++y) {
       std::fill_n(line(y, -1) - kLinePad, row_stride, T(0));
       if (y < 0 || y == grid.y.count) continue;
-      transposition<T>().copy(volume + y * grid.x.count, grid.y.count * grid.x.count, line(y, 0), stride, grid.z.count,
+      transposed.copy(volume + y * grid.x.count, grid.y.count * grid.x.count, line(y, 0), stride, grid.z.count,
                               grid.x.count);
     }
   }

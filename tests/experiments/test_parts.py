@@ -301,3 +301,13 @@ def test_lines_are_thinned_and_slices_keep_what_is_no_number(study: Any) -> None
     image = shown_slice(study, volume)
     assert image.dtype == np.float16 and abs(float(image[5, 5]) - 0.7) < 2.5e-4
     assert np.isnan(image[0, 0]) and np.isinf(image[0, 1]) and np.isfinite(image[0, 2:4]).all()
+
+
+def test_the_order_of_methods_that_are_there_in_part() -> None:
+    """Some of the variants of a set, of which the tables then tell nothing."""
+    from study.results import Results, Row
+
+    results = Results({"low-dose": "Low dose"})
+    results.rows = [Row(name, 1, 0, "clean", 0.5, 20.0) for name in ("depth-1", "low-dose")]
+    results.put_in_order(["low-dose"], [""])
+    assert [row.method for row in results.rows] == ["low-dose", "depth-1"]

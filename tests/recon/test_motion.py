@@ -141,3 +141,9 @@ def test_bad_input() -> None:
         estimate_motion(torch.full((12, 10), math.nan), geometry)
     with pytest.raises(sg.errors.InputTypeError, match="expected a Geometry"):
         estimate_motion(torch.zeros(12, 10), None)  # type: ignore[arg-type]
+
+
+def test_steps_that_are_all_alike() -> None:
+    """As where each is cut to the longest one: the next is taken as it is."""
+    points = [torch.tensor([float(n)]) for n in range(3)]
+    assert float(anderson(points, [torch.ones(1)] * 3)) == 3.0

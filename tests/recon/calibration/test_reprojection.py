@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from recon.calibration.scans import TRUTH, body, cone
+from sinograd.errors import InputError
 from sinograd.recon.calibration.level import make_level
 from sinograd.recon.calibration.reprojection import READINGS, Reprojection, drawn
 
@@ -52,6 +53,19 @@ def test_the_curvature_tells_how_the_gradient_changes() -> None:
     normal = criterion.normal(away, [0, 1, 2])
     step = -torch.linalg.solve(normal.curvature, normal.gradient)
     assert float((away + step).abs().max()) < 0.1
+
+
+def test_dead_pixels_are_not_all_of_the_noise() -> None:
+    variance = torch.ones(8, 40)
+    variance[:, 3] = 1e8
+    noise = drawn(variance)
+    assert float(noise.abs().max()) == pytest.approx(10)  # a hundred times the median of the variances
+
+
+def test_what_is_no_line_integral_is_named() -> None:
+    geometry = cone(32, 12)
+    with pytest.raises(InputError, match=r"projections: expected line integrals .* got values up to 2"):
+        make_level(body().project(geometry).float() + 2000, geometry, LEARN, 32)
 
 
 def test_noise_is_drawn_the_same_each_time() -> None:

@@ -94,6 +94,8 @@ def anderson(points: list[Tensor], steps: list[Tensor]) -> Tensor:
     last = steps[-1].flatten()
     differences = torch.stack([(steps[-1] - step).flatten() for step in steps[:-1]], 1)
     size = float(differences.norm()) ** 2
+    if not size > 0:  # all steps alike, as where each is cut to the longest one
+        return points[-1] + steps[-1]
     square = differences.T @ differences + 1e-6 * size * torch.eye(differences.shape[1], dtype=last.dtype)
     share = torch.linalg.solve(square, differences.T @ last)
     result = points[-1] + steps[-1]

@@ -86,12 +86,19 @@ def make_level(projections: Tensor, geometry: Geometry, learn: Sequence[str], co
 
     Args:
         geometry: of the full projections, without gradients, given by arguments (no short scan).
+
+    Raises:
+        InputError: values so large that they are no line integrals.
     """
     step = view_step(geometry, columns)
     values, small = binned(projections[::step], geometry[::step], binning(geometry, columns))
     scales = torch.stack([pixel_scale(small, name, start_value(small, name)) for name in learn])
-    first = _values(geometry, learn)
-    return Level(values, small, tuple(learn), first, scales, covering_grid(small), noise_variance(values))
+    first, variance = _values(geometry, learn), noise_variance(values)
+    if not bool(torch.isfinite(variance).all()):
+        raise InputError(
+            f"projections: expected line integrals p with a noise of exp(p / 2), got values up to {float(values.max()):g}"
+        )
+    return Level(values, small, tuple(learn), first, scales, covering_grid(small), variance)
 
 
 def binning(geometry: Geometry, columns: int) -> int:

@@ -35,6 +35,8 @@ NEAR = 0.3  # scaled steps (pixels) over which the curvature is kept, and what n
 
 READINGS, SEED = 50_000, 41  # of the noise that is drawn: at least so many
 
+NOISIEST = 100.0  # times the median of the variances that are drawn: dead pixels would be all of the noise
+
 
 @dataclass(frozen=True, eq=False)
 class Normal:
@@ -146,4 +148,4 @@ def drawn(variance: Tensor) -> Tensor:
     draws = math.ceil(READINGS / max(1, variance.numel()))
     generator = torch.Generator().manual_seed(SEED)
     signs = torch.randint(0, 2, (draws, *variance.shape), generator=generator)
-    return (2 * signs - 1).to(variance) * variance.sqrt()
+    return (2 * signs - 1).to(variance) * variance.clamp(max=NOISIEST * float(variance.median())).sqrt()
