@@ -95,9 +95,8 @@ def make_level(projections: Tensor, geometry: Geometry, learn: Sequence[str], co
     scales = torch.stack([pixel_scale(small, name, start_value(small, name)) for name in learn])
     first, variance = _values(geometry, learn), noise_variance(values)
     if not bool(torch.isfinite(variance).all()):
-        raise InputError(
-            f"projections: expected line integrals p with a noise of exp(p / 2), got values up to {float(values.max()):g}"
-        )
+        most = f"{float(values.max()):g}"
+        raise InputError(f"projections: expected line integrals p with a noise of exp(p / 2), got values up to {most}")
     return Level(values, small, tuple(learn), first, scales, covering_grid(small), variance)
 
 
