@@ -42,7 +42,8 @@ def cramer_rao(
         learn: names of arguments, as for `calibrate`.
         photons: of a ray that meets nothing.
         known_object: whether the volume is known: a lower bound.
-        iterations: of conjugate gradients that look for the change of the volume; too few make bounds too low.
+        iterations: of conjugate gradients that look for the change of the volume; too few make bounds too low, by
+            half for the distance of a cone beam of 64 columns.
 
     Returns:
         By name, mm or radians; infinite where the scan tells nothing.
