@@ -311,3 +311,14 @@ def test_the_order_of_methods_that_are_there_in_part() -> None:
     results.rows = [Row(name, 1, 0, "clean", 0.5, 20.0) for name in ("depth-1", "low-dose")]
     results.put_in_order(["low-dose"], [""])
     assert [row.method for row in results.rows] == ["low-dose", "depth-1"]
+
+
+def test_models_that_are_found_again_are_not_in_training(study: Any, first: Path) -> None:
+    """JBFnet gives fewer slices in training."""
+    from study.methods import run_folder, train_or_find, training_config
+
+    method = study.method(FIRST[0])
+    config = training_config(study, method, 0)
+    folder = run_folder(first.parent / "cache", study, method, config)
+    found = train_or_find(config, lambda: pytest.fail("it is trained again"), folder)
+    assert not found.model.training
