@@ -99,8 +99,7 @@ struct ScratchLine {
 
 template <class T>
 void load_lines(const Transposition<T>& transposed, const T* projections, const ConeParallelViews& views,
-                WeightedLines<T>& lines, int64_t turn, int64_t view,
-                int64_t line_view) {
+                WeightedLines<T>& lines, int64_t turn, int64_t view, int64_t line_view) {
   const T* source = projections + (turn * views.views + view) * views.rows * views.distances;
   transposed.copy(source, views.distances, lines.line(turn, line_view, 0), lines.stride, views.rows, views.distances);
   for (int64_t column = 0; column < views.distances; ++column) {
@@ -179,7 +178,7 @@ void cone_parallel_backproject_adjoint(const T* volume, T* projections, const Co
           for (int64_t x0 = 0; x0 < grid.x.count; x0 += kTileX) {
             const int64_t nx = std::min(kTileX, grid.x.count - x0);
             transposed.copy(volume + y * grid.x.count + x0, grid.y.count * grid.x.count, columns.data() + kLinePad, stride,
-                      grid.z.count, nx);
+                            grid.z.count, nx);
             for (int64_t x = 0; x < nx; ++x) {
               jobs.find(views, view, lines, 0, grid.x.position(x0 + x), grid.y.position(y), grid.z);
               const int64_t count = jobs.samples();

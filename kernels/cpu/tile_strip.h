@@ -36,7 +36,11 @@ template <class T>
 class Strip {
  public:
   Strip(T* volume, const Grid& grid, const Transposition<T>& transposed, int64_t tiles)
-      : volume_(volume), grid_(grid), transposed_(transposed), stride_(line_stride(std::min(grid.z.count, kTileZ))), buffer_(tiles * kTileX * kTileY * stride_) {}
+      : volume_(volume),
+        grid_(grid),
+        transposed_(transposed),
+        stride_(line_stride(std::min(grid.z.count, kTileZ))),
+        buffer_(tiles * kTileX * kTileY * stride_) {}
 
   // Tiles [first, first + count), all in one row of tiles.
   void load(int64_t first, int64_t count) {

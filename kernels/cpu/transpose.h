@@ -41,19 +41,27 @@ inline void transpose_16(const T* source, int64_t source_stride, T* target, int6
   transpose_block(source, source_stride, target, target_stride, 16, 16);
 }
 
-template <class T>
-inline void transpose(const T* source, int64_t source_stride, T* target, int64_t target_stride, int64_t rows,
-                      int64_t columns) {
+// In squares of 16 by 16, of which `whole(from, to)` copies those that are complete.
+template <class T, class Whole>
+inline void transpose_squares(const T* source, int64_t source_stride, T* target, int64_t target_stride, int64_t rows,
+                              int64_t columns, Whole&& whole) {
   constexpr int64_t block = 16;
   for (int64_t i = 0; i < rows; i += block)
     for (int64_t j = 0; j < columns; j += block) {
       const T* from = source + i * source_stride + j;
       T* to = target + j * target_stride + i;
       if (rows - i >= block && columns - j >= block)
-        transpose_16(from, source_stride, to, target_stride);
+        whole(from, to);
       else
         transpose_block(from, source_stride, to, target_stride, std::min(block, rows - i), std::min(block, columns - j));
     }
+}
+
+template <class T>
+inline void transpose(const T* source, int64_t source_stride, T* target, int64_t target_stride, int64_t rows,
+                      int64_t columns) {
+  transpose_squares(source, source_stride, target, target_stride, rows, columns,
+                    [&](const T* from, T* to) { transpose_16(from, source_stride, to, target_stride); });
 }
 
 }  // namespace sinograd

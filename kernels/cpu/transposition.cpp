@@ -2,7 +2,6 @@
 // volume often lie a power of two apart, where lines that are met a second time have left the caches.
 #include "transposition.h"
 
-#include <algorithm>
 #include <cstdint>
 
 #include "isa_table.h"
@@ -20,19 +19,11 @@ namespace {
 #if defined(__AVX2__)
 void copy(const float* source, int64_t source_stride, float* target, int64_t target_stride, int64_t rows,
           int64_t columns) {
-  constexpr int64_t side = 16;
-  for (int64_t i = 0; i < rows; i += side)
-    for (int64_t j = 0; j < columns; j += side) {
-      const float* from = source + i * source_stride + j;
-      float* to = target + j * target_stride + i;
-      if (rows - i >= side && columns - j >= side) {
-        Square square;
-        square.read(from, source_stride);
-        square.write(to, target_stride);
-      } else {
-        transpose_block(from, source_stride, to, target_stride, std::min(side, rows - i), std::min(side, columns - j));
-      }
-    }
+  transpose_squares(source, source_stride, target, target_stride, rows, columns, [&](const float* from, float* to) {
+    Square square;
+    square.read(from, source_stride);
+    square.write(to, target_stride);
+  });
 }
 #endif
 

@@ -29,7 +29,7 @@ struct VoxelLines {
       std::fill_n(line(y, -1) - kLinePad, row_stride, T(0));
       if (y < 0 || y == grid.y.count) continue;
       transposed.copy(volume + y * grid.x.count, grid.y.count * grid.x.count, line(y, 0), stride, grid.z.count,
-                              grid.x.count);
+                      grid.x.count);
     }
   }
 

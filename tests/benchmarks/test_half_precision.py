@@ -11,9 +11,8 @@ import torch
 
 
 @pytest.fixture
-def half(project_root: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    monkeypatch.syspath_prepend(project_root / "benchmarks")
-    return __import__("half_precision")
+def half(load) -> ModuleType:
+    return load("half_precision")
 
 
 def test_rounding(half: ModuleType) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import pytest
@@ -13,16 +12,6 @@ import torch
 from torch import Tensor
 
 import sinograd as sg
-
-
-@pytest.fixture
-def load(project_root: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(project_root / "benchmarks")
-
-    def load(name: str) -> ModuleType:
-        return __import__(name)
-
-    return load
 
 
 def bump(views: int, columns: int, width: float, place: tuple[float, float]) -> Tensor:

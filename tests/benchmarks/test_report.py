@@ -5,20 +5,9 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import pytest
-
-
-@pytest.fixture
-def load(project_root: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.syspath_prepend(project_root / "benchmarks")
-
-    def load(name: str) -> ModuleType:
-        return __import__(name)
-
-    return load
 
 
 def made_up_run(**changes: object) -> dict:
