@@ -70,7 +70,7 @@ def _bounds(geometry: Any, learn: tuple[str, ...]) -> dict[str, float]:
     from recon.calibration.scans import body
 
     grid = sg.Grid((64, 64, 64), 0.75)
-    return sg.recon.cramer_rao(body().voxelize(grid), geometry, grid, learn=learn, photons=1e4, iterations=160)
+    return sg.recon.cramer_rao(body().voxelize(grid), geometry, grid, learn=learn, photons=1e4)
 
 
 def walnut(folder: Path) -> dict[str, Any]:

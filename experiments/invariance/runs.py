@@ -100,14 +100,14 @@ class Runs:
     def pipeline(self, name: str, seed: int) -> Reprojected:
         """A denoiser from projections as one of slices in HU, by projecting them again."""
         geometry, grid = self.study.scans.scan()
-        model: Any = load_model(self._known("denoiser", name, seed).folder).eval()
+        model: Any = load_model(self._known("denoiser", name, seed).folder)
         return Reprojected(model.over(geometry, grid), XRayTransform(geometry, grid), WATER)
 
     @torch.no_grad()
     def denoised(self, name: str, seed: int, items: Sequence[Patient]) -> list[Tensor]:
         """What a denoiser from projections makes of patients, [Z, Y, X] in HU each."""
         geometry, grid = self.study.scans.scan()
-        model: Any = load_model(self._known("denoiser", name, seed).folder).eval()
+        model: Any = load_model(self._known("denoiser", name, seed).folder)
         sequence: nn.Module = model.over(geometry, grid)
         hounsfield = Conversion("1/mm", "HU", WATER)
         return [torch.stack([hounsfield(sequence(each)) for each in item.projections]) for item in items]

@@ -95,9 +95,7 @@ def train_or_find(
     finished = None if folder is None else folder / "finished.json"
     if folder is not None and finished is not None and finished.is_file():
         record = json.loads(finished.read_text(encoding="utf-8"))
-        return Trained(
-            load_model(folder / config.model.file_name).eval(), read_history(folder / "metrics.csv"), **record
-        )
+        return Trained(load_model(folder / config.model.file_name), read_history(folder / "metrics.csv"), **record)
     resume = folder is not None and (folder / "config.yaml").is_file()
     if folder is not None:
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -104,6 +104,32 @@ def test_the_shortest_call() -> None:
     assert result.model(pairs()[0][0]).shape == (4, 20, 24)
 
 
+class NotesModes(Mine):
+    """Images to images, noting whether it was in training mode."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.modes: list[bool] = []
+
+    def forward(self, x: Tensor) -> Tensor:
+        self.modes.append(self.training)
+        return super().forward(x)
+
+
+def test_trained_and_loaded_models_are_for_use(tmp_path: Path) -> None:
+    """In evaluation mode, where networks of volumes keep all slices; what trains them puts them into training mode."""
+    first = sg.train({"stop": {"max_steps": 1}}, model=NotesModes(), pairs=pairs(), output=tmp_path / "run").model
+    assert not any(module.training for module in first.modules())
+    for saved in (tmp_path / "run", tmp_path / "run" / "model.pt"):
+        loaded = sg.load_model(saved, module=NotesModes())
+        assert not any(module.training for module in loaded.modules())
+    again = NotesModes().eval()
+    sg.train({"stop": {"max_steps": 2}}, model=again, pairs=pairs())
+    assert again.modes[0] and not again.training
+    sg.save_model(NetworkDenoiser(CNN10()).train(), tmp_path / "cnn.pt")
+    assert not any(module.training for module in sg.load_model(tmp_path / "cnn.pt").modules())
+
+
 def test_a_function_of_parameter_groups_and_frozen_weights() -> None:
     module = Mine()
     module.layers[0].requires_grad_(False)

@@ -88,7 +88,7 @@ def denoiser_of_content(name: str, suffix: str, content: bytes) -> KnownDenoiser
 
 
 def _of_file(path: Path) -> Denoiser:
-    model: Any = load_model(path).eval().requires_grad_(False)
+    model: Any = load_model(path).requires_grad_(False)
     if isinstance(model, DualDomainBilateral) or getattr(model, "starts_from", "") == "scans":
         raise InputError(f"denoiser: {path.name} starts from projections: expected its images as targets, {PAIRED}")
     if any(getattr(layer, "ndim", 2) == 3 for layer in model.modules()):

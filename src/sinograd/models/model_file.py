@@ -111,7 +111,9 @@ AnySaved = SavedModel | SavedNetwork | SavedDualDomain | SavedOwn
 
 
 def load_model(name_or_path: str | os.PathLike[str], *, module: nn.Module | None = None) -> nn.Module:
-    """A trained model: a `torch.nn.Sequential` of filters, a `DualDomainBilateral` or a `NetworkDenoiser`.
+    """A trained model for use: a `torch.nn.Sequential` of filters, a `DualDomainBilateral` or a `NetworkDenoiser`.
+
+    It is in evaluation mode (`.eval()`); `sg.train` puts it back into training mode, a loop of your own by `.train()`.
 
     Args:
         name_or_path: as for `read_model`.
@@ -124,12 +126,12 @@ def load_model(name_or_path: str | os.PathLike[str], *, module: nn.Module | None
     saved = read_model(name_or_path)
     try:
         if isinstance(saved, SavedOwn):
-            return saved.build(module)
+            return saved.build(module).eval()
         if module is not None:
             raise InputError(f"module: none is needed, the file holds a {saved.model.name}")
     except InputError as error:
         raise type(error)(f"{os.fspath(name_or_path)}: {error}") from error
-    return saved.build()
+    return saved.build().eval()
 
 
 def read_model(name_or_path: str | os.PathLike[str]) -> AnySaved:

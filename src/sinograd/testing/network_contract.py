@@ -125,7 +125,7 @@ class NetworkContract:
         """Weights, options and results bit for bit."""
         model = NetworkDenoiser(network.eval(), -500.0, 250.0)
         save_model(model, tmp_path / "model.pt")
-        saved, again = read_model(tmp_path / "model.pt"), load_model(tmp_path / "model.pt").eval()
+        saved, again = read_model(tmp_path / "model.pt"), load_model(tmp_path / "model.pt")
         assert saved.model.name == name
         assert again.state_dict().keys() == model.state_dict().keys()
         for key, value in model.state_dict().items():

@@ -278,6 +278,7 @@ def fit(
             enable_model_summary=False,
             default_root_dir=None if folder is None else str(folder.path),
         )
+        module.train()  # Lightning leaves a model that was loaded, or used, as it was
         try:
             trainer.fit(module, range(1), ckpt_path=checkpoint, weights_only=True)
         except SystemExit:  # what Lightning makes of a KeyboardInterrupt

@@ -194,7 +194,7 @@ def _run(
         kept = recorder.validation.best_step
     elif recorder.final_weights is not None:
         model.load_state_dict(recorder.final_weights)
-    model.cpu()
+    model.cpu().eval()
     for parameter in trained:
         parameter.requires_grad_(True)
     leave_group()

@@ -32,8 +32,33 @@ def bound(photons: float = 1e3, **options: object) -> float:
 
 
 def test_bounds_fall_with_photons_and_knowledge() -> None:
-    assert bound(1e5) == pytest.approx(bound(1e3) / 10, rel=1e-6)
+    assert bound(1e5, known_object=True) == pytest.approx(bound(1e3, known_object=True) / 10, rel=1e-6)
+    assert bound(1e3) / 10 < bound(1e5) < bound(1e3)  # of an unknown object more is told, too
     assert bound(known_object=True) < bound() < 20 * bound(known_object=True)
+
+
+def test_bounds_of_an_object_of_a_stated_deviation() -> None:
+    """As dense algebra has them, and the same after more iterations."""
+    grid, beam = sg.Grid((10, 10), 4.0), fan()[::5]
+    volume = body().voxelize(grid).double()
+    operator = sg.XRayTransform(beam, grid)
+    columns = [operator(one.reshape(grid.shape)).flatten() for one in torch.eye(volume.numel(), dtype=torch.float64)]
+    a, weights = torch.stack(columns, 1), 1e3 * (-operator(volume)).exp().flatten()
+    h = 0.3 * 2.1 / 2
+    ends = [sg.XRayTransform(fan(0.5 + sign * h)[::5], grid)(volume).flatten() for sign in (1, -1)]
+    change = (ends[0] - ends[1]) / (2 * h)
+    covariance = torch.diag(1 / weights) + 0.01**2 * a @ a.T  # of projections of an object of a normal distribution
+    dense = float(change @ torch.linalg.solve(covariance, change)) ** -0.5
+
+    def found(iterations: int, **options: float) -> float:
+        options = {"learn": ("axis_offset",), "photons": 1e3, "iterations": iterations, **options}
+        return sg.recon.cramer_rao(volume, beam, grid, **options)["axis_offset"]
+
+    assert found(60, object_deviation=0.01) == pytest.approx(dense, rel=2e-4)  # differences over another step
+    assert found(300) == pytest.approx(found(60), rel=1e-6)
+    assert found(60) == found(60, object_deviation=float(volume.std()))
+    assert found(60, object_deviation=1e-7) == pytest.approx(found(1, known_object=True), rel=1e-6)
+    assert found(60, object_deviation=0.02) > dense
 
 
 def test_no_criterion_is_better_than_its_bound() -> None:
@@ -60,6 +85,11 @@ def test_bad_input() -> None:
         sg.recon.cramer_rao(volume, fan(), GRID, learn=("angle",), photons=1e4)
     with pytest.raises(InputError, match="photons must be positive"):
         sg.recon.cramer_rao(volume, fan(), GRID, learn=("axis_offset",), photons=0)
+    with pytest.raises(InputError, match="object_deviation must be positive"):
+        sg.recon.cramer_rao(volume, fan(), GRID, learn=("axis_offset",), photons=1e4, object_deviation=0)
+    with pytest.raises(InputError, match="object_deviation: expected none"):
+        both = {"known_object": True, "object_deviation": 0.01}
+        sg.recon.cramer_rao(volume, fan(), GRID, learn=("axis_offset",), photons=1e4, **both)
     with pytest.raises(InputError, match="one number for all views, got motion"):
         sg.recon.cramer_rao(volume, fan(), GRID, learn=("motion",), photons=1e4)
     with pytest.raises(InputError, match="volume"):

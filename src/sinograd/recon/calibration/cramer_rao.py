@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 
@@ -27,13 +28,16 @@ def cramer_rao(
     learn: Sequence[str],
     photons: float,
     known_object: bool = False,
-    iterations: int = 40,
+    object_deviation: float | None = None,
+    iterations: int = 60,
 ) -> dict[str, float]:
     """The Cramer-Rao bounds of arguments of a geometry: least standard deviations of unbiased estimates from this scan.
 
-    Of line integrals p with the variance exp(p) / photons, whose mean is A(arguments) x. The object is unknown, too: of
-    what an argument does to the projections counts what no change of the volume does as well. All arguments are unknown
-    together. H. L. Van Trees, "Detection, Estimation, and Modulation Theory", part I, 1968, section 2.4.3.
+    Of line integrals p with the variance exp(p) / photons, whose mean is A(arguments) x. All arguments are unknown
+    together, and so is the object: of what an argument does to the projections counts what no likely change of the
+    volume does as well. Likely are changes of each voxel of a normal distribution around x; were all changes equally
+    likely, voxels as small as pixels would explain nearly everything, and there were no bound. H. L. Van Trees,
+    "Detection, Estimation, and Modulation Theory", part I, 1968, sections 2.4.2 and 2.4.3.
 
     Args:
         volume: x in 1/mm, [(Z,) Y, X]: a phantom, or a reconstruction that stands for the object.
@@ -42,20 +46,22 @@ def cramer_rao(
         learn: names of arguments, as for `calibrate`.
         photons: of a ray that meets nothing.
         known_object: whether the volume is known: a lower bound.
-        iterations: of conjugate gradients that look for the change of the volume; too few make bounds too low, by
-            half for the distance of a cone beam of 64 columns.
+        object_deviation: standard deviation of the voxels from x, 1/mm; None: that of the voxels of x from their mean.
+        iterations: of conjugate gradients that look for the change of the volume; too few make bounds too low, more
+            are needed for a greater deviation.
 
     Returns:
         By name, mm or radians; infinite where the scan tells nothing.
 
     Raises:
         InputTypeError, InputError: shapes that do not fit, names that the geometry does not have, arguments that are
-            not one number for all views, no photons.
+            not one number for all views, no photons, a deviation that is not positive or of a known object.
     """
     check_pair(geometry, grid)
     check_volume(volume, grid)
     names = check_learnable(geometry[:], learn)
     photons = checks.positive(photons, "photons")
+    deviation = _deviation(volume, known_object, object_deviation)
     for name in names:
         if start_value(geometry, name).ndim:
             raise InputError(f"learn: expected arguments that are one number for all views, got {name}")
@@ -64,11 +70,23 @@ def cramer_rao(
         operator, x = XRayTransform(geometry, grid), volume.double()
         weights = photons * (-operator(x)).exp()
         changes = [_change(geometry, grid, x, name) for name in names]
-        if not known_object:
-            changes = [_unexplained(operator, change, weights, iterations) for change in changes]
-        flat = torch.stack([change.flatten() for change in changes])
-        information = (flat * weights.flatten()) @ flat.T
+        volumes = [torch.zeros_like(x)] * len(names)
+        if deviation:
+            fitted = [_explained(operator, change, weights, deviation, iterations) for change in changes]
+            volumes = [one / deviation for one in fitted]
+            changes = [change - operator(one) for change, one in zip(changes, fitted, strict=True)]
+        left, taken = (torch.stack([one.flatten() for one in some]) for some in (changes, volumes))
+        information = (left * weights.flatten()) @ left.T + taken @ taken.T
     return dict(zip(names, _bounds(information).tolist(), strict=True))
+
+
+def _deviation(volume: Tensor, known: bool, given: float | None) -> float:
+    """Of voxels, 1/mm; 0: the object is known."""
+    if known:
+        if given is not None:
+            raise InputError("object_deviation: expected none of a known object (known_object=True)")
+        return 0.0
+    return float(volume.double().std()) if given is None else checks.positive(given, "object_deviation")
 
 
 def _change(geometry: Geometry, grid: Grid, volume: Tensor, name: str) -> Tensor:
@@ -79,11 +97,12 @@ def _change(geometry: Geometry, grid: Grid, volume: Tensor, name: str) -> Tensor
     return (ends[0] - ends[1]) / (2 * step)
 
 
-def _unexplained(operator: XRayTransform, change: Tensor, weights: Tensor, iterations: int) -> Tensor:
-    """What of a change of the projections no change of the volume makes, in weighted least squares."""
-    size = change.abs().max().clamp_min(1e-300)
-    fitted = cgls(operator, change / size, weights=weights / weights.max(), iterations=iterations).image
-    return change - size * operator(fitted)
+def _explained(operator: XRayTransform, change: Tensor, weights: Tensor, deviation: float, iterations: int) -> Tensor:
+    """The change d of the volume that explains one of the projections: least |change - A d|^2 weights + |d|^2 / s^2."""
+    size, heaviest = change.abs().max().clamp_min(1e-300), float(weights.max())
+    damp = 1 / (deviation * math.sqrt(heaviest))
+    run = cgls(operator, change / size, weights=weights / heaviest, damp=damp, iterations=iterations, keep_best=False)
+    return size * run.image
 
 
 def _bounds(information: Tensor) -> Tensor:
