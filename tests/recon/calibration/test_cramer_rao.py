@@ -32,9 +32,9 @@ def bound(photons: float = 1e3, **options: object) -> float:
 
 
 def test_bounds_fall_with_photons_and_knowledge() -> None:
-    assert bound(1e5, known_object=True) == pytest.approx(bound(1e3, known_object=True) / 10, rel=1e-6)
+    assert bound(1e5, object_deviation=0) == pytest.approx(bound(1e3, object_deviation=0) / 10, rel=1e-6)
     assert bound(1e3) / 10 < bound(1e5) < bound(1e3)  # of an unknown object more is told, too
-    assert bound(known_object=True) < bound() < 20 * bound(known_object=True)
+    assert bound(object_deviation=0) < bound() < 20 * bound(object_deviation=0)
 
 
 def test_bounds_of_an_object_of_a_stated_deviation() -> None:
@@ -57,7 +57,7 @@ def test_bounds_of_an_object_of_a_stated_deviation() -> None:
     assert found(60, object_deviation=0.01) == pytest.approx(dense, rel=2e-4)  # differences over another step
     assert found(300) == pytest.approx(found(60), rel=1e-6)
     assert found(60) == found(60, object_deviation=float(volume.std()))
-    assert found(60, object_deviation=1e-7) == pytest.approx(found(1, known_object=True), rel=1e-6)
+    assert found(60, object_deviation=1e-7) == pytest.approx(found(1, object_deviation=0), rel=1e-6)
     assert found(60, object_deviation=0.02) > dense
 
 
@@ -68,7 +68,7 @@ def test_no_criterion_is_better_than_its_bound() -> None:
         noisy = sg.add_photon_noise(exact, 1e3, generator=torch.Generator().manual_seed(seed))
         found.append(sg.calibrate(noisy, fan(0.6), learn=("axis_offset",)).values["axis_offset"])
     spread = float(torch.tensor(found).std())
-    assert 0.6 * bound(known_object=True) < spread < 6 * bound()  # ten draws tell a spread to a quarter
+    assert 0.6 * bound(object_deviation=0) < spread < 6 * bound()  # ten draws tell a spread to a quarter
 
 
 def test_bounds_of_information() -> None:
@@ -85,11 +85,8 @@ def test_bad_input() -> None:
         sg.recon.cramer_rao(volume, fan(), GRID, learn=("angle",), photons=1e4)
     with pytest.raises(InputError, match="photons must be positive"):
         sg.recon.cramer_rao(volume, fan(), GRID, learn=("axis_offset",), photons=0)
-    with pytest.raises(InputError, match="object_deviation must be positive"):
-        sg.recon.cramer_rao(volume, fan(), GRID, learn=("axis_offset",), photons=1e4, object_deviation=0)
-    with pytest.raises(InputError, match="object_deviation: expected none"):
-        both = {"known_object": True, "object_deviation": 0.01}
-        sg.recon.cramer_rao(volume, fan(), GRID, learn=("axis_offset",), photons=1e4, **both)
+    with pytest.raises(InputError, match="object_deviation: expected a number from 0, got -1"):
+        sg.recon.cramer_rao(volume, fan(), GRID, learn=("axis_offset",), photons=1e4, object_deviation=-1)
     with pytest.raises(InputError, match="one number for all views, got motion"):
         sg.recon.cramer_rao(volume, fan(), GRID, learn=("motion",), photons=1e4)
     with pytest.raises(InputError, match="volume"):

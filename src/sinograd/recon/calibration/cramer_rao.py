@@ -17,6 +17,7 @@ from sinograd.ops.arguments import check_pair, check_volume
 from sinograd.recon.iterative.cgls import cgls
 
 _LEAST = 1e-9  # of the largest eigenvalue of the information: less is rounding
+_DEVIATION = "object_deviation"
 _STEP = 0.3  # pixels, of the differences by which projections follow an argument
 
 
@@ -27,7 +28,6 @@ def cramer_rao(
     *,
     learn: Sequence[str],
     photons: float,
-    known_object: bool = False,
     object_deviation: float | None = None,
     iterations: int = 60,
 ) -> dict[str, float]:
@@ -45,8 +45,8 @@ def cramer_rao(
         grid: of the volume.
         learn: names of arguments, as for `calibrate`.
         photons: of a ray that meets nothing.
-        known_object: whether the volume is known: a lower bound.
-        object_deviation: standard deviation of the voxels from x, 1/mm; None: that of the voxels of x from their mean.
+        object_deviation: standard deviation of the voxels from x, 1/mm; 0: the object is known, which gives lower
+            bounds; None: that of the voxels of x from their mean.
         iterations: of conjugate gradients that look for the change of the volume; too few make bounds too low, more
             are needed for a greater deviation.
 
@@ -55,13 +55,17 @@ def cramer_rao(
 
     Raises:
         InputTypeError, InputError: shapes that do not fit, names that the geometry does not have, arguments that are
-            not one number for all views, no photons, a deviation that is not positive or of a known object.
+            not one number for all views, no photons, a negative deviation.
     """
     check_pair(geometry, grid)
     check_volume(volume, grid)
     names = check_learnable(geometry[:], learn)
     photons = checks.positive(photons, "photons")
-    deviation = _deviation(volume, known_object, object_deviation)
+    deviation = (
+        float(volume.double().std()) if object_deviation is None else checks.number(object_deviation, _DEVIATION)
+    )
+    if deviation < 0:
+        raise InputError(f"{_DEVIATION}: expected a number from 0, got {deviation}")
     for name in names:
         if start_value(geometry, name).ndim:
             raise InputError(f"learn: expected arguments that are one number for all views, got {name}")
@@ -78,15 +82,6 @@ def cramer_rao(
         left, taken = (torch.stack([one.flatten() for one in some]) for some in (changes, volumes))
         information = (left * weights.flatten()) @ left.T + taken @ taken.T
     return dict(zip(names, _bounds(information).tolist(), strict=True))
-
-
-def _deviation(volume: Tensor, known: bool, given: float | None) -> float:
-    """Of voxels, 1/mm; 0: the object is known."""
-    if known:
-        if given is not None:
-            raise InputError("object_deviation: expected none of a known object (known_object=True)")
-        return 0.0
-    return float(volume.double().std()) if given is None else checks.positive(given, "object_deviation")
 
 
 def _change(geometry: Geometry, grid: Grid, volume: Tensor, name: str) -> Tensor:
