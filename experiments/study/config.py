@@ -23,6 +23,7 @@ from sinograd.geometry import Geometry, Grid
 from sinograd.training.config import Adam, Plateau, Stop, Validation
 from sinograd.training.model_config import Model
 from sinograd.training.models import BilateralModel, NetworkModel
+from sinograd.training.optimizer_config import OptimizerConfig
 from sinograd.training.task_config import TaskChoice
 
 _FRACTION = Check("a fraction above 0 and below 1", lambda value: 0 < value < 1)
@@ -95,7 +96,8 @@ class Method:
 
     phantoms: how many of `networks.training` it learns from; null: networks from all, filters from one stack. seeds:
     how many of the study's it is trained with, the first ones; null: all. patches: instead of those of all
-    networks. like: the network whose learning rate and steps it has.
+    networks. like: the network whose learning rate and steps it has. optimizer: instead of the learning rate and the
+    schedule of all networks.
     """
 
     name: str
@@ -106,6 +108,7 @@ class Method:
     seeds: Annotated[int, AT_LEAST_ONE] | None = None
     patches: PatchesSpec | None = None
     like: str | None = None
+    optimizer: OptimizerConfig | None = field(default=None, metadata=LATER)
 
     @property
     def is_network(self) -> bool:

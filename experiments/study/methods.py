@@ -72,11 +72,12 @@ def training_config(study: Study, method: Method, seed: int, device: str = "cpu"
         )
     networks, name = study.networks, method.like or method.name
     assert networks is not None
+    usual = Adam(learning_rates={"network": networks.learning_rates[name]}, schedule=networks.schedule)
     return Config(
         task=method.task,
         model=method.model,
         data=Data(patches=method.patches or networks.patches),
-        optimizer=Adam(learning_rates={"network": networks.learning_rates[name]}, schedule=networks.schedule),
+        optimizer=method.optimizer or usual,
         stop=dataclasses.replace(networks.stop, max_steps=networks.steps.get(name, networks.stop.max_steps)),
         validation=networks.validate,
         seed=seed,

@@ -55,6 +55,10 @@ def test_configurations(name: str, profile: str) -> None:
         make_phantom(study.shifted(shift), study.phantoms.test[0])
     if profile != "quick":  # all networks of the paper's tables
         assert {"red-cnn", "qae", "wgan-vgg", "jbfnet"} <= {method.name for method in study.methods}
+        schedules = {
+            name: training_config(study, study.method(name), 0).optimizer.schedule for name in ("qae", "jbfnet")
+        }
+        assert schedules["qae"] is not None and schedules["jbfnet"] is None  # "decaying" and "constant" in the paper
     assert study.methods[0].model.sigma_spatial == 0.5 and study.methods[0].model.sigma_range == 0.01
 
 
