@@ -307,8 +307,9 @@ def load_profile(
 def config_hash(study: Any) -> str:
     """SHA-256 of the whole configuration in this profile; later keys count where they are not the default."""
     plain = to_plain(study)
-    networks = getattr(study, "networks", None)
-    for part, keys in ((study, plain), (networks, plain.get("networks"))):
+    parts = [(study, plain), (getattr(study, "networks", None), plain.get("networks"))]
+    parts += zip(getattr(study, "methods", ()), plain.get("methods", ()), strict=True)
+    for part, keys in parts:
         for f in fields(part) if is_dataclass(part) else ():
             if f.metadata.get("later") and getattr(part, f.name) == f.default:
                 del keys[f.name]
